@@ -90,9 +90,7 @@ STATIC_ROOT = STATE / "static"
 STATICFILES_DIRS = [ROOT / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
-    },
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
 LANGUAGE_CODE = "en-us"
@@ -144,9 +142,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
 CELERY_TIMEZONE = "UTC"
 
 # Where the concentrator's worker and watch find charon. The web process never opens it.
-VICI_SOCKET = env.str(
-    "VPNPORTAL_VICI", str(STATE / "lab" / "concentrator" / "charon.vici")
-)
+VICI_SOCKET = env.str("VPNPORTAL_VICI", str(STATE / "lab" / "concentrator" / "charon.vici"))
 # Why no charon can be expected here, in words, when whoever starts the portal knows.
 CONCENTRATOR_NOTE = env.str("VPNPORTAL_CONCENTRATOR_NOTE", "")
 

@@ -1,0 +1,48 @@
+"""The Celery application, and the scheduler that asks every lane to converge once a minute."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from celery import Celery
+from celery.beat import Scheduler
+from celery.schedules import schedule
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
+
+EVERY_SECONDS = 60
+
+app = Celery("vpnportal")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["vpnportal"])
+
+
+class LaneScheduler(Scheduler):
+    """One entry for each concentrator, read from the database again every minute."""
+
+    def setup_schedule(self) -> None:
+        self._read_at = -float(EVERY_SECONDS)
+        self._read_lanes()
+
+    def tick(self, *args: Any, **kwargs: Any) -> float:
+        self._read_lanes()
+        return min(super().tick(*args, **kwargs), EVERY_SECONDS)
+
+    def _read_lanes(self) -> None:
+        if time.monotonic() - self._read_at < EVERY_SECONDS:
+            return
+        self._read_at = time.monotonic()
+        from vpnportal.models import Concentrator
+
+        self.merge_inplace({lane.queue: self._lane(lane) for lane in Concentrator.objects.all()})
+
+    def _lane(self, lane: Any) -> dict[str, Any]:
+        return {
+            "task": "vpnportal.tasks.converge",
+            "schedule": schedule(EVERY_SECONDS),
+            "args": (lane.pk,),
+            # A worker that was away finds one message to look again, not an hour of them.
+            "options": {"queue": lane.queue, "expires": EVERY_SECONDS},
+        }

@@ -1,0 +1,79 @@
+"""What differs between two specifications, field by field, in the panel's words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from vpnportal.domain.algorithms import IKE_VERSIONS
+from vpnportal.domain.spec import TunnelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference; `before` is "" where there was nothing. A preshared key is only "changed"."""
+
+    field: str
+    label: str
+    before: str
+    after: str
+
+
+def changes(before: TunnelSpec | None, after: TunnelSpec) -> tuple[Change, ...]:
+    """Everything that applying `after` would change, in the order of the page."""
+    return (*_plain(before, after), *_key(before, after), *_translations(before, after))
+
+
+def _plain(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
+    old = _words(before) if before else {}
+    for (field, label), value in _words(after).items():
+        was = old.get((field, label), "")
+        if was != value:
+            yield Change(field, label, was, value)
+
+
+def _key(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
+    old = before.preshared_key if before else ""
+    if old != after.preshared_key:
+        word = "changed" if after.preshared_key else "removed"
+        yield Change("preshared_key", "Preshared Key", "", word)
+
+
+def _translations(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
+    old = {row.internal: row for row in before.translations} if before else {}
+    new = {row.internal: row for row in after.translations}
+    for internal in sorted(old.keys() | new.keys()):
+        was, now = old.get(internal), new.get(internal)
+        if was != now:
+            yield Change(
+                f"translation {internal}",
+                f"Customer IP for {internal}",
+                f"{was.customer} {was.name}".rstrip() if was else "",
+                f"{now.customer} {now.name}".rstrip() if now else "",
+            )
+
+
+def _words(spec: TunnelSpec) -> dict[tuple[str, str], str]:
+    one, two = spec.phase_one, spec.phase_two
+    return {
+        ("hosted_peer", "Hosted Peer Address"): str(spec.hosted_peer),
+        ("remote_peer", "Remote Peer Address"): str(spec.remote_peer or ""),
+        ("ike_version", "IKE version"): IKE_VERSIONS.get(spec.ike_version, str(spec.ike_version)),
+        ("phase_one_encryption", "Phase One Encryption"): one.encryption,
+        ("phase_one_authentication", "Phase One Authentication"): one.authentication,
+        ("phase_one_group", "Phase One Diffie-Hellman Group (DH)"): str(one.group),
+        ("phase_one_keylife", "Phase One Key Life (in seconds)"): str(one.keylife),
+        ("phase_two_encryption", "Phase Two Encryption"): two.encryption,
+        ("phase_two_authentication", "Phase Two Authentication"): two.authentication,
+        ("phase_two_pfs", "Perfect Forward Secrecy (PFS)"): "on" if two.pfs else "off",
+        ("phase_two_group", "Phase Two Diffie-Hellman Group (DH)"): str(two.group),
+        ("phase_two_keylife", "Phase Two Key Life (in seconds)"): str(two.keylife),
+        ("remote_subnets", "Protected Customer (Remote) Subnet"): _listed(spec.remote_subnets),
+        ("hosted_subnets", "Protected private (hosted) subnets"): _listed(spec.hosted_subnets),
+        ("static_nat_subnets", "Assigned Static NAT subnets"): _listed(spec.static_nat_subnets),
+    }
+
+
+def _listed(networks: tuple[IPv4Network, ...]) -> str:
+    return ", ".join(str(network) for network in sorted(networks))

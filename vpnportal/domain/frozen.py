@@ -1,0 +1,39 @@
+"""A specification as text and back: what a revision keeps. The text holds the preshared key."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from ipaddress import IPv4Address, IPv4Network
+
+from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
+
+
+def freeze(spec: TunnelSpec) -> str:
+    """Canonical JSON: equal specifications give equal text."""
+    return json.dumps(asdict(spec), default=str, sort_keys=True, separators=(",", ":"))
+
+
+def thaw(text: str) -> TunnelSpec:
+    """The specification that `freeze` wrote down."""
+    raw = json.loads(text)
+    return TunnelSpec(
+        tunnel_id=raw["tunnel_id"],
+        hosted_peer=IPv4Address(raw["hosted_peer"]),
+        remote_peer=IPv4Address(raw["remote_peer"]) if raw["remote_peer"] else None,
+        preshared_key=raw["preshared_key"],
+        ike_version=raw["ike_version"],
+        phase_one=PhaseOne(**raw["phase_one"]),
+        phase_two=PhaseTwo(**raw["phase_two"]),
+        hosted_subnets=_networks(raw["hosted_subnets"]),
+        remote_subnets=_networks(raw["remote_subnets"]),
+        static_nat_subnets=_networks(raw["static_nat_subnets"]),
+        translations=tuple(
+            Translation(IPv4Address(row["internal"]), IPv4Address(row["customer"]), row["name"])
+            for row in raw["translations"]
+        ),
+    )
+
+
+def _networks(texts: list[str]) -> tuple[IPv4Network, ...]:
+    return tuple(IPv4Network(text) for text in texts)

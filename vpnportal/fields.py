@@ -1,0 +1,67 @@
+"""Columns with more meaning than text: sealed secrets and IPv4 networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+from django.db import models
+
+from vpnportal import seal
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A secret as it lies in the database; reading it is always an explicit `open`."""
+
+    token: str = ""
+
+    @classmethod
+    def of(cls, text: str, context: str) -> Sealed:
+        """The text sealed for the row named by `context`; no text is no secret."""
+        return cls(seal.seal(text, context)) if text else cls()
+
+    def open(self, context: str) -> str:
+        """The text, or "" where there is none; seal.CannotOpen for a moved or changed token."""
+        return seal.unseal(self.token, context) if self.token else ""
+
+    def __bool__(self) -> bool:
+        return bool(self.token)
+
+    def __repr__(self) -> str:
+        return "<sealed>" if self.token else "<empty>"
+
+    __str__ = __repr__
+
+
+class SealedField(models.TextField):
+    """Holds a `Sealed`; the row seals and opens it, because the row's name is part of the seal."""
+
+    def from_db_value(self, value: str, *_: Any) -> Sealed:
+        return Sealed(value)
+
+    def to_python(self, value: Any) -> Sealed:
+        return value if isinstance(value, Sealed) else Sealed(value or "")
+
+    def get_prep_value(self, value: Any) -> str:
+        return self.to_python(value).token
+
+    def value_to_string(self, obj: models.Model) -> str:
+        return self.get_prep_value(self.value_from_object(obj))
+
+
+class NetworkField(models.CharField):
+    """Holds an `ipaddress.IPv4Network` as text such as `10.1.255.92/30`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"max_length": 18, **kwargs})
+
+    def from_db_value(self, value: str | None, *_: Any) -> IPv4Network | None:
+        return None if value is None else IPv4Network(value)
+
+    def to_python(self, value: Any) -> IPv4Network | None:
+        return value if value is None or isinstance(value, IPv4Network) else IPv4Network(value)
+
+    def get_prep_value(self, value: Any) -> str | None:
+        return None if value is None else str(self.to_python(value))

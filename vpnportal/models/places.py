@@ -1,0 +1,79 @@
+"""Where tunnels end: data centers, their concentrators, and the subnets assigned there."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+
+from vpnportal.fields import NetworkField
+from vpnportal.models.accounts import Account
+
+# `watch` writes `seen_at` every few seconds; twice missed and the page says "unknown".
+STALE_AFTER = timedelta(seconds=20)
+
+
+class Datacenter(models.Model):
+    """A location, such as `hou02`, shown as "Houston 2"."""
+
+    name = models.SlugField(max_length=20, unique=True)
+    long_name = models.CharField(max_length=80)
+
+    def __str__(self) -> str:
+        return self.long_name
+
+
+class Concentrator(models.Model):
+    """A gateway with its charon and nftables. `watch` keeps what was last seen of it here."""
+
+    name = models.CharField(
+        max_length=40, unique=True, validators=[RegexValidator(r"\A[a-z0-9-]+\Z")]
+    )
+    datacenter = models.ForeignKey(Datacenter, models.PROTECT, related_name="concentrators")
+    public_address = models.GenericIPAddressField(protocol="IPv4", unique=True)
+    userland_esp = models.BooleanField(null=True)
+    seen_at = models.DateTimeField(null=True)
+    unreachable_reason = models.TextField(blank=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def queue(self) -> str:
+        """The Celery queue of this concentrator's lane."""
+        return f"concentrator.{self.name}"
+
+    def in_sight(self, now: datetime | None = None) -> bool:
+        """Whether what `watch` wrote is fresh enough to be told as the present."""
+        if self.seen_at is None or self.unreachable_reason:
+            return False
+        return (now or timezone.now()) - self.seen_at < STALE_AFTER
+
+
+class Subnet(models.Model):
+    """A network an account has; tunnels are attached to it."""
+
+    class Kind(models.TextChoices):
+        HOSTED = "hosted", "Protected private (hosted) subnet"
+        SERVICE = "service", "Service subnet"
+        STATIC_NAT = "static-nat", "Assigned Static NAT subnet"
+        CUSTOMER = "customer", "Protected Customer (Remote) Subnet"
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="subnets")
+    kind = models.CharField(max_length=10, choices=Kind)
+    network = NetworkField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint("account", "kind", "network", name="one_row_per_subnet"),
+            models.UniqueConstraint(
+                "network",
+                condition=models.Q(kind__in=("hosted", "static-nat")),
+                name="provider_subnet_once",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.network)

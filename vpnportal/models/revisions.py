@@ -1,0 +1,122 @@
+"""Revisions: what was applied, frozen, with what became of it. Only these reach a concentrator."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import IPv4Network
+
+from django.contrib.auth.models import User
+from django.db import models
+from django.utils import timezone
+
+from vpnportal.domain.frozen import freeze, thaw
+from vpnportal.domain.spec import TunnelSpec
+from vpnportal.fields import Sealed, SealedField
+from vpnportal.models.places import Concentrator
+from vpnportal.models.tunnels import Tunnel
+
+# An apply that nobody took up for so long no longer locks the tunnel; it still may be done later.
+LOCK_FOR = timedelta(minutes=2)
+
+
+class RevisionQuerySet(models.QuerySet["Revision"]):
+    """Which revisions count."""
+
+    def standing(self) -> RevisionQuerySet:
+        """Live ones and those on their way: what a concentrator holds or is about to."""
+        return self.filter(outcome__in=(*Revision.UNFINISHED, Revision.Outcome.LIVE))
+
+    def locking(self) -> RevisionQuerySet:
+        """Those that keep their tunnel from being edited now."""
+        return self.filter(
+            outcome__in=Revision.UNFINISHED, created_at__gt=timezone.now() - LOCK_FOR
+        )
+
+
+class Revision(models.Model):
+    """The specification of a tunnel as it stood when somebody pressed Apply."""
+
+    class Outcome(models.TextChoices):
+        QUEUED = "queued", "queued"
+        APPLYING = "applying", "applying"
+        LIVE = "live", "live"
+        FAILED = "failed", "failed"
+        REPLACED = "replaced", "replaced"
+
+    UNFINISHED = (Outcome.QUEUED, Outcome.APPLYING)
+
+    tunnel = models.ForeignKey(Tunnel, models.PROTECT, related_name="revisions")
+    concentrator = models.ForeignKey(Concentrator, models.PROTECT, related_name="revisions")
+    number = models.PositiveIntegerField()
+    specification = SealedField()
+    remote_peer = models.GenericIPAddressField(protocol="IPv4")
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.QUEUED)
+    # A list of {"at": ISO 8601, "text": what was done, "ok": bool}.
+    steps = models.JSONField(default=list)
+    reason = models.TextField(blank=True)
+
+    objects = RevisionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint("tunnel", "number", name="one_number_once")]
+        indexes = [models.Index("concentrator", "outcome", name="standing_revisions")]
+
+    def __str__(self) -> str:
+        return f"revision {self.number} of {self.tunnel_id}"
+
+    @staticmethod
+    def context(tunnel_id: int, number: int) -> str:
+        """What the specification of this row is sealed to."""
+        return f"tunnel {tunnel_id} revision {number}"
+
+    @classmethod
+    def frozen(cls, tunnel: Tunnel, spec: TunnelSpec, author: User | None) -> Revision:
+        """The next revision of a tunnel, not saved yet."""
+        latest = tunnel.latest()
+        number = latest.number + 1 if latest else 1
+        return cls(
+            tunnel=tunnel,
+            concentrator=tunnel.concentrator,
+            number=number,
+            specification=Sealed.of(freeze(spec), cls.context(tunnel.pk, number)),
+            remote_peer=str(spec.remote_peer),
+            author=author,
+        )
+
+    def spec(self) -> TunnelSpec:
+        """The specification, with its preshared key."""
+        return thaw(self.specification.open(self.context(self.tunnel_id, self.number)))
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether the concentrator has not answered yet."""
+        return self.outcome in self.UNFINISHED
+
+    @property
+    def waits_too_long(self) -> bool:
+        """Unfinished for so long that it no longer locks the tunnel."""
+        return self.unfinished and timezone.now() - self.created_at >= LOCK_FOR
+
+
+class RemoteClaim(models.Model):
+    """A remote network that a revision occupies, in the clear, so that overlaps are one query."""
+
+    revision = models.ForeignKey(Revision, models.CASCADE, related_name="claims")
+    first = models.BigIntegerField(db_index=True)
+    last = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last} by {self.revision_id}"
+
+    @classmethod
+    def of(cls, revision: Revision, network: IPv4Network) -> RemoteClaim:
+        """The claim of one network, not saved yet."""
+        return cls(
+            revision=revision,
+            first=int(network.network_address),
+            last=int(network.broadcast_address),
+        )

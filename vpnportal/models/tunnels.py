@@ -1,0 +1,139 @@
+"""Tunnels as drafts: every edit is kept at once, and none of it reaches the concentrator."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import TYPE_CHECKING
+
+from django.contrib.auth.models import AnonymousUser, User
+from django.db import models
+
+from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
+from vpnportal.fields import Sealed, SealedField
+from vpnportal.models.accounts import Account, Membership
+from vpnportal.models.places import Concentrator, Subnet
+
+if TYPE_CHECKING:
+    from vpnportal.models.revisions import Revision
+
+
+class TunnelQuerySet(models.QuerySet["Tunnel"]):
+    """Lookup and permission in one."""
+
+    def visible_to(self, user: User | AnonymousUser) -> TunnelQuerySet:
+        """The tunnels of the accounts this person belongs to."""
+        return self.filter(account__memberships__user_id=user.pk)
+
+    def editable_by(self, user: User | AnonymousUser) -> TunnelQuerySet:
+        """Those among them whose account lets this person change and apply."""
+        roles = (Membership.Role.OPERATOR, Membership.Role.OWNER)
+        return self.filter(
+            account__memberships__user_id=user.pk, account__memberships__role__in=roles
+        )
+
+
+class Tunnel(models.Model):
+    """One IPsec VPN (the old API's context). Defaults are the original panel's."""
+
+    class Association(models.TextChoices):
+        UP = "up", "up"
+        PARTIAL = "partial", "partly up"
+        CONNECTING = "connecting", "connecting"
+        DOWN = "down", "down"
+
+    account = models.ForeignKey(Account, models.PROTECT, related_name="tunnels")
+    concentrator = models.ForeignKey(Concentrator, models.PROTECT, related_name="tunnels")
+    name = models.SlugField(max_length=20, unique=True)
+    friendly_name = models.CharField(max_length=80, blank=True)
+    subnets = models.ManyToManyField(Subnet, related_name="tunnels", blank=True)
+
+    remote_peer = models.GenericIPAddressField(protocol="IPv4", null=True, blank=True)
+    preshared_key = SealedField(default=Sealed, blank=True)
+    ike_version = models.PositiveSmallIntegerField(default=1)
+    phase_one_encryption = models.CharField(max_length=12, default="3DES")
+    phase_one_authentication = models.CharField(max_length=12, default="MD5")
+    phase_one_group = models.PositiveSmallIntegerField(default=2)
+    phase_one_keylife = models.PositiveIntegerField(default=14_400)
+    phase_two_encryption = models.CharField(max_length=12, default="3DES")
+    phase_two_authentication = models.CharField(max_length=12, default="MD5")
+    phase_two_pfs = models.BooleanField(default=True)
+    phase_two_group = models.PositiveSmallIntegerField(default=2)
+    phase_two_keylife = models.PositiveIntegerField(default=3_600)
+
+    # What `watch` last saw; it is the present only while the concentrator is in sight.
+    association = models.CharField(max_length=10, choices=Association, blank=True)
+    association_at = models.DateTimeField(null=True)
+
+    objects = TunnelQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return self.friendly_name or self.name
+
+    @property
+    def preshared_key_context(self) -> str:
+        """What the key of this row is sealed to."""
+        return f"tunnel {self.pk} preshared key"
+
+    @property
+    def connection(self) -> str:
+        """The name of this tunnel's connection in charon."""
+        return f"ctx{self.pk}"
+
+    def networks(self, *kinds: Subnet.Kind) -> tuple[IPv4Network, ...]:
+        """The attached networks of these kinds, sorted; one query, none when prefetched."""
+        return tuple(sorted(row.network for row in self.subnets.all() if row.kind in kinds))
+
+    def latest(self) -> Revision | None:
+        """The newest revision, whatever became of it."""
+        return self.revisions.order_by("-number").first()
+
+    def draft(self) -> TunnelSpec:
+        """The draft as a specification; opens the preshared key."""
+        return TunnelSpec(
+            tunnel_id=self.pk,
+            hosted_peer=IPv4Address(self.concentrator.public_address),
+            remote_peer=IPv4Address(self.remote_peer) if self.remote_peer else None,
+            preshared_key=self.preshared_key.open(self.preshared_key_context),
+            ike_version=self.ike_version,
+            phase_one=PhaseOne(
+                self.phase_one_encryption,
+                self.phase_one_authentication,
+                self.phase_one_group,
+                self.phase_one_keylife,
+            ),
+            phase_two=PhaseTwo(
+                self.phase_two_encryption,
+                self.phase_two_authentication,
+                self.phase_two_pfs,
+                self.phase_two_group,
+                self.phase_two_keylife,
+            ),
+            hosted_subnets=self.networks(Subnet.Kind.HOSTED, Subnet.Kind.SERVICE),
+            remote_subnets=self.networks(Subnet.Kind.CUSTOMER),
+            static_nat_subnets=self.networks(Subnet.Kind.STATIC_NAT),
+            translations=tuple(row.as_value() for row in self.translations.all()),
+        )
+
+
+class AddressTranslation(models.Model):
+    """One filled row of the table: the provider's address, the customer's, and a name."""
+
+    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="translations")
+    internal_address = models.GenericIPAddressField(protocol="IPv4")
+    customer_address = models.GenericIPAddressField(protocol="IPv4")
+    name = models.CharField(max_length=80, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint("tunnel", "internal_address", name="one_row_per_address")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.internal_address} to {self.customer_address}"
+
+    def as_value(self) -> Translation:
+        """The row as the domain has it."""
+        return Translation(
+            IPv4Address(self.internal_address), IPv4Address(self.customer_address), self.name
+        )

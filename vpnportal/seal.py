@@ -1,0 +1,65 @@
+"""Sealing of secrets at rest: AES-256-GCM, bound to the row that holds it (NIST SP 800-38D).
+
+The key file has one base64 key (32 bytes) a line; the first seals, every one opens, so a new
+first line rotates the key. Losing the file loses every preshared key.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+NONCE_BYTES = 12
+KEY_BYTES = 32
+
+
+class CannotOpen(Exception):
+    """The sealed text was changed, belongs to another row, or its key is gone."""
+
+
+def new_key() -> str:
+    """A fresh key as a line for a key file."""
+    return base64.b64encode(os.urandom(KEY_BYTES)).decode()
+
+
+def seal(text: str, context: str) -> str:
+    """The text sealed for one place, named by `context`; sealing twice never gives the same."""
+    key_id, key = next(iter(_keys(settings.SEAL_KEY_FILE).items()))
+    nonce = os.urandom(NONCE_BYTES)
+    box = AESGCM(key).encrypt(nonce, text.encode(), context.encode())
+    return f"{key_id}:{base64.b64encode(nonce + box).decode()}"
+
+
+def unseal(token: str, context: str) -> str:
+    """What `seal` was given; CannotOpen unless token and context are exactly as they were."""
+    key_id, _, body = token.partition(":")
+    try:
+        key = _keys(settings.SEAL_KEY_FILE)[key_id]
+        raw = base64.b64decode(body, validate=True)
+        box = AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context.encode())
+    except (KeyError, ValueError, InvalidTag):
+        raise CannotOpen(f"The sealed text of {context} cannot be opened.") from None
+    return box.decode()
+
+
+def fingerprint_key() -> bytes:
+    """The key of the fingerprints in the names of children; never changes in a portal's life."""
+    return next(iter(_keys(settings.FINGERPRINT_KEY_FILE).values()))
+
+
+@lru_cache
+def _keys(file: Path) -> dict[str, bytes]:
+    if not file.exists():
+        raise ImproperlyConfigured(f"There is no key file {file}: run `manage.py keys` once.")
+    keys = [base64.b64decode(line) for line in file.read_text().split()]
+    if not keys or any(len(key) != KEY_BYTES for key in keys):
+        raise ImproperlyConfigured(f"{file} needs a base64 key of {KEY_BYTES} bytes on each line.")
+    return {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}

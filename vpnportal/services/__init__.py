@@ -1,0 +1,27 @@
+"""Everything that may be done to a tunnel; pages and programs both come here."""
+
+from vpnportal.services.applying import apply
+from vpnportal.services.drafts import (
+    Row,
+    add_remote_subnet,
+    edit,
+    remove_remote_subnet,
+    set_preshared_key,
+    set_translations,
+)
+from vpnportal.services.refusal import Refused
+from vpnportal.services.states import State, state_of, states_of
+
+__all__ = [
+    "Refused",
+    "Row",
+    "State",
+    "add_remote_subnet",
+    "apply",
+    "edit",
+    "remove_remote_subnet",
+    "set_preshared_key",
+    "set_translations",
+    "state_of",
+    "states_of",
+]

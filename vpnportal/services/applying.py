@@ -1,0 +1,69 @@
+"""Apply Configurations: what still is wrong, or a frozen revision on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.contrib.auth.models import User
+
+from vpnportal import tasks
+from vpnportal.domain.spec import Problem, TunnelSpec
+from vpnportal.models import RemoteClaim, Revision, Tunnel
+from vpnportal.services.refusal import Refused, unlocked
+
+
+def apply(tunnel: Tunnel, author: User) -> Revision:
+    """Freeze the draft and ask the concentrator's lane to look; Refused while it cannot stand.
+
+    The revision is queued, not done: its outcome tells what became of it.
+    """
+    with unlocked(tunnel) as fresh:
+        spec = fresh.draft()
+        problems = (*spec.problems(), *_conflicts(fresh, spec, author))
+        if problems:
+            raise Refused(*problems)
+        revision = Revision.frozen(fresh, spec, author)
+        revision.save()
+        RemoteClaim.objects.bulk_create(
+            [RemoteClaim.of(revision, network) for network in spec.remote_subnets]
+        )
+        tasks.request_converge(fresh.concentrator, fresh.pk)
+    return revision
+
+
+def _conflicts(tunnel: Tunnel, spec: TunnelSpec, author: User) -> Iterator[Problem]:
+    """What another tunnel of the same concentrator already holds and this one cannot share.
+
+    charon looks preshared keys up by the pair of identities, and the userland data plane picks
+    the tunnel by the remote network alone.
+    """
+    others = (
+        Revision.objects.standing()
+        .filter(concentrator_id=tunnel.concentrator_id)
+        .exclude(tunnel=tunnel)
+    )
+    holder = others.filter(remote_peer=str(spec.remote_peer)).first()
+    if holder is not None:
+        text = (
+            f"{_named(holder, author)} already leads to {spec.remote_peer} from "
+            f"{spec.hosted_peer}: two tunnels cannot share both ends."
+        )
+        yield Problem("remote_peer", text)
+    for network in spec.remote_subnets:
+        claim = (
+            RemoteClaim.objects.filter(
+                revision__in=others,
+                first__lte=int(network.broadcast_address),
+                last__gte=int(network.network_address),
+            )
+            .select_related("revision")
+            .first()
+        )
+        if claim is not None:
+            text = f"{network} overlaps a network that {_named(claim.revision, author)} leads to."
+            yield Problem("remote_subnets", text)
+
+
+def _named(revision: Revision, reader: User) -> str:
+    tunnel = Tunnel.objects.visible_to(reader).filter(pk=revision.tunnel_id).first()
+    return f"Tunnel {tunnel.name}" if tunnel else "Another tunnel of this concentrator"

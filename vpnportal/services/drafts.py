@@ -1,0 +1,132 @@
+"""Edits of a draft: each is kept at once, writes only what it changes, and sends nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from vpnportal.domain.spec import Problem, Translation, translation_problem
+from vpnportal.fields import Sealed
+from vpnportal.models import AddressTranslation, Subnet, Tunnel
+from vpnportal.services.refusal import Refused, unlocked
+
+EDITABLE = frozenset(
+    (
+        "friendly_name",
+        "remote_peer",
+        "ike_version",
+        "phase_one_encryption",
+        "phase_one_authentication",
+        "phase_one_group",
+        "phase_one_keylife",
+        "phase_two_encryption",
+        "phase_two_authentication",
+        "phase_two_pfs",
+        "phase_two_group",
+        "phase_two_keylife",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What somebody entered for one address; no customer address removes the translation."""
+
+    internal: IPv4Address
+    customer: IPv4Address | None
+    name: str = ""
+
+
+def edit(tunnel: Tunnel, field: str, value: object) -> None:
+    """Keep one well-formed value of one column; KeyError for a column that is not the draft's."""
+    if field not in EDITABLE:
+        raise KeyError(field)
+    with unlocked(tunnel) as fresh:
+        Tunnel.objects.filter(pk=fresh.pk).update(**{field: value})
+    setattr(tunnel, field, value)
+
+
+def set_preshared_key(tunnel: Tunnel, text: str) -> None:
+    """Seal a new preshared key into the draft; there is no way to read it back from a page."""
+    with unlocked(tunnel) as fresh:
+        sealed = Sealed.of(text, fresh.preshared_key_context)
+        Tunnel.objects.filter(pk=fresh.pk).update(preshared_key=sealed)
+    tunnel.preshared_key = sealed
+
+
+def add_remote_subnet(tunnel: Tunnel, network: IPv4Network) -> Subnet:
+    """Protect one more network of the customer's end; Refused where it overlaps one there."""
+    with unlocked(tunnel) as fresh:
+        for other in fresh.networks(*Subnet.Kind):
+            if other.overlaps(network):
+                text = f"{network} overlaps {other}, which this tunnel has already."
+                raise Refused(Problem("remote_subnets", text))
+        subnet, _ = Subnet.objects.get_or_create(
+            account_id=fresh.account_id, kind=Subnet.Kind.CUSTOMER, network=network
+        )
+        fresh.subnets.add(subnet)
+    return subnet
+
+
+def remove_remote_subnet(tunnel: Tunnel, subnet_id: int) -> None:
+    """Stop protecting a network of the customer's end; already gone is fine."""
+    with unlocked(tunnel) as fresh:
+        row = fresh.subnets.filter(pk=subnet_id, kind=Subnet.Kind.CUSTOMER).first()
+        if row is None:
+            return
+        fresh.subnets.remove(row)
+        if not row.tunnels.exists():
+            row.delete()
+
+
+def set_translations(tunnel: Tunnel, rows: Iterable[Row]) -> None:
+    """Keep these rows of the table, all of them or none.
+
+    Addresses that are not among the rows stay as they are. Refused carries one problem for each
+    wrong row, under the field `translation 10.1.255.92`.
+    """
+    with unlocked(tunnel) as fresh:
+        entered = {row.internal: row for row in rows}
+        kept = {row.as_value().internal: row for row in fresh.translations.all()}
+        if problems := tuple(_row_problems(fresh, entered, kept)):
+            raise Refused(*problems)
+        gone = [at for at, row in entered.items() if row.customer is None and at in kept]
+        fresh.translations.filter(internal_address__in=[str(at) for at in gone]).delete()
+        AddressTranslation.objects.bulk_create(
+            [_record(fresh, row) for row in entered.values() if row.customer is not None],
+            update_conflicts=True,
+            update_fields=["customer_address", "name"],
+            unique_fields=["tunnel", "internal_address"],
+        )
+
+
+def _record(tunnel: Tunnel, row: Row) -> AddressTranslation:
+    return AddressTranslation(
+        tunnel=tunnel,
+        internal_address=str(row.internal),
+        customer_address=str(row.customer),
+        name=row.name,
+    )
+
+
+def _row_problems(
+    tunnel: Tunnel, entered: dict[IPv4Address, Row], kept: dict[IPv4Address, AddressTranslation]
+) -> Iterator[Problem]:
+    static_nat = tunnel.networks(Subnet.Kind.STATIC_NAT)
+    remote = tunnel.networks(Subnet.Kind.CUSTOMER)
+    taken = Counter(row.customer for row in entered.values())
+    taken.update(row.as_value().customer for at, row in kept.items() if at not in entered)
+    for row in entered.values():
+        if row.customer is None:
+            if row.name:
+                text = f"Enter the Customer IP for {row.internal}, or clear its name too."
+                yield Problem(f"translation {row.internal}", text)
+            continue
+        value = Translation(row.internal, row.customer, row.name)
+        if problem := translation_problem(value, static_nat, remote):
+            yield problem
+        elif taken[row.customer] > 1:
+            text = f"{row.customer} is entered more than once: a translation is one to one."
+            yield Problem(f"translation {row.internal}", text)

@@ -1,0 +1,34 @@
+"""The one way a service says no, and the lock that most refusals come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import transaction
+
+from vpnportal.domain.spec import Problem
+from vpnportal.models import Revision, Tunnel
+
+APPLYING_NOW = (
+    "The configuration is being applied right now: nothing was changed. "
+    "Enter it again in a moment, when the result is here."
+)
+
+
+class Refused(Exception):
+    """Nothing was changed; `problems` say why and what would be right."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(problem.text for problem in problems))
+        self.problems = problems
+
+
+@contextmanager
+def unlocked(tunnel: Tunnel) -> Iterator[Tunnel]:
+    """The fresh row of a tunnel that nobody else edits or applies inside this block."""
+    with transaction.atomic():
+        fresh = Tunnel.objects.select_for_update().get(pk=tunnel.pk)
+        if Revision.objects.locking().filter(tunnel=fresh).exists():
+            raise Refused(Problem("", APPLYING_NOW))
+        yield fresh
