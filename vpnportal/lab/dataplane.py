@@ -23,7 +23,6 @@ USERLAND = DataPlane(
     "kernel-libipsec kernel-netlink",
     "kernel-netlink {\n fwmark = !0x42\n }\n socket-default {\n fwmark = 0x42\n }",
 )
-TUN_DEVICE = "/dev/net/tun"
 
 
 def probe(prefix: str, host: str) -> DataPlane:

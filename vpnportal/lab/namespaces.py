@@ -1,11 +1,13 @@
-"""Network namespaces and the wires between them, made with `ip` and nothing in the root namespace."""
+"""Network namespaces and the wires between them; nothing is made in the root namespace."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 
 from .topology import HOSTS, NAMES, WIRES
 
@@ -17,7 +19,6 @@ for name in all default lo; do
 done
 echo "$1" > /proc/sys/net/ipv4/ip_forward
 """
-PATIENCE = 12.0
 
 
 class LaboratoryError(Exception):
@@ -48,6 +49,8 @@ def inside(prefix: str, host: str, argv: list[str]) -> list[str]:
 
 def existing(prefix: str) -> list[str]:
     """The hosts of this laboratory that have a namespace now."""
+    if not shutil.which("ip"):
+        return []
     lines = run(["ip", "netns", "list"]).splitlines()
     names = {line.split()[0] for line in lines if line.strip()}
     return [host for host in NAMES if of(prefix, host) in names]
@@ -69,15 +72,23 @@ def make(prefix: str) -> None:
 def delete(prefix: str) -> None:
     """Ends whatever runs in the namespaces, then removes them; harmless when there are none."""
     hosts = existing(prefix)
-    started = time.monotonic()
-    while running := [pid for host in hosts for pid in processes(prefix, host)]:
-        waited = time.monotonic() - started
-        if waited > PATIENCE:
-            raise LaboratoryError(f"These processes in the laboratory do not end: {running}")
-        end(running, signal.SIGTERM if waited < PATIENCE / 4 else signal.SIGKILL)
-        time.sleep(0.1)
+    for how, seconds in ((signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0)):
+        _empty(prefix, hosts, how, seconds)
     for host in hosts:
         run(["ip", "netns", "delete", of(prefix, host)])
+
+
+def _empty(prefix: str, hosts: list[str], how: signal.Signals, seconds: float) -> None:
+    """Tells every process in these namespaces once, and waits until they are gone."""
+    told: set[int] = set()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        running = {pid for host in hosts for pid in processes(prefix, host)}
+        if not running:
+            return
+        end(running - told, how)
+        told |= running
+        time.sleep(0.05)
 
 
 def processes(prefix: str, host: str) -> list[int]:
@@ -85,7 +96,7 @@ def processes(prefix: str, host: str) -> list[int]:
     return [int(pid) for pid in run(["ip", "netns", "pids", of(prefix, host)]).split()]
 
 
-def end(pids: list[int], how: signal.Signals) -> None:
+def end(pids: Iterable[int], how: signal.Signals) -> None:
     """Sends the signal; a process that ended in the meantime is what was wanted."""
     for pid in pids:
         try:
