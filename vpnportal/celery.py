@@ -36,13 +36,19 @@ class LaneScheduler(Scheduler):
         self._read_at = time.monotonic()
         from vpnportal.models import Concentrator
 
-        self.merge_inplace({lane.queue: self._lane(lane) for lane in Concentrator.objects.all()})
+        lanes = {lane.queue: lane for lane in Concentrator.objects.all()}
+        for gone in self.schedule.keys() - lanes.keys():
+            self.schedule.pop(gone)
+        for name in lanes.keys() - self.schedule.keys():
+            self.schedule[name] = self._lane(lanes[name])
 
-    def _lane(self, lane: Any) -> dict[str, Any]:
-        return {
-            "task": "vpnportal.tasks.converge",
-            "schedule": schedule(EVERY_SECONDS),
-            "args": (lane.pk,),
+    def _lane(self, lane: Any) -> Any:
+        return self.Entry(
+            name=lane.queue,
+            task="vpnportal.tasks.converge",
+            schedule=schedule(EVERY_SECONDS),
+            args=(lane.pk,),
             # A worker that was away finds one message to look again, not an hour of them.
-            "options": {"queue": lane.queue, "expires": EVERY_SECONDS},
-        }
+            options={"queue": lane.queue, "expires": EVERY_SECONDS},
+            app=self.app,
+        )

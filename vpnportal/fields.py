@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
 from vpnportal import seal
+
+if TYPE_CHECKING:
+    # What is set and what is got; Django's classes take these parameters in the type checker only.
+    _SealedText = models.TextField["Sealed", "Sealed"]
+    _NetworkText = models.CharField[IPv4Network, IPv4Network]
+else:
+    _SealedText, _NetworkText = models.TextField, models.CharField
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +42,7 @@ class Sealed:
     __str__ = __repr__
 
 
-class SealedField(models.TextField):
+class SealedField(_SealedText):
     """Holds a `Sealed`; the row seals and opens it, because the row's name is part of the seal."""
 
     def from_db_value(self, value: str, *_: Any) -> Sealed:
@@ -51,7 +58,7 @@ class SealedField(models.TextField):
         return self.get_prep_value(self.value_from_object(obj))
 
 
-class NetworkField(models.CharField):
+class NetworkField(_NetworkText):
     """Holds an `ipaddress.IPv4Network` as text such as `10.1.255.92/30`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -28,7 +28,7 @@ FINGERPRINT_KEY_FILE = KEYS / "fingerprint.key"
 
 HTTPS = env.bool("VPNPORTAL_HTTPS", True)
 ALLOWED_HOSTS = env.list("VPNPORTAL_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
-CSRF_TRUSTED_ORIGINS = env.list("VPNPORTAL_ORIGINS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("VPNPORTAL_ORIGINS", [])
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 @app.task(name="vpnportal.tasks.converge", bind=True, max_retries=2, default_retry_delay=1)
-def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:  # type: ignore[no-untyped-def]
+def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
     """Look again at a concentrator, or at one tunnel of it; ids are all the message says."""
     last_try = self.request.retries >= self.max_retries
     try:
@@ -43,7 +43,7 @@ def _send(concentrator: Concentrator, tunnel_id: int | None) -> None:
 
 
 @worker_ready.connect
-def look_at_once(sender, **_: object) -> None:  # type: ignore[no-untyped-def]
+def look_at_once(sender, **_: object) -> None:
     """A worker that starts, perhaps after a crash, first finishes what was left half done."""
     name, _host = nodesplit(sender.hostname)
     lane = Concentrator.objects.filter(name=name).first()

@@ -22,6 +22,9 @@ def apply(tunnel: Tunnel, author: User) -> Revision:
         problems = (*spec.problems(), *_conflicts(fresh, spec, author))
         if problems:
             raise Refused(*problems)
+        # Whatever nobody took up in time is not what its author wants any more.
+        unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
+        unfinished.update(outcome=Revision.Outcome.REPLACED)
         revision = Revision.frozen(fresh, spec, author)
         revision.save()
         RemoteClaim.objects.bulk_create(

@@ -1,0 +1,54 @@
+"""What a scope should hold: the newest standing revision of each of its tunnels, compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vpnportal.domain.compile import compile_specs
+from vpnportal.domain.desired import Desired
+from vpnportal.domain.observed import Scope
+from vpnportal.models import Concentrator, Revision
+from vpnportal.models.revisions import RevisionQuerySet
+from vpnportal.seal import fingerprint_key
+
+# Secrets and translations of so many earlier revisions are looked for beside the standing ones.
+# The minute's converge looks at everything and needs no such memory.
+EARLIER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """`revisions` are the ones aimed at; `scope` is None when it is everything."""
+
+    revisions: tuple[Revision, ...]
+    desired: Desired
+    scope: Scope | None
+
+    @property
+    def unfinished(self) -> tuple[Revision, ...]:
+        """Those whose outcome somebody waits for."""
+        return tuple(revision for revision in self.revisions if revision.unfinished)
+
+
+def aim_at(lane: Concentrator, tunnel_id: int | None) -> Aim:
+    """The aim for one tunnel of a concentrator, or for all of them."""
+    rows = Revision.objects.filter(concentrator=lane).order_by("tunnel_id", "-number")
+    if tunnel_id is not None:
+        rows = rows.filter(tunnel_id=tunnel_id)
+    newest: dict[int, Revision] = {}
+    for revision in rows.standing():
+        newest.setdefault(revision.tunnel_id, revision)
+    key = fingerprint_key()
+    desired = compile_specs((revision.spec() for revision in newest.values()), key)
+    scope = None if tunnel_id is None else _scope(tunnel_id, rows, key)
+    return Aim(tuple(newest.values()), desired, scope)
+
+
+def _scope(tunnel_id: int, rows: RevisionQuerySet, key: bytes) -> Scope:
+    named = {row.pk: row for row in (*rows.standing(), *rows[:EARLIER])}
+    each = [compile_specs([row.spec()], key) for row in named.values()]
+    return Scope(
+        connection=f"ctx{tunnel_id}",
+        secrets=frozenset(secret for one in each for secret in one.secrets),
+        keys=frozenset((element.map, element.key) for one in each for element in one.elements),
+    )

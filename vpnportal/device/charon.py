@@ -1,0 +1,188 @@
+"""strongSwan's charon over vici: bytes to text, tuples to lists, "already gone" is success.
+
+The protocol: https://docs.strongswan.org/docs/5.9/plugins/vici.html.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+import vici
+from vici.exception import CommandException, SessionException
+
+from vpnportal.device.errors import DeviceError, DeviceRefused
+from vpnportal.domain.desired import Connection, Secret
+from vpnportal.domain.diff import Stale
+from vpnportal.domain.names import is_our_secret, is_ours
+from vpnportal.domain.observed import ChildSa, IkeSa
+
+ANSWER_SECONDS = 5.0
+TERMINATE_MILLISECONDS = "1000"
+EVENTS = ["ike-updown", "child-updown"]
+GONE = ("no matching", "not found", "unknown")
+
+
+class Charon:
+    """One session with a running charon; each call ends within seconds or is a DeviceError."""
+
+    def __init__(self, path: str, timeout: float = ANSWER_SECONDS) -> None:
+        """Connect to the vici socket at `path`; `timeout` in seconds bounds each answer."""
+        self.path = path
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(timeout)
+        try:
+            with self._errors():
+                self._socket.connect(path)
+        except DeviceError:
+            self._socket.close()
+            raise
+        self._session = vici.Session(self._socket)
+
+    def __enter__(self) -> Charon:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+
+    def connections(self, name: str | None = None) -> dict[str, frozenset[str]]:
+        """Names of the children of our loaded connections; of one, at a cost that stays flat."""
+        with self._errors():
+            found = [_text(item) for item in self._session.list_conns(_filter(name))]
+        return {
+            connection: frozenset(body.get("children", ()))
+            for item in found
+            for connection, body in item.items()
+            if is_ours(connection)
+        }
+
+    def secrets(self) -> frozenset[str]:
+        """Ids of our loaded secrets; charon never tells the secrets themselves."""
+        with self._errors():
+            keys = _text(self._session.get_shared()).get("keys", [])
+        return frozenset(key for key in keys if is_our_secret(key))
+
+    def associations(self, name: str | None = None) -> tuple[IkeSa, ...]:
+        """Our IKE_SAs with their children, of one connection or of all."""
+        with self._errors():
+            found = [_text(item) for item in self._session.list_sas(_filter(name))]
+        return tuple(
+            _ike_sa(connection, body)
+            for item in found
+            for connection, body in item.items()
+            if is_ours(connection)
+        )
+
+    def userland_esp(self) -> bool:
+        """Whether charon carries ESP itself (kernel-libipsec) instead of the kernel."""
+        with self._errors():
+            return "kernel-libipsec" in _text(self._session.stats()).get("plugins", [])
+
+    def load(self, connection: Connection) -> None:
+        """Put a connection in the place of the one with its name; refused, the old one stands."""
+        with self._errors():
+            self._session.load_conn({connection.name: connection.settings})
+
+    def unload(self, name: str) -> None:
+        """Take a connection away; its associations go on until they are terminated."""
+        with self._errors(), _gone_is_fine():
+            self._session.unload_conn({"name": name})
+
+    def remember(self, secret: Secret) -> None:
+        """Load a preshared key for its pair of identities."""
+        with self._errors():
+            self._session.load_shared(
+                {
+                    "id": secret.id,
+                    "type": "IKE",
+                    "owners": list(secret.owners),
+                    "data": secret.data.encode(),
+                }
+            )
+
+    def forget(self, identifier: str) -> None:
+        """Unload a secret by its id."""
+        with self._errors(), _gone_is_fine():
+            self._session.unload_shared({"id": identifier})
+
+    def terminate(self, stale: Stale) -> None:
+        """End an association now, whether or not its peer answers."""
+        which = "ike-id" if stale.whole_ike else "child-id"
+        request = {which: stale.unique_id, "force": "yes", "timeout": TERMINATE_MILLISECONDS}
+        with self._errors(), _gone_is_fine():
+            list(self._session.terminate(request))
+
+    def initiate(self, connection: str, child: str) -> None:
+        """Start a child without waiting for what becomes of it."""
+        with self._errors():
+            list(self._session.initiate({"ike": connection, "child": child, "timeout": "-1"}))
+
+    def listen(self, seconds: float) -> Iterator[str]:
+        """The names of our connections whenever something of them goes up or down.
+
+        "" comes at least every `seconds`, also while nothing happens.
+        """
+        with self._errors():
+            for _, event in self._session.listen(EVENTS, timeout=seconds):
+                names = [name for name in event or () if is_ours(name)]
+                yield from names or [""]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except CommandException as error:
+            raise DeviceRefused(str(error).removeprefix("Command failed: ")) from error
+        except TimeoutError as error:
+            raise DeviceError(f"charon does not answer at {self.path}.") from error
+        except FileNotFoundError as error:
+            raise DeviceError(f"charon is not running: no socket at {self.path}.") from error
+        except PermissionError as error:
+            raise DeviceError(f"This process may not open charon's socket {self.path}.") from error
+        except (OSError, SessionException) as error:
+            raise DeviceError(f"charon cannot be reached at {self.path}: {error}.") from error
+
+
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except CommandException as error:
+        if not any(word in str(error) for word in GONE):
+            raise
+
+
+def _filter(name: str | None) -> dict[str, str]:
+    return {"ike": name} if name else {}
+
+
+def _ike_sa(connection: str, body: dict[str, Any]) -> IkeSa:
+    children = body.get("child-sas", {}).values()
+    return IkeSa(
+        connection=connection,
+        unique_id=body["uniqueid"],
+        state=body["state"],
+        children=tuple(
+            ChildSa(child["name"], child["uniqueid"], child["state"]) for child in children
+        ),
+        tasks=frozenset(body.get("tasks-queued", [])) | frozenset(body.get("tasks-active", [])),
+    )
+
+
+def _text(value: Any) -> Any:
+    """A vici reply with its bytes decoded; what a peer put in names may be no UTF-8."""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    if isinstance(value, dict):
+        return {key: _text(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_text(item) for item in value]
+    return value

@@ -1,0 +1,119 @@
+"""charon and nftables as one thing: observe a scope of it, apply a plan to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from vpnportal.device import tools
+from vpnportal.device.charon import Charon
+from vpnportal.device.errors import DeviceRefused
+from vpnportal.device.nft import Nft
+from vpnportal.domain.desired import Connection
+from vpnportal.domain.diff import Plan, Stale
+from vpnportal.domain.observed import Observed, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something done; `connection` is "" where it concerns every tunnel in the scope."""
+
+    connection: str
+    text: str
+    ok: bool = True
+
+
+Report = Callable[[Step], None]
+
+
+class Concentrator:
+    """The gateway whose network namespace this process runs in."""
+
+    def __init__(self, vici_socket: str) -> None:
+        self._vici_socket = vici_socket
+        self._nft = Nft()
+
+    def observe(self, scope: Scope | None = None) -> Observed:
+        """What is there: all that is ours, or one tunnel at a cost that ignores all others."""
+        name = scope.connection if scope else None
+        with Charon(self._vici_socket) as charon:
+            userland_esp = charon.userland_esp()
+            connections = charon.connections(name)
+            secrets = None if scope else charon.secrets()
+            associations = charon.associations(name)
+        addresses, anchors = tools.addresses()
+        return Observed(
+            connections=connections,
+            secrets=secrets,
+            associations=associations,
+            elements=self._nft.elements_at(scope.keys) if scope else self._nft.elements(),
+            rules_stand=self._nft.rules_stand(userland_esp),
+            addresses=addresses,
+            anchors=anchors,
+            userland_esp=userland_esp,
+        )
+
+    def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
+        """Take the steps of a plan; the answer has charon's reason for each connection it refused.
+
+        After a refusal only the loading was done: what was loaded before still stands, and
+        whoever asked looks again without the refused revision.
+        """
+        with Charon(self._vici_socket) as charon:
+            for address in plan.anchor:
+                tools.add_anchor(address)
+                report(Step("", f"Gave the gateway the address {address} in a hosted subnet"))
+            if refused := dict(self._load(charon, plan, report)):
+                return refused
+            self._take_away(charon, plan, report)
+            self._translate(plan, userland_esp, report)
+            for address in plan.unanchor:
+                tools.remove_anchor(address)
+            for connection, child in plan.initiate:
+                charon.initiate(connection, child)
+                report(Step(connection, f"Started the negotiation of {child}"))
+        return {}
+
+    def _load(self, charon: Charon, plan: Plan, report: Report) -> Iterator[tuple[str, str]]:
+        for secret in plan.remember:
+            charon.remember(secret)
+            report(Step(secret.connection, "Loaded the preshared key"))
+        for connection in plan.load:
+            try:
+                charon.load(connection)
+            except DeviceRefused as refusal:
+                self._forget_new(charon, plan, connection)
+                report(Step(connection.name, f"charon refused the connection: {refusal}", ok=False))
+                yield connection.name, str(refusal)
+            else:
+                report(Step(connection.name, f"Loaded the connection {connection.name}"))
+
+    def _forget_new(self, charon: Charon, plan: Plan, connection: Connection) -> None:
+        for secret in plan.remember:
+            if secret.connection == connection.name:
+                charon.forget(secret.id)
+
+    def _take_away(self, charon: Charon, plan: Plan, report: Report) -> None:
+        for name in plan.unload:
+            charon.unload(name)
+            report(Step(name, f"Unloaded the connection {name}"))
+        for identifier in plan.forget:
+            charon.forget(identifier)
+        for stale in plan.terminate:
+            charon.terminate(stale)
+            report(Step(stale.connection, _ended(stale)))
+
+    def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
+        self._nft.change(plan.remove, plan.add, plan.write_rules, userland_esp)
+        tools.end_flows(plan.remove)
+        if plan.write_rules:
+            report(Step("", "Wrote the rules that keep traffic inside the tunnels"))
+        if plan.remove or plan.add:
+            count = len({element.key for element in plan.remove + plan.add}) // 2
+            report(Step("", f"Changed the address translations ({count})"))
+
+
+def _ended(stale: Stale) -> str:
+    if stale.whole_ike:
+        return "Ended the IKE_SA that ran with other settings"
+    return "Ended a CHILD_SA that ran with other settings"

@@ -1,0 +1,14 @@
+"""The two ways in which a concentrator says no."""
+
+from __future__ import annotations
+
+
+class DeviceError(Exception):
+    """The concentrator could not be seen or changed; the text says why, for people.
+
+    Whether anything was changed is not known: looking again is always right.
+    """
+
+
+class DeviceRefused(DeviceError):
+    """The concentrator looked at what it was given and said no; nothing of it was taken."""

@@ -1,0 +1,147 @@
+"""nf_tables over netlink, for two questions that libnftables answers by dumping whole maps.
+
+The messages: linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h. Headers of
+attributes are in the machine's byte order; a flag in their kind marks nesting.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address
+
+from vpnportal.device.errors import DeviceError
+
+NETLINK_NETFILTER = 12
+NLM_F_REQUEST, NLM_F_MULTI, NLM_F_DUMP = 0x1, 0x2, 0x300
+NLMSG_ERROR, NLMSG_DONE = 2, 3
+GET_RULES, GET_ELEMENT = (10 << 8) | 7, (10 << 8) | 13
+NFPROTO_IPV4 = 2
+NESTED, KIND_MASK = 0x8000, 0x3FFF
+# enum nft_rule_attributes, and libnftnl's first kind of user data, a comment.
+RULE_TABLE, RULE_CHAIN, RULE_USERDATA = 1, 2, 7
+COMMENT = 0
+# enum nft_set_elem_list_attributes, nft_list_attributes, nft_set_elem_attributes, nft_data.
+LIST_TABLE, LIST_SET, LIST_ELEMENTS = 1, 2, 3
+LIST_ITEM, ELEMENT_KEY, ELEMENT_DATA, DATA_VALUE = 1, 1, 2, 1
+# Requests sent before their answers are read; far less than a socket's buffer holds.
+BATCH = 64
+ANSWER_SECONDS = 5.0
+
+
+def comments(table: str) -> dict[str, list[str]]:
+    """The comments of the rules of a table, in order, by chain; nothing where it is missing."""
+    found: dict[str, list[str]] = defaultdict(list)
+    with _Link() as link:
+        link.send(0, GET_RULES, NLM_F_DUMP, _string(RULE_TABLE, table))
+        for _, body in link.answers():
+            rule = _attributes(body)
+            # The kernel of an older machine may not filter by table.
+            if rule[RULE_TABLE].rstrip(b"\0").decode() == table:
+                found[rule[RULE_CHAIN].rstrip(b"\0").decode()].append(_comment(rule))
+    return dict(found)
+
+
+def lookup(table: str, name: str, keys: Iterable[IPv4Address]) -> dict[IPv4Address, IPv4Address]:
+    """What a map of addresses holds under these keys; absent keys, and maps, are left out."""
+    wanted = list(dict.fromkeys(keys))
+    found: dict[IPv4Address, IPv4Address] = {}
+    with _Link() as link:
+        for at in range(0, len(wanted), BATCH):
+            batch = wanted[at : at + BATCH]
+            for sequence, key in enumerate(batch):
+                link.send(sequence, GET_ELEMENT, 0, _element_request(table, name, key))
+            for sequence, body in link.answers(len(batch)):
+                found[batch[sequence]] = _element_value(body)
+    return found
+
+
+class _Link:
+    """A netfilter socket whose every failure is a DeviceError, and "no such thing" an answer."""
+
+    def __enter__(self) -> _Link:
+        try:
+            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+            self._socket.settimeout(ANSWER_SECONDS)
+            self._socket.bind((0, 0))
+        except OSError as error:
+            raise DeviceError(f"nftables cannot be read: {error}.") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, sequence: int, kind: int, flags: int, body: bytes) -> None:
+        """One request about our address family."""
+        body = struct.pack("!BBH", NFPROTO_IPV4, 0, 0) + body
+        head = struct.pack("=IHHII", 16 + len(body), kind, NLM_F_REQUEST | flags, sequence, 0)
+        try:
+            self._socket.send(head + body)
+        except OSError as error:
+            raise DeviceError(f"nftables cannot be read: {error}.") from error
+
+    def answers(self, requests: int = 1) -> Iterator[tuple[int, bytes]]:
+        """Sequence number and attributes of each answer; one dump counts as one request."""
+        while requests > 0:
+            for kind, flags, sequence, body in self._received():
+                if kind == NLMSG_ERROR:
+                    _raise_unless_absent(body)
+                elif kind != NLMSG_DONE:
+                    yield sequence, body[4:]
+                if not (flags & NLM_F_MULTI) or kind == NLMSG_DONE:
+                    requests -= 1
+
+    def _received(self) -> Iterator[tuple[int, int, int, bytes]]:
+        try:
+            raw = self._socket.recv(1 << 17)
+        except OSError as error:
+            raise DeviceError(f"nftables cannot be read: {error}.") from error
+        while len(raw) >= 16:
+            length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", raw)
+            yield kind, flags, sequence, raw[16:length]
+            raw = raw[(length + 3) & ~3 :]
+
+
+def _raise_unless_absent(body: bytes) -> None:
+    code = -struct.unpack_from("=i", body)[0]
+    if code not in (0, errno.ENOENT):
+        raise DeviceError(f"nftables cannot be read: {os.strerror(code)}.")
+
+
+def _element_request(table: str, name: str, key: IPv4Address) -> bytes:
+    element = _attribute(ELEMENT_KEY | NESTED, _attribute(DATA_VALUE, key.packed))
+    items = _attribute(LIST_ELEMENTS | NESTED, _attribute(LIST_ITEM | NESTED, element))
+    return _string(LIST_TABLE, table) + _string(LIST_SET, name) + items
+
+
+def _element_value(body: bytes) -> IPv4Address:
+    element = _attributes(_attributes(_attributes(body)[LIST_ELEMENTS])[LIST_ITEM])
+    return IPv4Address(_attributes(element[ELEMENT_DATA])[DATA_VALUE])
+
+
+def _comment(rule: dict[int, bytes]) -> str:
+    data = rule.get(RULE_USERDATA, b"")
+    if len(data) > 2 and data[0] == COMMENT:
+        return data[2 : 2 + data[1]].rstrip(b"\0").decode(errors="replace")
+    return ""
+
+
+def _string(kind: int, text: str) -> bytes:
+    return _attribute(kind, text.encode() + b"\0")
+
+
+def _attribute(kind: int, body: bytes) -> bytes:
+    return struct.pack("=HH", 4 + len(body), kind) + body + b"\0" * (-len(body) % 4)
+
+
+def _attributes(raw: bytes) -> dict[int, bytes]:
+    found: dict[int, bytes] = {}
+    while len(raw) >= 4:
+        length, kind = struct.unpack_from("=HH", raw)
+        found[kind & KIND_MASK] = raw[4:length]
+        raw = raw[(length + 3) & ~3 :]
+    return found

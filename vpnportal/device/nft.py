@@ -1,0 +1,99 @@
+"""Our one nftables table, through libnftables: maps, not rules; one transaction a change."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address
+from typing import Any
+
+from nftables import Nftables
+
+from vpnportal.device import netlink, rules
+from vpnportal.device.errors import DeviceError
+from vpnportal.domain.desired import Element, Map
+
+PLACE = {"family": rules.FAMILY, "table": rules.TABLE}
+ABSENT = "No such file or directory"
+
+
+class Nft:
+    """The table `ip vpnportal` of the network namespace that this process runs in."""
+
+    def __init__(self) -> None:
+        self._library = Nftables()
+        self._library.set_json_output(True)
+        self._library.set_handle_output(False)
+
+    def rules_stand(self, userland_esp: bool) -> bool:
+        """Whether every rule is there, unchanged; elements of the maps do not count."""
+        comment = rules.digest(userland_esp)
+        wanted = {
+            chain: [comment] * len(lines)
+            for chain, lines in rules.rules(userland_esp).items()
+            if lines
+        }
+        return netlink.comments(rules.TABLE) == wanted
+
+    def elements(self) -> frozenset[Element]:
+        """Everything in both maps."""
+        return frozenset(element for name in Map for element in self._whole(name))
+
+    def elements_at(self, keys: Iterable[tuple[Map, IPv4Address]]) -> frozenset[Element]:
+        """What the maps hold under these keys; the cost does not depend on what else they hold."""
+        wanted = tuple(keys)
+        return frozenset(
+            Element(name, key, value)
+            for name in Map
+            for key, value in netlink.lookup(
+                rules.TABLE, name, [key for map_name, key in wanted if map_name is name]
+            ).items()
+        )
+
+    def change(
+        self,
+        remove: Iterable[Element],
+        add: Iterable[Element],
+        write_rules: bool,
+        userland_esp: bool,
+    ) -> None:
+        """Rules, elements to remove and elements to add: all of it at once, or none of it."""
+        commands = rules.definition(userland_esp) if write_rules else []
+        commands += [command for name in Map for command in _elements("delete", name, remove)]
+        commands += [command for name in Map for command in _elements("add", name, add)]
+        if commands:
+            self._run(commands)
+
+    def _whole(self, name: Map) -> Iterator[Element]:
+        for item in self._ask({"list": {"map": {**PLACE, "name": name}}}):
+            for key, value in item.get("map", {}).get("elem", []):
+                yield Element(name, IPv4Address(key), IPv4Address(value))
+
+    def _ask(self, command: dict[str, Any]) -> list[dict[str, Any]]:
+        """The objects listed; none where the table or the map does not exist."""
+        status, output, error = self._library.cmd(_document([command]))
+        if status != 0 and ABSENT not in error:
+            raise DeviceError(f"nftables cannot be read: {_first_line(error)}")
+        return json.loads(output)["nftables"] if status == 0 and output else []
+
+    def _run(self, commands: list[dict[str, Any]]) -> None:
+        status, _, error = self._library.cmd(_document(commands))
+        if status != 0:
+            raise DeviceError(f"nftables refused the change: {_first_line(error)}")
+
+
+def _document(commands: list[dict[str, Any]]) -> str:
+    return json.dumps({"nftables": commands})
+
+
+def _elements(verb: str, name: Map, elements: Iterable[Element]) -> list[dict[str, Any]]:
+    pairs: list[Any] = [
+        str(one.key) if verb == "delete" else [str(one.key), str(one.value)]
+        for one in elements
+        if one.map == name
+    ]
+    return [{verb: {"element": {**PLACE, "name": name, "elem": pairs}}}] if pairs else []
+
+
+def _first_line(error: str) -> str:
+    return error.strip().splitlines()[0] if error.strip() else "no reason given"

@@ -1,0 +1,71 @@
+"""Debian's `ip` and `conntrack`, for the few things that have no socket of their own here."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+
+from vpnportal.device.errors import DeviceError
+from vpnportal.domain.desired import Element, Map
+
+SECONDS = 20
+# Addresses that we added say so in their label, which must begin with the interface's name.
+ANCHOR_LABEL = "lo:vpnportal"
+_FLOW = re.compile(r"src=(\S+) dst=(\S+)")
+
+
+def addresses() -> tuple[frozenset[IPv4Address], frozenset[IPv4Address]]:
+    """All addresses of this network namespace, and those of them that are our anchors."""
+    own, anchors = set(), set()
+    for interface in json.loads(_run("ip", "-j", "-4", "address")):
+        for item in interface["addr_info"]:
+            own.add(IPv4Address(item["local"]))
+            if item.get("label") == ANCHOR_LABEL:
+                anchors.add(IPv4Address(item["local"]))
+    return frozenset(own), frozenset(anchors)
+
+
+def add_anchor(address: IPv4Address) -> None:
+    """Give the gateway this address, on its loopback interface."""
+    _run("ip", "address", "replace", f"{address}/32", "dev", "lo", "label", ANCHOR_LABEL)
+
+
+def remove_anchor(address: IPv4Address) -> None:
+    """Take an anchor away again."""
+    _run("ip", "address", "del", f"{address}/32", "dev", "lo")
+
+
+def end_flows(removed: Iterable[Element]) -> None:
+    """Delete the conntrack entries of translations that are gone.
+
+    One dump says which of them have flows at all: a deletion walks the whole table.
+    """
+    by_destination = {str(one.key) for one in removed if one.map is Map.INBOUND}
+    by_source = {str(one.key) for one in removed if one.map is Map.OUTBOUND}
+    if not by_destination and not by_source:
+        return
+    commands = set()
+    for source, destination in _FLOW.findall(_run("conntrack", "-L", "--any-nat")):
+        if destination in by_destination:
+            commands.add(f"-D -d {destination}")
+        if source in by_source:
+            commands.add(f"-D -s {source}")
+    if commands:
+        _run("conntrack", "-R", "-", text="\n".join(sorted(commands)) + "\n")
+
+
+def _run(*command: str, text: str = "") -> str:
+    try:
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=SECONDS, check=True
+        )
+    except FileNotFoundError as error:
+        raise DeviceError(f"The program {command[0]} is not installed here.") from error
+    except subprocess.TimeoutExpired as error:
+        raise DeviceError(f"{command[0]} did not end within {SECONDS} seconds.") from error
+    except subprocess.CalledProcessError as error:
+        raise DeviceError(f"{' '.join(command)} failed: {error.stderr.strip()}") from error
+    return done.stdout

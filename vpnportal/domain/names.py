@@ -1,0 +1,44 @@
+"""Names in charon: a connection is named after its tunnel, a child after its content.
+
+`ctx42-3f9a1c0b-27aa01d4` is a child of tunnel 42. The first fingerprint covers all that matters to
+IKE (peers, identities, proposal, key life, preshared key), the second all that matters to the
+child. Both are keyed (HMAC-SHA256), because the first covers the preshared key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+
+_CONNECTION = re.compile(r"ctx[1-9][0-9]*")
+_CHILD = re.compile(r"(ctx[1-9][0-9]*)-([0-9a-f]{8})-[0-9a-f]{8}")
+_SECRET = re.compile(r"(ctx[1-9][0-9]*)-[0-9a-f]{8}")
+
+
+def fingerprint(key: bytes, content: object) -> str:
+    """Eight hexadecimal digits for JSON-able content; equal for equal content and key only."""
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:8]
+
+
+def is_ours(connection: str) -> bool:
+    """Whether a connection's name is one that the portal gives."""
+    return _CONNECTION.fullmatch(connection) is not None
+
+
+def is_our_secret(identifier: str) -> bool:
+    """Whether a secret's id is one that the portal gives."""
+    return _SECRET.fullmatch(identifier) is not None
+
+
+def tunnel_id(connection: str) -> int:
+    """42 of `ctx42`."""
+    return int(connection.removeprefix("ctx"))
+
+
+def ike_fingerprint(child: str) -> str:
+    """The part of a child's name that covers IKE, or "" for a name that is not ours."""
+    match = _CHILD.fullmatch(child)
+    return match[2] if match else ""

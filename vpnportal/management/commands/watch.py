@@ -1,0 +1,27 @@
+"""`manage.py watch NAME`: the process that listens to one concentrator's charon."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from vpnportal.models import Concentrator
+from vpnportal.watch import watch
+
+
+class Command(BaseCommand):
+    """Runs where charon runs, with the right to open its vici socket."""
+
+    help = "Listen to a concentrator's charon until told to stop."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("concentrator", help="the concentrator's name, such as hou02-vpn01")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        lane = Concentrator.objects.filter(name=options["concentrator"]).first()
+        if lane is None:
+            raise CommandError(f"There is no concentrator named {options['concentrator']}.")
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        watch(lane)
