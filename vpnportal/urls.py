@@ -2,6 +2,29 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.contrib.auth.views import LogoutView
+from django.urls import URLPattern, URLResolver, path
+from django.views.generic import RedirectView
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from vpnportal.web import editing, sessions, subnets, translations, views
+
+ONE = "tunnels/<int:pk>/"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", RedirectView.as_view(pattern_name="tunnels")),
+    path("sign-in/", sessions.SignIn.as_view(), name="login"),
+    path("sign-out/", LogoutView.as_view(http_method_names=["post"]), name="logout"),
+    path("tunnels/", views.tunnels, name="tunnels"),
+    path(ONE, views.tunnel, name="tunnel"),
+    path(f"{ONE}edit/", editing.edit, name="edit"),
+    path(f"{ONE}remote-subnets/", subnets.add_remote_subnet, name="add-remote-subnet"),
+    path(
+        f"{ONE}remote-subnets/<int:subnet>/remove/",
+        subnets.remove_remote_subnet,
+        name="remove-remote-subnet",
+    ),
+    path(f"{ONE}subnets/<int:subnet>/", translations.subnet, name="subnet"),
+    path(f"{ONE}translations/", translations.translations, name="translations"),
+    path(f"{ONE}apply/", views.apply, name="apply"),
+    path(f"{ONE}state/", views.state, name="state"),
+]

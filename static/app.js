@@ -1,0 +1,39 @@
+// What htmx cannot say by itself: that the portal did not answer, and that a control is wrong.
+"use strict";
+
+const live = () => document.getElementById("live");
+
+function complain(text) {
+  const shown = live().querySelector(".complaint");
+  if (shown && shown.textContent === text) return;
+  const line = document.createElement("p");
+  line.className = "complaint";
+  line.textContent = text;
+  live().replaceChildren(line);
+}
+
+document.addEventListener("htmx:responseError", (event) => {
+  const status = event.detail.xhr.status;
+  complain(
+    status === 403 || status === 404
+      ? "You may no longer do this, or your session is over: nothing was changed. Load the page again."
+      : `The portal failed (${status}): what you see may be old. Load the page again.`,
+  );
+});
+
+for (const name of ["htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(name, () =>
+    complain("The portal does not answer: what you see may be old, and the last entry was not saved."),
+  );
+}
+
+document.addEventListener("htmx:afterRequest", (event) => {
+  if (event.detail.successful) live().querySelector(".complaint")?.remove();
+});
+
+document.addEventListener("htmx:afterSwap", (event) => {
+  const control = event.detail.requestConfig?.elt;
+  if (control?.matches(".field :is(input, select)")) {
+    control.setAttribute("aria-invalid", String(event.detail.xhr.status >= 400));
+  }
+});

@@ -1,0 +1,50 @@
+"""How a view answers: the request as it arrives here, and the status of a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from vpnportal.models import Account
+from vpnportal.services.refusal import APPLYING_NOW, Refused
+
+if TYPE_CHECKING:
+    from django_htmx.middleware import HtmxDetails
+
+OK, UNPROCESSABLE, LOCKED = 200, 422, 423
+
+
+class Request(HttpRequest):
+    """A signed-in person's request, after the middleware."""
+
+    user: User
+    htmx: HtmxDetails
+
+
+def is_lock(refused: Refused) -> bool:
+    """Whether waiting is all that helps."""
+    return any(problem.text == APPLYING_NOW for problem in refused.problems)
+
+
+def status_of(refused: Refused) -> int:
+    """423 (RFC 4918) while an apply locks the tunnel, 422 (RFC 9110) for everything else."""
+    return LOCKED if is_lock(refused) else UNPROCESSABLE
+
+
+def page(
+    request: Request, template: str, context: Mapping[str, Any], status: int = OK
+) -> HttpResponse:
+    """A whole page, with the names that its header shows."""
+    accounts = Account.objects.filter(memberships__user=request.user).order_by("name")
+    return render(request, template, {**context, "accounts": accounts}, status=status)
+
+
+def partial(
+    request: Request, template: str, context: Mapping[str, Any], status: int = OK
+) -> HttpResponse:
+    """One element for htmx, perhaps with out-of-band ones after it."""
+    return render(request, template, dict(context), status=status)

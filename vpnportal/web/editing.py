@@ -1,0 +1,74 @@
+"""Autosave: one field of a draft for htmx, or every changed field of a fieldset without it."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.core.exceptions import BadRequest
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
+from django.views.decorators.http import require_POST
+
+from vpnportal import services
+from vpnportal.models import Tunnel
+from vpnportal.services import Refused
+from vpnportal.web.answers import OK, UNPROCESSABLE, Request, partial, status_of
+from vpnportal.web.forms import FORMS, KEY, DraftForm
+from vpnportal.web.panel import panel, state_context
+
+
+@require_POST
+def edit(request: Request, pk: int) -> HttpResponse:
+    """Save what is right of what was sent, say what is wrong with the rest."""
+    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    form = _form(request, tunnel)
+    one = request.htmx.trigger_name if request.htmx else None
+    if one:
+        try:
+            form.narrow(one)
+        except KeyError:
+            raise BadRequest("There is no such field.") from None
+    status = _save(tunnel, form, [one] if one else form.changed_data)
+    if request.htmx:
+        shown = {"form": form, "fields": list(form), "one": one, **state_context(tunnel)}
+        return partial(request, "tunnel/_edited.html", shown, status)
+    if status != OK:
+        return panel(request, tunnel, status, **{form.slug: form})
+    saved = ", ".join(str(form.fields[name].label) for name in form.kept)
+    messages.success(request, f"Saved: {saved}." if saved else "Nothing was changed.")
+    return redirect(reverse("tunnel", args=[pk]) + f"#{form.slug}")
+
+
+def _form(request: Request, tunnel: Tunnel) -> DraftForm:
+    try:
+        form_class = FORMS[request.POST.get("fieldset", "")]
+    except KeyError:
+        raise BadRequest("There is no such fieldset.") from None
+    return form_class(tunnel, request.POST)
+
+
+def _save(tunnel: Tunnel, form: DraftForm, names: list[str]) -> int:
+    """Keep each of these fields that is well-formed; the status that tells how it went."""
+    status = UNPROCESSABLE if form.errors else OK
+    for name in names:
+        if name in form.errors:
+            continue
+        value = form.cleaned_data[name]
+        try:
+            kept = _keep(tunnel, name, value)
+        except Refused as refused:
+            status = max(status, status_of(refused))
+            form.add_error(name, str(refused))
+            continue
+        if kept:
+            # What is kept is rendered; a preshared key never is.
+            form.kept[name] = None if name == KEY else value
+    return status
+
+
+def _keep(tunnel: Tunnel, name: str, value: object) -> bool:
+    if name != KEY:
+        services.edit(tunnel, name, value)
+    elif value:
+        services.set_preshared_key(tunnel, str(value))
+    return name != KEY or bool(value)

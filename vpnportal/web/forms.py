@@ -1,0 +1,149 @@
+"""The panel's forms: one for each fieldset of a draft, each field a column of the tunnel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.urls import reverse
+
+from vpnportal.models import Tunnel
+from vpnportal.web import choices, typed
+
+KEY = "preshared_key"
+
+
+class Typed(forms.CharField):
+    """A text with a reader of `typed`, whose words become the field's error."""
+
+    def __init__(self, read: Callable[[str], Any], label: str, **options: Any) -> None:
+        options = {"required": False, "strip": False, "show_hidden_initial": True, **options}
+        super().__init__(label=label, **options)
+        self.read = read
+
+    def clean(self, value: Any) -> Any:
+        return self.to_python(value)
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return self.read(value or "")
+        except ValueError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+def _pick(label: str, options: list[Any], coerce: Callable[[str], Any] = str) -> Any:
+    return forms.TypedChoiceField(
+        label=label,
+        choices=options,
+        coerce=coerce,
+        show_hidden_initial=True,
+        error_messages={key: "Choose one of the list." for key in ("required", "invalid_choice")},
+    )
+
+
+def _seconds() -> Typed:
+    digits = forms.TextInput({"inputmode": "numeric", "autocomplete": "off"})
+    return Typed(typed.keylife, "Key Life (in seconds)", widget=digits)
+
+
+class DraftField(forms.BoundField):
+    """A field that also knows what its reader last saw kept.
+
+    That value travels in a hidden input, so that a whole form saves only what was changed in it,
+    and two tabs do not undo each other.
+    """
+
+    form: DraftForm
+
+    @property
+    def saved(self) -> bool:
+        return self.name in self.form.kept
+
+    @property
+    def believed(self) -> str:
+        if self.saved:
+            value = self.form.kept[self.name]
+        elif self.form.is_bound:
+            value = self.form.data.get(self.html_initial_name)
+        else:
+            value = self.initial
+        return "" if value is None else str(value)
+
+
+class DraftForm(forms.Form):
+    """One fieldset of a draft. `kept` holds what a request has saved of it."""
+
+    legend = ""
+    slug = ""
+    use_required_attribute = False
+    bound_field_class = DraftField
+
+    def __init__(
+        self, tunnel: Tunnel, data: QueryDict | None = None, editable: bool = True
+    ) -> None:
+        kept = {name: getattr(tunnel, name) for name in self.base_fields if name != KEY}
+        super().__init__(data, initial=kept)
+        self.kept: dict[str, Any] = {}
+        for field in self.fields.values():
+            field.disabled = not editable
+            field.widget.attrs["hx-post"] = reverse("edit", args=[tunnel.pk])
+        for name in self.fields:
+            self.fields[name].widget.attrs["aria-describedby"] = f"note-{name}"
+
+    def narrow(self, name: str) -> None:
+        """Look at this one field only; KeyError where the form has none of that name."""
+        self.fields = {name: self.fields[name]}
+
+
+class General(DraftForm):
+    legend, slug = "General", "general"
+    friendly_name = Typed(typed.name, "Tunnel Name")
+
+
+class PhaseOne(DraftForm):
+    legend, slug = "Phase One", "phase_one"
+    remote_peer = Typed(typed.peer, "Remote Peer Address")
+    preshared_key = Typed(
+        typed.preshared_key,
+        "Preshared Key",
+        show_hidden_initial=False,
+        widget=forms.PasswordInput({"autocomplete": "off"}, render_value=False),
+    )
+    phase_one_encryption = _pick("Encryption", choices.ENCRYPTION)
+    phase_one_authentication = _pick("Authentication", choices.AUTHENTICATION)
+    phase_one_group = _pick("Diffie-Hellman Group (DH)", choices.GROUP, int)
+    phase_one_keylife = _seconds()
+    ike_version = _pick("IKE version", choices.IKE_VERSION, int)
+
+    def __init__(self, tunnel: Tunnel, *args: Any, **options: Any) -> None:
+        super().__init__(tunnel, *args, **options)
+        words = "A key is kept. Empty keeps it." if tunnel.preshared_key else "No key yet"
+        self.fields[KEY].widget.attrs["placeholder"] = words
+
+
+class PhaseTwo(DraftForm):
+    legend, slug = "Phase Two", "phase_two"
+    phase_two_encryption = _pick("Encryption", choices.ENCRYPTION)
+    phase_two_authentication = _pick("Authentication", choices.AUTHENTICATION)
+    phase_two_pfs = forms.BooleanField(
+        label="Perfect Forward Secrecy (PFS)", required=False, show_hidden_initial=True
+    )
+    phase_two_group = _pick("Diffie-Hellman Group (DH)", choices.GROUP, int)
+    phase_two_keylife = _seconds()
+
+
+FORMS: dict[str, type[DraftForm]] = {form.slug: form for form in (General, PhaseOne, PhaseTwo)}
+
+
+def label_of(field: str) -> str:
+    """The panel's label of a problem's field; two phases share words, so those say which."""
+    for form in FORMS.values():
+        if field in form.base_fields:
+            label = str(form.base_fields[field].label)
+            return f"{form.legend} {label}" if field.startswith("phase_") else label
+    return {
+        "remote_subnets": "Protected Customer (Remote) Subnet",
+        "hosted_subnets": "Protected private (hosted) subnets",
+    }.get(field, field.replace("translation ", "Customer IP for "))

@@ -1,0 +1,84 @@
+"""The page of one tunnel: everything its templates show, with what somebody typed kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2s
+from typing import Any
+
+from django.http import HttpResponse
+from django.template.loader import render_to_string
+from django.urls import reverse
+
+from vpnportal.domain.spec import Problem
+from vpnportal.models import Subnet, Tunnel
+from vpnportal.services import state_of
+from vpnportal.web.answers import OK, Request, page
+from vpnportal.web.forms import FORMS, label_of
+from vpnportal.web.rows import blocks, open_ids
+
+
+def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> HttpResponse:
+    """The whole page; `typed` replaces parts of it by what was entered and refused."""
+    context = state_context(tunnel)
+    editable = is_editable(request, tunnel)
+    forms = {slug: form(tunnel, None, editable) for slug, form in FORMS.items()}
+    shown = {
+        **context,
+        **forms,
+        **networks(tunnel),
+        "editable": editable,
+        "blocks": blocks(tunnel, open_ids(request.GET.getlist("open"))),
+        # Without JavaScript the page asks again by itself, unless that would undo typing.
+        "again": context["state"].locked and not typed,
+        **typed,
+    }
+    return page(request, "tunnel/page.html", shown, status)
+
+
+def is_editable(request: Request, tunnel: Tunnel) -> bool:
+    """Whether this person may change the tunnel, or only look."""
+    return Tunnel.objects.editable_by(request.user).filter(pk=tunnel.pk).exists()
+
+
+def networks(tunnel: Tunnel) -> dict[str, Any]:
+    """The subnets of both ends, sorted by address."""
+    rows = sorted(tunnel.subnets.all(), key=lambda row: row.network)
+    hosted = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
+    return {
+        "hosted_subnets": [row for row in rows if row.kind in hosted],
+        "remote_subnets": [row for row in rows if row.kind == Subnet.Kind.CUSTOMER],
+    }
+
+
+def state_context(tunnel: Tunnel) -> dict[str, Any]:
+    """What `tunnel/_state.html` shows; `token` changes exactly when that does."""
+    state = state_of(tunnel)
+    shown = {
+        "tunnel": tunnel,
+        "state": state,
+        "translations": state.live.spec().translations if state.live else (),
+        "token": "",
+    }
+    html = render_to_string("tunnel/_state.html", shown)
+    return {**shown, "token": blake2s(html.encode(), digest_size=8).hexdigest()}
+
+
+def problem_links(tunnel: Tunnel, problems: Iterable[Problem]) -> list[dict[str, str]]:
+    """Problems as the page lists them: the field's label, the words, and where to go."""
+    return [
+        {"label": label_of(one.field), "text": one.text, "href": _place(tunnel, one.field)}
+        for one in problems
+    ]
+
+
+def _place(tunnel: Tunnel, field: str) -> str:
+    if field in ("remote_subnets", "hosted_subnets"):
+        return f"#{field}"
+    if not field.startswith("translation "):
+        return f"#id_{field}" if field else ""
+    address = field.removeprefix("translation ")
+    holder = next((block for block in blocks(tunnel, set()) if block.holds(address)), None)
+    if holder is None:
+        return "#static-nat"
+    return f"{reverse('tunnel', args=[tunnel.pk])}?open={holder.pk}#customer-{address}"
