@@ -36,6 +36,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "django.forms",
     "django_htmx",
     "csp",
     "vpnportal",
@@ -70,6 +71,8 @@ TEMPLATES = [
     },
 ]
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
+# Two inputs for each address: the open rows of a /22 of static NAT fit in one form.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_500
 
 DATABASES = {
     "default": {
