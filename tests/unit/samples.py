@@ -1,0 +1,74 @@
+"""The mission's example as a specification, and ways to vary it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from hypothesis import strategies as st
+
+from vpnportal.domain.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
+from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
+
+KEY = b"k" * 32
+EXAMPLE = TunnelSpec(
+    tunnel_id=42,
+    hosted_peer=IPv4Address("203.0.113.1"),
+    remote_peer=IPv4Address("203.0.113.2"),
+    preshared_key="correct horse battery staple",
+    ike_version=1,
+    phase_one=PhaseOne("AES256", "SHA256", 5, 14_400),
+    phase_two=PhaseTwo("AES256", "SHA256", True, 5, 3_600),
+    hosted_subnets=(IPv4Network("10.2.0.0/24"),),
+    remote_subnets=(IPv4Network("192.168.10.0/24"),),
+    static_nat_subnets=(IPv4Network("10.1.255.92/30"),),
+    translations=(
+        Translation(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database"),
+    ),
+)
+
+
+def networks(*texts: str) -> tuple[IPv4Network, ...]:
+    return tuple(IPv4Network(text) for text in texts)
+
+
+def translation(internal: str, customer: str, name: str = "") -> Translation:
+    return Translation(IPv4Address(internal), IPv4Address(customer), name)
+
+
+def example(**changes: Any) -> TunnelSpec:
+    return replace(EXAMPLE, **changes)
+
+
+@st.composite
+def specs(draw: st.DrawFn, tunnel_id: int | None = None) -> TunnelSpec:
+    """Specifications without problems. Tunnels differ in all that they may not share."""
+    number = draw(st.integers(1, 6)) if tunnel_id is None else tunnel_id
+    remote = draw(st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True))
+    hosted = draw(st.lists(st.integers(2, 4), min_size=1, max_size=2, unique=True))
+    hosts = draw(st.lists(st.integers(1, 9), max_size=3, unique=True))
+    groups = [group for group in GROUPS if group]
+    return example(
+        tunnel_id=number,
+        remote_peer=IPv4Address(f"203.0.113.{100 + number}"),
+        preshared_key=draw(st.sampled_from(("one key", "another key"))),
+        ike_version=draw(st.sampled_from((1, 2))),
+        phase_one=PhaseOne(
+            draw(st.sampled_from(tuple(ENCRYPTIONS))),
+            draw(st.sampled_from(tuple(AUTHENTICATIONS))),
+            draw(st.sampled_from(groups)),
+            14_400,
+        ),
+        phase_two=PhaseTwo("AES256", "SHA256", draw(st.booleans()), 5, 3_600),
+        hosted_subnets=networks(*(f"10.{at}.0.0/24" for at in hosted)),
+        remote_subnets=networks(*(f"192.168.{number * 4 + at}.0/24" for at in remote)),
+        static_nat_subnets=networks(f"10.1.{number}.0/24"),
+        translations=tuple(
+            translation(
+                f"10.1.{number}.{draw(st.integers(0, 9)) + 10 * at}",
+                f"192.168.{number * 4 + remote[0]}.{host}",
+            )
+            for at, host in enumerate(hosts)
+        ),
+    )

@@ -1,0 +1,37 @@
+"""Changes between two specifications are told in the panel's words, and never a key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.unit.samples import EXAMPLE, example, translation
+from vpnportal.domain.changes import Change, changes
+
+
+def test_equal_specifications_have_no_changes():
+    assert changes(EXAMPLE, EXAMPLE) == ()
+
+
+def test_a_change_says_before_and_after():
+    after = example(phase_one=replace(EXAMPLE.phase_one, encryption="AES128"))
+
+    assert changes(EXAMPLE, after) == (
+        Change("phase_one_encryption", "Phase One Encryption", "AES256", "AES128"),
+    )
+
+
+def test_a_changed_key_is_only_changed():
+    assert changes(EXAMPLE, example(preshared_key="another")) == (
+        Change("preshared_key", "Preshared Key", "", "changed"),
+    )
+
+
+def test_a_removed_translation_is_a_change_of_its_address():
+    after = example(translations=(translation("10.1.255.93", "192.168.10.16"),))
+
+    assert changes(EXAMPLE, after) == (
+        Change(
+            "translation 10.1.255.92", "Customer IP for 10.1.255.92", "192.168.10.15 database", ""
+        ),
+        Change("translation 10.1.255.93", "Customer IP for 10.1.255.93", "", "192.168.10.16"),
+    )

@@ -1,0 +1,137 @@
+"""From the customer's words to what charon and nftables are given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+import pytest
+from hypothesis import given
+
+from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
+from vpnportal.domain.algorithms import esp_proposal, ike_proposal
+from vpnportal.domain.compile import compile_specs
+from vpnportal.domain.desired import Element, Map
+from vpnportal.domain.names import ike_fingerprint, is_our_secret
+from vpnportal.domain.spec import TunnelSpec
+
+
+def children(spec: TunnelSpec) -> dict[str, dict]:
+    return compile_specs([spec], KEY).connections["ctx42"].settings["children"]
+
+
+@pytest.mark.parametrize(
+    ("words", "ike", "esp"),
+    [
+        (("3DES", "MD5", 2), "3des-md5-modp1024", "3des-md5-modp1024"),
+        (("AES256", "SHA256", 5), "aes256-sha256-modp1536", "aes256-sha256-modp1536"),
+        (
+            ("AES256-GCM", "SHA384", 20),
+            "aes256gcm16-prfsha384-ecp384",
+            "aes256gcm16-ecp384",
+        ),
+    ],
+)
+def test_the_customers_words_become_strongswans(words: tuple, ike: str, esp: str):
+    assert (ike_proposal(*words), esp_proposal(*words)) == (ike, esp)
+
+
+def test_without_pfs_phase_two_names_no_group():
+    spec = example(phase_two=replace(EXAMPLE.phase_two, pfs=False))
+
+    (child,) = children(spec).values()
+
+    assert child["esp_proposals"] == ["aes256-sha256"]
+
+
+def test_ikev1_has_a_child_for_each_pair_of_subnets():
+    spec = example(
+        hosted_subnets=networks("10.2.0.0/24", "10.3.0.0/24"),
+        remote_subnets=networks("192.168.10.0/24", "192.168.20.0/24"),
+    )
+
+    pairs = {(*child["local_ts"], *child["remote_ts"]) for child in children(spec).values()}
+
+    assert pairs == {
+        ("10.2.0.0/24", "192.168.10.0/24"),
+        ("10.2.0.0/24", "192.168.20.0/24"),
+        ("10.3.0.0/24", "192.168.10.0/24"),
+        ("10.3.0.0/24", "192.168.20.0/24"),
+    }
+
+
+def test_ikev2_has_one_child_for_all_subnets():
+    spec = example(ike_version=2, remote_subnets=networks("192.168.10.0/24", "192.168.20.0/24"))
+
+    (child,) = children(spec).values()
+
+    assert child["remote_ts"] == ["192.168.10.0/24", "192.168.20.0/24"]
+
+
+def test_a_key_life_is_the_hard_limit_and_renegotiation_comes_before():
+    settings = compile_specs([EXAMPLE], KEY).connections["ctx42"].settings
+    (child,) = settings["children"].values()
+
+    assert (settings["rekey_time"], settings["over_time"]) == ("12960s", "1440s")
+    assert (child["rekey_time"], child["life_time"]) == ("3240s", "3600s")
+
+
+def test_a_translation_is_one_element_each_way():
+    assert compile_specs([EXAMPLE], KEY).elements == {
+        Element(Map.INBOUND, IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15")),
+        Element(Map.OUTBOUND, IPv4Address("192.168.10.15"), IPv4Address("10.1.255.92")),
+    }
+
+
+def test_a_translation_changes_no_name():
+    other = example(translations=(translation("10.1.255.93", "192.168.10.16"),))
+
+    assert children(other).keys() == children(EXAMPLE).keys()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        example(preshared_key="another"),
+        example(phase_one=replace(EXAMPLE.phase_one, encryption="AES128")),
+        example(phase_one=replace(EXAMPLE.phase_one, keylife=14_401)),
+        example(remote_peer=IPv4Address("203.0.113.3")),
+        example(ike_version=2),
+    ],
+)
+def test_what_matters_to_ike_renames_every_child_and_the_secret(other: TunnelSpec):
+    before, after = compile_specs([EXAMPLE], KEY), compile_specs([other], KEY)
+
+    names = {ike_fingerprint(name) for name in (*children(EXAMPLE), *children(other))}
+
+    assert len(names) == 2
+    assert not before.secrets.keys() & after.secrets.keys()
+
+
+def test_a_change_of_phase_two_leaves_ike_alone():
+    other = example(phase_two=replace(EXAMPLE.phase_two, keylife=1_800))
+
+    (before,), (after,) = children(EXAMPLE), children(other)
+
+    assert before != after
+    assert ike_fingerprint(before) == ike_fingerprint(after)
+
+
+def test_one_more_subnet_of_ikev1_leaves_the_other_children_their_names():
+    more = example(remote_subnets=networks("192.168.10.0/24", "192.168.20.0/24"))
+
+    assert children(EXAMPLE).keys() < children(more).keys()
+
+
+def test_names_need_the_key():
+    assert compile_specs([EXAMPLE], KEY).secrets.keys() != (
+        compile_specs([EXAMPLE], b"x" * 32).secrets.keys()
+    )
+
+
+@given(specs())
+def test_secrets_are_in_no_name_and_no_setting(spec: TunnelSpec):
+    desired = compile_specs([spec], KEY)
+
+    assert spec.preshared_key not in repr(desired)
+    assert all(is_our_secret(name) for name in desired.secrets)

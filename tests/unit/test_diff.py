@@ -1,0 +1,138 @@
+"""Desired against observed: only what differs is done, and a second look finds nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.fake_concentrator import FakeConcentrator
+from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
+from vpnportal.domain.compile import compile_specs
+from vpnportal.domain.diff import Plan, diff
+from vpnportal.domain.observed import IkeSa
+from vpnportal.domain.spec import TunnelSpec
+
+
+def converge(device: FakeConcentrator, *wanted: TunnelSpec) -> Plan:
+    plan = diff(compile_specs(wanted, KEY), device.observe())
+    device.apply(plan, True, lambda step: None)
+    return plan
+
+
+def holding(*wanted: TunnelSpec) -> FakeConcentrator:
+    device = FakeConcentrator()
+    converge(device, *wanted)
+    return device
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(specs(), max_size=4, unique_by=lambda spec: spec.tunnel_id), max_size=4))
+def test_a_second_converge_is_empty_wherever_the_first_began(history: list[list[TunnelSpec]]):
+    device = FakeConcentrator()
+
+    for wanted in history:
+        converge(device, *wanted)
+        assert not diff(compile_specs(wanted, KEY), device.observe())
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(specs(tunnel_id=1), min_size=1, max_size=4), specs(tunnel_id=2))
+def test_any_way_to_a_specification_ends_in_the_same_state(
+    history: list[TunnelSpec], neighbour: TunnelSpec
+):
+    wandering, direct = holding(neighbour), holding(neighbour, history[-1])
+
+    for spec in history:
+        converge(wandering, neighbour, spec)
+
+    assert wandering.connections == direct.connections
+    assert wandering.secrets == direct.secrets
+    assert wandering.elements == direct.elements
+
+
+def test_a_translation_only_change_touches_no_association():
+    device = holding(EXAMPLE)
+
+    plan = converge(device, example(translations=(translation("10.1.255.93", "192.168.10.16"),)))
+
+    assert plan == Plan(remove=plan.remove, add=plan.add)
+    assert (len(plan.remove), len(plan.add)) == (2, 2)
+
+
+def test_one_more_subnet_of_ikev1_starts_only_its_own_child():
+    device = holding(EXAMPLE)
+    (before,) = device.connections["ctx42"].children
+
+    plan = converge(device, example(remote_subnets=networks("192.168.10.0/24", "192.168.20.0/24")))
+
+    assert plan.terminate == ()
+    assert [name == before for _, name in plan.initiate] == [False]
+
+
+def test_a_change_of_phase_two_ends_the_child_and_keeps_ike():
+    device = holding(EXAMPLE)
+
+    plan = converge(device, example(phase_two=replace(EXAMPLE.phase_two, keylife=1_800)))
+
+    assert [stale.whole_ike for stale in plan.terminate] == [False]
+    assert len(device.associations) == 1
+
+
+def test_a_new_key_ends_ike_and_forgets_the_old_secret():
+    device = holding(EXAMPLE)
+    (old,) = device.secrets
+
+    plan = converge(device, example(preshared_key="another"))
+
+    assert [stale.whole_ike for stale in plan.terminate] == [True]
+    assert plan.forget == (old,)
+
+
+def test_an_ike_sa_that_still_dials_with_the_old_key_is_ended():
+    device = holding(EXAMPLE)
+    device.associations = [IkeSa("ctx42", "7", "CONNECTING", ())]
+
+    plan = converge(device, example(preshared_key="another"))
+
+    assert [(stale.unique_id, stale.whole_ike) for stale in plan.terminate] == [("7", True)]
+
+
+def test_a_removed_tunnel_is_terminated_and_not_only_unloaded():
+    device = holding(EXAMPLE)
+
+    plan = converge(device)
+
+    assert plan.unload == ("ctx42",)
+    assert [stale.whole_ike for stale in plan.terminate] == [True]
+    assert (device.associations, device.secrets, device.elements) == ([], {}, set())
+
+
+def test_a_connection_that_dials_already_is_not_started_again():
+    device = holding(EXAMPLE)
+    device.associations = [IkeSa("ctx42", "7", "CONNECTING", ())]
+
+    assert not converge(device, EXAMPLE)
+
+
+def test_children_on_their_way_are_not_started_again():
+    device = holding(EXAMPLE)
+    device.associations = [IkeSa("ctx42", "7", "ESTABLISHED", (), frozenset({"QUICK_MODE"}))]
+
+    assert not converge(device, EXAMPLE)
+
+
+def test_a_hosted_network_without_an_address_of_the_gateway_gets_one():
+    device = holding(example(hosted_subnets=networks("10.2.0.0/24", "10.3.0.0/24")))
+
+    assert device.anchors == {IPv4Address("10.3.0.0")}
+    assert converge(device, EXAMPLE).unanchor == (IPv4Address("10.3.0.0"),)
+
+
+def test_flushed_rules_are_written_again_and_the_elements_left_alone():
+    device = holding(EXAMPLE)
+    device.rules_stand = False
+
+    assert converge(device, EXAMPLE) == Plan(write_rules=True)

@@ -1,0 +1,43 @@
+"""One word for each tunnel from what charon lists."""
+
+from __future__ import annotations
+
+import pytest
+
+from vpnportal.domain.observed import ChildSa, IkeSa
+from vpnportal.domain.sight import Association, associations
+
+BOTH = frozenset(("ctx1-00000000-00000001", "ctx1-00000000-00000002"))
+
+
+def installed(*names: str, state: str = "INSTALLED") -> tuple[ChildSa, ...]:
+    return tuple(ChildSa(name, str(at), state) for at, name in enumerate(names))
+
+
+@pytest.mark.parametrize(
+    ("running", "word"),
+    [
+        ((), Association.DOWN),
+        ((IkeSa("ctx1", "1", "CONNECTING", ()),), Association.CONNECTING),
+        ((IkeSa("ctx1", "1", "ESTABLISHED", ()),), Association.DOWN),
+        (
+            (IkeSa("ctx1", "1", "ESTABLISHED", installed("ctx1-00000000-00000001")),),
+            Association.PARTIAL,
+        ),
+        ((IkeSa("ctx1", "1", "ESTABLISHED", installed(*BOTH)),), Association.UP),
+        (
+            (IkeSa("ctx1", "1", "ESTABLISHED", installed(*BOTH, state="DELETED")),),
+            Association.DOWN,
+        ),
+        (
+            (IkeSa("ctx1", "1", "ESTABLISHED", installed("ctx1-99999999-99999999")),),
+            Association.DOWN,
+        ),
+    ],
+)
+def test_a_tunnel_is_up_when_every_wanted_child_carries_traffic(running: tuple, word: Association):
+    assert associations({"ctx1": BOTH}, running) == {1: word}
+
+
+def test_what_runs_of_an_unloaded_connection_is_no_tunnel_that_is_up():
+    assert associations({}, [IkeSa("ctx1", "1", "ESTABLISHED", installed(*BOTH))]) == {}
