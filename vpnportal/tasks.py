@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 
 from celery.signals import worker_ready
 from celery.utils.nodenames import nodesplit
@@ -35,7 +34,12 @@ def request_converge(concentrator: Concentrator, tunnel_id: int | None = None) -
 
     A broker that is away loses nothing: the minute's converge finds the revision.
     """
-    transaction.on_commit(partial(_send, concentrator, tunnel_id), robust=True)
+
+    def send() -> None:
+        _send(concentrator, tunnel_id)
+
+    # Robust: what goes wrong is logged, and whoever asked is not told that the edit failed.
+    transaction.on_commit(send, robust=True)
 
 
 def _send(concentrator: Concentrator, tunnel_id: int | None) -> None:

@@ -48,8 +48,8 @@ def _conflicts(tunnel: Tunnel, spec: TunnelSpec, author: User) -> Iterator[Probl
     holder = others.filter(remote_peer=str(spec.remote_peer)).first()
     if holder is not None:
         text = (
-            f"{_named(holder, author)} already leads to {spec.remote_peer} from "
-            f"{spec.hosted_peer}: two tunnels cannot share both ends."
+            f"From {spec.hosted_peer} to {spec.remote_peer} there is {_named(holder, author)} "
+            "already, and two tunnels cannot share both ends."
         )
         yield Problem("remote_peer", text)
     for network in spec.remote_subnets:
@@ -63,10 +63,10 @@ def _conflicts(tunnel: Tunnel, spec: TunnelSpec, author: User) -> Iterator[Probl
             .first()
         )
         if claim is not None:
-            text = f"{network} overlaps a network that {_named(claim.revision, author)} leads to."
+            text = f"{network} overlaps a network of {_named(claim.revision, author)}."
             yield Problem("remote_subnets", text)
 
 
 def _named(revision: Revision, reader: User) -> str:
     tunnel = Tunnel.objects.visible_to(reader).filter(pk=revision.tunnel_id).first()
-    return f"Tunnel {tunnel.name}" if tunnel else "Another tunnel of this concentrator"
+    return f"the tunnel {tunnel.name}" if tunnel else "another tunnel of this concentrator"

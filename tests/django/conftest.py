@@ -1,0 +1,82 @@
+"""An account with a tunnel like the mission's, and keys that only the tests have."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+
+from vpnportal import seal
+from vpnportal.fields import Sealed
+from vpnportal.models import Account, Concentrator, Datacenter, Membership, Subnet, Tunnel
+
+
+@pytest.fixture(autouse=True)
+def _keys(tmp_path_factory, settings):
+    settings.KEYS = tmp_path_factory.mktemp("keys")
+    settings.SEAL_KEY_FILE = settings.KEYS / "seal.key"
+    settings.FINGERPRINT_KEY_FILE = settings.KEYS / "fingerprint.key"
+    # A slow hash is for passwords that somebody wants.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.HTTPS = settings.SECURE_SSL_REDIRECT = False
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    seal._keys.cache_clear()
+    call_command("keys")
+
+
+@pytest.fixture
+def account(db) -> Account:
+    return Account.objects.create(name="Example account")
+
+
+@pytest.fixture
+def user(account) -> User:
+    """Somebody who may change the account's tunnels."""
+    user = User.objects.create_user("ada", password="a password for the tests")
+    Membership.objects.create(account=account, user=user, role=Membership.Role.OPERATOR)
+    return user
+
+
+@pytest.fixture
+def concentrator(db) -> Concentrator:
+    houston = Datacenter.objects.create(name="hou02", long_name="Houston 2")
+    return Concentrator.objects.create(
+        name="hou02-vpn01", datacenter=houston, public_address="203.0.113.1"
+    )
+
+
+def make_tunnel(account: Account, concentrator: Concentrator, name: str, **subnets: str) -> Tunnel:
+    """A tunnel with its subnets: keywords are names of kinds."""
+    tunnel = Tunnel.objects.create(account=account, concentrator=concentrator, name=name)
+    for kind, network in subnets.items():
+        tunnel.subnets.add(
+            Subnet.objects.create(
+                account=account, kind=Subnet.Kind[kind.upper()], network=IPv4Network(network)
+            )
+        )
+    return tunnel
+
+
+@pytest.fixture
+def tunnel(account, concentrator) -> Tunnel:
+    """As first-time data makes it."""
+    return make_tunnel(
+        account, concentrator, "ipsec001", hosted="10.2.0.0/24", static_nat="10.1.255.92/30"
+    )
+
+
+@pytest.fixture
+def second_tunnel(account, concentrator) -> Tunnel:
+    """Another tunnel of the same account and concentrator, filled in."""
+    tunnel = make_tunnel(
+        account, concentrator, "ipsec002", hosted="10.3.0.0/24", customer="192.168.20.0/24"
+    )
+    tunnel.remote_peer = "203.0.113.3"
+    tunnel.preshared_key = Sealed.of("second key", tunnel.preshared_key_context)
+    tunnel.save()
+    return tunnel

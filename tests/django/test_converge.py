@@ -1,0 +1,305 @@
+"""The way from Apply to the concentrator and back, with a device that holds what it is given."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+
+from tests.fake_concentrator import FakeConcentrator
+from vpnportal import reconcile, services, tasks
+from vpnportal.device import DeviceError
+from vpnportal.models import Account, Revision, Subnet, Tunnel
+from vpnportal.models.revisions import LOCK_FOR
+
+Outcome = Revision.Outcome
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def device(monkeypatch):
+    fake = FakeConcentrator()
+    monkeypatch.setattr(reconcile, "reach", lambda lane: fake)
+    return fake
+
+
+@pytest.fixture
+def ready(tunnel: Tunnel) -> Tunnel:
+    """The mission's example, filled in and not applied."""
+    services.edit(tunnel, "remote_peer", "203.0.113.2")
+    services.set_preshared_key(tunnel, "a key")
+    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"))
+    row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+    services.set_translations(tunnel, [row])
+    return Tunnel.objects.get(pk=tunnel.pk)
+
+
+def look(tunnel: Tunnel, **kwargs) -> None:
+    reconcile.converge(tunnel.concentrator_id, tunnel.pk, **kwargs)
+
+
+def test_an_apply_ends_live_and_the_concentrator_holds_it(ready, user, device):
+    revision = services.apply(ready, user)
+    look(ready)
+
+    revision.refresh_from_db()
+    assert (revision.outcome, revision.reason) == (Outcome.LIVE, "")
+    assert [step["text"] for step in revision.steps] == [
+        "Taken up by the concentrator's worker",
+        f"Loaded the connection ctx{ready.pk}",
+    ]
+    assert device.connections.keys() == {f"ctx{ready.pk}"}
+    assert {str(element.key) for element in device.elements} == {"10.1.255.92", "192.168.10.15"}
+
+
+def test_an_edit_reaches_the_concentrator_only_by_apply(ready, user, device):
+    services.apply(ready, user)
+    look(ready)
+    held = dict(device.connections)
+
+    services.edit(ready, "phase_one_encryption", "AES256")
+    reconcile.converge(ready.concentrator_id)
+
+    assert device.connections == held
+    assert [change.after for change in services.state_of(ready).pending] == ["AES256"]
+
+
+def test_a_second_converge_is_an_empty_plan_in_either_scope(ready, user, device):
+    services.apply(ready, user)
+    look(ready)
+    done = len(device.plans)
+
+    look(ready)
+    reconcile.converge(ready.concentrator_id)
+
+    assert len(device.plans) == done
+
+
+def test_while_a_configuration_is_applied_edits_are_refused_and_change_nothing(ready, user):
+    services.apply(ready, user)
+
+    with pytest.raises(services.Refused):
+        services.edit(ready, "phase_one_encryption", "AES256")
+    with pytest.raises(services.Refused):
+        services.apply(ready, user)
+
+    assert Tunnel.objects.get().phase_one_encryption == "3DES"
+    assert Revision.objects.count() == 1
+
+
+def test_what_charon_refuses_fails_with_its_reason_and_the_old_one_stands(ready, user, device):
+    services.apply(ready, user)
+    look(ready)
+    held, secrets = dict(device.connections), dict(device.secrets)
+
+    services.set_preshared_key(ready, "another key")
+    device.refuses = {f"ctx{ready.pk}": "invalid value for: proposals"}
+    revision = services.apply(ready, user)
+    look(ready)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.FAILED
+    assert revision.reason == (
+        "The concentrator refused the configuration: invalid value for: proposals."
+    )
+    assert (device.connections, device.secrets) == (held, secrets)
+    assert services.state_of(ready).live.number == 1
+
+
+def test_a_refused_tunnel_does_not_hold_up_the_others(ready, user, device, second_tunnel):
+    second = services.apply(second_tunnel, user)
+    first = services.apply(ready, user)
+    device.refuses = {f"ctx{ready.pk}": "no"}
+
+    reconcile.converge(ready.concentrator_id)
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.LIVE)
+    assert device.connections.keys() == {f"ctx{second_tunnel.pk}"}
+
+
+def test_an_unreachable_concentrator_fails_the_apply_cleanly_and_loses_nothing(ready, user, device):
+    device.unreachable = "charon is not running: no socket at charon.vici."
+    revision = services.apply(ready, user)
+
+    with pytest.raises(DeviceError):
+        look(ready, give_up=True)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.FAILED
+    assert "no socket at charon.vici" in revision.reason
+    assert Tunnel.objects.get().translations.count() == 1
+
+
+def test_a_message_that_comes_twice_and_late_changes_nothing(ready, user, device):
+    revision = services.apply(ready, user)
+    look(ready)
+    finished = Revision.objects.get().finished_at
+    done = len(device.plans)
+
+    for _ in range(3):
+        look(ready)
+
+    revision.refresh_from_db()
+    assert (revision.outcome, revision.finished_at) == (Outcome.LIVE, finished)
+    assert len(device.plans) == done
+
+
+def test_what_a_killed_worker_left_half_done_is_finished_by_the_next_look(ready, user, device):
+    revision = services.apply(ready, user)
+    Revision.objects.update(outcome=Outcome.APPLYING)
+
+    reconcile.converge(ready.concentrator_id)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.LIVE
+
+
+def test_after_charon_lost_everything_the_applied_revision_is_loaded_and_not_the_draft(
+    ready, user, device
+):
+    services.apply(ready, user)
+    look(ready)
+    held = dict(device.connections)
+    services.edit(ready, "phase_one_encryption", "AES256")
+
+    device.connections, device.secrets, device.associations = {}, {}, []
+    reconcile.converge(ready.concentrator_id)
+
+    assert device.connections == held
+
+
+def test_a_targeted_converge_sees_nothing_of_other_tunnels(ready, user, device, second_tunnel):
+    for tunnel in (ready, second_tunnel):
+        services.apply(tunnel, user)
+        look(tunnel)
+
+    assert [scope.connection for scope in device.scopes if scope] == [
+        *[f"ctx{ready.pk}"] * 2,
+        *[f"ctx{second_tunnel.pk}"] * 2,
+    ]
+    assert None not in device.scopes
+    assert device.connections.keys() == {f"ctx{ready.pk}", f"ctx{second_tunnel.pk}"}
+
+
+def test_an_old_key_is_forgotten_by_the_targeted_converge(ready, user, device):
+    for key in ("a key", "another key"):
+        services.set_preshared_key(ready, key)
+        services.apply(ready, user)
+        look(ready)
+
+    assert [secret.data for secret in device.secrets.values()] == ["another key"]
+
+
+def test_a_lock_that_nobody_takes_up_does_not_last_for_ever(ready, user, device):
+    first = services.apply(ready, user)
+    Revision.objects.update(created_at=first.created_at - LOCK_FOR)
+
+    services.edit(ready, "phase_one_encryption", "AES256")
+    second = services.apply(ready, user)
+    look(ready)
+
+    assert list(Revision.objects.order_by("number").values_list("pk", "outcome")) == [
+        (first.pk, Outcome.REPLACED),
+        (second.pk, Outcome.LIVE),
+    ]
+
+
+def test_two_tunnels_that_cannot_share_both_ends_are_refused_at_apply(
+    ready, user, device, second_tunnel
+):
+    services.apply(second_tunnel, user)
+    services.edit(ready, "remote_peer", second_tunnel.remote_peer)
+
+    with pytest.raises(services.Refused) as refusal:
+        services.apply(ready, user)
+
+    (problem,) = refusal.value.problems
+    assert problem.field == "remote_peer"
+    assert second_tunnel.name in problem.text
+
+
+def test_an_overlap_with_a_strangers_tunnel_is_refused_without_its_name(
+    ready, user, device, second_tunnel
+):
+    services.apply(second_tunnel, user)
+    Tunnel.objects.filter(pk=second_tunnel.pk).update(
+        account=Account.objects.create(name="Somebody else")
+    )
+    services.add_remote_subnet(ready, IPv4Network("192.168.20.128/25"))
+
+    with pytest.raises(services.Refused) as refusal:
+        services.apply(ready, user)
+
+    (problem,) = refusal.value.problems
+    assert problem.text == (
+        "192.168.20.128/25 overlaps a network of another tunnel of this concentrator."
+    )
+
+
+def test_the_message_carries_ids_and_nothing_else(
+    ready, user, monkeypatch, django_capture_on_commit_callbacks
+):
+    sent = []
+    monkeypatch.setattr(
+        tasks.converge, "apply_async", lambda args, **options: sent.append((args, options))
+    )
+
+    with django_capture_on_commit_callbacks(execute=True):
+        services.apply(ready, user)
+
+    assert sent == [
+        ((ready.concentrator_id, ready.pk), {"queue": f"concentrator.{ready.concentrator.name}"})
+    ]
+
+
+def test_a_broker_that_is_away_loses_no_apply(
+    ready, user, device, monkeypatch, django_capture_on_commit_callbacks
+):
+    def refuse(*args, **options):
+        raise ConnectionError("no broker")
+
+    monkeypatch.setattr(tasks.converge, "apply_async", refuse)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        services.apply(ready, user)
+    assert services.state_of(ready).word == "queued"
+
+    reconcile.converge(ready.concentrator_id)
+    assert services.state_of(ready).latest.outcome == Outcome.LIVE
+
+
+def test_rows_of_the_table_are_kept_all_or_none(ready):
+    rows = [
+        services.Row(IPv4Address("10.1.255.93"), IPv4Address("192.168.10.16")),
+        services.Row(IPv4Address("10.1.255.94"), IPv4Address("172.16.0.1")),
+    ]
+
+    with pytest.raises(services.Refused) as refusal:
+        services.set_translations(ready, rows)
+
+    assert [problem.field for problem in refusal.value.problems] == ["translation 10.1.255.94"]
+    assert ready.translations.count() == 1
+
+
+def test_customers_may_swap_two_translations_in_one_save(ready):
+    first, second = IPv4Address("192.168.10.15"), IPv4Address("192.168.10.16")
+    here, there = IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")
+    services.set_translations(ready, [services.Row(there, second)])
+
+    services.set_translations(ready, [services.Row(here, second), services.Row(there, first)])
+
+    assert {str(row) for row in ready.translations.all()} == {
+        "10.1.255.92 to 192.168.10.16",
+        "10.1.255.93 to 192.168.10.15",
+    }
+
+
+def test_a_removed_network_that_another_tunnel_protects_too_stays(ready, second_tunnel):
+    shared = services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"))
+
+    services.remove_remote_subnet(ready, shared.pk)
+
+    assert Subnet.objects.filter(pk=shared.pk).exists()
+    assert shared not in ready.subnets.all()
