@@ -80,3 +80,29 @@ def second_tunnel(account, concentrator) -> Tunnel:
     tunnel.preshared_key = Sealed.of("second key", tunnel.preshared_key_context)
     tunnel.save()
     return tunnel
+
+
+@pytest.fixture
+def page(client, user):
+    """A signed-in browser without JavaScript."""
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def stranger(client, db):
+    """A browser of somebody who belongs to another account only."""
+    other = Account.objects.create(name="Another account")
+    person = User.objects.create_user("eve", password="a password for the tests")
+    Membership.objects.create(account=other, user=person, role=Membership.Role.OWNER)
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def viewer(client, account):
+    """A browser of somebody who may look and not change."""
+    person = User.objects.create_user("vic", password="a password for the tests")
+    Membership.objects.create(account=account, user=person, role=Membership.Role.VIEWER)
+    client.force_login(person)
+    return client

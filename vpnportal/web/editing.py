@@ -7,6 +7,7 @@ from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST
 
 from vpnportal import services
@@ -18,6 +19,7 @@ from vpnportal.web.panel import panel, state_context
 
 
 @require_POST
+@sensitive_post_parameters(KEY)
 def edit(request: Request, pk: int) -> HttpResponse:
     """Save what is right of what was sent, say what is wrong with the rest."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
@@ -47,6 +49,7 @@ def _form(request: Request, tunnel: Tunnel) -> DraftForm:
     return form_class(tunnel, request.POST)
 
 
+@sensitive_variables("value")
 def _save(tunnel: Tunnel, form: DraftForm, names: list[str]) -> int:
     """Keep each of these fields that is well-formed; the status that tells how it went."""
     status = UNPROCESSABLE if form.errors else OK
@@ -66,6 +69,7 @@ def _save(tunnel: Tunnel, form: DraftForm, names: list[str]) -> int:
     return status
 
 
+@sensitive_variables("value")
 def _keep(tunnel: Tunnel, name: str, value: object) -> bool:
     if name != KEY:
         services.edit(tunnel, name, value)

@@ -69,7 +69,7 @@ def _entries(posted: QueryDict) -> dict[IPv4Address, Entry]:
                 at = parse_address(text)
             except ValueError:
                 raise BadRequest("There is no such row.") from None
-            entries[at] = Entry(posted[key], posted.get(f"name-{text}", ""))
+            entries[at] = Entry(posted.get(key, ""), posted.get(f"name-{text}", ""))
     return entries
 
 

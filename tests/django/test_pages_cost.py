@@ -1,0 +1,64 @@
+"""Pages cost the same number of queries, however much there is to show."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from vpnportal import services
+from vpnportal.models import Account, Revision, Subnet, Tunnel
+
+
+def grow(account: Account, like: Tunnel, user, start: int, count: int) -> None:
+    """More tunnels, each applied, changed since, and with its own translations."""
+    for number in range(start, start + count):
+        tunnel = Tunnel.objects.create(
+            account=account, concentrator=like.concentrator, name=f"ipsec{number}"
+        )
+        services.edit(tunnel, "remote_peer", f"198.51.100.{number}")
+        services.set_preshared_key(tunnel, "a key")
+        services.add_remote_subnet(tunnel, IPv4Network(f"172.16.{number}.0/24"))
+        tunnel.subnets.add(Subnet.objects.get(network="10.2.0.0/24"))
+        services.apply(tunnel, user)
+        Revision.objects.update(outcome="live")
+        services.edit(tunnel, "phase_one_keylife", 7200)
+
+
+def queries(page, url: str) -> int:
+    page.get(url)
+    with CaptureQueriesContext(connection) as captured:
+        assert page.get(url).status_code == 200
+    return len(captured)
+
+
+def test_the_list_costs_the_same_for_two_tunnels_and_for_twenty(account, tunnel, user, page):
+    grow(account, tunnel, user, start=10, count=1)
+    few = queries(page, reverse("tunnels"))
+    grow(account, tunnel, user, start=20, count=18)
+
+    assert queries(page, reverse("tunnels")) == few <= 10
+
+
+@pytest.mark.parametrize("route", ["tunnel", "state"])
+def test_a_page_costs_the_same_for_one_translation_and_for_a_hundred(tunnel, user, page, route):
+    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"))
+    nat = Subnet.objects.create(
+        account=tunnel.account, kind=Subnet.Kind.STATIC_NAT, network=IPv4Network("10.1.254.0/24")
+    )
+    tunnel.subnets.add(nat)
+    url = reverse(route, args=[tunnel.pk]) + f"?open={nat.pk}"
+
+    def translate(count: int) -> None:
+        inside, beyond = IPv4Address("10.1.254.0"), IPv4Address("192.168.10.0")
+        rows = [services.Row(inside + i, beyond + i, "web") for i in range(1, count + 1)]
+        services.set_translations(tunnel, rows)
+
+    translate(1)
+    few = queries(page, url)
+    translate(100)
+
+    assert queries(page, url) == few <= 12

@@ -1,0 +1,234 @@
+"""What a page says of a tunnel is what is known: queued is not live, unknown is not down."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import IPv4Address
+
+import pytest
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.reading import part, read, words
+from vpnportal import services
+from vpnportal.models import Concentrator, Revision, Subnet, Tunnel
+from vpnportal.models.revisions import LOCK_FOR
+
+
+@pytest.fixture
+def queued(second_tunnel, user) -> Revision:
+    return services.apply(second_tunnel, user)
+
+
+def finish(revision: Revision, outcome: str, **more: object) -> None:
+    Revision.objects.filter(pk=revision.pk).update(
+        outcome=outcome, finished_at=timezone.now(), **more
+    )
+
+
+def seen(association: str, **more: object) -> None:
+    Tunnel.objects.update(association=association)
+    Concentrator.objects.update(**{"seen_at": timezone.now(), "unreachable_reason": "", **more})
+
+
+def state(page, tunnel: Tunnel, **query: str):
+    return page.get(reverse("state", args=[tunnel.pk]), query)
+
+
+def shown_words(answer, id: str = "state") -> list[str]:
+    """The state words of an element, in order: each has a shape of its own."""
+    marked = (e for e in part(answer, id).iter("span") if "word" in e.get("class", "").split())
+    return ["".join(e.itertext()).strip() for e in marked]
+
+
+def trigger(answer) -> str:
+    return part(answer, "state").get("hx-trigger")
+
+
+def test_a_new_tunnel_was_never_applied(tunnel, page):
+    answer = state(page, tunnel)
+
+    assert shown_words(answer) == ["never applied"]
+    assert trigger(answer) == "every 5s"
+
+
+@pytest.mark.parametrize("outcome", ["queued", "applying"])
+def test_what_is_on_its_way_is_never_shown_as_applied_or_up(second_tunnel, queued, page, outcome):
+    Revision.objects.update(outcome=outcome)
+    seen("down")
+
+    answer, listed = state(page, second_tunnel), page.get(reverse("tunnels"))
+
+    assert shown_words(answer) == [outcome, outcome, "down"]
+    assert "No revision of this tunnel is applied." in words(answer, "state")
+    assert shown_words(listed, "main") == [outcome]
+    assert trigger(answer) == "every 300ms"
+
+
+def test_a_locked_tunnel_says_so_before_its_controls(second_tunnel, queued, page):
+    answer = page.get(reverse("tunnel", args=[second_tunnel.pk]))
+    order = list(part(answer, "main").iter())
+    lock = next(i for i, e in enumerate(order) if e.get("class") == "lock")
+
+    assert lock < min(i for i, e in enumerate(order) if e.tag in ("input", "select"))
+
+
+def test_the_page_without_javascript_asks_again_only_while_it_is_locked(
+    second_tunnel, queued, page
+):
+    def asks_again() -> bool:
+        answer = page.get(reverse("tunnel", args=[second_tunnel.pk]))
+        return any(e.get("http-equiv") == "refresh" for e in read(answer).iter("meta"))
+
+    assert asks_again()
+    finish(queued, "live")
+    assert not asks_again()
+
+
+def test_an_applied_tunnel_names_its_revision_and_whether_it_is_up(second_tunnel, queued, page):
+    finish(queued, "live")
+    seen("up")
+
+    answer = state(page, second_tunnel)
+
+    assert shown_words(answer) == ["up", "up"]
+    assert words(answer, "state").startswith("State up Revision 1 is applied. ada, ")
+    assert words(answer, "pending") == "Everything on this page is applied."
+
+
+@pytest.mark.parametrize(
+    ("sight", "sentence"),
+    [
+        ({"seen_at": None}, "Nobody has looked at the concentrator hou02-vpn01 yet."),
+        ({"unreachable_reason": "charon's socket is gone."}, "charon's socket is gone."),
+        (
+            {"seen_at": timezone.now() - timedelta(hours=3)},
+            "Nothing was heard from the concentrator hou02-vpn01 lately. Last seen up 3 hours ago",
+        ),
+    ],
+    ids=["never looked", "unreachable", "long ago"],
+)
+def test_what_cannot_be_seen_is_unknown_with_its_reason_and_never_down(
+    second_tunnel, queued, page, sight, sentence
+):
+    finish(queued, "live")
+    seen("up", **sight)
+
+    answer, listed = state(page, second_tunnel), page.get(reverse("tunnels"))
+
+    assert shown_words(answer) == ["unknown", "unknown"]
+    assert sentence in words(answer, "state").replace("\N{NO-BREAK SPACE}", " ")
+    assert shown_words(listed, "main") == ["unknown"]
+
+
+def test_a_failure_gives_its_reason_its_steps_and_what_still_stands(
+    second_tunnel, queued, user, page
+):
+    finish(queued, "live")
+    seen("up")
+    services.edit(second_tunnel, "phase_one_keylife", 7200)
+    steps = [
+        {"at": "2026-01-01T10:00:00", "text": "Asked charon", "ok": True},
+        {"at": "2026-01-01T10:00:01", "text": "charon said no", "ok": False},
+    ]
+    finish(services.apply(second_tunnel, user), "failed", reason="It said no.", steps=steps)
+
+    answer = state(page, second_tunnel)
+
+    assert shown_words(answer) == ["failed", "failed", "up"]
+    assert "It said no. Asked charon 10:00:00 Failed: charon said no 10:00:01" in words(
+        answer, "state"
+    )
+    assert "Revision 1 is applied." in words(answer, "state")
+    assert words(answer, "pending") == (
+        "1 change not applied Phase One Key Life (in seconds) 14400 →becomes 7200"
+    )
+
+
+def test_an_apply_that_nobody_takes_up_says_so_and_the_tunnel_can_be_edited_again(
+    second_tunnel, queued, page
+):
+    Revision.objects.update(created_at=timezone.now() - LOCK_FOR)
+
+    answer = state(page, second_tunnel)
+
+    assert "Edits are possible again." in words(answer, "state")
+    assert shown_words(answer)[0] == "queued"
+    assert trigger(answer) == "every 5s"
+
+
+def test_a_page_that_shows_the_state_already_gets_nothing_new(second_tunnel, queued, page):
+    token = part(state(page, second_tunnel), "state").get("hx-get").split("seen=")[1].split("&")[0]
+
+    assert state(page, second_tunnel, seen=token).status_code == 204
+    finish(queued, "live")
+    assert state(page, second_tunnel, seen=token).status_code == 200
+
+
+def test_a_change_of_the_state_is_told_to_those_who_listen(second_tunnel, queued, page):
+    told = [
+        e for e in read(state(page, second_tunnel, said="up")).iter() if "hx-swap-oob" in e.attrib
+    ]
+    silent = [
+        e
+        for e in read(state(page, second_tunnel, said="queued")).iter()
+        if "hx-swap-oob" in e.attrib
+    ]
+
+    assert ["".join(e.itertext()).strip() for e in told] == ["State of the tunnel: queued"]
+    assert silent == []
+
+
+def test_applied_translations_are_listed_and_drafts_of_them_are_not(second_tunnel, user, page):
+    nat = Subnet.objects.create(
+        account=second_tunnel.account, kind=Subnet.Kind.STATIC_NAT, network="10.1.254.0/30"
+    )
+    second_tunnel.subnets.add(nat)
+
+    def translate(last: int) -> None:
+        internal, customer = IPv4Address(f"10.1.254.{last}"), IPv4Address(f"192.168.20.{last}")
+        services.set_translations(second_tunnel, [services.Row(internal, customer, "web")])
+
+    translate(1)
+    finish(services.apply(second_tunnel, user), "live")
+    translate(2)
+
+    lists = part(state(page, second_tunnel), "state").iter("ul")
+    applied = next(e for e in lists if e.get("class") == "translations")
+    assert [e.text for e in applied] == ["10.1.254.1 → 192.168.20.1 (web)"]
+
+
+def test_apply_lists_what_is_wrong_with_links_to_the_fields_and_queues_nothing(tunnel, page):
+    for headers in ({}, {"HX-Request": "true"}):
+        answer = page.post(reverse("apply", args=[tunnel.pk]), headers=headers)
+
+        assert answer.status_code == 422
+        links = {"".join(e.itertext()): e.get("href") for e in part(answer, "problems").iter("a")}
+        assert links == {
+            "Remote Peer Address": "#id_remote_peer",
+            "Preshared Key": "#id_preshared_key",
+            "Protected Customer (Remote) Subnet": "#remote_subnets",
+        }
+    assert Revision.objects.count() == 0
+
+
+def test_a_problem_of_a_translation_leads_to_its_open_row(second_tunnel, tunnel, page):
+    services.set_preshared_key(tunnel, "k")
+    services.edit(tunnel, "remote_peer", "203.0.113.2")
+    tunnel.translations.create(internal_address="10.1.255.92", customer_address="192.168.10.15")
+
+    answer = page.post(reverse("apply", args=[tunnel.pk]))
+    nat = tunnel.subnets.get(network="10.1.255.92/30").pk
+
+    links = {"".join(e.itertext()): e.get("href") for e in part(answer, "problems").iter("a")}
+    assert links["Customer IP for 10.1.255.92"] == (
+        f"/tunnels/{tunnel.pk}/?open={nat}#customer-10.1.255.92"
+    )
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["plain", "htmx"])
+def test_apply_queues_one_revision_and_shows_it_queued(second_tunnel, page, headers):
+    answer = page.post(reverse("apply", args=[second_tunnel.pk]), headers=headers, follow=True)
+
+    assert [r.outcome for r in Revision.objects.all()] == ["queued"]
+    assert shown_words(answer)[0] == "queued"

@@ -1,0 +1,20 @@
+"""What the forms of a fresh tunnel send."""
+
+from __future__ import annotations
+
+PHASE_ONE = {
+    "fieldset": "phase_one",
+    "remote_peer": "",
+    "initial-remote_peer": "",
+    "preshared_key": "",
+    "phase_one_encryption": "3DES",
+    "initial-phase_one_encryption": "3DES",
+    "phase_one_authentication": "MD5",
+    "initial-phase_one_authentication": "MD5",
+    "phase_one_group": "2",
+    "initial-phase_one_group": "2",
+    "phase_one_keylife": "14400",
+    "initial-phase_one_keylife": "14400",
+    "ike_version": "1",
+    "initial-ike_version": "1",
+}
