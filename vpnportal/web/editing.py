@@ -32,7 +32,7 @@ def edit(request: Request, pk: int) -> HttpResponse:
             raise BadRequest("There is no such field.") from None
     status = _save(tunnel, form, [one] if one else form.changed_data)
     if request.htmx:
-        shown = {"form": form, "fields": list(form), "one": one, **state_context(tunnel)}
+        shown = {"form": form, "one": one, **state_context(tunnel)}
         return partial(request, "tunnel/_edited.html", shown, status)
     if status != OK:
         return panel(request, tunnel, status, **{form.slug: form})

@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from vpnportal import services
@@ -61,4 +60,4 @@ def apply(request: Request, pk: int) -> HttpResponse:
         shown = {**state_context(tunnel), "revision": revision}
         return partial(request, "tunnel/_applied.html", shown)
     messages.success(request, f"Revision {revision.number} is on its way to the concentrator.")
-    return redirect(reverse("tunnel", args=[pk]) + "#state")
+    return redirect("tunnel", pk)

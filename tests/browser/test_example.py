@@ -1,0 +1,76 @@
+"""The mission's example by the words of the panel, on the real concentrator."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.person import EXAMPLE, SAVED_ALREADY, enter, note_of, state, word_of
+from tests.product import wait_for
+
+TRANSLATION = "10.1.255.92 → 192.168.10.15 (database)"
+
+
+def test_the_customer_host_answers_once_applied_and_not_before(page, portal):
+    assert not portal.ping("10.1.255.92")
+
+    page.get_by_role("link", name="ipsec001").click()
+    for phase, fields in EXAMPLE.items():
+        fieldset = page.get_by_role("group", name=phase)
+        for label, text in fields.items():
+            control = enter(fieldset, label, text)
+            if text not in SAVED_ALREADY:
+                expect(note_of(control)).to_have_text("Saved")
+    key = enter(
+        page.get_by_role("group", name="Phase One"), "Preshared Key", portal.key_of_the_device()
+    )
+    expect(note_of(key)).to_have_text("Saved")
+    page.get_by_label("IP address").fill("192.168.10.0")
+    page.get_by_label("CIDR").fill("24")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("row", name="192.168.10.0/24")).to_be_visible()
+    page.get_by_role("button", name="10.1.255.92/30").click()
+    page.get_by_label("Customer IP for 10.1.255.92").fill("192.168.10.15")
+    page.get_by_label("Name for 10.1.255.92").fill("database")
+    page.get_by_role("button", name="Add/Modify Context Address Translations").click()
+    expect(note_of(page.get_by_label("Name for 10.1.255.92"))).to_have_text("Saved")
+    assert not portal.ping("10.1.255.92")
+
+    page.get_by_role("button", name="Apply Configurations").click()
+
+    expect(state(page)).to_contain_text("Revision 1 is applied.", timeout=30_000)
+    expect(word_of(page)).to_have_text("State up", timeout=30_000)
+    expect(state(page).get_by_role("listitem").first).to_have_text(TRANSLATION)
+    wait_for(lambda: portal.ping("10.1.255.92"), 5)
+
+
+def test_the_same_without_javascript(page_without_javascript, fresh_portal):
+    page, portal = page_without_javascript, fresh_portal
+    assert not portal.ping("10.1.255.92")
+
+    page.get_by_role("link", name="ipsec001").click()
+    for phase, fields in EXAMPLE.items():
+        fieldset = page.get_by_role("group", name=phase)
+        for label, text in fields.items():
+            enter(fieldset, label, text)
+        if phase == "Phase One":
+            enter(fieldset, "Preshared Key", portal.key_of_the_device())
+        page.get_by_role("button", name=f"Save {phase}").click()
+        expect(page.get_by_role("status")).to_contain_text("Saved: ")
+    page.get_by_label("IP address").fill("192.168.10.0")
+    page.get_by_label("CIDR").fill("24")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("row", name="192.168.10.0/24")).to_be_visible()
+    page.get_by_role("button", name="10.1.255.92/30").click()
+    page.get_by_label("Customer IP for 10.1.255.92").fill("192.168.10.15")
+    page.get_by_label("Name for 10.1.255.92").fill("database")
+    page.get_by_role("button", name="Add/Modify Context Address Translations").click()
+    expect(page.get_by_role("status")).to_have_text("Address translations saved.")
+    assert not portal.ping("10.1.255.92")
+
+    page.get_by_role("button", name="Apply Configurations").click()
+
+    # The page asks again by itself while the tunnel is locked; after that a person does.
+    expect(state(page)).to_contain_text("Revision 1 is applied.", timeout=30_000)
+    wait_for(lambda: page.reload() and "up" in word_of(page).inner_text(), 30)
+    expect(state(page).get_by_role("listitem").first).to_have_text(TRANSLATION)
+    wait_for(lambda: portal.ping("10.1.255.92"), 5)

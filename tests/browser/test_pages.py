@@ -1,0 +1,205 @@
+"""What a person meets on the way: corrections, keys instead of a mouse, narrow and dark screens."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.person import enter, note_of
+
+FAILED = """
+draft = Tunnel.objects.get(name="ipsec002")
+steps = [{"at": "2026-01-01T10:00:00", "text": "Asked", "ok": True},
+         {"at": "2026-01-01T10:00:01", "text": "Was refused", "ok": False}]
+if not draft.revisions.exists():
+    services.set_preshared_key(draft, "k")
+    services.edit(draft, "remote_peer", "198.51.100.7")
+    draft = Tunnel.objects.get(pk=draft.pk)
+    revision = Revision.frozen(draft, draft.draft(), user)
+    revision.outcome, revision.reason, revision.steps = "failed", "It was refused.", steps
+    revision.save()
+"""
+
+
+def test_a_wrong_entry_is_explained_beside_it_and_the_right_one_is_saved(draft: Page):
+    phase_one = draft.get_by_role("group", name="Phase One")
+
+    control = enter(phase_one, "Remote Peer Address", "10.1.255.999")
+    expect(note_of(control)).to_have_text("Enter an IPv4 address such as 192.168.10.15.")
+    expect(control).to_have_value("10.1.255.999")
+    expect(control).to_have_attribute("aria-invalid", "true")
+
+    enter(phase_one, "Remote Peer Address", "198.51.100.7")
+    expect(note_of(control)).to_have_text("Saved")
+    expect(control).to_have_attribute("aria-invalid", "false")
+
+
+def test_the_count_of_changes_follows_every_entry(draft: Page):
+    pending = draft.locator("#pending")
+    before = pending.inner_text()
+
+    enter(draft.get_by_role("group", name="Phase Two"), "Key Life (in seconds)", "7200")
+
+    expect(pending.get_by_text("not applied")).to_be_visible()
+    draft.reload()
+    assert "not applied" in before
+    expect(draft.get_by_role("group", name="Phase Two").get_by_label("Key Life")).to_have_value(
+        "7200"
+    )
+
+
+def test_enter_saves_what_leaving_the_field_would(draft: Page):
+    name = draft.get_by_label("Tunnel Name")
+    name.fill(word := f"Dallas {draft.evaluate('Date.now()')}")
+    with draft.expect_response(lambda answer: "hx-trigger-name" not in answer.request.headers):
+        name.press("Enter")
+
+    expect(note_of(name)).to_have_text("Saved")
+    expect(name).to_be_focused()
+    draft.reload()
+    expect(name).to_have_value(word)
+
+
+def test_a_translation_is_entered_with_the_keyboard_alone(draft: Page):
+    button = draft.get_by_role("button", name="10.1.254.0/30")
+    button.focus()
+    draft.keyboard.press("Enter")
+    expect(button).to_have_attribute("aria-expanded", "true")
+    expect(button).to_be_focused()
+
+    draft.keyboard.press("Tab")
+    draft.keyboard.press("Tab")
+    draft.keyboard.press("Tab")
+    expect(draft.get_by_label("Customer IP for 10.1.254.1")).to_be_focused()
+    draft.keyboard.insert_text("192.168.20.15")
+    draft.keyboard.press("Tab")
+    draft.keyboard.insert_text("mail")
+    draft.keyboard.press("Enter")
+
+    expect(note_of(draft.get_by_label("Name for 10.1.254.1"))).to_have_text("Saved")
+    expect(draft.get_by_label("Name for 10.1.254.1")).to_be_focused()
+    button.focus()
+    draft.keyboard.press("Space")
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(draft.get_by_label("Customer IP for 10.1.254.1")).to_have_count(0)
+    expect(button).to_be_focused()
+
+
+def test_one_wrong_row_is_explained_and_the_others_stay_typed(draft: Page):
+    draft.get_by_role("button", name="10.1.254.0/30").click()
+    draft.get_by_label("Customer IP for 10.1.254.2").fill("192.168.20.16")
+    draft.get_by_label("Customer IP for 10.1.254.3").fill("10.9.9.9")
+    draft.get_by_role("button", name="Add/Modify Context Address Translations").click()
+
+    expect(note_of(draft.get_by_label("Customer IP for 10.1.254.3"))).to_contain_text("is no host")
+    expect(draft.get_by_label("Customer IP for 10.1.254.2")).to_have_value("192.168.20.16")
+    draft.reload()
+    draft.get_by_role("button", name="10.1.254.0/30").click()
+    expect(draft.get_by_label("Customer IP for 10.1.254.2")).to_have_value("")
+
+
+def test_a_remote_subnet_is_added_and_removed(draft: Page):
+    draft.get_by_label("IP address").fill("192.168.30.15")
+    draft.get_by_label("CIDR").fill("24")
+    draft.get_by_role("button", name="Add", exact=True).click()
+    expect(draft.get_by_text("Did you mean 192.168.30.0/24?").first).to_be_visible()
+    expect(draft.get_by_label("IP address")).to_have_value("192.168.30.15")
+
+    draft.get_by_label("IP address").fill("192.168.30.0")
+    draft.get_by_label("CIDR").press("Enter")
+    draft.get_by_role("button", name="Remove 192.168.30.0/24").click()
+
+    expect(draft.get_by_role("row", name=re.compile("192.168.30"))).to_have_count(0)
+    expect(draft.get_by_label("IP address")).to_be_focused()
+
+
+def test_apply_says_what_is_missing_and_leads_there(draft: Page):
+    enter(draft.get_by_role("group", name="Phase One"), "Remote Peer Address", "")
+    draft.get_by_role("button", name="Apply Configurations").click()
+
+    problems = draft.get_by_role("group", name="Apply Configurations")
+    expect(problems).to_contain_text("Nothing was applied.")
+    problems.get_by_role("link", name="Remote Peer Address").click()
+    expect(draft).to_have_url(re.compile("#id_remote_peer$"))
+
+
+def test_a_portal_that_does_not_answer_is_said_and_not_hidden(draft: Page):
+    draft.route("**/edit/", lambda route: route.abort())
+    draft.get_by_label("Tunnel Name").fill("lost")
+    draft.get_by_label("Tunnel Name").blur()
+
+    expect(draft.get_by_role("status")).to_contain_text("The portal does not answer")
+
+
+PAGES = ("sign-in/", "tunnels/", "tunnels/1/?open=2", "tunnels/2/?open=4", "nothing-here/")
+
+
+@pytest.fixture(params=["light", "dark"])
+def every_page(request, draft: Page, portal):
+    """Each page after the other, among them one with steps, a failure and an open table."""
+    portal.do(FAILED)
+    draft.emulate_media(color_scheme=request.param)
+
+    def visit():
+        for path in PAGES:
+            if path == "sign-in/":
+                cookies = draft.context.cookies()
+                draft.context.clear_cookies()
+            draft.goto(portal.printed("URL") + path)
+            yield path
+            if path == "sign-in/":
+                draft.context.clear_cookies()
+                draft.context.add_cookies(cookies)
+
+    return visit
+
+
+def test_axe_finds_nothing(draft: Page, every_page):
+    found = {}
+    for path in every_page():
+        violations = Axe().run(draft).response["violations"]
+        found[path] = [(v["id"], [n["target"] for n in v["nodes"]]) for v in violations]
+
+    assert found == {path: [] for path in PAGES}
+
+
+def test_axe_finds_nothing_on_explained_errors(draft: Page):
+    phase_one = draft.get_by_role("group", name="Phase One")
+    enter(phase_one, "Diffie-Hellman Group (DH)", "0")
+    enter(phase_one, "Remote Peer Address", "10.1.255.999")
+    draft.get_by_role("button", name="Apply Configurations").click()
+    expect(draft.get_by_role("link", name="Phase One Diffie-Hellman Group (DH)")).to_be_visible()
+
+    assert Axe().run(draft).response["violations"] == []
+    enter(phase_one, "Diffie-Hellman Group (DH)", "2")
+
+
+def test_a_narrow_screen_needs_no_scrolling_to_the_side(draft: Page, every_page):
+    draft.set_viewport_size({"width": 390, "height": 800})
+
+    widths = {path: draft.evaluate("document.documentElement.scrollWidth") for path in every_page()}
+
+    assert widths == {path: 390 for path in PAGES}
+
+
+def test_every_target_is_large_enough_for_a_finger(draft: Page, portal, every_page):
+    measure = """() => [...document.querySelectorAll("a, button, input, select, summary")]
+        .filter(e => e.checkVisibility() && !e.closest(".skip, p > a"))
+        .map(e => [e.outerHTML.slice(0, 60), e.getBoundingClientRect()])
+        .filter(([, box]) => box.width < 24 || box.height < 24).map(([html]) => html)"""
+    small = {path: draft.evaluate(measure) for path in every_page()}
+
+    assert {
+        path: [h for h in found if 'type="hidden"' not in h] for path, found in small.items()
+    } == {path: [] for path in PAGES}
+
+
+def test_signing_out_ends_the_session(page: Page):
+    page.get_by_role("button", name="Sign out").click()
+
+    page.go_back()
+    page.reload()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
