@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import timedelta
 from typing import NoReturn
 
 from django.conf import settings
@@ -15,7 +16,7 @@ from vpnportal.device import DeviceError
 from vpnportal.device.charon import Charon
 from vpnportal.domain.names import tunnel_id
 from vpnportal.domain.sight import Association, associations
-from vpnportal.models import Concentrator
+from vpnportal.models import Concentrator, Revision
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ LOOK_SHARE = 20
 # A lost child is asked for again, but a flapping peer must not fill the lane.
 ASK_AGAIN_SECONDS = 5.0
 RETRY_SECONDS = 1.0
+# A revision that is still queued then waits for a message that is not coming, or for a worker.
+FORGOTTEN_AFTER = timedelta(seconds=3)
 
 
 def watch(lane: Concentrator) -> NoReturn:
@@ -64,6 +67,8 @@ class _Watcher:
                     self._look_at_all(eyes)
                 elif not name:
                     sightings.note_in_sight(self._lane, eyes.userland_esp())
+                if not name:
+                    self._ask_for_forgotten()
 
     def _look_at_all(self, eyes: Charon) -> None:
         began, at = time.monotonic(), timezone.now()
@@ -78,6 +83,15 @@ class _Watcher:
         seen = associations(eyes.connections(name), eyes.associations(name))
         sightings.note_one(tunnel, seen, at)
         if seen.get(tunnel) in (Association.DOWN, Association.PARTIAL):
+            self._ask_for(tunnel)
+
+    def _ask_for_forgotten(self) -> None:
+        """A message that a dying broker lost is sent again before the minute's converge."""
+        overdue = timezone.now() - FORGOTTEN_AFTER
+        queued = Revision.objects.filter(
+            concentrator=self._lane, outcome=Revision.Outcome.QUEUED, created_at__lt=overdue
+        )
+        for tunnel in queued.values_list("tunnel_id", flat=True):
             self._ask_for(tunnel)
 
     def _ask_for(self, tunnel: int) -> None:

@@ -48,7 +48,7 @@ def test_an_apply_during_a_crash_ends_live_once(live, victim):
     live.do(other + "services.apply(Tunnel.objects.get(pk=tunnel.pk), user)")
     os.kill(process, signal.SIGKILL)
 
-    wait_for(lambda: outcome(live)["outcome"] == "live", 75)
+    wait_for(lambda: outcome(live)["outcome"] == "live", 30)
     after = outcome(live)
     assert (after["number"], after["live"], after["taken"]) == (before + 1, 1, 1)
     assert live.ping()
