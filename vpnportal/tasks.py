@@ -16,7 +16,7 @@ from vpnportal.models import Concentrator
 log = logging.getLogger(__name__)
 
 
-@app.task(name="vpnportal.tasks.converge", bind=True, max_retries=2, default_retry_delay=1)
+@app.task(name="vpnportal.tasks.converge", bind=True, max_retries=3, default_retry_delay=2)
 def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
     """Look again at a concentrator, or at one tunnel of it; ids are all the message says."""
     last_try = self.request.retries >= self.max_retries

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -23,5 +22,4 @@ class Command(BaseCommand):
         lane = Concentrator.objects.filter(name=options["concentrator"]).first()
         if lane is None:
             raise CommandError(f"There is no concentrator named {options['concentrator']}.")
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
         watch(lane)
