@@ -105,8 +105,13 @@ def unexpected(line: ConsoleMessage) -> bool:
     return line.type == "error" and not any(text in line.text for text in expected)
 
 
+@pytest.fixture(scope="package")
+def draft_url(portal: Product) -> str:
+    return f"{portal.printed('URL')}tunnels/{portal.do(DRAFT)}/"
+
+
 @pytest.fixture
-def draft(page: Page, portal: Product) -> Page:
+def draft(page: Page, draft_url: str) -> Page:
     """The page of a tunnel that nobody applies."""
-    page.goto(f"{portal.printed('URL')}tunnels/{portal.do(DRAFT)}/")
+    page.goto(draft_url)
     return page

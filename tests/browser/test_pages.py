@@ -137,10 +137,15 @@ def test_a_portal_that_does_not_answer_is_said_and_not_hidden(draft: Page):
 PAGES = ("sign-in/", "tunnels/", "tunnels/1/?open=2", "tunnels/2/?open=4", "nothing-here/")
 
 
-@pytest.fixture(params=["light", "dark"])
-def every_page(request, draft: Page, portal):
-    """Each page after the other, among them one with steps, a failure and an open table."""
+@pytest.fixture(scope="module")
+def failed(portal, draft_url):
+    """The draft's tunnel, with an apply that failed."""
     portal.do(FAILED)
+
+
+@pytest.fixture(params=["light", "dark"])
+def every_page(request, failed, draft: Page, portal):
+    """Each page after the other, among them one with steps, a failure and an open table."""
     draft.emulate_media(color_scheme=request.param)
 
     def visit():
