@@ -179,12 +179,16 @@ def test_the_customers_device_keeps_a_file_that_a_person_edited(laboratory):
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_mistake_in_that_file_is_told_and_leaves_nothing_running(tmp_path):
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [("proposals = nonsense", "invalid value for: proposals"), ("} } }", "syntax error")],
+)
+def test_a_mistake_in_that_file_is_told_and_leaves_nothing_running(tmp_path, mistake, told):
     laboratory = Laboratory(f"{PREFIX}m", tmp_path)
     (tmp_path / "peer").mkdir()
-    (tmp_path / "peer" / "swanctl.conf").write_text("connections {\n a {\n proposals = nonsense\n}\n}\n")
+    (tmp_path / "peer" / "swanctl.conf").write_text(f"connections {{\na {{\n{mistake}\n}}\n}}\n")
 
-    with pytest.raises(LaboratoryError):
+    with pytest.raises(LaboratoryError, match=told):
         laboratory.up()
 
     assert existing(laboratory.prefix) == []

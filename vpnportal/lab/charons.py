@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import socket
@@ -74,6 +75,19 @@ class Charon:
 
     def _keeper(self) -> Path:
         return self.folder / "keeper.pid"
+
+    def load(self) -> None:
+        """Makes it read its swanctl file again; LaboratoryError with what it finds wrong."""
+        done = subprocess.run(self.load_command(), capture_output=True, text=True, check=False)
+        # swanctl also complains that there are no folders of certificates, which is no mistake, and
+        # it ends with 0 when it cannot read the file at all.
+        lines = (done.stderr + done.stdout).splitlines()
+        wrong = [
+            line for line in lines if re.search("^(?!opening directory).*( failed|error)", line)
+        ]
+        if done.returncode or wrong:
+            said = "; ".join(wrong) or f"swanctl ended with {done.returncode}"
+            raise LaboratoryError(f"The file {self.connections} is not loaded: {said}")
 
     def stop(self) -> None:
         """Tells its keeper to stop, if the recorded process is still that keeper."""

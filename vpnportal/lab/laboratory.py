@@ -63,7 +63,7 @@ class Laboratory:
         for charon in charons:
             charon.wait(PATIENCE)
         # The daemon loads its file by itself; this time we hear about mistakes in it.
-        namespaces.run(self.peer.load_command())
+        self.peer.load()
 
     def down(self) -> None:
         """Ends what `up` started and removes the namespaces; harmless when there is nothing."""
