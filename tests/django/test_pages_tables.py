@@ -183,6 +183,7 @@ def test_one_wrong_row_saves_none_and_every_wrong_row_is_explained_beside_it(rea
 
     assert answer.status_code == 422
     assert kept(ready) == []
+    assert words(answer, "note-10.1.255.92") == ""
     assert words(answer, "note-10.1.255.93") == "Enter an IPv4 address such as 192.168.10.15."
     assert words(answer, "note-10.1.255.94").startswith("192.168.99.1 is no host in")
     assert words(answer, "note-10.1.255.95").startswith("Enter one line of printable text")
