@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
+from django.utils import timezone
 
 from tests.fake_concentrator import FakeConcentrator
-from vpnportal import reconcile, services, tasks
+from vpnportal import outcomes, reconcile, services, sightings, tasks
 from vpnportal.device import DeviceError
-from vpnportal.models import Account, Revision, Subnet, Tunnel
+from vpnportal.domain.sight import Association
+from vpnportal.models import Account, Concentrator, Revision, Subnet, Tunnel
+from vpnportal.models.places import STALE_AFTER
 from vpnportal.models.revisions import LOCK_FOR
 
 Outcome = Revision.Outcome
@@ -303,3 +307,72 @@ def test_a_removed_network_that_another_tunnel_protects_too_stays(ready, second_
 
     assert Subnet.objects.filter(pk=shared.pk).exists()
     assert shared not in ready.subnets.all()
+
+
+def test_a_newer_apply_takes_the_place_of_one_that_still_waits(ready, user):
+    first = services.apply(ready, user)
+    Revision.objects.update(created_at=first.created_at - LOCK_FOR)
+
+    second = services.apply(ready, user)
+
+    assert [revision.pk for revision in Revision.objects.standing()] == [second.pk]
+
+
+def test_one_revision_of_a_tunnel_is_live(ready, user, device):
+    for keylife in (3_600, 1_800):
+        services.edit(ready, "phase_two_keylife", keylife)
+        services.apply(ready, user)
+        look(ready)
+
+    assert list(Revision.objects.order_by("number").values_list("outcome", flat=True)) == [
+        Outcome.REPLACED,
+        Outcome.LIVE,
+    ]
+
+
+def test_an_outcome_is_given_once(ready, user, device):
+    revision = services.apply(ready, user)
+    Revision.objects.update(outcome=Outcome.REPLACED)
+
+    outcomes.finish([revision])
+    outcomes.fail([revision], "too late")
+
+    revision.refresh_from_db()
+    assert (revision.outcome, revision.reason) == (Outcome.REPLACED, "")
+
+
+def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_live(
+    ready, user, device
+):
+    device.peer_answers = False
+    revision = services.apply(ready, user)
+
+    look(ready)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.LIVE
+    assert [len(plan.initiate) for plan in device.plans] == [1]
+    assert Tunnel.objects.get(pk=ready.pk).association == "down"
+
+
+def test_an_older_look_never_overwrites_a_newer_one(ready):
+    now = timezone.now()
+
+    sightings.note_one(ready.pk, {ready.pk: Association.UP}, now)
+    sightings.note_one(ready.pk, {ready.pk: Association.CONNECTING}, now - timedelta(seconds=1))
+    sightings.note_all(ready.concentrator, {}, now - timedelta(seconds=1))
+
+    assert Tunnel.objects.get(pk=ready.pk).association == "up"
+
+
+def test_what_was_seen_too_long_ago_is_unknown_and_told_with_what_it_was(ready):
+    sightings.note_one(ready.pk, {ready.pk: Association.UP}, timezone.now())
+    sightings.note_in_sight(ready.concentrator, userland_esp=True)
+    fresh = services.state_of(Tunnel.objects.get(pk=ready.pk))
+
+    Concentrator.objects.update(seen_at=timezone.now() - STALE_AFTER)
+    stale = services.state_of(Tunnel.objects.get(pk=ready.pk))
+
+    assert (fresh.association, fresh.unreachable) == ("up", "")
+    assert (stale.association, stale.seen) == ("unknown", "up")
+    assert stale.unreachable == "Nothing was heard from the concentrator hou02-vpn01 lately."
