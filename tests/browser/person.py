@@ -28,7 +28,7 @@ SAVED_ALREADY = ("14400", "3600")
 
 def sign_in(page: Page, portal: Product) -> None:
     page.goto(portal.printed("URL"))
-    page.get_by_label("Username").fill(portal.printed("User name"))
+    page.get_by_label("User name").fill(portal.printed("User name"))
     page.get_by_label("Password").fill(portal.printed("Password"))
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", name="IPSec VPN tunnels")).to_be_visible()

@@ -60,7 +60,7 @@ def test_what_is_on_its_way_is_never_shown_as_applied_or_up(second_tunnel, queue
     answer, listed = state(page, second_tunnel), page.get(reverse("tunnels"))
 
     assert shown_words(answer) == [outcome, outcome, "down"]
-    assert "No revision of this tunnel is applied." in words(answer, "state")
+    assert "No revision of this tunnel is live." in words(answer, "state")
     assert shown_words(listed, "main") == [outcome]
     assert trigger(answer) == "every 300ms"
 
@@ -92,7 +92,7 @@ def test_an_applied_tunnel_names_its_revision_and_whether_it_is_up(second_tunnel
     answer = state(page, second_tunnel)
 
     assert shown_words(answer) == ["up", "up"]
-    assert words(answer, "state").startswith("State up Revision 1 is applied. ada, ")
+    assert words(answer, "state").startswith("State up Revision 1 is live: the concentrator holds it. ada, ")
     assert words(answer, "pending") == "Everything on this page is applied."
 
 
@@ -139,7 +139,7 @@ def test_a_failure_gives_its_reason_its_steps_and_what_still_stands(
     assert "It said no. Asked charon 10:00:00 Failed: charon said no 10:00:01" in words(
         answer, "state"
     )
-    assert "Revision 1 is applied." in words(answer, "state")
+    assert "Revision 1 is live: the concentrator holds it." in words(answer, "state")
     assert words(answer, "pending") == (
         "1 change not applied Phase One Key Life (in seconds) 14400 →becomes 7200"
     )
