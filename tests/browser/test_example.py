@@ -37,7 +37,9 @@ def test_the_customer_host_answers_once_applied_and_not_before(page, portal):
 
     page.get_by_role("button", name="Apply Configurations").click()
 
-    expect(state(page)).to_contain_text("Revision 1 is live: the concentrator holds it.", timeout=30_000)
+    expect(state(page)).to_contain_text(
+        "Revision 1 is live: the concentrator holds it.", timeout=30_000
+    )
     expect(word_of(page)).to_have_text("State up", timeout=30_000)
     expect(state(page).get_by_role("listitem").first).to_have_text(TRANSLATION)
     wait_for(lambda: portal.ping("10.1.255.92"), 5)
@@ -70,7 +72,9 @@ def test_the_same_without_javascript(page_without_javascript, fresh_portal):
     page.get_by_role("button", name="Apply Configurations").click()
 
     # The page asks again by itself while the tunnel is locked; after that a person does.
-    expect(state(page)).to_contain_text("Revision 1 is live: the concentrator holds it.", timeout=30_000)
+    expect(state(page)).to_contain_text(
+        "Revision 1 is live: the concentrator holds it.", timeout=30_000
+    )
     wait_for(lambda: page.reload() and "up" in word_of(page).inner_text(), 30)
     expect(state(page).get_by_role("listitem").first).to_have_text(TRANSLATION)
     wait_for(lambda: portal.ping("10.1.255.92"), 5)
