@@ -92,7 +92,9 @@ def test_an_applied_tunnel_names_its_revision_and_whether_it_is_up(second_tunnel
     answer = state(page, second_tunnel)
 
     assert shown_words(answer) == ["up", "up"]
-    assert words(answer, "state").startswith("State up Revision 1 is live: the concentrator holds it. ada, ")
+    assert words(answer, "state").startswith(
+        "State up Revision 1 is live: the concentrator holds it. ada, "
+    )
     assert words(answer, "pending") == "Everything on this page is applied."
 
 
