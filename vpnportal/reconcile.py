@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.utils import timezone
 
@@ -15,20 +17,24 @@ from vpnportal.models import Concentrator
 
 # A pass that changed something is followed by a look; what came in between costs one more.
 PASSES = 4
+# A charon that is started again is back sooner. Without this, giving up a look that began long ago
+# would fail an apply of a moment ago.
+PATIENCE = timedelta(seconds=5)
 
 
 def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool = False) -> None:
     """Make the concentrator hold what the newest standing revisions say.
 
     With a tunnel, look at that one only; else at everything. DeviceError where it cannot be seen or
-    changed; with `give_up`, the revisions that wait for it have failed with that reason.
+    changed; with `give_up`, the revisions that waited long enough have failed with that reason.
     """
     lane = Concentrator.objects.get(pk=concentrator_id)
     try:
         aim = _pursue(lane, tunnel_id)
     except DeviceError as error:
         if give_up:
-            outcomes.fail(aim_at(lane, tunnel_id).unfinished, in_words(lane, error))
+            overdue = [one for one in aim_at(lane, tunnel_id).unfinished if one.age >= PATIENCE]
+            outcomes.fail(overdue, in_words(lane, error))
         raise
     outcomes.finish(aim.unfinished)
 

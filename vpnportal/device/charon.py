@@ -31,7 +31,6 @@ class Charon:
 
     def __init__(self, path: str, timeout: float = ANSWER_SECONDS) -> None:
         """Connect to the vici socket at `path`; `timeout` in seconds bounds each answer."""
-        self.path = path
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout)
         try:
@@ -142,13 +141,13 @@ class Charon:
         except CommandException as error:
             raise DeviceRefused(str(error).removeprefix("Command failed: ")) from error
         except TimeoutError as error:
-            raise DeviceError(f"charon does not answer at {self.path}.") from error
+            raise DeviceError("charon does not answer.") from error
         except FileNotFoundError as error:
-            raise DeviceError(f"charon is not running: no socket at {self.path}.") from error
+            raise DeviceError("charon is not running.") from error
         except PermissionError as error:
-            raise DeviceError(f"This process may not open charon's socket {self.path}.") from error
+            raise DeviceError("this process may not open charon's socket.") from error
         except (OSError, SessionException) as error:
-            raise DeviceError(f"charon cannot be reached at {self.path}: {error}.") from error
+            raise DeviceError(f"the connection to charon failed ({error}).") from error
 
 
 @contextmanager

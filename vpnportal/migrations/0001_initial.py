@@ -8,7 +8,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -17,153 +16,369 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80, unique=True)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=80, unique=True)),
             ],
         ),
         migrations.CreateModel(
-            name='Datacenter',
+            name="Datacenter",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(max_length=20, unique=True)),
-                ('long_name', models.CharField(max_length=80)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.SlugField(max_length=20, unique=True)),
+                ("long_name", models.CharField(max_length=80)),
             ],
         ),
         migrations.CreateModel(
-            name='ApiKey',
+            name="ApiKey",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80)),
-                ('digest', models.CharField(max_length=64, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('revoked_at', models.DateTimeField(blank=True, null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_keys', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=80)),
+                ("digest", models.CharField(max_length=64, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="api_keys",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Concentrator',
+            name="Concentrator",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=40, unique=True, validators=[django.core.validators.RegexValidator('\\A[a-z0-9-]+\\Z')])),
-                ('public_address', models.GenericIPAddressField(protocol='IPv4', unique=True)),
-                ('userland_esp', models.BooleanField(null=True)),
-                ('seen_at', models.DateTimeField(null=True)),
-                ('unreachable_reason', models.TextField(blank=True)),
-                ('datacenter', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='concentrators', to='vpnportal.datacenter')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=40,
+                        unique=True,
+                        validators=[django.core.validators.RegexValidator("\\A[a-z0-9-]+\\Z")],
+                    ),
+                ),
+                ("public_address", models.GenericIPAddressField(protocol="IPv4", unique=True)),
+                ("userland_esp", models.BooleanField(null=True)),
+                ("seen_at", models.DateTimeField(null=True)),
+                ("unreachable_reason", models.TextField(blank=True)),
+                (
+                    "datacenter",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="concentrators",
+                        to="vpnportal.datacenter",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Revision',
+            name="Revision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('specification', vpnportal.fields.SealedField()),
-                ('remote_peer', models.GenericIPAddressField(protocol='IPv4')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('outcome', models.CharField(choices=[('queued', 'queued'), ('applying', 'applying'), ('live', 'live'), ('failed', 'failed'), ('replaced', 'replaced')], default='queued', max_length=8)),
-                ('steps', models.JSONField(default=list)),
-                ('reason', models.TextField(blank=True)),
-                ('author', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('concentrator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='revisions', to='vpnportal.concentrator')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("specification", vpnportal.fields.SealedField()),
+                ("remote_peer", models.GenericIPAddressField(protocol="IPv4")),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("applying", "applying"),
+                            ("live", "live"),
+                            ("failed", "failed"),
+                            ("replaced", "replaced"),
+                        ],
+                        default="queued",
+                        max_length=8,
+                    ),
+                ),
+                ("steps", models.JSONField(default=list)),
+                ("reason", models.TextField(blank=True)),
+                (
+                    "author",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "concentrator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="revisions",
+                        to="vpnportal.concentrator",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-number'],
+                "ordering": ["-number"],
             },
         ),
         migrations.CreateModel(
-            name='RemoteClaim',
+            name="RemoteClaim",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('first', models.BigIntegerField(db_index=True)),
-                ('last', models.BigIntegerField()),
-                ('revision', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='claims', to='vpnportal.revision')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("first", models.BigIntegerField(db_index=True)),
+                ("last", models.BigIntegerField()),
+                (
+                    "revision",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="claims",
+                        to="vpnportal.revision",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Subnet',
+            name="Subnet",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('hosted', 'Protected private (hosted) subnet'), ('service', 'Service subnet'), ('static-nat', 'Assigned Static NAT subnet'), ('customer', 'Protected Customer (Remote) Subnet')], max_length=10)),
-                ('network', vpnportal.fields.NetworkField(max_length=18)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='subnets', to='vpnportal.account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("hosted", "Protected private (hosted) subnet"),
+                            ("service", "Service subnet"),
+                            ("static-nat", "Assigned Static NAT subnet"),
+                            ("customer", "Protected Customer (Remote) Subnet"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("network", vpnportal.fields.NetworkField(max_length=18)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="subnets",
+                        to="vpnportal.account",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Tunnel',
+            name="Tunnel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.SlugField(max_length=20, unique=True)),
-                ('friendly_name', models.CharField(blank=True, max_length=80)),
-                ('remote_peer', models.GenericIPAddressField(blank=True, null=True, protocol='IPv4')),
-                ('preshared_key', vpnportal.fields.SealedField(blank=True, default=vpnportal.fields.Sealed)),
-                ('ike_version', models.PositiveSmallIntegerField(default=1)),
-                ('phase_one_encryption', models.CharField(default='3DES', max_length=12)),
-                ('phase_one_authentication', models.CharField(default='MD5', max_length=12)),
-                ('phase_one_group', models.PositiveSmallIntegerField(default=2)),
-                ('phase_one_keylife', models.PositiveIntegerField(default=14400)),
-                ('phase_two_encryption', models.CharField(default='3DES', max_length=12)),
-                ('phase_two_authentication', models.CharField(default='MD5', max_length=12)),
-                ('phase_two_pfs', models.BooleanField(default=True)),
-                ('phase_two_group', models.PositiveSmallIntegerField(default=2)),
-                ('phase_two_keylife', models.PositiveIntegerField(default=3600)),
-                ('association', models.CharField(blank=True, choices=[('up', 'up'), ('partial', 'partly up'), ('connecting', 'connecting'), ('down', 'down')], max_length=10)),
-                ('association_at', models.DateTimeField(null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tunnels', to='vpnportal.account')),
-                ('concentrator', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='tunnels', to='vpnportal.concentrator')),
-                ('subnets', models.ManyToManyField(blank=True, related_name='tunnels', to='vpnportal.subnet')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.SlugField(max_length=20, unique=True)),
+                ("friendly_name", models.CharField(blank=True, max_length=80)),
+                (
+                    "remote_peer",
+                    models.GenericIPAddressField(blank=True, null=True, protocol="IPv4"),
+                ),
+                (
+                    "preshared_key",
+                    vpnportal.fields.SealedField(blank=True, default=vpnportal.fields.Sealed),
+                ),
+                ("ike_version", models.PositiveSmallIntegerField(default=1)),
+                ("phase_one_encryption", models.CharField(default="3DES", max_length=12)),
+                ("phase_one_authentication", models.CharField(default="MD5", max_length=12)),
+                ("phase_one_group", models.PositiveSmallIntegerField(default=2)),
+                ("phase_one_keylife", models.PositiveIntegerField(default=14400)),
+                ("phase_two_encryption", models.CharField(default="3DES", max_length=12)),
+                ("phase_two_authentication", models.CharField(default="MD5", max_length=12)),
+                ("phase_two_pfs", models.BooleanField(default=True)),
+                ("phase_two_group", models.PositiveSmallIntegerField(default=2)),
+                ("phase_two_keylife", models.PositiveIntegerField(default=3600)),
+                (
+                    "association",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("up", "up"),
+                            ("partial", "partly up"),
+                            ("connecting", "connecting"),
+                            ("down", "down"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("association_at", models.DateTimeField(null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tunnels",
+                        to="vpnportal.account",
+                    ),
+                ),
+                (
+                    "concentrator",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="tunnels",
+                        to="vpnportal.concentrator",
+                    ),
+                ),
+                (
+                    "subnets",
+                    models.ManyToManyField(
+                        blank=True, related_name="tunnels", to="vpnportal.subnet"
+                    ),
+                ),
             ],
         ),
         migrations.AddField(
-            model_name='revision',
-            name='tunnel',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='revisions', to='vpnportal.tunnel'),
+            model_name="revision",
+            name="tunnel",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="revisions",
+                to="vpnportal.tunnel",
+            ),
         ),
         migrations.CreateModel(
-            name='AddressTranslation',
+            name="AddressTranslation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('internal_address', models.GenericIPAddressField(protocol='IPv4')),
-                ('customer_address', models.GenericIPAddressField(protocol='IPv4')),
-                ('name', models.CharField(blank=True, max_length=80)),
-                ('tunnel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='translations', to='vpnportal.tunnel')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("internal_address", models.GenericIPAddressField(protocol="IPv4")),
+                ("customer_address", models.GenericIPAddressField(protocol="IPv4")),
+                ("name", models.CharField(blank=True, max_length=80)),
+                (
+                    "tunnel",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="translations",
+                        to="vpnportal.tunnel",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['pk'],
+                "ordering": ["pk"],
             },
         ),
         migrations.CreateModel(
-            name='Membership',
+            name="Membership",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('viewer', 'Viewer'), ('operator', 'Operator'), ('owner', 'Owner')], default='viewer', max_length=8)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='vpnportal.account')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[
+                            ("viewer", "Viewer"),
+                            ("operator", "Operator"),
+                            ("owner", "Owner"),
+                        ],
+                        default="viewer",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to="vpnportal.account",
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(models.F('account'), models.F('user'), name='one_role_per_account')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        models.F("account"), models.F("user"), name="one_role_per_account"
+                    )
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='subnet',
-            constraint=models.UniqueConstraint(models.F('account'), models.F('kind'), models.F('network'), name='one_row_per_subnet'),
+            model_name="subnet",
+            constraint=models.UniqueConstraint(
+                models.F("account"),
+                models.F("kind"),
+                models.F("network"),
+                name="one_row_per_subnet",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='subnet',
-            constraint=models.UniqueConstraint(models.F('network'), condition=models.Q(('kind__in', ('hosted', 'static-nat'))), name='provider_subnet_once'),
+            model_name="subnet",
+            constraint=models.UniqueConstraint(
+                models.F("network"),
+                condition=models.Q(("kind__in", ("hosted", "static-nat"))),
+                name="provider_subnet_once",
+            ),
         ),
         migrations.AddIndex(
-            model_name='revision',
-            index=models.Index(models.F('concentrator'), models.F('outcome'), name='standing_revisions'),
+            model_name="revision",
+            index=models.Index(
+                models.F("concentrator"), models.F("outcome"), name="standing_revisions"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='revision',
-            constraint=models.UniqueConstraint(models.F('tunnel'), models.F('number'), name='one_number_once'),
+            model_name="revision",
+            constraint=models.UniqueConstraint(
+                models.F("tunnel"), models.F("number"), name="one_number_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='addresstranslation',
-            constraint=models.UniqueConstraint(models.F('tunnel'), models.F('internal_address'), name='one_row_per_address'),
+            model_name="addresstranslation",
+            constraint=models.UniqueConstraint(
+                models.F("tunnel"), models.F("internal_address"), name="one_row_per_address"
+            ),
         ),
     ]

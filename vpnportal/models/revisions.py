@@ -99,7 +99,12 @@ class Revision(models.Model):
     @property
     def waits_too_long(self) -> bool:
         """Unfinished for so long that it no longer locks the tunnel."""
-        return self.unfinished and timezone.now() - self.created_at >= LOCK_FOR
+        return self.unfinished and self.age >= LOCK_FOR
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago somebody pressed Apply."""
+        return timezone.now() - self.created_at
 
 
 class RemoteClaim(models.Model):
