@@ -110,12 +110,12 @@ class Product:
         return [
             int(entry.name)
             for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and (mark in _read(entry / "environ") or self._named_in(entry))
+            if entry.name.isdigit() and (mark in read(entry / "environ") or self._named_in(entry))
         ]
 
     def _named_in(self, entry: Path) -> bool:
         """Redis writes a title over its environment; its socket is in it."""
-        return str(self.state).encode() in _read(entry / "cmdline")
+        return str(self.state).encode() in read(entry / "cmdline")
 
     def key_of_the_device(self) -> str:
         """The preshared key that the customer's device expects, as `lab status` prints it."""
@@ -148,7 +148,8 @@ say({name: getattr(revision, name) for name in ("number", "outcome", "reason", "
         return self.do(code + waiting)
 
 
-def _read(file: Path) -> bytes:
+def read(file: Path) -> bytes:
+    """What a file holds; nothing once its process is gone."""
     try:
         return file.read_bytes()
     except OSError:
@@ -157,7 +158,7 @@ def _read(file: Path) -> bytes:
 
 def _words(pid: int) -> set[str]:
     """What a process is called: its words, its program's name; nothing for a mere keeper."""
-    text = _read(Path(f"/proc/{pid}/cmdline")).decode(errors="replace").replace(" ", "\0")
+    text = read(Path(f"/proc/{pid}/cmdline")).decode(errors="replace").replace(" ", "\0")
     words = {part.rpartition("/")[2] for part in text.split("\0")}
     return set() if words & {"keep", "honcho", "setpriv", "sh", "unshare"} else words
 
