@@ -1,4 +1,4 @@
-"""One running product for all tests of this folder that need no other."""
+"""A running product for each file of this folder, on which nothing was applied before."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ services.set_translations(tunnel, [*kept, new])
 """
 
 
-@pytest.fixture(scope="session")
-def product() -> Iterator[Product]:
+@pytest.fixture(scope="module")
+def product(request: pytest.FixtureRequest) -> Iterator[Product]:
     """The product, the example's parameters filled in, nothing applied."""
-    running = Product("l")
+    running = Product(request.module.__name__.rpartition("_")[2])
     try:
         running.start()
         running.fill_in()
