@@ -204,6 +204,7 @@ def test_every_target_is_large_enough_for_a_finger(draft: Page, portal, every_pa
 
 def test_signing_out_ends_the_session(page: Page):
     page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
     page.go_back()
     page.reload()
