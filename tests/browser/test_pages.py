@@ -101,6 +101,17 @@ def test_one_wrong_row_is_explained_and_the_others_stay_typed(draft: Page):
     expect(draft.get_by_label("Customer IP for 10.1.254.2")).to_have_value("")
 
 
+def test_a_row_that_was_typed_and_not_saved_is_told_of_when_applying(draft: Page):
+    draft.get_by_role("button", name="10.1.254.0/30").click()
+    row = draft.get_by_label("Customer IP for 10.1.254.2")
+    row.fill("192.168.20.16")
+    draft.get_by_role("button", name="Apply Configurations").click()
+
+    draft.get_by_role("link", name="Customer IP for 10.1.254.2").click()
+    expect(row).to_be_focused()
+    expect(row).to_have_value("192.168.20.16")
+
+
 def test_a_remote_subnet_is_added_and_removed(draft: Page):
     draft.get_by_label("IP address").fill("192.168.30.15")
     draft.get_by_label("CIDR").fill("24")

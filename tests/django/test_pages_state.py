@@ -9,7 +9,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.reading import part, read, words
+from tests.reading import part, read, typed, words
 from vpnportal import services
 from vpnportal.models import Concentrator, Revision, Subnet, Tunnel
 from vpnportal.models.revisions import LOCK_FOR
@@ -234,3 +234,25 @@ def test_apply_queues_one_revision_and_shows_it_queued(second_tunnel, page, head
 
     assert [r.outcome for r in Revision.objects.all()] == ["queued"]
     assert shown_words(answer)[0] == "queued"
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["plain", "htmx"])
+def test_a_row_that_was_typed_and_not_saved_stops_apply_and_stays_typed(tunnel, page, headers):
+    typed_rows = {"customer-10.1.255.92": "192.168.10.15", "name-10.1.255.92": "database"}
+
+    answer = page.post(reverse("apply", args=[tunnel.pk]), typed_rows, headers=headers)
+
+    assert (answer.status_code, Revision.objects.count()) == (422, 0)
+    links = {"".join(e.itertext()): e.get("href") for e in part(answer, "problems").iter("a")}
+    assert links == {"Customer IP for 10.1.255.92": "#customer-10.1.255.92"}
+    if not headers:
+        assert typed(answer, "customer-10.1.255.92") == "192.168.10.15"
+        assert words(answer, "note-10.1.255.92").endswith("or put back what was there.")
+
+
+def test_rows_that_are_as_they_were_saved_do_not_stop_apply(second_tunnel, page):
+    rows = {"customer-10.1.255.92": " ", "name-10.1.255.92": ""}
+
+    page.post(reverse("apply", args=[second_tunnel.pk]), rows)
+
+    assert [revision.outcome for revision in Revision.objects.all()] == ["queued"]

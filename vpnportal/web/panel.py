@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from hashlib import blake2s
+from ipaddress import IPv4Address
 from typing import Any
 
 from django.http import HttpResponse
@@ -64,20 +65,27 @@ def state_context(tunnel: Tunnel) -> dict[str, Any]:
     return {**shown, "token": blake2s(html.encode(), digest_size=8).hexdigest()}
 
 
-def problem_links(tunnel: Tunnel, problems: Iterable[Problem]) -> list[dict[str, str]]:
-    """Problems as the page lists them: the field's label, the words, and where to go."""
+def problem_links(
+    tunnel: Tunnel, problems: Iterable[Problem], shown: Container[IPv4Address] = ()
+) -> list[dict[str, str]]:
+    """Problems as the page lists them: the field's label, the words, and where to go.
+
+    `shown` are the addresses whose rows are open on the page already.
+    """
     return [
-        {"label": label_of(one.field), "text": one.text, "href": _place(tunnel, one.field)}
+        {"label": label_of(one.field), "text": one.text, "href": _place(tunnel, one.field, shown)}
         for one in problems
     ]
 
 
-def _place(tunnel: Tunnel, field: str) -> str:
+def _place(tunnel: Tunnel, field: str, shown: Container[IPv4Address]) -> str:
     if field in ("remote_subnets", "hosted_subnets"):
         return f"#{field}"
     if not field.startswith("translation "):
         return f"#id_{field}" if field else ""
     address = field.removeprefix("translation ")
+    if IPv4Address(address) in shown:
+        return f"#customer-{address}"
     holder = next((block for block in blocks(tunnel, set()) if block.holds(address)), None)
     if holder is None:
         return "#static-nat"

@@ -7,15 +7,13 @@ from ipaddress import IPv4Address
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.core.exceptions import BadRequest
 from django.db import transaction
-from django.http import Http404, HttpResponse, QueryDict
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from vpnportal import services
-from vpnportal.domain.addresses import parse_address
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused, Row
@@ -23,6 +21,7 @@ from vpnportal.web import typed
 from vpnportal.web.answers import Request, partial, status_of
 from vpnportal.web.panel import is_editable, panel, state_context
 from vpnportal.web.rows import Block, Entry, blocks
+from vpnportal.web.typed_rows import entries_of, marked, opened
 
 
 @require_safe
@@ -31,8 +30,8 @@ def subnet(request: Request, pk: int, subnet: int) -> HttpResponse:
     tunnel = get_object_or_404(Tunnel.objects.visible_to(request.user), pk=pk)
     if not request.htmx:
         return redirect(f"{reverse('tunnel', args=[pk])}?open={subnet}#subnet-{subnet}")
-    opened = set() if "closed" in request.GET else {subnet}
-    block = next((block for block in blocks(tunnel, opened) if block.pk == subnet), None)
+    expanded = set() if "closed" in request.GET else {subnet}
+    block = next((block for block in blocks(tunnel, expanded) if block.pk == subnet), None)
     if block is None:
         raise Http404("This tunnel has no such subnet.")
     shown = {"tunnel": tunnel, "block": block, "editable": is_editable(request, tunnel)}
@@ -43,7 +42,7 @@ def subnet(request: Request, pk: int, subnet: int) -> HttpResponse:
 def translations(request: Request, pk: int) -> HttpResponse:
     """Add/Modify Context Address Translations: every open row, or none of them."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
-    entries = _entries(request.POST)
+    entries = entries_of(request.POST)
     try:
         _keep(tunnel, entries)
     except Refused as refused:
@@ -52,25 +51,11 @@ def translations(request: Request, pk: int) -> HttpResponse:
         saved = {
             at: Entry(e.customer.strip(), e.name.strip(), "", True) for at, e in entries.items()
         }
-        shown = {**state_context(tunnel), "blocks": _opened(tunnel, saved), "editable": True}
+        shown = {**state_context(tunnel), "blocks": opened(tunnel, saved), "editable": True}
         return partial(request, "tunnel/_translated.html", {**shown, "count": len(saved)})
     messages.success(request, "Address translations saved." if entries else "Nothing was changed.")
-    opened = [("open", block.pk) for block in _opened(tunnel, entries) if block.lines]
-    return redirect(f"{reverse('tunnel', args=[pk])}?{urlencode(opened)}#static_nat")
-
-
-def _entries(posted: QueryDict) -> dict[IPv4Address, Entry]:
-    """What was typed, by address; a row that no page of ours has is a bad request."""
-    entries = {}
-    for key in posted:
-        if key.startswith("customer-"):
-            text = key.removeprefix("customer-")
-            try:
-                at = parse_address(text)
-            except ValueError:
-                raise BadRequest("There is no such row.") from None
-            entries[at] = Entry(posted.get(key, ""), posted.get(f"name-{text}", ""))
-    return entries
+    still_open = [("open", block.pk) for block in opened(tunnel, entries) if block.lines]
+    return redirect(f"{reverse('tunnel', args=[pk])}?{urlencode(still_open)}#static_nat")
 
 
 def _keep(tunnel: Tunnel, entries: dict[IPv4Address, Entry]) -> None:
@@ -103,25 +88,12 @@ def _refuse(
     request: Request, tunnel: Tunnel, entries: dict[IPv4Address, Entry], refused: Refused
 ) -> HttpResponse:
     """The table as it was typed, each problem beside its row."""
-    texts: dict[str, str] = {}
-    for problem in refused.problems:
-        texts[problem.field] = f"{texts.get(problem.field, '')} {problem.text}".strip()
-    marked = {
-        at: Entry(entry.customer, entry.name, texts.get(f"translation {at}", ""))
-        for at, entry in entries.items()
-    }
-    table = _opened(tunnel, marked)
+    table = opened(tunnel, marked(entries, refused.problems))
     shown = {"blocks": table, "stray": list(_stray(table, refused.problems))}
     if not request.htmx:
         return panel(request, tunnel, status_of(refused), **shown)
     context = {"tunnel": tunnel, "editable": True, "refused": refused.problems, **shown}
     return partial(request, "tunnel/_translated.html", context, status_of(refused))
-
-
-def _opened(tunnel: Tunnel, entries: dict[IPv4Address, Entry]) -> list[Block]:
-    """The subnets, those with typed rows expanded."""
-    opened = {b.pk for b in blocks(tunnel, set()) if any(at in b.network for at in entries)}
-    return blocks(tunnel, opened, entries)
 
 
 def _stray(table: list[Block], problems: Iterable[Problem]) -> Iterator[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from vpnportal import services
@@ -12,6 +15,8 @@ from vpnportal.models import Tunnel
 from vpnportal.services import Refused
 from vpnportal.web.answers import Request, page, partial, status_of
 from vpnportal.web.panel import panel, problem_links, state_context
+from vpnportal.web.rows import Entry
+from vpnportal.web.typed_rows import entries_of, marked, opened, unsaved
 
 # What the pages show of the places a tunnel ends at, in the same query.
 PLACES = ("concentrator__datacenter", "account")
@@ -46,18 +51,32 @@ def state(request: Request, pk: int) -> HttpResponse:
 
 @require_POST
 def apply(request: Request, pk: int) -> HttpResponse:
-    """Apply Configurations: a revision on its way, or what still is wrong."""
+    """Apply Configurations: a revision on its way, or what still is wrong.
+
+    The rows of the translation table come along, so that one typed and not saved is not lost.
+    """
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    entries = entries_of(request.POST)
     try:
+        if forgotten := unsaved(tunnel, entries):
+            raise Refused(*forgotten)
         revision = services.apply(tunnel, request.user)
     except Refused as refused:
-        problems = problem_links(tunnel, refused.problems)
-        if not request.htmx:
-            return panel(request, tunnel, status_of(refused), problems=problems)
-        shown = {"tunnel": tunnel, "problems": problems}
-        return partial(request, "tunnel/_applied.html", shown, status_of(refused))
+        return _refuse(request, tunnel, entries, refused)
     if request.htmx:
         shown = {**state_context(tunnel), "revision": revision}
         return partial(request, "tunnel/_applied.html", shown)
     messages.success(request, f"Revision {revision.number} is on its way to the concentrator.")
-    return redirect("tunnel", pk)
+    return redirect(reverse("tunnel", args=[pk]) + "#state")
+
+
+def _refuse(
+    request: Request, tunnel: Tunnel, entries: dict[IPv4Address, Entry], refused: Refused
+) -> HttpResponse:
+    """Nothing was applied; a page without JavaScript is shown again with what was typed."""
+    problems = problem_links(tunnel, refused.problems, entries)
+    if request.htmx:
+        shown = {"tunnel": tunnel, "problems": problems}
+        return partial(request, "tunnel/_applied.html", shown, status_of(refused))
+    table = opened(tunnel, marked(entries, refused.problems))
+    return panel(request, tunnel, status_of(refused), problems=problems, blocks=table)

@@ -1,0 +1,65 @@
+"""The rows of the translation table as a request brings them, and what of them is not kept yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+
+from django.core.exceptions import BadRequest
+from django.http import QueryDict
+
+from vpnportal.domain.addresses import parse_address
+from vpnportal.domain.spec import Problem
+from vpnportal.models import Tunnel
+from vpnportal.web.rows import Block, Entry, blocks
+
+UNSAVED = (
+    "Typed, but not saved yet: press Add/Modify Context Address Translations, or put back what "
+    "was there."
+)
+
+
+def entries_of(posted: QueryDict) -> dict[IPv4Address, Entry]:
+    """What was typed, by address; a row that no page of ours has is a bad request."""
+    entries = {}
+    for key in posted:
+        if key.startswith("customer-"):
+            text = key.removeprefix("customer-")
+            try:
+                at = parse_address(text)
+            except ValueError:
+                raise BadRequest("There is no such row.") from None
+            entries[at] = Entry(posted.get(key, ""), posted.get(f"name-{text}", ""))
+    return entries
+
+
+def unsaved(tunnel: Tunnel, entries: dict[IPv4Address, Entry]) -> list[Problem]:
+    """A problem for each row that somebody typed into and did not save."""
+    kept = {
+        row.internal: (str(row.customer), row.name)
+        for row in (translation.as_value() for translation in tunnel.translations.all())
+    }
+    return [
+        Problem(f"translation {at}", UNSAVED)
+        for at, entry in entries.items()
+        if (entry.customer.strip(), entry.name.strip()) != kept.get(at, ("", ""))
+    ]
+
+
+def marked(
+    entries: dict[IPv4Address, Entry], problems: Iterable[Problem]
+) -> dict[IPv4Address, Entry]:
+    """The same rows, each with what is wrong with it."""
+    texts: dict[str, str] = {}
+    for problem in problems:
+        texts[problem.field] = f"{texts.get(problem.field, '')} {problem.text}".strip()
+    return {
+        at: Entry(entry.customer, entry.name, texts.get(f"translation {at}", ""))
+        for at, entry in entries.items()
+    }
+
+
+def opened(tunnel: Tunnel, entries: dict[IPv4Address, Entry]) -> list[Block]:
+    """The subnets, those with typed rows expanded."""
+    expanded = {b.pk for b in blocks(tunnel, set()) if any(at in b.network for at in entries)}
+    return blocks(tunnel, expanded, entries)
