@@ -15,8 +15,9 @@ from vpnportal.domain.desired import Connection, Desired, Element, Map, Secret, 
 from vpnportal.domain.names import fingerprint
 from vpnportal.domain.spec import TunnelSpec
 
-DPD_DELAY = "30s"
-DPD_TIMEOUT = "120s"
+# A device that restarted without a word is noticed within this time (RFC 3706; IKEv1 only).
+DPD_DELAY = "15s"
+DPD_TIMEOUT = "45s"
 
 
 def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
