@@ -9,16 +9,16 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any
 
 import vici
 from vici.exception import CommandException, SessionException
 
 from vpnportal.device.errors import DeviceError, DeviceRefused
+from vpnportal.device.replies import ike_sa, text
 from vpnportal.domain.desired import Connection, Secret
 from vpnportal.domain.diff import Stale
 from vpnportal.domain.names import is_our_secret, is_ours
-from vpnportal.domain.observed import ChildSa, IkeSa
+from vpnportal.domain.observed import IkeSa
 
 ANSWER_SECONDS = 5.0
 TERMINATE_MILLISECONDS = "1000"
@@ -55,7 +55,7 @@ class Charon:
     def connections(self, name: str | None = None) -> dict[str, frozenset[str]]:
         """Names of the children of our loaded connections; of one, at a cost that stays flat."""
         with self._errors():
-            found = [_text(item) for item in self._session.list_conns(_filter(name))]
+            found = [text(item) for item in self._session.list_conns(_filter(name))]
         return {
             connection: frozenset(body.get("children", ()))
             for item in found
@@ -66,15 +66,15 @@ class Charon:
     def secrets(self) -> frozenset[str]:
         """Ids of our loaded secrets; charon never tells the secrets themselves."""
         with self._errors():
-            keys = _text(self._session.get_shared()).get("keys", [])
+            keys = text(self._session.get_shared()).get("keys", [])
         return frozenset(key for key in keys if is_our_secret(key))
 
     def associations(self, name: str | None = None) -> tuple[IkeSa, ...]:
         """Our IKE_SAs with their children, of one connection or of all."""
         with self._errors():
-            found = [_text(item) for item in self._session.list_sas(_filter(name))]
+            found = [text(item) for item in self._session.list_sas(_filter(name))]
         return tuple(
-            _ike_sa(connection, body)
+            ike_sa(connection, body)
             for item in found
             for connection, body in item.items()
             if is_ours(connection)
@@ -83,7 +83,7 @@ class Charon:
     def userland_esp(self) -> bool:
         """Whether charon carries ESP itself (kernel-libipsec) instead of the kernel."""
         with self._errors():
-            return "kernel-libipsec" in _text(self._session.stats()).get("plugins", [])
+            return "kernel-libipsec" in text(self._session.stats()).get("plugins", [])
 
     def load(self, connection: Connection) -> None:
         """Put a connection in the place of the one with its name; refused, the old one stands."""
@@ -161,27 +161,3 @@ def _gone_is_fine() -> Iterator[None]:
 
 def _filter(name: str | None) -> dict[str, str]:
     return {"ike": name} if name else {}
-
-
-def _ike_sa(connection: str, body: dict[str, Any]) -> IkeSa:
-    children = body.get("child-sas", {}).values()
-    return IkeSa(
-        connection=connection,
-        unique_id=body["uniqueid"],
-        state=body["state"],
-        children=tuple(
-            ChildSa(child["name"], child["uniqueid"], child["state"]) for child in children
-        ),
-        tasks=frozenset(body.get("tasks-queued", [])) | frozenset(body.get("tasks-active", [])),
-    )
-
-
-def _text(value: Any) -> Any:
-    """A vici reply with its bytes decoded; what a peer put in names may be no UTF-8."""
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, dict):
-        return {key: _text(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_text(item) for item in value]
-    return value

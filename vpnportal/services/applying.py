@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from vpnportal import tasks
 from vpnportal.domain.spec import Problem, TunnelSpec
 from vpnportal.models import RemoteClaim, Revision, Tunnel
+from vpnportal.models.revisions import RevisionQuerySet
 from vpnportal.services.refusal import Refused, unlocked
 
 
@@ -35,16 +36,18 @@ def apply(tunnel: Tunnel, author: User) -> Revision:
 
 
 def _conflicts(tunnel: Tunnel, spec: TunnelSpec, author: User) -> Iterator[Problem]:
-    """What another tunnel of the same concentrator already holds and this one cannot share.
-
-    charon looks preshared keys up by the pair of identities, and the userland data plane picks
-    the tunnel by the remote network alone.
-    """
+    """What another tunnel of the same concentrator already holds and this one cannot share."""
     others = (
         Revision.objects.standing()
         .filter(concentrator_id=tunnel.concentrator_id)
         .exclude(tunnel=tunnel)
     )
+    yield from _shared_ends(others, spec, author)
+    yield from _shared_networks(others, spec, author)
+
+
+def _shared_ends(others: RevisionQuerySet, spec: TunnelSpec, author: User) -> Iterator[Problem]:
+    """charon looks preshared keys up by the pair of identities."""
     holder = others.filter(remote_peer=str(spec.remote_peer)).first()
     if holder is not None:
         text = (
@@ -52,6 +55,10 @@ def _conflicts(tunnel: Tunnel, spec: TunnelSpec, author: User) -> Iterator[Probl
             "already, and two tunnels cannot share both ends."
         )
         yield Problem("remote_peer", text)
+
+
+def _shared_networks(others: RevisionQuerySet, spec: TunnelSpec, author: User) -> Iterator[Problem]:
+    """The userland data plane picks the tunnel by the remote network alone."""
     for network in spec.remote_subnets:
         claim = (
             RemoteClaim.objects.filter(
