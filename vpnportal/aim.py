@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from vpnportal.domain.compile import compile_specs
 from vpnportal.domain.desired import Desired
 from vpnportal.domain.observed import Scope
+from vpnportal.domain.spec import TunnelSpec
 from vpnportal.models import Concentrator, Revision
 from vpnportal.models.revisions import RevisionQuerySet
-from vpnportal.seal import fingerprint_key
+from vpnportal.seal import CannotOpen, fingerprint_key
+
+log = logging.getLogger(__name__)
 
 # Secrets and translations of so many earlier revisions are looked for beside the standing ones.
 # The minute's converge looks at everything and needs no such memory.
@@ -18,11 +22,16 @@ EARLIER = 5
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """`revisions` are the ones aimed at; `scope` is None when it is everything."""
+    """`revisions` are the ones aimed at; `scope` is None when it is everything.
+
+    `unreadable` are connections whose revision does not open (a changed row, a lost key): what the
+    concentrator holds of them is left as it is, and the other tunnels go on.
+    """
 
     revisions: tuple[Revision, ...]
     desired: Desired
     scope: Scope | None
+    unreadable: frozenset[str] = frozenset()
 
     @property
     def unfinished(self) -> tuple[Revision, ...]:
@@ -39,14 +48,24 @@ def aim_at(lane: Concentrator, tunnel_id: int | None) -> Aim:
     for revision in rows.standing():
         newest.setdefault(revision.tunnel_id, revision)
     key = fingerprint_key()
-    desired = compile_specs((revision.spec() for revision in newest.values()), key)
+    readable = {revision: spec for revision in newest.values() if (spec := _spec(revision))}
+    desired = compile_specs(readable.values(), key)
     scope = None if tunnel_id is None else _scope(tunnel_id, rows, key)
-    return Aim(tuple(newest.values()), desired, scope)
+    unreadable = {f"ctx{one.tunnel_id}" for one in newest.values() if one not in readable}
+    return Aim(tuple(readable), desired, scope, frozenset(unreadable))
+
+
+def _spec(revision: Revision) -> TunnelSpec | None:
+    try:
+        return revision.spec()
+    except CannotOpen:
+        log.exception("%s cannot be opened: its tunnel is left as it is", revision)
+        return None
 
 
 def _scope(tunnel_id: int, rows: RevisionQuerySet, key: bytes) -> Scope:
     named = {row.pk: row for row in (*rows.standing(), *rows[:EARLIER])}
-    each = [compile_specs([row.spec()], key) for row in named.values()]
+    each = [compile_specs([spec], key) for row in named.values() if (spec := _spec(row))]
     return Scope(
         connection=f"ctx{tunnel_id}",
         secrets=frozenset(secret for one in each for secret in one.secrets),

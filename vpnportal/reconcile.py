@@ -58,7 +58,7 @@ def _pursue(lane: Concentrator, tunnel_id: int | None) -> Aim:
         outcomes.begin(aim.unfinished)
         at = timezone.now()
         observed = device.observe(aim.scope)
-        plan = diff(aim.desired, observed, aim.scope)
+        plan = diff(aim.desired, observed, aim.scope).sparing(aim.unreadable, aim.desired)
         if started:
             plan = plan.without_initiation()
         if not plan:

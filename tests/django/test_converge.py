@@ -12,6 +12,7 @@ from tests.fake_concentrator import FakeConcentrator
 from vpnportal import outcomes, reconcile, services, sightings, tasks
 from vpnportal.device import DeviceError
 from vpnportal.domain.sight import Association
+from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Revision, Subnet, Tunnel
 from vpnportal.models.places import STALE_AFTER
 from vpnportal.models.revisions import LOCK_FOR
@@ -383,3 +384,22 @@ def test_what_was_seen_too_long_ago_is_unknown_and_told_with_what_it_was(ready):
     assert (fresh.association, fresh.unreachable) == ("up", "")
     assert (stale.association, stale.seen) == ("unknown", "up")
     assert stale.unreachable == "Nothing was heard from the concentrator hou02-vpn01 lately."
+
+
+def test_a_revision_that_does_not_open_leaves_its_tunnel_alone_and_holds_up_no_other(
+    ready, user, device, second_tunnel
+):
+    services.apply(ready, user)
+    look(ready)
+    held, elements = dict(device.connections), set(device.elements)
+    Revision.objects.update(specification=Sealed("00000000:nothing"))
+
+    second = services.apply(second_tunnel, user)
+    reconcile.converge(ready.concentrator_id)
+    look(ready)
+
+    second.refresh_from_db()
+    assert second.outcome == Outcome.LIVE
+    assert device.connections.keys() == {*held, f"ctx{second_tunnel.pk}"}
+    assert (len(device.secrets), device.elements) == (2, elements)
+    assert {sa.connection for sa in device.associations} == set(device.connections)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address
 
 from vpnportal.domain.desired import Connection, Desired, Element, Secret
-from vpnportal.domain.names import ike_fingerprint
+from vpnportal.domain.names import ike_fingerprint, owner
 from vpnportal.domain.observed import CARRYING, COMING, IkeSa, Observed, Scope
 
 
@@ -46,6 +46,23 @@ class Plan:
     def without_initiation(self) -> Plan:
         """The same but for starting children: whether those come up is the peers' affair."""
         return replace(self, initiate=())
+
+    def sparing(self, connections: frozenset[str], desired: Desired) -> Plan:
+        """The same, but nothing is taken from these connections, of which nothing is known.
+
+        Whose an element is cannot be told, so only those that get another value are removed.
+        """
+        if not connections:
+            return self
+        taken = {(element.map, element.key) for element in desired.elements}
+        return replace(
+            self,
+            unload=tuple(name for name in self.unload if name not in connections),
+            forget=tuple(name for name in self.forget if owner(name) not in connections),
+            terminate=tuple(one for one in self.terminate if one.connection not in connections),
+            remove=tuple(one for one in self.remove if (one.map, one.key) in taken),
+            unanchor=(),
+        )
 
 
 def diff(desired: Desired, observed: Observed, scope: Scope | None = None) -> Plan:

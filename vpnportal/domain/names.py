@@ -33,6 +33,11 @@ def is_our_secret(identifier: str) -> bool:
     return _SECRET.fullmatch(identifier) is not None
 
 
+def owner(secret: str) -> str:
+    """The connection that a secret's id belongs to."""
+    return secret.partition("-")[0]
+
+
 def tunnel_id(connection: str) -> int:
     """42 of `ctx42`."""
     return int(connection.removeprefix("ctx"))
