@@ -131,6 +131,12 @@ def test_a_hosted_network_without_an_address_of_the_gateway_gets_one():
     assert converge(device, EXAMPLE).unanchor == (IPv4Address("10.3.0.0"),)
 
 
+def test_the_gateway_never_takes_the_address_of_a_hosted_network_that_is_one_host():
+    device = holding(example(hosted_subnets=networks("10.3.0.10/32")))
+
+    assert device.anchors == set()
+
+
 def test_flushed_rules_are_written_again_and_the_elements_left_alone():
     device = holding(EXAMPLE)
     device.rules_stand = False

@@ -148,7 +148,9 @@ def _missing_anchors(desired: Desired, observed: Observed) -> Iterator[IPv4Addre
     if not observed.userland_esp:
         return
     for network in sorted(desired.hosted):
-        if not any(address in network for address in observed.addresses):
+        # In a network of 31 or 32 bits every address is a host's (RFC 3021): none is free for us.
+        spare = network.prefixlen < 31
+        if spare and not any(address in network for address in observed.addresses):
             yield network.network_address
 
 
