@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from vpnportal.domain.compile import compile_specs
 from vpnportal.domain.desired import Desired
+from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Scope
 from vpnportal.domain.spec import TunnelSpec
 from vpnportal.models import Concentrator, Revision
-from vpnportal.models.revisions import RevisionQuerySet
 from vpnportal.seal import CannotOpen, fingerprint_key
 
 log = logging.getLogger(__name__)
@@ -44,14 +45,15 @@ def aim_at(lane: Concentrator, tunnel_id: int | None) -> Aim:
     rows = Revision.objects.filter(concentrator=lane).order_by("tunnel_id", "-number")
     if tunnel_id is not None:
         rows = rows.filter(tunnel_id=tunnel_id)
+    standing = list(rows.standing())
     newest: dict[int, Revision] = {}
-    for revision in rows.standing():
+    for revision in standing:
         newest.setdefault(revision.tunnel_id, revision)
     key = fingerprint_key()
     readable = {revision: spec for revision in newest.values() if (spec := _spec(revision))}
     desired = compile_specs(readable.values(), key)
-    scope = None if tunnel_id is None else _scope(tunnel_id, rows, key)
-    unreadable = {f"ctx{one.tunnel_id}" for one in newest.values() if one not in readable}
+    scope = None if tunnel_id is None else _scope(tunnel_id, (*standing, *rows[:EARLIER]), key)
+    unreadable = {connection_of(one.tunnel_id) for one in newest.values() if one not in readable}
     return Aim(tuple(readable), desired, scope, frozenset(unreadable))
 
 
@@ -63,11 +65,11 @@ def _spec(revision: Revision) -> TunnelSpec | None:
         return None
 
 
-def _scope(tunnel_id: int, rows: RevisionQuerySet, key: bytes) -> Scope:
-    named = {row.pk: row for row in (*rows.standing(), *rows[:EARLIER])}
+def _scope(tunnel_id: int, revisions: Iterable[Revision], key: bytes) -> Scope:
+    named = {row.pk: row for row in revisions}
     each = [compile_specs([spec], key) for row in named.values() if (spec := _spec(row))]
     return Scope(
-        connection=f"ctx{tunnel_id}",
+        connection=connection_of(tunnel_id),
         secrets=frozenset(secret for one in each for secret in one.secrets),
         keys=frozenset((element.map, element.key) for one in each for element in one.elements),
     )

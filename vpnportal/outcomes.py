@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from vpnportal.device.concentrator import Report, Step
+from vpnportal.domain.names import connection_of
 from vpnportal.models import Revision
 from vpnportal.models.revisions import RevisionQuerySet
 
@@ -25,7 +26,7 @@ def begin(revisions: Iterable[Revision]) -> None:
 
 def recorder(revisions: Iterable[Revision]) -> Report:
     """What a device reports its steps to: each goes to the revisions that it concerns."""
-    by_connection = {f"ctx{revision.tunnel_id}": revision for revision in revisions}
+    by_connection = {connection_of(revision.tunnel_id): revision for revision in revisions}
 
     def report(step: Step) -> None:
         for connection, revision in by_connection.items():
@@ -50,13 +51,13 @@ def finish(revisions: Iterable[Revision]) -> None:
 def fail(revisions: Iterable[Revision], reason: str) -> None:
     """They did not reach the concentrator; what stood before still stands."""
     for revision in revisions:
-        _end(revision, Outcome.FAILED, reason.strip())
+        _end(revision, Outcome.FAILED, reason)
 
 
 def fail_refused(revisions: Iterable[Revision], refused: Mapping[str, str]) -> None:
     """charon refused them, by connection and reason: also a live one, when charon came back."""
     for revision in revisions:
-        if reason := refused.get(f"ctx{revision.tunnel_id}"):
+        if reason := refused.get(connection_of(revision.tunnel_id)):
             Revision.objects.filter(pk=revision.pk).update(
                 outcome=Outcome.FAILED,
                 finished_at=timezone.now(),

@@ -46,7 +46,8 @@ def reach(lane: Concentrator) -> Device:
 
 def in_words(lane: Concentrator, error: DeviceError) -> str:
     """Why a concentrator cannot be reached, for a person."""
-    return f"The concentrator {lane.name} cannot be reached: {error} {settings.CONCENTRATOR_NOTE}"
+    text = f"The concentrator {lane.name} cannot be reached: {error} {settings.CONCENTRATOR_NOTE}"
+    return text.strip()
 
 
 def _pursue(lane: Concentrator, tunnel_id: int | None) -> Aim:

@@ -39,7 +39,7 @@ def watch(lane: Concentrator) -> NoReturn:
         try:
             _Watcher(lane).run()
         except DeviceError as error:
-            sightings.note_unreachable(lane, reconcile.in_words(lane, error).strip())
+            sightings.note_unreachable(lane, reconcile.in_words(lane, error))
             log.warning("%s at %s: %s", lane, settings.VICI_SOCKET, error)
         close_old_connections()
         time.sleep(RETRY_SECONDS)

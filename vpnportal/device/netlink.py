@@ -12,6 +12,7 @@ import socket
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address
 
 from vpnportal.device.errors import DeviceError
@@ -64,12 +65,10 @@ class _Link:
     """A netfilter socket whose every failure is a DeviceError, and "no such thing" an answer."""
 
     def __enter__(self) -> _Link:
-        try:
+        with _errors():
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
             self._socket.settimeout(ANSWER_SECONDS)
             self._socket.bind((0, 0))
-        except OSError as error:
-            raise DeviceError(f"nftables cannot be read: {error}.") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,10 +78,8 @@ class _Link:
         """One request about our address family."""
         body = struct.pack("!BBH", NFPROTO_IPV4, 0, 0) + body
         head = struct.pack("=IHHII", 16 + len(body), kind, NLM_F_REQUEST | flags, sequence, 0)
-        try:
+        with _errors():
             self._socket.send(head + body)
-        except OSError as error:
-            raise DeviceError(f"nftables cannot be read: {error}.") from error
 
     def answers(self, requests: int = 1) -> Iterator[tuple[int, bytes]]:
         """Sequence number and attributes of each answer; one dump counts as one request."""
@@ -96,14 +93,20 @@ class _Link:
                     requests -= 1
 
     def _received(self) -> Iterator[tuple[int, int, int, bytes]]:
-        try:
+        with _errors():
             raw = self._socket.recv(1 << 17)
-        except OSError as error:
-            raise DeviceError(f"nftables cannot be read: {error}.") from error
         while len(raw) >= 16:
             length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", raw)
             yield kind, flags, sequence, raw[16:length]
             raw = raw[(length + 3) & ~3 :]
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DeviceError(f"nftables cannot be read: {error}.") from error
 
 
 def _raise_unless_absent(body: bytes) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueError
+from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 # What no tunnel may lead to: RFC 6890's special blocks that are not somebody's network.
 RESERVED = tuple(
@@ -25,10 +25,7 @@ def parse_subnet(address: str, cidr: str) -> IPv4Network:
     ip, prefix = parse_address(address), cidr.strip().removeprefix("/")
     if not (prefix.isascii() and prefix.isdigit() and int(prefix) <= 32):
         raise ValueError("Enter the CIDR as a number from 1 to 32; netmask 255.255.255.0 is 24.")
-    try:
-        network = IPv4Network((ip, int(prefix)), strict=False)
-    except NetmaskValueError:
-        raise ValueError("Enter the CIDR as a number from 1 to 32.") from None
+    network = IPv4Network((ip, int(prefix)), strict=False)
     if network.network_address != ip:
         raise ValueError(f"{ip}/{int(prefix)} has host bits set. Did you mean {network}?")
     if objection := subnet_objection(network):

@@ -12,7 +12,7 @@ from itertools import product
 
 from vpnportal.domain.algorithms import esp_proposal, ike_proposal
 from vpnportal.domain.desired import Connection, Desired, Element, Map, Secret, Section
-from vpnportal.domain.names import fingerprint
+from vpnportal.domain.names import connection_of, fingerprint
 from vpnportal.domain.spec import TunnelSpec
 
 # A device that restarted without a word is noticed within this time (RFC 3706; IKEv1 only).
@@ -36,7 +36,7 @@ def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
 
 
 def _connection(spec: TunnelSpec, key: bytes) -> tuple[Connection, Secret]:
-    name = f"ctx{spec.tunnel_id}"
+    name = connection_of(spec.tunnel_id)
     ike = _ike(spec)
     ike_print = fingerprint(key, [ike, spec.preshared_key])
     children: Section = {}

@@ -38,6 +38,11 @@ def owner(secret: str) -> str:
     return secret.partition("-")[0]
 
 
+def connection_of(tunnel_id: int) -> str:
+    """`ctx42` of 42."""
+    return f"ctx{tunnel_id}"
+
+
 def tunnel_id(connection: str) -> int:
     """42 of `ctx42`."""
     return int(connection.removeprefix("ctx"))

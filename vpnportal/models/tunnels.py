@@ -74,11 +74,6 @@ class Tunnel(models.Model):
         """What the key of this row is sealed to."""
         return f"tunnel {self.pk} preshared key"
 
-    @property
-    def connection(self) -> str:
-        """The name of this tunnel's connection in charon."""
-        return f"ctx{self.pk}"
-
     def networks(self, *kinds: Subnet.Kind) -> tuple[IPv4Network, ...]:
         """The attached networks of these kinds, sorted; one query, none when prefetched."""
         return tuple(sorted(row.network for row in self.subnets.all() if row.kind in kinds))

@@ -54,14 +54,17 @@ def open_ids(texts: Iterable[str]) -> set[int]:
     return {int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 19}
 
 
+def kept_entries(tunnel: Tunnel) -> dict[IPv4Address, Entry]:
+    """The translations of the draft, as the inputs of their rows would show them."""
+    values = (translation.as_value() for translation in tunnel.translations.all())
+    return {row.internal: Entry(str(row.customer), row.name) for row in values}
+
+
 def blocks(
     tunnel: Tunnel, opened: set[int], entries: Mapping[IPv4Address, Entry] | None = None
 ) -> list[Block]:
     """Every assigned subnet in order; the opened ones with a line for each of their addresses."""
-    kept = {
-        row.internal: Entry(str(row.customer), row.name)
-        for row in (translation.as_value() for translation in tunnel.translations.all())
-    }
+    kept = kept_entries(tunnel)
     shown = {**kept, **(entries or {})}
     rows = [row for row in tunnel.subnets.all() if row.kind == Subnet.Kind.STATIC_NAT]
     return [

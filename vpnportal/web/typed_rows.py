@@ -11,7 +11,7 @@ from django.http import QueryDict
 from vpnportal.domain.addresses import parse_address
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Tunnel
-from vpnportal.web.rows import Block, Entry, blocks
+from vpnportal.web.rows import Block, Entry, blocks, kept_entries
 
 UNSAVED = (
     "Typed, but not saved yet: press Add/Modify Context Address Translations, or put back what "
@@ -35,14 +35,11 @@ def entries_of(posted: QueryDict) -> dict[IPv4Address, Entry]:
 
 def unsaved(tunnel: Tunnel, entries: dict[IPv4Address, Entry]) -> list[Problem]:
     """A problem for each row that somebody typed into and did not save."""
-    kept = {
-        row.internal: (str(row.customer), row.name)
-        for row in (translation.as_value() for translation in tunnel.translations.all())
-    }
+    kept = kept_entries(tunnel)
     return [
         Problem(f"translation {at}", UNSAVED)
         for at, entry in entries.items()
-        if (entry.customer.strip(), entry.name.strip()) != kept.get(at, ("", ""))
+        if Entry(entry.customer.strip(), entry.name.strip()) != kept.get(at, Entry("", ""))
     ]
 
 
