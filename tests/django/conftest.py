@@ -50,9 +50,17 @@ def concentrator(db) -> Concentrator:
     )
 
 
+def hosted_peer(name: str) -> str:
+    """203.0.113.1 for ipsec001, as the laboratory has it, and another one for each other tunnel."""
+    number = int(name.removeprefix("ipsec"))
+    return f"203.0.113.{1 if number == 1 else 100 + number}"
+
+
 def make_tunnel(account: Account, concentrator: Concentrator, name: str, **subnets: str) -> Tunnel:
     """A tunnel with its subnets: keywords are names of kinds."""
-    tunnel = Tunnel.objects.create(account=account, concentrator=concentrator, name=name)
+    tunnel = Tunnel.objects.create(
+        account=account, concentrator=concentrator, name=name, hosted_peer=hosted_peer(name)
+    )
     for kind, network in subnets.items():
         tunnel.subnets.add(
             Subnet.objects.create(

@@ -22,7 +22,10 @@ def grow(account: Account, user, start: int, count: int) -> None:
             public_address=f"192.0.2.{number}",
         )
         tunnel = Tunnel.objects.create(
-            account=account, concentrator=concentrator, name=f"ipsec{number}"
+            account=account,
+            concentrator=concentrator,
+            name=f"ipsec{number}",
+            hosted_peer=concentrator.public_address,
         )
         services.edit(tunnel, "remote_peer", f"198.51.100.{number}")
         services.set_preshared_key(tunnel, "a key")

@@ -1,7 +1,8 @@
-"""What is kept: accounts, places, tunnels (drafts) and revisions (frozen)."""
+"""What is kept: accounts, places, tunnels (drafts), revisions (frozen) and records."""
 
 from vpnportal.models.accounts import Account, ApiKey, Membership
-from vpnportal.models.places import Concentrator, Datacenter, Subnet
+from vpnportal.models.places import Concentrator, Datacenter, Pool, Subnet
+from vpnportal.models.records import Hearing, Question, Repair
 from vpnportal.models.revisions import RemoteClaim, Revision
 from vpnportal.models.tunnels import AddressTranslation, Tunnel
 
@@ -11,8 +12,12 @@ __all__ = [
     "ApiKey",
     "Concentrator",
     "Datacenter",
+    "Hearing",
     "Membership",
+    "Pool",
+    "Question",
     "RemoteClaim",
+    "Repair",
     "Revision",
     "Subnet",
     "Tunnel",

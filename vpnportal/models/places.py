@@ -36,6 +36,8 @@ class Concentrator(models.Model):
     userland_esp = models.BooleanField(null=True)
     seen_at = models.DateTimeField(null=True)
     unreachable_reason = models.TextField(blank=True)
+    # Connections that charon holds and the portal did not make: left alone, shown to operators.
+    foreign = models.JSONField(default=list, blank=True)
 
     def __str__(self) -> str:
         return self.name
@@ -50,6 +52,24 @@ class Concentrator(models.Model):
         if self.seen_at is None or self.unreachable_reason:
             return False
         return (now or timezone.now()) - self.seen_at < STALE_AFTER
+
+
+class Pool(models.Model):
+    """A block of a concentrator's addresses from which new tunnels are given theirs."""
+
+    class Kind(models.TextChoices):
+        HOSTED_PEER = "hosted-peer", "Hosted peer addresses"
+        STATIC_NAT = "static-nat", "Static NAT subnets"
+
+    concentrator = models.ForeignKey(Concentrator, models.CASCADE, related_name="pools")
+    kind = models.CharField(max_length=11, choices=Kind)
+    network = NetworkField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint("kind", "network", name="one_pool_per_network")]
+
+    def __str__(self) -> str:
+        return f"{self.network} ({self.get_kind_display()}) of {self.concentrator}"
 
 
 class Subnet(models.Model):

@@ -42,6 +42,15 @@ class Revision(models.Model):
         LIVE = "live", "live"
         FAILED = "failed", "failed"
         REPLACED = "replaced", "replaced"
+        WITHDRAWN = "withdrawn", "taken back"
+
+    class Rekeyed(models.TextChoices):
+        """IKEv2 shows only at the first rekey whether PFS agrees, so one is forced."""
+
+        NOT_NEEDED = "", "not needed"
+        DUE = "due", "due"
+        AGREED = "agreed", "agreed"
+        FAILED = "failed", "failed"
 
     UNFINISHED = (Outcome.QUEUED, Outcome.APPLYING)
 
@@ -49,14 +58,24 @@ class Revision(models.Model):
     concentrator = models.ForeignKey(Concentrator, models.PROTECT, related_name="revisions")
     number = models.PositiveIntegerField()
     specification = SealedField()
+    hosted_peer = models.GenericIPAddressField(protocol="IPv4")
     remote_peer = models.GenericIPAddressField(protocol="IPv4")
     author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
-    outcome = models.CharField(max_length=8, choices=Outcome, default=Outcome.QUEUED)
+    outcome = models.CharField(max_length=9, choices=Outcome, default=Outcome.QUEUED)
     # A list of {"at": ISO 8601, "text": what was done, "ok": bool}.
     steps = models.JSONField(default=list)
     reason = models.TextField(blank=True)
+    # "Keep if healthy": so long after it is live the tunnel must be up, and this address answer.
+    keep_seconds = models.PositiveSmallIntegerField(null=True)
+    keep_ping = models.GenericIPAddressField(protocol="IPv4", null=True)
+    trial_ends_at = models.DateTimeField(null=True, db_index=True)
+    # The number of the revision whose specification this one brings back.
+    restores = models.PositiveIntegerField(null=True)
+    first_rekey = models.CharField(
+        max_length=6, choices=Rekeyed, default=Rekeyed.NOT_NEEDED, blank=True
+    )
 
     objects = RevisionQuerySet.as_manager()
 
@@ -83,6 +102,7 @@ class Revision(models.Model):
             concentrator=tunnel.concentrator,
             number=number,
             specification=Sealed.of(freeze(spec), cls.context(tunnel.pk, number)),
+            hosted_peer=str(spec.hosted_peer),
             remote_peer=str(spec.remote_peer),
             author=author,
         )

@@ -37,6 +37,7 @@ class Tunnel(models.Model):
 
     class Association(models.TextChoices):
         UP = "up", "up"
+        OLDER = "older", "up with older settings"
         PARTIAL = "partial", "partly up"
         CONNECTING = "connecting", "connecting"
         DOWN = "down", "down"
@@ -47,6 +48,8 @@ class Tunnel(models.Model):
     friendly_name = models.CharField(max_length=80, blank=True)
     subnets = models.ManyToManyField(Subnet, related_name="tunnels", blank=True)
 
+    # An address of the concentrator that no other tunnel has: charon tells keys by both ends.
+    hosted_peer = models.GenericIPAddressField(protocol="IPv4", unique=True)
     remote_peer = models.GenericIPAddressField(protocol="IPv4", null=True, blank=True)
     preshared_key = SealedField(default=Sealed, blank=True)
     ike_version = models.PositiveSmallIntegerField(default=1)
@@ -86,7 +89,7 @@ class Tunnel(models.Model):
         """The draft as a specification; opens the preshared key."""
         return TunnelSpec(
             tunnel_id=self.pk,
-            hosted_peer=IPv4Address(self.concentrator.public_address),
+            hosted_peer=IPv4Address(self.hosted_peer),
             remote_peer=IPv4Address(self.remote_peer) if self.remote_peer else None,
             preshared_key=self.preshared_key.open(self.preshared_key_context),
             ike_version=self.ike_version,

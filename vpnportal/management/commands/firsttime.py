@@ -45,7 +45,9 @@ def _first_tunnel(account: Account, concentrator_name: str) -> None:
     concentrator, _ = Concentrator.objects.get_or_create(
         name=concentrator_name, datacenter=houston, public_address="203.0.113.1"
     )
-    tunnel = Tunnel.objects.create(account=account, concentrator=concentrator, name="ipsec001")
+    tunnel = Tunnel.objects.create(
+        account=account, concentrator=concentrator, name="ipsec001", hosted_peer="203.0.113.1"
+    )
     for kind, network in (
         (Subnet.Kind.HOSTED, "10.2.0.0/24"),
         (Subnet.Kind.STATIC_NAT, "10.1.255.92/30"),
