@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import count
 
 from vpnportal.device import DeviceError
 from vpnportal.device.concentrator import Report, Step
 from vpnportal.domain.desired import Connection, Element, Secret
-from vpnportal.domain.diff import Plan
+from vpnportal.domain.diff import Plan, Start
+from vpnportal.domain.in_force import Stale
+from vpnportal.domain.names import ike_fingerprint
 from vpnportal.domain.observed import ChildSa, IkeSa, Observed, Scope
 
 
@@ -29,6 +32,10 @@ class FakeConcentrator:
         self.refuses: dict[str, str] = {}
         self.unreachable = ""
         self.peer_answers = True
+        self.rekey_agrees = True
+        self.started: list[str] = []
+        self.rekeyed: list[str] = []
+        self.answering: set[IPv4Address] = set()
         self.plans: list[Plan] = []
         self.scopes: list[Scope | None] = []
         self._ids = count(1)
@@ -40,9 +47,7 @@ class FakeConcentrator:
         name = scope.connection if scope else None
         return Observed(
             connections={
-                one.name: one.children
-                for one in self.connections.values()
-                if name in (None, one.name)
+                one.name: one.shape for one in self.connections.values() if name in (None, one.name)
             },
             secrets=None if scope else frozenset(self.secrets),
             associations=tuple(sa for sa in self.associations if name in (None, sa.connection)),
@@ -60,19 +65,32 @@ class FakeConcentrator:
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
         self.plans.append(plan)
         self.anchors |= set(plan.anchor)
+        self._terminate(plan.hang_up)
         if refused := self._load(plan, report):
             return refused
         for name in plan.unload:
             self.connections.pop(name, None)
         for identifier in plan.forget:
             self.secrets.pop(identifier, None)
-        self._terminate(plan)
+        self._terminate(plan.terminate)
         self.rules_stand |= plan.write_rules
         self._translate(plan)
         self.anchors -= set(plan.unanchor)
-        for connection, child in plan.initiate:
-            self._initiate(connection, child)
+        self.start(plan.initiate, report)
         return {}
+
+    def start(self, starts: tuple[Start, ...], report: Report) -> int:
+        for one in starts:
+            self.started.append(one.child)
+            self._initiate(one.connection, one.child)
+        return 0
+
+    def first_rekey(self, connection: str, report: Report) -> bool | None:
+        self.rekeyed.append(connection)
+        return self.rekey_agrees
+
+    def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
+        return target in self.answering
 
     def _load(self, plan: Plan, report: Report) -> dict[str, str]:
         refused = {
@@ -92,29 +110,43 @@ class FakeConcentrator:
         assert not taken & {(e.map, e.key) for e in plan.add}, "nftables refuses a second value"
         self.elements |= set(plan.add)
 
-    def _terminate(self, plan: Plan) -> None:
-        whole = {stale.unique_id for stale in plan.terminate if stale.whole_ike}
-        single = {stale.unique_id for stale in plan.terminate if not stale.whole_ike}
+    def _terminate(self, ending: tuple[Stale, ...]) -> None:
+        whole = {stale.unique_id for stale in ending if stale.whole_ike}
+        single = {stale.unique_id for stale in ending if not stale.whole_ike}
         self.associations = [
-            IkeSa(
-                sa.connection,
-                sa.unique_id,
-                sa.state,
-                tuple(child for child in sa.children if child.unique_id not in single),
-            )
+            replace(sa, children=tuple(c for c in sa.children if c.unique_id not in single))
             for sa in self.associations
             if sa.unique_id not in whole
         ]
 
     def _initiate(self, connection: str, child: str) -> None:
-        assert child in self.connections[connection].children, "charon does not know this child"
+        """Another fingerprint of IKE means another IKE_SA, which replaces the older ones."""
+        wanted = self.connections[connection]
+        assert child in wanted.children, "charon does not know this child"
         if not self.peer_answers:
             return
-        new = ChildSa(child, f"c{next(self._ids)}", "INSTALLED")
+        (shape,) = (one for one in wanted.shape.children if one.name == child)
+        new = ChildSa(
+            child,
+            f"c{next(self._ids)}",
+            "INSTALLED",
+            wanted.suites[child],
+            shape.local_ts,
+            shape.remote_ts,
+        )
         for at, sa in enumerate(self.associations):
-            if sa.connection == connection:
-                self.associations[at] = IkeSa(
-                    connection, sa.unique_id, sa.state, (*sa.children, new)
-                )
+            marks = {ike_fingerprint(one.name) for one in sa.children}
+            if sa.connection == connection and marks <= {wanted.shape.mark}:
+                self.associations[at] = replace(sa, children=(*sa.children, new))
                 return
-        self.associations.append(IkeSa(connection, f"i{next(self._ids)}", "ESTABLISHED", (new,)))
+        self.associations = [sa for sa in self.associations if sa.connection != connection]
+        self.associations.append(
+            IkeSa(
+                connection,
+                f"i{next(self._ids)}",
+                "ESTABLISHED",
+                (new,),
+                remote_host=wanted.shape.ends[1],
+                suite=wanted.suite,
+            )
+        )

@@ -72,3 +72,22 @@ class NetworkField(_NetworkText):
 
     def get_prep_value(self, value: Any) -> str | None:
         return None if value is None else str(self.to_python(value))
+
+
+class NetworkEndField(models.BigIntegerField):
+    """The first or the last address of the row's `network` as a number: overlaps are one query."""
+
+    def __init__(self, *args: Any, last: bool = False, **kwargs: Any) -> None:
+        kwargs["editable"] = False
+        super().__init__(*args, **kwargs)
+        self.last = last
+
+    def deconstruct(self) -> Any:
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, args, {**kwargs, "last": self.last}
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> int:
+        network = IPv4Network(model_instance.network)  # type: ignore[attr-defined]
+        value = int(network.broadcast_address if self.last else network.network_address)
+        setattr(model_instance, self.attname, value)
+        return value

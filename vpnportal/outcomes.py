@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -24,28 +25,57 @@ def begin(revisions: Iterable[Revision]) -> None:
             _unfinished(revision).update(outcome=Outcome.APPLYING)
 
 
-def recorder(revisions: Iterable[Revision]) -> Report:
-    """What a device reports its steps to: each goes to the revisions that it concerns."""
-    by_connection = {connection_of(revision.tunnel_id): revision for revision in revisions}
+def recorder(aimed_at: Iterable[Revision], otherwise: Report | None = None) -> Report:
+    """What a device reports its steps to: each goes to the revisions that it concerns.
+
+    While a revision waits for its outcome it has every step of its tunnel. Afterwards it has the
+    starts and the ends of associations; what mends the rest is nobody's apply, but drift.
+    """
+    by_connection = {connection_of(one.tunnel_id): one for one in aimed_at}
+    unfinished = [one for one in by_connection.values() if one.unfinished]
 
     def report(step: Step) -> None:
-        for connection, revision in by_connection.items():
-            if step.connection in (connection, ""):
-                _record(revision, step)
+        revision = by_connection.get(step.connection)
+        if not step.connection and unfinished:
+            note(unfinished, step)
+        elif revision is not None and (revision.unfinished or not step.mends):
+            note([revision], step)
+        elif otherwise is not None:
+            otherwise(step)
 
     return report
 
 
+def note(revisions: Iterable[Revision], step: Step) -> None:
+    """One more line of what was done for them."""
+    for revision in revisions:
+        _record(revision, step)
+
+
 def finish(revisions: Iterable[Revision]) -> None:
-    """The concentrator holds them now; what stood before is replaced."""
+    """The concentrator holds them now; what stood before is replaced, or kept for a trial's end."""
     for revision in revisions:
         with transaction.atomic():
             if not _end(revision, Outcome.LIVE, ""):
                 continue
-            older = Revision.objects.standing().filter(
+            revision.outcome = Outcome.LIVE
+            older = Revision.objects.holding().filter(
                 tunnel_id=revision.tunnel_id, number__lt=revision.number
             )
-            older.update(outcome=Outcome.REPLACED)
+            if revision.keep_seconds:
+                _begin_trial(revision, older)
+            older.exclude(outcome=Outcome.FALLBACK).update(outcome=Outcome.REPLACED)
+            if not revision.keep_seconds:
+                older.update(outcome=Outcome.REPLACED)
+
+
+def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:
+    """From now on it has so many seconds; what may come back is the last that is not on trial."""
+    ends = timezone.now() + timedelta(seconds=revision.keep_seconds or 0)
+    Revision.objects.filter(pk=revision.pk).update(trial_ends_at=ends)
+    if not older.filter(outcome=Outcome.FALLBACK).exists():
+        last = older.filter(outcome=Outcome.LIVE).order_by("-number").values("pk")[:1]
+        Revision.objects.filter(pk__in=last).update(outcome=Outcome.FALLBACK)
 
 
 def fail(revisions: Iterable[Revision], reason: str) -> None:

@@ -7,12 +7,16 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from vpnportal import outcomes, sightings
+from vpnportal import first_rekeys, outcomes, repairs, sightings, trials
 from vpnportal.aim import Aim, aim_at
 from vpnportal.device import DeviceError
 from vpnportal.device.concentrator import Concentrator as Device
+from vpnportal.device.concentrator import Step
 from vpnportal.domain.diff import diff
-from vpnportal.domain.sight import associations
+from vpnportal.domain.isolation import objection
+from vpnportal.domain.names import connection_of
+from vpnportal.domain.observed import Observed
+from vpnportal.domain.sight import Association, associations
 from vpnportal.models import Concentrator
 
 # A pass that changed something is followed by a look; what came in between costs one more.
@@ -22,21 +26,33 @@ PASSES = 4
 PATIENCE = timedelta(seconds=5)
 
 
-def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool = False) -> None:
+def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool = False) -> bool:
     """Make the concentrator hold what the newest standing revisions say.
 
-    With a tunnel, look at that one only; else at everything. DeviceError where it cannot be seen or
-    changed; with `give_up`, the revisions that waited long enough have failed with that reason.
+    With a tunnel, look at that one only; else at everything. True when something is left that did
+    not get its turn: ask again. DeviceError where the concentrator cannot be seen or changed; with
+    `give_up`, the revisions that waited long enough have failed with that reason.
     """
     lane = Concentrator.objects.get(pk=concentrator_id)
     try:
-        aim = _pursue(lane, tunnel_id)
+        return _converge(lane, tunnel_id)
     except DeviceError as error:
+        unfinished = aim_at(lane, tunnel_id).unfinished
         if give_up:
-            overdue = [one for one in aim_at(lane, tunnel_id).unfinished if one.age >= PATIENCE]
+            overdue = [one for one in unfinished if one.age >= PATIENCE]
             outcomes.fail(overdue, in_words(lane, error))
+        else:
+            outcomes.note(unfinished, Step("", f"{in_words(lane, error)} Trying again.", ok=False))
         raise
-    outcomes.finish(aim.unfinished)
+
+
+def _objections(aim: Aim, observed: Observed) -> dict[str, str]:
+    """Those that wait for their outcome and claim what is the gateway's own, by connection."""
+    return {
+        connection_of(one.tunnel_id): text
+        for one in aim.unfinished
+        if (text := objection(one.spec(), observed.addresses - observed.anchors))
+    }
 
 
 def reach(lane: Concentrator) -> Device:
@@ -50,26 +66,48 @@ def in_words(lane: Concentrator, error: DeviceError) -> str:
     return text.strip()
 
 
-def _pursue(lane: Concentrator, tunnel_id: int | None) -> Aim:
-    """Look, plan and act until a look finds nothing to do; children are started once only."""
+def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
     device = reach(lane)
-    started = False
+    at = timezone.now()
+    aim, observed = _settle(lane, tunnel_id, device)
+    if any([trials.judge(one, device, observed) for one in trials.over(lane, tunnel_id)]):
+        # What came back instead is like any other apply.
+        aim, observed = _settle(lane, tunnel_id, device)
+    starts = diff(aim.desired, observed, aim.scope).initiate
+    seen = associations(observed.connections, observed.associations)
+    dialled = {one.connection for one in starts}
+    seen.update(
+        (tunnel, Association.CONNECTING)
+        for tunnel, word in seen.items()
+        if word is Association.DOWN and connection_of(tunnel) in dialled
+    )
+    left = device.start(starts, outcomes.recorder(aim.revisions)) if starts else 0
+    if tunnel_id is None:
+        sightings.note_all(lane, seen, at)
+        sightings.note_foreign(lane, observed.foreign)
+    else:
+        sightings.note_one(tunnel_id, seen, at)
+    more = first_rekeys.force(aim, device, seen)
+    return bool(left) or more
+
+
+def _settle(lane: Concentrator, tunnel_id: int | None, device: Device) -> tuple[Aim, Observed]:
+    """Look, plan and act until a look finds nothing to do but to start children."""
+    drift = repairs.Drift(lane)
     for _ in range(PASSES):
         aim = aim_at(lane, tunnel_id)
         outcomes.begin(aim.unfinished)
-        at = timezone.now()
         observed = device.observe(aim.scope)
+        if objections := _objections(aim, observed):
+            outcomes.fail_refused(aim.unfinished, objections)
+            continue
         plan = diff(aim.desired, observed, aim.scope).sparing(aim.unreadable, aim.desired)
-        if started:
-            plan = plan.without_initiation()
+        plan = plan.without_initiation()
         if not plan:
-            seen = associations(observed.connections, observed.associations)
-            if tunnel_id is None:
-                sightings.note_all(lane, seen, at)
-            else:
-                sightings.note_one(tunnel_id, seen, at)
-            return aim
-        refused = device.apply(plan, observed.userland_esp, outcomes.recorder(aim.unfinished))
+            outcomes.finish(aim.unfinished)
+            drift.record()
+            return aim, observed
+        report = outcomes.recorder(aim.unfinished, otherwise=drift.note)
+        refused = device.apply(plan, observed.userland_esp, report)
         outcomes.fail_refused(aim.revisions, refused)
-        started = not refused
     raise DeviceError("It does not keep what it is given; somebody else changes it, too.")

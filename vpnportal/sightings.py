@@ -6,6 +6,7 @@ Worker and watch both look. Each says when it began to, and an older look never 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
@@ -36,6 +37,13 @@ def note_in_sight(lane: Concentrator, userland_esp: bool) -> None:
     Concentrator.objects.filter(pk=lane.pk).update(
         seen_at=timezone.now(), unreachable_reason="", userland_esp=userland_esp
     )
+
+
+def note_foreign(lane: Concentrator, names: Iterable[str]) -> None:
+    """Connections that somebody else loaded; written only when they changed."""
+    found = list(names)
+    if found != lane.foreign:
+        Concentrator.objects.filter(pk=lane.pk).update(foreign=found)
 
 
 def note_unreachable(lane: Concentrator, reason: str) -> None:

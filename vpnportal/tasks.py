@@ -21,7 +21,9 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
     """Look again at a concentrator, or at one tunnel of it; ids are all the message says."""
     last_try = self.request.retries >= self.max_retries
     try:
-        reconcile.converge(concentrator_id, tunnel_id, give_up=last_try)
+        if reconcile.converge(concentrator_id, tunnel_id, give_up=last_try):
+            # In between, others of this lane get their turn.
+            request_converge(Concentrator.objects.get(pk=concentrator_id), tunnel_id)
     except DeviceError as error:
         if last_try:
             log.warning("Concentrator %s: %s", concentrator_id, error)

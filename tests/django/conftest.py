@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
 
-from vpnportal import seal
+from tests.fake_concentrator import FakeConcentrator
+from vpnportal import reconcile, seal, services
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Datacenter, Membership, Subnet, Tunnel
 
@@ -76,6 +77,24 @@ def tunnel(account, concentrator) -> Tunnel:
     return make_tunnel(
         account, concentrator, "ipsec001", hosted="10.2.0.0/24", static_nat="10.1.255.92/30"
     )
+
+
+@pytest.fixture
+def device(monkeypatch):
+    fake = FakeConcentrator()
+    monkeypatch.setattr(reconcile, "reach", lambda lane: fake)
+    return fake
+
+
+@pytest.fixture
+def ready(tunnel: Tunnel) -> Tunnel:
+    """The mission's example, filled in and not applied."""
+    services.edit(tunnel, "remote_peer", "203.0.113.2")
+    services.set_preshared_key(tunnel, "a key")
+    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"))
+    row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+    services.set_translations(tunnel, [row])
+    return Tunnel.objects.get(pk=tunnel.pk)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,7 +13,9 @@ from tests.fake_concentrator import FakeConcentrator
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
 from vpnportal.domain.compile import compile_specs
 from vpnportal.domain.diff import Plan, diff
+from vpnportal.domain.in_force import Stale
 from vpnportal.domain.observed import IkeSa
+from vpnportal.domain.sight import Association, associations
 from vpnportal.domain.spec import TunnelSpec
 
 
@@ -22,20 +25,37 @@ def converge(device: FakeConcentrator, *wanted: TunnelSpec) -> Plan:
     return plan
 
 
+def sight(device: FakeConcentrator) -> dict[int, Association]:
+    return associations(device.observe().connections, device.associations)
+
+
+def settle(device: FakeConcentrator, *wanted: TunnelSpec) -> list[Plan]:
+    """Until a look finds nothing to do."""
+    plans = []
+    while plan := diff(compile_specs(wanted, KEY), device.observe()):
+        assert len(plans) < 3, plan
+        device.apply(plan, True, lambda step: None)
+        plans.append(plan)
+    return plans
+
+
 def holding(*wanted: TunnelSpec) -> FakeConcentrator:
     device = FakeConcentrator()
-    converge(device, *wanted)
+    settle(device, *wanted)
     return device
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(specs(), max_size=4, unique_by=lambda spec: spec.tunnel_id), max_size=4))
-def test_a_second_converge_is_empty_wherever_the_first_began(history: list[list[TunnelSpec]]):
+def test_converging_ends_wherever_it_began_and_leaves_nothing_that_is_not_wanted(
+    history: list[list[TunnelSpec]],
+):
     device = FakeConcentrator()
 
     for wanted in history:
-        converge(device, *wanted)
-        assert not diff(compile_specs(wanted, KEY), device.observe())
+        settle(device, *wanted)
+        names = {child for one in device.connections.values() for child in one.children}
+        assert {child.name for sa in device.associations for child in sa.children} == names
 
 
 @settings(max_examples=25, deadline=None)
@@ -46,7 +66,7 @@ def test_any_way_to_a_specification_ends_in_the_same_state(
     wandering, direct = holding(neighbour), holding(neighbour, history[-1])
 
     for spec in history:
-        converge(wandering, neighbour, spec)
+        settle(wandering, neighbour, spec)
 
     assert wandering.connections == direct.connections
     assert wandering.secrets == direct.secrets
@@ -69,26 +89,79 @@ def test_one_more_subnet_of_ikev1_starts_only_its_own_child():
     plan = converge(device, example(remote_subnets=networks("192.168.10.0/24", "192.168.20.0/24")))
 
     assert plan.terminate == ()
-    assert [name == before for _, name in plan.initiate] == [False]
+    assert [one.child == before for one in plan.initiate] == [False]
 
 
-def test_a_change_of_phase_two_ends_the_child_and_keeps_ike():
+def test_a_change_of_phase_two_makes_the_new_child_before_it_breaks_the_old_one():
     device = holding(EXAMPLE)
+    (sa,) = device.associations
 
-    plan = converge(device, example(phase_two=replace(EXAMPLE.phase_two, keylife=1_800)))
+    first, second = settle(device, example(phase_two=replace(EXAMPLE.phase_two, keylife=1_800)))
 
-    assert [stale.whole_ike for stale in plan.terminate] == [False]
-    assert len(device.associations) == 1
+    assert (first.terminate, len(first.initiate)) == ((), 1)
+    assert second == Plan(terminate=(Stale("ctx42", sa.children[0].unique_id, False),))
+    assert [one.unique_id for one in device.associations] == [sa.unique_id]
 
 
-def test_a_new_key_ends_ike_and_forgets_the_old_secret():
+def test_an_older_association_goes_on_while_the_peer_refuses_the_new_settings():
     device = holding(EXAMPLE)
-    (old,) = device.secrets
+    before = list(device.associations)
+    device.peer_answers = False
 
     plan = converge(device, example(preshared_key="another"))
 
-    assert [stale.whole_ike for stale in plan.terminate] == [True]
+    assert (plan.terminate, len(plan.initiate)) == ((), 1)
+    assert device.associations == before
+    assert sight(device) == {42: Association.OLDER}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"remote_subnets": networks("192.168.20.0/24")},
+        {"hosted_subnets": networks("10.2.0.0/25")},
+        {"remote_peer": IPv4Address("203.0.113.9")},
+    ],
+)
+def test_an_older_association_ends_at_once_when_it_leads_where_nothing_may_go(change: dict):
+    device = holding(example(ike_version=2))
+    device.peer_answers = False
+
+    converge(device, example(ike_version=2, **change))
+
+    assert [child for sa in device.associations for child in sa.children] == []
+
+
+def test_an_association_whose_algorithms_are_not_its_names_is_loaded_and_made_again():
+    device = holding(EXAMPLE)
+    (sa,) = device.associations
+    weak = replace(sa.children[0], suite=sa.children[0].suite._replace(encryption="DES_CBC"))
+    device.associations = [replace(sa, children=(weak,))]
+
+    (plan,) = settle(device, EXAMPLE)
+
+    assert [one.name for one in plan.load] == ["ctx42"]
+    assert [one.unique_id for one in plan.terminate] == [weak.unique_id]
+
+
+def test_a_connection_that_somebody_else_loaded_under_our_name_is_put_right():
+    device = holding(EXAMPLE)
+    ours = device.connections["ctx42"]
+    device.connections["ctx42"] = replace(ours, shape=ours.shape._replace(mark="somebody"))
+
+    (plan,) = settle(device, EXAMPLE)
+
+    assert [one.name for one in plan.load] == ["ctx42"]
+
+
+def test_a_new_key_is_negotiated_in_a_new_ike_sa_and_the_old_secret_forgotten():
+    device = holding(EXAMPLE)
+    (old,), (sa,) = device.secrets, device.associations
+
+    (plan,) = settle(device, example(preshared_key="another"))
+
     assert plan.forget == (old,)
+    assert sa.unique_id not in {one.unique_id for one in device.associations}
 
 
 def test_an_ike_sa_that_still_dials_with_the_old_key_is_ended():
@@ -97,7 +170,7 @@ def test_an_ike_sa_that_still_dials_with_the_old_key_is_ended():
 
     plan = converge(device, example(preshared_key="another"))
 
-    assert [(stale.unique_id, stale.whole_ike) for stale in plan.terminate] == [("7", True)]
+    assert [(stale.unique_id, stale.whole_ike) for stale in plan.hang_up] == [("7", True)]
 
 
 def test_a_removed_tunnel_is_terminated_and_not_only_unloaded():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from vpnportal.domain.desired import ChildShape, Shape
 from vpnportal.domain.observed import ChildSa, IkeSa
 from vpnportal.domain.sight import Association, associations
 
-BOTH = frozenset(("ctx1-00000000-00000001", "ctx1-00000000-00000002"))
+BOTH = ("ctx1-00000000-00000001", "ctx1-00000000-00000002")
+LOADED = Shape("", (), "", "", frozenset(ChildShape(name, (), (), "") for name in BOTH))
 
 
 def installed(*names: str, state: str = "INSTALLED") -> tuple[ChildSa, ...]:
@@ -31,12 +33,12 @@ def installed(*names: str, state: str = "INSTALLED") -> tuple[ChildSa, ...]:
         ),
         (
             (IkeSa("ctx1", "1", "ESTABLISHED", installed("ctx1-99999999-99999999")),),
-            Association.DOWN,
+            Association.OLDER,
         ),
     ],
 )
 def test_a_tunnel_is_up_when_every_wanted_child_carries_traffic(running: tuple, word: Association):
-    assert associations({"ctx1": BOTH}, running) == {1: word}
+    assert associations({"ctx1": LOADED}, running) == {1: word}
 
 
 def test_what_runs_of_an_unloaded_connection_is_no_tunnel_that_is_up():

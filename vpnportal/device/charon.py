@@ -6,6 +6,7 @@ The protocol: https://docs.strongswan.org/docs/5.9/plugins/vici.html.
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -14,11 +15,11 @@ import vici
 from vici.exception import CommandException, SessionException
 
 from vpnportal.device.errors import DeviceError, DeviceRefused
-from vpnportal.device.replies import ike_sa, text
-from vpnportal.domain.desired import Connection, Secret
-from vpnportal.domain.diff import Stale
+from vpnportal.device.replies import ike_sa, shape, text
+from vpnportal.domain.desired import Connection, Secret, Shape
+from vpnportal.domain.in_force import Stale
 from vpnportal.domain.names import is_our_secret, is_ours
-from vpnportal.domain.observed import IkeSa
+from vpnportal.domain.observed import ChildSa, IkeSa
 
 ANSWER_SECONDS = 5.0
 TERMINATE_MILLISECONDS = "1000"
@@ -33,6 +34,9 @@ class Charon:
         """Connect to the vici socket at `path`; `timeout` in seconds bounds each answer."""
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout)
+        # vici waits without a limit for the rest of a message; the kernel then has the limit.
+        bound = struct.pack("ll", int(timeout), 0)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
         try:
             with self._errors():
                 self._socket.connect(path)
@@ -52,12 +56,12 @@ class Charon:
     ) -> None:
         self._socket.close()
 
-    def connections(self, name: str | None = None) -> dict[str, frozenset[str]]:
-        """Names of the children of our loaded connections; of one, at a cost that stays flat."""
+    def connections(self, name: str | None = None) -> dict[str, Shape]:
+        """What charon tells of our loaded connections; of one, at a cost that stays flat."""
         with self._errors():
             found = [text(item) for item in self._session.list_conns(_filter(name))]
         return {
-            connection: frozenset(body.get("children", ()))
+            connection: shape(body)
             for item in found
             for connection, body in item.items()
             if is_ours(connection)
@@ -123,6 +127,24 @@ class Charon:
         """Start a child without waiting for what becomes of it."""
         with self._errors():
             list(self._session.initiate({"ike": connection, "child": child, "timeout": "-1"}))
+
+    def rekey(self, child: ChildSa) -> None:
+        """Ask for new keys of a CHILD_SA without waiting for them."""
+        with self._errors():
+            self._session.rekey({"child-id": child.unique_id})
+
+    def came_up(self, seconds: float) -> Iterator[str]:
+        """Connections whose IKE_SA was established, as it happens; "" when there is none."""
+        with self._errors():
+            for _, event in self._session.listen(["ike-updown"], timeout=seconds):
+                up = [name for name in event or () if name != "up"] if event else []
+                yield up[0] if up and event.get("up") == b"yes" else ""
+
+    def foreign(self) -> tuple[str, ...]:
+        """Names of loaded connections that the portal did not make."""
+        with self._errors():
+            names = text(self._session.get_conns()).get("conns", [])
+        return tuple(sorted(name for name in names if not is_ours(name)))
 
     def listen(self, seconds: float) -> Iterator[str]:
         """The names of our connections whenever something of them goes up or down.

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
-from vpnportal.device import tools
+from vpnportal.device import pacing, rekeying, tools
 from vpnportal.device.charon import Charon
 from vpnportal.device.errors import DeviceRefused
 from vpnportal.device.nft import Nft
+from vpnportal.device.starter import Starter
 from vpnportal.domain.desired import Connection
-from vpnportal.domain.diff import Plan, Stale
+from vpnportal.domain.diff import Plan, Start
+from vpnportal.domain.in_force import Stale
 from vpnportal.domain.observed import Observed, Scope
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something done; `connection` is "" where it concerns every tunnel in the scope."""
+    """Something done; `connection` is "" where it concerns every tunnel in the scope.
+
+    `mends` tells what is drift when nobody asked for it; ending and starting associations is not.
+    """
 
     connection: str
     text: str
     ok: bool = True
+    mends: bool = True
 
 
 Report = Callable[[Step], None]
@@ -38,6 +45,7 @@ class Concentrator:
         name = scope.connection if scope else None
         with Charon(self._vici_socket) as charon:
             userland_esp = charon.userland_esp()
+            foreign = () if scope else charon.foreign()
             connections = charon.connections(name)
             secrets = None if scope else charon.secrets()
             associations = charon.associations(name)
@@ -51,6 +59,7 @@ class Concentrator:
             addresses=addresses,
             anchors=anchors,
             userland_esp=userland_esp,
+            foreign=foreign,
         )
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
@@ -63,16 +72,39 @@ class Concentrator:
             for address in plan.anchor:
                 tools.add_anchor(address)
                 report(Step("", f"Gave the gateway the address {address} in a hosted subnet"))
+            self._end(charon, plan.hang_up, report)
             if refused := dict(self._load(charon, plan, report)):
                 return refused
             self._take_away(charon, plan, report)
             self._translate(plan, userland_esp, report)
             for address in plan.unanchor:
                 tools.remove_anchor(address)
-            for connection, child in plan.initiate:
-                charon.initiate(connection, child)
-                report(Step(connection, f"Started the negotiation of {child}"))
         return {}
+
+    def start(self, starts: tuple[Start, ...], report: Report) -> int:
+        """Start children, without waiting for what becomes of them; so many are left over."""
+        started = 0
+        with Starter(self._vici_socket) as starter:
+            for one in pacing.start(starter, starts):
+                text = f"Started the negotiation of {one.child}"
+                report(Step(one.connection, text, mends=False))
+                started += 1
+        return len(starts) - started
+
+    def first_rekey(self, connection: str, report: Report) -> bool | None:
+        """Renew the keys of a tunnel's children now: only that shows whether PFS agrees.
+
+        None when that is not known yet: nothing is up, or the peer takes its time.
+        """
+        with Charon(self._vici_socket) as charon:
+            agreed = rekeying.first_rekey(charon, connection)
+        if agreed is not None:
+            report(Step(connection, rekeying.WORDS[agreed], ok=agreed, mends=False))
+        return agreed
+
+    def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
+        """Whether an address behind a tunnel answers this gateway from one of its own addresses."""
+        return tools.ping(target, min(sources, default=None))
 
     def _load(self, charon: Charon, plan: Plan, report: Report) -> Iterator[tuple[str, str]]:
         for secret in plan.remember:
@@ -99,9 +131,12 @@ class Concentrator:
             report(Step(name, f"Unloaded the connection {name}"))
         for identifier in plan.forget:
             charon.forget(identifier)
-        for stale in plan.terminate:
+        self._end(charon, plan.terminate, report)
+
+    def _end(self, charon: Charon, ending: tuple[Stale, ...], report: Report) -> None:
+        for stale in ending:
             charon.terminate(stale)
-            report(Step(stale.connection, _ended(stale)))
+            report(Step(stale.connection, _ended(stale), mends=False))
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove, plan.add, plan.write_rules, userland_esp)
@@ -114,6 +149,8 @@ class Concentrator:
 
 
 def _ended(stale: Stale) -> str:
+    if not stale.carries:
+        return "Ended a negotiation that began with other settings"
     if stale.whole_ike:
         return "Ended the IKE_SA that ran with other settings"
     return "Ended a CHILD_SA that ran with other settings"

@@ -4,20 +4,76 @@ from __future__ import annotations
 
 from typing import Any
 
+from vpnportal.domain.algorithms import Suite
+from vpnportal.domain.desired import ChildShape, Shape
 from vpnportal.domain.observed import ChildSa, IkeSa
+
+
+def shape(body: dict[str, Any]) -> Shape:
+    """An entry of `list-conns`."""
+    local, remote = body.get("local-1", {}), body.get("remote-1", {})
+    return Shape(
+        body.get("version", ""),
+        (
+            *body.get("local_addrs", ()),
+            *body.get("remote_addrs", ()),
+            local.get("id", ""),
+            remote.get("id", ""),
+        ),
+        local.get("aaa_id", ""),
+        body.get("rekey_time", ""),
+        frozenset(
+            ChildShape(
+                name,
+                tuple(child.get("local-ts", ())),
+                tuple(child.get("remote-ts", ())),
+                child.get("rekey_time", ""),
+            )
+            for name, child in body.get("children", {}).items()
+        ),
+    )
 
 
 def ike_sa(connection: str, body: dict[str, Any]) -> IkeSa:
     """An entry of `list-sas`."""
-    children = body.get("child-sas", {}).values()
     return IkeSa(
         connection=connection,
         unique_id=body["uniqueid"],
         state=body["state"],
-        children=tuple(
-            ChildSa(child["name"], child["uniqueid"], child["state"]) for child in children
-        ),
+        children=tuple(_child_sa(child) for child in body.get("child-sas", {}).values()),
         tasks=frozenset(body.get("tasks-queued", [])) | frozenset(body.get("tasks-active", [])),
+        version=int(body.get("version", 0)),
+        remote_host=body.get("remote-host", ""),
+        remote_id=body.get("remote-id", ""),
+        initiator=body.get("initiator") == "yes",
+        suite=_suite(body),
+        established_seconds=int(body.get("established", 0)),
+    )
+
+
+def _child_sa(body: dict[str, Any]) -> ChildSa:
+    return ChildSa(
+        name=body["name"],
+        unique_id=body["uniqueid"],
+        state=body["state"],
+        suite=_suite(body),
+        local_ts=tuple(body.get("local-ts", ())),
+        remote_ts=tuple(body.get("remote-ts", ())),
+        bytes_in=int(body.get("bytes-in", 0)),
+        bytes_out=int(body.get("bytes-out", 0)),
+        packets_in=int(body.get("packets-in", 0)),
+        packets_out=int(body.get("packets-out", 0)),
+        installed_seconds=int(body.get("install-time", 0)),
+    )
+
+
+def _suite(body: dict[str, Any]) -> Suite:
+    encryption, bits = body.get("encr-alg", ""), body.get("encr-keysize", "")
+    return Suite(
+        f"{encryption}-{bits}" if bits and encryption.startswith("AES") else encryption,
+        body.get("integ-alg", ""),
+        body.get("prf-alg", ""),
+        body.get("dh-group", ""),
     )
 
 

@@ -57,6 +57,18 @@ def end_flows(removed: Iterable[Element]) -> None:
         _run("conntrack", "-R", "-", text="\n".join(sorted(commands)) + "\n")
 
 
+def ping(target: IPv4Address, source: IPv4Address | None) -> bool:
+    """Whether one of three echo requests, a second each, is answered."""
+    origin = ("-I", str(source)) if source else ()
+    done = subprocess.run(
+        ("ping", "-n", "-q", "-c", "1", "-w", "3", *origin, str(target)),
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    return done.returncode == 0
+
+
 def _run(*command: str, text: str = "") -> str:
     try:
         done = subprocess.run(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Strength(StrEnum):
@@ -20,21 +21,30 @@ class Strength(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Encryption:
-    """`keyword` is strongSwan's; an `aead` needs no integrity algorithm beside it."""
+    """`keyword` is strongSwan's; an `aead` needs no integrity algorithm beside it.
+
+    `in_force` is what charon calls it in a running association, with the key's bits.
+    """
 
     name: str
     keyword: str
     strength: Strength
+    in_force: str
     aead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """A hash: HMAC integrity in both phases, and the PRF of phase one."""
+    """A hash: HMAC integrity in both phases, and the PRF of phase one.
+
+    `in_force` is charon's word in a running association, as integrity; `prf` as PRF.
+    """
 
     name: str
     keyword: str
     strength: Strength
+    in_force: str
+    prf: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,46 +55,64 @@ class Group:
     keyword: str
     strength: Strength
     words: str
+    in_force: str = ""
 
 
+class Suite(NamedTuple):
+    """The algorithms of one association in charon's words; "" where it names none."""
+
+    encryption: str = ""
+    integrity: str = ""
+    prf: str = ""
+    group: str = ""
+
+    def differs_from(self, wanted: Suite) -> bool:
+        """Whether it runs with something else. What charon does not name proves nothing.
+
+        The first CHILD_SA of IKEv2 has its keys from IKE and names no group (RFC 7296, 1.2).
+        """
+        return any(have and have != want for have, want in zip(self, wanted, strict=True))
+
+
+UNNAMED = Suite()
 ENCRYPTIONS = {
     e.name: e
     for e in (
-        Encryption("DES", "des", Strength.BROKEN),
-        Encryption("3DES", "3des", Strength.WEAK),
-        Encryption("AES128", "aes128", Strength.GOOD),
-        Encryption("AES192", "aes192", Strength.GOOD),
-        Encryption("AES256", "aes256", Strength.GOOD),
-        Encryption("AES128-GCM", "aes128gcm16", Strength.GOOD, aead=True),
-        Encryption("AES256-GCM", "aes256gcm16", Strength.GOOD, aead=True),
+        Encryption("DES", "des", Strength.BROKEN, "DES_CBC"),
+        Encryption("3DES", "3des", Strength.WEAK, "3DES_CBC"),
+        Encryption("AES128", "aes128", Strength.GOOD, "AES_CBC-128"),
+        Encryption("AES192", "aes192", Strength.GOOD, "AES_CBC-192"),
+        Encryption("AES256", "aes256", Strength.GOOD, "AES_CBC-256"),
+        Encryption("AES128-GCM", "aes128gcm16", Strength.GOOD, "AES_GCM_16-128", aead=True),
+        Encryption("AES256-GCM", "aes256gcm16", Strength.GOOD, "AES_GCM_16-256", aead=True),
     )
 }
 AUTHENTICATIONS = {
     a.name: a
     for a in (
-        Authentication("MD5", "md5", Strength.BROKEN),
-        Authentication("SHA1", "sha1", Strength.WEAK),
-        Authentication("SHA256", "sha256", Strength.GOOD),
-        Authentication("SHA384", "sha384", Strength.GOOD),
-        Authentication("SHA512", "sha512", Strength.GOOD),
+        Authentication("MD5", "md5", Strength.BROKEN, "HMAC_MD5_96", "PRF_HMAC_MD5"),
+        Authentication("SHA1", "sha1", Strength.WEAK, "HMAC_SHA1_96", "PRF_HMAC_SHA1"),
+        Authentication("SHA256", "sha256", Strength.GOOD, "HMAC_SHA2_256_128", "PRF_HMAC_SHA2_256"),
+        Authentication("SHA384", "sha384", Strength.GOOD, "HMAC_SHA2_384_192", "PRF_HMAC_SHA2_384"),
+        Authentication("SHA512", "sha512", Strength.GOOD, "HMAC_SHA2_512_256", "PRF_HMAC_SHA2_512"),
     )
 }
 GROUPS = {
     g.number: g
     for g in (
         Group(0, "", Strength.BROKEN, "none"),
-        Group(1, "modp768", Strength.BROKEN, "768-bit MODP"),
-        Group(2, "modp1024", Strength.WEAK, "1024-bit MODP"),
-        Group(5, "modp1536", Strength.WEAK, "1536-bit MODP"),
-        Group(14, "modp2048", Strength.GOOD, "2048-bit MODP"),
-        Group(15, "modp3072", Strength.GOOD, "3072-bit MODP"),
-        Group(16, "modp4096", Strength.GOOD, "4096-bit MODP"),
-        Group(17, "modp6144", Strength.GOOD, "6144-bit MODP"),
-        Group(18, "modp8192", Strength.GOOD, "8192-bit MODP"),
-        Group(19, "ecp256", Strength.GOOD, "256-bit elliptic curve"),
-        Group(20, "ecp384", Strength.GOOD, "384-bit elliptic curve"),
-        Group(21, "ecp521", Strength.GOOD, "521-bit elliptic curve"),
-        Group(31, "curve25519", Strength.GOOD, "Curve25519"),
+        Group(1, "modp768", Strength.BROKEN, "768-bit MODP", "MODP_768"),
+        Group(2, "modp1024", Strength.WEAK, "1024-bit MODP", "MODP_1024"),
+        Group(5, "modp1536", Strength.WEAK, "1536-bit MODP", "MODP_1536"),
+        Group(14, "modp2048", Strength.GOOD, "2048-bit MODP", "MODP_2048"),
+        Group(15, "modp3072", Strength.GOOD, "3072-bit MODP", "MODP_3072"),
+        Group(16, "modp4096", Strength.GOOD, "4096-bit MODP", "MODP_4096"),
+        Group(17, "modp6144", Strength.GOOD, "6144-bit MODP", "MODP_6144"),
+        Group(18, "modp8192", Strength.GOOD, "8192-bit MODP", "MODP_8192"),
+        Group(19, "ecp256", Strength.GOOD, "256-bit elliptic curve", "ECP_256"),
+        Group(20, "ecp384", Strength.GOOD, "384-bit elliptic curve", "ECP_384"),
+        Group(21, "ecp521", Strength.GOOD, "521-bit elliptic curve", "ECP_521"),
+        Group(31, "curve25519", Strength.GOOD, "Curve25519", "CURVE_25519"),
     )
 }
 KEYLIFE_SECONDS = range(120, 172_800 + 1)
@@ -103,3 +131,17 @@ def esp_proposal(encryption: str, authentication: str, group: int) -> str:
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
     parts = (cipher.keyword, "" if cipher.aead else digest.keyword, GROUPS[group].keyword)
     return "-".join(part for part in parts if part)
+
+
+def ike_suite(encryption: str, authentication: str, group: int) -> Suite:
+    """What charon names for an IKE_SA that was made with this phase one."""
+    cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
+    integrity = "" if cipher.aead else digest.in_force
+    return Suite(cipher.in_force, integrity, digest.prf, GROUPS[group].in_force)
+
+
+def esp_suite(encryption: str, authentication: str, group: int) -> Suite:
+    """What charon names for a CHILD_SA that was made with this phase two; 0 is no PFS."""
+    cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
+    integrity = "" if cipher.aead else digest.in_force
+    return Suite(cipher.in_force, integrity, "", GROUPS[group].in_force)

@@ -7,11 +7,25 @@ shorten no security: the customers' words choose the proposals, and only those a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network
 from itertools import product
 
-from vpnportal.domain.algorithms import esp_proposal, ike_proposal
-from vpnportal.domain.desired import Connection, Desired, Element, Map, Secret, Section
+from vpnportal.domain.algorithms import (
+    IKE_VERSIONS,
+    esp_proposal,
+    esp_suite,
+    ike_proposal,
+    ike_suite,
+)
+from vpnportal.domain.desired import (
+    ChildShape,
+    Connection,
+    Desired,
+    Element,
+    Map,
+    Secret,
+    Section,
+    Shape,
+)
 from vpnportal.domain.names import connection_of, fingerprint
 from vpnportal.domain.spec import TunnelSpec
 
@@ -38,22 +52,43 @@ def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
 def _connection(spec: TunnelSpec, key: bytes) -> tuple[Connection, Secret]:
     name = connection_of(spec.tunnel_id)
     ike = _ike(spec)
-    ike_print = fingerprint(key, [ike, spec.preshared_key])
+    mark = fingerprint(key, [ike, spec.preshared_key])
+    # Never sent with a preshared key, but two connections that differ in it are not the same to
+    # charon: a new key is negotiated in a new IKE_SA instead of reusing the one with the old key.
+    ike["local"] = {"auth": "psk", "id": str(spec.hosted_peer), "aaa_id": mark}
     children: Section = {}
-    for selectors in _selectors(spec):
-        child = _child(spec, *selectors)
-        children[f"{name}-{ike_print}-{fingerprint(key, child)}"] = child
-    secret = Secret(
-        f"{name}-{ike_print}",
+    shapes = []
+    for local, remote in _selectors(spec):
+        child = _child(spec, local, remote)
+        child_name = f"{name}-{mark}-{fingerprint(key, child)}"
+        children[child_name] = child
+        shapes.append(ChildShape(child_name, local, remote, str(_rekey(spec.phase_two.keylife))))
+    ends = (str(spec.hosted_peer), str(spec.remote_peer))
+    one, two = spec.phase_one, spec.phase_two
+    suite = esp_suite(two.encryption, two.authentication, two.group if two.pfs else 0)
+    connection = Connection(
         name,
-        (str(spec.hosted_peer), str(spec.remote_peer)),
-        spec.preshared_key,
+        Shape(
+            IKE_VERSIONS[spec.ike_version],
+            (*ends, *ends),
+            mark,
+            str(_rekey(one.keylife)),
+            frozenset(shapes),
+        ),
+        ike_suite(one.encryption, one.authentication, one.group),
+        dict.fromkeys(children, suite),
+        {**ike, "children": children},
     )
-    return Connection(name, frozenset(children), {**ike, "children": children}), secret
+    return connection, Secret(f"{name}-{mark}", name, ends, spec.preshared_key)
+
+
+def _rekey(keylife: int) -> int:
+    """When charon renegotiates, in seconds: at nine tenths of the key life."""
+    return keylife - keylife // 10
 
 
 def _ike(spec: TunnelSpec) -> Section:
-    """Phase one. charon renegotiates at nine tenths of the key life and gives up at its end."""
+    """Phase one; charon gives up when the key life ends."""
     one = spec.phase_one
     early = one.keylife // 10
     return {
@@ -61,7 +96,7 @@ def _ike(spec: TunnelSpec) -> Section:
         "local_addrs": [str(spec.hosted_peer)],
         "remote_addrs": [str(spec.remote_peer)],
         "proposals": [ike_proposal(one.encryption, one.authentication, one.group)],
-        "rekey_time": f"{one.keylife - early}s",
+        "rekey_time": f"{_rekey(one.keylife)}s",
         "over_time": f"{early}s",
         "rand_time": f"{early // 2}s",
         "reauth_time": "0s",
@@ -76,35 +111,31 @@ def _ike(spec: TunnelSpec) -> Section:
     }
 
 
-def _child(
-    spec: TunnelSpec, local: tuple[IPv4Network, ...], remote: tuple[IPv4Network, ...]
-) -> Section:
+def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) -> Section:
     """Phase two. `start_action` stays none: the plan says when a child is started."""
     two = spec.phase_two
-    early = two.keylife // 10
     return {
-        "local_ts": [str(network) for network in local],
-        "remote_ts": [str(network) for network in remote],
+        "local_ts": list(local),
+        "remote_ts": list(remote),
         "esp_proposals": [
             esp_proposal(two.encryption, two.authentication, two.group if two.pfs else 0)
         ],
-        "rekey_time": f"{two.keylife - early}s",
+        "rekey_time": f"{_rekey(two.keylife)}s",
         "life_time": f"{two.keylife}s",
-        "rand_time": f"{early // 2}s",
+        "rand_time": f"{two.keylife // 20}s",
         "dpd_action": "restart",
         "start_action": "none",
         "close_action": "none",
     }
 
 
-def _selectors(
-    spec: TunnelSpec,
-) -> Iterable[tuple[tuple[IPv4Network, ...], tuple[IPv4Network, ...]]]:
+def _selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Traffic selectors of each child: IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5)."""
-    hosted, remote = sorted(spec.hosted_subnets), sorted(spec.remote_subnets)
+    hosted = tuple(str(network) for network in sorted(spec.hosted_subnets))
+    remote = tuple(str(network) for network in sorted(spec.remote_subnets))
     if spec.ike_version == 1:
         return [((one,), (other,)) for one, other in product(hosted, remote)]
-    return [(tuple(hosted), tuple(remote))]
+    return [(hosted, remote)]
 
 
 def _elements(spec: TunnelSpec) -> Iterable[Element]:

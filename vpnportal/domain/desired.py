@@ -5,23 +5,59 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
+
+from vpnportal.domain.algorithms import Suite
 
 # A vici message section: text, lists of text, or sections.
 Section: TypeAlias = "dict[str, str | list[str] | Section]"
+
+
+class ChildShape(NamedTuple):
+    """What charon tells of a loaded child: selectors as text, key life in seconds."""
+
+    name: str
+    local_ts: tuple[str, ...]
+    remote_ts: tuple[str, ...]
+    rekey_seconds: str
+
+
+class Shape(NamedTuple):
+    """What charon tells of a loaded connection; proposals and secrets are not in it.
+
+    The names of its children cover those. The rest shows what somebody else loaded under a name of
+    ours. `mark` is the fingerprint of IKE.
+    """
+
+    version: str
+    ends: tuple[str, ...]
+    mark: str
+    rekey_seconds: str
+    children: frozenset[ChildShape]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the children."""
+        return frozenset(child.name for child in self.children)
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
     """One IKE connection with its children, as `load-conn` takes it.
 
-    `name` is `ctx42`. Names of children carry the fingerprint of all that matters to them, so the
-    set of names says whether a loaded connection is this one.
+    `name` is `ctx42`. `suite` is what an IKE_SA of it runs with, `suites` what its children do.
     """
 
     name: str
-    children: frozenset[str]
+    shape: Shape
+    suite: Suite
+    suites: dict[str, Suite] = field(hash=False)
     settings: Section = field(hash=False)
+
+    @property
+    def children(self) -> frozenset[str]:
+        """The names of its children; each carries the fingerprint of all that matters to it."""
+        return self.shape.names
 
 
 @dataclass(frozen=True, slots=True)

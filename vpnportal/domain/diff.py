@@ -1,7 +1,9 @@
 """Desired against observed: the plan, in the order its steps are taken.
 
-Secrets and connections come first, because charon may refuse them and then nothing of the tunnel
-has changed yet; what must go follows, then the translations, and initiation last.
+What only dials with old settings is hung up first: once the new connection is loaded, nothing would
+tell it from one that dials with the new. Secrets and connections follow, because charon may refuse
+them and then nothing of the tunnel has changed yet; then what must go, then the translations, and
+initiation last.
 """
 
 from __future__ import annotations
@@ -9,19 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from vpnportal.domain.desired import Connection, Desired, Element, Secret
-from vpnportal.domain.names import ike_fingerprint, owner
-from vpnportal.domain.observed import CARRYING, COMING, IkeSa, Observed, Scope
+from vpnportal.domain.in_force import Stale, stale, to_initiate
+from vpnportal.domain.names import owner
+from vpnportal.domain.observed import Observed, Scope
 
 
-@dataclass(frozen=True, slots=True)
-class Stale:
-    """A security association that must end: a CHILD_SA, or a whole IKE_SA."""
+class Start(NamedTuple):
+    """A child to be started, and the address of its peer."""
 
     connection: str
-    unique_id: str
-    whole_ike: bool
+    child: str
+    peer: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Plan:
     """Steps in the order of the fields. Empty (false) when all is as it should be."""
 
     anchor: tuple[IPv4Address, ...] = ()
+    hang_up: tuple[Stale, ...] = ()
     remember: tuple[Secret, ...] = ()
     load: tuple[Connection, ...] = ()
     unload: tuple[str, ...] = ()
@@ -38,7 +42,7 @@ class Plan:
     remove: tuple[Element, ...] = ()
     add: tuple[Element, ...] = ()
     unanchor: tuple[IPv4Address, ...] = ()
-    initiate: tuple[tuple[str, str], ...] = ()
+    initiate: tuple[Start, ...] = ()
 
     def __bool__(self) -> bool:
         return any(getattr(self, step.name) for step in fields(self))
@@ -59,6 +63,7 @@ class Plan:
             self,
             unload=tuple(name for name in self.unload if name not in connections),
             forget=tuple(name for name in self.forget if owner(name) not in connections),
+            hang_up=tuple(one for one in self.hang_up if one.connection not in connections),
             terminate=tuple(one for one in self.terminate if one.connection not in connections),
             remove=tuple(one for one in self.remove if (one.map, one.key) in taken),
             unanchor=(),
@@ -67,27 +72,50 @@ class Plan:
 
 def diff(desired: Desired, observed: Observed, scope: Scope | None = None) -> Plan:
     """What to do so that the observed becomes the desired; within a scope, only there."""
+    ending = tuple(stale(desired, observed))
+    dialling = tuple(
+        one for one in ending if not one.carries and one.connection in desired.connections
+    )
+    edited = frozenset(_edited(desired, observed))
     load = tuple(
         connection
         for name, connection in desired.connections.items()
-        if observed.connections.get(name) != connection.children
+        if observed.connections.get(name) != connection.shape or name in edited
     )
     unload = tuple(sorted(observed.connections.keys() - desired.connections.keys()))
-    stale = tuple(_stale(desired, observed))
     remember, forget = _secrets(desired, observed, scope, load, unload)
     return Plan(
         anchor=tuple(_missing_anchors(desired, observed)),
+        hang_up=dialling,
         remember=remember,
         load=load,
         unload=unload,
         forget=forget,
-        terminate=stale,
+        terminate=tuple(one for one in ending if one not in dialling),
         write_rules=not observed.rules_stand,
         remove=tuple(sorted(observed.elements - desired.elements)),
         add=tuple(sorted(desired.elements - observed.elements)),
         unanchor=() if scope else tuple(_needless_anchors(desired, observed)),
-        initiate=tuple(_to_initiate(desired, observed, stale)),
+        initiate=tuple(
+            Start(name, child, desired.connections[name].shape.ends[1])
+            for name, child in to_initiate(desired, observed, ending)
+        ),
     )
+
+
+def _edited(desired: Desired, observed: Observed) -> Iterator[str]:
+    """Connections that run with algorithms which their names do not stand for.
+
+    charon does not tell the proposals it holds, so this is how another hand's edit shows.
+    """
+    for sa in observed.associations:
+        wanted = desired.connections.get(sa.connection)
+        if wanted is None:
+            continue
+        for child in sa.children:
+            suite = wanted.suites.get(child.name)
+            if suite is not None and child.suite.differs_from(suite):
+                yield sa.connection
 
 
 def _secrets(
@@ -106,41 +134,6 @@ def _secrets(
         there = frozenset(desired.secrets)
     missing = tuple(secret for name, secret in desired.secrets.items() if name not in there)
     return missing, tuple(sorted(there - desired.secrets.keys()))
-
-
-def _stale(desired: Desired, observed: Observed) -> Iterator[Stale]:
-    for sa in observed.associations:
-        wanted = desired.connections.get(sa.connection)
-        if wanted is None or _ike_is_old(sa, wanted, observed):
-            yield Stale(sa.connection, sa.unique_id, whole_ike=True)
-            continue
-        for child in sa.children:
-            if child.name not in wanted.children:
-                yield Stale(sa.connection, child.unique_id, whole_ike=False)
-
-
-def _ike_is_old(sa: IkeSa, wanted: Connection, observed: Observed) -> bool:
-    """An IKE_SA does not say what it was made from; what is loaded and its children do."""
-    names = {child.name for child in sa.children} | observed.connections.get(sa.connection, set())
-    expected = {ike_fingerprint(name) for name in wanted.children}
-    return not {ike_fingerprint(name) for name in names} <= expected
-
-
-def _to_initiate(
-    desired: Desired, observed: Observed, stale: tuple[Stale, ...]
-) -> Iterator[tuple[str, str]]:
-    """Children that no association carries, unless charon is at it already."""
-    ended = {one.unique_id for one in stale if one.whole_ike}
-    alive = [sa for sa in observed.associations if sa.unique_id not in ended]
-    busy = {sa.connection for sa in alive if sa.negotiating}
-    carried = {
-        child.name for sa in alive for child in sa.children if child.state in CARRYING | COMING
-    }
-    for connection in desired.connections.values():
-        if connection.name in busy:
-            continue
-        for child in sorted(connection.children - carried):
-            yield connection.name, child
 
 
 def _missing_anchors(desired: Desired, observed: Observed) -> Iterator[IPv4Address]:

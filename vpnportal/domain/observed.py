@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from vpnportal.domain.desired import Element, Map
+from vpnportal.domain.algorithms import UNNAMED, Suite
+from vpnportal.domain.desired import Element, Map, Shape
 
 # States in which a CHILD_SA carries traffic; an old one goes on until its successor is in place.
 CARRYING = frozenset(("INSTALLED", "UPDATING", "REKEYING", "REKEYED"))
@@ -27,18 +28,30 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ChildSa:
-    """A CHILD_SA as charon lists it; `state` is charon's word, such as INSTALLED."""
+    """A CHILD_SA as charon lists it; `state` is charon's word, such as INSTALLED.
+
+    Selectors are networks as text, such as 10.2.0.0/24; counters count since `installed_seconds`.
+    """
 
     name: str
     unique_id: str
     state: str
+    suite: Suite = UNNAMED
+    local_ts: tuple[str, ...] = ()
+    remote_ts: tuple[str, ...] = ()
+    bytes_in: int = 0
+    bytes_out: int = 0
+    packets_in: int = 0
+    packets_out: int = 0
+    installed_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class IkeSa:
     """An IKE_SA with its children; `state` is charon's word, such as ESTABLISHED.
 
-    `tasks` are the exchanges that charon is at or will be, such as QUICK_MODE.
+    `tasks` are the exchanges that charon is at or will be, such as QUICK_MODE. `initiator` tells
+    whether this end began it. `suite` and `remote_id` are empty before they are negotiated.
     """
 
     connection: str
@@ -46,6 +59,12 @@ class IkeSa:
     state: str
     children: tuple[ChildSa, ...]
     tasks: frozenset[str] = frozenset()
+    version: int = 0
+    remote_host: str = ""
+    remote_id: str = ""
+    initiator: bool = True
+    suite: Suite = UNNAMED
+    established_seconds: int = 0
 
     @property
     def negotiating(self) -> bool:
@@ -57,12 +76,13 @@ class IkeSa:
 class Observed:
     """What is there. Only what is ours: other connections and tables are left alone.
 
-    `connections` has the names of the loaded children by connection. `secrets` is None where they
+    `connections` has what charon tells of each loaded connection. `secrets` is None where they
     were not looked at. `addresses` are all the gateway's own, `anchors` those that we added.
-    `userland_esp` tells the data plane: ESP by charon itself instead of the kernel.
+    `userland_esp` tells the data plane: ESP by charon itself instead of the kernel. `foreign` are
+    the names of connections that are not ours.
     """
 
-    connections: dict[str, frozenset[str]]
+    connections: dict[str, Shape]
     secrets: frozenset[str] | None
     associations: tuple[IkeSa, ...]
     elements: frozenset[Element]
@@ -70,3 +90,4 @@ class Observed:
     addresses: frozenset[IPv4Address]
     anchors: frozenset[IPv4Address]
     userland_esp: bool
+    foreign: tuple[str, ...] = ()

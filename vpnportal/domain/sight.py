@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from enum import StrEnum
 
+from vpnportal.domain.desired import Shape
+from vpnportal.domain.in_force import by_connection
 from vpnportal.domain.names import tunnel_id
 from vpnportal.domain.observed import CARRYING, IkeSa
 
 
 class Association(StrEnum):
-    """Whether the children of a loaded connection are installed: all, some, soon, or none."""
+    """Whether the children of a loaded connection are installed: all, some, soon, or none.
+
+    OLDER is up with children of an earlier revision, which the peer has not renegotiated yet.
+    """
 
     UP = "up"
+    OLDER = "older"
     PARTIAL = "partial"
     CONNECTING = "connecting"
     DOWN = "down"
 
 
-def associations(
-    loaded: dict[str, frozenset[str]], running: Iterable[IkeSa]
-) -> dict[int, Association]:
+def associations(loaded: dict[str, Shape], running: Iterable[IkeSa]) -> dict[int, Association]:
     """By tunnel id. A connection that is not loaded is not in the answer, whatever runs of it."""
-    by_connection: dict[str, list[IkeSa]] = defaultdict(list)
-    for sa in running:
-        by_connection[sa.connection].append(sa)
-    return {
-        tunnel_id(name): _association(children, by_connection[name])
-        for name, children in loaded.items()
-    }
+    of = by_connection(running)
+    return {tunnel_id(name): _association(shape.names, of[name]) for name, shape in loaded.items()}
 
 
 def _association(wanted: frozenset[str], running: list[IkeSa]) -> Association:
     carried = {child.name for sa in running for child in sa.children if child.state in CARRYING}
+    if carried - wanted:
+        return Association.OLDER
     if wanted and wanted <= carried:
         return Association.UP
     if wanted & carried:
@@ -41,3 +41,7 @@ def _association(wanted: frozenset[str], running: list[IkeSa]) -> Association:
     if any(sa.negotiating for sa in running):
         return Association.CONNECTING
     return Association.DOWN
+
+
+# What may need another look of the lane: something is missing, or its successor may be up by now.
+UNSETTLED = frozenset((Association.DOWN, Association.PARTIAL, Association.OLDER))

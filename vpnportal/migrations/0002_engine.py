@@ -15,6 +15,11 @@ def give_hosted_peers(apps, schema_editor):
         tunnel.revisions.update(hosted_peer=address)
 
 
+def number_subnets(apps, schema_editor):
+    for subnet in apps.get_model("vpnportal", "Subnet").objects.all():
+        subnet.save(update_fields=["first", "last"])
+
+
 class Migration(migrations.Migration):
     dependencies = [
         ("vpnportal", "0001_initial"),
@@ -93,6 +98,7 @@ class Migration(migrations.Migration):
                     ("live", "live"),
                     ("failed", "failed"),
                     ("replaced", "replaced"),
+                    ("fallback", "kept in reserve"),
                     ("withdrawn", "taken back"),
                 ],
                 default="queued",
@@ -254,5 +260,22 @@ class Migration(migrations.Migration):
                     )
                 ],
             },
+        ),
+        migrations.AddField(
+            model_name="subnet",
+            name="first",
+            field=vpnportal.fields.NetworkEndField(default=0, editable=False, last=False),
+            preserve_default=False,
+        ),
+        migrations.AddField(
+            model_name="subnet",
+            name="last",
+            field=vpnportal.fields.NetworkEndField(default=0, editable=False, last=True),
+            preserve_default=False,
+        ),
+        migrations.RunPython(number_subnets, migrations.RunPython.noop),
+        migrations.AddIndex(
+            model_name="subnet",
+            index=models.Index(models.F("kind"), models.F("first"), name="subnets_by_address"),
         ),
     ]

@@ -8,7 +8,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
-from vpnportal.fields import NetworkField
+from vpnportal.fields import NetworkEndField, NetworkField
 from vpnportal.models.accounts import Account
 
 # `watch` writes `seen_at` every few seconds; twice missed and the page says "unknown".
@@ -84,8 +84,11 @@ class Subnet(models.Model):
     account = models.ForeignKey(Account, models.CASCADE, related_name="subnets")
     kind = models.CharField(max_length=10, choices=Kind)
     network = NetworkField()
+    first = NetworkEndField()
+    last = NetworkEndField(last=True)
 
     class Meta:
+        indexes = [models.Index("kind", "first", name="subnets_by_address")]
         constraints = [
             models.UniqueConstraint("account", "kind", "network", name="one_row_per_subnet"),
             models.UniqueConstraint(

@@ -26,6 +26,16 @@ class RevisionQuerySet(models.QuerySet["Revision"]):
         """Live ones and those on their way: what a concentrator holds or is about to."""
         return self.filter(outcome__in=(*Revision.UNFINISHED, Revision.Outcome.LIVE))
 
+    def holding(self) -> RevisionQuerySet:
+        """Standing ones, and those that a trial may bring back: what others may not take."""
+        return self.filter(
+            outcome__in=(
+                *Revision.UNFINISHED,
+                Revision.Outcome.LIVE,
+                Revision.Outcome.FALLBACK,
+            )
+        )
+
     def locking(self) -> RevisionQuerySet:
         """Those that keep their tunnel from being edited now."""
         return self.filter(
@@ -42,6 +52,7 @@ class Revision(models.Model):
         LIVE = "live", "live"
         FAILED = "failed", "failed"
         REPLACED = "replaced", "replaced"
+        FALLBACK = "fallback", "kept in reserve"
         WITHDRAWN = "withdrawn", "taken back"
 
     class Rekeyed(models.TextChoices):
@@ -97,6 +108,7 @@ class Revision(models.Model):
         """The next revision of a tunnel, not saved yet."""
         latest = tunnel.latest()
         number = latest.number + 1 if latest else 1
+        ikev2 = spec.ike_version == 2
         return cls(
             tunnel=tunnel,
             concentrator=tunnel.concentrator,
@@ -105,6 +117,7 @@ class Revision(models.Model):
             hosted_peer=str(spec.hosted_peer),
             remote_peer=str(spec.remote_peer),
             author=author,
+            first_rekey=cls.Rekeyed.DUE if ikev2 else cls.Rekeyed.NOT_NEEDED,
         )
 
     def spec(self) -> TunnelSpec:

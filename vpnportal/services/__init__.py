@@ -1,6 +1,6 @@
 """Everything that may be done to a tunnel; pages and programs both come here."""
 
-from vpnportal.services.applying import apply
+from vpnportal.services.applying import Trial, apply
 from vpnportal.services.drafts import (
     Row,
     add_remote_subnet,
@@ -16,6 +16,7 @@ __all__ = [
     "Refused",
     "Row",
     "State",
+    "Trial",
     "add_remote_subnet",
     "apply",
     "edit",

@@ -3,30 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from django.contrib.auth.models import User
 
 from vpnportal import tasks
+from vpnportal.domain.addresses import inside
 from vpnportal.domain.spec import Problem, TunnelSpec
 from vpnportal.models import RemoteClaim, Revision, Tunnel
-from vpnportal.models.revisions import RevisionQuerySet
+from vpnportal.services.conflicts import conflicts
 from vpnportal.services.refusal import Refused, unlocked
 
+TRIAL_SECONDS = range(5, 3_600 + 1)
 
-def apply(tunnel: Tunnel, author: User) -> Revision:
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Keep if healthy: so long after it is live the tunnel must be up, and `ping` must answer."""
+
+    seconds: int
+    ping: IPv4Address | None = None
+
+
+def apply(tunnel: Tunnel, author: User, trial: Trial | None = None) -> Revision:
     """Freeze the draft and ask the concentrator's lane to look; Refused while it cannot stand.
 
-    The revision is queued, not done: its outcome tells what became of it.
+    The revision is queued, not done: its outcome tells what became of it. With a trial, the last
+    good revision comes back by itself when this one turns out not to be healthy.
     """
     with unlocked(tunnel) as fresh:
         spec = fresh.draft()
-        problems = (*spec.problems(), *_conflicts(fresh, spec, author))
+        problems = (
+            *spec.problems(),
+            *conflicts(fresh, spec, author),
+            *_trial_problems(spec, trial),
+        )
         if problems:
             raise Refused(*problems)
         # Whatever nobody took up in time is not what its author wants any more.
         unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
         unfinished.update(outcome=Revision.Outcome.REPLACED)
         revision = Revision.frozen(fresh, spec, author)
+        if trial:
+            revision.keep_seconds = trial.seconds
+            revision.keep_ping = str(trial.ping) if trial.ping else None
         revision.save()
         RemoteClaim.objects.bulk_create(
             [RemoteClaim.of(revision, network) for network in spec.remote_subnets]
@@ -35,45 +56,12 @@ def apply(tunnel: Tunnel, author: User) -> Revision:
     return revision
 
 
-def _conflicts(tunnel: Tunnel, spec: TunnelSpec, author: User) -> Iterator[Problem]:
-    """What another tunnel of the same concentrator already holds and this one cannot share."""
-    others = (
-        Revision.objects.standing()
-        .filter(concentrator_id=tunnel.concentrator_id)
-        .exclude(tunnel=tunnel)
-    )
-    yield from _shared_ends(others, spec, author)
-    yield from _shared_networks(others, spec, author)
-
-
-def _shared_ends(others: RevisionQuerySet, spec: TunnelSpec, author: User) -> Iterator[Problem]:
-    """charon looks preshared keys up by the pair of identities."""
-    holder = others.filter(remote_peer=str(spec.remote_peer)).first()
-    if holder is not None:
-        text = (
-            f"From {spec.hosted_peer} to {spec.remote_peer} there is {_named(holder, author)} "
-            "already, and two tunnels cannot share both ends."
-        )
-        yield Problem("remote_peer", text)
-
-
-def _shared_networks(others: RevisionQuerySet, spec: TunnelSpec, author: User) -> Iterator[Problem]:
-    """The userland data plane picks the tunnel by the remote network alone."""
-    for network in spec.remote_subnets:
-        claim = (
-            RemoteClaim.objects.filter(
-                revision__in=others,
-                first__lte=int(network.broadcast_address),
-                last__gte=int(network.network_address),
-            )
-            .select_related("revision")
-            .first()
-        )
-        if claim is not None:
-            text = f"{network} overlaps a network of {_named(claim.revision, author)}."
-            yield Problem("remote_subnets", text)
-
-
-def _named(revision: Revision, reader: User) -> str:
-    tunnel = Tunnel.objects.visible_to(reader).filter(pk=revision.tunnel_id).first()
-    return f"the tunnel {tunnel.name}" if tunnel else "another tunnel of this concentrator"
+def _trial_problems(spec: TunnelSpec, trial: Trial | None) -> Iterator[Problem]:
+    if trial is None:
+        return
+    if trial.seconds not in TRIAL_SECONDS:
+        yield Problem("keep_seconds", "Enter a time from 5 to 3600 seconds.")
+    if trial.ping and not inside(trial.ping, spec.remote_subnets):
+        listed = ", ".join(str(network) for network in spec.remote_subnets)
+        text = f"{trial.ping} is not behind the tunnel. Enter an address in {listed}."
+        yield Problem("keep_ping", text)

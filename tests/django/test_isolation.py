@@ -1,0 +1,62 @@
+"""Customers are strangers to each other: what could not be kept apart is refused at Apply."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+
+import pytest
+
+from vpnportal import services
+from vpnportal.models import Account, Pool, Subnet
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def strangers_subnet(db) -> Subnet:
+    other = Account.objects.create(name="Somebody else")
+    return Subnet.objects.create(
+        account=other, kind=Subnet.Kind.HOSTED, network=IPv4Network("10.77.0.0/24")
+    )
+
+
+def refusal_of(tunnel, user) -> str:
+    with pytest.raises(services.Refused) as refused:
+        services.apply(tunnel, user)
+    (problem,) = refused.value.problems
+    assert not tunnel.revisions.exists()
+    return problem.text
+
+
+@pytest.mark.parametrize("network", ["10.77.0.0/24", "10.77.0.128/25", "10.64.0.0/10"])
+def test_a_remote_network_that_covers_a_strangers_servers(
+    ready, user, device, strangers_subnet, network
+):
+    services.add_remote_subnet(ready, IPv4Network(network))
+
+    assert refusal_of(ready, user) == (
+        f"{network} overlaps a network at this end: the other end needs another one."
+    )
+
+
+def test_a_remote_network_that_covers_addresses_which_may_still_be_given(
+    ready, user, device, concentrator
+):
+    Pool.objects.create(
+        concentrator=concentrator, kind="static-nat", network=IPv4Network("10.1.248.0/22")
+    )
+    services.add_remote_subnet(ready, IPv4Network("10.1.250.0/24"))
+
+    assert "overlaps a network at this end" in refusal_of(ready, user)
+
+
+def test_a_remote_network_that_has_the_gateway_in_it(ready, user, device):
+    services.add_remote_subnet(ready, IPv4Network("203.0.113.0/28"))
+
+    assert "has 203.0.113.1 in it, which is a gateway" in refusal_of(ready, user)
+
+
+def test_a_strangers_subnet_that_came_to_be_attached(ready, user, device, strangers_subnet):
+    ready.subnets.add(strangers_subnet)
+
+    assert refusal_of(ready, user) == "10.77.0.0/24 is not this account's: remove it."

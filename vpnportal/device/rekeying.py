@@ -1,0 +1,49 @@
+"""The forced first rekey: the first CHILD_SA of IKEv2 has its keys from IKE (RFC 7296, 1.2).
+
+Whether both ends mean the same by PFS is negotiated for the first time when it is rekeyed. Left to
+itself, that is most of a key life after everybody went home.
+"""
+
+from __future__ import annotations
+
+import time
+
+from vpnportal.device.charon import Charon
+from vpnportal.domain.observed import CARRYING, ChildSa
+
+SECONDS = 1.5
+PAUSE_SECONDS = 0.02
+WORDS = {
+    True: "Renewed the keys once: both ends agree on Perfect Forward Secrecy",
+    False: "The keys cannot be renewed: the ends differ in Perfect Forward Secrecy or its group",
+}
+
+
+def first_rekey(charon: Charon, connection: str) -> bool | None:
+    """Whether new keys were agreed on; None while nothing is up or the peer takes its time."""
+    before = _children(charon, connection)
+    if not before:
+        return None
+    for child in before.values():
+        charon.rekey(child)
+    began: set[str] = set()
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        time.sleep(PAUSE_SECONDS)
+        now = _children(charon, connection)
+        fresh = {child.name for child in now.values() if child.unique_id not in before}
+        if fresh >= {child.name for child in before.values()}:
+            return True
+        began |= {child.unique_id for child in now.values() if child.state == "REKEYING"}
+        if any(now[one].state == "INSTALLED" for one in began & now.keys()):
+            return False
+    return None
+
+
+def _children(charon: Charon, connection: str) -> dict[str, ChildSa]:
+    return {
+        child.unique_id: child
+        for sa in charon.associations(connection)
+        for child in sa.children
+        if child.state in CARRYING and child.state != "REKEYED"
+    }

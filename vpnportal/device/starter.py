@@ -1,0 +1,46 @@
+"""Two sessions with charon that start many children: one tells it to, one hears what came up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+
+from vpnportal.device.charon import Charon
+
+# How long a question for what came up may take when nothing did.
+SECONDS = 0.02
+
+
+class Starter:
+    """The second session is opened with the first question: one tunnel alone needs none."""
+
+    def __init__(self, vici_socket: str) -> None:
+        self._vici_socket = vici_socket
+        self._mouth = Charon(vici_socket)
+        self._ears: Charon | None = None
+        self._heard: Iterator[str] = iter(())
+
+    def __enter__(self) -> Starter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        for session in (self._mouth, self._ears):
+            if session:
+                session.__exit__(kind, error, at)
+
+    def initiate(self, connection: str, child: str) -> None:
+        """Start a child without waiting for what becomes of it."""
+        self._mouth.initiate(connection, child)
+
+    def came_up(self) -> Iterator[str]:
+        """At most one name of a connection whose IKE_SA is established now."""
+        if self._ears is None:
+            self._ears = Charon(self._vici_socket)
+            self._heard = self._ears.came_up(SECONDS)
+        if name := next(self._heard, ""):
+            yield name

@@ -1,0 +1,93 @@
+"""Apply, keep if healthy: when the time is up, the tunnel is up, or the last good revision is back.
+
+All of it lies in the database, so it does not matter who died meanwhile: whoever converges next
+after the time is up judges.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+from django.db import transaction
+from django.utils import timezone
+
+from vpnportal import outcomes
+from vpnportal.device.concentrator import Concentrator as Device
+from vpnportal.device.concentrator import Step
+from vpnportal.domain.names import connection_of
+from vpnportal.domain.observed import Observed
+from vpnportal.domain.sight import Association, associations
+from vpnportal.models import Concentrator, RemoteClaim, Revision
+from vpnportal.models.revisions import RevisionQuerySet
+
+Outcome = Revision.Outcome
+
+
+def over(lane: Concentrator, tunnel_id: int | None = None) -> RevisionQuerySet:
+    """Revisions of a concentrator, or of one tunnel, whose time is up."""
+    found = Revision.objects.filter(
+        concentrator=lane, outcome=Outcome.LIVE, trial_ends_at__lte=timezone.now()
+    )
+    return found if tunnel_id is None else found.filter(tunnel_id=tunnel_id)
+
+
+def judge(revision: Revision, device: Device, observed: Observed) -> bool:
+    """Keep the revision, or take it back; True when something else must be applied now."""
+    complaint = _complaint(revision, device, observed)
+    with transaction.atomic():
+        if not over(revision.concentrator, revision.tunnel_id).filter(pk=revision.pk).exists():
+            return False
+        if complaint:
+            _withdraw(revision, complaint)
+        else:
+            _keep(revision)
+    return bool(complaint)
+
+
+def _complaint(revision: Revision, device: Device, observed: Observed) -> str:
+    """What is not healthy about it, or ""."""
+    name = connection_of(revision.tunnel_id)
+    running = [sa for sa in observed.associations if sa.connection == name]
+    loaded = {key: value for key, value in observed.connections.items() if key == name}
+    word = associations(loaded, running).get(revision.tunnel_id, Association.DOWN)
+    if word is Association.OLDER:
+        return "the other end did not take the new settings"
+    if word is not Association.UP:
+        return f"the tunnel was {'partly up' if word is Association.PARTIAL else word}"
+    if revision.keep_ping and not _answers(revision, device, observed):
+        return f"{revision.keep_ping} did not answer"
+    return ""
+
+
+def _answers(revision: Revision, device: Device, observed: Observed) -> bool:
+    """A packet goes through the tunnel only if it comes from a hosted network."""
+    hosted = revision.spec().hosted_subnets
+    sources = {one for one in observed.addresses if any(one in network for network in hosted)}
+    return device.ping(IPv4Address(revision.keep_ping), frozenset(sources))
+
+
+def _keep(revision: Revision) -> None:
+    outcomes.note([revision], Step("", "Healthy when its time was up: it stays"))
+    Revision.objects.filter(pk=revision.pk).update(trial_ends_at=None)
+    _fallback(revision).update(outcome=Outcome.REPLACED)
+
+
+def _withdraw(revision: Revision, complaint: str) -> None:
+    last_good = _fallback(revision).order_by("-number").first()
+    text = f"After {revision.keep_seconds} seconds {complaint}, so it was taken back."
+    Revision.objects.filter(pk=revision.pk).update(
+        outcome=Outcome.WITHDRAWN, reason=text, trial_ends_at=None, finished_at=timezone.now()
+    )
+    if last_good is None:
+        return
+    spec = last_good.spec()
+    again = Revision.frozen(revision.tunnel, spec, author=None)
+    again.concentrator = last_good.concentrator
+    again.restores = last_good.number
+    again.save()
+    RemoteClaim.objects.bulk_create([RemoteClaim.of(again, one) for one in spec.remote_subnets])
+    _fallback(revision).update(outcome=Outcome.REPLACED)
+
+
+def _fallback(revision: Revision) -> RevisionQuerySet:
+    return Revision.objects.filter(tunnel_id=revision.tunnel_id, outcome=Outcome.FALLBACK)
