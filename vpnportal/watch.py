@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import timedelta
 from typing import NoReturn
 
 from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
 
-from vpnportal import reconcile, sightings, tasks
+from vpnportal import reconcile, sightings
 from vpnportal.device import DeviceError
 from vpnportal.device.charon import Charon
 from vpnportal.domain.names import tunnel_id
-from vpnportal.domain.sight import Association, associations
-from vpnportal.models import Concentrator, Revision
+from vpnportal.domain.sight import associations
+from vpnportal.models import Concentrator
+from vpnportal.requests import Requests
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +26,9 @@ HEARTBEAT_SECONDS = 5.0
 # this, or so seldom that looking takes a twentieth of the time.
 LOOK_SECONDS = 10.0
 LOOK_SHARE = 20
-# A lost child is asked for again, but a flapping peer must not fill the lane.
-ASK_AGAIN_SECONDS = 5.0
+# What has waited for its time is looked for so often, also while nothing happens.
+TICK_SECONDS = 1.0
 RETRY_SECONDS = 1.0
-# A revision that is still queued then waits for a message that is not coming, or for a worker.
-FORGOTTEN_AFTER = timedelta(seconds=3)
 
 
 def watch(lane: Concentrator) -> NoReturn:
@@ -50,31 +48,36 @@ class _Watcher:
 
     def __init__(self, lane: Concentrator) -> None:
         self._lane = lane
-        self._asked: dict[int, float] = {}
-        self._next_look = 0.0
+        self._requests = Requests(lane)
+        self._next_look = self._next_heartbeat = self._next_requests = 0.0
 
     def run(self) -> None:
         """Until charon goes away, which is a DeviceError."""
         with Charon(settings.VICI_SOCKET) as ears, Charon(settings.VICI_SOCKET) as eyes:
-            heard = ears.listen(HEARTBEAT_SECONDS)
+            heard = ears.listen(TICK_SECONDS)
             # What happened while nobody listened is found by the lane and by this first look.
-            tasks.request_converge(self._lane)
+            self._requests.everything()
             self._look_at_all(eyes)
             for name in heard:
                 if name:
                     self._look_at(eyes, name)
-                if time.monotonic() >= self._next_look:
-                    self._look_at_all(eyes)
-                elif not name:
-                    sightings.note_in_sight(self._lane, eyes.userland_esp())
-                if not name:
-                    self._ask_for_forgotten()
+                self._do_what_is_due(eyes)
+
+    def _do_what_is_due(self, eyes: Charon) -> None:
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._look_at_all(eyes)
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + HEARTBEAT_SECONDS
+            sightings.note_in_sight(self._lane, eyes.userland_esp())
+        if now >= self._next_requests:
+            self._next_requests = now + TICK_SECONDS
+            self._requests.send_due()
 
     def _look_at_all(self, eyes: Charon) -> None:
         began, at = time.monotonic(), timezone.now()
         seen = associations(eyes.connections(), eyes.associations())
         sightings.note_all(self._lane, seen, at)
-        sightings.note_in_sight(self._lane, eyes.userland_esp())
         took = time.monotonic() - began
         self._next_look = time.monotonic() + max(LOOK_SECONDS, took * LOOK_SHARE)
 
@@ -82,20 +85,4 @@ class _Watcher:
         at, tunnel = timezone.now(), tunnel_id(name)
         seen = associations(eyes.connections(name), eyes.associations(name))
         sightings.note_one(tunnel, seen, at)
-        if seen.get(tunnel) in (Association.DOWN, Association.PARTIAL):
-            self._ask_for(tunnel)
-
-    def _ask_for_forgotten(self) -> None:
-        """A message that a dying broker lost is sent again before the minute's converge."""
-        overdue = timezone.now() - FORGOTTEN_AFTER
-        queued = Revision.objects.filter(
-            concentrator=self._lane, outcome=Revision.Outcome.QUEUED, created_at__lt=overdue
-        )
-        for tunnel in queued.values_list("tunnel_id", flat=True):
-            self._ask_for(tunnel)
-
-    def _ask_for(self, tunnel: int) -> None:
-        now = time.monotonic()
-        if now - self._asked.get(tunnel, -ASK_AGAIN_SECONDS) >= ASK_AGAIN_SECONDS:
-            self._asked[tunnel] = now
-            tasks.request_converge(self._lane, tunnel)
+        self._requests.after(tunnel, seen.get(tunnel))

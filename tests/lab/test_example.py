@@ -79,6 +79,8 @@ def test_a_translation_only_change_keeps_the_association_and_ends_the_flows(live
 def test_nothing_leaves_in_the_clear_while_the_tunnel_is_down(live, target):
     wrong = live.apply('services.set_preshared_key(tunnel, "not the key")')
     assert wrong["outcome"] == "live"
+    # What was negotiated with the right key goes on; now it ends.
+    live.run("swanctl", "--terminate", "--ike", "ctx1", "--force", "--uri", vici(live))
     try:
         with capture(live, "peer", "public") as seen:
             assert not live.ping(target)
