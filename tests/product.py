@@ -98,9 +98,13 @@ class Product:
 
     def process(self, word: str, host: str = "") -> int:
         """The one process of this product that is what `word` says, on a host or anywhere."""
-        found = [pid for pid in self._mine(host) if word in _words(pid)]
+        found = self.processes(word, host)
         assert len(found) == 1, (word, found)
         return found[0]
+
+    def processes(self, word: str, host: str = "") -> list[int]:
+        """All processes of this product that are what `word` says."""
+        return [pid for pid in self._mine(host) if word in _words(pid)]
 
     def _mine(self, host: str) -> list[int]:
         if host:
