@@ -133,7 +133,9 @@ CELERY_BROKER_URL = f"redis+socket://{REDIS_SOCKET}"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# No limit: a worker that counts what it has, and could not tell a dying Redis that it is done with
+# it, would wait for ever. One message is taken at a time all the same, as the pool is "solo".
+CELERY_WORKER_PREFETCH_MULTIPLIER = 0
 # Whoever can write to the broker can ask a worker to look again, and nothing else.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_ACCEPT_CONTENT = ["json"]
