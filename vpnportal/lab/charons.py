@@ -25,13 +25,15 @@ START = 'mount -t tmpfs -o mode=755 tmpfs /run && rm -f -- "$1" && shift && exec
 class Charon:
     """One IKE daemon in one namespace; all it writes lies in `folder`, which only root may open.
 
-    `connections` is the swanctl file that it loads whenever it starts, if it has one.
+    `connections` is the swanctl file that it loads whenever it starts, if it has one; `more` is
+    text for the end of its strongswan.conf, where a section adds to the one of its name.
     """
 
     prefix: str
     host: str
     folder: Path
     connections: Path | None = None
+    more: str = ""
 
     @property
     def socket(self) -> Path:
@@ -51,7 +53,8 @@ class Charon:
         """Writes its configuration and starts a keeper for it, away from this terminal."""
         script = shlex.join(self.load_command())
         configuration = self.folder / "strongswan.conf"
-        configuration.write_text(strongswan.settings(plane, self.socket, self.log, script))
+        text = strongswan.settings(plane, self.socket, self.log, script)
+        configuration.write_text(text + self.more)
         if self.log.exists():
             self.log.rename(self.folder / "charon.log.1")
         keeper = subprocess.Popen(

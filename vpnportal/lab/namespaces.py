@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 
-from .topology import HOSTS, NAMES, WIRES
+from .topology import HOSTS, NAMES, WIRES, Host
 
 # IPv6 is off because its neighbour discovery would be noise in every capture of the public side.
 KERNEL_SETTINGS = """
@@ -56,16 +56,20 @@ def existing(prefix: str) -> list[str]:
     return [host for host in NAMES if of(prefix, host) in names]
 
 
-def make(prefix: str) -> None:
-    """Four namespaces, wired and addressed as the table says."""
-    for host in HOSTS:
+def make(
+    prefix: str,
+    hosts: Iterable[Host] = HOSTS,
+    wires: Iterable[tuple[str, str, str]] = WIRES,
+) -> None:
+    """A namespace for each host, wired and addressed as the tables say."""
+    for host in hosts:
         run(["ip", "netns", "add", of(prefix, host.name)])
         settings = ["sh", "-c", KERNEL_SETTINGS, "sh", str(int(host.forwards))]
         run(inside(prefix, host.name, settings))
-    for left, right, name in WIRES:
+    for left, right, name in wires:
         ends = ["name", name, "type", "veth", "peer", "name", name, "netns", of(prefix, right)]
         run(["ip", "-n", of(prefix, left), "link", "add", *ends])
-    for host in HOSTS:
+    for host in hosts:
         run(["ip", "-n", of(prefix, host.name), "-batch", "-"], host.interfaces())
 
 

@@ -1,0 +1,81 @@
+"""The laboratory with many peers: each of them is reached through a tunnel of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.product import wait_for
+from vpnportal.device.concentrator import Concentrator
+from vpnportal.domain.compile import compile_specs
+from vpnportal.domain.diff import diff
+from vpnportal.domain.sight import Association, associations
+from vpnportal.domain.spec import PhaseOne, PhaseTwo, TunnelSpec
+from vpnportal.lab.many import ManyPeers, entered
+from vpnportal.lab.namespaces import existing
+from vpnportal.lab.peers import HOSTED, Peer
+from vpnportal.lab.refusals import of_this_machine
+from vpnportal.lab.topology import CONCENTRATOR
+
+PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "m"
+
+
+@pytest.fixture(params=[1, 2], ids=["IKEv1", "IKEv2"])
+def many(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ManyPeers]:
+    if refusal := of_this_machine():
+        pytest.skip(refusal)
+    with ManyPeers(PREFIX, tmp_path / "m", 12, ike_version=request.param).running() as many:
+        yield many
+
+
+def specification(peer: Peer, ike_version: int) -> TunnelSpec:
+    return TunnelSpec(
+        tunnel_id=peer.number + 1,
+        hosted_peer=peer.hosted_peer,
+        remote_peer=peer.remote_peer,
+        preshared_key=peer.preshared_key,
+        ike_version=ike_version,
+        phase_one=PhaseOne("AES128", "SHA1", 2, 14_400),
+        phase_two=PhaseTwo("AES128", "SHA1", True, 2, 3_600),
+        hosted_subnets=(HOSTED,),
+        remote_subnets=(peer.remote_network,),
+        static_nat_subnets=(),
+        translations=(),
+    )
+
+
+def load(many: ManyPeers, peers: Iterable[Peer]) -> Concentrator:
+    """Everything that the portal would load for these peers, and their tunnels started."""
+    device = Concentrator(str(many.concentrator.socket))
+    desired = compile_specs((specification(peer, many.ike_version) for peer in peers), b"a key")
+    with entered(many.prefix, CONCENTRATOR):
+        observed = device.observe()
+        device.apply(diff(desired, observed), observed.userland_esp, lambda step: None)
+        device.start(diff(desired, device.observe()).initiate, lambda step: None)
+    return device
+
+
+def test_each_peer_answers_through_its_own_tunnel_and_no_other(many):
+    (*others, last) = many.peers
+    assert not many.ping(others[0].computer)
+
+    device = load(many, others)
+
+    def up() -> bool:
+        with entered(many.prefix, CONCENTRATOR):
+            seen = device.observe()
+        words = associations(seen.connections, seen.associations)
+        return list(words.values()) == [Association.UP] * len(others)
+
+    wait_for(up, 20)
+    assert [peer.number for peer in others if not many.ping(peer.computer)] == []
+    assert not many.ping(last.computer)
+
+
+def test_nothing_is_left_of_it(many):
+    many.down()
+
+    assert existing(PREFIX) == []
