@@ -1,4 +1,4 @@
-"""What a watch asks its lane for: no request is lost, and a flapping peer does not fill the lane."""
+"""What a watch asks its lane for: no request is lost, and a flapping peer fills no lane."""
 
 from __future__ import annotations
 

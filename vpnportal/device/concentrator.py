@@ -60,6 +60,7 @@ class Concentrator:
             anchors=anchors,
             userland_esp=userland_esp,
             foreign=foreign,
+            dropped={} if scope else self._nft.dropped(),
         )
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:

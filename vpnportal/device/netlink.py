@@ -1,4 +1,4 @@
-"""nf_tables over netlink, for two questions that libnftables answers by dumping whole maps.
+"""nf_tables over netlink, for three questions that libnftables answers by dumping whole maps.
 
 The messages: linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h. Headers of
 attributes are in the machine's byte order; a flag in their kind marks nesting.
@@ -20,12 +20,14 @@ from vpnportal.device.errors import DeviceError
 NETLINK_NETFILTER = 12
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_DUMP = 0x1, 0x2, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
-GET_RULES, GET_ELEMENT = (10 << 8) | 7, (10 << 8) | 13
+GET_RULES, GET_ELEMENT, GET_OBJECTS = (10 << 8) | 7, (10 << 8) | 13, (10 << 8) | 19
 NFPROTO_IPV4 = 2
 NESTED, KIND_MASK = 0x8000, 0x3FFF
 # enum nft_rule_attributes, and libnftnl's first kind of user data, a comment.
 RULE_TABLE, RULE_CHAIN, RULE_USERDATA = 1, 2, 7
 COMMENT = 0
+# enum nft_object_attributes, and the packets of a counter, in network byte order.
+OBJECT_TABLE, OBJECT_NAME, OBJECT_DATA, COUNTER_PACKETS = 1, 2, 4, 2
 # enum nft_set_elem_list_attributes, nft_list_attributes, nft_set_elem_attributes, nft_data.
 LIST_TABLE, LIST_SET, LIST_ELEMENTS = 1, 2, 3
 LIST_ITEM, ELEMENT_KEY, ELEMENT_DATA, DATA_VALUE = 1, 1, 2, 1
@@ -42,9 +44,22 @@ def comments(table: str) -> dict[str, list[str]]:
         for _, body in link.answers():
             rule = _attributes(body)
             # The kernel of an older machine may not filter by table.
-            if rule[RULE_TABLE].rstrip(b"\0").decode() == table:
-                found[rule[RULE_CHAIN].rstrip(b"\0").decode()].append(_comment(rule))
+            if _text(rule[RULE_TABLE]) == table:
+                found[_text(rule[RULE_CHAIN])].append(_comment(rule))
     return dict(found)
+
+
+def counters(table: str) -> dict[str, int]:
+    """Packets that the named counters of a table counted."""
+    found = {}
+    with _Link() as link:
+        link.send(0, GET_OBJECTS, NLM_F_DUMP, _string(OBJECT_TABLE, table))
+        for _, body in link.answers():
+            item = _attributes(body)
+            packets = _attributes(item[OBJECT_DATA]).get(COUNTER_PACKETS)
+            if _text(item[OBJECT_TABLE]) == table and packets is not None:
+                found[_text(item[OBJECT_NAME])] = int.from_bytes(packets, "big")
+    return found
 
 
 def lookup(table: str, name: str, keys: Iterable[IPv4Address]) -> dict[IPv4Address, IPv4Address]:
@@ -131,6 +146,10 @@ def _comment(rule: dict[int, bytes]) -> str:
     if len(data) > 2 and data[0] == COMMENT:
         return data[2 : 2 + data[1]].rstrip(b"\0").decode(errors="replace")
     return ""
+
+
+def _text(raw: bytes) -> str:
+    return raw.rstrip(b"\0").decode()
 
 
 def _string(kind: int, text: str) -> bytes:

@@ -64,6 +64,11 @@ class Nft:
         if commands:
             self._run(commands)
 
+    def dropped(self) -> dict[str, int]:
+        """Packets that the rules dropped, by the name of the counter."""
+        found = netlink.counters(rules.TABLE)
+        return {name: found[name] for name in rules.COUNTERS if name in found}
+
     def _whole(self, name: Map) -> Iterator[Element]:
         for item in self._ask({"list": {"map": {**PLACE, "name": name}}}):
             for key, value in item.get("map", {}).get("elem", []):

@@ -1,8 +1,10 @@
-"""The text of our nftables table: two maps, four chains, and never a rule for a translation.
+"""The text of our nftables table: two maps, five chains, and never a rule for a translation.
 
 Everything that a concentrator forwards comes out of a tunnel or goes into one; all else is dropped
-and counted, so that nothing leaves in the clear while a tunnel is down. Statements and
-expressions: libnftables-json(5).
+and counted, so that nothing leaves in the clear while a tunnel is down. What comes out of a tunnel
+may not reach the gateway itself, but for a ping and for answers to what it asked. Which networks a
+tunnel may lead to is ESP's own check of every packet (RFC 4301, 5.2). Statements and expressions:
+libnftables-json(5).
 """
 
 from __future__ import annotations
@@ -29,6 +31,13 @@ CHAINS: dict[str, Json] = {
     "prerouting": {"type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept"},
     "postrouting": {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"},
     "forward": {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"},
+    "input": {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"},
+}
+# What was dropped, and why: named, so that reading them reads no rule and no map.
+COUNTERS = {
+    "between_tunnels": "From one tunnel into another",
+    "outside_tunnels": "On its way past the tunnels",
+    "to_the_gateway": "From a tunnel to the gateway itself",
 }
 
 
@@ -43,18 +52,23 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
         "prerouting": [[_not(decrypted), to_customer]],
         "postrouting": [[decrypted, from_customer]],
         "forward": [
-            [decrypted, encrypting, {"counter": None}, {"drop": None}],
+            [decrypted, encrypting, *_dropped("between_tunnels")],
             [*_syn(), {"mangle": {"key": _MAXSEG, "value": MSS_BYTES}}],
             [decrypted, {"accept": None}],
             [encrypting, {"accept": None}],
-            [{"counter": None}, {"drop": None}],
+            _dropped("outside_tunnels"),
+        ],
+        "input": [
+            [decrypted, _ANSWER, {"accept": None}],
+            [decrypted, _PING, {"accept": None}],
+            [decrypted, *_dropped("to_the_gateway")],
         ],
     }
 
 
 def digest(userland_esp: bool) -> str:
     """The comment that each rule carries: which ruleset, in which version, it belongs to."""
-    text = json.dumps([CHAINS, rules(userland_esp)], sort_keys=True)
+    text = json.dumps([CHAINS, COUNTERS, rules(userland_esp)], sort_keys=True)
     return f"vpnportal {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -64,6 +78,7 @@ def definition(userland_esp: bool) -> list[Json]:
     address = {"type": "ipv4_addr", "map": "ipv4_addr"}
     commands: list[Json] = [{"add": {"table": {"family": FAMILY, "name": TABLE}}}]
     commands += [{"add": {"map": {**place, "name": name, **address}}} for name in Map]
+    commands += [{"add": {"counter": {**place, "name": name}}} for name in COUNTERS]
     for name, hook in CHAINS.items():
         commands.append({"add": {"chain": {**place, "name": name, **hook}}})
         commands.append({"flush": {"chain": {**place, "name": name}}})
@@ -76,9 +91,18 @@ def definition(userland_esp: bool) -> list[Json]:
     return commands
 
 
+def _dropped(counter: str) -> Rule:
+    return [{"counter": counter}, {"drop": None}]
+
+
 _MARK: Json = {"meta": {"key": "mark"}}
 _SET_MARK: Json = {"mangle": {"key": _MARK, "value": {"|": [_MARK, DECRYPTED_MARK]}}}
 _MAXSEG: Json = {"tcp option": {"name": "maxseg", "field": "size"}}
+
+_STATE: Json = {"ct": {"key": "state"}}
+_ANSWER: Json = {"match": {"op": "in", "left": _STATE, "right": ["established", "related"]}}
+_ICMP_TYPE: Json = {"payload": {"protocol": "icmp", "field": "type"}}
+_PING: Json = {"match": {"op": "==", "left": _ICMP_TYPE, "right": "echo-request"}}
 
 
 def _match(left: Json, right: Any, op: str = "==") -> Json:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from vpnportal.domain.algorithms import UNNAMED, Suite
@@ -79,7 +80,8 @@ class Observed:
     `connections` has what charon tells of each loaded connection. `secrets` is None where they
     were not looked at. `addresses` are all the gateway's own, `anchors` those that we added.
     `userland_esp` tells the data plane: ESP by charon itself instead of the kernel. `foreign` are
-    the names of connections that are not ours.
+    the names of connections that are not ours; `dropped` are packets by counter. Both are only
+    looked at with everything.
     """
 
     connections: dict[str, Shape]
@@ -91,3 +93,4 @@ class Observed:
     anchors: frozenset[IPv4Address]
     userland_esp: bool
     foreign: tuple[str, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)

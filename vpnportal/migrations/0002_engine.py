@@ -29,6 +29,11 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name="concentrator",
+            name="dropped",
+            field=models.JSONField(blank=True, default=dict),
+        ),
+        migrations.AddField(
+            model_name="concentrator",
             name="foreign",
             field=models.JSONField(blank=True, default=list),
         ),

@@ -38,6 +38,8 @@ class Concentrator(models.Model):
     unreachable_reason = models.TextField(blank=True)
     # Connections that charon holds and the portal did not make: left alone, shown to operators.
     foreign = models.JSONField(default=list, blank=True)
+    # Packets that its rules dropped since they were written, by the name of the counter.
+    dropped = models.JSONField(default=dict, blank=True)
 
     def __str__(self) -> str:
         return self.name
