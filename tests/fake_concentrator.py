@@ -70,6 +70,7 @@ class FakeConcentrator:
             return refused
         for name in plan.unload:
             self.connections.pop(name, None)
+            report(Step(name, f"Unloaded the connection {name}"))
         for identifier in plan.forget:
             self.secrets.pop(identifier, None)
         self._terminate(plan.terminate)

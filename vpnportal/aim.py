@@ -52,9 +52,18 @@ def aim_at(lane: Concentrator, tunnel_id: int | None) -> Aim:
     key = fingerprint_key()
     readable = {revision: spec for revision in newest.values() if (spec := _spec(revision))}
     desired = compile_specs(readable.values(), key)
-    scope = None if tunnel_id is None else _scope(tunnel_id, (*standing, *rows[:EARLIER]), key)
+    scope = None
+    if tunnel_id is not None:
+        earlier = rows[:EARLIER] if standing or not _let_go(lane, tunnel_id) else ()
+        scope = _scope(tunnel_id, (*standing, *earlier), key)
     unreadable = {connection_of(one.tunnel_id) for one in newest.values() if one not in readable}
     return Aim(tuple(readable), desired, scope, frozenset(unreadable))
+
+
+def _let_go(lane: Concentrator, tunnel_id: int) -> bool:
+    """Whether the tunnel left; a late message must not take what others were given since."""
+    departures = lane.departures.filter(tunnel_id=tunnel_id)
+    return departures.exists() and not departures.open().exists()
 
 
 def _spec(revision: Revision) -> TunnelSpec | None:

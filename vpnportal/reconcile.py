@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.utils import timezone
 
-from vpnportal import first_rekeys, outcomes, repairs, sightings, trials
+from vpnportal import departures, first_rekeys, outcomes, repairs, sightings, trials
 from vpnportal.aim import Aim, aim_at
 from vpnportal.device import DeviceError
 from vpnportal.device.concentrator import Concentrator as Device
@@ -84,9 +84,10 @@ def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
     left = device.start(starts, outcomes.recorder(aim.revisions)) if starts else 0
     if tunnel_id is None:
         sightings.note_all(lane, seen, at)
-        sightings.note_foreign(lane, observed.foreign)
+        sightings.note_for_operators(lane, observed.foreign, observed.dropped)
+        departures.settle(lane, observed)
     else:
-        sightings.note_one(tunnel_id, seen, at)
+        sightings.note_one(lane, tunnel_id, seen, at)
     more = first_rekeys.force(aim, device, seen)
     return bool(left) or more
 
@@ -107,7 +108,8 @@ def _settle(lane: Concentrator, tunnel_id: int | None, device: Device) -> tuple[
             outcomes.finish(aim.unfinished)
             drift.record()
             return aim, observed
-        report = outcomes.recorder(aim.unfinished, otherwise=drift.note)
+        unasked = departures.recorder(lane, otherwise=drift.note)
+        report = outcomes.recorder(aim.revisions, otherwise=unasked)
         refused = device.apply(plan, observed.userland_esp, report)
         outcomes.fail_refused(aim.revisions, refused)
     raise DeviceError("It does not keep what it is given; somebody else changes it, too.")

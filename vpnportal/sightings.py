@@ -6,19 +6,19 @@ Worker and watch both look. Each says when it began to, and an older look never 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from vpnportal.domain.sight import Association
-from vpnportal.models import Concentrator, Tunnel
+from vpnportal.models import Concentrator, Departure, Revision, Tunnel
 
 
 def note_all(lane: Concentrator, seen: dict[int, Association], at: datetime) -> None:
     """The associations of every tunnel of a concentrator; what was not seen is not loaded."""
-    known = lane.tunnels.values_list("pk", "association")
+    known = _running_at(lane).values_list("pk", "association")
     by_word: dict[str, list[int]] = defaultdict(list)
     for pk, word in known:
         if seen.get(pk, "") != word:
@@ -27,9 +27,11 @@ def note_all(lane: Concentrator, seen: dict[int, Association], at: datetime) -> 
         _write(Tunnel.objects.filter(pk__in=pks), word, at)
 
 
-def note_one(tunnel_id: int, seen: dict[int, Association], at: datetime) -> None:
+def note_one(
+    lane: Concentrator, tunnel_id: int, seen: dict[int, Association], at: datetime
+) -> None:
     """The association of one tunnel."""
-    _write(Tunnel.objects.filter(pk=tunnel_id), seen.get(tunnel_id, ""), at)
+    _write(_running_at(lane).filter(pk=tunnel_id), seen.get(tunnel_id, ""), at)
 
 
 def note_in_sight(lane: Concentrator, userland_esp: bool) -> None:
@@ -39,17 +41,28 @@ def note_in_sight(lane: Concentrator, userland_esp: bool) -> None:
     )
 
 
-def note_foreign(lane: Concentrator, names: Iterable[str]) -> None:
-    """Connections that somebody else loaded; written only when they changed."""
-    found = list(names)
-    if found != lane.foreign:
-        Concentrator.objects.filter(pk=lane.pk).update(foreign=found)
+def note_for_operators(lane: Concentrator, foreign: Iterable[str], dropped: Mapping) -> None:
+    """Connections that somebody else loaded, and packets dropped; written when they changed."""
+    found = {"foreign": list(foreign), "dropped": dict(dropped)}
+    if found != {"foreign": lane.foreign, "dropped": lane.dropped}:
+        Concentrator.objects.filter(pk=lane.pk).update(**found)
 
 
 def note_unreachable(lane: Concentrator, reason: str) -> None:
     """The concentrator did not answer; `seen_at` stays, so that pages can tell the age."""
     Concentrator.objects.filter(pk=lane.pk).exclude(unreachable_reason=reason).update(
         unreachable_reason=reason
+    )
+
+
+def _running_at(lane: Concentrator) -> QuerySet[Tunnel]:
+    """Tunnels for which this concentrator speaks: one that moves, until it is live elsewhere."""
+    moving = Departure.objects.open().values("tunnel")
+    live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, tunnel__in=moving)
+    at = dict(live.values_list("tunnel_id", "concentrator_id"))
+    here = [tunnel for tunnel, place in at.items() if place == lane.pk]
+    return Tunnel.objects.filter(Q(concentrator=lane) | Q(pk__in=here)).exclude(
+        pk__in=at.keys() - here
     )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from celery.signals import worker_ready
 from celery.utils.nodenames import nodesplit
 from django.db import transaction
 
-from vpnportal import reconcile
-from vpnportal.celery import app
+from vpnportal import departures, reconcile
+from vpnportal.celery import EVERY_SECONDS, app
 from vpnportal.device import DeviceError
 from vpnportal.models import Concentrator
 
@@ -21,31 +22,39 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
     """Look again at a concentrator, or at one tunnel of it; ids are all the message says."""
     last_try = self.request.retries >= self.max_retries
     try:
-        if reconcile.converge(concentrator_id, tunnel_id, give_up=last_try):
-            # In between, others of this lane get their turn.
-            request_converge(Concentrator.objects.get(pk=concentrator_id), tunnel_id)
+        left = reconcile.converge(concentrator_id, tunnel_id, give_up=last_try)
     except DeviceError as error:
         if last_try:
             log.warning("Concentrator %s: %s", concentrator_id, error)
             return
         raise self.retry(exc=error) from error
+    lane = Concentrator.objects.get(pk=concentrator_id)
+    if left:
+        # In between, others of this lane get their turn.
+        request_converge(lane, tunnel_id)
+    if tunnel_id is not None:
+        for other in departures.waiting(lane, tunnel_id):
+            # One that is away finds by itself what it holds too much, and no heap of messages.
+            request_converge(other, expires=EVERY_SECONDS)
 
 
-def request_converge(concentrator: Concentrator, tunnel_id: int | None = None) -> None:
+def request_converge(
+    concentrator: Concentrator, tunnel_id: int | None = None, **options: Any
+) -> None:
     """Send the message once the transaction is committed.
 
     A broker that is away loses nothing: the minute's converge finds the revision.
     """
 
     def send() -> None:
-        _send(concentrator, tunnel_id)
+        _send(concentrator, tunnel_id, **options)
 
     # Robust: what goes wrong is logged, and whoever asked is not told that the edit failed.
     transaction.on_commit(send, robust=True)
 
 
-def _send(concentrator: Concentrator, tunnel_id: int | None) -> None:
-    converge.apply_async((concentrator.pk, tunnel_id), queue=concentrator.queue)
+def _send(concentrator: Concentrator, tunnel_id: int | None, **options: Any) -> None:
+    converge.apply_async((concentrator.pk, tunnel_id), queue=concentrator.queue, **options)
 
 
 @worker_ready.connect

@@ -84,5 +84,5 @@ class _Watcher:
     def _look_at(self, eyes: Charon, name: str) -> None:
         at, tunnel = timezone.now(), tunnel_id(name)
         seen = associations(eyes.connections(name), eyes.associations(name))
-        sightings.note_one(tunnel, seen, at)
+        sightings.note_one(self._lane, tunnel, seen, at)
         self._requests.after(tunnel, seen.get(tunnel))

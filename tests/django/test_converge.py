@@ -349,15 +349,16 @@ def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_liv
 def test_an_older_look_never_overwrites_a_newer_one(ready):
     now = timezone.now()
 
-    sightings.note_one(ready.pk, {ready.pk: Association.UP}, now)
-    sightings.note_one(ready.pk, {ready.pk: Association.CONNECTING}, now - timedelta(seconds=1))
-    sightings.note_all(ready.concentrator, {}, now - timedelta(seconds=1))
+    sightings.note_one(ready.concentrator, ready.pk, {ready.pk: Association.UP}, now)
+    earlier = now - timedelta(seconds=1)
+    sightings.note_one(ready.concentrator, ready.pk, {ready.pk: Association.CONNECTING}, earlier)
+    sightings.note_all(ready.concentrator, {}, earlier)
 
     assert Tunnel.objects.get(pk=ready.pk).association == "up"
 
 
 def test_what_was_seen_too_long_ago_is_unknown_and_told_with_what_it_was(ready):
-    sightings.note_one(ready.pk, {ready.pk: Association.UP}, timezone.now())
+    sightings.note_one(ready.concentrator, ready.pk, {ready.pk: Association.UP}, timezone.now())
     sightings.note_in_sight(ready.concentrator, userland_esp=True)
     fresh = services.state_of(Tunnel.objects.get(pk=ready.pk))
 

@@ -1,6 +1,7 @@
 """What is kept: accounts, places, tunnels (drafts), revisions (frozen) and records."""
 
 from vpnportal.models.accounts import Account, ApiKey, Membership
+from vpnportal.models.departures import Departure
 from vpnportal.models.places import Concentrator, Datacenter, Pool, Subnet
 from vpnportal.models.records import Hearing, Question, Repair
 from vpnportal.models.revisions import RemoteClaim, Revision
@@ -12,6 +13,7 @@ __all__ = [
     "ApiKey",
     "Concentrator",
     "Datacenter",
+    "Departure",
     "Hearing",
     "Membership",
     "Pool",

@@ -31,9 +31,16 @@ class TunnelQuerySet(models.QuerySet["Tunnel"]):
             account__memberships__user_id=user.pk, account__memberships__role__in=roles
         )
 
+    def present(self) -> TunnelQuerySet:
+        """Without those that were cancelled."""
+        return self.filter(cancelled_at=None)
+
 
 class Tunnel(models.Model):
-    """One IPsec VPN (the old API's context). Defaults are the original panel's."""
+    """One IPsec VPN (the old API's context). Defaults are the original panel's.
+
+    A cancelled tunnel keeps its row, so that its name and its history stay.
+    """
 
     class Association(models.TextChoices):
         UP = "up", "up"
@@ -49,7 +56,7 @@ class Tunnel(models.Model):
     subnets = models.ManyToManyField(Subnet, related_name="tunnels", blank=True)
 
     # An address of the concentrator that no other tunnel has: charon tells keys by both ends.
-    hosted_peer = models.GenericIPAddressField(protocol="IPv4", unique=True)
+    hosted_peer = models.GenericIPAddressField(protocol="IPv4")
     remote_peer = models.GenericIPAddressField(protocol="IPv4", null=True, blank=True)
     preshared_key = SealedField(default=Sealed, blank=True)
     ike_version = models.PositiveSmallIntegerField(default=1)
@@ -67,7 +74,20 @@ class Tunnel(models.Model):
     association = models.CharField(max_length=10, choices=Association, blank=True)
     association_at = models.DateTimeField(null=True)
 
+    ordered_at = models.DateTimeField(null=True, blank=True)
+    ordered_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    cancelled_at = models.DateTimeField(null=True, blank=True)
+
     objects = TunnelQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "hosted_peer",
+                condition=models.Q(cancelled_at__isnull=True),
+                name="one_tunnel_per_hosted_peer",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.friendly_name or self.name

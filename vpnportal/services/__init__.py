@@ -9,6 +9,8 @@ from vpnportal.services.drafts import (
     set_preshared_key,
     set_translations,
 )
+from vpnportal.services.moving import move
+from vpnportal.services.ordering import cancel, order
 from vpnportal.services.refusal import Refused
 from vpnportal.services.states import State, state_of, states_of
 
@@ -19,7 +21,10 @@ __all__ = [
     "Trial",
     "add_remote_subnet",
     "apply",
+    "cancel",
     "edit",
+    "move",
+    "order",
     "remove_remote_subnet",
     "set_preshared_key",
     "set_translations",

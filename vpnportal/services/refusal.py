@@ -16,6 +16,9 @@ APPLYING_NOW = (
 )
 
 
+CANCELLED = "This tunnel was cancelled: it cannot be changed or applied any more."
+
+
 class Refused(Exception):
     """Nothing was changed; `problems` say why and what would be right."""
 
@@ -29,6 +32,8 @@ def unlocked(tunnel: Tunnel) -> Iterator[Tunnel]:
     """The fresh row of a tunnel that nobody else edits or applies inside this block."""
     with transaction.atomic():
         fresh = Tunnel.objects.select_for_update().get(pk=tunnel.pk)
+        if fresh.cancelled_at:
+            raise Refused(Problem("", CANCELLED))
         if Revision.objects.locking().filter(tunnel=fresh).exists():
             raise Refused(Problem("", APPLYING_NOW))
         yield fresh

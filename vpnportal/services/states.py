@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db.models import F, OuterRef, Q, Subquery, prefetch_related_objects
 from django.utils import timezone
 
 from vpnportal.domain.changes import Change, changes
-from vpnportal.models import Revision, Tunnel
+from vpnportal.models import Concentrator, Departure, Revision, Tunnel
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,8 @@ class State:
     `latest` is the newest revision whatever became of it; `live` the one the concentrator holds.
     `association` is "up", "partly up", "connecting", "down", or "unknown" when the concentrator
     is out of sight (then `seen` is what was seen last and `seen_at` when).
-    `unreachable` says in words why nothing can be seen.
+    `unreachable` says in words why nothing can be seen. `leaving` are the concentrators
+    that a tunnel which was cancelled or moved has not left yet.
     """
 
     latest: Revision | None
@@ -30,6 +31,8 @@ class State:
     seen: str
     seen_at: datetime | None
     unreachable: str
+    cancelled: bool = False
+    leaving: tuple[str, ...] = ()
 
     @property
     def applying(self) -> bool:
@@ -44,6 +47,8 @@ class State:
     @property
     def word(self) -> str:
         """The state in one word for a list."""
+        if self.cancelled:
+            return "being cancelled" if self.leaving else "cancelled"
         if self.latest is None:
             return "never applied"
         if self.applying:
@@ -71,9 +76,16 @@ def states_of(tunnels: Iterable[Tunnel]) -> dict[int, State]:
             standing.setdefault(revision.tunnel_id, revision)
         if revision.outcome == Revision.Outcome.LIVE:
             live.setdefault(revision.tunnel_id, revision)
+    leaving: dict[int, tuple[str, ...]] = {}
+    left = Departure.objects.open().filter(tunnel__in=rows)
+    for tunnel_id, name in left.values_list("tunnel_id", "concentrator__name"):
+        leaving[tunnel_id] = (*leaving.get(tunnel_id, ()), name)
     now = timezone.now()
     return {
-        row.pk: _state(row, newest.get(row.pk), standing.get(row.pk), live.get(row.pk), now)
+        row.pk: replace(
+            _state(row, newest.get(row.pk), standing.get(row.pk), live.get(row.pk), now),
+            leaving=leaving.get(row.pk, ()),
+        )
         for row in rows
     }
 
@@ -87,7 +99,7 @@ def _relevant(rows: list[Tunnel]) -> Iterable[Revision]:
         .filter(
             Q(number=F("newest")) | Q(outcome__in=(*Revision.UNFINISHED, Revision.Outcome.LIVE))
         )
-        .select_related("author")
+        .select_related("author", "concentrator")
         .order_by("-number")
     )
 
@@ -100,22 +112,26 @@ def _state(
     now: datetime,
 ) -> State:
     seen = tunnel.get_association_display() or "down"
-    in_sight = tunnel.concentrator.in_sight(now)
+    # A tunnel that moves is seen where it runs, which is not where its draft is.
+    concentrator = live.concentrator if live else tunnel.concentrator
+    in_sight = concentrator.in_sight(now)
     return State(
         latest=latest,
         live=live,
-        pending=changes(standing.spec() if standing else None, tunnel.draft()),
+        pending=()
+        if tunnel.cancelled_at
+        else changes(standing.spec() if standing else None, tunnel.draft()),
         association=seen if in_sight else "unknown",
         seen=seen,
-        seen_at=tunnel.concentrator.seen_at,
-        unreachable=_unreachable(tunnel, in_sight),
+        seen_at=concentrator.seen_at,
+        unreachable=_unreachable(concentrator, in_sight),
+        cancelled=tunnel.cancelled_at is not None,
     )
 
 
-def _unreachable(tunnel: Tunnel, in_sight: bool) -> str:
+def _unreachable(concentrator: Concentrator, in_sight: bool) -> str:
     if in_sight:
         return ""
-    concentrator = tunnel.concentrator
     if concentrator.unreachable_reason:
         return concentrator.unreachable_reason
     if concentrator.seen_at is None:

@@ -24,8 +24,9 @@ PLACES = ("concentrator__datacenter", "account")
 
 @require_safe
 def tunnels(request: Request) -> HttpResponse:
-    """Every tunnel of the person's accounts, with how it stands."""
-    rows = Tunnel.objects.visible_to(request.user).select_related(*PLACES).order_by("name")
+    """Every tunnel of the person's accounts that was not cancelled, with how it stands."""
+    visible = Tunnel.objects.visible_to(request.user)
+    rows = visible.present().select_related(*PLACES).order_by("name")
     states = services.states_of(rows)
     shown = [{"tunnel": tunnel, "state": states[tunnel.pk]} for tunnel in rows]
     return page(request, "tunnel/list.html", {"rows": shown})

@@ -1,0 +1,108 @@
+"""Order a tunnel, and cancel it: its name, its hosted peer address and its static NAT subnet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, OperationalError, transaction
+from django.db.models import Count, F, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from vpnportal.domain.spec import Problem
+from vpnportal.models import Account, Concentrator, Datacenter, Revision, Subnet, Tunnel
+from vpnportal.services.places import ask_to_let_go, leave
+from vpnportal.services.pools import free_hosted_peer, free_static_nat, one_at_a_time
+from vpnportal.services.refusal import Refused, unlocked
+
+# Whoever loses a race against somebody who does not come by here tries so often in all.
+ATTEMPTS = 5
+NAME = re.compile(r"ipsec([0-9]+)")
+OPERATORS = "Ask the operators of the service for more, or choose another location."
+
+
+def order(account: Account, datacenter: Datacenter, author: User) -> Tunnel:
+    """A new tunnel of this account in this data center, with nothing entered and nothing applied.
+
+    Refused says what is used up. The name was never another tunnel's.
+    """
+    for left in reversed(range(ATTEMPTS)):
+        try:
+            with transaction.atomic():
+                one_at_a_time()
+                return _give(account, datacenter, author)
+        except (IntegrityError, OperationalError):
+            if not left:
+                raise
+    raise AssertionError("the last attempt returns or raises")
+
+
+def cancel(tunnel: Tunnel, author: User) -> None:
+    """Take the tunnel off its concentrators; when they have let go, its addresses are free again.
+
+    Its name, its revisions and what it was stay. Until the last concentrator was seen without it,
+    `State.leaving` names those that may hold it still.
+    """
+    with unlocked(tunnel) as fresh:
+        one_at_a_time()
+        now = timezone.now()
+        Tunnel.objects.filter(pk=fresh.pk).update(cancelled_at=now)
+        fresh.cancelled_at = now
+        fresh.revisions.holding().update(
+            outcome=Revision.Outcome.WITHDRAWN,
+            reason="The tunnel was cancelled.",
+            finished_at=Coalesce(F("finished_at"), now),
+            trial_ends_at=None,
+        )
+        leave(fresh, author)
+        ask_to_let_go(fresh)
+    tunnel.cancelled_at = now
+
+
+def _give(account: Account, datacenter: Datacenter, author: User) -> Tunnel:
+    lanes = _least_used_first(datacenter)
+    for lane in lanes:
+        hosted_peer, block = free_hosted_peer(lane), free_static_nat(lane)
+        if hosted_peer is None or block is None:
+            continue
+        tunnel = Tunnel.objects.create(
+            account=account,
+            concentrator=lane,
+            name=_next_name(),
+            hosted_peer=str(hosted_peer),
+            ordered_at=timezone.now(),
+            ordered_by=author,
+        )
+        kind = Subnet.Kind.STATIC_NAT
+        tunnel.subnets.add(Subnet.objects.create(account=account, kind=kind, network=block))
+        return tunnel
+    raise Refused(Problem("datacenter", _used_up(datacenter, lanes)))
+
+
+def _least_used_first(datacenter: Datacenter) -> list[Concentrator]:
+    present = Count("tunnels", filter=Q(tunnels__cancelled_at=None))
+    return list(datacenter.concentrators.annotate(present=present).order_by("present", "pk"))
+
+
+def _next_name() -> str:
+    """One more than the highest there ever was: a cancelled tunnel keeps its row."""
+    names = Tunnel.objects.filter(name__startswith="ipsec").values_list("name", flat=True)
+    numbers = (int(match[1]) for name in names if (match := NAME.fullmatch(name)))
+    return f"ipsec{max(numbers, default=0) + 1:03}"
+
+
+def _used_up(datacenter: Datacenter, lanes: Iterable[Concentrator]) -> str:
+    """Which of the two is missing everywhere; both, where each concentrator lacks another one."""
+    peers = [free_hosted_peer(lane) for lane in lanes]
+    blocks = [free_static_nat(lane) for lane in lanes]
+    if not peers:
+        return f"There is no concentrator in {datacenter} yet. {OPERATORS}"
+    if not any(peers):
+        what = "hosted peer address"
+    elif not any(blocks):
+        what = "static NAT subnet"
+    else:
+        what = "concentrator with both a hosted peer address and a static NAT subnet"
+    return f"No {what} is left in {datacenter}. {OPERATORS}"

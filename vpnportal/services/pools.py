@@ -1,0 +1,58 @@
+"""What is free in the pools of a concentrator; asked by one at a time."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+from vpnportal.models import Concentrator, Departure, Pool, Subnet, Tunnel
+
+# A static NAT subnet that a tunnel is given has four addresses.
+STATIC_NAT_PREFIX = 30
+
+
+def one_at_a_time() -> None:
+    """Whoever gives addresses out waits here for whoever is at it, until the transaction ends.
+
+    On SQLite an IMMEDIATE transaction is alone anyway, and this is a mere query.
+    """
+    rows = Concentrator.objects.select_for_update(no_key=True).order_by("pk")
+    list(rows.values_list("pk", flat=True))
+
+
+def free_hosted_peer(lane: Concentrator) -> IPv4Address | None:
+    """The first address of the pools that no tunnel has, or had and was not let go of yet."""
+    taken = {
+        *Tunnel.objects.present().values_list("hosted_peer", flat=True),
+        *Departure.objects.open().values_list("hosted_peer", flat=True),
+        *Concentrator.objects.values_list("public_address", flat=True),
+    }
+    pools = _networks(lane, Pool.Kind.HOSTED_PEER)
+    hosts = (address for network in pools for address in network.hosts())
+    return next((address for address in hosts if str(address) not in taken), None)
+
+
+def free_static_nat(lane: Concentrator) -> IPv4Network | None:
+    """The first /30 of the pools that overlaps no network of the provider's side."""
+    kinds = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
+    networks = list(Subnet.objects.filter(kind__in=kinds).values_list("network", flat=True))
+    large = [one for one in networks if one.prefixlen < STATIC_NAT_PREFIX]
+    taken = {_block(one) for one in networks if one.prefixlen >= STATIC_NAT_PREFIX}
+    for pool in _networks(lane, Pool.Kind.STATIC_NAT):
+        # A smaller one cannot be divided.
+        if pool.prefixlen > STATIC_NAT_PREFIX:
+            continue
+        near = [one for one in large if one.overlaps(pool)]
+        for block in pool.subnets(new_prefix=STATIC_NAT_PREFIX):
+            if block not in taken and not any(one.overlaps(block) for one in near):
+                return block
+    return None
+
+
+def _networks(lane: Concentrator, kind: Pool.Kind) -> list[IPv4Network]:
+    return [row.network for row in lane.pools.filter(kind=kind).order_by("pk")]
+
+
+def _block(network: IPv4Network) -> IPv4Network:
+    if network.prefixlen == STATIC_NAT_PREFIX:
+        return network
+    return network.supernet(new_prefix=STATIC_NAT_PREFIX)
