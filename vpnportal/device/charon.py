@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -133,7 +133,7 @@ class Charon:
         with self._errors():
             self._session.rekey({"child-id": child.unique_id})
 
-    def came_up(self, seconds: float) -> Iterator[str]:
+    def came_up(self, seconds: float) -> Generator[str]:
         """Connections whose IKE_SA was established, as it happens; "" when there is none."""
         with self._errors():
             for _, event in self._session.listen(["ike-updown"], timeout=seconds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address
 
 from vpnportal.device import pacing, rekeying, tools
@@ -38,7 +39,11 @@ class Concentrator:
 
     def __init__(self, vici_socket: str) -> None:
         self._vici_socket = vici_socket
-        self._nft = Nft()
+
+    @cached_property
+    def _nft(self) -> Nft:
+        """libnftables acts in the namespace that it was opened in, so that is where it is used."""
+        return Nft()
 
     def observe(self, scope: Scope | None = None) -> Observed:
         """What is there: all that is ours, or one tunnel at a cost that ignores all others."""

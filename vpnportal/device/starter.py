@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from types import TracebackType
 
 from vpnportal.device.charon import Charon
+from vpnportal.device.errors import DeviceError
 
 # How long a question for what came up may take when nothing did.
 SECONDS = 0.02
@@ -18,7 +20,7 @@ class Starter:
         self._vici_socket = vici_socket
         self._mouth = Charon(vici_socket)
         self._ears: Charon | None = None
-        self._heard: Iterator[str] = iter(())
+        self._heard: Generator[str] | None = None
 
     def __enter__(self) -> Starter:
         return self
@@ -29,6 +31,9 @@ class Starter:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
+        if self._heard:
+            with suppress(DeviceError):
+                self._heard.close()
         for session in (self._mouth, self._ears):
             if session:
                 session.__exit__(kind, error, at)
@@ -39,7 +44,7 @@ class Starter:
 
     def came_up(self) -> Iterator[str]:
         """At most one name of a connection whose IKE_SA is established now."""
-        if self._ears is None:
+        if self._ears is None or self._heard is None:
             self._ears = Charon(self._vici_socket)
             self._heard = self._ears.came_up(SECONDS)
         if name := next(self._heard, ""):
