@@ -8,6 +8,7 @@ from itertools import count
 
 from vpnportal.device import DeviceError
 from vpnportal.device.concentrator import Report, Step
+from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.desired import Connection, Element, Secret
 from vpnportal.domain.diff import Plan, Start
 from vpnportal.domain.in_force import Stale
@@ -57,8 +58,8 @@ class FakeConcentrator:
                 if scope is None or (element.map, element.key) in scope.keys
             ),
             rules_stand=self.rules_stand,
-            addresses=frozenset((IPv4Address("10.2.0.1"), *self.anchors)),
-            anchors=frozenset(self.anchors),
+            addresses=AddressSet((IPv4Address("10.2.0.1"),)),
+            anchors=AddressSet(self.anchors),
             userland_esp=True,
         )
 

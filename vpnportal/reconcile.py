@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 
 from django.conf import settings
 from django.utils import timezone
@@ -51,13 +52,19 @@ def _objections(aim: Aim, observed: Observed) -> dict[str, str]:
     return {
         connection_of(one.tunnel_id): text
         for one in aim.unfinished
-        if (text := objection(one.spec(), observed.addresses - observed.anchors))
+        if (text := objection(one.spec(), observed.addresses))
     }
 
 
 def reach(lane: Concentrator) -> Device:
     """The device of a lane, which runs where its worker runs."""
-    return Device(settings.VICI_SOCKET)
+    return _device(settings.VICI_SOCKET)
+
+
+@cache
+def _device(vici_socket: str) -> Device:
+    """One for the life of the process: it remembers what the kernel tells when it changes."""
+    return Device(vici_socket)
 
 
 def in_words(lane: Concentrator, error: DeviceError) -> str:

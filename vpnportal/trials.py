@@ -62,8 +62,11 @@ def _complaint(revision: Revision, device: Device, observed: Observed) -> str:
 def _answers(revision: Revision, device: Device, observed: Observed) -> bool:
     """A packet goes through the tunnel only if it comes from a hosted network."""
     hosted = revision.spec().hosted_subnets
-    sources = {one for one in observed.addresses if any(one in network for network in hosted)}
-    return device.ping(IPv4Address(revision.keep_ping), frozenset(sources))
+    found = (
+        observed.addresses.first_in(network) or observed.anchors.first_in(network)
+        for network in hosted
+    )
+    return device.ping(IPv4Address(revision.keep_ping), frozenset(one for one in found if one))
 
 
 def _keep(revision: Revision) -> None:

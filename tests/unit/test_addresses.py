@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.samples import networks
-from vpnportal.domain.addresses import is_host, parse_address, parse_subnet
+from vpnportal.domain.addresses import AddressSet, is_host, parse_address, parse_subnet
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,15 @@ def test_a_wrong_subnet_is_answered_with_what_would_be_right(
 )
 def test_the_ends_of_a_network_are_no_hosts(address: str, network: str, answer: bool):
     assert is_host(IPv4Address(address), networks(network)) is answer
+
+
+@given(st.sets(st.integers(0, 255), max_size=8), st.integers(0, 31), st.integers(26, 32))
+def test_the_first_address_in_a_network_is_found_among_many(
+    numbers: set[int], at: int, prefix: int
+):
+    network = IPv4Network((int(IPv4Address("10.0.0.0")) + at * 8, prefix), strict=False)
+    those = [IPv4Address("10.0.0.0") + number for number in numbers]
+
+    inside = sorted(address for address in those if address in network)
+
+    assert AddressSet(those).first_in(network) == (inside[0] if inside else None)

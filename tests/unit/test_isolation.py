@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from tests.unit.samples import EXAMPLE
+from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.isolation import objection
 
 
@@ -15,7 +16,7 @@ from vpnportal.domain.isolation import objection
     [("192.168.10.15", "192.168.10.0/24"), ("10.1.255.93", "10.1.255.92/30")],
 )
 def test_a_network_with_an_address_of_the_gateway_in_it_is_objected_to(address: str, network: str):
-    gateway = {IPv4Address("10.2.0.1"), IPv4Address(address)}
+    gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address(address)))
 
     assert objection(EXAMPLE, gateway) == (
         f"{network} has {address} in it, which is an address of the gateway itself"
@@ -23,4 +24,6 @@ def test_a_network_with_an_address_of_the_gateway_in_it_is_objected_to(address: 
 
 
 def test_an_address_in_a_hosted_network_is_what_a_gateway_has():
-    assert objection(EXAMPLE, {IPv4Address("10.2.0.1"), IPv4Address("203.0.113.1")}) == ""
+    gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address("203.0.113.1")))
+
+    assert objection(EXAMPLE, gateway) == ""

@@ -11,6 +11,7 @@ from vpnportal.device import pacing, rekeying, tools
 from vpnportal.device.charon import Charon
 from vpnportal.device.errors import DeviceRefused
 from vpnportal.device.nft import Nft
+from vpnportal.device.own_addresses import OwnAddresses
 from vpnportal.device.starter import Starter
 from vpnportal.domain.desired import Connection
 from vpnportal.domain.diff import Plan, Start
@@ -39,6 +40,7 @@ class Concentrator:
 
     def __init__(self, vici_socket: str) -> None:
         self._vici_socket = vici_socket
+        self._addresses = OwnAddresses(tools.ANCHOR_LABEL)
 
     @cached_property
     def _nft(self) -> Nft:
@@ -54,15 +56,15 @@ class Concentrator:
             connections = charon.connections(name)
             secrets = None if scope else charon.secrets()
             associations = charon.associations(name)
-        addresses, anchors = tools.addresses()
+        addresses = self._addresses.now()
         return Observed(
             connections=connections,
             secrets=secrets,
             associations=associations,
             elements=self._nft.elements_at(scope.keys) if scope else self._nft.elements(),
             rules_stand=self._nft.rules_stand(userland_esp),
-            addresses=addresses,
-            anchors=anchors,
+            addresses=addresses.own,
+            anchors=addresses.anchors,
             userland_esp=userland_esp,
             foreign=foreign,
             dropped={} if scope else self._nft.dropped(),
@@ -150,7 +152,8 @@ class Concentrator:
         if plan.write_rules:
             report(Step("", "Wrote the rules that keep traffic inside the tunnels"))
         if plan.remove or plan.add:
-            count = len({element.key for element in plan.remove + plan.add}) // 2
+            # Each translation is an element of either map.
+            count = (len({element.key for element in plan.remove + plan.add}) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))
 
 

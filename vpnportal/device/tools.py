@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 from collections.abc import Iterable
@@ -15,17 +14,6 @@ SECONDS = 20
 # Addresses that we added say so in their label, which must begin with the interface's name.
 ANCHOR_LABEL = "lo:vpnportal"
 _FLOW = re.compile(r"src=(\S+) dst=(\S+)")
-
-
-def addresses() -> tuple[frozenset[IPv4Address], frozenset[IPv4Address]]:
-    """All addresses of this network namespace, and those of them that are our anchors."""
-    own, anchors = set(), set()
-    for interface in json.loads(_run("ip", "-j", "-4", "address")):
-        for item in interface["addr_info"]:
-            own.add(IPv4Address(item["local"]))
-            if item.get("label") == ANCHOR_LABEL:
-                anchors.add(IPv4Address(item["local"]))
-    return frozenset(own), frozenset(anchors)
 
 
 def add_anchor(address: IPv4Address) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 # What no tunnel may lead to: RFC 6890's special blocks that are not somebody's network.
@@ -67,6 +68,23 @@ def is_host(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
         )
         for network in networks
     )
+
+
+class AddressSet:
+    """Addresses that may be very many; whether one lies in a network is found without them all."""
+
+    def __init__(self, addresses: Iterable[IPv4Address | int] = ()) -> None:
+        self._sorted = sorted({int(address) for address in addresses})
+
+    def first_in(self, network: IPv4Network) -> IPv4Address | None:
+        """The lowest of them in the network, or None."""
+        at = bisect_left(self._sorted, int(network.network_address))
+        if at < len(self._sorted) and self._sorted[at] <= int(network.broadcast_address):
+            return IPv4Address(self._sorted[at])
+        return None
+
+    def __iter__(self) -> Iterator[IPv4Address]:
+        return map(IPv4Address, self._sorted)
 
 
 def overlaps(

@@ -143,10 +143,11 @@ def _missing_anchors(desired: Desired, observed: Observed) -> Iterator[IPv4Addre
     for network in sorted(desired.hosted):
         # In a network of 31 or 32 bits every address is a host's (RFC 3021): none is free for us.
         spare = network.prefixlen < 31
-        if spare and not any(address in network for address in observed.addresses):
+        there = observed.addresses.first_in(network) or observed.anchors.first_in(network)
+        if spare and there is None:
             yield network.network_address
 
 
 def _needless_anchors(desired: Desired, observed: Observed) -> Iterator[IPv4Address]:
     needed = {network.network_address for network in desired.hosted}
-    return iter(sorted(observed.anchors - needed))
+    return (address for address in observed.anchors if address not in needed)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
+from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.algorithms import UNNAMED, Suite
 from vpnportal.domain.desired import Element, Map, Shape
 
@@ -78,7 +79,7 @@ class Observed:
     """What is there. Only what is ours: other connections and tables are left alone.
 
     `connections` has what charon tells of each loaded connection. `secrets` is None where they
-    were not looked at. `addresses` are all the gateway's own, `anchors` those that we added.
+    were not looked at. `addresses` are the gateway's own, `anchors` those that we added to them.
     `userland_esp` tells the data plane: ESP by charon itself instead of the kernel. `foreign` are
     the names of connections that are not ours; `dropped` are packets by counter. Both are only
     looked at with everything.
@@ -89,8 +90,8 @@ class Observed:
     associations: tuple[IkeSa, ...]
     elements: frozenset[Element]
     rules_stand: bool
-    addresses: frozenset[IPv4Address]
-    anchors: frozenset[IPv4Address]
+    addresses: AddressSet
+    anchors: AddressSet
     userland_esp: bool
     foreign: tuple[str, ...] = ()
     dropped: Mapping[str, int] = field(default_factory=dict)
