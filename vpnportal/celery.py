@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import datetime
 from typing import Any
 
 from celery import Celery
 from celery.beat import Scheduler
-from celery.schedules import schedule
+from celery.schedules import schedstate, schedule
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
 
@@ -17,6 +18,16 @@ EVERY_SECONDS = 60
 app = Celery("vpnportal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["vpnportal"])
+
+
+class EveryMinute(schedule):
+    """Once a minute, also when the clock was set back since the last time."""
+
+    def is_due(self, last_run_at: datetime) -> schedstate:
+        """Whether it is, and in how many seconds to ask again."""
+        if self.maybe_make_aware(last_run_at) > self.now():
+            return schedstate(is_due=True, next=EVERY_SECONDS)
+        return super().is_due(last_run_at)
 
 
 class LaneScheduler(Scheduler):
@@ -34,6 +45,8 @@ class LaneScheduler(Scheduler):
         if time.monotonic() - self._read_at < EVERY_SECONDS:
             return
         self._read_at = time.monotonic()
+        # Whose turn is next is reckoned anew: a clock that was set back would keep some waiting.
+        self._heap = None
         from vpnportal.models import Concentrator
 
         lanes = {lane.queue: lane for lane in Concentrator.objects.all()}
@@ -46,7 +59,7 @@ class LaneScheduler(Scheduler):
         return self.Entry(
             name=lane.queue,
             task="vpnportal.tasks.converge",
-            schedule=schedule(EVERY_SECONDS),
+            schedule=EveryMinute(EVERY_SECONDS),
             args=(lane.pk,),
             # A worker that was away finds one message to look again, not an hour of them.
             options={"queue": lane.queue, "expires": EVERY_SECONDS},

@@ -68,4 +68,6 @@ def _running_at(lane: Concentrator) -> QuerySet[Tunnel]:
 
 def _write(tunnels: QuerySet[Tunnel], word: str, at: datetime) -> None:
     older = Q(association_at__isnull=True) | Q(association_at__lt=at)
+    # Written before the clock was set back; until that time comes, nothing would be newer.
+    older |= Q(association_at__gt=timezone.now())
     tunnels.filter(older).update(association=word, association_at=at)

@@ -53,7 +53,8 @@ class Concentrator(models.Model):
         """Whether what `watch` wrote is fresh enough to be told as the present."""
         if self.seen_at is None or self.unreachable_reason:
             return False
-        return (now or timezone.now()) - self.seen_at < STALE_AFTER
+        # What lies ahead was seen before the clock was set back: nobody knows how long ago.
+        return abs((now or timezone.now()) - self.seen_at) < STALE_AFTER
 
 
 class Pool(models.Model):

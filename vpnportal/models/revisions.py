@@ -38,9 +38,9 @@ class RevisionQuerySet(models.QuerySet["Revision"]):
 
     def locking(self) -> RevisionQuerySet:
         """Those that keep their tunnel from being edited now."""
-        return self.filter(
-            outcome__in=Revision.UNFINISHED, created_at__gt=timezone.now() - LOCK_FOR
-        )
+        now = timezone.now()
+        recent = (now - LOCK_FOR, now + LOCK_FOR)
+        return self.filter(outcome__in=Revision.UNFINISHED, created_at__range=recent)
 
 
 class Revision(models.Model):
@@ -136,8 +136,8 @@ class Revision(models.Model):
 
     @property
     def age(self) -> timedelta:
-        """How long ago somebody pressed Apply."""
-        return timezone.now() - self.created_at
+        """How long ago somebody pressed Apply; long ago if a clock that was set back says later."""
+        return abs(timezone.now() - self.created_at)
 
 
 class RemoteClaim(models.Model):
