@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.signals import worker_ready
 from celery.utils.nodenames import nodesplit
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from vpnportal import departures, reconcile
 from vpnportal.celery import EVERY_SECONDS, app
@@ -23,7 +23,8 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
     last_try = self.request.retries >= self.max_retries
     try:
         left = reconcile.converge(concentrator_id, tunnel_id, give_up=last_try)
-    except DeviceError as error:
+    except (DeviceError, OperationalError) as error:
+        # A full disk is emptied, and a database that is locked for long is free again.
         if last_try:
             log.warning("Concentrator %s: %s", concentrator_id, error)
             return

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Revision, Tunnel
+
+log = logging.getLogger(__name__)
 
 APPLYING_NOW = (
     "The configuration is being applied right now: nothing was changed. "
     "Enter it again in a moment, when the result is here."
 )
-
-
 CANCELLED = "This tunnel was cancelled: it cannot be changed or applied any more."
+NO_ROOM = (
+    "The portal cannot write to its database, perhaps because its disk is full: nothing was "
+    "changed. What runs goes on. Enter it again in a moment, and tell the provider if that fails."
+)
 
 
 class Refused(Exception):
@@ -29,11 +34,18 @@ class Refused(Exception):
 
 @contextmanager
 def unlocked(tunnel: Tunnel) -> Iterator[Tunnel]:
-    """The fresh row of a tunnel that nobody else edits or applies inside this block."""
-    with transaction.atomic():
-        fresh = Tunnel.objects.select_for_update().get(pk=tunnel.pk)
-        if fresh.cancelled_at:
-            raise Refused(Problem("", CANCELLED))
-        if Revision.objects.locking().filter(tunnel=fresh).exists():
-            raise Refused(Problem("", APPLYING_NOW))
-        yield fresh
+    """The fresh row of a tunnel that nobody else edits or applies inside this block.
+
+    Refused also when the database cannot be written: a page then keeps what somebody typed.
+    """
+    try:
+        with transaction.atomic():
+            fresh = Tunnel.objects.select_for_update().get(pk=tunnel.pk)
+            if fresh.cancelled_at:
+                raise Refused(Problem("", CANCELLED))
+            if Revision.objects.locking().filter(tunnel=fresh).exists():
+                raise Refused(Problem("", APPLYING_NOW))
+            yield fresh
+    except OperationalError as error:
+        log.exception("%s cannot be written", tunnel)
+        raise Refused(Problem("", NO_ROOM)) from error
