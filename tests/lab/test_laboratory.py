@@ -14,7 +14,7 @@ import pytest
 from tests.product import wait_for
 from vpnportal.lab.laboratory import Laboratory
 from vpnportal.lab.namespaces import LaboratoryError, existing, inside, of, processes
-from vpnportal.lab.topology import NAMES
+from vpnportal.lab.topology import ALL_NAMES, BLOCKS, NAMES
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "x"
 CONNECTION = """
@@ -117,7 +117,8 @@ def test_the_concentrator_owns_no_address_in_the_second_hosted_subnet(laboratory
     listed = on(laboratory, "concentrator", "ip", "-oneline", "-4", "address").stdout
     addresses = set(re.findall(r"inet (\S+)", listed))
 
-    assert addresses == {"127.0.0.1/8", "10.2.0.1/24", "203.0.113.1/24"}
+    block = {f"{address}/32" for address in BLOCKS[0].hosts()}
+    assert addresses == {"127.0.0.1/8", "10.2.0.1/24", "203.0.113.1/24", *block}
 
 
 def test_the_customers_device_answers_a_matching_proposal_and_packets_pass(laboratory, tmp_path):
@@ -135,6 +136,21 @@ def test_the_customers_device_answers_a_matching_proposal_and_packets_pass(labor
     assert reaches(laboratory, "customer", "10.2.0.10")
     logs = [charon.log.read_text() for charon in (laboratory.concentrator, laboratory.peer)]
     assert [key in log for log in logs] == [False, False]
+
+
+def test_the_customers_device_answers_an_address_of_the_block(laboratory, tmp_path):
+    address = str(BLOCKS[0][1])
+    shipped = (laboratory.peer.folder / "swanctl.conf").read_text()
+    key = re.search(r'secret = "(\w+)"', shipped)[1]
+    file = tmp_path / "connection.conf"
+    text = CONNECTION.replace("local_addrs = 203.0.113.1", f"local_addrs = {address}")
+    file.write_text(text.replace("@KEY@", key))
+
+    swanctl(laboratory.concentrator.socket, "--load-all", "--noprompt", "--file", str(file))
+    said = swanctl(laboratory.concentrator.socket, "--initiate", "--child", "test")
+
+    assert "CHILD_SA test{" in said
+    assert address in swanctl(laboratory.peer.socket, "--list-sas")
 
 
 @pytest.mark.parametrize("host", ["concentrator", "peer"])
@@ -159,7 +175,7 @@ def test_a_restarted_customers_device_has_its_connection_again(laboratory):
             return []
         return re.findall(r"^(\w+):", swanctl(laboratory.peer.socket, "--list-conns"), re.M)
 
-    wait_for(lambda: names() == ["customer"], 5)
+    wait_for(lambda: names() == ["customer", "others"], 5)
 
 
 def test_the_concentrator_starts_empty(laboratory):
@@ -194,12 +210,32 @@ def test_a_mistake_in_that_file_is_told_and_leaves_nothing_running(tmp_path, mis
     assert existing(laboratory.prefix) == []
 
 
-def test_the_laboratory_leaves_nothing_behind(tmp_path):
-    laboratory = Laboratory(f"{PREFIX}n", tmp_path)
+def test_two_concentrators_stand_side_by_side(tmp_path):
+    laboratory = Laboratory(f"{PREFIX}t", tmp_path, concentrators=2)
+    try:
+        laboratory.up()
+
+        assert existing(laboratory.prefix) == list(ALL_NAMES)
+        assert reaches(laboratory, "server", "10.2.0.1")
+        assert reaches(laboratory, "server", "10.2.0.2")
+        assert reaches(laboratory, "peer", "203.0.113.5")
+        assert reaches(laboratory, "peer", str(BLOCKS[1][1]))
+        assert reaches(laboratory, "concentrator2", "203.0.113.2")
+        assert "concentrator2" in laboratory.status()
+    finally:
+        # Whoever takes it down need not know how many there are.
+        Laboratory(f"{PREFIX}t", tmp_path).down()
+    assert existing(laboratory.prefix) == []
+
+
+@pytest.mark.parametrize("concentrators", [1, 2])
+def test_the_laboratory_leaves_nothing_behind(tmp_path, concentrators):
+    laboratory = Laboratory(f"{PREFIX}n", tmp_path, concentrators)
     before = root_namespace()
 
     laboratory.up()
-    inside_it = [pid for host in NAMES for pid in processes(laboratory.prefix, host)]
+    hosts = existing(laboratory.prefix)
+    inside_it = [pid for host in hosts for pid in processes(laboratory.prefix, host)]
     assert root_namespace() == before
     laboratory.down()
 

@@ -40,7 +40,7 @@ class Run(Product):
         assert done.returncode == 1
         return done.stderr
 
-    def processes(self) -> dict[int, str]:
+    def everything(self) -> dict[int, str]:
         """Everything that was started for this state folder and has not ended, by process id."""
         mark = f"VPNPORTAL_RUN={self.state}/".encode()
         return {
@@ -53,7 +53,7 @@ class Run(Product):
         return [path.name for path in Path("/run/netns").glob(f"{self.prefix}-*")]
 
     def gone(self) -> bool:
-        return not self.processes() and not self.namespaces()
+        return not self.everything() and not self.namespaces()
 
     def user(self, word: str) -> int:
         """As whom the process that `word` names runs."""
@@ -114,7 +114,7 @@ def test_the_portal_answers_at_that_address(run):
 
 def test_only_the_concentrators_worker_and_watch_are_root(run):
     users = {word: run.user(word) == 0 for word in ("beat", "redis-server", "worker", "watch")}
-    web = [pid for pid, command in run.processes().items() if "-m gunicorn" in command]
+    web = [pid for pid, command in run.everything().items() if "-m gunicorn" in command]
     portal = [pid for pid in web if Path(f"/proc/{pid}").stat().st_uid != 0]
     status = Path(f"/proc/{portal[0]}/status").read_text()
 

@@ -50,11 +50,19 @@ connections {
             }
         }
     }
+    # The same for the provider's other addresses, whence an ordered or a moved tunnel comes.
+    others : connections.customer {
+        remote_addrs = 203.0.113.5, 203.0.113.16/28, 203.0.113.32/28
+        remote {
+            id = 203.0.113.0/24
+        }
+    }
 }
 secrets {
     ike-customer {
         id-1 = 203.0.113.1
         id-2 = 203.0.113.2
+        id-3 = 203.0.113.0/24
         secret = "@KEY@"
     }
 }

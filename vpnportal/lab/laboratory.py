@@ -10,21 +10,29 @@ from pathlib import Path
 from . import dataplane, device, namespaces, refusals
 from .charons import Charon
 from .namespaces import LaboratoryError
-from .topology import CONCENTRATOR, HOSTS, NAMES, PEER
+from .topology import ALL_NAMES, CONCENTRATOR, CONCENTRATORS, PEER, hosts, wires
 
 PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Laboratory:
-    """Four namespaces whose names begin with `prefix`; its files lie in `folder`."""
+    """Namespaces whose names begin with `prefix`; its files lie in `folder`.
+
+    `concentrators` is how many `up` makes: one, or two side by side.
+    """
 
     prefix: str
     folder: Path
+    concentrators: int = 1
 
     @property
     def concentrator(self) -> Charon:
-        return Charon(self.prefix, CONCENTRATOR, self.folder / CONCENTRATOR)
+        """The first one's charon."""
+        return self._gateway(CONCENTRATOR)
+
+    def _gateway(self, name: str) -> Charon:
+        return Charon(self.prefix, name, self.folder / name)
 
     @property
     def peer(self) -> Charon:
@@ -36,7 +44,7 @@ class Laboratory:
         return (
             refusals.of_this_machine()
             or refusals.of_a_name(self.prefix)
-            or refusals.of_a_folder(self.folder, self.concentrator.socket)
+            or refusals.of_a_folder(self.folder, self._gateway(CONCENTRATORS[-1]).socket)
         )
 
     def up(self) -> None:
@@ -45,14 +53,15 @@ class Laboratory:
             raise LaboratoryError(refusal)
         self.down()
         try:
-            namespaces.make(self.prefix)
+            namespaces.make(self.prefix, hosts(self.concentrators), wires(self.concentrators))
             self._start(dataplane.probe(self.prefix, CONCENTRATOR))
         except BaseException:
             self.down()
             raise
 
     def _start(self, plane: dataplane.DataPlane) -> None:
-        charons = (self.concentrator, self.peer)
+        gateways = (self._gateway(name) for name in CONCENTRATORS[: self.concentrators])
+        charons = (*gateways, self.peer)
         for charon in charons:
             charon.folder.mkdir(parents=True, exist_ok=True)
             charon.folder.chmod(0o700)
@@ -72,40 +81,48 @@ class Laboratory:
             if there:
                 raise LaboratoryError(f"Only root can take the laboratory {self.prefix} down.")
             return
-        self.concentrator.stop()
+        for name in CONCENTRATORS:
+            self._gateway(name).stop()
         self.peer.stop()
         namespaces.delete(self.prefix)
 
     def exec(self, host: str, argv: list[str]) -> None:
         """Becomes the command, in the namespace of the host; does not return."""
-        if host not in NAMES:
-            raise LaboratoryError(f"There is no host {host!r}; there are {', '.join(NAMES)}.")
+        if host not in ALL_NAMES:
+            raise LaboratoryError(f"There is no host {host!r}; there are {', '.join(ALL_NAMES)}.")
         if os.geteuid() != 0:
             raise LaboratoryError("Only root can run a command on a host of the laboratory.")
-        if host not in namespaces.existing(self.prefix):
-            raise LaboratoryError(f"The laboratory {self.prefix} is down; `lab up` makes it.")
+        there = namespaces.existing(self.prefix)
+        if host not in there:
+            what = f"has no {host}" if there else "is down; `lab up` makes it"
+            raise LaboratoryError(f"The laboratory {self.prefix} {what}.")
         os.execvp("ip", namespaces.inside(self.prefix, host, argv))  # noqa: S606 no shell is wanted
 
     def status(self) -> str:
         """What is there, for people; the customer's preshared key is in it."""
         if refusal := self.refusal():
             return f"No laboratory. {refusal}"
-        if namespaces.existing(self.prefix) != list(NAMES):
+        there = namespaces.existing(self.prefix)
+        number = sum(name in there for name in CONCENTRATORS)
+        if not number or there != [host.name for host in hosts(number)]:
             return f"The laboratory {self.prefix} is down; `lab up` makes it."
-        lines = [*self._hosts(), "", *self._charons(), "", *self._device()]
+        lines = [*self._hosts(number), "", *self._charons(number), "", *self._device()]
         return "\n".join(lines)
 
-    def _hosts(self) -> list[str]:
+    def _hosts(self, concentrators: int) -> list[str]:
         plane = (self.folder / "dataplane").read_text().strip()
         lines = [f"The laboratory {self.prefix} is up, with {plane}.", ""]
-        for host in HOSTS:
-            addresses = ", ".join(one for several in host.addresses.values() for one in several)
-            lines.append(f"  {host.name:<12}  {host.purpose}: {addresses}")
+        for host in hosts(concentrators):
+            # Those of a block are for tunnels to come.
+            every = (one for several in host.addresses.values() for one in several)
+            addresses = ", ".join(one for one in every if not one.endswith("/32"))
+            lines.append(f"  {host.name:<13}  {host.purpose}: {addresses}")
         return lines
 
-    def _charons(self) -> list[str]:
+    def _charons(self, concentrators: int) -> list[str]:
         lines = []
-        for charon in (self.concentrator, self.peer):
+        gateways = (self._gateway(name) for name in CONCENTRATORS[:concentrators])
+        for charon in (*gateways, self.peer):
             state = "answers at" if charon.answers() else "does not answer at"
             lines.append(f"  The charon of the {charon.host} {state} {charon.socket}")
             lines.append(f"    and writes {charon.log}")

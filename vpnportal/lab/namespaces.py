@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 
-from .topology import HOSTS, NAMES, WIRES, Host
+from .topology import ALL_NAMES, Host, Wire
 
 # IPv6 is off because its neighbour discovery would be noise in every capture of the public side.
 KERNEL_SETTINGS = """
@@ -53,22 +53,19 @@ def existing(prefix: str) -> list[str]:
         return []
     lines = run(["ip", "netns", "list"]).splitlines()
     names = {line.split()[0] for line in lines if line.strip()}
-    return [host for host in NAMES if of(prefix, host) in names]
+    return [host for host in ALL_NAMES if of(prefix, host) in names]
 
 
-def make(
-    prefix: str,
-    hosts: Iterable[Host] = HOSTS,
-    wires: Iterable[tuple[str, str, str]] = WIRES,
-) -> None:
+def make(prefix: str, hosts: Iterable[Host], wires: Iterable[tuple[str, ...]]) -> None:
     """A namespace for each host, wired and addressed as the tables say."""
     for host in hosts:
         run(["ip", "netns", "add", of(prefix, host.name)])
         settings = ["sh", "-c", KERNEL_SETTINGS, "sh", str(int(host.forwards))]
         run(inside(prefix, host.name, settings))
-    for left, right, name in wires:
-        ends = ["name", name, "type", "veth", "peer", "name", name, "netns", of(prefix, right)]
-        run(["ip", "-n", of(prefix, left), "link", "add", *ends])
+    for wire in wires:
+        left, right, name, port = Wire(*wire)
+        ends = ["type", "veth", "peer", "name", name, "netns", of(prefix, right)]
+        run(["ip", "-n", of(prefix, left), "link", "add", "name", port or name, *ends])
     for host in hosts:
         run(["ip", "-n", of(prefix, host.name), "-batch", "-"], host.interfaces())
 

@@ -12,41 +12,67 @@ from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 
-from vpnportal.models import Account, Concentrator, Datacenter, Membership, Subnet, Tunnel
+from vpnportal.models import Account, Concentrator, Datacenter, Membership, Pool, Subnet, Tunnel
 
+# Public address, hosted peer addresses and static NAT subnets of the laboratory's concentrators.
+PLACES = (
+    ("203.0.113.1", "203.0.113.16/28", "10.1.255.0/24"),
+    ("203.0.113.5", "203.0.113.32/28", "10.1.254.0/24"),
+)
 USER_NAME = "admin"
 PASSWORD_BYTES = 15
 
 
 class Command(BaseCommand):
-    """One account with its admin, one data center, one concentrator and one tunnel."""
+    """One account with its admin, one data center, its concentrators and one tunnel.
+
+    A concentrator that is named for the first time later is made then.
+    """
 
     help = "Make the first account, its admin user and its first tunnel, unless there is one."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--password-file", type=Path, required=True)
-        parser.add_argument("--concentrator", default="hou02-vpn01")
+        parser.add_argument("--concentrators", nargs="+", default=["hou02-vpn01"])
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if Account.objects.exists():
-            return
+        first, *others = options["concentrators"][: len(PLACES)]
         with transaction.atomic():
-            account = Account.objects.create(name="Example account")
-            password = secrets.token_urlsafe(PASSWORD_BYTES)
-            user = User.objects.create_user(USER_NAME, password=password)
-            Membership.objects.create(account=account, user=user, role=Membership.Role.OWNER)
-            _first_tunnel(account, options["concentrator"])
-            _keep(options["password_file"], password)
+            if not Account.objects.exists():
+                self.make_account(_concentrator(first, PLACES[0]), options["password_file"])
+            for name, place in zip(others, PLACES[1:], strict=False):
+                _concentrator(name, place)
+
+    def make_account(self, concentrator: Concentrator, password_file: Path) -> None:
+        account = Account.objects.create(name="Example account")
+        password = secrets.token_urlsafe(PASSWORD_BYTES)
+        user = User.objects.create_user(USER_NAME, password=password)
+        Membership.objects.create(account=account, user=user, role=Membership.Role.OWNER)
+        _first_tunnel(account, concentrator)
+        _keep(password_file, password)
 
 
-def _first_tunnel(account: Account, concentrator_name: str) -> None:
-    """What the laboratory and the mission's example have."""
+def _concentrator(name: str, place: tuple[str, str, str]) -> Concentrator:
+    """The concentrator of this name; a new one has pools, from which tunnels can be ordered."""
+    address, peers, blocks = place
     houston, _ = Datacenter.objects.get_or_create(name="hou02", long_name="Houston 2")
-    concentrator, _ = Concentrator.objects.get_or_create(
-        name=concentrator_name, datacenter=houston, public_address="203.0.113.1"
+    concentrator, new = Concentrator.objects.get_or_create(
+        name=name, defaults={"datacenter": houston, "public_address": address}
     )
+    if new:
+        for kind, network in ((Pool.Kind.HOSTED_PEER, peers), (Pool.Kind.STATIC_NAT, blocks)):
+            pool = Pool(concentrator=concentrator, kind=kind, network=IPv4Network(network))
+            pool.save()
+    return concentrator
+
+
+def _first_tunnel(account: Account, concentrator: Concentrator) -> None:
+    """What the laboratory and the mission's example have."""
     tunnel = Tunnel.objects.create(
-        account=account, concentrator=concentrator, name="ipsec001", hosted_peer="203.0.113.1"
+        account=account,
+        concentrator=concentrator,
+        name="ipsec001",
+        hosted_peer=concentrator.public_address,
     )
     for kind, network in (
         (Subnet.Kind.HOSTED, "10.2.0.0/24"),

@@ -10,35 +10,45 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from vpnportal.lab.laboratory import Laboratory
 from vpnportal.lab.namespaces import LaboratoryError
-from vpnportal.lab.topology import NAMES
+from vpnportal.lab.topology import ALL_NAMES, CONCENTRATORS
 
 
 class Command(BaseCommand):
-    help = "The laboratory: a server, a concentrator, a customer's VPN device and a computer."
+    help = "The laboratory: a server, one or two concentrators, a customer's device and computer."
     # It has to work before there is a database or a key.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=("up", "down", "status", "exec"))
-        parser.add_argument("host", nargs="?", choices=NAMES, help="for exec")
-        parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="command", help="for exec")
+        actions = parser.add_subparsers(dest="action", required=True)
+        up = actions.add_parser("up", help="make everything anew")
+        numbers = range(1, len(CONCENTRATORS) + 1)
+        up.add_argument("--concentrators", type=int, choices=numbers, default=1)
+        actions.add_parser("down", help="remove everything")
+        actions.add_parser("status", help="show addresses, sockets, logs and the customer's key")
+        on = actions.add_parser("exec", help="run a command on a host")
+        on.add_argument("host", choices=ALL_NAMES)
+        on.add_argument("argv", nargs=argparse.REMAINDER, metavar="command")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        laboratory = Laboratory(settings.LAB_PREFIX, settings.LAB_FOLDER)
+        number = options.get("concentrators", 1)
+        laboratory = Laboratory(settings.LAB_PREFIX, settings.LAB_FOLDER, number)
         try:
-            self.act(laboratory, options["action"], options["host"], options["argv"])
+            if options["action"] == "exec":
+                self.exec(laboratory, options["host"], options["argv"])
+            else:
+                self.act(laboratory, options["action"])
         except LaboratoryError as error:
             raise CommandError(str(error)) from error
 
-    def act(self, laboratory: Laboratory, action: str, host: str, argv: list[str]) -> None:
-        if action == "exec":
-            if not argv:
-                raise CommandError("exec needs a host and a command.")
-            laboratory.exec(host, argv)
-        elif action == "up":
+    def exec(self, laboratory: Laboratory, host: str, argv: list[str]) -> None:
+        if not argv:
+            raise CommandError("exec needs a host and a command.")
+        laboratory.exec(host, argv)
+
+    def act(self, laboratory: Laboratory, action: str) -> None:
+        if action == "up":
             laboratory.up()
-            self.stdout.write(laboratory.status())
         elif action == "down":
             laboratory.down()
-        else:
-            self.stdout.write(laboratory.status())
+            return
+        self.stdout.write(laboratory.status())
