@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from django.contrib.auth.models import User
-from django.db import IntegrityError, OperationalError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Count, F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
@@ -19,6 +19,8 @@ from vpnportal.services.refusal import Refused, unlocked
 
 # Whoever loses a race against somebody who does not come by here tries so often in all.
 ATTEMPTS = 5
+# PostgreSQL's serialization failure and deadlock: the transaction may be tried again.
+TRY_AGAIN = ("40001", "40P01")
 NAME = re.compile(r"ipsec([0-9]+)")
 OPERATORS = "Ask the operators of the service for more, or choose another location."
 
@@ -33,8 +35,8 @@ def order(account: Account, datacenter: Datacenter, author: User) -> Tunnel:
             with transaction.atomic():
                 one_at_a_time()
                 return _give(account, datacenter, author)
-        except (IntegrityError, OperationalError):
-            if not left:
+        except DatabaseError as error:
+            if not left or not _lost_a_race(error):
                 raise
     raise AssertionError("the last attempt returns or raises")
 
@@ -59,6 +61,11 @@ def cancel(tunnel: Tunnel, author: User) -> None:
         leave(fresh, author)
         ask_to_let_go(fresh)
     tunnel.cancelled_at = now
+
+
+def _lost_a_race(error: DatabaseError) -> bool:
+    state = getattr(error.__cause__, "sqlstate", None)
+    return isinstance(error, IntegrityError) or state in TRY_AGAIN
 
 
 def _give(account: Account, datacenter: Datacenter, author: User) -> Tunnel:
