@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.product import ROOT
-from vpnportal import reconcile, services
+from vpnportal import compiled, reconcile, services
 from vpnportal.fields import Sealed
 from vpnportal.models import Concentrator, Pool, Revision, Subnet, Tunnel
 
@@ -239,6 +239,8 @@ def test_what_is_left_of_a_cancelled_tunnel_keeps_its_addresses(
     reconcile.converge(applied.concentrator_id, second_tunnel.pk)
     sealed = other.specification
     Revision.objects.filter(pk=other.pk).update(specification=Sealed("00000000:nothing"))
+    # The worker starts anew, and remembers nothing.
+    compiled.forget_all_but([])
 
     services.cancel(applied, user)
     reconcile.converge(applied.concentrator_id)
@@ -304,6 +306,7 @@ def test_a_cancelled_tunnel_is_not_listed_and_its_page_keeps_its_history(applied
 
     assert "ipsec001" not in page.get("/tunnels/").content.decode()
     assert page.get(f"/tunnels/{applied.pk}/").status_code == 200
+    assert page.post(f"/tunnels/{applied.pk}/apply/").status_code == 404
 
 
 @pytest.mark.parametrize("act", [services.apply, services.cancel])

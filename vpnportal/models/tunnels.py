@@ -25,9 +25,9 @@ class TunnelQuerySet(models.QuerySet["Tunnel"]):
         return self.filter(account__memberships__user_id=user.pk)
 
     def editable_by(self, user: User | AnonymousUser) -> TunnelQuerySet:
-        """Those among them whose account lets this person change and apply."""
+        """Those among them that this person may change and apply; none that was cancelled."""
         roles = (Membership.Role.OPERATOR, Membership.Role.OWNER)
-        return self.filter(
+        return self.present().filter(
             account__memberships__user_id=user.pk, account__memberships__role__in=roles
         )
 
