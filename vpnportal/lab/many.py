@@ -2,7 +2,8 @@
 
     server           concentrator                        peer
     10.2.0.10/24 ─── 10.2.0.1/24
-                     198.18.0.1, .2, … ══════ 198.19.0.1, .2, …
+                     192.0.2.1/30 ═══════════ 192.0.2.2/30
+                     198.18.0.1, .2, …        198.19.0.1, .2, …
                                               10.64.0.0/24, 10.64.1.0/24, …
 
 The concentrator's charon starts empty: whoever tests something loads it. The device's file is
@@ -39,8 +40,9 @@ CLONE_NEWNET = 0x40000000
 class ManyPeers:
     """`count` peers; namespaces begin with `prefix`, files lie in `folder`, keys are random.
 
-    `proposal` holds for both phases of the device; `more` is text for the end of both
-    strongswan.conf, such as `charon { dos_protection = no }`.
+    `proposal` holds for both phases of the device. `silent` are further peers that nobody plays:
+    what is sent to them is lost. `more` is text for the end of both strongswan.conf, such as
+    `charon { dos_protection = no }`.
     """
 
     def __init__(
@@ -51,11 +53,13 @@ class ManyPeers:
         *,
         ike_version: int = 1,
         proposal: str = "aes128-sha1-modp1024",
+        silent: int = 0,
         more: str = "",
     ) -> None:
         self.prefix, self.folder = prefix, folder
         self.ike_version, self.proposal = ike_version, proposal
-        self.peers = peers.strangers(count)
+        everybody = peers.strangers(count + silent)
+        self.peers, self.silent = everybody[:count], everybody[count:]
         self.concentrator = Charon(prefix, CONCENTRATOR, folder / CONCENTRATOR, more=more)
         self.file = folder / PEER / "swanctl.conf"
         self.device = Charon(prefix, PEER, folder / PEER, self.file, more)
@@ -68,7 +72,7 @@ class ManyPeers:
             raise LaboratoryError(refusal)
         self.down()
         try:
-            namespaces.make(self.prefix, _hosts(self.peers), WIRES)
+            namespaces.make(self.prefix, _hosts(self.peers, self.silent), WIRES)
             self._start(dataplane.probe(self.prefix, CONCENTRATOR))
         except BaseException:
             self.down()
@@ -110,8 +114,7 @@ class ManyPeers:
     def kill(self, charon: Charon) -> None:
         """Kills a charon; its keeper starts it again a second later, as empty as at first."""
         found = namespaces.processes(self.prefix, charon.host)
-        names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in found}
-        namespaces.end([pid for pid, name in names.items() if name == "charon"], signal.SIGKILL)
+        namespaces.end([pid for pid in found if _name(pid) == "charon"], signal.SIGKILL)
 
     def ping(self, target: object, seconds: int = 1) -> bool:
         """Whether an address answers the server once within so many seconds."""
@@ -120,28 +123,44 @@ class ManyPeers:
         return subprocess.run(inside, capture_output=True, check=False).returncode == 0
 
 
-def _hosts(those: tuple[Peer, ...]) -> tuple[Host, ...]:
-    """The wire between the gateways is 198.18.0.0/15, which holds both ends of each tunnel."""
-    near = tuple(f"{peer.hosted_peer}/15" for peer in those)
-    far = tuple(f"{peer.remote_peer}/15" for peer in those)
+def _hosts(played: tuple[Peer, ...], silent: tuple[Peer, ...]) -> tuple[Host, ...]:
+    """The gateways' ends of the tunnels are behind a route: so many neighbours a kernel forgets."""
+    near = tuple(f"{peer.hosted_peer}/32" for peer in (*played, *silent))
+    far = tuple(f"{peer.remote_peer}/32" for peer in played)
     # charon looks for an address of its own in each network that it protects.
-    networks = tuple(f"{peer.remote_network[1]}/24" for peer in those)
+    networks = tuple(f"{peer.remote_network[1]}/24" for peer in played)
     return (
         Host(SERVER, "", {"hosted": ("10.2.0.10/24",)}, ("default via 10.2.0.1",)),
         Host(
             CONCENTRATOR,
             "",
-            {"hosted": ("10.2.0.1/24",), "public": near or ("198.18.0.1/15",)},
-            ("default via 198.19.0.1",),
+            {"hosted": ("10.2.0.1/24",), "public": ("192.0.2.1/30", *near)},
+            ("default via 192.0.2.2",),
             forwards=True,
         ),
-        Host(PEER, "", {"public": far or ("198.19.0.1/15",), "lo": networks}, (), forwards=True),
+        Host(
+            PEER,
+            "",
+            {"public": ("192.0.2.2/30", *far), "lo": networks},
+            ("198.18.0.0/16 via 192.0.2.1", "blackhole 198.19.0.0/16"),
+            forwards=True,
+        ),
     )
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
 
 
 @contextmanager
 def entered(prefix: str, host: str) -> Iterator[None]:
-    """This thread, and the processes that it starts, are in the host's network namespace."""
+    """This thread, and the processes that it starts, are in the host's network namespace.
+
+    `down` ends whatever is in there: leave first.
+    """
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     there = os.open(f"/run/netns/{namespaces.of(prefix, host)}", os.O_RDONLY)
     try:

@@ -1,0 +1,81 @@
+"""The floors: the same vici commands and nftables transactions, with nothing around them."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import vici
+from nftables import Nftables
+
+from vpnportal.domain.desired import Connection, Desired, Element, Map, Secret
+
+PLACE = {"family": "ip", "table": "vpnportal"}
+
+
+class Bare:
+    """One open session with charon, and libnftables, in the namespace of the calling thread."""
+
+    def __init__(self, path: Path | str) -> None:
+        channel = socket.socket(socket.AF_UNIX)
+        channel.connect(str(path))
+        self.vici = vici.Session(channel)
+        self._nft = Nftables()
+        self._nft.set_json_output(True)
+        self._nft.set_handle_output(False)
+
+    def load(self, connection: Connection, secret: Secret, **more: str) -> None:
+        """One load-shared and one load-conn; `more` are settings of every child."""
+        owners = list(secret.owners)
+        self.vici.load_shared(
+            {"id": secret.id, "type": "IKE", "owners": owners, "data": secret.data}
+        )
+        settings: dict[str, Any] = {**connection.settings}
+        if more:
+            children = settings["children"].items()
+            settings["children"] = {name: {**child, **more} for name, child in children}
+        self.vici.load_conn({connection.name: settings})
+
+    def load_all(self, desired: Desired, **more: str) -> None:
+        """A loop of both over everything."""
+        secrets = {secret.connection: secret for secret in desired.secrets.values()}
+        for name, connection in desired.connections.items():
+            self.load(connection, secrets[name], **more)
+
+    def initiate(self, connection: Connection) -> None:
+        """One initiate for each child, without waiting."""
+        for child in connection.children:
+            list(self.vici.initiate({"ike": connection.name, "child": child, "timeout": "-1"}))
+
+    def translate(self, remove: Iterable[Element] = (), add: Iterable[Element] = ()) -> None:
+        """One transaction."""
+        commands = [*_commands("delete", tuple(remove)), *_commands("add", tuple(add))]
+        self._ask(commands)
+
+    def look(self) -> None:
+        """All that charon and nftables tell of everything, as vici and nftables hand it over."""
+        list(self.vici.list_conns())
+        list(self.vici.list_sas())
+        self.vici.get_shared()
+        for name in Map:
+            json.loads(self._ask([{"list": {"map": {**PLACE, "name": name}}}]))
+
+    def _ask(self, commands: list[dict[str, Any]]) -> str:
+        status, output, error = self._nft.cmd(json.dumps({"nftables": commands}))
+        if status:
+            raise RuntimeError(error)
+        return output
+
+
+def _commands(verb: str, elements: tuple[Element, ...]) -> Iterable[dict[str, Any]]:
+    for name in Map:
+        pairs: list[Any] = [
+            str(one.key) if verb == "delete" else [str(one.key), str(one.value)]
+            for one in elements
+            if one.map is name
+        ]
+        if pairs:
+            yield {verb: {"element": {**PLACE, "name": name, "elem": pairs}}}

@@ -1,0 +1,21 @@
+"""Other tunnels for a running product, live and dialled; run in its environment."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from tests.bench.bare import Bare
+from tests.bench.portal import add_live, specification
+from vpnportal.domain.compile import compile_specs
+from vpnportal.lab.peers import strangers
+from vpnportal.models import Account, Concentrator
+from vpnportal.seal import fingerprint_key
+
+
+def load(count: int) -> None:
+    """So many, in an account of their own. The product has one tunnel already, with the id 1."""
+    specs = [specification(peer) for peer in strangers(count + 1)[1:]]
+    account = Account.objects.create(name="Another account")
+    add_live(specs, Concentrator.objects.get(), account)
+    desired = compile_specs(specs, fingerprint_key())
+    Bare(settings.VICI_SOCKET).load_all(desired, start_action="start")

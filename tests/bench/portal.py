@@ -1,0 +1,139 @@
+"""The portal's own database in a file of its own, with as many live tunnels as wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection, transaction
+
+from vpnportal.domain.frozen import freeze
+from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
+from vpnportal.fields import Sealed
+from vpnportal.lab.peers import HOSTED, Peer
+from vpnportal.models import Account, Concentrator, Datacenter, RemoteClaim, Revision, Tunnel
+
+# Tunnel n has the n-th /21 of these: its own translations are the first ones in there.
+STATIC_NAT = IPv4Address("11.0.0.0")
+STATIC_NAT_BITS = 21
+
+
+def specification(peer: Peer, mappings: int = 0, ike_version: int = 1) -> TunnelSpec:
+    """What `ManyPeers` expects of tunnel `peer.number + 1`, with so many translations (to 254)."""
+    first = STATIC_NAT + peer.number * 2 ** (32 - STATIC_NAT_BITS)
+    return TunnelSpec(
+        tunnel_id=peer.number + 1,
+        hosted_peer=peer.hosted_peer,
+        remote_peer=peer.remote_peer,
+        preshared_key=peer.preshared_key,
+        ike_version=ike_version,
+        phase_one=PhaseOne("AES128", "SHA1", 1, 14_400),
+        phase_two=PhaseTwo("AES128", "SHA1", True, 1, 3_600),
+        hosted_subnets=(HOSTED,),
+        remote_subnets=(peer.remote_network,),
+        static_nat_subnets=(IPv4Network((int(first), STATIC_NAT_BITS)),),
+        translations=tuple(
+            Translation(first + n, peer.remote_network[n], f"host {n}")
+            for n in range(1, mappings + 1)
+        ),
+    )
+
+
+class Portal:
+    """One database; `use` makes it the one that the product's code works with."""
+
+    def __init__(self, file: Path, vici_socket: Path) -> None:
+        self.file, self._vici_socket = file, vici_socket
+
+    def use(self) -> Portal:
+        """From now on, until another one is used."""
+        if connection.settings_dict["NAME"] != str(self.file):
+            connection.close()
+            connection.settings_dict["NAME"] = str(self.file)
+        settings.VICI_SOCKET = str(self._vici_socket)
+        return self
+
+    def make(self) -> Portal:
+        """A fresh database with one concentrator and no tunnel."""
+        self.use()
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        call_command("keys")
+        call_command("migrate", verbosity=0)
+        houston = Datacenter.objects.create(name="hou02", long_name="Houston 2")
+        Concentrator.objects.create(
+            name="hou02-vpn01", datacenter=houston, public_address="192.0.2.1"
+        )
+        Account.objects.create(name="Example account")
+        return self
+
+    @property
+    def lane(self) -> Concentrator:
+        """The only concentrator."""
+        return Concentrator.objects.get()
+
+    def add(self, specs: Sequence[TunnelSpec]) -> None:
+        """A tunnel for each, with one revision that is live."""
+        add_live(specs, self.lane, Account.objects.get())
+
+    def apply(self, specs: Sequence[TunnelSpec]) -> list[Revision]:
+        """A queued revision for each, as if somebody had pressed Apply just now."""
+        numbers = [Revision.objects.filter(tunnel_id=spec.tunnel_id).count() for spec in specs]
+        revisions = [
+            _revision(spec, self.lane, Revision.Outcome.QUEUED, number + 1)
+            for spec, number in zip(specs, numbers, strict=True)
+        ]
+        with transaction.atomic():
+            return _save(revisions, specs)
+
+
+def changed(spec: TunnelSpec, round_number: int) -> TunnelSpec:
+    """The same tunnel with another key life of phase two and another first translation."""
+    phase_two = replace(spec.phase_two, keylife=3_600 + round_number)
+    internal = spec.static_nat_subnets[0][-2 - round_number % 500]
+    moved = Translation(internal, spec.remote_subnets[0][200], "moved")
+    return replace(spec, phase_two=phase_two, translations=(*spec.translations[1:], moved))
+
+
+def add_live(specs: Sequence[TunnelSpec], lane: Concentrator, account: Account) -> None:
+    """Tunnels of one account, each with one revision that is live."""
+    with transaction.atomic():
+        Tunnel.objects.bulk_create(_tunnel(spec, lane, account) for spec in specs)
+        _save([_revision(spec, lane, Revision.Outcome.LIVE) for spec in specs], specs)
+
+
+def _tunnel(spec: TunnelSpec, lane: Concentrator, account: Account) -> Tunnel:
+    return Tunnel(
+        pk=spec.tunnel_id,
+        account=account,
+        concentrator=lane,
+        name=f"ipsec{spec.tunnel_id:05}",
+        hosted_peer=str(spec.hosted_peer),
+        remote_peer=str(spec.remote_peer),
+    )
+
+
+def _revision(spec: TunnelSpec, lane: Concentrator, outcome: str, number: int = 1) -> Revision:
+    context = Revision.context(spec.tunnel_id, number)
+    return Revision(
+        tunnel_id=spec.tunnel_id,
+        concentrator=lane,
+        number=number,
+        specification=Sealed.of(freeze(spec), context),
+        hosted_peer=str(spec.hosted_peer),
+        remote_peer=str(spec.remote_peer),
+        outcome=outcome,
+    )
+
+
+def _save(revisions: Sequence[Revision], specs: Iterable[TunnelSpec]) -> list[Revision]:
+    saved = Revision.objects.bulk_create(revisions)
+    RemoteClaim.objects.bulk_create(
+        RemoteClaim.of(revision, network)
+        for revision, spec in zip(saved, specs, strict=True)
+        for network in spec.remote_subnets
+    )
+    return saved

@@ -1,0 +1,137 @@
+"""A concentrator with its portal: many tunnels loaded, some peers answering, the rest silent.
+
+Peers that answer are up. Silent ones are dialled and no more: ten thousand real peers would take a
+charon of one machine most of an hour.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.db import connection
+
+from tests.bench.bare import Bare
+from tests.bench.portal import Portal, specification
+from vpnportal import reconcile
+from vpnportal.aim import aim_at
+from vpnportal.device.charon import Charon
+from vpnportal.device.concentrator import Concentrator as Device
+from vpnportal.domain.diff import diff
+from vpnportal.domain.sight import Association, associations
+from vpnportal.domain.spec import TunnelSpec
+from vpnportal.lab.many import ManyPeers, entered
+from vpnportal.lab.topology import CONCENTRATOR
+
+STATE = Path(os.environ["VPNPORTAL_STATE"])
+PREFIX = os.environ["VPNPORTAL_LAB"]
+# Ten thousand tunnels would fill the log with their negotiations, and a device that answers a
+# hundred at once is not what is measured. Silent peers are dialled once in ten minutes.
+QUIET = """
+charon {
+    dos_protection = no
+    retransmit_timeout = 600
+    ikesa_table_size = 4096
+    ikesa_table_segments = 16
+    filelog {
+        laboratory {
+            default = 0
+            ike = 0
+            cfg = 0
+            net = 0
+        }
+    }
+}
+"""
+
+
+class Stage:
+    """`name` is one or two letters; the rest of the tunnels beyond `played` is silent."""
+
+    def __init__(
+        self,
+        name: str,
+        tunnels: int,
+        played: int,
+        *,
+        mappings: int = 0,
+        ike_version: int = 1,
+        more: str = QUIET,
+        loaded: bool = True,
+    ) -> None:
+        self.many = ManyPeers(
+            PREFIX + name,
+            STATE / name,
+            played,
+            silent=tunnels - played,
+            ike_version=ike_version,
+            proposal="aes128-sha1-modp768",
+            more=more,
+        )
+        self.socket = self.many.concentrator.socket
+        self.portal = Portal(STATE / name / "portal.sqlite3", self.socket)
+        self._loaded = loaded
+        everybody = (*self.many.peers, *self.many.silent)
+        self.specs = [specification(peer, mappings, ike_version) for peer in everybody]
+
+    @contextmanager
+    def running(self) -> Iterator[Stage]:
+        """While the block runs; everything is loaded, and what can be up is up, unless told not."""
+        with self.many.running():
+            self.portal.make()
+            self.portal.add(self.specs)
+            if self._loaded:
+                with self.inside():
+                    self.fill()
+            yield self
+            connection.close()
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """Where the worker of this concentrator runs."""
+        self.portal.use()
+        with entered(self.many.prefix, CONCENTRATOR):
+            yield
+
+    def fill(self) -> None:
+        """Loads and starts everything: `start_action` saves charon a search for each of them."""
+        desired = aim_at(self.portal.lane, None).desired
+        device = Device(str(self.socket))
+        Bare(self.socket).load_all(desired, start_action="start")
+        seen = device.observe()
+        device.apply(diff(desired, seen).without_initiation(), seen.userland_esp, lambda step: None)
+        self.wait_until_up()
+
+    def wait_until_up(self, seconds: float = 120) -> float:
+        """So many seconds it took until every peer that is played had its tunnel."""
+        began = time.perf_counter()
+        while self.up() < len(self.many.peers):
+            if time.perf_counter() - began > seconds:
+                raise TimeoutError(f"{self.up()} of {len(self.many.peers)} tunnels came up")
+            time.sleep(0.05)
+        return time.perf_counter() - began
+
+    def up(self) -> int:
+        """How many tunnels are."""
+        with Charon(str(self.socket)) as charon:
+            running = charon.associations()
+            return sum(any(child.state == "INSTALLED" for child in sa.children) for sa in running)
+
+    def settled(self, spec: TunnelSpec) -> None:
+        """Waits until a tunnel is up with its newest settings, and the older ones are gone."""
+        for _ in range(200):
+            reconcile.converge(self.portal.lane.pk, spec.tunnel_id)
+            name = f"ctx{spec.tunnel_id}"
+            with Charon(str(self.socket)) as charon:
+                seen = associations(charon.connections(name), charon.associations(name))
+            if seen.get(spec.tunnel_id) is Association.UP:
+                return
+            time.sleep(0.02)
+        raise TimeoutError(f"{name} is {seen} after its change")
+
+    def converge(self, spec: TunnelSpec | None = None) -> bool:
+        """What the worker does with a message."""
+        return reconcile.converge(self.portal.lane.pk, spec and spec.tunnel_id)
