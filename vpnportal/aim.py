@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
-from vpnportal.domain.compile import compile_specs
+from django.db.models import Q
+from django.utils import timezone
+
+from vpnportal import compiled
 from vpnportal.domain.desired import Desired
 from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Scope
-from vpnportal.domain.spec import TunnelSpec
 from vpnportal.models import Concentrator, Revision
-from vpnportal.seal import CannotOpen, fingerprint_key
-
-log = logging.getLogger(__name__)
+from vpnportal.models.revisions import RevisionQuerySet
 
 # Secrets and translations of so many earlier revisions are looked for beside the standing ones.
 # The minute's converge looks at everything and needs no such memory.
 EARLIER = 5
+# So long after its outcome a revision still is told what becomes of its associations.
+TOLD_FOR = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """`revisions` are the ones aimed at; `scope` is None when it is everything.
+    """`newest` are the revisions aimed at, by connection: their keys in the database.
 
-    `unreadable` are connections whose revision does not open (a changed row, a lost key): what the
-    concentrator holds of them is left as it is, and the other tunnels go on.
+    `revisions` are those among them that somebody waits for, or did a moment ago. `scope` is None
+    when it is everything. `unreadable` are connections whose revision does not open (a changed row,
+    a lost key): what the concentrator holds of them is left as it is, and the others go on.
     """
 
+    newest: dict[str, int]
     revisions: tuple[Revision, ...]
     desired: Desired
     scope: Scope | None
-    unreadable: frozenset[str] = frozenset()
+    unreadable: frozenset[str]
 
     @property
     def unfinished(self) -> tuple[Revision, ...]:
@@ -42,22 +46,46 @@ class Aim:
 
 def aim_at(lane: Concentrator, tunnel_id: int | None) -> Aim:
     """The aim for one tunnel of a concentrator, or for all of them."""
-    rows = Revision.objects.filter(concentrator=lane).order_by("tunnel_id", "-number")
-    if tunnel_id is not None:
-        rows = rows.filter(tunnel_id=tunnel_id)
+    rows = Revision.objects.filter(concentrator=lane)
+    return _at_all(rows) if tunnel_id is None else _at_one(lane, rows, tunnel_id)
+
+
+def _at_all(rows: RevisionQuerySet) -> Aim:
+    """Only what is told or waited for is read as a row: there may be ten thousand."""
+    standing = rows.standing().order_by("tunnel_id", "-number")
+    keys: dict[int, compiled.Key] = {}
+    for tunnel, pk, created_at in standing.values_list("tunnel_id", "pk", "created_at").iterator():
+        keys.setdefault(tunnel, compiled.Key(pk, created_at))
+    # In the order of the database, in which they are read when they must be loaded.
+    ordered = sorted(keys.values())
+    found = compiled.remembered(ordered)
+    compiled.forget_all_but(ordered)
+    recent = Q(finished_at__gt=timezone.now() - TOLD_FOR)
+    waited_for = Q(outcome__in=Revision.UNFINISHED) | Q(first_rekey=Revision.Rekeyed.DUE) | recent
+    newest = {key.pk for key in ordered}
+    told = [one for one in rows.standing().filter(waited_for) if one.pk in newest]
+    return Aim(
+        newest={connection_of(tunnel): key.pk for tunnel, key in keys.items()},
+        revisions=tuple(one for one in told if compiled.Key(one.pk, one.created_at) in found),
+        desired=Desired.of(found.values()),
+        scope=None,
+        unreadable=frozenset(connection_of(t) for t, key in keys.items() if key not in found),
+    )
+
+
+def _at_one(lane: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Aim:
+    rows = rows.filter(tunnel_id=tunnel_id).order_by("-number")
     standing = list(rows.standing())
-    newest: dict[int, Revision] = {}
-    for revision in standing:
-        newest.setdefault(revision.tunnel_id, revision)
-    key = fingerprint_key()
-    readable = {revision: spec for revision in newest.values() if (spec := _spec(revision))}
-    desired = compile_specs(readable.values(), key)
-    scope = None
-    if tunnel_id is not None:
-        earlier = rows[:EARLIER] if standing or not _let_go(lane, tunnel_id) else ()
-        scope = _scope(tunnel_id, (*standing, *earlier), key)
-    unreadable = {connection_of(one.tunnel_id) for one in newest.values() if one not in readable}
-    return Aim(tuple(readable), desired, scope, frozenset(unreadable))
+    earlier = rows[:EARLIER] if standing or not _let_go(lane, tunnel_id) else ()
+    newest, name = standing[:1], connection_of(tunnel_id)
+    wanted = [one for revision in newest if (one := compiled.of(revision))]
+    return Aim(
+        newest=dict.fromkeys([name], newest[0].pk) if newest else {},
+        revisions=tuple(newest) if wanted else (),
+        desired=Desired.of(wanted),
+        scope=_scope(name, (*standing, *earlier)),
+        unreadable=frozenset([name] if newest and not wanted else ()),
+    )
 
 
 def _let_go(lane: Concentrator, tunnel_id: int) -> bool:
@@ -66,19 +94,11 @@ def _let_go(lane: Concentrator, tunnel_id: int) -> bool:
     return departures.exists() and not departures.open().exists()
 
 
-def _spec(revision: Revision) -> TunnelSpec | None:
-    try:
-        return revision.spec()
-    except CannotOpen:
-        log.exception("%s cannot be opened: its tunnel is left as it is", revision)
-        return None
-
-
-def _scope(tunnel_id: int, revisions: Iterable[Revision], key: bytes) -> Scope:
+def _scope(name: str, revisions: Iterable[Revision]) -> Scope:
     named = {row.pk: row for row in revisions}
-    each = [compile_specs([spec], key) for row in named.values() if (spec := _spec(row))]
+    each = [one for row in named.values() if (one := compiled.of(row))]
     return Scope(
-        connection=connection_of(tunnel_id),
-        secrets=frozenset(secret for one in each for secret in one.secrets),
+        connection=name,
+        secrets=frozenset(one.secret.id for one in each),
         keys=frozenset((element.map, element.key) for one in each for element in one.elements),
     )

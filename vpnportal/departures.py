@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from ipaddress import IPv4Address
 
 from django.db import transaction
@@ -17,12 +18,15 @@ from vpnportal.models import Concentrator, Departure, Pool, Revision, Subnet, Tu
 
 def recorder(lane: Concentrator, otherwise: Report) -> Report:
     """Steps that take a tunnel off belong to its departure; they are no drift."""
-    leaving = {connection_of(one.tunnel_id): one for one in lane.departures.due()}
+
+    @cache
+    def leaving() -> dict[str, Departure]:
+        return {connection_of(one.tunnel_id): one for one in lane.departures.due()}
 
     def report(step: Step) -> None:
-        concerned = [leaving[step.connection]] if step.connection in leaving else []
+        concerned = [leaving()[step.connection]] if step.connection in leaving() else []
         if not step.connection:
-            concerned = list(leaving.values())
+            concerned = list(leaving().values())
         if not concerned:
             otherwise(step)
         for departure in concerned:
@@ -66,11 +70,11 @@ def _is_there(tunnel: Tunnel, observed: Observed) -> bool:
         name in observed.connections
         or any(sa.connection == name for sa in observed.associations)
         or any(owner(secret) == name for secret in observed.secrets or ())
-        or any(inside(_internal(element), networks) for element in observed.elements)
+        or any(inside(IPv4Address(_internal(one)), networks) for one in observed.elements)
     )
 
 
-def _internal(element: Element) -> IPv4Address:
+def _internal(element: Element) -> int:
     return element.key if element.map is Map.INBOUND else element.value
 
 

@@ -30,8 +30,8 @@ def force(aim: Aim, device: Device, seen: dict[int, Association]) -> bool:
         if one.first_rekey == Rekeyed.DUE and seen.get(one.tunnel_id) is Association.UP
     ]
     for revision in ready[:AT_ONCE]:
-        report = outcomes.recorder([revision])
-        agreed = device.first_rekey(connection_of(revision.tunnel_id), report)
+        with outcomes.recording([revision]) as report:
+            agreed = device.first_rekey(connection_of(revision.tunnel_id), report)
         if agreed is not None:
             word = Rekeyed.AGREED if agreed else Rekeyed.FAILED
             Revision.objects.filter(pk=revision.pk).update(first_rekey=word)

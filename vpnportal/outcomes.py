@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import transaction
@@ -14,6 +16,10 @@ from vpnportal.models import Revision
 from vpnportal.models.revisions import RevisionQuerySet
 
 Outcome = Revision.Outcome
+# While an apply takes long its steps can be watched; a fast one is written once.
+WRITTEN_AFTER_SECONDS = 0.1
+# A flapping tunnel must not fill the row of its revision.
+MOST_STEPS = 200
 
 
 def begin(revisions: Iterable[Revision]) -> None:
@@ -21,35 +27,55 @@ def begin(revisions: Iterable[Revision]) -> None:
     for revision in revisions:
         if revision.outcome == Outcome.QUEUED:
             revision.outcome = Outcome.APPLYING
-            _record(revision, Step("", "Taken up by the concentrator's worker"))
-            _unfinished(revision).update(outcome=Outcome.APPLYING)
+            _add(revision, Step("", "Taken up by the concentrator's worker"))
+            _unfinished(revision).update(outcome=Outcome.APPLYING, steps=revision.steps)
 
 
-def recorder(aimed_at: Iterable[Revision], otherwise: Report | None = None) -> Report:
+@contextmanager
+def recording(aimed_at: Iterable[Revision], otherwise: Report | None = None) -> Iterator[Report]:
     """What a device reports its steps to: each goes to the revisions that it concerns.
 
     While a revision waits for its outcome it has every step of its tunnel. Afterwards it has the
-    starts and the ends of associations; what mends the rest is nobody's apply, but drift.
+    starts and the ends of associations; what mends the rest is nobody's apply, but drift. They are
+    written at the latest when the block ends, and while it takes long.
     """
     by_connection = {connection_of(one.tunnel_id): one for one in aimed_at}
     unfinished = [one for one in by_connection.values() if one.unfinished]
+    unwritten: dict[int, Revision] = {}
+    written_at = time.monotonic()
 
     def report(step: Step) -> None:
-        revision = by_connection.get(step.connection)
-        if not step.connection and unfinished:
-            note(unfinished, step)
-        elif revision is not None and (revision.unfinished or not step.mends):
-            note([revision], step)
-        elif otherwise is not None:
+        nonlocal written_at
+        concerned = _concerned(step, by_connection, unfinished)
+        for revision in concerned:
+            _add(revision, step)
+            unwritten[revision.pk] = revision
+        if not concerned and otherwise is not None:
             otherwise(step)
+        if time.monotonic() - written_at >= WRITTEN_AFTER_SECONDS:
+            _write(unwritten)
+            written_at = time.monotonic()
 
-    return report
+    try:
+        yield report
+    finally:
+        _write(unwritten)
+
+
+def _concerned(
+    step: Step, by_connection: Mapping[str, Revision], unfinished: list[Revision]
+) -> list[Revision]:
+    if not step.connection:
+        return unfinished
+    revision = by_connection.get(step.connection)
+    return [revision] if revision and (revision.unfinished or not step.mends) else []
 
 
 def note(revisions: Iterable[Revision], step: Step) -> None:
     """One more line of what was done for them."""
     for revision in revisions:
-        _record(revision, step)
+        _add(revision, step)
+        _write({revision.pk: revision})
 
 
 def finish(revisions: Iterable[Revision]) -> None:
@@ -84,11 +110,14 @@ def fail(revisions: Iterable[Revision], reason: str) -> None:
         _end(revision, Outcome.FAILED, reason)
 
 
-def fail_refused(revisions: Iterable[Revision], refused: Mapping[str, str]) -> None:
-    """charon refused them, by connection and reason: also a live one, when charon came back."""
-    for revision in revisions:
-        if reason := refused.get(connection_of(revision.tunnel_id)):
-            Revision.objects.filter(pk=revision.pk).update(
+def fail_refused(newest: Mapping[str, int], refused: Mapping[str, str]) -> None:
+    """charon refused them, by connection and reason: also a live one, when charon came back.
+
+    `newest` has the keys of the revisions by connection.
+    """
+    for connection, reason in refused.items():
+        if pk := newest.get(connection):
+            Revision.objects.filter(pk=pk).update(
                 outcome=Outcome.FAILED,
                 finished_at=timezone.now(),
                 reason=f"The concentrator refused the configuration: {reason}.",
@@ -104,7 +133,12 @@ def _unfinished(revision: Revision) -> RevisionQuerySet:
     return Revision.objects.filter(pk=revision.pk, outcome__in=Revision.UNFINISHED)
 
 
-def _record(revision: Revision, step: Step) -> None:
+def _add(revision: Revision, step: Step) -> None:
     line = {"at": timezone.now().isoformat(), "text": step.text, "ok": step.ok}
-    revision.steps.append(line)
-    Revision.objects.filter(pk=revision.pk).update(steps=revision.steps)
+    revision.steps = [*revision.steps[-MOST_STEPS:], line]
+
+
+def _write(revisions: dict[int, Revision]) -> None:
+    for pk, revision in revisions.items():
+        Revision.objects.filter(pk=pk).update(steps=revision.steps)
+    revisions.clear()

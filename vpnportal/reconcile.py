@@ -88,7 +88,8 @@ def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
         for tunnel, word in seen.items()
         if word is Association.DOWN and connection_of(tunnel) in dialled
     )
-    left = device.start(starts, outcomes.recorder(aim.revisions)) if starts else 0
+    with outcomes.recording(aim.revisions) as report:
+        left = device.start(starts, report) if starts else 0
     if tunnel_id is None:
         sightings.note_all(lane, seen, at)
         sightings.note_for_operators(lane, observed.foreign, observed.dropped)
@@ -107,7 +108,7 @@ def _settle(lane: Concentrator, tunnel_id: int | None, device: Device) -> tuple[
         outcomes.begin(aim.unfinished)
         observed = device.observe(aim.scope)
         if objections := _objections(aim, observed):
-            outcomes.fail_refused(aim.unfinished, objections)
+            outcomes.fail_refused(aim.newest, objections)
             continue
         plan = diff(aim.desired, observed, aim.scope).sparing(aim.unreadable, aim.desired)
         plan = plan.without_initiation()
@@ -116,7 +117,7 @@ def _settle(lane: Concentrator, tunnel_id: int | None, device: Device) -> tuple[
             drift.record()
             return aim, observed
         unasked = departures.recorder(lane, otherwise=drift.note)
-        report = outcomes.recorder(aim.revisions, otherwise=unasked)
-        refused = device.apply(plan, observed.userland_esp, report)
-        outcomes.fail_refused(aim.revisions, refused)
+        with outcomes.recording(aim.revisions, otherwise=unasked) as report:
+            refused = device.apply(plan, observed.userland_esp, report)
+        outcomes.fail_refused(aim.newest, refused)
     raise DeviceError("It does not keep what it is given; somebody else changes it, too.")

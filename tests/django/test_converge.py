@@ -35,7 +35,7 @@ def test_an_apply_ends_live_and_the_concentrator_holds_it(ready, user, device):
         f"Loaded the connection ctx{ready.pk}",
     ]
     assert device.connections.keys() == {f"ctx{ready.pk}"}
-    assert {str(element.key) for element in device.elements} == {"10.1.255.92", "192.168.10.15"}
+    assert {element.texts[0] for element in device.elements} == {"10.1.255.92", "192.168.10.15"}
 
 
 def test_an_edit_reaches_the_concentrator_only_by_apply(ready, user, device):

@@ -35,26 +35,17 @@ def test_edits_by_another_hand_are_put_right_within_a_minute_and_written_down(li
     file.write_text(FOREIGN)
     swanctl(live, "--load-conns", "--file", str(file))
     swanctl(live, "--terminate", "--ike", "ctx1", "--force")
-    removal = ("delete", "element", "ip", "vpnportal", "inbound", "{ 10.1.255.92 }")
-    assert live.on("concentrator", "nft", *removal).returncode == 0
-    assert not live.ping()
-
-    assert wait_for(live.ping, 65) < 65
-
+    wait_for(live.ping, 65)
     conns = swanctl(live, "--list-conns")
     assert "weak" not in conns
     assert "office" in conns, "what is not ours is left alone"
-    wait_for(lambda: live.do("say(Concentrator.objects.get().foreign)") == ["office"], 65)
-    found = " ".join(repairs(live))
-    assert "Loaded the connection ctx1" in found
-    swanctl(live, "--load-conns", "--file", "/dev/null")
 
-
-def test_a_map_entry_that_somebody_removed_comes_back_and_is_written_down(live):
-    before = repairs(live)
     removal = ("delete", "element", "ip", "vpnportal", "inbound", "{ 10.1.255.92 }")
     assert live.on("concentrator", "nft", *removal).returncode == 0
-
+    assert not live.ping()
     assert wait_for(live.ping, 65) < 65
 
-    assert "Changed the address translations (1)" in repairs(live)[: -len(before) or None]
+    assert live.do("say(Concentrator.objects.get().foreign)") == ["office"]
+    wanted = {"Loaded the connection ctx1", "Changed the address translations (1)"}
+    assert wanted <= set(repairs(live))
+    swanctl(live, "--load-conns", "--file", "/dev/null")

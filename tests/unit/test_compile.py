@@ -77,9 +77,10 @@ def test_a_key_life_is_the_hard_limit_and_renegotiation_comes_before():
 
 
 def test_a_translation_is_one_element_each_way():
+    internal, customer = int(IPv4Address("10.1.255.92")), int(IPv4Address("192.168.10.15"))
     assert compile_specs([EXAMPLE], KEY).elements == {
-        Element(Map.INBOUND, IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15")),
-        Element(Map.OUTBOUND, IPv4Address("192.168.10.15"), IPv4Address("10.1.255.92")),
+        Element(Map.INBOUND, internal, customer),
+        Element(Map.OUTBOUND, customer, internal),
     }
 
 

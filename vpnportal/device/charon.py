@@ -15,6 +15,7 @@ import vici
 from vici.exception import CommandException, SessionException
 
 from vpnportal.device.errors import DeviceError, DeviceRefused
+from vpnportal.device.listing import listed
 from vpnportal.device.replies import ike_sa, shape, text
 from vpnportal.domain.desired import Connection, Secret, Shape
 from vpnportal.domain.in_force import Stale
@@ -59,13 +60,12 @@ class Charon:
     def connections(self, name: str | None = None) -> dict[str, Shape]:
         """What charon tells of our loaded connections; of one, at a cost that stays flat."""
         with self._errors():
-            found = [text(item) for item in self._session.list_conns(_filter(name))]
-        return {
-            connection: shape(body)
-            for item in found
-            for connection, body in item.items()
-            if is_ours(connection)
-        }
+            return {
+                connection: shape(body)
+                for item in listed(self._session, "list-conns", "list-conn", _filter(name))
+                for connection, body in item.items()
+                if is_ours(connection)
+            }
 
     def secrets(self) -> frozenset[str]:
         """Ids of our loaded secrets; charon never tells the secrets themselves."""
@@ -76,13 +76,12 @@ class Charon:
     def associations(self, name: str | None = None) -> tuple[IkeSa, ...]:
         """Our IKE_SAs with their children, of one connection or of all."""
         with self._errors():
-            found = [text(item) for item in self._session.list_sas(_filter(name))]
-        return tuple(
-            ike_sa(connection, body)
-            for item in found
-            for connection, body in item.items()
-            if is_ours(connection)
-        )
+            return tuple(
+                ike_sa(connection, body)
+                for item in listed(self._session, "list-sas", "list-sa", _filter(name))
+                for connection, body in item.items()
+                if is_ours(connection)
+            )
 
     def userland_esp(self) -> bool:
         """Whether charon carries ESP itself (kernel-libipsec) instead of the kernel."""
@@ -121,12 +120,13 @@ class Charon:
         which = "ike-id" if stale.whole_ike else "child-id"
         request = {which: stale.unique_id, "force": "yes", "timeout": TERMINATE_MILLISECONDS}
         with self._errors(), _gone_is_fine():
-            list(self._session.terminate(request))
+            self._session.request("terminate", request)
 
     def initiate(self, connection: str, child: str) -> None:
         """Start a child without waiting for what becomes of it."""
         with self._errors():
-            list(self._session.initiate({"ike": connection, "child": child, "timeout": "-1"}))
+            request = {"ike": connection, "child": child, "timeout": "-1"}
+            self._session.request("initiate", request)
 
     def rekey(self, child: ChildSa) -> None:
         """Ask for new keys of a CHILD_SA without waiting for them."""

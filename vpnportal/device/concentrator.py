@@ -41,6 +41,8 @@ class Concentrator:
     def __init__(self, vici_socket: str) -> None:
         self._vici_socket = vici_socket
         self._addresses = OwnAddresses(tools.ANCHOR_LABEL)
+        # Told by the plugins that charon runs with; every look at everything asks again.
+        self._userland_esp: bool | None = None
 
     @cached_property
     def _nft(self) -> Nft:
@@ -51,7 +53,9 @@ class Concentrator:
         """What is there: all that is ours, or one tunnel at a cost that ignores all others."""
         name = scope.connection if scope else None
         with Charon(self._vici_socket) as charon:
-            userland_esp = charon.userland_esp()
+            if scope is None or self._userland_esp is None:
+                self._userland_esp = charon.userland_esp()
+            userland_esp = self._userland_esp
             foreign = () if scope else charon.foreign()
             connections = charon.connections(name)
             secrets = None if scope else charon.secrets()

@@ -1,4 +1,4 @@
-"""nf_tables over netlink, for three questions that libnftables answers by dumping whole maps.
+"""nf_tables over netlink, for what libnftables answers by dumping whole maps, and slowly.
 
 The messages: linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h. Headers of
 attributes are in the machine's byte order; a flag in their kind marks nesting.
@@ -13,7 +13,6 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address
 
 from vpnportal.device.errors import DeviceError
 
@@ -31,6 +30,8 @@ OBJECT_TABLE, OBJECT_NAME, OBJECT_DATA, COUNTER_PACKETS = 1, 2, 4, 2
 # enum nft_set_elem_list_attributes, nft_list_attributes, nft_set_elem_attributes, nft_data.
 LIST_TABLE, LIST_SET, LIST_ELEMENTS = 1, 2, 3
 LIST_ITEM, ELEMENT_KEY, ELEMENT_DATA, DATA_VALUE = 1, 1, 2, 1
+# An element as the kernel writes it into a dump: headers, key, headers, value.
+ENTRY = struct.Struct("!12xI8xI")
 # Requests sent before their answers are read; far less than a socket's buffer holds.
 BATCH = 64
 ANSWER_SECONDS = 5.0
@@ -62,10 +63,20 @@ def counters(table: str) -> dict[str, int]:
     return found
 
 
-def lookup(table: str, name: str, keys: Iterable[IPv4Address]) -> dict[IPv4Address, IPv4Address]:
+def entries(table: str, name: str) -> Iterator[tuple[int, int]]:
+    """Everything that a map of addresses holds; nothing where it is missing."""
+    with _Link() as link:
+        request = _string(LIST_TABLE, table) + _string(LIST_SET, name)
+        link.send(0, GET_ELEMENT, NLM_F_DUMP, request)
+        for _, body in link.answers():
+            items = _attributes(body).get(LIST_ELEMENTS, b"")
+            yield from ENTRY.iter_unpack(items) if _are_plain(items) else _entries(items)
+
+
+def lookup(table: str, name: str, keys: Iterable[int]) -> dict[int, int]:
     """What a map of addresses holds under these keys; absent keys, and maps, are left out."""
     wanted = list(dict.fromkeys(keys))
-    found: dict[IPv4Address, IPv4Address] = {}
+    found: dict[int, int] = {}
     with _Link() as link:
         for at in range(0, len(wanted), BATCH):
             batch = wanted[at : at + BATCH]
@@ -130,15 +141,30 @@ def _raise_unless_absent(body: bytes) -> None:
         raise DeviceError(f"nftables cannot be read: {os.strerror(code)}.")
 
 
-def _element_request(table: str, name: str, key: IPv4Address) -> bytes:
-    element = _attribute(ELEMENT_KEY | NESTED, _attribute(DATA_VALUE, key.packed))
+def _are_plain(items: bytes) -> bool:
+    """Whether a list of elements has nothing but keys and values, so that each is as long."""
+    count, odd = divmod(len(items), ENTRY.size)
+    return not odd and items[0 :: ENTRY.size] == bytes((ENTRY.size,)) * count
+
+
+def _entries(items: bytes) -> Iterator[tuple[int, int]]:
+    while len(items) >= 4:
+        (length,) = struct.unpack_from("=H", items)
+        element = _attributes(items[4:length])
+        key, value = (_attributes(element[kind]) for kind in (ELEMENT_KEY, ELEMENT_DATA))
+        yield int.from_bytes(key[DATA_VALUE], "big"), int.from_bytes(value[DATA_VALUE], "big")
+        items = items[(length + 3) & ~3 :]
+
+
+def _element_request(table: str, name: str, key: int) -> bytes:
+    element = _attribute(ELEMENT_KEY | NESTED, _attribute(DATA_VALUE, key.to_bytes(4, "big")))
     items = _attribute(LIST_ELEMENTS | NESTED, _attribute(LIST_ITEM | NESTED, element))
     return _string(LIST_TABLE, table) + _string(LIST_SET, name) + items
 
 
-def _element_value(body: bytes) -> IPv4Address:
+def _element_value(body: bytes) -> int:
     element = _attributes(_attributes(_attributes(body)[LIST_ELEMENTS])[LIST_ITEM])
-    return IPv4Address(_attributes(element[ELEMENT_DATA])[DATA_VALUE])
+    return int.from_bytes(_attributes(element[ELEMENT_DATA])[DATA_VALUE], "big")
 
 
 def _comment(rule: dict[int, bytes]) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address
+from collections.abc import Iterable
 from typing import Any
 
 from nftables import Nftables
@@ -14,7 +13,6 @@ from vpnportal.device.errors import DeviceError
 from vpnportal.domain.desired import Element, Map
 
 PLACE = {"family": rules.FAMILY, "table": rules.TABLE}
-ABSENT = "No such file or directory"
 
 
 class Nft:
@@ -37,9 +35,13 @@ class Nft:
 
     def elements(self) -> frozenset[Element]:
         """Everything in both maps."""
-        return frozenset(element for name in Map for element in self._whole(name))
+        return frozenset(
+            Element(name, key, value)
+            for name in Map
+            for key, value in netlink.entries(rules.TABLE, name)
+        )
 
-    def elements_at(self, keys: Iterable[tuple[Map, IPv4Address]]) -> frozenset[Element]:
+    def elements_at(self, keys: Iterable[tuple[Map, int]]) -> frozenset[Element]:
         """What the maps hold under these keys; the cost does not depend on what else they hold."""
         wanted = tuple(keys)
         return frozenset(
@@ -69,18 +71,6 @@ class Nft:
         found = netlink.counters(rules.TABLE)
         return {name: found[name] for name in rules.COUNTERS if name in found}
 
-    def _whole(self, name: Map) -> Iterator[Element]:
-        for item in self._ask({"list": {"map": {**PLACE, "name": name}}}):
-            for key, value in item.get("map", {}).get("elem", []):
-                yield Element(name, IPv4Address(key), IPv4Address(value))
-
-    def _ask(self, command: dict[str, Any]) -> list[dict[str, Any]]:
-        """The objects listed; none where the table or the map does not exist."""
-        status, output, error = self._library.cmd(_document([command]))
-        if status != 0 and ABSENT not in error:
-            raise DeviceError(f"nftables cannot be read: {_first_line(error)}")
-        return json.loads(output)["nftables"] if status == 0 and output else []
-
     def _run(self, commands: list[dict[str, Any]]) -> None:
         status, _, error = self._library.cmd(_document(commands))
         if status != 0:
@@ -93,9 +83,7 @@ def _document(commands: list[dict[str, Any]]) -> str:
 
 def _elements(verb: str, name: Map, elements: Iterable[Element]) -> list[dict[str, Any]]:
     pairs: list[Any] = [
-        str(one.key) if verb == "delete" else [str(one.key), str(one.value)]
-        for one in elements
-        if one.map == name
+        one.texts[0] if verb == "delete" else list(one.texts) for one in elements if one.map == name
     ]
     return [{verb: {"element": {**PLACE, "name": name, "elem": pairs}}}] if pairs else []
 

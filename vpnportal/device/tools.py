@@ -31,8 +31,8 @@ def end_flows(removed: Iterable[Element]) -> None:
 
     One dump says which of them have flows at all: a deletion walks the whole table.
     """
-    by_destination = {str(one.key) for one in removed if one.map is Map.INBOUND}
-    by_source = {str(one.key) for one in removed if one.map is Map.OUTBOUND}
+    by_destination = {one.texts[0] for one in removed if one.map is Map.INBOUND}
+    by_source = {one.texts[0] for one in removed if one.map is Map.OUTBOUND}
     if not by_destination and not by_source:
         return
     commands = set()

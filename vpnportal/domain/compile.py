@@ -11,6 +11,7 @@ from itertools import product
 
 from vpnportal.domain.algorithms import (
     IKE_VERSIONS,
+    Suite,
     esp_proposal,
     esp_suite,
     ike_proposal,
@@ -18,6 +19,7 @@ from vpnportal.domain.algorithms import (
 )
 from vpnportal.domain.desired import (
     ChildShape,
+    Compiled,
     Connection,
     Desired,
     Element,
@@ -39,17 +41,11 @@ def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
 
     `key` keys the fingerprints; another key renames, and so renegotiates, everything.
     """
-    everything = tuple(specs)
-    pairs = [_connection(spec, key) for spec in everything]
-    return Desired(
-        connections={connection.name: connection for connection, _ in pairs},
-        secrets={secret.id: secret for _, secret in pairs},
-        elements=frozenset(element for spec in everything for element in _elements(spec)),
-        hosted=frozenset(network for spec in everything for network in spec.hosted_subnets),
-    )
+    return Desired.of(compile_one(spec, key) for spec in specs)
 
 
-def _connection(spec: TunnelSpec, key: bytes) -> tuple[Connection, Secret]:
+def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
+    """What one specification becomes."""
     name = connection_of(spec.tunnel_id)
     ike = _ike(spec)
     mark = fingerprint(key, [ike, spec.preshared_key])
@@ -64,22 +60,25 @@ def _connection(spec: TunnelSpec, key: bytes) -> tuple[Connection, Secret]:
         children[child_name] = child
         shapes.append(ChildShape(child_name, local, remote, str(_rekey(spec.phase_two.keylife))))
     ends = (str(spec.hosted_peer), str(spec.remote_peer))
-    one, two = spec.phase_one, spec.phase_two
-    suite = esp_suite(two.encryption, two.authentication, two.group if two.pfs else 0)
-    connection = Connection(
-        name,
-        Shape(
-            IKE_VERSIONS[spec.ike_version],
-            (*ends, *ends),
-            mark,
-            str(_rekey(one.keylife)),
-            frozenset(shapes),
-        ),
-        ike_suite(one.encryption, one.authentication, one.group),
-        dict.fromkeys(children, suite),
-        {**ike, "children": children},
+    keylife = str(_rekey(spec.phase_one.keylife))
+    version = IKE_VERSIONS[spec.ike_version]
+    shape = Shape(version, (*ends, *ends), mark, keylife, frozenset(shapes))
+    settings: Section = {**ike, "children": children}
+    preshared_key = spec.preshared_key
+    return Compiled(
+        Connection(name, shape, *_suites(spec, children), lambda: settings),
+        Secret(f"{name}-{mark}", name, ends, lambda: preshared_key),
+        tuple(_elements(spec)),
+        spec.hosted_subnets,
     )
-    return connection, Secret(f"{name}-{mark}", name, ends, spec.preshared_key)
+
+
+def _suites(spec: TunnelSpec, children: Iterable[str]) -> tuple[Suite, dict[str, Suite]]:
+    one, two = spec.phase_one, spec.phase_two
+    group = two.group if two.pfs else 0
+    suite = esp_suite(two.encryption, two.authentication, group)
+    ike = ike_suite(one.encryption, one.authentication, one.group)
+    return ike, dict.fromkeys(children, suite)
 
 
 def _rekey(keylife: int) -> int:
@@ -140,5 +139,6 @@ def _selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, .
 
 def _elements(spec: TunnelSpec) -> Iterable[Element]:
     for row in spec.translations:
-        yield Element(Map.INBOUND, row.internal, row.customer)
-        yield Element(Map.OUTBOUND, row.customer, row.internal)
+        internal, customer = int(row.internal), int(row.customer)
+        yield Element(Map.INBOUND, internal, customer)
+        yield Element(Map.OUTBOUND, customer, internal)

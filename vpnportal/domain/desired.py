@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
@@ -46,28 +47,40 @@ class Connection:
     """One IKE connection with its children, as `load-conn` takes it.
 
     `name` is `ctx42`. `suite` is what an IKE_SA of it runs with, `suites` what its children do.
+    The settings come from their `source` when they are asked for: of ten thousand connections most
+    are only compared.
     """
 
     name: str
     shape: Shape
     suite: Suite
     suites: dict[str, Suite] = field(hash=False)
-    settings: Section = field(hash=False)
+    source: Callable[[], Section] = field(hash=False, compare=False, repr=False)
 
     @property
     def children(self) -> frozenset[str]:
         """The names of its children; each carries the fingerprint of all that matters to it."""
         return self.shape.names
 
+    @property
+    def settings(self) -> Section:
+        """The section that `load-conn` takes."""
+        return self.source()
+
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A preshared key for a pair of identities, as `load-shared` takes it."""
+    """A preshared key for a pair of identities, as `load-shared` takes it; its `id` tells which."""
 
     id: str
     connection: str
     owners: tuple[str, str]
-    data: str = field(repr=False)
+    source: Callable[[], str] = field(hash=False, compare=False, repr=False)
+
+    @property
+    def data(self) -> str:
+        """The key itself."""
+        return self.source()
 
 
 class Map(StrEnum):
@@ -77,13 +90,30 @@ class Map(StrEnum):
     OUTBOUND = "outbound"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Element:
-    """One entry of a map: packets with address `key` are given address `value`."""
+class Element(NamedTuple):
+    """One entry of a map: packets with address `key` are given address `value`.
+
+    Addresses are numbers here: there may be a hundred thousand of them.
+    """
 
     map: Map
-    key: IPv4Address
-    value: IPv4Address
+    key: int
+    value: int
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """Key and value as people write them."""
+        return str(IPv4Address(self.key)), str(IPv4Address(self.value))
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What one specification becomes. `hosted` are the networks behind the concentrator."""
+
+    connection: Connection
+    secret: Secret
+    elements: tuple[Element, ...]
+    hosted: tuple[IPv4Network, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +127,14 @@ class Desired:
     secrets: dict[str, Secret]
     elements: frozenset[Element]
     hosted: frozenset[IPv4Network]
+
+    @classmethod
+    def of(cls, several: Iterable[Compiled]) -> Desired:
+        """All of these together."""
+        each = tuple(several)
+        return cls(
+            connections={one.connection.name: one.connection for one in each},
+            secrets={one.secret.id: one.secret for one in each},
+            elements=frozenset(element for one in each for element in one.elements),
+            hosted=frozenset(network for one in each for network in one.hosted),
+        )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
 
 from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.algorithms import UNNAMED, Suite
@@ -25,7 +24,7 @@ class Scope:
 
     connection: str
     secrets: frozenset[str]
-    keys: frozenset[tuple[Map, IPv4Address]]
+    keys: frozenset[tuple[Map, int]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,104 @@
+"""Revisions compiled, remembered for the life of the process: a revision never changes.
+
+What is remembered holds neither settings nor preshared keys. Those are read again from the revision
+when something must be loaded, which of ten thousand tunnels are few.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+from vpnportal.device import DeviceError
+from vpnportal.domain.compile import compile_one
+from vpnportal.domain.desired import Compiled, Section
+from vpnportal.models import Revision
+from vpnportal.seal import CannotOpen, fingerprint_key
+
+log = logging.getLogger(__name__)
+
+# Rows that are read at once when many must be loaded.
+AHEAD = 200
+
+
+class Key(NamedTuple):
+    """What tells a revision from every other one that there ever was."""
+
+    pk: int
+    created_at: datetime
+
+
+_remembered: dict[Key, Compiled] = {}
+_read_ahead: dict[int, Compiled] = {}
+
+
+def remembered(keys: Iterable[Key]) -> dict[Key, Compiled]:
+    """These revisions; those that do not open are left out, and it is logged."""
+    wanted = list(keys)
+    missing = [key for key in wanted if key not in _remembered]
+    for at in range(0, len(missing), AHEAD):
+        chunk = missing[at : at + AHEAD]
+        for revision in Revision.objects.filter(pk__in=[key.pk for key in chunk]).iterator():
+            if one := _compiled(revision):
+                _remembered[Key(revision.pk, revision.created_at)] = _slim(one, revision.pk)
+    return {key: _remembered[key] for key in wanted if key in _remembered}
+
+
+def of(revision: Revision) -> Compiled | None:
+    """One revision, or None when it does not open, which is logged."""
+    key = Key(revision.pk, revision.created_at)
+    if key not in _remembered and (one := _compiled(revision)):
+        _remembered[key] = _slim(one, revision.pk)
+        return one
+    return _remembered.get(key)
+
+
+def forget_all_but(keys: Iterable[Key]) -> None:
+    """Nobody aims at the others any more."""
+    for gone in _remembered.keys() - set(keys):
+        del _remembered[gone]
+
+
+def _compiled(revision: Revision) -> Compiled | None:
+    try:
+        return compile_one(revision.spec(), fingerprint_key())
+    except CannotOpen:
+        log.exception("%s cannot be opened: its tunnel is left as it is", revision)
+        return None
+
+
+def _slim(one: Compiled, pk: int) -> Compiled:
+    return replace(
+        one,
+        connection=replace(one.connection, source=partial(_settings, pk)),
+        secret=replace(one.secret, source=partial(_key, pk)),
+    )
+
+
+def _settings(pk: int) -> Section:
+    return _read(pk).connection.settings
+
+
+def _key(pk: int) -> str:
+    return _read(pk).secret.data
+
+
+def _read(pk: int) -> Compiled:
+    """A revision with everything, and the next ones of its concentrator beside it."""
+    if pk not in _read_ahead:
+        _read_ahead.clear()
+        lane = Revision.objects.filter(pk=pk).values("concentrator")
+        rows = Revision.objects.standing().filter(concentrator__in=lane, pk__gt=pk)
+        first = Revision.objects.get(pk=pk)
+        for revision in (first, *rows.order_by("pk")[: AHEAD - 1]):
+            if one := _compiled(revision):
+                _read_ahead[revision.pk] = one
+    if pk not in _read_ahead:
+        # It did open when it was compiled. The next look finds out that it does not any more.
+        _remembered.clear()
+        raise DeviceError("a revision that opened before does not open any more.")
+    return _read_ahead[pk]
