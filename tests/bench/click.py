@@ -16,7 +16,7 @@ from tests.lab.conftest import translate
 from tests.product import Product, wait_for
 from vpnportal.lab.peers import strangers
 
-OTHERS, ROUNDS, LIMIT_SECONDS = 1_000, 40, 0.5
+OTHERS, ROUNDS, LIMIT_SECONDS = 1_000, 30, 0.5
 # The clock is the page's own, from the click to the words in the page.
 WATCH = """words => {
     window.took = new Promise(done => {
