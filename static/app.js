@@ -37,3 +37,22 @@ document.addEventListener("htmx:afterSwap", (event) => {
     control.setAttribute("aria-invalid", String(event.detail.xhr.status >= 400));
   }
 });
+
+// The state is replaced while somebody reads it: what is open in it stays open.
+const openIn = (element) => [...element.querySelectorAll("details[id][open]")].map((one) => one.id);
+let opened = [];
+
+for (const name of ["htmx:beforeSwap", "htmx:oobBeforeSwap"]) {
+  document.addEventListener(name, () => (opened = openIn(document.getElementById("main"))));
+}
+
+for (const name of ["htmx:afterSwap", "htmx:oobAfterSwap"]) {
+  document.addEventListener(name, () => opened.forEach((id) => document.getElementById(id)?.setAttribute("open", "")));
+}
+
+// Enter in these fields means the button below them, not the first one of their form.
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.matches("#trial input")) return;
+  event.preventDefault();
+  document.getElementById("apply-now").click();
+});

@@ -6,7 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
-from vpnportal.web import editing, sessions, subnets, translations, views
+from vpnportal.web import editing, operators, sessions, subnets, translations, views
 
 ONE = "tunnels/<int:pk>/"
 
@@ -27,4 +27,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{ONE}translations/", translations.translations, name="translations"),
     path(f"{ONE}apply/", views.apply, name="apply"),
     path(f"{ONE}state/", views.state, name="state"),
+    path("concentrators/", operators.concentrators, name="concentrators"),
 ]

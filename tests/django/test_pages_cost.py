@@ -70,3 +70,21 @@ def test_a_page_costs_the_same_for_one_translation_and_for_a_hundred(tunnel, use
     translate(100)
 
     assert queries(page, url) == few <= 12
+
+
+def test_a_page_costs_the_same_after_one_apply_and_after_a_hundred(second_tunnel, user, page):
+    def applied(outcome: str, count: int) -> None:
+        for _ in range(count):
+            services.apply(second_tunnel, user)
+            Revision.objects.filter(outcome="queued").update(outcome=outcome, restores=1)
+            second_tunnel.concentrator.repairs.create(tunnel=second_tunnel, text="Loaded it")
+
+    url = reverse("state", args=[second_tunnel.pk])
+    applied("live", 1)
+    few = queries(page, url)
+    applied("withdrawn", 30)
+
+    with CaptureQueriesContext(connection) as captured:
+        page.get(url)
+    rows = [query["sql"] for query in captured if "vpnportal_revision" in query["sql"]]
+    assert (len(captured), len(rows)) == (few, 1)

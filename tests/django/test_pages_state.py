@@ -167,6 +167,128 @@ def test_a_page_that_shows_the_state_already_gets_nothing_new(second_tunnel, que
     assert state(page, second_tunnel, seen=token).status_code == 200
 
 
+NEWS = {
+    "another step": {"steps": [{"at": "2026-01-01T10:00:00", "text": "Asked", "ok": True}]},
+    "another outcome": {"outcome": "failed", "reason": "It said no."},
+    "another reason": {"reason": "It said yes."},
+    "a trial": {"trial_ends_at": timezone.now() + timedelta(hours=1)},
+    "a trial that is over": {"trial_ends_at": timezone.now() - timedelta(hours=1)},
+    "a first rekey that failed": {"first_rekey": "failed"},
+    "a first rekey that went well": {"first_rekey": "agreed"},
+    "another time": {"finished_at": timezone.now() + timedelta(seconds=9)},
+}
+
+
+@pytest.mark.parametrize("news", NEWS.values(), ids=NEWS)
+def test_a_poll_is_answered_with_the_page_when_there_is_news_and_with_nothing_before(
+    second_tunnel, queued, page, news
+):
+    finish(queued, "live", reason="It said maybe.")
+    seen("up")
+    before = state(page, second_tunnel)
+    query = {"seen": part(before, "state").get("hx-get").split("seen=")[1].split("&")[0]}
+    assert state(page, second_tunnel, **query).status_code == 204
+
+    Revision.objects.update(**news)
+
+    assert state(page, second_tunnel, **query).status_code == 200
+
+
+def test_a_poll_hears_of_a_repair_an_association_and_an_edit(second_tunnel, queued, page):
+    finish(queued, "live")
+    seen("up")
+
+    def is_news(change) -> bool:
+        url = part(state(page, second_tunnel), "state").get("hx-get")
+        assert page.get(url).status_code == 204
+        change()
+        return page.get(url).status_code == 200
+
+    lane = second_tunnel.concentrator
+    assert is_news(lambda: lane.repairs.create(tunnel=second_tunnel, text="Loaded it again"))
+    assert is_news(lambda: seen("down"))
+    assert is_news(lambda: services.edit(second_tunnel, "phase_two_keylife", 7200))
+    assert is_news(lambda: Concentrator.objects.update(unreachable_reason="The socket is gone."))
+
+
+def test_an_association_of_older_settings_is_up_and_says_what_has_not_come_yet(
+    second_tunnel, queued, page
+):
+    finish(queued, "live")
+    seen("older")
+
+    answer = state(page, second_tunnel)
+
+    assert shown_words(answer) == ["up with older settings"] * 2
+    assert (
+        "What runs was negotiated with the settings of an earlier apply and goes on. "
+        "The other end has not taken the new ones yet."
+    ) in words(answer, "state")
+
+
+REFUSED_REKEY = "The keys cannot be renewed. The tunnel is up, but"
+
+
+@pytest.mark.parametrize(
+    ("rekeyed", "association", "warned", "praised"),
+    [
+        ("", "up", False, False),
+        ("due", "up", False, False),
+        ("agreed", "up", False, True),
+        ("agreed", "down", False, False),
+        ("failed", "up", True, False),
+        ("failed", "partial", True, False),
+        ("failed", "down", False, False),
+    ],
+)
+def test_a_first_rekey_is_told_of_when_it_failed_or_agreed_and_the_tunnel_is_up(
+    second_tunnel, queued, page, rekeyed, association, warned, praised
+):
+    finish(queued, "live", first_rekey=rekeyed)
+    seen(association)
+
+    text = words(state(page, second_tunnel), "state")
+
+    assert (REFUSED_REKEY in text, "PFS checked" in text) == (warned, praised)
+
+
+def test_a_tunnel_whose_keys_cannot_be_renewed_says_when_it_breaks(second_tunnel, user, page):
+    services.edit(second_tunnel, "phase_two_keylife", 7200)
+    finish(services.apply(second_tunnel, user), "live", first_rekey="failed")
+    Revision.objects.update(finished_at="2026-01-01T10:00:00Z")
+    seen("up")
+
+    assert (
+        "It will break when its keys run out, first at about 1 Jan 2026, 12:00 UTC "
+        "(key life of phase two: 7200 seconds)."
+    ) in words(state(page, second_tunnel), "state")
+
+
+def test_the_newest_repairs_of_this_tunnel_are_listed_and_no_others(
+    tunnel, second_tunnel, queued, page
+):
+    lane = second_tunnel.concentrator
+    for number in range(7):
+        lane.repairs.create(tunnel=second_tunnel, text=f"Repair {number} of <ipsec002>")
+    lane.repairs.create(tunnel=tunnel, text="Repair of ipsec001")
+    lane.repairs.create(tunnel=None, text="Repair of all")
+
+    told = part(state(page, second_tunnel), "repairs").iter("span")
+
+    assert ["".join(e.itertext()).split(">")[0] for e in told] == [
+        f"Repair {number} of <ipsec002" for number in (6, 5, 4, 3, 2)
+    ]
+
+
+def test_a_cancelled_tunnel_says_who_has_not_let_go_of_it(second_tunnel, queued, user, page):
+    finish(queued, "live")
+    services.cancel(second_tunnel, user)
+
+    assert "This tunnel was cancelled. It is being taken off hou02-vpn01." in words(
+        state(page, second_tunnel), "state"
+    )
+
+
 def test_a_change_of_the_state_is_told_to_those_who_listen(second_tunnel, queued, page):
     told = [
         e for e in read(state(page, second_tunnel, said="up")).iter() if "hx-swap-oob" in e.attrib

@@ -14,6 +14,7 @@ import json
 from typing import Any, TypeAlias
 
 from vpnportal.domain.desired import Map
+from vpnportal.domain.dropped import COUNTERS
 
 FAMILY, TABLE = "ip", "vpnportal"
 # Userland ESP hands packets over in charon's tun device.
@@ -32,12 +33,6 @@ CHAINS: dict[str, Json] = {
     "postrouting": {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"},
     "forward": {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"},
     "input": {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"},
-}
-# What was dropped, and why: named, so that reading them reads no rule and no map.
-COUNTERS = {
-    "between_tunnels": "From one tunnel into another",
-    "outside_tunnels": "On its way past the tunnels",
-    "to_the_gateway": "From a tunnel to the gateway itself",
 }
 
 

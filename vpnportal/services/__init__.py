@@ -12,7 +12,8 @@ from vpnportal.services.drafts import (
 from vpnportal.services.moving import move
 from vpnportal.services.ordering import cancel, order
 from vpnportal.services.refusal import Refused
-from vpnportal.services.states import State, state_of, states_of
+from vpnportal.services.state import State
+from vpnportal.services.states import state_of, states_of
 
 __all__ = [
     "Refused",

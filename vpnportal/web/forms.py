@@ -146,4 +146,6 @@ def label_of(field: str) -> str:
     return {
         "remote_subnets": "Protected Customer (Remote) Subnet",
         "hosted_subnets": "Protected private (hosted) subnets",
+        "keep_seconds": "Must be up after (in seconds)",
+        "keep_ping": "Address that must answer a ping",
     }.get(field, field.replace("translation ", "Customer IP for "))

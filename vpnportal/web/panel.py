@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from hashlib import blake2s
 from ipaddress import IPv4Address
 from typing import Any
 
 from django.http import HttpResponse
-from django.template.loader import render_to_string
 from django.urls import reverse
 
 from vpnportal.domain.spec import Problem
@@ -17,6 +15,12 @@ from vpnportal.services import state_of
 from vpnportal.web.answers import OK, Request, page
 from vpnportal.web.forms import FORMS, label_of
 from vpnportal.web.rows import blocks, open_ids
+from vpnportal.web.tokens import token_of
+from vpnportal.web.trial import TrialForm
+from vpnportal.web.why import why
+
+# How many of what was put right by itself the page lists, newest first.
+REPAIRS = 5
 
 
 def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> HttpResponse:
@@ -30,6 +34,7 @@ def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> H
         **networks(tunnel),
         "editable": editable,
         "blocks": blocks(tunnel, open_ids(request.GET.getlist("open"))),
+        "trial": TrialForm(),
         # Without JavaScript the page asks again by itself, unless that would undo typing.
         "again": context["state"].locked and not typed,
         **typed,
@@ -55,14 +60,15 @@ def networks(tunnel: Tunnel) -> dict[str, Any]:
 def state_context(tunnel: Tunnel) -> dict[str, Any]:
     """What `tunnel/_state.html` shows; `token` changes exactly when that does."""
     state = state_of(tunnel)
-    shown = {
+    findings = why(tunnel) if state.troubled else []
+    repairs = list(tunnel.repairs.all()[:REPAIRS])
+    return {
         "tunnel": tunnel,
         "state": state,
-        "translations": state.live.spec().translations if state.live else (),
-        "token": "",
+        "findings": findings,
+        "repairs": repairs,
+        "token": token_of(state, [one.words for one in findings], repairs),
     }
-    html = render_to_string("tunnel/_state.html", shown)
-    return {**shown, "token": blake2s(html.encode(), digest_size=8).hexdigest()}
 
 
 def problem_links(

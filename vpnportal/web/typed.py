@@ -7,6 +7,7 @@ from unicodedata import category
 
 from vpnportal.domain import addresses
 from vpnportal.domain.algorithms import KEYLIFE_SECONDS
+from vpnportal.services.applying import TRIAL_SECONDS
 
 NAME_CHARACTERS = 80
 KEY_BYTES = 255
@@ -42,6 +43,15 @@ def keylife(text: str) -> int:
         raise ValueError(f"Enter the key life in seconds: a number from {low} to {high}.")
     if int(digits) not in KEYLIFE_SECONDS:
         raise ValueError(f"Enter a key life from {low} to {high} seconds.")
+    return int(digits)
+
+
+def trial_seconds(text: str) -> int:
+    """How long a revision may take to be healthy, in seconds."""
+    digits = text.strip(" ")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= SHORT):
+        low, high = TRIAL_SECONDS[0], TRIAL_SECONDS[-1]
+        raise ValueError(f"Enter a time from {low} to {high} seconds.")
     return int(digits)
 
 

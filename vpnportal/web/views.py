@@ -16,6 +16,7 @@ from vpnportal.services import Refused
 from vpnportal.web.answers import Request, page, partial, status_of
 from vpnportal.web.panel import panel, problem_links, state_context
 from vpnportal.web.rows import Entry
+from vpnportal.web.trial import TrialForm
 from vpnportal.web.typed_rows import entries_of, marked, opened, unsaved
 
 # What the pages show of the places a tunnel ends at, in the same query.
@@ -57,27 +58,32 @@ def apply(request: Request, pk: int) -> HttpResponse:
     The rows of the translation table come along, so that one typed and not saved is not lost.
     """
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
-    entries = entries_of(request.POST)
+    entries, trial = entries_of(request.POST), TrialForm(request.POST)
     try:
         if forgotten := unsaved(tunnel, entries):
             raise Refused(*forgotten)
-        revision = services.apply(tunnel, request.user)
+        revision = services.apply(tunnel, request.user, trial.trial())
     except Refused as refused:
-        return _refuse(request, tunnel, entries, refused)
+        trial.explain(refused.problems)
+        return _refuse(request, tunnel, entries, trial, refused)
     if request.htmx:
-        shown = {**state_context(tunnel), "revision": revision}
+        shown = {**state_context(tunnel), "revision": revision, "trial": trial}
         return partial(request, "tunnel/_applied.html", shown)
     messages.success(request, f"Revision {revision.number} is on its way to the concentrator.")
     return redirect(reverse("tunnel", args=[pk]) + "#state")
 
 
 def _refuse(
-    request: Request, tunnel: Tunnel, entries: dict[IPv4Address, Entry], refused: Refused
+    request: Request,
+    tunnel: Tunnel,
+    entries: dict[IPv4Address, Entry],
+    trial: TrialForm,
+    refused: Refused,
 ) -> HttpResponse:
     """Nothing was applied; a page without JavaScript is shown again with what was typed."""
     problems = problem_links(tunnel, refused.problems, entries)
     if request.htmx:
-        shown = {"tunnel": tunnel, "problems": problems}
+        shown = {"tunnel": tunnel, "problems": problems, "trial": trial}
         return partial(request, "tunnel/_applied.html", shown, status_of(refused))
     table = opened(tunnel, marked(entries, refused.problems))
-    return panel(request, tunnel, status_of(refused), problems=problems, blocks=table)
+    return panel(request, tunnel, status_of(refused), problems=problems, blocks=table, trial=trial)

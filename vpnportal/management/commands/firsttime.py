@@ -26,7 +26,8 @@ PASSWORD_BYTES = 15
 class Command(BaseCommand):
     """One account with its admin, one data center, its concentrators and one tunnel.
 
-    A concentrator that is named for the first time later is made then.
+    The admin is an operator of the service, too. A concentrator that is named for the first time
+    later is made then.
     """
 
     help = "Make the first account, its admin user and its first tunnel, unless there is one."
@@ -46,7 +47,7 @@ class Command(BaseCommand):
     def make_account(self, concentrator: Concentrator, password_file: Path) -> None:
         account = Account.objects.create(name="Example account")
         password = secrets.token_urlsafe(PASSWORD_BYTES)
-        user = User.objects.create_user(USER_NAME, password=password)
+        user = User.objects.create_user(USER_NAME, password=password, is_staff=True)
         Membership.objects.create(account=account, user=user, role=Membership.Role.OWNER)
         _first_tunnel(account, concentrator)
         _keep(password_file, password)

@@ -1,0 +1,50 @@
+"""A token for what the state of a tunnel shows, so that a poll renders only what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2s
+from typing import Any
+
+from django.utils.timesince import timesince
+
+from vpnportal.models import Repair, Revision
+from vpnportal.services import State
+
+
+def token_of(state: State, findings: Iterable[tuple[str, ...]], repairs: Iterable[Repair]) -> str:
+    """The same while the page would look the same. No key is in it, nor anything made from one.
+
+    charon's own lines are left out: with every attempt their times are others, and what somebody
+    is about to copy would be replaced under the hand.
+    """
+    last = state.seen_at if state.association == "unknown" else None
+    shown: tuple[Any, ...] = (
+        state.word,
+        state.association,
+        (state.seen, last, timesince(last)) if last else "",
+        state.unreachable,
+        state.leaving,
+        state.trial_is_over,
+        [_of(one) for one in (state.latest, state.live, state.reserve, state.withdrawn)],
+        [(one.label, one.before, one.after) for one in state.pending],
+        list(findings),
+        [one.pk for one in repairs],
+    )
+    return blake2s(repr(shown).encode(), digest_size=8).hexdigest()
+
+
+def _of(revision: Revision | None) -> tuple[Any, ...]:
+    """What a revision's words depend on. Its specification never changes; its steps only grow."""
+    if revision is None:
+        return ()
+    return (
+        revision.number,
+        revision.outcome,
+        revision.reason,
+        len(revision.steps),
+        revision.waits_too_long,
+        revision.finished_at,
+        revision.trial_ends_at,
+        revision.first_rekey,
+    )
