@@ -15,6 +15,7 @@ import re
 _CONNECTION = re.compile(r"ctx[1-9][0-9]*")
 _CHILD = re.compile(r"(ctx[1-9][0-9]*)-([0-9a-f]{8})-[0-9a-f]{8}")
 _SECRET = re.compile(r"(ctx[1-9][0-9]*)-[0-9a-f]{8}")
+_PROBE = re.compile(r"ask-[1-9][0-9]*")
 
 
 def fingerprint(key: bytes, content: object) -> str:
@@ -31,6 +32,16 @@ def is_ours(connection: str) -> bool:
 def is_our_secret(identifier: str) -> bool:
     """Whether a secret's id is one that the portal gives."""
     return _SECRET.fullmatch(identifier) is not None
+
+
+def probe_of(tunnel_id: int) -> str:
+    """`ask-42` of 42: the connection, the child and the secret of a question to its peer."""
+    return f"ask-{tunnel_id}"
+
+
+def is_a_probe(name: str) -> bool:
+    """Whether a connection or a secret is there to ask a peer, for some seconds at most."""
+    return _PROBE.fullmatch(name) is not None
 
 
 def owner(secret: str) -> str:
