@@ -73,13 +73,18 @@ LETTERS = string.ascii_letters + string.digits
 def write_once(file: Path) -> None:
     """Writes the file as shipped, with a new random key, unless there is one already."""
     try:
-        # 32 letters and digits are 190 bits.
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return
-    key = "".join(secrets.choice(LETTERS) for _ in range(32))
     with os.fdopen(descriptor, "w") as stream:
-        stream.write(TEXT.replace("@KEY@", key))
+        stream.write(TEXT.replace("@KEY@", new_key()))
+
+
+def new_key() -> str:
+    """32 random letters and digits, which are 190 bits; to swanctl, 0x and 0s begin other keys."""
+    return secrets.choice(string.ascii_letters) + "".join(
+        secrets.choice(LETTERS) for _ in range(31)
+    )
 
 
 def preshared_key(file: Path) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from .device import LETTERS
+from .device import new_key
 
 # Behind the concentrator; RFC 2544 has the addresses of the two ends, RFC 1918 the networks.
 HOSTED = IPv4Network("10.2.0.0/24")
@@ -84,9 +83,7 @@ def strangers(count: int) -> tuple[Peer, ...]:
     """So many peers with random keys; ValueError where the addresses do not reach."""
     if not 0 <= count <= MOST:
         raise ValueError(f"There are addresses for {MOST} peers, not for {count}.")
-    # 32 letters and digits are 190 bits.
-    keys = ("".join(secrets.choice(LETTERS) for _ in range(32)) for _ in range(count))
-    return tuple(Peer(number, key) for number, key in enumerate(keys))
+    return tuple(Peer(number, new_key()) for number in range(count))
 
 
 def swanctl_file(peers: Iterable[Peer], ike_version: int, proposal: str) -> str:
