@@ -10,7 +10,6 @@ from tests.bench.bare import Bare
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, at_most, median, milliseconds
 from tests.bench.stage import Stage
-from vpnportal.aim import aim_at
 
 ROUNDS = 3
 
@@ -19,7 +18,7 @@ def run(bench: Bench) -> Iterator[Figure]:
     """Ours is the whole converge, with what it starts; both begin with an empty charon."""
     stage, ours, floors = bench.large, [], []
     with stage.inside():
-        desired = aim_at(stage.portal.lane, None).desired
+        desired = stage.desired()
         for _ in range(ROUNDS):
             lose(stage)
             floors.append(milliseconds(lambda: Bare(stage.socket).load_all(desired)) / 1000)

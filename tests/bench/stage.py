@@ -20,6 +20,7 @@ from vpnportal import reconcile
 from vpnportal.aim import aim_at
 from vpnportal.device.charon import Charon
 from vpnportal.device.concentrator import Concentrator as Device
+from vpnportal.domain.desired import Desired
 from vpnportal.domain.diff import diff
 from vpnportal.domain.sight import Association, associations
 from vpnportal.domain.spec import TunnelSpec
@@ -98,20 +99,24 @@ class Stage:
 
     def fill(self) -> None:
         """Loads and starts everything: `start_action` saves charon a search for each of them."""
-        desired = aim_at(self.portal.lane, None).desired
-        device = Device(str(self.socket))
+        desired, device = self.desired(), Device(str(self.socket))
         Bare(self.socket).load_all(desired, start_action="start")
         seen = device.observe()
         device.apply(diff(desired, seen).without_initiation(), seen.userland_esp, lambda step: None)
         self.wait_until_up()
 
+    def desired(self) -> Desired:
+        """All that it should hold."""
+        return aim_at(self.portal.lane, None).desired
+
     def wait_until_up(self, seconds: float = 120) -> float:
         """So many seconds it took until every peer that is played had its tunnel."""
         began = time.perf_counter()
-        while self.up() < len(self.many.peers):
+        while (up := self.up()) < len(self.many.peers):
             if time.perf_counter() - began > seconds:
-                raise TimeoutError(f"{self.up()} of {len(self.many.peers)} tunnels came up")
-            time.sleep(0.05)
+                raise TimeoutError(f"{up} of {len(self.many.peers)} tunnels came up")
+            # Asking takes charon long where there are many.
+            time.sleep((time.perf_counter() - began) / 10 + 0.02)
         return time.perf_counter() - began
 
     def up(self) -> int:
