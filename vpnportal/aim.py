@@ -75,8 +75,12 @@ def _at_all(rows: RevisionQuerySet) -> Aim:
 
 def _at_one(lane: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Aim:
     rows = rows.filter(tunnel_id=tunnel_id).order_by("-number")
-    standing = list(rows.standing())
-    earlier = rows[:EARLIER] if standing or not _let_go(lane, tunnel_id) else ()
+    earlier = list(rows[:EARLIER])
+    standing = [one for one in earlier if one.outcome in Revision.STANDING]
+    if not any(one.outcome == Revision.Outcome.LIVE for one in standing):
+        standing = list(rows.standing())
+    if not standing and _let_go(lane, tunnel_id):
+        earlier = []
     newest, name = standing[:1], connection_of(tunnel_id)
     wanted = [one for revision in newest if (one := compiled.of(revision))]
     return Aim(

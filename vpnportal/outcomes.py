@@ -90,9 +90,8 @@ def finish(revisions: Iterable[Revision]) -> None:
             )
             if revision.keep_seconds:
                 _begin_trial(revision, older)
-            older.exclude(outcome=Outcome.FALLBACK).update(outcome=Outcome.REPLACED)
-            if not revision.keep_seconds:
-                older.update(outcome=Outcome.REPLACED)
+                older = older.exclude(outcome=Outcome.FALLBACK)
+            older.update(outcome=Outcome.REPLACED)
 
 
 def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:

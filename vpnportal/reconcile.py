@@ -8,7 +8,7 @@ from functools import cache
 from django.conf import settings
 from django.utils import timezone
 
-from vpnportal import departures, first_rekeys, outcomes, repairs, sightings, trials
+from vpnportal import compiled, departures, first_rekeys, outcomes, repairs, sightings, trials
 from vpnportal.aim import Aim, aim_at
 from vpnportal.device import DeviceError
 from vpnportal.device.concentrator import Concentrator as Device
@@ -52,7 +52,7 @@ def _objections(aim: Aim, observed: Observed) -> dict[str, str]:
     return {
         connection_of(one.tunnel_id): text
         for one in aim.unfinished
-        if (text := objection(one.spec(), observed.addresses))
+        if (found := compiled.of(one)) and (text := objection(found.claims, observed.addresses))
     }
 
 

@@ -6,9 +6,12 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from tests.unit.samples import EXAMPLE
+from tests.unit.samples import EXAMPLE, KEY
 from vpnportal.domain.addresses import AddressSet
+from vpnportal.domain.compile import compile_one
 from vpnportal.domain.isolation import objection
+
+CLAIMS = compile_one(EXAMPLE, KEY).claims
 
 
 @pytest.mark.parametrize(
@@ -18,7 +21,7 @@ from vpnportal.domain.isolation import objection
 def test_a_network_with_an_address_of_the_gateway_in_it_is_objected_to(address: str, network: str):
     gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address(address)))
 
-    assert objection(EXAMPLE, gateway) == (
+    assert objection(CLAIMS, gateway) == (
         f"{network} has {address} in it, which is an address of the gateway itself"
     )
 
@@ -26,4 +29,4 @@ def test_a_network_with_an_address_of_the_gateway_in_it_is_objected_to(address: 
 def test_an_address_in_a_hosted_network_is_what_a_gateway_has():
     gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address("203.0.113.1")))
 
-    assert objection(EXAMPLE, gateway) == ""
+    assert objection(CLAIMS, gateway) == ""

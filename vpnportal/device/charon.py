@@ -5,6 +5,7 @@ The protocol: https://docs.strongswan.org/docs/5.9/plugins/vici.html.
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from collections.abc import Generator, Iterator
@@ -19,7 +20,7 @@ from vpnportal.device.listing import listed
 from vpnportal.device.replies import ike_sa, shape, text
 from vpnportal.domain.desired import Connection, Secret, Shape
 from vpnportal.domain.in_force import Stale
-from vpnportal.domain.names import is_our_secret, is_ours
+from vpnportal.domain.names import is_a_probe, is_our_secret, is_ours
 from vpnportal.domain.observed import ChildSa, IkeSa
 
 ANSWER_SECONDS = 5.0
@@ -46,6 +47,19 @@ class Charon:
             raise
         self._session = vici.Session(self._socket)
 
+    def is_open(self) -> bool:
+        """Whether charon has not hung up; asks the kernel only.
+
+        Between two calls there is nothing to read but the end.
+        """
+        ears = select.poll()
+        ears.register(self._socket, select.POLLIN)
+        return not ears.poll(0)
+
+    def close(self) -> None:
+        """End the session; harmless when it is closed."""
+        self._socket.close()
+
     def __enter__(self) -> Charon:
         return self
 
@@ -55,7 +69,7 @@ class Charon:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        self._socket.close()
+        self.close()
 
     def connections(self, name: str | None = None) -> dict[str, Shape]:
         """What charon tells of our loaded connections; of one, at a cost that stays flat."""
@@ -144,7 +158,7 @@ class Charon:
         """Names of loaded connections that the portal did not make."""
         with self._errors():
             names = text(self._session.get_conns()).get("conns", [])
-        return tuple(sorted(name for name in names if not is_ours(name)))
+        return tuple(sorted(name for name in names if not (is_ours(name) or is_a_probe(name))))
 
     def listen(self, seconds: float) -> Iterator[str]:
         """The names of our connections whenever something of them goes up or down.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address
@@ -43,6 +44,7 @@ class Concentrator:
         self._addresses = OwnAddresses(tools.ANCHOR_LABEL)
         # Told by the plugins that charon runs with; every look at everything asks again.
         self._userland_esp: bool | None = None
+        self._session: Charon | None = None
 
     @cached_property
     def _nft(self) -> Nft:
@@ -52,7 +54,7 @@ class Concentrator:
     def observe(self, scope: Scope | None = None) -> Observed:
         """What is there: all that is ours, or one tunnel at a cost that ignores all others."""
         name = scope.connection if scope else None
-        with Charon(self._vici_socket) as charon:
+        with self._charon() as charon:
             if scope is None or self._userland_esp is None:
                 self._userland_esp = charon.userland_esp()
             userland_esp = self._userland_esp
@@ -80,7 +82,7 @@ class Concentrator:
         After a refusal only the loading was done: what was loaded before still stands, and
         whoever asked looks again without the refused revision.
         """
-        with Charon(self._vici_socket) as charon:
+        with self._charon() as charon:
             for address in plan.anchor:
                 tools.add_anchor(address)
                 report(Step("", f"Gave the gateway the address {address} in a hosted subnet"))
@@ -96,7 +98,7 @@ class Concentrator:
     def start(self, starts: tuple[Start, ...], report: Report) -> int:
         """Start children, without waiting for what becomes of them; so many are left over."""
         started = 0
-        with Starter(self._vici_socket) as starter:
+        with self._charon() as charon, Starter(charon, self._vici_socket) as starter:
             for one in pacing.start(starter, starts):
                 text = f"Started the negotiation of {one.child}"
                 report(Step(one.connection, text, mends=False))
@@ -108,7 +110,7 @@ class Concentrator:
 
         None when that is not known yet: nothing is up, or the peer takes its time.
         """
-        with Charon(self._vici_socket) as charon:
+        with self._charon() as charon:
             agreed = rekeying.first_rekey(charon, connection)
         if agreed is not None:
             report(Step(connection, rekeying.WORDS[agreed], ok=agreed, mends=False))
@@ -117,6 +119,26 @@ class Concentrator:
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
         """Whether an address behind a tunnel answers this gateway from one of its own addresses."""
         return tools.ping(target, min(sources, default=None))
+
+    @contextmanager
+    def _charon(self) -> Iterator[Charon]:
+        """One session for many calls, until one of them fails or charon has hung up."""
+        if self._session is None or not self._session.is_open():
+            self._hang_up()
+            self._session = Charon(self._vici_socket)
+        try:
+            yield self._session
+        except DeviceRefused:
+            raise
+        except BaseException:
+            # What was not read of an answer would be taken for the next one's.
+            self._hang_up()
+            raise
+
+    def _hang_up(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
     def _load(self, charon: Charon, plan: Plan, report: Report) -> Iterator[tuple[str, str]]:
         for secret in plan.remember:

@@ -12,6 +12,8 @@ from vpnportal.device import netlink, rules
 from vpnportal.device.errors import DeviceError
 from vpnportal.domain.desired import Element, Map
 
+# A lookup takes as long as reading some fifty elements of a whole map.
+ONE_BY_ONE = 1_000
 PLACE = {"family": rules.FAMILY, "table": rules.TABLE}
 
 
@@ -42,8 +44,13 @@ class Nft:
         )
 
     def elements_at(self, keys: Iterable[tuple[Map, int]]) -> frozenset[Element]:
-        """What the maps hold under these keys; the cost does not depend on what else they hold."""
-        wanted = tuple(keys)
+        """What the maps hold under these keys; the cost does not depend on what else they hold.
+
+        Beyond very many keys, reading everything is cheaper than asking for each.
+        """
+        wanted = frozenset(keys)
+        if len(wanted) > ONE_BY_ONE:
+            return frozenset(one for one in self.elements() if (one.map, one.key) in wanted)
         return frozenset(
             Element(name, key, value)
             for name in Map

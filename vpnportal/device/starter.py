@@ -16,9 +16,9 @@ SECONDS = 0.02
 class Starter:
     """The second session is opened with the first question: one tunnel alone needs none."""
 
-    def __init__(self, vici_socket: str) -> None:
+    def __init__(self, mouth: Charon, vici_socket: str) -> None:
+        self._mouth = mouth
         self._vici_socket = vici_socket
-        self._mouth = Charon(vici_socket)
         self._ears: Charon | None = None
         self._heard: Generator[str] | None = None
 
@@ -34,9 +34,8 @@ class Starter:
         if self._heard:
             with suppress(DeviceError):
                 self._heard.close()
-        for session in (self._mouth, self._ears):
-            if session:
-                session.__exit__(kind, error, at)
+        if self._ears:
+            self._ears.close()
 
     def initiate(self, connection: str, child: str) -> None:
         """Start a child without waiting for what becomes of it."""

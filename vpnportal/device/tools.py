@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterable
+from contextlib import suppress
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from vpnportal.device.errors import DeviceError
 from vpnportal.domain.desired import Element, Map
@@ -13,6 +15,7 @@ from vpnportal.domain.desired import Element, Map
 SECONDS = 20
 # Addresses that we added say so in their label, which must begin with the interface's name.
 ANCHOR_LABEL = "lo:vpnportal"
+FLOWS = Path("/proc/sys/net/netfilter/nf_conntrack_count")
 _FLOW = re.compile(r"src=(\S+) dst=(\S+)")
 
 
@@ -33,7 +36,7 @@ def end_flows(removed: Iterable[Element]) -> None:
     """
     by_destination = {one.texts[0] for one in removed if one.map is Map.INBOUND}
     by_source = {one.texts[0] for one in removed if one.map is Map.OUTBOUND}
-    if not by_destination and not by_source:
+    if not (by_destination or by_source) or not _any_flows():
         return
     commands = set()
     for source, destination in _FLOW.findall(_run("conntrack", "-L", "--any-nat")):
@@ -43,6 +46,13 @@ def end_flows(removed: Iterable[Element]) -> None:
             commands.add(f"-D -s {source}")
     if commands:
         _run("conntrack", "-R", "-", text="\n".join(sorted(commands)) + "\n")
+
+
+def _any_flows() -> bool:
+    """Whether this namespace has any; unreadable where nothing tracks connections."""
+    with suppress(OSError, ValueError):
+        return int(FLOWS.read_text()) > 0
+    return False
 
 
 def ping(target: IPv4Address, source: IPv4Address | None) -> bool:

@@ -70,6 +70,7 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
         Secret(f"{name}-{mark}", name, ends, lambda: preshared_key),
         tuple(_elements(spec)),
         spec.hosted_subnets,
+        (*spec.remote_subnets, *spec.static_nat_subnets),
     )
 
 

@@ -108,12 +108,16 @@ class Element(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What one specification becomes. `hosted` are the networks behind the concentrator."""
+    """What one specification becomes. `hosted` are the networks behind the concentrator.
+
+    `claims` are the networks of which the gateway itself may have no address.
+    """
 
     connection: Connection
     secret: Secret
     elements: tuple[Element, ...]
     hosted: tuple[IPv4Network, ...]
+    claims: tuple[IPv4Network, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,16 @@ def thaw(text: str) -> TunnelSpec:
         remote_subnets=_networks(raw["remote_subnets"]),
         static_nat_subnets=_networks(raw["static_nat_subnets"]),
         translations=tuple(
-            Translation(IPv4Address(row["internal"]), IPv4Address(row["customer"]), row["name"])
+            Translation(_address(row["internal"]), _address(row["customer"]), row["name"])
             for row in raw["translations"]
         ),
     )
+
+
+def _address(text: str) -> IPv4Address:
+    """As IPv4Address does, without its checks: `freeze` wrote the text, perhaps ten thousand."""
+    one, two, three, four = text.split(".")
+    return IPv4Address(int(one) << 24 | int(two) << 16 | int(three) << 8 | int(four))
 
 
 def _networks(texts: list[str]) -> tuple[IPv4Network, ...]:

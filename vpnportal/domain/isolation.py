@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from ipaddress import IPv4Network
+
 from vpnportal.domain.addresses import AddressSet
-from vpnportal.domain.spec import TunnelSpec
 
 
-def objection(spec: TunnelSpec, gateway: AddressSet) -> str:
-    """Why a gateway with these addresses must not carry the tunnel, or "".
+def objection(claims: Iterable[IPv4Network], gateway: AddressSet) -> str:
+    """Why a gateway with these addresses must not carry a tunnel with these networks, or "".
 
     A translation to one of them would lead a server's packets to the gateway, and a remote network
     with one of them would lead the gateway's own packets away.
     """
-    for network in (*spec.remote_subnets, *spec.static_nat_subnets):
+    for network in claims:
         if taken := gateway.first_in(network):
             return f"{network} has {taken} in it, which is an address of the gateway itself"
     return ""

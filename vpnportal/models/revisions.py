@@ -24,17 +24,11 @@ class RevisionQuerySet(models.QuerySet["Revision"]):
 
     def standing(self) -> RevisionQuerySet:
         """Live ones and those on their way: what a concentrator holds or is about to."""
-        return self.filter(outcome__in=(*Revision.UNFINISHED, Revision.Outcome.LIVE))
+        return self.filter(outcome__in=Revision.STANDING)
 
     def holding(self) -> RevisionQuerySet:
         """Standing ones, and those that a trial may bring back: what others may not take."""
-        return self.filter(
-            outcome__in=(
-                *Revision.UNFINISHED,
-                Revision.Outcome.LIVE,
-                Revision.Outcome.FALLBACK,
-            )
-        )
+        return self.filter(outcome__in=(*Revision.STANDING, Revision.Outcome.FALLBACK))
 
     def locking(self) -> RevisionQuerySet:
         """Those that keep their tunnel from being edited now."""
@@ -64,6 +58,7 @@ class Revision(models.Model):
         FAILED = "failed", "failed"
 
     UNFINISHED = (Outcome.QUEUED, Outcome.APPLYING)
+    STANDING = (*UNFINISHED, Outcome.LIVE)
 
     tunnel = models.ForeignKey(Tunnel, models.PROTECT, related_name="revisions")
     concentrator = models.ForeignKey(Concentrator, models.PROTECT, related_name="revisions")

@@ -21,12 +21,17 @@ class TunnelQuerySet(models.QuerySet["Tunnel"]):
     """Lookup and permission in one."""
 
     def visible_to(self, user: User | AnonymousUser) -> TunnelQuerySet:
-        """The tunnels of the accounts this person belongs to."""
+        """The tunnels of the accounts this person belongs to; none for nobody."""
+        if user.pk is None:
+            # In a filter None would mean "accounts without any member".
+            return self.none()
         return self.filter(account__memberships__user_id=user.pk)
 
     def editable_by(self, user: User | AnonymousUser) -> TunnelQuerySet:
         """Those among them that this person may change and apply; none that was cancelled."""
         roles = (Membership.Role.OPERATOR, Membership.Role.OWNER)
+        if user.pk is None:
+            return self.none()
         return self.present().filter(
             account__memberships__user_id=user.pk, account__memberships__role__in=roles
         )

@@ -14,8 +14,9 @@ from vpnportal.domain.spec import Problem, TunnelSpec
 from vpnportal.models import RemoteClaim, Revision, Tunnel
 from vpnportal.services.conflicts import conflicts
 from vpnportal.services.refusal import Refused, unlocked
+from vpnportal.trials import TRIAL_MOST
 
-TRIAL_SECONDS = range(5, 3_600 + 1)
+TRIAL_SECONDS = range(5, int(TRIAL_MOST.total_seconds()) + 1)
 
 
 @dataclass(frozen=True, slots=True)
