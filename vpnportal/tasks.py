@@ -9,10 +9,10 @@ from celery.signals import worker_ready
 from celery.utils.nodenames import nodesplit
 from django.db import OperationalError, transaction
 
-from vpnportal import departures, reconcile
+from vpnportal import asking, departures, reconcile
 from vpnportal.celery import EVERY_SECONDS, app
 from vpnportal.device import DeviceError
-from vpnportal.models import Concentrator
+from vpnportal.models import Concentrator, Question
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,26 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
         for other in departures.waiting(lane, tunnel_id):
             # One that is away finds by itself what it holds too much, and no heap of messages.
             request_converge(other, expires=EVERY_SECONDS)
+
+
+@app.task(name="vpnportal.tasks.ask")
+def ask(question_id: int) -> None:
+    """Go on with a question to a peer; between its rounds, others of this lane get their turn."""
+    if asking.ask(question_id):
+        question = Question.objects.select_related("tunnel__concentrator").get(pk=question_id)
+        request_ask(question.tunnel.concentrator, question_id)
+
+
+def request_ask(concentrator: Concentrator, question_id: int) -> None:
+    """Send the message once the transaction is committed.
+
+    One that is lost leaves a question that has failed after a while, and can be asked again.
+    """
+
+    def send() -> None:
+        ask.apply_async((question_id,), queue=concentrator.queue)
+
+    transaction.on_commit(send, robust=True)
 
 
 def request_converge(
@@ -64,4 +84,5 @@ def look_at_once(sender, **_: object) -> None:
     name, _host = nodesplit(sender.hostname)
     lane = Concentrator.objects.filter(name=name).first()
     if lane is not None:
+        asking.sweep(lane)
         _send(lane, None)
