@@ -6,7 +6,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
-from vpnportal.web import editing, operators, sessions, subnets, translations, views
+from vpnportal.web import asking, editing, operators, sessions, subnets, translations, views
 
 ONE = "tunnels/<int:pk>/"
 
@@ -25,6 +25,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path(f"{ONE}subnets/<int:subnet>/", translations.subnet, name="subnet"),
     path(f"{ONE}translations/", translations.translations, name="translations"),
+    path(f"{ONE}ask/", asking.ask, name="ask"),
+    path(f"{ONE}answer/", asking.answer, name="answer"),
+    path(f"{ONE}answer/fill-in/", asking.fill_in, name="fill-in"),
     path(f"{ONE}apply/", views.apply, name="apply"),
     path(f"{ONE}state/", views.state, name="state"),
     path("concentrators/", operators.concentrators, name="concentrators"),

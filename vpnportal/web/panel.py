@@ -13,6 +13,7 @@ from vpnportal.domain.spec import Problem
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services import state_of
 from vpnportal.web.answers import OK, Request, page
+from vpnportal.web.asked import asked
 from vpnportal.web.forms import FORMS, label_of
 from vpnportal.web.rows import blocks, open_ids
 from vpnportal.web.tokens import token_of
@@ -32,11 +33,12 @@ def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> H
         **context,
         **forms,
         **networks(tunnel),
+        **(question := asked(tunnel)),
         "editable": editable,
         "blocks": blocks(tunnel, open_ids(request.GET.getlist("open"))),
         "trial": TrialForm(),
         # Without JavaScript the page asks again by itself, unless that would undo typing.
-        "again": context["state"].locked and not typed,
+        "again": (context["state"].locked or question["asking"]) and not typed,
         **typed,
     }
     return page(request, "tunnel/page.html", shown, status)
