@@ -37,7 +37,8 @@ class Charon:
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout)
         # vici waits without a limit for the rest of a message; the kernel then has the limit.
-        bound = struct.pack("ll", int(timeout), 0)
+        seconds, rest = divmod(timeout, 1)
+        bound = struct.pack("ll", int(seconds), int(rest * 1_000_000))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
         try:
             with self._errors():

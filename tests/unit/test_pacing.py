@@ -1,0 +1,69 @@
+"""Mass starts keep under the limits that a charon puts on half-open IKE_SAs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+
+import pytest
+
+from vpnportal.device import pacing
+from vpnportal.domain.diff import Start
+
+
+class Peers:
+    """They answer when they are asked for, the oldest first, or never."""
+
+    def __init__(self, answering: bool = True) -> None:
+        self.answering = answering
+        self.open: list[str] = []
+        self.most = 0
+
+    def initiate(self, connection: str, child: str) -> None:
+        if connection not in self.open:
+            self.open.append(connection)
+        self.most = max(self.most, len(self.open))
+
+    def came_up(self) -> Iterable[str]:
+        if self.answering and self.open:
+            yield self.open.pop(0)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pacing, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(pacing, "BUDGET_SECONDS", 0.1)
+
+
+def starts(count: int, first: str = "198.51.100.1", apart: int = 1) -> list[Start]:
+    return [
+        Start(f"ctx{n}", f"ctx{n}-child", str(IPv4Address(first) + n * apart)) for n in range(count)
+    ]
+
+
+def test_peers_that_may_be_one_device_are_never_asked_by_more_than_four_at_once():
+    peers = Peers()
+
+    started = list(pacing.start(peers, starts(50)))
+
+    assert (started, peers.most) == (starts(50), pacing.NEIGHBOURS)
+
+
+def test_peers_far_from_each_other_do_not_wait_for_each_other():
+    peers = Peers(answering=False)
+
+    started = list(pacing.start(peers, starts(50, first="10.0.0.1", apart=1 << 16)))
+
+    assert (len(started), peers.most) == (50, 50)
+
+
+def test_the_children_of_one_connection_have_one_turn():
+    children = [Start("ctx1", f"ctx1-{n}", "198.51.100.1") for n in range(9)]
+
+    assert list(pacing.start(Peers(answering=False), children)) == children
+
+
+def test_who_does_not_answer_holds_up_the_next_for_a_moment_and_the_lane_for_its_budget():
+    started = list(pacing.start(Peers(answering=False), starts(1_000)))
+
+    assert pacing.NEIGHBOURS < len(started) < 1_000
