@@ -38,16 +38,23 @@ document.addEventListener("htmx:afterSwap", (event) => {
   }
 });
 
-// The state is replaced while somebody reads it: what is open in it stays open.
-const openIn = (element) => [...element.querySelectorAll("details[id][open]")].map((one) => one.id);
+// The state is replaced while somebody reads it: what is open in it stays open, and in its place.
+const panel = () => document.getElementById("state");
 let opened = [];
+let scrolled = 0;
 
 for (const name of ["htmx:beforeSwap", "htmx:oobBeforeSwap"]) {
-  document.addEventListener(name, () => (opened = openIn(document.getElementById("main"))));
+  document.addEventListener(name, () => {
+    opened = [...document.querySelectorAll("details[id][open]")].map((one) => one.id);
+    scrolled = panel()?.scrollTop ?? 0;
+  });
 }
 
 for (const name of ["htmx:afterSwap", "htmx:oobAfterSwap"]) {
-  document.addEventListener(name, () => opened.forEach((id) => document.getElementById(id)?.setAttribute("open", "")));
+  document.addEventListener(name, () => {
+    for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
+    if (panel()) panel().scrollTop = scrolled;
+  });
 }
 
 // Enter in these fields means the button below them, not the first one of their form.

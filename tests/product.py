@@ -25,7 +25,7 @@ tunnel, user = Tunnel.objects.get(name="ipsec001"), User.objects.get()
 def say(value): print(json.dumps(value, default=str))
 """
 FILL_IN = """
-if Revision.objects.exists():
+if tunnel.revisions.exists():
     raise SystemExit
 for name, value in {
     "remote_peer": "203.0.113.2",

@@ -1,0 +1,54 @@
+"""Apply, keep if healthy, as somebody uses it who cannot be sure of what they entered."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.person import enter, note_of, state, word_of
+from tests.product import Product, wait_for
+
+TRANSLATE = """
+row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+services.set_translations(tunnel, [row])
+"""
+NOBODY = "203.0.113.9"
+
+
+@pytest.fixture
+def answered(portal: Product) -> None:
+    """The example is applied, whoever did it."""
+    if not portal.ping():
+        portal.fill_in()
+        portal.apply(TRANSLATE)
+        wait_for(portal.ping, 30)
+
+
+def test_a_wrong_peer_is_taken_back_and_the_customer_host_answers_again(
+    page: Page, portal: Product, answered: None
+):
+    page.get_by_role("link", name="ipsec001").click()
+    peer = enter(page.get_by_role("group", name="Phase One"), "Remote Peer Address", NOBODY)
+    expect(note_of(peer)).to_have_text("Saved")
+    page.locator("summary", has_text="Keep only if healthy").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Keep only if healthy").check()
+    seconds = page.get_by_label("Must be up after (in seconds)")
+    seconds.fill("2")
+    seconds.press("Enter")
+    expect(note_of(seconds)).to_have_text("Enter a time from 5 to 3600 seconds.")
+    seconds.fill("8")
+    seconds.press("Enter")
+
+    expect(state(page)).to_contain_text("On trial until", timeout=30_000)
+    expect(state(page)).to_contain_text("kept in reserve, comes back by itself.")
+    assert not portal.ping()
+    page.locator("summary", has_text="What was done").click()
+    expect(state(page)).to_contain_text("so it was taken back.", timeout=40_000)
+
+    expect(state(page)).to_contain_text("is live: the concentrator holds it. It brings back")
+    expect(page.locator("#done")).to_have_attribute("open", "")
+    expect(word_of(page)).to_have_text("State up", timeout=30_000)
+    wait_for(portal.ping, 10)
+    expect(peer).to_have_value(NOBODY)
+    expect(page.locator("#pending")).to_contain_text("1 change not applied")
