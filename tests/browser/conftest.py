@@ -34,7 +34,9 @@ ARGUMENTS = [
 DRAFT = """
 account, concentrator = tunnel.account, tunnel.concentrator
 draft, new = Tunnel.objects.get_or_create(
-    account=account, name="ipsec002", defaults={"concentrator": concentrator}
+    account=account,
+    name="ipsec002",
+    defaults={"concentrator": concentrator, "hosted_peer": "203.0.113.102"},
 )
 if new:
     for kind, network in (("hosted", "10.3.0.0/24"), ("static-nat", "10.1.254.0/30")):

@@ -21,6 +21,8 @@ if not draft.revisions.exists():
     revision = Revision.frozen(draft, draft.draft(), user)
     revision.outcome, revision.reason, revision.steps = "failed", "It was refused.", steps
     revision.save()
+    draft.concentrator.repairs.create(tunnel=draft, text="Loaded the connection again")
+    Concentrator.objects.update(foreign=["office"])
 """
 
 
@@ -145,7 +147,14 @@ def test_a_portal_that_does_not_answer_is_said_and_not_hidden(draft: Page):
     expect(draft.get_by_role("status")).to_contain_text("The portal does not answer")
 
 
-PAGES = ("sign-in/", "tunnels/", "tunnels/1/?open=2", "tunnels/2/?open=4", "nothing-here/")
+PAGES = (
+    "sign-in/",
+    "tunnels/",
+    "tunnels/1/?open=2",
+    "tunnels/2/?open=4",
+    "concentrators/",
+    "nothing-here/",
+)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +195,11 @@ def test_axe_finds_nothing_on_explained_errors(draft: Page):
     phase_one = draft.get_by_role("group", name="Phase One")
     enter(phase_one, "Diffie-Hellman Group (DH)", "0")
     enter(phase_one, "Remote Peer Address", "10.1.255.999")
+    draft.locator("#trial > summary").click()
+    draft.get_by_label("Keep only if healthy").check()
+    draft.get_by_label("Address that must answer a ping").fill("10.9.9.9")
     draft.get_by_role("button", name="Apply Configurations").click()
+    expect(draft.get_by_role("link", name="Address that must answer a ping")).to_be_visible()
     expect(draft.get_by_role("link", name="Phase One Diffie-Hellman Group (DH)")).to_be_visible()
 
     assert Axe().run(draft).response["violations"] == []
