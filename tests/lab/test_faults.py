@@ -6,6 +6,8 @@ waits until database, charon, kernel and a ping agree with the newest applied re
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from tests.lab.faults.matrix import Matrix
 from tests.lab.faults.person import Person
 from tests.lab.faults.scene import Scene
 from tests.lab.faults.steps import COMMITTED, SENT, WORKERS, Holds
-from tests.product import Product
+from tests.product import Product, wait_for
 
 CELLS = {
     damage.KILL_WORKER: (SENT, *WORKERS),
@@ -29,7 +31,7 @@ CELLS = {
     damage.KILL_PORTAL: (COMMITTED, SENT),
     damage.KILL_WATCH: (SENT, "loaded", "recorded"),
     damage.KILL_BEAT: (SENT, "recorded"),
-    damage.NO_TUN: ("loaded", "recorded"),
+    damage.NO_TUN: ("loaded",),
     damage.FULL_DISK: ("received", "loaded", "looked again"),
     damage.CLOCK_FORWARD: (SENT, "loaded"),
     damage.CLOCK_BACK: (SENT, "loaded"),
@@ -48,10 +50,11 @@ def matrix(request: pytest.FixtureRequest) -> Matrix:
 def small_disk(folder) -> Iterator[None]:
     """A file system of its own, which is gone also when this process is killed."""
     folder.mkdir(parents=True)
-    script = (
-        'trap "umount --lazy $1; exit" TERM; mount -t tmpfs -o size=24m tmpfs "$1" && echo made; '
-        "sleep infinity & wait"
-    )
+    script = """
+        trap 'umount --lazy "$1"; kill "$!" 2>/dev/null; exit' TERM
+        mount -t tmpfs -o size=24m tmpfs "$1" && echo made
+        sleep infinity & wait
+    """
     holder = subprocess.Popen(
         ["setpriv", "--pdeathsig", "TERM", "sh", "-c", script, "sh", str(folder)],
         stdout=subprocess.PIPE,
@@ -102,7 +105,7 @@ services.set_translations(tunnel, rows)
 )
 def test_what_was_applied_stands(scene: Scene, matrix: Matrix, fault: Fault, step: str):
     scene.begin()
-    matrix.note(fault.name, step, "FAILED")
+    matrix.failed(fault.name, step)
 
     scene.apply_up_to(step)
     fault.strike(scene)
@@ -115,4 +118,81 @@ def test_what_was_applied_stands(scene: Scene, matrix: Matrix, fault: Fault, ste
 
     assert truth.draft(scene.product) == scene.typed
     assert set(truth.revisions(scene.product).values()) == {"live", "replaced"}
-    matrix.note(fault.name, step, f"{seconds:.1f}")
+    scene.apply_again()
+    matrix.note(fault.name, step, seconds, scene.last_wrong)
+
+
+def test_traffic_comes_back_with_the_tun_device(scene: Scene):
+    """The routes into it are gone with it; the associations, which know nothing of that, stay."""
+    scene.begin()
+    damage.NO_TUN.strike(scene)
+    try:
+        assert scene.wrong() == [f"{scene.wanted.internal} does not answer"]
+    finally:
+        damage.NO_TUN.undo(scene)
+
+    scene.settle()
+
+
+def test_an_apply_that_charon_never_answers_failed_and_what_was_there_is_back(scene: Scene):
+    """Stopped when the new connection was loaded already, until the worker gave it up."""
+    scene.begin()
+    before, number = scene.wanted, scene.number
+    scene.apply_up_to("loaded")
+    damage.STOP_CHARON.strike(scene)
+    scene.go_on()
+    try:
+        wait_for(lambda: truth.revisions(scene.product)[number + 1] == "failed", 60)
+    finally:
+        damage.STOP_CHARON.undo(scene)
+
+    scene.wanted, scene.number = before, number
+    scene.settle()
+    assert truth.draft(scene.product) == scene.typed
+
+    scene.number += 1
+    scene.wanted = settings.other_than(before)
+    scene.apply_again()
+    scene.settle()
+
+
+def test_a_full_disk_is_a_sentence_on_the_page_and_no_half_an_edit(scene: Scene):
+    scene.begin()
+    before, revisions = truth.draft(scene.product), truth.revisions(scene.product)
+    damage.FULL_DISK.strike(scene)
+    try:
+        kept = {name: str(before[name]) for name in before if name.startswith("phase_two_")}
+        initial = {f"initial-{name}": value for name, value in kept.items()}
+        typed = {"fieldset": "phase_two", **kept, **initial, "phase_two_keylife": "4444"}
+        edited = scene.person.post("/tunnels/1/edit/", typed)
+        applied = scene.person.post("/tunnels/1/apply/", {})
+    finally:
+        damage.FULL_DISK.undo(scene)
+
+    assert (edited.status, applied.status) == (422, 422)
+    assert all("cannot write to its database" in one.text for one in (edited, applied))
+    assert 'value="4444"' in edited.text
+    assert (truth.draft(scene.product), truth.revisions(scene.product)) == (before, revisions)
+    scene.apply_again()
+    scene.settle()
+
+
+def test_a_clock_that_was_set_back_hides_no_outage(scene: Scene):
+    """What was seen at a later hour must not count as newer than what is seen now."""
+    scene.begin()
+    peer = scene.product.process("charon", host="peer")
+    os.kill(peer, signal.SIGSTOP)
+    try:
+        damage.CLOCK_BACK.strike(scene)
+        vici = f"unix://{scene.product.state}/lab/concentrator/charon.vici"
+        end = ("swanctl", "--terminate", "--ike", "ctx1", "--force", "--timeout", "1")
+        scene.product.run(*end, "--uri", vici)
+        wait_for(lambda: truth.association(scene.product) not in ("up", "older"), 20)
+    finally:
+        os.kill(peer, signal.SIGCONT)
+    wait_for(lambda: truth.association(scene.product) == "up", 30)
+    scene.settle()
+
+    damage.CLOCK_BACK.undo(scene)
+    scene.apply_again()
+    scene.settle()

@@ -107,7 +107,9 @@ def _tun(state: str) -> Callable[[Scene], None]:
 
 
 def _carried_nothing(scene: Scene) -> None:
+    """Until the revision is live, and yet no echo comes back: nothing goes through the device."""
     wait_for(lambda: truth.revisions(scene.product)[scene.number] == "live", 30)
+    assert f"{scene.wanted.internal} does not answer" in scene.wrong()
 
 
 def _clock(seconds: int) -> Callable[[Scene], None]:
@@ -137,6 +139,6 @@ STOP_CHARON = stop("charon", _charon_missed, *CHARON)
 STOP_REDIS = stop("Redis", _redis_missed, *REDIS)
 NO_TUN = Fault("no tun traffic", _tun("down"), _carried_nothing, _tun("up"))
 FULL_DISK = Fault("full disk", _fill, _disk_missed, _free)
-CLOCK_FORWARD = Fault("clock +6 h", _clock(SIX_HOURS))
-CLOCK_BACK = Fault("clock -6 h", _clock(-SIX_HOURS))
+CLOCK_FORWARD = Fault("clock +6 h", _clock(SIX_HOURS), undo=_clock(0))
+CLOCK_BACK = Fault("clock -6 h", _clock(-SIX_HOURS), undo=_clock(0))
 MESSAGES = Fault("messages", _many_messages)

@@ -47,6 +47,13 @@ class Person:
         data = urllib.parse.urlencode(fields).encode()
         return self._ask(path, data, headers)
 
+    def reaches(self) -> bool:
+        """Whether the portal answers at all."""
+        try:
+            return self.get("/tunnels/").status == 200
+        except OSError:
+            return False
+
     def _ask(self, path: str, data: bytes | None, headers: dict[str, str]) -> Answer:
         request = urllib.request.Request(self._url + path, data, headers)  # noqa: S310
         try:

@@ -32,6 +32,7 @@ class Scene:
     typed: dict[str, Any] = field(default_factory=dict)
     step: str = ""
     applied: Future[Answer] = field(default_factory=Future)
+    last_wrong: list[str] = field(default_factory=list)
     _log_at: int = 0
     _stopped: int = 0
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
@@ -60,8 +61,8 @@ class Scene:
         self.go_on()
         wait_for(self._all_run, 30)
         self.number = max(truth.revisions(self.product))
-        networks = truth.subnets(self.product)
-        self.wanted = next(one for one in settings.BOTH if f"{one.subnet}/24" in networks)
+        networks = truth.subnets(self.product).keys()
+        self.wanted = next(one for one in settings.BOTH if {*one.subnets} == networks)
         self.settle()
 
     def go_on(self) -> None:
@@ -75,10 +76,23 @@ class Scene:
     def settle(self) -> float:
         """Seconds until nothing is wrong any more; AssertionError with what still is."""
         began = time.monotonic()
-        while wrong := truth.faults_of(self.product, self.wanted, self.number):
+        while wrong := self.wrong():
+            self.last_wrong = wrong
             assert time.monotonic() - began < SECONDS, wrong
             time.sleep(0.05)
         return time.monotonic() - began
+
+    def wrong(self) -> list[str]:
+        """All that is not as the newest applied revision says."""
+        return truth.wrong(self.product, self.wanted, self.number)
+
+    def apply_again(self) -> None:
+        """Nothing hinders the next Apply; nothing is new, so it is done as soon as it is seen."""
+        wait_for(self._all_run, 30)
+        answer = self.person.post("/tunnels/1/apply/", {})
+        assert answer.status == 200, answer
+        self.number += 1
+        wait_for(lambda: truth.revisions(self.product)[self.number] == "live", 30)
 
     def worker_said(self, *words: str) -> bool:
         """Whether the worker has logged any of these since Apply was pressed."""
@@ -90,7 +104,8 @@ class Scene:
     def _all_run(self) -> bool:
         names = ("redis-server", "gunicorn", "beat", "worker", "watch")
         redis = self.product.run("redis-cli", "-s", str(self.product.state / SOCKET), "ping")
-        return all(map(self.product.processes, names)) and redis.stdout == "PONG\n"
+        there = all(map(self.product.processes, names)) and redis.stdout == "PONG\n"
+        return there and self.person.reaches()
 
     @property
     def _log(self):

@@ -25,7 +25,7 @@ class Settings:
 
     encryption: str
     keylife: int
-    subnet: str
+    subnets: tuple[str, ...]
     internal: str
     customer: str
 
@@ -35,8 +35,11 @@ class Settings:
         return self.encryption.removeprefix("AES")
 
 
-ONE = Settings("AES256", 3600, "192.168.10.0", "10.1.255.92", "192.168.10.15")
-OTHER = Settings("AES128", 7200, "192.168.20.0", "10.1.255.93", "192.168.20.15")
+# With the second, what runs for the first goes on until its successor carries the traffic; back
+# again, what leads to the subnet that is gone ends at once.
+TEN, TWENTY = "192.168.10.0/24", "192.168.20.0/24"
+ONE = Settings("AES256", 3600, (TEN,), "10.1.255.92", "192.168.10.15")
+OTHER = Settings("AES128", 7200, (TEN, TWENTY), "10.1.255.93", "192.168.20.15")
 BOTH = (ONE, OTHER)
 
 
@@ -53,8 +56,8 @@ def teach_peer(product: Product) -> None:
     product.run("swanctl", "--load-all", "--uri", uri, "--file", str(device), check=True)
 
 
-def type_in(person: Person, settings: Settings, subnets: dict[str, int]) -> None:
-    """Everything of these settings, field by field; `subnets` are the ids of the old ones."""
+def type_in(person: Person, settings: Settings, kept: dict[str, int]) -> None:
+    """Everything of these settings, field by field; `kept` are the ids of the draft's subnets."""
     old = other_than(settings)
     fields = {
         "phase_one_encryption": ("phase_one", settings.encryption),
@@ -63,8 +66,9 @@ def type_in(person: Person, settings: Settings, subnets: dict[str, int]) -> None
     }
     for name, (fieldset, value) in fields.items():
         _expect(person.post("/tunnels/1/edit/", {"fieldset": fieldset, name: value}, name))
-    added = {"ip": settings.subnet, "cidr": "24"}
-    _expect(person.post("/tunnels/1/remote-subnets/", added, "ip"))
+    for network in set(settings.subnets) - kept.keys():
+        ip, cidr = network.split("/")
+        _expect(person.post("/tunnels/1/remote-subnets/", {"ip": ip, "cidr": cidr}, "ip"))
     rows = {
         f"customer-{old.internal}": "",
         f"name-{old.internal}": "",
@@ -72,9 +76,9 @@ def type_in(person: Person, settings: Settings, subnets: dict[str, int]) -> None
         f"name-{settings.internal}": f"host of {settings.encryption}",
     }
     _expect(person.post("/tunnels/1/translations/", rows, "translations"))
-    for network, pk in subnets.items():
-        if network != f"{settings.subnet}/24":
-            _expect(person.post(f"/tunnels/1/remote-subnets/{pk}/remove/", {}, "remove"))
+    for network in kept.keys() - set(settings.subnets):
+        removed = f"/tunnels/1/remote-subnets/{kept[network]}/remove/"
+        _expect(person.post(removed, {}, "remove"))
 
 
 def _expect(answer: Answer) -> None:

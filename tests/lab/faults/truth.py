@@ -52,13 +52,18 @@ def draft(product: Product) -> dict[str, Any]:
     }
 
 
+def association(product: Product) -> str:
+    """What the pages say of the tunnel's association."""
+    return rows(product, "SELECT association FROM vpnportal_tunnel WHERE id = 1")[0]["association"]
+
+
 def subnets(product: Product) -> dict[str, int]:
     """The ids of the customer's networks."""
     question = "SELECT id, network FROM vpnportal_subnet WHERE kind = 'customer'"
     return {row["network"]: row["id"] for row in rows(product, question)}
 
 
-def faults_of(product: Product, settings: Settings, live: int) -> list[str]:
+def wrong(product: Product, settings: Settings, live: int) -> list[str]:
     """All that is not as the newest applied revision says, in words; nothing when all is well."""
     try:
         return [
@@ -81,37 +86,38 @@ def _outcomes(product: Product, live: int) -> Iterator[str]:
 
 
 def _charon(product: Product, settings: Settings) -> Iterator[str]:
+    """The connection with one child for each subnet, one IKE_SA with just these, one secret."""
     loaded, running, secrets = _listed(product)
-    selectors = {
-        name: [(child["local-ts"], child["remote-ts"]) for child in connection["children"].values()]
-        for name, connection in loaded.items()
-    }
-    wanted = ([HOSTED], [f"{settings.subnet}/24"])
-    if selectors != {"ctx1": [wanted]}:
-        yield f"loaded is {selectors}"
-    if len(secrets) != 1:
+    selectors = sorted((HOSTED, network) for network in settings.subnets)
+    children = {name: list(connection["children"].values()) for name, connection in loaded.items()}
+    found = {name: sorted(map(_selectors, several)) for name, several in children.items()}
+    if found != {"ctx1": selectors}:
+        yield f"loaded is {found}"
+    # A secret is named like the first part of the children that are negotiated with it.
+    names = {name for connection in loaded.values() for name in connection["children"]}
+    if set(secrets) != {name.rpartition("-")[0] for name in names}:
         yield f"the secrets are {secrets}"
-    sas = [
-        (name, sa["state"], sa.get("encr-keysize"), *map(_child, sa.get("child-sas", {}).values()))
-        for name, sa in running
-    ]
-    child = ("INSTALLED", settings.bits, *wanted)
-    if sas != [("ctx1", "ESTABLISHED", settings.bits, child)]:
-        yield f"running are {sas}"
-    lives = [
-        int(child.get("life-time", 0))
-        for _, sa in running
-        for child in sa.get("child-sas", {}).values()
-    ]
+    if [(name, sa["state"], sa.get("encr-keysize")) for name, sa in running] != [
+        ("ctx1", "ESTABLISHED", settings.bits)
+    ]:
+        yield f"running are {[(name, sa['state'], sa.get('encr-keysize')) for name, sa in running]}"
+    carried = [child for _, sa in running for child in sa.get("child-sas", {}).values()]
+    wanted = sorted(("INSTALLED", settings.bits, *pair) for pair in selectors)
+    if sorted(map(_carrying, carried)) != wanted:
+        yield f"the children are {sorted(map(_carrying, carried))}"
+    if {child["name"] for child in carried} != names:
+        yield f"the children's names are {[child['name'] for child in carried]}"
+    lives = [int(child.get("life-time", 0)) for child in carried]
     if not all(settings.keylife - 600 < life <= settings.keylife for life in lives):
         yield f"the children live for {lives} seconds"
-    names = {item["name"] for _, sa in running for item in sa.get("child-sas", {}).values()}
-    if names != {name for connection in loaded.values() for name in connection["children"]}:
-        yield f"the children that run are {names}"
 
 
-def _child(body: dict[str, Any]) -> tuple[Any, ...]:
-    return body["state"], body.get("encr-keysize"), body.get("local-ts"), body.get("remote-ts")
+def _selectors(child: dict[str, Any]) -> tuple[str, str]:
+    return ",".join(child.get("local-ts", ())), ",".join(child.get("remote-ts", ()))
+
+
+def _carrying(child: dict[str, Any]) -> tuple[str, ...]:
+    return child["state"], child.get("encr-keysize", ""), *_selectors(child)
 
 
 def _listed(

@@ -131,7 +131,8 @@ def bind_outcomes(module) -> None:
 def bind_charon(module) -> None:
     around(module.Charon, "remember", after=at("remembered"))
     around(module.Charon, "load", after=at("loaded"))
-    around(module.Charon, "terminate", after=at("ended"))
+    # What carries traffic ends once its successor is up, perhaps by another look than this one.
+    around(module.Charon, "terminate", after=lambda *_: ROLE == "worker" and reach("ended"))
     around(module.Charon, "initiate", after=at("initiated"))
 
 
