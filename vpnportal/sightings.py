@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from vpnportal.domain.sight import Association
@@ -46,6 +46,11 @@ def note_for_operators(lane: Concentrator, foreign: Iterable[str], dropped: Mapp
     found = {"foreign": list(foreign), "dropped": dict(dropped)}
     if found != {"foreign": lane.foreign, "dropped": lane.dropped}:
         Concentrator.objects.filter(pk=lane.pk).update(**found)
+
+
+def note_dropped_by_esp(lane: Concentrator, more: int) -> None:
+    """Packets that left a tunnel with addresses that it does not lead to, since the last note."""
+    Concentrator.objects.filter(pk=lane.pk).update(dropped_by_esp=F("dropped_by_esp") + more)
 
 
 def note_unreachable(lane: Concentrator, reason: str) -> None:

@@ -61,7 +61,8 @@ def test_an_operator_sees_how_each_concentrator_stands(operator, account, concen
         seen_at=timezone.now(),
         userland_esp=True,
         foreign=["office", "<b>"],
-        dropped={"to_the_gateway": 7, "between_tunnels": 0, "of_tomorrow": 1},
+        dropped={"to_the_gateway": 7, "between_tunnels": 0, "of_tomorrow": 1, "by_esp": 2},
+        dropped_by_esp=3,
     )
 
     answer = operator.get(URL)
@@ -73,7 +74,8 @@ def test_an_operator_sees_how_each_concentrator_stands(operator, account, concen
         "ESP": "carried by charon",
         "Tunnels": "4 up 1 up with older settings 1 down 1 not on it 1",
         "Dropped packets": "From a tunnel to the gateway itself: 7 "
-        "From one tunnel into another: 0 of_tomorrow: 1",
+        "From one tunnel into another: 0 of_tomorrow: 1 "
+        "Out of a tunnel that does not lead there: 5",
         "Connections that are not ours": "office, <b> left alone",
     }
 

@@ -16,6 +16,7 @@ import vici
 from vici.exception import CommandException, SessionException
 
 from vpnportal.device.errors import DeviceError, DeviceRefused
+from vpnportal.device.events import EVENTS, Event, event
 from vpnportal.device.listing import listed
 from vpnportal.device.replies import ike_sa, shape, text
 from vpnportal.domain.desired import Connection, Secret, Shape
@@ -25,7 +26,6 @@ from vpnportal.domain.observed import ChildSa, IkeSa
 
 ANSWER_SECONDS = 5.0
 TERMINATE_MILLISECONDS = "1000"
-EVENTS = ["ike-updown", "child-updown"]
 GONE = ("no matching", "not found", "unknown")
 
 
@@ -161,15 +161,14 @@ class Charon:
             names = text(self._session.get_conns()).get("conns", [])
         return tuple(sorted(name for name in names if not (is_ours(name) or is_a_probe(name))))
 
-    def listen(self, seconds: float) -> Iterator[str]:
-        """The names of our connections whenever something of them goes up or down.
+    def listen(self, seconds: float) -> Iterator[Event]:
+        """What charon says, and which of our connections go up or down, as it happens.
 
-        "" comes at least every `seconds`, also while nothing happens.
+        An empty event comes at least every `seconds`, also while nothing happens.
         """
         with self._errors():
-            for _, event in self._session.listen(EVENTS, timeout=seconds):
-                names = [name for name in event or () if is_ours(name)]
-                yield from names or [""]
+            for kind, body in self._session.listen(EVENTS, timeout=seconds):
+                yield event(kind, body)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

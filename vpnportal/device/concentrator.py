@@ -73,8 +73,12 @@ class Concentrator:
             anchors=addresses.anchors,
             userland_esp=userland_esp,
             foreign=foreign,
-            dropped={} if scope else self._nft.dropped(),
+            dropped={} if scope else self._dropped(userland_esp),
         )
+
+    def _dropped(self, userland_esp: bool) -> dict[str, int]:
+        counted = self._nft.dropped()
+        return counted if userland_esp else {**counted, "by_esp": tools.dropped_by_kernel_esp()}
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
         """Take the steps of a plan; the answer has charon's reason for each connection it refused.

@@ -25,8 +25,8 @@ from vpnportal.domain.observed import CARRYING, ChildSa
 from vpnportal.domain.offers import Able, able
 from vpnportal.domain.spec import TunnelSpec
 
-# How long a peer may take for an answer, and for new keys.
-ATTEMPT_SECONDS, RENEWAL_SECONDS = 1.5, 0.8
+# How long a peer may take for an answer, and for that and new keys after it.
+ATTEMPT_SECONDS, WITH_RENEWAL_SECONDS = 1.5, 2.0
 PAUSE_SECONDS = 0.02
 # Under these `get-algorithms` lists what the customers' table has; "ke" is the newer name of dh.
 KINDS = ("encryption", "aead", "integrity", "prf", "dh", "ke")
@@ -56,14 +56,14 @@ class Probe:
 
     def ask(self, spec: TunnelSpec, offer: Offer) -> Reply:
         """Make the offer to the peer of the draft; nothing of it is left afterwards."""
-        name = probe_of(spec.tunnel_id)
+        name, began = probe_of(spec.tunnel_id), time.monotonic()
         with self._cleared(name), _Asker(self._vici_socket) as charon:
             if offer.esp:
                 charon.remember_for(name, spec)
             charon.load_probe(name, connection(spec, offer))
             reply = read(offer, self._attempt(charon, name, bool(offer.esp)))
             if offer.version == 2 and offer.esp and reply.heard is Heard.SELECTED:
-                suite = charon.renewal(name)
+                suite = charon.renewal(name, began + WITH_RENEWAL_SECONDS)
                 reply = renewed(reply, suite) if suite else reply
         return reply
 
@@ -134,12 +134,11 @@ class _Asker(Charon):
         except DeviceRefused as refusal:
             yield str(refusal)
 
-    def renewal(self, name: str) -> Suite | None:
-        """The algorithms of the child after its keys were renewed; None if they could not be."""
+    def renewal(self, name: str, deadline: float) -> Suite | None:
+        """The algorithms of the child once its keys were renewed; None if that was not in time."""
         before = {child.unique_id: child for child in self._children(name)}
         for child in before.values():
             self.rekey(child)
-        deadline = time.monotonic() + RENEWAL_SECONDS
         while before and time.monotonic() < deadline:
             time.sleep(PAUSE_SECONDS)
             for child in self._children(name):

@@ -15,6 +15,9 @@ from vpnportal.domain.desired import Element, Map
 SECONDS = 20
 # Addresses that we added say so in their label, which must begin with the interface's name.
 ANCHOR_LABEL = "lo:vpnportal"
+# https://docs.kernel.org/networking/xfrm_proc.html
+ESP_COUNTERS = Path("/proc/net/xfrm_stat")
+POLICY_DROPS = ("XfrmInTmplMismatch", "XfrmInNoPols", "XfrmInPolBlock")
 FLOWS = Path("/proc/sys/net/netfilter/nf_conntrack_count")
 _FLOW = re.compile(r"src=(\S+) dst=(\S+)")
 
@@ -46,6 +49,14 @@ def end_flows(removed: Iterable[Element]) -> None:
             commands.add(f"-D -s {source}")
     if commands:
         _run("conntrack", "-R", "-", text="\n".join(sorted(commands)) + "\n")
+
+
+def dropped_by_kernel_esp() -> int:
+    """Packets that the kernel decrypted and whose tunnel does not lead where they were going."""
+    with suppress(OSError, ValueError):
+        rows = dict(line.split() for line in ESP_COUNTERS.read_text().splitlines())
+        return sum(int(rows[name]) for name in POLICY_DROPS)
+    return 0
 
 
 def _any_flows() -> bool:

@@ -8,3 +8,6 @@ COUNTERS = {
     "outside_tunnels": "On its way past the tunnels",
     "to_the_gateway": "From a tunnel to the gateway itself",
 }
+
+# ESP's own check of what it decrypted (RFC 4301, 5.2) is no rule of ours and has no counter there.
+BY_ESP = "Out of a tunnel that does not lead there"

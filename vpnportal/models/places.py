@@ -40,6 +40,8 @@ class Concentrator(models.Model):
     foreign = models.JSONField(default=list, blank=True)
     # Packets that its rules dropped since they were written, by the name of the counter.
     dropped = models.JSONField(default=dict, blank=True)
+    # Packets that came out of a tunnel which does not lead there (RFC 4301, 5.2).
+    dropped_by_esp = models.PositiveBigIntegerField(default=0)
 
     def __str__(self) -> str:
         return self.name

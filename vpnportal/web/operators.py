@@ -9,7 +9,7 @@ from django.db.models import Count, Prefetch
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
-from vpnportal.domain.dropped import COUNTERS
+from vpnportal.domain.dropped import BY_ESP, COUNTERS
 from vpnportal.models import Concentrator, Repair, Tunnel
 from vpnportal.web.answers import Request, page
 
@@ -62,6 +62,9 @@ def _tunnels() -> dict[int, dict[str, int]]:
 
 def _dropped(concentrator: Concentrator) -> tuple[tuple[str, int], ...]:
     """Packets by the words of their counter; a counter of another version by its own name."""
-    return tuple(
-        (COUNTERS.get(name, name), packets) for name, packets in concentrator.dropped.items()
-    )
+    counted: dict[str, int] = dict(concentrator.dropped)
+    if counted:
+        # The kernel's ESP counts by itself, and what charon's drops its watch has heard of.
+        by_esp = counted.pop("by_esp", 0) + concentrator.dropped_by_esp
+        counted = {**counted, BY_ESP: by_esp}
+    return tuple((COUNTERS.get(name, name), packets) for name, packets in counted.items())
