@@ -43,7 +43,8 @@ def tunnel(request: Request, pk: int) -> HttpResponse:
 @require_safe
 def state(request: Request, pk: int) -> HttpResponse:
     """How the tunnel stands; 204 while the page that asks shows exactly that already."""
-    tunnel = get_object_or_404(Tunnel.objects.visible_to(request.user), pk=pk)
+    visible = Tunnel.objects.visible_to(request.user).select_related("concentrator")
+    tunnel = get_object_or_404(visible, pk=pk)
     shown = state_context(tunnel)
     if request.GET.get("seen") == shown["token"]:
         return HttpResponse(status=204)
