@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from itertools import count
 
 from vpnportal.device import DeviceError
-from vpnportal.device.concentrator import Report, Step
+from vpnportal.device.steps import Report, Step
 from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.desired import Connection, Element, Secret
 from vpnportal.domain.diff import Plan, Start

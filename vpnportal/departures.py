@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from django.db import transaction
 from django.utils import timezone
 
-from vpnportal.device.concentrator import Report, Step
+from vpnportal.device.steps import Report, Step
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.desired import Element, Map
 from vpnportal.domain.names import connection_of, owner

@@ -10,7 +10,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 
-from vpnportal.device.concentrator import Report, Step
+from vpnportal.device.steps import Report, Step
 from vpnportal.domain.names import connection_of
 from vpnportal.models import Revision
 from vpnportal.models.revisions import RevisionQuerySet

@@ -12,7 +12,7 @@ from vpnportal import compiled, departures, first_rekeys, outcomes, repairs, sig
 from vpnportal.aim import Aim, aim_at
 from vpnportal.device import DeviceError
 from vpnportal.device.concentrator import Concentrator as Device
-from vpnportal.device.concentrator import Step
+from vpnportal.device.steps import Step
 from vpnportal.domain.diff import diff
 from vpnportal.domain.isolation import objection
 from vpnportal.domain.names import connection_of

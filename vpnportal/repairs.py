@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpnportal.device.concentrator import Step
+from vpnportal.device.steps import Step
 from vpnportal.domain.names import tunnel_id
 from vpnportal.models import Concentrator, Repair
 

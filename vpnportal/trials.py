@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from vpnportal import outcomes
 from vpnportal.device.concentrator import Concentrator as Device
-from vpnportal.device.concentrator import Step
+from vpnportal.device.steps import Step
 from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Observed
 from vpnportal.domain.sight import Association, associations

@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from ipaddress import IPv4Address
 
 from vpnportal.device import pacing, rekeying, tools
 from vpnportal.device.charon import Charon
 from vpnportal.device.errors import DeviceRefused
+from vpnportal.device.lasting import LastingSession
 from vpnportal.device.nft import Nft
 from vpnportal.device.own_addresses import OwnAddresses
 from vpnportal.device.starter import Starter
+from vpnportal.device.steps import Report, Step, ended
 from vpnportal.domain.desired import Connection
 from vpnportal.domain.diff import Plan, Start
 from vpnportal.domain.in_force import Stale
 from vpnportal.domain.observed import Observed, Scope
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Something done; `connection` is "" where it concerns every tunnel in the scope.
-
-    `mends` tells what is drift when nobody asked for it; ending and starting associations is not.
-    """
-
-    connection: str
-    text: str
-    ok: bool = True
-    mends: bool = True
-
-
-Report = Callable[[Step], None]
 
 
 class Concentrator:
@@ -44,7 +28,7 @@ class Concentrator:
         self._addresses = OwnAddresses(tools.ANCHOR_LABEL)
         # Told by the plugins that charon runs with; every look at everything asks again.
         self._userland_esp: bool | None = None
-        self._session: Charon | None = None
+        self._session = LastingSession(vici_socket)
 
     @cached_property
     def _nft(self) -> Nft:
@@ -54,7 +38,7 @@ class Concentrator:
     def observe(self, scope: Scope | None = None) -> Observed:
         """What is there: all that is ours, or one tunnel at a cost that ignores all others."""
         name = scope.connection if scope else None
-        with self._charon() as charon:
+        with self._session.use() as charon:
             if scope is None or self._userland_esp is None:
                 self._userland_esp = charon.userland_esp()
             userland_esp = self._userland_esp
@@ -86,7 +70,7 @@ class Concentrator:
         After a refusal only the loading was done: what was loaded before still stands, and
         whoever asked looks again without the refused revision.
         """
-        with self._charon() as charon:
+        with self._session.use() as charon:
             for address in plan.anchor:
                 tools.add_anchor(address)
                 report(Step("", f"Gave the gateway the address {address} in a hosted subnet"))
@@ -102,7 +86,7 @@ class Concentrator:
     def start(self, starts: tuple[Start, ...], report: Report) -> int:
         """Start children, without waiting for what becomes of them; so many are left over."""
         started = 0
-        with self._charon() as charon, Starter(charon, self._vici_socket) as starter:
+        with self._session.use() as charon, Starter(charon, self._vici_socket) as starter:
             for one in pacing.start(starter, starts):
                 text = f"Started the negotiation of {one.child}"
                 report(Step(one.connection, text, mends=False))
@@ -114,7 +98,7 @@ class Concentrator:
 
         None when that is not known yet: nothing is up, or the peer takes its time.
         """
-        with self._charon() as charon:
+        with self._session.use() as charon:
             agreed = rekeying.first_rekey(charon, connection)
         if agreed is not None:
             report(Step(connection, rekeying.WORDS[agreed], ok=agreed, mends=False))
@@ -123,26 +107,6 @@ class Concentrator:
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
         """Whether an address behind a tunnel answers this gateway from one of its own addresses."""
         return tools.ping(target, min(sources, default=None))
-
-    @contextmanager
-    def _charon(self) -> Iterator[Charon]:
-        """One session for many calls, until one of them fails or charon has hung up."""
-        if self._session is None or not self._session.is_open():
-            self._hang_up()
-            self._session = Charon(self._vici_socket)
-        try:
-            yield self._session
-        except DeviceRefused:
-            raise
-        except BaseException:
-            # What was not read of an answer would be taken for the next one's.
-            self._hang_up()
-            raise
-
-    def _hang_up(self) -> None:
-        if self._session is not None:
-            self._session.close()
-            self._session = None
 
     def _load(self, charon: Charon, plan: Plan, report: Report) -> Iterator[tuple[str, str]]:
         for secret in plan.remember:
@@ -174,7 +138,7 @@ class Concentrator:
     def _end(self, charon: Charon, ending: tuple[Stale, ...], report: Report) -> None:
         for stale in ending:
             charon.terminate(stale)
-            report(Step(stale.connection, _ended(stale), mends=False))
+            report(ended(stale))
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove, plan.add, plan.write_rules, userland_esp)
@@ -185,11 +149,3 @@ class Concentrator:
             # Each translation is an element of either map.
             count = (len({element.key for element in plan.remove + plan.add}) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))
-
-
-def _ended(stale: Stale) -> str:
-    if not stale.carries:
-        return "Ended a negotiation that began with other settings"
-    if stale.whole_ike:
-        return "Ended the IKE_SA that ran with other settings"
-    return "Ended a CHILD_SA that ran with other settings"

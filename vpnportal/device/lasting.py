@@ -1,0 +1,37 @@
+"""One session with charon for many calls: opening one takes longer than most of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from vpnportal.device.charon import Charon
+from vpnportal.device.errors import DeviceRefused
+
+
+class LastingSession:
+    """Opened when it is needed, and anew after a failure or when charon has hung up."""
+
+    def __init__(self, vici_socket: str) -> None:
+        self._vici_socket = vici_socket
+        self._session: Charon | None = None
+
+    @contextmanager
+    def use(self) -> Iterator[Charon]:
+        """The session; DeviceError where there is no charon."""
+        if self._session is None or not self._session.is_open():
+            self._close()
+            self._session = Charon(self._vici_socket)
+        try:
+            yield self._session
+        except DeviceRefused:
+            raise
+        except BaseException:
+            # What was not read of an answer would be taken for the next one's.
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        if self._session is not None:
+            self._session.close()
+            self._session = None
