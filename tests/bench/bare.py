@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import vici
 from nftables import Nftables
 
 from vpnportal.domain.desired import Connection, Desired, Element, Map, Secret
+from vpnportal.domain.names import tunnel_id
 
 PLACE = {"family": "ip", "table": "vpnportal"}
 
@@ -39,11 +41,14 @@ class Bare:
             settings["children"] = {name: {**child, **more} for name, child in children}
         self.vici.load_conn({connection.name: settings})
 
-    def load_all(self, desired: Desired, **more: str) -> None:
-        """A loop of both over everything."""
+    def load_all(
+        self, desired: Desired, which: Callable[[int], bool] = lambda _: True, **more: str
+    ) -> None:
+        """A loop of both over everything, or over the tunnels with these ids."""
         secrets = {secret.connection: secret for secret in desired.secrets.values()}
         for name, connection in desired.connections.items():
-            self.load(connection, secrets[name], **more)
+            if which(tunnel_id(name)):
+                self.load(connection, secrets[name], **more)
 
     def initiate(self, connection: Connection) -> None:
         """One initiate for each child, without waiting."""
@@ -73,9 +78,13 @@ class Bare:
 def _commands(verb: str, elements: tuple[Element, ...]) -> Iterable[dict[str, Any]]:
     for name in Map:
         pairs: list[Any] = [
-            str(one.key) if verb == "delete" else [str(one.key), str(one.value)]
+            _text(one.key) if verb == "delete" else [_text(one.key), _text(one.value)]
             for one in elements
             if one.map is name
         ]
         if pairs:
             yield {verb: {"element": {**PLACE, "name": name, "elem": pairs}}}
+
+
+def _text(address: int) -> str:
+    return str(IPv4Address(address))

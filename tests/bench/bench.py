@@ -14,7 +14,9 @@ class Bench:
     """One run of the benchmark; everything is gone when its `stack` is closed."""
 
     def __init__(self) -> None:
-        self._large = ExitStack()
+        self._with_large = ExitStack()
+        self._large: Stage | None = None
+        self._loaded: Stage | None = None
         self.stack = ExitStack()
         self.stack.callback(self.clear)
 
@@ -23,13 +25,17 @@ class Bench:
         """Ten tunnels, all up, five mappings each."""
         return self.stack.enter_context(Stage("s", 10, 10, mappings=5).running())
 
-    @cached_property
+    @property
     def large(self) -> Stage:
-        """Ten thousand tunnels, a hundred of them up, five mappings each."""
-        print(f"Loading and starting {LARGE:,} tunnels with {5 * LARGE:,} mappings …", flush=True)
-        return self._large.enter_context(Stage("l", LARGE, 100, mappings=5).running())
+        """Ten thousand tunnels, a hundred of them up, five mappings each; made once only."""
+        if self._large is None:
+            self._large = Stage("l", LARGE, 100, mappings=5)
+            print(f"Loading and starting {LARGE:,} tunnels, which takes minutes …", flush=True)
+            self._loaded = self._with_large.enter_context(self._large.running())
+        if self._loaded is None:
+            raise RuntimeError(f"The stage with {LARGE:,} tunnels could not be made")
+        return self._loaded
 
     def clear(self) -> None:
         """Takes the large stage away, so that it disturbs nothing that comes after it."""
-        self._large.close()
-        self.__dict__.pop("large", None)
+        self._with_large.close()

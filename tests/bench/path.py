@@ -19,7 +19,7 @@ from vpnportal.lab.namespaces import inside
 from vpnportal.lab.topology import PEER, SERVER
 
 ROUNDS, SECONDS, PINGS, OTHERS = 15, 2, 250, 49_999
-KEYS, VALUES = IPv4Address("13.0.0.1"), IPv4Address("14.0.0.1")
+KEYS, VALUES = int(IPv4Address("13.0.0.1")), int(IPv4Address("14.0.0.1"))
 ADDED = [
     element
     for n in range(OTHERS)
