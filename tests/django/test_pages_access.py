@@ -15,8 +15,16 @@ from django.urls import reverse
 from tests.reading import read
 from vpnportal.models import Subnet, Tunnel
 
-LOOKING = ("tunnel", "state", "subnet")
-CHANGING = ("edit", "add-remote-subnet", "remove-remote-subnet", "translations", "apply")
+LOOKING = ("tunnel", "state", "subnet", "answer")
+CHANGING = (
+    "edit",
+    "add-remote-subnet",
+    "remove-remote-subnet",
+    "translations",
+    "ask",
+    "fill-in",
+    "apply",
+)
 HTMX = {"HX-Request": "true", "HX-Trigger-Name": "friendly_name"}
 FILLED = {
     "fieldset": "general",

@@ -1,0 +1,53 @@
+"""Ask the peer by its buttons: with an address and a key, the form fills itself in, and works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import opened
+from tests.browser.person import enter, note_of, word_of
+
+
+@pytest.fixture
+def fresh_page(chromium, fresh_portal) -> Iterator[Page]:
+    yield from opened(chromium.new_context(), fresh_portal)
+
+
+def test_the_form_fills_itself_in_with_what_the_device_accepts(fresh_page, fresh_portal):
+    page = fresh_page
+    page.get_by_role("link", name="ipsec001").click()
+    one, two = (page.get_by_role("group", name=f"Phase {number}") for number in ("One", "Two"))
+    page.get_by_role("button", name="Ask the peer").click()
+    expect(page.locator("#ask")).to_contain_text("Enter the Remote Peer Address first")
+    expect(note_of(enter(one, "Remote Peer Address", "203.0.113.2"))).to_have_text("Saved")
+    key = enter(one, "Preshared Key", fresh_portal.key_of_the_device())
+    expect(note_of(key)).to_have_text("Saved")
+    page.get_by_label("IP address").fill("192.168.10.0")
+    page.get_by_label("CIDR").fill("24")
+    page.get_by_role("button", name="Add", exact=True).click()
+    expect(page.get_by_role("row", name="192.168.10.0/24")).to_be_visible()
+    page.get_by_label("IP address").fill("192.168.20.0")
+
+    page.get_by_role("button", name="Ask the peer").click()
+    expect(page.get_by_role("row", name="Phase One Encryption 3DES — weak AES256")).to_be_visible(
+        timeout=30_000
+    )
+    expect(one.get_by_label("Encryption")).to_have_value("3DES")
+    page.get_by_role("button", name="Fill in the form").click()
+
+    for fieldset in (one, two):
+        expect(fieldset.get_by_label("Encryption")).to_have_value("AES256")
+        expect(fieldset.get_by_label("Authentication")).to_have_value("SHA256")
+        expect(fieldset.get_by_label("Diffie-Hellman Group (DH)")).to_have_value("5")
+        expect(note_of(fieldset.get_by_label("Encryption"))).to_have_text("Saved")
+    expect(page.get_by_label("IP address")).to_have_value("192.168.20.0")
+    expect(note_of(enter(two, "Encryption", "AES128"))).to_have_text("Saved")
+    page.get_by_role("button", name="Fill in the form").click()
+    expect(two.get_by_label("Encryption")).to_have_value("AES256")
+
+    page.get_by_role("button", name="Apply Configurations").click()
+
+    expect(word_of(page)).to_have_text("State up", timeout=30_000)
