@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import closing
+from itertools import chain
 from typing import NoReturn
 
 from django.conf import settings
@@ -15,6 +17,7 @@ from vpnportal.device import DeviceError
 from vpnportal.device.charon import Charon
 from vpnportal.domain.names import tunnel_id
 from vpnportal.domain.sight import associations
+from vpnportal.listening import Listening
 from vpnportal.models import Concentrator
 from vpnportal.requests import Requests
 
@@ -28,6 +31,7 @@ LOOK_SECONDS = 10.0
 LOOK_SHARE = 20
 # What has waited for its time is looked for so often, also while nothing happens.
 TICK_SECONDS = 1.0
+WAKE_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 
 
@@ -53,13 +57,20 @@ class _Watcher:
 
     def run(self) -> None:
         """Until charon goes away, which is a DeviceError."""
-        with Charon(settings.VICI_SOCKET) as ears, Charon(settings.VICI_SOCKET) as eyes:
-            heard = ears.listen(TICK_SECONDS)
-            # What happened while nobody listened is found by the lane and by this first look.
+        with (
+            Charon(settings.VICI_SOCKET) as ears,
+            Charon(settings.VICI_SOCKET) as eyes,
+            closing(Listening(self._lane)) as self._listening,
+        ):
+            heard = ears.listen(WAKE_SECONDS)
+            # The first one begins to listen. What happened before is found by the lane and by the
+            # first look.
+            first = next(heard)
             self._requests.everything()
             self._look_at_all(eyes)
-            for name in heard:
-                if name:
+            for event in chain((first,), heard):
+                self._listening.hear(event)
+                for name in event.connections:
                     self._look_at(eyes, name)
                 self._do_what_is_due(eyes)
 
@@ -73,16 +84,20 @@ class _Watcher:
         if now >= self._next_requests:
             self._next_requests = now + TICK_SECONDS
             self._requests.send_due()
+        self._listening.write_what_is_due()
 
     def _look_at_all(self, eyes: Charon) -> None:
         began, at = time.monotonic(), timezone.now()
-        seen = associations(eyes.connections(), eyes.associations())
-        sightings.note_all(self._lane, seen, at)
+        loaded, running = eyes.connections(), eyes.associations()
+        sightings.note_all(self._lane, associations(loaded, running), at)
+        self._listening.look(loaded, running, at, everything=True)
         took = time.monotonic() - began
         self._next_look = time.monotonic() + max(LOOK_SECONDS, took * LOOK_SHARE)
 
     def _look_at(self, eyes: Charon, name: str) -> None:
         at, tunnel = timezone.now(), tunnel_id(name)
-        seen = associations(eyes.connections(name), eyes.associations(name))
+        loaded, running = eyes.connections(name), eyes.associations(name)
+        seen = associations(loaded, running)
         sightings.note_one(self._lane, tunnel, seen, at)
+        self._listening.look(loaded, running, at, everything=False)
         self._requests.after(tunnel, seen.get(tunnel))
