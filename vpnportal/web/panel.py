@@ -62,7 +62,7 @@ def networks(tunnel: Tunnel) -> dict[str, Any]:
 def state_context(tunnel: Tunnel) -> dict[str, Any]:
     """What `tunnel/_state.html` shows; `token` changes exactly when that does."""
     state = state_of(tunnel)
-    findings = why(tunnel) if state.troubled else []
+    findings = why(tunnel, state)
     repairs = list(tunnel.repairs.all()[:REPAIRS])
     return {
         "tunnel": tunnel,
