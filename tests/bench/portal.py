@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from itertools import count
 from pathlib import Path
 
 from django.conf import settings
@@ -20,6 +21,8 @@ from vpnportal.models import Account, Concentrator, Datacenter, RemoteClaim, Rev
 # Tunnel n has the n-th /21 of these: its own translations are the first ones in there.
 STATIC_NAT = IPv4Address("11.0.0.0")
 STATIC_NAT_BITS = 21
+# A worker remembers revisions by their ids, and this one process works with several databases.
+_FIRST = count(1, 1_000_000)
 
 
 def specification(peer: Peer, mappings: int = 0, ike_version: int = 1) -> TunnelSpec:
@@ -77,7 +80,7 @@ class Portal:
 
     def add(self, specs: Sequence[TunnelSpec]) -> None:
         """A tunnel for each, with one revision that is live."""
-        add_live(specs, self.lane, Account.objects.get())
+        add_live(specs, self.lane, Account.objects.get(), next(_FIRST))
 
     def apply(self, specs: Sequence[TunnelSpec]) -> list[Revision]:
         """A queued revision for each, as if somebody had pressed Apply just now."""
@@ -98,11 +101,17 @@ def changed(spec: TunnelSpec, round_number: int) -> TunnelSpec:
     return replace(spec, phase_two=phase_two, translations=(*spec.translations[1:], moved))
 
 
-def add_live(specs: Sequence[TunnelSpec], lane: Concentrator, account: Account) -> None:
-    """Tunnels of one account, each with one revision that is live."""
+def add_live(
+    specs: Sequence[TunnelSpec], lane: Concentrator, account: Account, first: int | None = None
+) -> None:
+    """Tunnels of one account, each with one revision that is live, numbered from `first` on."""
+    revisions = [_revision(spec, lane, Revision.Outcome.LIVE) for spec in specs]
+    if first is not None:
+        for pk, revision in enumerate(revisions, first):
+            revision.pk = pk
     with transaction.atomic():
         Tunnel.objects.bulk_create(_tunnel(spec, lane, account) for spec in specs)
-        _save([_revision(spec, lane, Revision.Outcome.LIVE) for spec in specs], specs)
+        _save(revisions, specs)
 
 
 def _tunnel(spec: TunnelSpec, lane: Concentrator, account: Account) -> Tunnel:
