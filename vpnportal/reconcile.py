@@ -103,15 +103,17 @@ def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
 def _settle(lane: Concentrator, tunnel_id: int | None, device: Device) -> tuple[Aim, Observed]:
     """Look, plan and act until a look finds nothing to do but to start children."""
     drift = repairs.Drift(lane)
-    for _ in range(PASSES):
+    for attempt in range(PASSES):
         aim = aim_at(lane, tunnel_id)
         outcomes.begin(aim.unfinished)
         observed = device.observe(aim.scope)
         if objections := _objections(aim, observed):
             outcomes.fail_refused(aim.newest, objections)
             continue
-        plan = diff(aim.desired, observed, aim.scope).sparing(aim.unreadable, aim.desired)
-        plan = plan.without_initiation()
+        # charon cannot be asked for one secret, so those of a waiting apply are forgotten once.
+        unsure = bool(aim.unfinished) and attempt == 0
+        plan = diff(aim.desired, observed, aim.scope, unsure).without_initiation()
+        plan = plan.sparing(aim.unreadable, aim.desired)
         if not plan:
             outcomes.finish(aim.unfinished)
             drift.record()

@@ -387,3 +387,22 @@ def test_a_revision_that_does_not_open_leaves_its_tunnel_alone_and_holds_up_no_o
     assert device.connections.keys() == {*held, f"ctx{second_tunnel.pk}"}
     assert (len(device.secrets), device.elements) == (2, elements)
     assert {sa.connection for sa in device.associations} == set(device.connections)
+
+
+def test_an_apply_that_broke_off_before_it_forgot_the_old_key_forgets_it_when_it_goes_on(
+    ready, user, device
+):
+    services.apply(ready, user)
+    look(ready)
+    (old,) = device.secrets.values()
+    services.set_preshared_key(ready, "another key")
+    revision = services.apply(ready, user)
+    look(ready)
+    # As if the worker had died between the new connection and the old secret.
+    device.secrets[old.id] = old
+    Revision.objects.filter(pk=revision.pk).update(outcome=Outcome.APPLYING)
+
+    look(ready)
+
+    assert old.id not in device.secrets
+    assert len(device.secrets) == 1

@@ -70,8 +70,13 @@ class Plan:
         )
 
 
-def diff(desired: Desired, observed: Observed, scope: Scope | None = None) -> Plan:
-    """What to do so that the observed becomes the desired; within a scope, only there."""
+def diff(
+    desired: Desired, observed: Observed, scope: Scope | None = None, unsure: bool = False
+) -> Plan:
+    """What to do so that the observed becomes the desired; within a scope, only there.
+
+    `unsure` says that an earlier apply may have broken off before it forgot its old secrets.
+    """
     ending = tuple(stale(desired, observed))
     dialling = tuple(
         one for one in ending if not one.carries and one.connection in desired.connections
@@ -84,6 +89,8 @@ def diff(desired: Desired, observed: Observed, scope: Scope | None = None) -> Pl
     )
     unload = tuple(sorted(observed.connections.keys() - desired.connections.keys()))
     remember, forget = _secrets(desired, observed, scope, load, unload)
+    if unsure and scope:
+        forget = tuple(sorted({*forget, *(scope.secrets - desired.secrets.keys())}))
     return Plan(
         anchor=tuple(_missing_anchors(desired, observed)),
         hang_up=dialling,
