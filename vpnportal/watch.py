@@ -53,6 +53,7 @@ class _Watcher:
     def __init__(self, lane: Concentrator) -> None:
         self._lane = lane
         self._requests = Requests(lane)
+        self._strays = 0
         self._next_look = self._next_heartbeat = self._next_requests = 0.0
 
     def run(self) -> None:
@@ -70,6 +71,7 @@ class _Watcher:
             self._look_at_all(eyes)
             for event in chain((first,), heard):
                 self._listening.hear(event)
+                self._strays += event.stray
                 for name in event.connections:
                     self._look_at(eyes, name)
                 self._do_what_is_due(eyes)
@@ -84,6 +86,9 @@ class _Watcher:
         if now >= self._next_requests:
             self._next_requests = now + TICK_SECONDS
             self._requests.send_due()
+            if self._strays:
+                sightings.note_dropped_by_esp(self._lane, self._strays)
+                self._strays = 0
         self._listening.write_what_is_due()
 
     def _look_at_all(self, eyes: Charon) -> None:

@@ -11,6 +11,7 @@ from vpnportal.domain.hearing import Said
 from vpnportal.domain.names import is_ours
 
 # Events "log" carry what charon says at levels 0 and 1, whatever its own log files are set to.
+STRAY = "discarding inbound"
 EVENTS = ["log", "ike-updown", "child-updown"]
 
 
@@ -25,6 +26,12 @@ class Event:
     said: Said | None = None
     connections: tuple[str, ...] = ()
     child_down: bool = False
+
+    @property
+    def stray(self) -> bool:
+        """Whether charon dropped a packet that its tunnel does not lead to (RFC 4301, 5.2)."""
+        said = self.said
+        return said is not None and said.group == "ESP" and said.text.startswith(STRAY)
 
 
 def event(kind: bytes | str | None, body: Mapping[str, Any] | None) -> Event:
