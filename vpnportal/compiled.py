@@ -33,7 +33,7 @@ class Key(NamedTuple):
 
 
 _remembered: dict[Key, Compiled] = {}
-_read_ahead: dict[int, Compiled] = {}
+_read_ahead: dict[Key, Compiled] = {}
 
 
 def remembered(keys: Iterable[Key]) -> dict[Key, Compiled]:
@@ -44,7 +44,8 @@ def remembered(keys: Iterable[Key]) -> dict[Key, Compiled]:
         chunk = missing[at : at + AHEAD]
         for revision in Revision.objects.filter(pk__in=[key.pk for key in chunk]).iterator():
             if one := _compiled(revision):
-                _remembered[Key(revision.pk, revision.created_at)] = _slim(one, revision.pk)
+                key = Key(revision.pk, revision.created_at)
+                _remembered[key] = _slim(one, key)
     return {key: _remembered[key] for key in wanted if key in _remembered}
 
 
@@ -52,9 +53,14 @@ def of(revision: Revision) -> Compiled | None:
     """One revision, or None when it does not open, which is logged."""
     key = Key(revision.pk, revision.created_at)
     if key not in _remembered and (one := _compiled(revision)):
-        _remembered[key] = _slim(one, revision.pk)
+        _remembered[key] = _slim(one, key)
         return one
     return _remembered.get(key)
+
+
+def let_secrets_go() -> None:
+    """What was read to be loaded is loaded: preshared keys stay in memory no longer."""
+    _read_ahead.clear()
 
 
 def forget_all_but(keys: Iterable[Key]) -> None:
@@ -71,34 +77,34 @@ def _compiled(revision: Revision) -> Compiled | None:
         return None
 
 
-def _slim(one: Compiled, pk: int) -> Compiled:
+def _slim(one: Compiled, key: Key) -> Compiled:
     return replace(
         one,
-        connection=replace(one.connection, source=partial(_settings, pk)),
-        secret=replace(one.secret, source=partial(_key, pk)),
+        connection=replace(one.connection, source=partial(_settings, key)),
+        secret=replace(one.secret, source=partial(_preshared_key, key)),
     )
 
 
-def _settings(pk: int) -> Section:
-    return _read(pk).connection.settings
+def _settings(key: Key) -> Section:
+    return _read(key).connection.settings
 
 
-def _key(pk: int) -> str:
-    return _read(pk).secret.data
+def _preshared_key(key: Key) -> str:
+    return _read(key).secret.data
 
 
-def _read(pk: int) -> Compiled:
+def _read(key: Key) -> Compiled:
     """A revision with everything, and the next ones of its concentrator beside it."""
-    if pk not in _read_ahead:
+    if key not in _read_ahead:
         _read_ahead.clear()
-        lane = Revision.objects.filter(pk=pk).values("concentrator")
-        rows = Revision.objects.standing().filter(concentrator__in=lane, pk__gt=pk)
-        first = Revision.objects.get(pk=pk)
-        for revision in (first, *rows.order_by("pk")[: AHEAD - 1]):
+        first = Revision.objects.filter(pk=key.pk)
+        lane = first.values("concentrator")
+        rows = Revision.objects.standing().filter(concentrator__in=lane, pk__gt=key.pk)
+        for revision in (*first, *rows.order_by("pk")[: AHEAD - 1]):
             if one := _compiled(revision):
-                _read_ahead[revision.pk] = one
-    if pk not in _read_ahead:
+                _read_ahead[Key(revision.pk, revision.created_at)] = one
+    if key not in _read_ahead:
         # It did open when it was compiled. The next look finds out that it does not any more.
         _remembered.clear()
         raise DeviceError("a revision that opened before does not open any more.")
-    return _read_ahead[pk]
+    return _read_ahead[key]

@@ -45,6 +45,8 @@ def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool =
         else:
             outcomes.note(unfinished, Step("", f"{in_words(lane, error)} Trying again.", ok=False))
         raise
+    finally:
+        compiled.let_secrets_go()
 
 
 def _objections(aim: Aim, observed: Observed) -> dict[str, str]:
