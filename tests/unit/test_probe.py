@@ -230,6 +230,7 @@ NO_IKE = "received NO_PROPOSAL_CHOSEN error notify"
 NO_ESP = "received NO_PROPOSAL_CHOSEN notify, no CHILD_SA built"
 NO_TS = "received TS_UNACCEPTABLE notify, no CHILD_SA built"
 NO_ID = "received INVALID_ID_INFORMATION error notify"
+PROOF = "generating ID_PROT request 0 [ ID HASH N(INITIAL_CONTACT) ]"
 NO_AUTH = "received AUTHENTICATION_FAILED notify error"
 FOUND_ESP = Suite("DES_CBC", "HMAC_MD5_96", "", "MODP_768")
 
@@ -243,7 +244,13 @@ FOUND_ESP = Suite("DES_CBC", "HMAC_MD5_96", "", "MODP_768")
         (PHASE_ONE, (PACKET, IKE, GAVE_UP), Heard.SELECTED, FOUND_IKE),
         (PHASE_TWO, (TIME_UP,), Heard.SILENT, UNNAMED),
         (PHASE_TWO, (PACKET, IKE, NO_AUTH, GAVE_UP), Heard.KEY, UNNAMED),
-        (PHASE_TWO, (PACKET, IKE, "could not decrypt payloads", TIME_UP), Heard.KEY, UNNAMED),
+        (
+            PHASE_TWO,
+            (PACKET, IKE, PROOF, "could not decrypt payloads", TIME_UP),
+            Heard.KEY,
+            UNNAMED,
+        ),
+        (PHASE_TWO, (PACKET, IKE, TIME_UP), Heard.UNCLEAR, UNNAMED),
         (PHASE_TWO, (PACKET, IKE, UP, NO_TS, GAVE_UP), Heard.SUBNETS, UNNAMED),
         (PHASE_TWO, (PACKET, IKE, UP, NO_ID, GAVE_UP), Heard.SUBNETS, UNNAMED),
         (PHASE_TWO, (PACKET, IKE, UP, NO_ESP, GAVE_UP), Heard.REFUSED, UNNAMED),

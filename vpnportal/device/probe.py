@@ -25,8 +25,8 @@ from vpnportal.domain.observed import CARRYING, ChildSa
 from vpnportal.domain.offers import Able, able
 from vpnportal.domain.spec import TunnelSpec
 
-# How long a peer may take for an answer, and for that and new keys after it.
-ATTEMPT_SECONDS, WITH_RENEWAL_SECONDS = 1.5, 2.0
+# How long a peer may take for one or two answers in phase one, and for all of phase two.
+PHASE_ONE_SECONDS, PHASE_TWO_SECONDS = 1.5, 2.0
 PAUSE_SECONDS = 0.02
 # Under these `get-algorithms` lists what the customers' table has; "ke" is the newer name of dh.
 KINDS = ("encryption", "aead", "integrity", "prf", "dh", "ke")
@@ -63,7 +63,7 @@ class Probe:
             charon.load_probe(name, connection(spec, offer))
             reply = read(offer, self._attempt(charon, name, bool(offer.esp)))
             if offer.version == 2 and offer.esp and reply.heard is Heard.SELECTED:
-                suite = charon.renewal(name, began + WITH_RENEWAL_SECONDS)
+                suite = charon.renewal(name, began + PHASE_TWO_SECONDS)
                 reply = renewed(reply, suite) if suite else reply
         return reply
 
@@ -124,7 +124,8 @@ class _Asker(Charon):
 
     def attempt(self, name: str, with_child: bool) -> Iterator[str]:
         """Negotiate for a bounded time; the lines that charon says of it, and why it gave up."""
-        request = {"ike": name, "timeout": str(int(ATTEMPT_SECONDS * 1000)), "loglevel": "1"}
+        seconds = PHASE_TWO_SECONDS if with_child else PHASE_ONE_SECONDS
+        request = {"ike": name, "timeout": str(int(seconds * 1000)), "loglevel": "1"}
         if with_child:
             request["child"] = name
         try:

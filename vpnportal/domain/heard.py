@@ -19,6 +19,8 @@ from vpnportal.domain.attempt import Offer
 SELECTED_IKE = "selected proposal: IKE:"
 SELECTED_ESP = "selected proposal: ESP:"
 TIME_WAS_UP = "not established after"
+# The messages with which this end shows that it has the key.
+PROOF_SENT = ("generating ID_PROT request 0 [ ID HASH", "generating IKE_AUTH request")
 
 
 class Heard(StrEnum):
@@ -101,7 +103,9 @@ def _phase_two(said: tuple[str, ...]) -> tuple[Heard, Suite]:
     if first is not Heard.SELECTED:
         return first, UNNAMED
     if not _any(said, "established between"):
-        return Heard.KEY, UNNAMED
+        # A peer that is far away may not have had its turn to prove anything yet.
+        early = _any(said, TIME_WAS_UP) and not _any(said, *PROOF_SENT)
+        return (Heard.UNCLEAR if early else Heard.KEY), UNNAMED
     if _any(said, "TS_UNACCEPTABLE", "INVALID_ID_INFORMATION"):
         return Heard.SUBNETS, UNNAMED
     return (Heard.REFUSED if _any(said, "NO_PROPOSAL_CHOSEN") else Heard.SILENT), UNNAMED
