@@ -41,7 +41,7 @@ def both(bench: Bench, size: int) -> tuple[float, float]:
         if size == SIZES[0]:
             mine, swan = in_turn(rounds, ours(bench.small), by_file(theirs, bench.small.specs))
         else:
-            with Stage("t", size, 2, mappings=5).running() as stage:
+            with Stage(f"t{size}", size, 2, mappings=5).running() as stage:
                 mine, swan = in_turn(rounds, ours(stage), by_file(theirs, stage.specs))
     return median(mine), median(swan)
 
