@@ -5,7 +5,18 @@ from __future__ import annotations
 import pytest
 from django.conf import settings
 
+from tests.lab.faults import matrix
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """A session key only for the tests, long enough for Django's own checks."""
     settings.SECRET_KEY = "only-the-tests-have-this-key-9c1d5a7e3f4b-and-nobody-else-0b6e"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The matrix of faults and steps, if any of its cells was run."""
+    reports = (report for several in terminalreporter.stats.values() for report in several)
+    if lines := matrix.summary(reports):
+        terminalreporter.section("faults at each step of an apply: seconds until all is well")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -42,6 +42,8 @@ class Product:
     """A running `bin/run`; `name` makes its state folder and its namespaces its own."""
 
     def __init__(self, name: str, *arguments: str, **environment: str) -> None:
+        # Two workers of pytest may each have a product for the same folder of tests.
+        name += os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
         parent = Path(os.environ.get("VPNPORTAL_STATE", ROOT / "var"))
         self.state = parent / name
         self.prefix = os.environ.get("VPNPORTAL_LAB", "vt") + name
