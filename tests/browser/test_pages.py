@@ -43,8 +43,9 @@ def test_the_count_of_changes_follows_every_entry(draft: Page):
     pending = draft.locator("#pending")
     before = pending.inner_text()
 
-    enter(draft.get_by_role("group", name="Phase Two"), "Key Life (in seconds)", "7200")
+    life = enter(draft.get_by_role("group", name="Phase Two"), "Key Life (in seconds)", "7200")
 
+    expect(note_of(life)).to_have_text("Saved")
     expect(pending.get_by_text("not applied")).to_be_visible()
     draft.reload()
     assert "not applied" in before
