@@ -108,12 +108,13 @@ def _take(row: Hearing, heard: Heard | None, facts: Facts | None) -> bool:
     return row.lines != lines or row.facts != before
 
 
-def _same(row: Hearing, earlier: Iterable[Line], heard: Heard) -> bool:
+def _same(row: Hearing, earlier: tuple[Line, ...], heard: Heard) -> bool:
     """Whether the attempt before went the same way, not long ago."""
     if row.pk is None or timezone.now() - row.changed_at > SAME_AGAIN:
         return False
-    latest = list(earlier)[-len(heard.lines) :]
-    return _way(latest) == _way(heard.lines)
+    if any(line.ike for line in heard.lines):
+        return _way(earlier[-len(heard.lines) :]) == _way(heard.lines)
+    return set(_way(heard.lines)) <= set(_way(earlier))
 
 
 def _way(lines: Iterable[Line]) -> list[tuple[str, str]]:

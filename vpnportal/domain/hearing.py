@@ -22,7 +22,7 @@ LINES, TUNNELS = 60, 2_000
 TALKS = 4_096
 # A peer that is dialled for ever says nothing new after so many tries without any answer.
 SILENT_TRIES = 2
-REFUSED_AGAIN = timedelta(seconds=5)
+REFUSED_AGAIN = timedelta(seconds=1)
 
 _PACKET = re.compile(
     r"(?P<how>received|sending) packet: from (?P<source>\S+)\[(?P<source_port>\d+)\]"

@@ -7,9 +7,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from vpnportal.domain.diagnosis import Evidence, Finding, diagnose, to_the_other_end
+from vpnportal.domain.diagnosis import Evidence, Finding, diagnose
 from vpnportal.domain.lines import from_json
-from vpnportal.domain.spec import TunnelSpec
 from vpnportal.models import Hearing, Revision, Tunnel
 
 DOWNS_LAST = timedelta(minutes=5)
@@ -21,16 +20,6 @@ def findings_of(tunnel: Tunnel) -> tuple[Finding, ...]:
     if revision is None:
         return ()
     return diagnose(revision.spec(), _evidence(tunnel, revision))
-
-
-def text_for_the_other_end(tunnel: Tunnel, finding: Finding) -> str:
-    """What to send to the other end's admin; "" when that end has nothing to do with it."""
-    return to_the_other_end(_spec(tunnel), finding)
-
-
-def _spec(tunnel: Tunnel) -> TunnelSpec:
-    revision = _revision(tunnel)
-    return revision.spec() if revision else tunnel.draft()
 
 
 def _revision(tunnel: Tunnel) -> Revision | None:

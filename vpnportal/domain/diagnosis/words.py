@@ -298,7 +298,7 @@ def _refused(spec: TunnelSpec, shown: Shown) -> Finding:
     return Finding(
         shown.symptom.cause,
         "remote_peer",
-        f"{spec.remote_peer} answers that nothing listens on its UDP port {port}.",
+        f"UDP port {port} of {spec.remote_peer} is refused, there or by a firewall before it.",
         "Check the address of the other end. If it is right: its IPsec service does not run, or"
         f" its firewall rejects UDP {port} from {spec.hosted_peer}.",
         lines=shown.lines,

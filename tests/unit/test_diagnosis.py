@@ -1,0 +1,246 @@
+"""From charon's lines to findings: what the laboratory cannot provoke, and what must not be said.
+
+The lines are charon's own, as the laboratory's tests of diagnosis hear them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.unit.samples import example, networks
+from vpnportal.domain.diagnosis import Cause, Evidence, Finding, diagnose, to_the_other_end
+from vpnportal.domain.lines import Line, Role
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+BEGUN = (
+    "initiating Main Mode IKE_SA ctx42[3] to 203.0.113.2",
+    "generating ID_PROT request 0 [ SA V V V V V ]",
+    "sending packet: from 203.0.113.1[500] to 203.0.113.2[500] (180 bytes)",
+)
+ANSWERED = (
+    *BEGUN,
+    "received packet: from 203.0.113.2[500] to 203.0.113.1[500] (160 bytes)",
+    "parsed ID_PROT response 0 [ SA V V V V ]",
+    "selected proposal: IKE:AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_1536",
+    "generating ID_PROT request 0 [ KE No NAT-D NAT-D ]",
+    "parsed ID_PROT response 0 [ KE No NAT-D NAT-D ]",
+    "generating ID_PROT request 0 [ ID HASH N(INITIAL_CONTACT) ]",
+)
+ESTABLISHED = (
+    *ANSWERED,
+    "parsed ID_PROT response 0 [ ID HASH ]",
+    "IKE_SA ctx42[3] established between 203.0.113.1[203.0.113.1]...203.0.113.2[203.0.113.2]",
+    "generating QUICK_MODE request 1629566285 [ HASH SA No KE ID ID ]",
+)
+UP = (
+    *ESTABLISHED,
+    "parsed QUICK_MODE response 1629566285 [ HASH SA No KE ID ID ]",
+    "CHILD_SA ctx42-32f5219c-19cfe880{1} established with SPIs 7d420075_i efbad199_o"
+    " and TS 10.2.0.0/24 === 192.168.10.0/24",
+)
+REFUSED_ONE = (
+    *BEGUN,
+    "parsed INFORMATIONAL_V1 request 991098855 [ N(NO_PROP) ]",
+    "received NO_PROPOSAL_CHOSEN error notify",
+)
+OTHER_KEY = (*ANSWERED, "could not decrypt payloads")
+RESPONDED = (
+    "received packet: from 203.0.113.2[500] to 203.0.113.1[500] (180 bytes)",
+    "parsed ID_PROT request 0 [ SA V V V V V ]",
+)
+
+
+def lines(
+    *texts: str, at: datetime = NOON, role: Role = Role.INITIATOR, ike: str = "1"
+) -> tuple[Line, ...]:
+    """An attempt that begins at a time, with a line each millisecond."""
+    step = timedelta(milliseconds=1)
+    return tuple(Line(at + step * number, role, text, ike) for number, text in enumerate(texts))
+
+
+def later(**time: int) -> datetime:
+    return NOON + timedelta(**time)
+
+
+def causes(*attempts: tuple[Line, ...], **evidence) -> list[Cause]:
+    said = tuple(line for attempt in attempts for line in attempt)
+    return [one.cause for one in diagnose(example(), Evidence(said, **evidence))]
+
+
+def found(*attempts: tuple[Line, ...], **evidence) -> Finding:
+    said = tuple(line for attempt in attempts for line in attempt)
+    (only,) = diagnose(example(), Evidence(said, **evidence))
+    return only
+
+
+def test_without_evidence_and_with_lines_that_fit_nothing_there_is_no_finding():
+    assert causes() == []
+    assert causes(lines("some line of a later strongSwan", *BEGUN)) == []
+    assert causes(lines(*UP), up=True) == []
+
+
+@pytest.mark.parametrize(
+    ("texts", "cause"),
+    [
+        (("received INVALID_MAJOR_VERSION notify error",), Cause.IKE_VERSION),
+        (("received PAYLOAD_MALFORMED error notify",), Cause.KEY),
+        (("constraint check failed: identity '203.0.113.2' required ",), Cause.IDENTITY),
+        (("received INVALID_ID_INFORMATION error notify",), Cause.IDENTITY),
+        (("algorithm DES_CBC not supported by kernel!",), Cause.ALGORITHM),
+        (("configured DH group MODP_768 not supported",), Cause.ALGORITHM),
+        (
+            ("peer didn't accept DH group MODP_1536, it requested MODP_2048",),
+            Cause.PHASE_ONE,
+        ),
+    ],
+)
+def test_what_other_devices_answer_has_the_same_causes(texts, cause):
+    assert causes(lines(*ANSWERED, *texts)) == [cause]
+
+
+def test_a_group_that_the_peer_asks_for_is_named():
+    asked = lines(*BEGUN, "peer didn't accept DH group MODP_1536, it requested MODP_2048")
+
+    finding = found(asked)
+
+    assert (finding.field, finding.theirs) == ("phase_one_group", "group 14")
+
+
+def test_several_proposals_of_a_peer_are_told_in_the_customers_words_and_the_nearest_counts():
+    offers = (
+        "IKE:3DES_CBC/HMAC_MD5_96/PRF_HMAC_MD5/MODP_1024,"
+        " IKE:AES_CBC_256/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1536,"
+        " IKE:CHACHA20_POLY1305/PRF_HMAC_SHA2_256/CURVE_25519"
+    )
+    ours = "IKE:AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_1536"
+
+    finding = found(
+        lines(
+            *RESPONDED,
+            f"received proposals: {offers}",
+            f"configured proposals: {ours}",
+            "no proposal found",
+            role=Role.RESPONDER,
+        )
+    )
+
+    assert finding.field == "phase_one_authentication"
+    assert finding.ours == "AES256, SHA256, group 5"
+    assert finding.theirs == (
+        "3DES, MD5, group 2 or AES256, SHA1, group 5 or CHACHA20_POLY1305, SHA256, group 31"
+    )
+
+
+def test_what_the_peer_told_as_initiator_is_preferred_to_its_bare_refusal():
+    refused = lines(*REFUSED_ONE, ike="1")
+    other_version = lines(
+        "parsed IKE_SA_INIT request 0 [ SA KE No ]",
+        "no IKE config found for 203.0.113.1...203.0.113.2, sending NO_PROPOSAL_CHOSEN",
+        role=Role.RESPONDER,
+        ike="2",
+    )
+
+    assert causes(refused) == [Cause.PHASE_ONE]
+    assert causes(refused, other_version) == [Cause.IKE_VERSION]
+
+
+def test_a_cause_is_gone_once_an_attempt_came_further():
+    first = lines(*REFUSED_ONE, ike="1")
+    second = lines(*OTHER_KEY, at=later(seconds=30), ike="2")
+    third = lines(*UP, at=later(minutes=1), ike="3")
+
+    assert causes(first) == [Cause.PHASE_ONE]
+    assert causes(first, second) == [Cause.KEY]
+    assert causes(first, second, third, up=True) == []
+
+
+def test_a_cause_that_comes_back_after_the_tunnel_was_up_is_told():
+    up = lines(*UP, ike="1")
+    again = lines(*OTHER_KEY, at=later(minutes=1), ike="2")
+
+    assert causes(up, again) == [Cause.KEY]
+
+
+def test_one_child_that_is_up_does_not_hide_that_another_is_refused():
+    refused = "received INVALID_ID_INFORMATION error notify"
+    partly = lines(*ESTABLISHED, refused, *UP[-2:])
+
+    assert causes(partly, up=False) == [Cause.SUBNETS]
+    assert causes(partly, up=True) == []
+
+
+def test_silence_after_a_cause_that_was_told_is_no_cause_of_its_own():
+    again = "sending retransmit 1 of request message ID 0, seq 3"
+
+    assert causes(lines(*OTHER_KEY, again, "giving up after 5 retransmits")) == [Cause.KEY]
+
+
+def test_a_device_that_answers_again_is_no_longer_silent():
+    silent = (*BEGUN, "sending retransmit 1 of request message ID 0, seq 1")
+
+    assert causes(lines(*silent)) == [Cause.NO_ANSWER]
+    assert causes(lines(*silent, *ANSWERED[3:])) == []
+
+
+def test_a_refusal_by_icmp_counts_only_while_that_port_is_silent():
+    icmp = "icmp: 203.0.113.2 says nothing listens at port 500 of 203.0.113.2"
+    refused = lines(icmp, at=later(seconds=1), ike="")
+
+    assert causes(lines(*BEGUN), refused) == [Cause.REFUSED]
+    assert causes(lines(*UP, at=later(seconds=2)), refused, up=True) == []
+    # Anybody can send such a packet.
+    assert causes(refused) == []
+
+
+def test_a_tunnel_that_stops_answering_is_told_and_what_was_long_ago_is_not():
+    up = lines(*UP)
+    silent = lines("retransmit 1 of request with message ID 7", at=later(minutes=5))
+
+    assert causes(up, silent) == [Cause.NO_ANSWER]
+    assert causes(lines(*REFUSED_ONE), lines(*BEGUN, at=later(hours=1), ike="2")) == []
+
+
+def test_a_refused_rekey_stays_known_when_its_lines_are_forgotten():
+    finding = found(up=True, rekey_refused=True)
+
+    assert (finding.cause, finding.field) == (Cause.PFS, "phase_two_group")
+
+
+def test_the_running_tunnel_is_looked_at():
+    narrowed = (("10.2.0.0/24",), ("192.168.10.0/25",))
+
+    assert causes(up=True, narrowed=narrowed) == [Cause.NARROWED]
+    assert causes(up=True, one_way_seconds=40) == [Cause.ONE_WAY]
+    assert causes(up=True, downs=4) == [Cause.FLAPPING]
+    assert causes(up=True, downs=3) == []
+    assert causes(up=True, duplicates=2) == [Cause.DUPLICATES]
+
+
+def test_the_most_decisive_comes_first():
+    key = lines(*OTHER_KEY)
+    limit = lines(
+        "ignoring IKE_SA setup from 203.0.113.2, per-IP half-open IKE_SA limit of 5 reached",
+        role=Role.RESPONDER,
+        ike="",
+    )
+
+    assert causes(limit, key, downs=9) == [Cause.KEY, Cause.DOS_LIMIT, Cause.FLAPPING]
+
+
+def test_the_text_for_the_other_end_says_what_to_set_there_and_holds_no_secret():
+    spec = example(remote_subnets=networks("192.168.10.0/24"))
+    (finding,) = diagnose(spec, Evidence(lines(*REFUSED_ONE)))
+
+    text = to_the_other_end(spec, finding)
+
+    assert text.splitlines() == [
+        "IPsec tunnel (IKEv1) between our gateway 203.0.113.1 and your device 203.0.113.2:",
+        "Your device answers NO_PROPOSAL_CHOSEN in phase one. Please set IKEv1, AES256, SHA256,"
+        " group 5 for the peer 203.0.113.1.",
+        "Our gateway has: AES256, SHA256, group 5.",
+    ]
+    lost = lines(*BEGUN, "no shared key found for '203.0.113.1' - '203.0.113.2'")
+    (here,) = diagnose(spec, Evidence(lost))
+    assert to_the_other_end(spec, here) == ""
