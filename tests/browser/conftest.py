@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,11 @@ def portal() -> Iterator[Product]:
 
 @pytest.fixture(scope="module")
 def fresh_portal() -> Iterator[Product]:
-    """Another one, on which nobody has entered anything yet."""
-    yield from running("n")
+    """Another one, on which nobody has entered anything yet: each module's has a state folder."""
+    yield from running(f"n{next(_fresh)}")
+
+
+_fresh = count(1)
 
 
 # Not for the whole session: its event loop would keep Django's tests from their database.
