@@ -5,6 +5,7 @@ The lines are charon's own, as the laboratory's tests of diagnosis hear them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -134,6 +135,22 @@ def test_several_proposals_of_a_peer_are_told_in_the_customers_words_and_the_nea
 
 
 def test_what_the_peer_told_as_initiator_is_preferred_to_its_bare_refusal():
+    offer, ours = "AES_CBC_128/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024", "AES_CBC_256/MODP_1536"
+    told = lines(
+        *RESPONDED,
+        f"received proposals: IKE:{offer}",
+        f"configured proposals: IKE:{ours}",
+        "no proposal found",
+        role=Role.RESPONDER,
+        ike="2",
+    )
+    refused = lines(*REFUSED_ONE, at=later(seconds=1), ike="1")
+
+    assert found(refused).theirs == ""
+    assert found(told, refused).theirs == "AES128, SHA1, group 2"
+
+
+def test_what_was_told_exactly_needs_no_vague_word_beside_it():
     refused = lines(*REFUSED_ONE, ike="1")
     other_version = lines(
         "parsed IKE_SA_INIT request 0 [ SA KE No ]",
@@ -154,6 +171,10 @@ def test_a_cause_is_gone_once_an_attempt_came_further():
     assert causes(first) == [Cause.PHASE_ONE]
     assert causes(first, second) == [Cause.KEY]
     assert causes(first, second, third, up=True) == []
+
+    dialled = lines(*RESPONDED, "could not decrypt payloads", at=later(seconds=30), ike="2")
+    theirs = tuple(replace(line, role=Role.RESPONDER) for line in dialled)
+    assert causes(first, theirs) == [Cause.KEY]
 
 
 def test_a_cause_that_comes_back_after_the_tunnel_was_up_is_told():
@@ -192,6 +213,8 @@ def test_a_refusal_by_icmp_counts_only_while_that_port_is_silent():
     assert causes(lines(*UP, at=later(seconds=2)), refused, up=True) == []
     # Anybody can send such a packet.
     assert causes(refused) == []
+    between = lines(icmp, at=NOON + timedelta(microseconds=2_500), ike="")
+    assert causes(lines(*ANSWERED), between) == []
 
 
 def test_a_tunnel_that_stops_answering_is_told_and_what_was_long_ago_is_not():
