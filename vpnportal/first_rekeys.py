@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db.models import Q
+
 from vpnportal import outcomes
 from vpnportal.aim import Aim
 from vpnportal.device.concentrator import Concentrator as Device
@@ -16,10 +18,9 @@ AT_ONCE = 3
 
 
 def due(lane: Concentrator) -> RevisionQuerySet:
-    """Revisions of a concentrator whose tunnels were not rekeyed yet."""
-    return Revision.objects.filter(
-        concentrator=lane, outcome=Revision.Outcome.LIVE, first_rekey=Rekeyed.DUE
-    )
+    """Revisions of a concentrator whose tunnels were not seen up, or not rekeyed, yet."""
+    news = Q(first_rekey=Rekeyed.DUE) | Q(up_at=None)
+    return Revision.objects.filter(news, concentrator=lane, outcome=Revision.Outcome.LIVE)
 
 
 def force(aim: Aim, device: Device, seen: dict[int, Association]) -> bool:
@@ -29,6 +30,7 @@ def force(aim: Aim, device: Device, seen: dict[int, Association]) -> bool:
         for one in aim.revisions
         if one.first_rekey == Rekeyed.DUE and seen.get(one.tunnel_id) is Association.UP
     ]
+    outcomes.note_up(one for one in aim.revisions if seen.get(one.tunnel_id) is Association.UP)
     for revision in ready[:AT_ONCE]:
         with outcomes.recording([revision]) as report:
             agreed = device.first_rekey(connection_of(revision.tunnel_id), report)

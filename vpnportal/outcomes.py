@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from vpnportal.device.steps import Report, Step
 from vpnportal.domain.names import connection_of
-from vpnportal.models import Revision
+from vpnportal.models import RemoteClaim, Revision
 from vpnportal.models.revisions import RevisionQuerySet
 
 Outcome = Revision.Outcome
@@ -95,12 +95,40 @@ def finish(revisions: Iterable[Revision]) -> None:
 
 
 def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:
-    """From now on it has so many seconds; what may come back is the last that is not on trial."""
+    """From now on it has so many seconds; what may come back is kept in reserve."""
     ends = timezone.now() + timedelta(seconds=revision.keep_seconds or 0)
     Revision.objects.filter(pk=revision.pk).update(trial_ends_at=ends)
     if not older.filter(outcome=Outcome.FALLBACK).exists():
-        last = older.filter(outcome=Outcome.LIVE).order_by("-number").values("pk")[:1]
-        Revision.objects.filter(pk__in=last).update(outcome=Outcome.FALLBACK)
+        good = _last_good(revision) or older.filter(outcome=Outcome.LIVE).first()
+        if good:
+            Revision.objects.filter(pk=good.pk).update(outcome=Outcome.FALLBACK)
+
+
+def _last_good(revision: Revision) -> Revision | None:
+    """The newest earlier one that was seen up, if nobody else was given its networks since."""
+    earlier = Revision.objects.filter(
+        tunnel_id=revision.tunnel_id,
+        number__lt=revision.number,
+        outcome__in=(Outcome.LIVE, Outcome.REPLACED),
+        up_at__isnull=False,
+    )
+    good = earlier.first()
+    if good is None or good.outcome == Outcome.LIVE:
+        return good
+    others = Revision.objects.holding().filter(concentrator_id=good.concentrator_id)
+    claims = RemoteClaim.objects.filter(revision__in=others.exclude(tunnel_id=good.tunnel_id))
+    taken = any(
+        claims.filter(first__lte=one.last, last__gte=one.first).exists()
+        for one in good.claims.all()
+    )
+    return None if taken else good
+
+
+def note_up(revisions: Iterable[Revision]) -> None:
+    """Their tunnels were seen up."""
+    for revision in revisions:
+        if revision.up_at is None and revision.outcome == Outcome.LIVE:
+            Revision.objects.filter(pk=revision.pk).update(up_at=timezone.now())
 
 
 def fail(revisions: Iterable[Revision], reason: str) -> None:

@@ -23,6 +23,11 @@ from vpnportal.models import Concentrator, RemoteClaim, Revision
 from vpnportal.models.revisions import RevisionQuerySet
 
 Outcome = Revision.Outcome
+NOT_UP = {
+    Association.PARTIAL: "up only in part",
+    Association.CONNECTING: "still connecting",
+    Association.DOWN: "down",
+}
 # The longest trial that anybody may ask for.
 TRIAL_MOST = timedelta(hours=1)
 
@@ -59,7 +64,7 @@ def _complaint(revision: Revision, device: Device, observed: Observed) -> str:
     if word is Association.OLDER:
         return "the other end did not take the new settings"
     if word is not Association.UP:
-        return f"the tunnel was {'partly up' if word is Association.PARTIAL else word}"
+        return f"the tunnel was {NOT_UP[word]}"
     if revision.keep_ping and not _answers(revision, device, observed):
         return f"{revision.keep_ping} did not answer"
     return ""

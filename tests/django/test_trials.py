@@ -33,6 +33,8 @@ def on_trial(ready, user, device) -> Revision:
     """A second revision whose peer refuses it, live for a moment."""
     services.apply(ready, user)
     look(ready)
+    # As when the watch has seen it come up.
+    look(ready)
     services.edit(ready, "phase_two_keylife", 1800)
     device.peer_answers = False
     revision = services.apply(ready, user, services.Trial(seconds=30))
@@ -145,3 +147,19 @@ def test_a_trial_that_cannot_be_judged_is_refused(ready, user, seconds, ping):
         services.apply(ready, user, services.Trial(seconds, ping))
 
     assert not ready.revisions.exists()
+
+
+def test_what_comes_back_is_the_last_that_was_ever_up(on_trial, ready, user, device):
+    """A revision that its peer never took is not good, although it stood before."""
+    refused = ready.revisions.get(number=2)
+    Revision.objects.filter(pk=refused.pk).update(keep_seconds=None, trial_ends_at=None)
+    Revision.objects.filter(number=1).update(outcome=Outcome.REPLACED)
+    services.edit(ready, "phase_two_keylife", 1900)
+    third = services.apply(ready, user, services.Trial(seconds=30))
+    look(ready)
+    time_is_up(third)
+
+    look(ready)
+
+    assert outcomes(ready)[2] == Outcome.REPLACED
+    assert ready.latest().restores == 1

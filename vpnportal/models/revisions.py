@@ -77,6 +77,8 @@ class Revision(models.Model):
     keep_seconds = models.PositiveSmallIntegerField(null=True)
     keep_ping = models.GenericIPAddressField(protocol="IPv4", null=True)
     trial_ends_at = models.DateTimeField(null=True, db_index=True)
+    # When its tunnel was seen up with it for the first time: a revision that never was is not good.
+    up_at = models.DateTimeField(null=True)
     # The number of the revision whose specification this one brings back.
     restores = models.PositiveIntegerField(null=True)
     first_rekey = models.CharField(
