@@ -51,6 +51,7 @@ from vpnportal.device.charon import Charon
 from vpnportal.models import *
 from vpnportal.services.diagnosing import findings_of
 from django.conf import settings
+from django.utils import timezone
 def tunnel(): return Tunnel.objects.get(name="ipsec001")
 def desired(): return aim_at(tunnel().concentrator, tunnel().pk).desired
 def load():
@@ -71,7 +72,7 @@ def found():
             for one in findings_of(tunnel())
         ],
         "roles": sorted({line["role"] for line in lines}),
-        "lines": len(lines),
+        "oldest": min((line["at"] for line in lines), default=""),
         "kept": json.dumps(lines),
     }
 for line in sys.stdin:
@@ -85,6 +86,7 @@ class Bench:
     def __init__(self, product: Product) -> None:
         self.product = product
         self.key = product.key_of_the_device()
+        self._since = ""
         self._file = product.state / "lab" / "peer" / "diagnosis.conf"
         self._desk = subprocess.Popen(
             [PYTHON, "manage.py", "shell", "-v0", "-c", DESK],
@@ -134,6 +136,7 @@ class Bench:
                     with contextlib.suppress(CommandException):
                         request = {"ike-id": number, "force": "yes", "timeout": "50"}
                         list(session.terminate(request))
+        self._since = self.ask("timezone.now().isoformat()")
         self.ask("load()")
 
     def dial(self, role: str, connection: str = "c0") -> None:
@@ -167,8 +170,13 @@ class Bench:
 
     def established(self, number: int) -> bool:
         """Whether charon has established so many IKE_SAs, of which some may have ended."""
-        kept = self.ask("found()")["kept"]
-        return kept.count("established between") >= number
+        kept = self.ask("found()")
+        return kept["oldest"] >= self._since and kept["kept"].count("established between") >= number
+
+    def carried(self) -> bool:
+        """Whether the product heard that a CHILD_SA came up."""
+        kept = self.ask("found()")
+        return kept["oldest"] >= self._since and "established with SPIs" in kept["kept"]
 
     def hang_up(self) -> None:
         """The device ends what it has."""
@@ -185,7 +193,7 @@ class Bench:
             last.update(self.ask("found()"))
             for one in last["findings"]:
                 one["roles"] = last["roles"]
-            return any(
+            return last["oldest"] >= self._since and any(
                 one["cause"] == cause and expected.items() <= one.items()
                 for one in last["findings"]
             )

@@ -175,8 +175,8 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("what", WRONG)
 @pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("what", WRONG)
 def test_what_the_device_has_wrong_is_named_a_second_after_an_attempt(bench, what, role):
     wrong, told = WRONG[what]
     cause, field, theirs, ours = told[bench.version, role]
@@ -292,7 +292,7 @@ def test_a_tunnel_that_is_well_has_no_findings(bench):
         bench.start_over()
         bench.dial(role)
         wait_for(lambda: bench.product.ping(), 10)
-        wait_for(lambda: bench.ask("found()")["lines"], 5)
+        wait_for(bench.carried, 5)
 
         assert bench.ask("found()")["findings"] == []
 
@@ -333,3 +333,18 @@ def test_traffic_that_nothing_answers_is_one_way(last):
         last.product.on("server", "ping", "-c", "6", "-i", "0.2", "-W", "1", "10.1.255.92")
 
         last.finds("ONE_WAY", 30)
+
+
+def test_a_wrong_key_is_named_soon_after_its_apply_while_the_older_one_still_carries(applied):
+    version = applied.ask("tunnel().ike_version")
+    applied.set_device(version=version)
+    applied.start_over()
+    applied.dial("initiator")
+    wait_for(applied.product.ping, 10)
+    try:
+        applied.product.apply('services.set_preshared_key(tunnel, "not the key")')
+
+        applied.finds("KEY" if version == 1 else "KEY_OR_IDENTITY", field="preshared_key")
+        assert applied.product.ping()
+    finally:
+        applied.product.apply(f"services.set_preshared_key(tunnel, {applied.key!r})")
