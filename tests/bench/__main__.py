@@ -49,8 +49,9 @@ def main(names: list[str]) -> int:
     bench = Bench()
     with bench.stack:
         broken = [name for name in chosen if not measured(bench, name, figures)]
-    print("\n".join(("", heading(), *map(line, figures))))
-    write(figures, Path(os.environ["BENCH_JSON"]))
+    if figures:
+        print("\n".join(("", heading(), *map(line, figures))))
+        write(figures, Path(os.environ["BENCH_JSON"]))
     if broken:
         print(f"Broken: {', '.join(broken)}")
     return 1 if broken else 0

@@ -1,28 +1,63 @@
-"""Where the time goes: a profile of one changed tunnel and of a converge with nothing to do."""
+"""Where the time goes: profiles of the worker, and each bare call by itself."""
 
 from __future__ import annotations
 
 import cProfile
 import pstats
 from collections.abc import Callable, Iterator
+from functools import partial
 
+from tests.bench.bare import Bare
 from tests.bench.bench import Bench
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, median, milliseconds
+from tests.bench.lost import lose
 from tests.bench.portal import changed
 from tests.bench.stage import Stage
+from vpnportal.domain.compile import compile_specs
+from vpnportal.seal import fingerprint_key
 
-LINES = 30
+LINES, ROUNDS = 30, 7
 
 
 def run(bench: Bench) -> Iterator[Figure]:
     """Prints; there is no figure in it, because a profiler slows what it looks at."""
-    with bench.small.inside():
-        one_change(bench.small, "One changed tunnel of 10")
+    for stage in (bench.small, bench.large):
+        tunnels = f"{len(stage.specs):,} tunnels"
+        with stage.inside():
+            print(f"== Bare calls with {tunnels}, median of {ROUNDS}, in ms")
+            for name, took in bare_calls(stage).items():
+                print(f"{name:<28}{took:8.2f}")
+            one_change(stage, f"One changed tunnel of {tunnels}")
     with bench.large.inside():
         bench.large.converge()
-        one_change(bench.large, "One changed tunnel of 10,000")
-        told("Nothing to do, 10,000 tunnels, 50,000 mappings", bench.large.converge)
+        told(f"Nothing to do, {tunnels}, 50,000 mappings", bench.large.converge)
+        lose(bench.large)
+        told(f"Everything lost, {tunnels}", bench.large.converge)
     yield from ()
+
+
+def bare_calls(stage: Stage) -> dict[str, float]:
+    """Each call that a change of the third tunnel needs, and the questions about it."""
+    rounds = [_calls(stage, number) for number in range(ROUNDS)]
+    return {name: median(one[name] for one in rounds) for name in rounds[0]}
+
+
+def _calls(stage: Stage, number: int) -> dict[str, float]:
+    spec = changed(stage.specs[2], number)
+    desired = compile_specs([spec], fingerprint_key())
+    (connection,), (secret,) = desired.connections.values(), desired.secrets.values()
+    tools, name = Bare(stage.socket), {"ike": connection.name}
+    took = {
+        "connect to charon": milliseconds(lambda: Bare(stage.socket).vici.version()),
+        "load-shared, load-conn": milliseconds(lambda: tools.load(connection, secret)),
+        "initiate": milliseconds(lambda: tools.initiate(connection)),
+        "list-conns of one": milliseconds(lambda: list(tools.vici.list_conns(name))),
+        "list-sas of one": milliseconds(lambda: list(tools.vici.list_sas(name))),
+    }
+    # So that the portal knows of it, too.
+    stage.portal.apply([spec])
+    stage.settled(spec)
+    return took
 
 
 def one_change(stage: Stage, what: str) -> None:
@@ -31,7 +66,7 @@ def one_change(stage: Stage, what: str) -> None:
     stage.portal.apply([first])
     stage.settled(first)
     stage.portal.apply([second])
-    told(what, lambda: stage.converge(second))
+    told(what, partial(stage.converge, second))
     stage.settled(second)
 
 
