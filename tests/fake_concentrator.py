@@ -41,7 +41,9 @@ class FakeConcentrator:
         self.scopes: list[Scope | None] = []
         self._ids = count(1)
 
-    def observe(self, scope: Scope | None = None) -> Observed:
+    def observe(
+        self, scope: Scope | None = None, associations: tuple[IkeSa, ...] | None = None
+    ) -> Observed:
         if self.unreachable:
             raise DeviceError(self.unreachable)
         self.scopes.append(scope)
@@ -51,7 +53,9 @@ class FakeConcentrator:
                 one.name: one.shape for one in self.connections.values() if name in (None, one.name)
             },
             secrets=None if scope else frozenset(self.secrets),
-            associations=tuple(sa for sa in self.associations if name in (None, sa.connection)),
+            associations=tuple(sa for sa in self.associations if name in (None, sa.connection))
+            if associations is None
+            else associations,
             elements=frozenset(
                 element
                 for element in self.elements

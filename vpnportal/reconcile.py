@@ -13,7 +13,7 @@ from vpnportal.aim import Aim, aim_at
 from vpnportal.device import DeviceError
 from vpnportal.device.concentrator import Concentrator as Device
 from vpnportal.device.steps import Step
-from vpnportal.domain.diff import diff
+from vpnportal.domain.diff import Start, diff
 from vpnportal.domain.isolation import objection
 from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Observed
@@ -78,11 +78,10 @@ def in_words(lane: Concentrator, error: DeviceError) -> str:
 def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
     device = reach(lane)
     at = timezone.now()
-    aim, observed = _settle(lane, tunnel_id, device)
+    aim, observed, starts = _settle(lane, tunnel_id, device)
     if any([trials.judge(one, device, observed) for one in trials.over(lane, tunnel_id)]):
         # What came back instead is like any other apply.
-        aim, observed = _settle(lane, tunnel_id, device)
-    starts = diff(aim.desired, observed, aim.scope).initiate
+        aim, observed, starts = _settle(lane, tunnel_id, device)
     seen = associations(observed.connections, observed.associations)
     dialled = {one.connection for one in starts}
     seen.update(
@@ -102,26 +101,31 @@ def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
     return bool(left) or more
 
 
-def _settle(lane: Concentrator, tunnel_id: int | None, device: Device) -> tuple[Aim, Observed]:
+def _settle(
+    lane: Concentrator, tunnel_id: int | None, device: Device
+) -> tuple[Aim, Observed, tuple[Start, ...]]:
     """Look, plan and act until a look finds nothing to do but to start children."""
     drift = repairs.Drift(lane)
+    running = None
     for attempt in range(PASSES):
         aim = aim_at(lane, tunnel_id)
         outcomes.begin(aim.unfinished)
-        observed = device.observe(aim.scope)
+        observed = device.observe(aim.scope, running)
         if objections := _objections(aim, observed):
             outcomes.fail_refused(aim.newest, objections)
             continue
         # charon cannot be asked for one secret, so those of a waiting apply are forgotten once.
         unsure = bool(aim.unfinished) and attempt == 0
-        plan = diff(aim.desired, observed, aim.scope, unsure).without_initiation()
+        plan = diff(aim.desired, observed, aim.scope, unsure)
+        plan, starts = plan.without_initiation(), plan.initiate
         plan = plan.sparing(aim.unreadable, aim.desired)
         if not plan:
             outcomes.finish(aim.unfinished)
             drift.record()
-            return aim, observed
+            return aim, observed, starts
         unasked = departures.recorder(lane, otherwise=drift.note)
         with outcomes.recording(aim.revisions, otherwise=unasked) as report:
             refused = device.apply(plan, observed.userland_esp, report)
         outcomes.fail_refused(aim.newest, refused)
+        running = None if plan.ends_associations else observed.associations
     raise DeviceError("It does not keep what it is given; somebody else changes it, too.")

@@ -14,10 +14,10 @@ from vpnportal.device.nft import Nft
 from vpnportal.device.own_addresses import OwnAddresses
 from vpnportal.device.starter import Starter
 from vpnportal.device.steps import Report, Step, ended
-from vpnportal.domain.desired import Connection
+from vpnportal.domain.desired import Connection, Secret
 from vpnportal.domain.diff import Plan, Start
 from vpnportal.domain.in_force import Stale
-from vpnportal.domain.observed import Observed, Scope
+from vpnportal.domain.observed import IkeSa, Observed, Scope
 
 
 class Concentrator:
@@ -35,8 +35,14 @@ class Concentrator:
         """libnftables acts in the namespace that it was opened in, so that is where it is used."""
         return Nft()
 
-    def observe(self, scope: Scope | None = None) -> Observed:
-        """What is there: all that is ours, or one tunnel at a cost that ignores all others."""
+    def observe(
+        self, scope: Scope | None = None, associations: tuple[IkeSa, ...] | None = None
+    ) -> Observed:
+        """What is there: all that is ours, or one tunnel at a cost that ignores all others.
+
+        `associations` are those that a look just before found, where none was ended since: charon
+        walks through all that run to list those of one name.
+        """
         name = scope.connection if scope else None
         with self._session.use() as charon:
             if scope is None or self._userland_esp is None:
@@ -45,7 +51,8 @@ class Concentrator:
             foreign = () if scope else charon.foreign()
             connections = charon.connections(name)
             secrets = None if scope else charon.secrets()
-            associations = charon.associations(name)
+            if associations is None:
+                associations = charon.associations(name)
         addresses = self._addresses.now()
         return Observed(
             connections=connections,
@@ -109,10 +116,15 @@ class Concentrator:
         return tools.ping(target, min(sources, default=None))
 
     def _load(self, charon: Charon, plan: Plan, report: Report) -> Iterator[tuple[str, str]]:
+        """Each secret just before its connection: of very many, no revision is read twice."""
+        loading = {connection.name for connection in plan.load}
+        secrets = {one.connection: one for one in plan.remember if one.connection in loading}
         for secret in plan.remember:
-            charon.remember(secret)
-            report(Step(secret.connection, "Loaded the preshared key"))
+            if secret.connection not in loading:
+                self._remember(charon, secret, report)
         for connection in plan.load:
+            if connection.name in secrets:
+                self._remember(charon, secrets[connection.name], report)
             try:
                 charon.load(connection)
             except DeviceRefused as refusal:
@@ -121,6 +133,10 @@ class Concentrator:
                 yield connection.name, str(refusal)
             else:
                 report(Step(connection.name, f"Loaded the connection {connection.name}"))
+
+    def _remember(self, charon: Charon, secret: Secret, report: Report) -> None:
+        charon.remember(secret)
+        report(Step(secret.connection, "Loaded the preshared key"))
 
     def _forget_new(self, charon: Charon, plan: Plan, connection: Connection) -> None:
         for secret in plan.remember:

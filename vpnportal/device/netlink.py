@@ -20,6 +20,8 @@ NETLINK_NETFILTER = 12
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_DUMP = 0x1, 0x2, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 GET_RULES, GET_ELEMENT, GET_OBJECTS = (10 << 8) | 7, (10 << 8) | 13, (10 << 8) | 19
+# linux/netfilter/nfnetlink_conntrack.h
+GET_FLOWS = (1 << 8) | 1
 NFPROTO_IPV4 = 2
 NESTED, KIND_MASK = 0x8000, 0x3FFF
 # enum nft_rule_attributes, and libnftnl's first kind of user data, a comment.
@@ -71,6 +73,20 @@ def entries(table: str, name: str) -> Iterator[tuple[int, int]]:
         for _, body in link.answers():
             items = _attributes(body).get(LIST_ELEMENTS, b"")
             yield from ENTRY.iter_unpack(items) if _are_plain(items) else _entries(items)
+
+
+def any_flow_names(addresses: Iterable[int]) -> bool:
+    """Whether one of these addresses may occur in the table of tracked connections.
+
+    Found by its bytes, anywhere: a yes may be by chance, a no is sure.
+    """
+    wanted = [address.to_bytes(4, "big") for address in addresses]
+    found = False
+    with _Link() as link:
+        link.send(0, GET_FLOWS, NLM_F_DUMP, b"")
+        for _, body in link.answers():
+            found = found or any(one in body for one in wanted)
+    return found
 
 
 def lookup(table: str, name: str, keys: Iterable[int]) -> dict[int, int]:

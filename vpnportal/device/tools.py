@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from vpnportal.device import netlink
 from vpnportal.device.errors import DeviceError
 from vpnportal.domain.desired import Element, Map
 
@@ -18,7 +19,8 @@ ANCHOR_LABEL = "lo:vpnportal"
 # https://docs.kernel.org/networking/xfrm_proc.html
 ESP_COUNTERS = Path("/proc/net/xfrm_stat")
 POLICY_DROPS = ("XfrmInTmplMismatch", "XfrmInNoPols", "XfrmInPolBlock")
-FLOWS = Path("/proc/sys/net/netfilter/nf_conntrack_count")
+# Looking for very many addresses takes longer than asking `conntrack` for all flows.
+ONE_BY_ONE = 50
 _FLOW = re.compile(r"src=(\S+) dst=(\S+)")
 
 
@@ -32,14 +34,17 @@ def remove_anchor(address: IPv4Address) -> None:
     _run("ip", "address", "del", f"{address}/32", "dev", "lo")
 
 
-def end_flows(removed: Iterable[Element]) -> None:
+def end_flows(removed: Collection[Element]) -> None:
     """Delete the conntrack entries of translations that are gone.
 
     One dump says which of them have flows at all: a deletion walks the whole table.
     """
+    keys = {one.key for one in removed}
     by_destination = {one.texts[0] for one in removed if one.map is Map.INBOUND}
     by_source = {one.texts[0] for one in removed if one.map is Map.OUTBOUND}
-    if not (by_destination or by_source) or not _any_flows():
+    if not (by_destination or by_source):
+        return
+    if len(keys) <= ONE_BY_ONE and not netlink.any_flow_names(keys):
         return
     commands = set()
     for source, destination in _FLOW.findall(_run("conntrack", "-L", "--any-nat")):
@@ -57,13 +62,6 @@ def dropped_by_kernel_esp() -> int:
         rows = dict(line.split() for line in ESP_COUNTERS.read_text().splitlines())
         return sum(int(rows[name]) for name in POLICY_DROPS)
     return 0
-
-
-def _any_flows() -> bool:
-    """Whether this namespace has any; unreadable where nothing tracks connections."""
-    with suppress(OSError, ValueError):
-        return int(FLOWS.read_text()) > 0
-    return False
 
 
 def ping(target: IPv4Address, source: IPv4Address | None) -> bool:

@@ -47,6 +47,11 @@ class Plan:
     def __bool__(self) -> bool:
         return any(getattr(self, step.name) for step in fields(self))
 
+    @property
+    def ends_associations(self) -> bool:
+        """Whether what runs is not the same afterwards."""
+        return bool(self.hang_up or self.unload or self.terminate)
+
     def without_initiation(self) -> Plan:
         """The same but for starting children: whether those come up is the peers' affair."""
         return replace(self, initiate=())

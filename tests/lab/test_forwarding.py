@@ -64,11 +64,3 @@ def test_a_customer_reaches_the_servers_and_of_the_gateway_only_its_ping(listeni
 @pytest.mark.parametrize("address", ["10.1.255.93", "10.3.0.10", "203.0.113.1"])
 def test_a_customer_reaches_nothing_that_the_tunnel_does_not_lead_to(listening, address):
     assert not listening.ping(address, host="customer")
-
-
-def test_what_would_go_past_the_tunnels_is_dropped_and_counted(live):
-    before = dropped(live, "outside_tunnels")
-
-    assert not live.ping("198.51.100.7")
-
-    assert dropped(live, "outside_tunnels") > before
