@@ -217,6 +217,25 @@ def test_a_refusal_by_icmp_counts_only_while_that_port_is_silent():
     assert causes(lines(*ANSWERED), between) == []
 
 
+def test_packets_that_anybody_may_have_sent_are_no_news_of_a_tunnel_that_is_up():
+    up = lines(*UP)
+    forged = lines(
+        *RESPONDED, "no proposal found", at=later(minutes=1), role=Role.RESPONDER, ike="2"
+    )
+    rekey = lines(
+        "parsed CREATE_CHILD_SA request 0 [ N(REKEY_SA) SA No KE TSi TSr ]",
+        "received proposals: ESP:AES_CBC_256/HMAC_SHA2_256_128/MODP_2048/NO_EXT_SEQ",
+        "configured proposals: ESP:AES_CBC_256/HMAC_SHA2_256_128/MODP_1536/NO_EXT_SEQ",
+        "no acceptable proposal found",
+        at=later(minutes=1),
+        role=Role.RESPONDER,
+    )
+
+    assert causes(up, forged) == [Cause.PHASE_ONE]
+    assert causes(up, forged, up=True) == []
+    assert causes(up, rekey, up=True) == [Cause.PFS]
+
+
 def test_a_tunnel_that_stops_answering_is_told_and_what_was_long_ago_is_not():
     up = lines(*UP)
     silent = lines("retransmit 1 of request with message ID 7", at=later(minutes=5))

@@ -21,6 +21,7 @@ _LOOKING = re.compile(
     r"looking for (?:pre-shared key )?peer configs matching"
     r" [0-9.]+(?:\[(?P<mine>.*)\])?\.\.\.[0-9.]+\[(?P<theirs>.*)\]"
 )
+_UNDER_KEYS = frozenset(("QUICK_MODE", "CREATE_CHILD_SA"))
 _V1 = frozenset(("ID_PROT", "AGGRESSIVE", "QUICK_MODE"))
 
 
@@ -77,7 +78,8 @@ class Attempt:
     `offers` are the proposals heard last by whose they are, `identities` this end's and the
     peer's as the peer named them, `protected` whether the last message came under the keys.
     `answered` are the peer's ports that were heard, `sent_to` the one that was sent to last,
-    `asked_again` tells that the peer repeated what was answered.
+    `asked_again` tells that the peer repeated what was answered, `proven` that it came so far that
+    nobody else can have had the peer's address.
     """
 
     role: Role
@@ -91,6 +93,7 @@ class Attempt:
     answered: set[str] = field(default_factory=set)
     sent_to: str = ""
     quick_mode: bool = False
+    proven: bool = False
     asked_again: bool = False
 
     def read(self, line: Line) -> None:
@@ -109,6 +112,7 @@ class Attempt:
             self.phase, self.answered, self.sent_to = Phase.ONE, set(), ""
         elif stage := self._stage(text):
             self.reached[stage] = line.at
+            self.proven |= stage >= Stage.AUTHENTICATED
 
     def _exchange(self, exchange: re.Match[str], at: datetime) -> None:
         how, name, kind, payloads = exchange.groups()
@@ -121,6 +125,7 @@ class Attempt:
                 # New keys for IKE itself.
                 self.phase = Phase.ONE
         self.quick_mode |= name == "QUICK_MODE"
+        self.proven |= name in _UNDER_KEYS
         if how == "parsed":
             self.protected = "HASH" in payloads
             self.reached[Stage.HEARD] = at

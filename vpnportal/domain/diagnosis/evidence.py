@@ -54,7 +54,9 @@ def symptoms(evidence: Evidence) -> list[Shown]:
     for lines in by_attempt(evidence.lines):
         attempt, several = _read(lines)
         attempts.append(attempt)
-        found += several
+        # A packet with the peer's address is no news of a tunnel that is up: anybody can send it.
+        if not evidence.up or attempt.proven or attempt.role is Role.INITIATOR:
+            found += several
     found.sort(key=lambda one: one.at)
     last: dict[tuple[Role, object], Shown] = {}
     for one in found:
