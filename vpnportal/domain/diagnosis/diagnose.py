@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from vpnportal.domain.diagnosis.evidence import Evidence, symptoms
 from vpnportal.domain.diagnosis.findings import DECISIVE, Cause, Finding
+from vpnportal.domain.diagnosis.phase_two import pfs_differs
 from vpnportal.domain.diagnosis.running import running
-from vpnportal.domain.diagnosis.words import finding, pfs
+from vpnportal.domain.diagnosis.words import finding
 from vpnportal.domain.spec import TunnelSpec
 
 # What the other role told more exactly needs no vague word beside it.
@@ -25,7 +26,7 @@ def diagnose(spec: TunnelSpec, evidence: Evidence) -> tuple[Finding, ...]:
     found = [finding(spec, one) for one in symptoms(evidence)] if spec.remote_peer else []
     told = {one.cause for one in found}
     if evidence.rekey_refused and not told & {Cause.PFS, Cause.PHASE_TWO}:
-        found.append(pfs(spec))
+        found.append(pfs_differs(spec))
     found += running(spec, evidence)
     return tuple(sorted(_once(found), key=lambda one: DECISIVE.index(one.cause)))
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from vpnportal.domain.diagnosis.attempts import Attempt, Stage, Symptom, by_attempt
 from vpnportal.domain.diagnosis.findings import Cause
-from vpnportal.domain.diagnosis.symptoms import symptom_of
+from vpnportal.domain.diagnosis.rules import symptom_of
 from vpnportal.domain.lines import Line, Role
 
 # What was heard so long before the latest line says nothing of now.

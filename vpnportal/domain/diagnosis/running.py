@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from vpnportal.domain.diagnosis.evidence import Evidence
 from vpnportal.domain.diagnosis.findings import Cause, Finding
-from vpnportal.domain.diagnosis.words import subnets_of
+from vpnportal.domain.diagnosis.ours import subnets_of
 from vpnportal.domain.lines import Line
 from vpnportal.domain.spec import TunnelSpec
 
