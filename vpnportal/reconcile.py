@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 
@@ -36,7 +39,8 @@ def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool =
     """
     lane = Concentrator.objects.get(pk=concentrator_id)
     try:
-        return _converge(lane, tunnel_id)
+        with _uncollected():
+            return _converge(lane, tunnel_id)
     except DeviceError as error:
         unfinished = aim_at(lane, tunnel_id).unfinished
         if give_up:
@@ -56,6 +60,18 @@ def _objections(aim: Aim, observed: Observed) -> dict[str, str]:
         for one in aim.unfinished
         if (found := compiled.of(one)) and (text := objection(found.claims, observed.addresses))
     }
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without Python's search for cycles: it goes through all values again and again, for none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def reach(lane: Concentrator) -> Device:

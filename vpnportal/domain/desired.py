@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 from typing import NamedTuple, TypeAlias
 
 from vpnportal.domain.algorithms import Suite
@@ -103,7 +103,11 @@ class Element(NamedTuple):
     @property
     def texts(self) -> tuple[str, str]:
         """Key and value as people write them."""
-        return str(IPv4Address(self.key)), str(IPv4Address(self.value))
+        return _dotted(self.key), _dotted(self.value)
+
+
+def _dotted(number: int) -> str:
+    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 @dataclass(frozen=True, slots=True)
