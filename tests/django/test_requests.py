@@ -1,0 +1,63 @@
+"""What a watch asks its lane for: nothing is lost, and nobody fills the lane."""
+
+from __future__ import annotations
+
+import pytest
+
+from vpnportal import requests
+from vpnportal.domain.sight import Association
+from vpnportal.requests import Requests
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    now = [1_000.0]
+    monkeypatch.setattr(requests.time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.fixture
+def sent(monkeypatch) -> list[int]:
+    found: list[int] = []
+    monkeypatch.setattr(requests.tasks, "request_converge", lambda _, tunnel: found.append(tunnel))
+    return found
+
+
+def test_a_request_that_comes_too_soon_waits_and_is_not_lost(concentrator, clock, sent):
+    asked = Requests(concentrator)
+
+    asked.after(7, Association.OLDER)
+    asked.after(7, Association.DOWN)
+    assert sent == [7]
+    clock[0] += 2.1
+    asked.send_due()
+
+    assert sent == [7, 7]
+
+
+def test_a_tunnel_that_goes_up_and_down_for_ever_is_asked_for_ever_more_seldom(
+    concentrator, clock, sent
+):
+    asked = Requests(concentrator)
+    for _ in range(600):
+        asked.after(7, Association.DOWN)
+        asked.send_due()
+        clock[0] += 1.0
+
+    assert len(sent) < 20
+
+
+def test_a_tunnel_that_came_up_is_asked_for_at_once_when_it_goes_down(concentrator, clock, sent):
+    asked = Requests(concentrator)
+    for _ in range(100):
+        asked.after(7, Association.DOWN)
+        clock[0] += 1.0
+    before = len(sent)
+
+    asked.after(7, Association.UP)
+    clock[0] += 1.0
+    asked.after(7, Association.DOWN)
+
+    assert len(sent) == before + 1
