@@ -61,8 +61,7 @@ def _at_all(rows: RevisionQuerySet) -> Aim:
     found = compiled.remembered(ordered)
     compiled.forget_all_but(ordered)
     recent = Q(finished_at__gt=timezone.now() - TOLD_FOR)
-    waited_for = Q(outcome__in=Revision.UNFINISHED) | Q(up_at=None) | recent
-    waited_for |= Q(first_rekey=Revision.Rekeyed.DUE)
+    waited_for = Q(outcome__in=Revision.UNFINISHED) | Q(first_rekey=Revision.Rekeyed.DUE) | recent
     newest = {key.pk for key in ordered}
     told = [one for one in rows.standing().filter(waited_for) if one.pk in newest]
     return Aim(

@@ -30,7 +30,6 @@ def force(aim: Aim, device: Device, seen: dict[int, Association]) -> bool:
         for one in aim.revisions
         if one.first_rekey == Rekeyed.DUE and seen.get(one.tunnel_id) is Association.UP
     ]
-    outcomes.note_up(one for one in aim.revisions if seen.get(one.tunnel_id) is Association.UP)
     for revision in ready[:AT_ONCE]:
         with outcomes.recording([revision]) as report:
             agreed = device.first_rekey(connection_of(revision.tunnel_id), report)

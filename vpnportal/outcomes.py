@@ -8,10 +8,12 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from vpnportal.device.steps import Report, Step
 from vpnportal.domain.names import connection_of
+from vpnportal.domain.sight import Association
 from vpnportal.models import RemoteClaim, Revision
 from vpnportal.models.revisions import RevisionQuerySet
 
@@ -20,6 +22,8 @@ Outcome = Revision.Outcome
 WRITTEN_AFTER_SECONDS = 0.1
 # A flapping tunnel must not fill the row of its revision.
 MOST_STEPS = 200
+# So many are named in one statement; of more, those that need it are found first.
+AT_ONCE = 100
 
 
 def begin(revisions: Iterable[Revision]) -> None:
@@ -106,12 +110,15 @@ def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:
 
 def _last_good(revision: Revision) -> Revision | None:
     """The newest earlier one that was seen up, if nobody else was given its networks since."""
+    noted = Q(up_at__isnull=False)
+    if revision.tunnel.association == Association.UP:
+        # What is up may not have been noted yet.
+        noted |= Q(outcome=Outcome.LIVE)
     earlier = Revision.objects.filter(
         tunnel_id=revision.tunnel_id,
         number__lt=revision.number,
         outcome__in=(Outcome.LIVE, Outcome.REPLACED),
-        up_at__isnull=False,
-    )
+    ).filter(noted)
     good = earlier.first()
     if good is None or good.outcome == Outcome.LIVE:
         return good
@@ -124,11 +131,12 @@ def _last_good(revision: Revision) -> Revision | None:
     return None if taken else good
 
 
-def note_up(revisions: Iterable[Revision]) -> None:
-    """Their tunnels were seen up."""
-    for revision in revisions:
-        if revision.up_at is None and revision.outcome == Outcome.LIVE:
-            Revision.objects.filter(pk=revision.pk).update(up_at=timezone.now())
+def note_up(newest: Iterable[int]) -> None:
+    """The tunnels of these revisions, by their keys, were seen up; only the first time counts."""
+    news, wanted = Revision.objects.filter(outcome=Outcome.LIVE, up_at=None), set(newest)
+    if len(wanted) > AT_ONCE:
+        wanted &= set(news.values_list("pk", flat=True))
+    news.filter(pk__in=wanted).update(up_at=timezone.now())
 
 
 def fail(revisions: Iterable[Revision], reason: str) -> None:

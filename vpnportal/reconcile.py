@@ -113,8 +113,22 @@ def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
         departures.settle(lane, observed)
     else:
         sightings.note_one(lane, tunnel_id, seen, at)
+    _note_up(aim, seen)
     more = first_rekeys.force(aim, device, seen)
     return bool(left) or more
+
+
+def _note_up(aim: Aim, seen: dict[int, Association]) -> None:
+    """One tunnel's revision is at hand; of everything, only those that are up are asked for."""
+    if aim.scope and any(one.up_at for one in aim.revisions):
+        return
+    up = [
+        name
+        for tunnel, word in seen.items()
+        if word is Association.UP and (name := connection_of(tunnel)) in aim.newest
+    ]
+    if up:
+        outcomes.note_up([aim.newest[name] for name in up])
 
 
 def _settle(
