@@ -260,7 +260,7 @@ def test_a_tunnel_whose_keys_cannot_be_renewed_says_when_it_breaks(second_tunnel
     seen("up")
 
     assert (
-        "It will break when its keys run out, first at about 1 Jan 2026, 12:00 UTC "
+        "It will break when its keys run out, first at about 1 Jan 2026, 12:00:00 UTC "
         "(key life of phase two: 7200 seconds)."
     ) in words(state(page, second_tunnel), "state")
 

@@ -1,7 +1,8 @@
 """What is kept: accounts, places, tunnels (drafts), revisions (frozen) and records."""
 
-from vpnportal.models.accounts import Account, ApiKey, Membership
+from vpnportal.models.accounts import Account, ApiKey, Membership, Profile
 from vpnportal.models.departures import Departure
+from vpnportal.models.edits import KeyReveal, LastEdit, Wish
 from vpnportal.models.places import Concentrator, Datacenter, Pool, Subnet
 from vpnportal.models.records import Hearing, Question, Repair
 from vpnportal.models.revisions import RemoteClaim, Revision
@@ -15,12 +16,16 @@ __all__ = [
     "Datacenter",
     "Departure",
     "Hearing",
+    "KeyReveal",
+    "LastEdit",
     "Membership",
     "Pool",
+    "Profile",
     "Question",
     "RemoteClaim",
     "Repair",
     "Revision",
     "Subnet",
     "Tunnel",
+    "Wish",
 ]

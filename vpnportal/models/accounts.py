@@ -34,6 +34,16 @@ class Membership(models.Model):
         return f"{self.user} ({self.role}) in {self.account}"
 
 
+class Profile(models.Model):
+    """What a person prefers: `time_zone` is a name of the IANA database."""
+
+    user = models.OneToOneField(User, models.CASCADE, related_name="profile")
+    time_zone = models.CharField(max_length=64, default="UTC")
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.time_zone}"
+
+
 class ApiKey(models.Model):
     """A program's key: only its SHA-256 is kept, and it acts with its user's roles."""
 

@@ -36,6 +36,8 @@ class Concentrator(models.Model):
     userland_esp = models.BooleanField(null=True)
     seen_at = models.DateTimeField(null=True)
     unreachable_reason = models.TextField(blank=True)
+    # What its charon can do: lists of charon's names by kind, as vici's get-algorithms has them.
+    algorithms = models.JSONField(default=dict, blank=True)
     # Connections that charon holds and the portal did not make: left alone, shown to operators.
     foreign = models.JSONField(default=list, blank=True)
     # Packets that its rules dropped since they were written, by the name of the counter.

@@ -36,6 +36,15 @@ class TunnelQuerySet(models.QuerySet["Tunnel"]):
             account__memberships__user_id=user.pk, account__memberships__role__in=roles
         )
 
+    def owned_by(self, user: User | AnonymousUser) -> TunnelQuerySet:
+        """Those among them that this person may also cancel, and whose key they may see."""
+        if user.pk is None:
+            return self.none()
+        return self.present().filter(
+            account__memberships__user_id=user.pk,
+            account__memberships__role=Membership.Role.OWNER,
+        )
+
     def present(self) -> TunnelQuerySet:
         """Without those that were cancelled."""
         return self.filter(cancelled_at=None)
@@ -54,16 +63,22 @@ class Tunnel(models.Model):
         CONNECTING = "connecting", "connecting"
         DOWN = "down", "down"
 
+    class Starts(models.TextChoices):
+        EITHER = "either", "either end"
+        OTHER = "other", "the other end only"
+
     account = models.ForeignKey(Account, models.PROTECT, related_name="tunnels")
     concentrator = models.ForeignKey(Concentrator, models.PROTECT, related_name="tunnels")
     name = models.SlugField(max_length=20, unique=True)
     friendly_name = models.CharField(max_length=80, blank=True)
+    notes = models.TextField(max_length=2000, blank=True)
     subnets = models.ManyToManyField(Subnet, related_name="tunnels", blank=True)
 
     # An address of the concentrator that no other tunnel has: charon tells keys by both ends.
     hosted_peer = models.GenericIPAddressField(protocol="IPv4")
     remote_peer = models.GenericIPAddressField(protocol="IPv4", null=True, blank=True)
     preshared_key = SealedField(default=Sealed, blank=True)
+    # 0 is both: this end starts IKEv2 and answers either.
     ike_version = models.PositiveSmallIntegerField(default=1)
     phase_one_encryption = models.CharField(max_length=12, default="3DES")
     phase_one_authentication = models.CharField(max_length=12, default="MD5")
@@ -74,10 +89,19 @@ class Tunnel(models.Model):
     phase_two_pfs = models.BooleanField(default=True)
     phase_two_group = models.PositiveSmallIntegerField(default=2)
     phase_two_keylife = models.PositiveIntegerField(default=3_600)
+    # Always so with IKEv1, which has one pair of selectors in a child.
+    one_child_per_pair = models.BooleanField(default=False)
+    # How long the peer may be silent before it is asked whether it is there; 0 never asks.
+    dpd_seconds = models.PositiveSmallIntegerField(default=15)
+    starts = models.CharField(max_length=6, choices=Starts, default=Starts.EITHER)
 
     # What `watch` last saw; it is the present only while the concentrator is in sight.
     association = models.CharField(max_length=10, choices=Association, blank=True)
     association_at = models.DateTimeField(null=True)
+
+    # Disconnected by somebody: the concentrator holds nothing of it until it is connected again.
+    held_at = models.DateTimeField(null=True, blank=True)
+    held_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
 
     ordered_at = models.DateTimeField(null=True, blank=True)
     ordered_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")

@@ -1,0 +1,62 @@
+"""Who edited what of a draft last, who was shown its preshared key, and what was asked for."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import models
+
+from vpnportal.models.tunnels import Tunnel
+
+
+class LastEdit(models.Model):
+    """The last write to one field of a draft: whoever writes next is told who was before."""
+
+    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="last_edits")
+    field = models.CharField(max_length=40)
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tunnel", "field", name="one_last_edit_per_field")]
+
+    def __str__(self) -> str:
+        return f"{self.field} of {self.tunnel_id} by {self.author}"
+
+
+class KeyReveal(models.Model):
+    """Somebody was shown the preshared key of a draft."""
+
+    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="key_reveals")
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"key of {self.tunnel_id} shown to {self.author}"
+
+
+class Wish(models.Model):
+    """Something to be done once with what runs of a tunnel; its concentrator's worker does it.
+
+    `done_at` and `ok` are None until then; `text` says what came of it.
+    """
+
+    class Kind(models.TextChoices):
+        REKEY = "rekey", "renew the keys"
+        RECONNECT = "reconnect", "negotiate anew"
+
+    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="wishes")
+    kind = models.CharField(max_length=9, choices=Kind)
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    asked_at = models.DateTimeField(auto_now_add=True)
+    done_at = models.DateTimeField(null=True)
+    ok = models.BooleanField(null=True)
+    text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.tunnel_id}"
