@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import count
@@ -94,6 +95,17 @@ class FakeConcentrator:
     def first_rekey(self, connection: str, report: Report) -> bool | None:
         self.rekeyed.append(connection)
         return self.rekey_agrees
+
+    def rekey(self, connection: str) -> bool | None:
+        if not any(sa.connection == connection for sa in self.associations):
+            return None
+        self.rekeyed.append(connection)
+        return self.rekey_agrees
+
+    def end(self, ending: Iterable[Stale], report: Report) -> None:
+        for stale in ending:
+            self._terminate((stale,))
+            report(Step(stale.connection, "Ended an IKE_SA to negotiate anew", mends=False))
 
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
         return target in self.answering

@@ -13,7 +13,7 @@ from vpnportal import compiled
 from vpnportal.domain.desired import Desired
 from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Scope
-from vpnportal.models import Concentrator, Revision
+from vpnportal.models import Concentrator, Revision, Tunnel
 from vpnportal.models.revisions import RevisionQuerySet
 
 # Secrets and translations of so many earlier revisions are looked for beside the standing ones.
@@ -52,7 +52,7 @@ def aim_at(lane: Concentrator, tunnel_id: int | None) -> Aim:
 
 def _at_all(rows: RevisionQuerySet) -> Aim:
     """Only what is told or waited for is read as a row: there may be ten thousand."""
-    standing = rows.standing().order_by("tunnel_id", "-number")
+    standing = rows.standing().filter(tunnel__held_at=None).order_by("tunnel_id", "-number")
     keys: dict[int, compiled.Key] = {}
     for tunnel, pk, created_at in standing.values_list("tunnel_id", "pk", "created_at").iterator():
         keys.setdefault(tunnel, compiled.Key(pk, created_at))
@@ -81,7 +81,8 @@ def _at_one(lane: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Aim:
         standing = list(rows.standing())
     if not standing and _let_go(lane, tunnel_id):
         earlier = []
-    newest, name = standing[:1], connection_of(tunnel_id)
+    held = Tunnel.objects.filter(pk=tunnel_id).exclude(held_at=None).exists()
+    newest, name = ([] if held else standing[:1]), connection_of(tunnel_id)
     wanted = [one for revision in newest if (one := compiled.of(revision))]
     return Aim(
         newest=dict.fromkeys([name], newest[0].pk) if newest else {},

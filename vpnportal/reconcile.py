@@ -11,7 +11,16 @@ from functools import cache
 from django.conf import settings
 from django.utils import timezone
 
-from vpnportal import compiled, departures, first_rekeys, outcomes, repairs, sightings, trials
+from vpnportal import (
+    compiled,
+    departures,
+    first_rekeys,
+    outcomes,
+    repairs,
+    sightings,
+    trials,
+    wishes,
+)
 from vpnportal.aim import Aim, aim_at
 from vpnportal.device import DeviceError
 from vpnportal.device.concentrator import Concentrator as Device
@@ -98,6 +107,9 @@ def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
     if any([trials.judge(one, device, observed) for one in trials.over(lane, tunnel_id)]):
         # What came back instead is like any other apply.
         aim, observed, starts = _settle(lane, tunnel_id, device)
+    asked = wishes.take_up(lane, tunnel_id)
+    if wishes.hang_up(asked, device, observed):
+        aim, observed, starts = _settle(lane, tunnel_id, device)
     seen = associations(observed.connections, observed.associations)
     dialled = {one.connection for one in starts}
     seen.update(
@@ -114,6 +126,7 @@ def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
     else:
         sightings.note_one(lane, tunnel_id, seen, at)
     _note_up(aim, seen)
+    wishes.fulfil(asked, device)
     more = first_rekeys.force(aim, device, seen)
     return bool(left) or more
 
@@ -153,7 +166,7 @@ def _settle(
             outcomes.finish(aim.unfinished)
             drift.record()
             return aim, observed, starts
-        unasked = departures.recorder(lane, otherwise=drift.note)
+        unasked = departures.recorder(lane, wishes.recorder(lane, drift.note))
         with outcomes.recording(aim.revisions, otherwise=unasked) as report:
             refused = device.apply(plan, observed.userland_esp, report)
         outcomes.fail_refused(aim.newest, refused)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from django.utils import timezone
 
-from vpnportal import first_rekeys, tasks, trials
+from vpnportal import first_rekeys, tasks, trials, wishes
 from vpnportal.domain.sight import UNSETTLED, Association
 from vpnportal.models import Concentrator, Revision
 
@@ -65,6 +65,8 @@ class Requests:
         )
         forgotten = {*queued.values_list("tunnel_id", flat=True)}
         forgotten |= {*trials.over(self._lane).values_list("tunnel_id", flat=True)}
+        asked = wishes.waiting(self._lane).filter(asked_at__lt=overdue)
+        forgotten |= {*asked.values_list("tunnel_id", flat=True)}
         for tunnel in forgotten:
             self._remind(tunnel)
 

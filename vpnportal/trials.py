@@ -19,7 +19,7 @@ from vpnportal.device.steps import Step
 from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Observed
 from vpnportal.domain.sight import Association, associations
-from vpnportal.models import Concentrator, RemoteClaim, Revision
+from vpnportal.models import Concentrator, RemoteClaim, Revision, Tunnel
 from vpnportal.models.revisions import RevisionQuerySet
 
 Outcome = Revision.Outcome
@@ -42,6 +42,13 @@ def over(lane: Concentrator, tunnel_id: int | None = None) -> RevisionQuerySet:
     return found if tunnel_id is None else found.filter(tunnel_id=tunnel_id)
 
 
+def call_off(tunnel: Tunnel) -> None:
+    """What is live stays without being judged: whoever disconnects a tunnel tries nothing more."""
+    live = Revision.objects.filter(tunnel=tunnel, outcome=Outcome.LIVE)
+    for revision in live.exclude(trial_ends_at=None):
+        _keep(revision, "Its trial was called off when the tunnel was disconnected")
+
+
 def judge(revision: Revision, device: Device, observed: Observed) -> bool:
     """Keep the revision, or take it back; True when something else must be applied now."""
     complaint = _complaint(revision, device, observed)
@@ -51,7 +58,7 @@ def judge(revision: Revision, device: Device, observed: Observed) -> bool:
         if complaint:
             _withdraw(revision, complaint)
         else:
-            _keep(revision)
+            _keep(revision, "Healthy when its time was up: it stays")
     return bool(complaint)
 
 
@@ -80,8 +87,8 @@ def _answers(revision: Revision, device: Device, observed: Observed) -> bool:
     return device.ping(IPv4Address(revision.keep_ping), frozenset(one for one in found if one))
 
 
-def _keep(revision: Revision) -> None:
-    outcomes.note([revision], Step("", "Healthy when its time was up: it stays"))
+def _keep(revision: Revision, why: str) -> None:
+    outcomes.note([revision], Step("", why))
     Revision.objects.filter(pk=revision.pk).update(trial_ends_at=None)
     _fallback(revision).update(outcome=Outcome.REPLACED)
 

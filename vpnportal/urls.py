@@ -6,7 +6,16 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
-from vpnportal.web import asking, editing, operators, sessions, subnets, translations, views
+from vpnportal.web import (
+    asking,
+    commands,
+    editing,
+    operators,
+    sessions,
+    subnets,
+    translations,
+    views,
+)
 
 ONE = "tunnels/<int:pk>/"
 
@@ -29,6 +38,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{ONE}answer/", asking.answer, name="answer"),
     path(f"{ONE}answer/fill-in/", asking.fill_in, name="fill-in"),
     path(f"{ONE}apply/", views.apply, name="apply"),
+    path(f"{ONE}command/", commands.command, name="command"),
     path(f"{ONE}state/", views.state, name="state"),
     path("concentrators/", operators.concentrators, name="concentrators"),
 ]

@@ -24,11 +24,13 @@ CHANGING = (
     "ask",
     "fill-in",
     "apply",
+    "command",
 )
 HTMX = {"HX-Request": "true", "HX-Trigger-Name": "friendly_name"}
 FILLED = {
     "fieldset": "general",
     "friendly_name": "changed",
+    "do": "disconnect",
     "ip": "192.168.10.0",
     "cidr": "24",
     "customer-10.1.255.92": "192.168.10.15",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from ipaddress import IPv4Address
 
@@ -105,11 +105,22 @@ class Concentrator:
 
         None when that is not known yet: nothing is up, or the peer takes its time.
         """
-        with self._session.use() as charon:
-            agreed = rekeying.first_rekey(charon, connection)
+        agreed = self.rekey(connection)
         if agreed is not None:
             report(Step(connection, rekeying.WORDS[agreed], ok=agreed, mends=False))
         return agreed
+
+    def rekey(self, connection: str) -> bool | None:
+        """Renew the keys of a tunnel's children: False when the peer refused, None as above."""
+        with self._session.use() as charon:
+            return rekeying.rekey(charon, connection)
+
+    def end(self, ending: Iterable[Stale], report: Report) -> None:
+        """End associations now, whether or not their peers answer."""
+        with self._session.use() as charon:
+            for stale in ending:
+                charon.terminate(stale)
+                report(Step(stale.connection, "Ended an IKE_SA to negotiate anew", mends=False))
 
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
         """Whether an address behind a tunnel answers this gateway from one of its own addresses."""

@@ -1,4 +1,4 @@
-"""The forced first rekey: the first CHILD_SA of IKEv2 has its keys from IKE (RFC 7296, 1.2).
+"""Renewing keys on demand: the first CHILD_SA of IKEv2 has its keys from IKE (RFC 7296, 1.2).
 
 Whether both ends mean the same by PFS is negotiated for the first time when it is rekeyed. Left to
 itself, that is most of a key life after everybody went home.
@@ -21,7 +21,7 @@ WORDS = {
 }
 
 
-def first_rekey(charon: Charon, connection: str) -> bool | None:
+def rekey(charon: Charon, connection: str) -> bool | None:
     """Whether new keys were agreed on; None while nothing is up or the peer takes its time."""
     before = _children(charon, connection)
     if not before:

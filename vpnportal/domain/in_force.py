@@ -43,7 +43,7 @@ def stale(desired: Desired, observed: Observed) -> Iterator[Stale]:
     for name, running in by_connection(observed.associations).items():
         wanted = desired.connections.get(name)
         if wanted is None:
-            yield from (_whole(sa) for sa in running)
+            yield from (whole(sa) for sa in running)
             continue
         loaded = observed.connections.get(name)
         fresh = loaded is not None and loaded.mark == wanted.shape.mark
@@ -78,7 +78,7 @@ def _stale(sa: IkeSa, wanted: Connection, carried: frozenset[str], fresh: bool) 
     if goes_on and sa.remote_host in ("", wanted.shape.ends[1]):
         yield from _stale_children(sa, wanted, carried)
     else:
-        yield _whole(sa)
+        yield whole(sa)
 
 
 def _stale_children(sa: IkeSa, wanted: Connection, carried: frozenset[str]) -> Iterator[Stale]:
@@ -148,6 +148,7 @@ def _within(inner: tuple[IPv4Network, ...], outer: Iterable[IPv4Network]) -> boo
     return bool(inner) and all(any(one.subnet_of(other) for other in others) for one in inner)
 
 
-def _whole(sa: IkeSa) -> Stale:
+def whole(sa: IkeSa) -> Stale:
+    """An IKE_SA with all of its children, to be ended."""
     carries = any(child.state in CARRYING for child in sa.children)
     return Stale(sa.connection, sa.unique_id, whole_ike=True, carries=carries)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.contrib.auth.models import User
 from django.db import models
+from django.utils import timezone
 
 from vpnportal.models.tunnels import Tunnel
 
@@ -40,23 +43,32 @@ class KeyReveal(models.Model):
 class Wish(models.Model):
     """Something to be done once with what runs of a tunnel; its concentrator's worker does it.
 
-    `done_at` and `ok` are None until then; `text` says what came of it.
+    `done_at` and `ok` are None until then; `text` says what came of it, and `steps` what was done,
+    as in `Revision`.
     """
 
     class Kind(models.TextChoices):
+        CONNECT = "connect", "connect"
+        DISCONNECT = "disconnect", "disconnect"
         REKEY = "rekey", "renew the keys"
         RECONNECT = "reconnect", "negotiate anew"
 
     tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="wishes")
-    kind = models.CharField(max_length=9, choices=Kind)
+    kind = models.CharField(max_length=10, choices=Kind)
     author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     asked_at = models.DateTimeField(auto_now_add=True)
     done_at = models.DateTimeField(null=True)
     ok = models.BooleanField(null=True)
     text = models.TextField(blank=True)
+    steps = models.JSONField(default=list)
 
     class Meta:
         ordering = ["-pk"]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.tunnel_id}"
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago somebody asked; long ago if a clock that was set back says later."""
+        return abs(timezone.now() - self.asked_at)

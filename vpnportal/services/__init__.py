@@ -1,6 +1,7 @@
 """Everything that may be done to a tunnel; pages and programs both come here."""
 
 from vpnportal.services.applying import Trial, apply
+from vpnportal.services.commands import connect, disconnect, reconnect, rekey
 from vpnportal.services.drafts import (
     Row,
     add_remote_subnet,
@@ -23,9 +24,13 @@ __all__ = [
     "add_remote_subnet",
     "apply",
     "cancel",
+    "connect",
+    "disconnect",
     "edit",
     "move",
     "order",
+    "reconnect",
+    "rekey",
     "remove_remote_subnet",
     "set_preshared_key",
     "set_translations",

@@ -53,6 +53,8 @@ def apply(tunnel: Tunnel, author: User, trial: Trial | None = None) -> Revision:
         RemoteClaim.objects.bulk_create(
             [RemoteClaim.of(revision, network) for network in spec.remote_subnets]
         )
+        if fresh.held_at:
+            Tunnel.objects.filter(pk=fresh.pk).update(held_at=None, held_by=None)
         tasks.request_converge(fresh.concentrator, fresh.pk)
     return revision
 

@@ -27,9 +27,10 @@ class State:
     `reserve` the one that a trial may bring back; `withdrawn` the one that was taken back, while
     what came back in its place is the newest. `association` is "up", "up with older settings",
     "partly up", "connecting", "down", or "unknown" when the concentrator is out of sight (then
-    `seen` is what was seen last and `seen_at` when). `unreachable` says in words why nothing can
-    be seen. `leaving` are the concentrators that a tunnel which was cancelled or moved has not
-    left yet.
+    `seen` is what was seen last and `seen_at` when); of a tunnel that is `held` it is
+    "disconnected", "disconnecting" or "unknown". `unreachable` says in words why nothing can be
+    seen. `leaving` are the concentrators that a tunnel which was cancelled or moved has not left
+    yet.
     """
 
     latest: Revision | None
@@ -40,6 +41,7 @@ class State:
     seen_at: datetime | None
     unreachable: str
     cancelled: bool = False
+    held: bool = False
     leaving: tuple[str, ...] = ()
     reserve: Revision | None = None
     withdrawn: Revision | None = None
@@ -64,6 +66,11 @@ class State:
         """Whether the time is up, and nobody has judged yet."""
         ends = self.live.trial_ends_at if self.live else None
         return ends is not None and ends <= timezone.now()
+
+    @property
+    def runs(self) -> bool:
+        """Whether traffic goes through it, as far as anybody can see."""
+        return self.association in (*UP, Seen.OLDER.label)
 
     @property
     def older(self) -> bool:
@@ -95,6 +102,8 @@ class State:
     @property
     def troubled(self) -> bool:
         """Whether somebody asks why."""
+        if self.held:
+            return False
         if self.live is None:
             return self.latest is not None and self.latest.outcome == Outcome.WITHDRAWN
         if self.association == Seen.CONNECTING.label:

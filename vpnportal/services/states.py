@@ -61,17 +61,21 @@ def _state(
     # A tunnel that moves is seen where it runs, which is not where its draft is.
     concentrator = live.concentrator if live else tunnel.concentrator
     in_sight = concentrator.in_sight(now)
-    cancelled = tunnel.cancelled_at is not None
+    cancelled, held = tunnel.cancelled_at is not None, tunnel.held_at is not None
+    association = seen
+    if held:
+        association = "disconnecting" if tunnel.association else "disconnected"
     draft = () if cancelled else changes(standing.spec() if standing else None, tunnel.draft())
     return State(
         latest=latest,
         live=live,
         pending=draft,
-        association=seen if in_sight else "unknown",
+        association=association if in_sight else "unknown",
         seen=seen,
         seen_at=concentrator.seen_at,
         unreachable=_unreachable(concentrator, in_sight),
         cancelled=cancelled,
+        held=held,
         leaving=leaving,
         reserve=_first(revisions, lambda one: one.outcome == Outcome.FALLBACK),
         withdrawn=_taken_back(revisions, latest.restores if latest else None),

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Subnet, Tunnel
-from vpnportal.services import state_of
+from vpnportal.services import commands, state_of
 from vpnportal.web.answers import OK, Request, page
 from vpnportal.web.asked import asked
 from vpnportal.web.forms import FORMS, label_of
@@ -64,12 +64,16 @@ def state_context(tunnel: Tunnel) -> dict[str, Any]:
     state = state_of(tunnel)
     findings = why(tunnel, state)
     repairs = list(tunnel.repairs.all()[:REPAIRS])
+    wish = commands.newest(tunnel)
+    wish_open = commands.is_open(wish)
     return {
         "tunnel": tunnel,
         "state": state,
         "findings": findings,
         "repairs": repairs,
-        "token": token_of(state, [one.words for one in findings], repairs),
+        "wish": wish,
+        "wish_open": wish_open,
+        "token": token_of(state, [one.words for one in findings], repairs, (wish, wish_open)),
     }
 
 

@@ -8,11 +8,16 @@ from typing import Any
 
 from django.utils.timesince import timesince
 
-from vpnportal.models import Repair, Revision
+from vpnportal.models import Repair, Revision, Wish
 from vpnportal.services import State
 
 
-def token_of(state: State, findings: Iterable[tuple[str, ...]], repairs: Iterable[Repair]) -> str:
+def token_of(
+    state: State,
+    findings: Iterable[tuple[str, ...]],
+    repairs: Iterable[Repair],
+    asked: tuple[Wish | None, bool],
+) -> str:
     """The same while the page would look the same. No key is in it, nor anything made from one.
 
     charon's own lines are left out: with every attempt their times are others, and what somebody
@@ -30,6 +35,7 @@ def token_of(state: State, findings: Iterable[tuple[str, ...]], repairs: Iterabl
         [(one.label, one.before, one.after) for one in state.pending],
         list(findings),
         [one.pk for one in repairs],
+        (asked[0] and (asked[0].pk, asked[0].ok), asked[1]),
     )
     return blake2s(repr(shown).encode(), digest_size=8).hexdigest()
 

@@ -14,7 +14,7 @@ from vpnportal import services
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused
 from vpnportal.web.answers import Request, page, partial, status_of
-from vpnportal.web.panel import panel, problem_links, state_context
+from vpnportal.web.panel import is_editable, panel, problem_links, state_context
 from vpnportal.web.rows import Entry
 from vpnportal.web.trial import TrialForm
 from vpnportal.web.typed_rows import entries_of, marked, opened, unsaved
@@ -49,6 +49,7 @@ def state(request: Request, pk: int) -> HttpResponse:
     if request.GET.get("seen") == shown["token"]:
         return HttpResponse(status=204)
     told = request.GET.get("said", "") != shown["state"].word
+    shown["editable"] = is_editable(request, tunnel)
     return partial(request, "tunnel/_polled.html", {**shown, "told": told})
 
 
@@ -68,7 +69,7 @@ def apply(request: Request, pk: int) -> HttpResponse:
         trial.explain(refused.problems)
         return _refuse(request, tunnel, entries, trial, refused)
     if request.htmx:
-        shown = {**state_context(tunnel), "revision": revision, "trial": trial}
+        shown = {**state_context(tunnel), "revision": revision, "trial": trial, "editable": True}
         return partial(request, "tunnel/_applied.html", shown)
     messages.success(request, f"Revision {revision.number} is on its way to the concentrator.")
     return redirect(reverse("tunnel", args=[pk]) + "#state")
