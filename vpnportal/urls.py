@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
 from vpnportal.web import (
+    accounts,
     asking,
     commands,
     editing,
+    invitations,
     operators,
+    profile,
     sessions,
     subnets,
     translations,
@@ -23,6 +27,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="tunnels")),
     path("sign-in/", sessions.SignIn.as_view(), name="login"),
     path("sign-out/", LogoutView.as_view(http_method_names=["post"]), name="logout"),
+    path("invitations/<str:token>/", invitations.invitation, name="invitation"),
+    path("profile/", profile.profile, name="profile"),
+    path("profile/password/", profile.ChangePassword.as_view(), name="password"),
+    path("accounts/", accounts.accounts, name="accounts"),
+    path("accounts/<int:pk>/invite/", accounts.invite, name="invite"),
+    path(
+        "accounts/<int:pk>/invitations/<int:invitation>/withdraw/",
+        accounts.withdraw,
+        name="withdraw",
+    ),
+    path("accounts/<int:pk>/members/<int:member>/role/", accounts.role, name="member-role"),
+    path("accounts/<int:pk>/members/<int:member>/remove/", accounts.remove, name="member-remove"),
     path("tunnels/", views.tunnels, name="tunnels"),
     path(ONE, views.tunnel, name="tunnel"),
     path(f"{ONE}edit/", editing.edit, name="edit"),
@@ -40,5 +56,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{ONE}apply/", views.apply, name="apply"),
     path(f"{ONE}command/", commands.command, name="command"),
     path(f"{ONE}state/", views.state, name="state"),
+    path("operators/", admin.site.urls),
     path("concentrators/", operators.concentrators, name="concentrators"),
 ]

@@ -1,6 +1,6 @@
 """What is kept: accounts, places, tunnels (drafts), revisions (frozen) and records."""
 
-from vpnportal.models.accounts import Account, ApiKey, Membership, Profile
+from vpnportal.models.accounts import Account, ApiKey, Invitation, Membership, Profile
 from vpnportal.models.departures import Departure
 from vpnportal.models.edits import KeyReveal, LastEdit, Wish
 from vpnportal.models.places import Concentrator, Datacenter, Pool, Subnet
@@ -16,6 +16,7 @@ __all__ = [
     "Datacenter",
     "Departure",
     "Hearing",
+    "Invitation",
     "KeyReveal",
     "LastEdit",
     "Membership",
