@@ -15,8 +15,8 @@ draft = Tunnel.objects.get(name="ipsec002")
 steps = [{"at": "2026-01-01T10:00:00", "text": "Asked", "ok": True},
          {"at": "2026-01-01T10:00:01", "text": "Was refused", "ok": False}]
 if not draft.revisions.exists():
-    services.set_preshared_key(draft, "k")
-    services.edit(draft, "remote_peer", "198.51.100.7")
+    services.set_preshared_key(draft, "k", user)
+    services.edit(draft, "remote_peer", "198.51.100.7", user)
     draft = Tunnel.objects.get(pk=draft.pk)
     revision = Revision.frozen(draft, draft.draft(), user)
     revision.outcome, revision.reason, revision.steps = "failed", "It was refused.", steps

@@ -87,13 +87,13 @@ def device(monkeypatch):
 
 
 @pytest.fixture
-def ready(tunnel: Tunnel) -> Tunnel:
+def ready(tunnel: Tunnel, user) -> Tunnel:
     """The mission's example, filled in and not applied."""
-    services.edit(tunnel, "remote_peer", "203.0.113.2")
-    services.set_preshared_key(tunnel, "a key")
-    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"))
+    services.edit(tunnel, "remote_peer", "203.0.113.2", user)
+    services.set_preshared_key(tunnel, "a key", user)
+    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
     row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
-    services.set_translations(tunnel, [row])
+    services.set_translations(tunnel, [row], user)
     return Tunnel.objects.get(pk=tunnel.pk)
 
 

@@ -25,6 +25,15 @@ def changes(before: TunnelSpec | None, after: TunnelSpec) -> tuple[Change, ...]:
     return (*_plain(before, after), *_key(before, after), *_translations(before, after))
 
 
+def in_words(field: str, value: object) -> str:
+    """A value of one field as the panel's lists have it; "nothing" for none."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if field == "ike_version" and isinstance(value, int):
+        return IKE_VERSIONS.get(value, str(value))
+    return "nothing" if value in (None, "") else str(value)
+
+
 def _plain(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
     old = _words(before) if before else {}
     for (field, label), value in _words(after).items():
@@ -59,14 +68,14 @@ def _words(spec: TunnelSpec) -> dict[tuple[str, str], str]:
     return {
         ("hosted_peer", "Hosted Peer Address"): str(spec.hosted_peer),
         ("remote_peer", "Remote Peer Address"): str(spec.remote_peer or ""),
-        ("ike_version", "IKE version"): IKE_VERSIONS.get(spec.ike_version, str(spec.ike_version)),
+        ("ike_version", "IKE version"): in_words("ike_version", spec.ike_version),
         ("phase_one_encryption", "Phase One Encryption"): one.encryption,
         ("phase_one_authentication", "Phase One Authentication"): one.authentication,
         ("phase_one_group", "Phase One Diffie-Hellman Group (DH)"): str(one.group),
         ("phase_one_keylife", "Phase One Key Life (in seconds)"): str(one.keylife),
         ("phase_two_encryption", "Phase Two Encryption"): two.encryption,
         ("phase_two_authentication", "Phase Two Authentication"): two.authentication,
-        ("phase_two_pfs", "Perfect Forward Secrecy (PFS)"): "on" if two.pfs else "off",
+        ("phase_two_pfs", "Perfect Forward Secrecy (PFS)"): in_words("phase_two_pfs", two.pfs),
         ("phase_two_group", "Phase Two Diffie-Hellman Group (DH)"): str(two.group),
         ("phase_two_keylife", "Phase Two Key Life (in seconds)"): str(two.keylife),
         ("remote_subnets", "Protected Customer (Remote) Subnet"): _listed(spec.remote_subnets),

@@ -10,6 +10,7 @@ from vpnportal.services.drafts import (
     set_preshared_key,
     set_translations,
 )
+from vpnportal.services.edits import UNKNOWN, Overtaken
 from vpnportal.services.moving import move
 from vpnportal.services.ordering import cancel, order
 from vpnportal.services.refusal import Refused
@@ -17,6 +18,8 @@ from vpnportal.services.state import State
 from vpnportal.services.states import state_of, states_of
 
 __all__ = [
+    "UNKNOWN",
+    "Overtaken",
     "Refused",
     "Row",
     "State",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -30,7 +31,7 @@ def edit(request: Request, pk: int) -> HttpResponse:
             form.narrow(one)
         except KeyError:
             raise BadRequest("There is no such field.") from None
-    status = _save(tunnel, form, [one] if one else form.changed_data)
+    status = _save(tunnel, form, request.user, [one] if one else form.changed_data)
     if request.htmx:
         shown = {"form": form, "one": one, **state_context(tunnel)}
         return partial(request, "tunnel/_edited.html", shown, status)
@@ -50,7 +51,7 @@ def _form(request: Request, tunnel: Tunnel) -> DraftForm:
 
 
 @sensitive_variables("value")
-def _save(tunnel: Tunnel, form: DraftForm, names: list[str]) -> int:
+def _save(tunnel: Tunnel, form: DraftForm, author: User, names: list[str]) -> int:
     """Keep each of these fields that is well-formed; the status that tells how it went."""
     status = UNPROCESSABLE if form.errors else OK
     for name in names:
@@ -58,7 +59,7 @@ def _save(tunnel: Tunnel, form: DraftForm, names: list[str]) -> int:
             continue
         value = form.cleaned_data[name]
         try:
-            kept = _keep(tunnel, name, value)
+            kept = _keep(tunnel, name, value, author)
         except Refused as refused:
             status = max(status, status_of(refused))
             form.add_error(name, str(refused))
@@ -70,9 +71,9 @@ def _save(tunnel: Tunnel, form: DraftForm, names: list[str]) -> int:
 
 
 @sensitive_variables("value")
-def _keep(tunnel: Tunnel, name: str, value: object) -> bool:
+def _keep(tunnel: Tunnel, name: str, value: object, author: User) -> bool:
     if name != KEY:
-        services.edit(tunnel, name, value)
+        services.edit(tunnel, name, value, author)
     elif value:
-        services.set_preshared_key(tunnel, str(value))
+        services.set_preshared_key(tunnel, str(value), author)
     return name != KEY or bool(value)

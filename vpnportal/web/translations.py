@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -44,7 +45,7 @@ def translations(request: Request, pk: int) -> HttpResponse:
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     entries = entries_of(request.POST)
     try:
-        _keep(tunnel, entries)
+        _keep(tunnel, entries, request.user)
     except Refused as refused:
         return _refuse(request, tunnel, entries, refused)
     if request.htmx:
@@ -58,14 +59,14 @@ def translations(request: Request, pk: int) -> HttpResponse:
     return redirect(f"{reverse('tunnel', args=[pk])}?{urlencode(still_open)}#static_nat")
 
 
-def _keep(tunnel: Tunnel, entries: dict[IPv4Address, Entry]) -> None:
+def _keep(tunnel: Tunnel, entries: dict[IPv4Address, Entry], author: User) -> None:
     """All or nothing; Refused names every row that is wrong, whether ill-formed or misplaced."""
     wrong = {at: problem for at, entry in entries.items() if (problem := _ill_formed(at, entry))}
     rows = [_row(at, entry) for at, entry in entries.items() if at not in wrong]
     problems = list(wrong.values())
     with transaction.atomic():
         try:
-            services.set_translations(tunnel, rows)
+            services.set_translations(tunnel, rows, author)
         except Refused as refused:
             problems.extend(refused.problems)
         if problems:
