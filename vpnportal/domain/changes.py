@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from ipaddress import IPv4Network
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 from vpnportal.domain.algorithms import IKE_VERSIONS
 from vpnportal.domain.spec import TunnelSpec
+
+PHASES = ("phase_one", "phase_two")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,26 @@ class Change:
 def changes(before: TunnelSpec | None, after: TunnelSpec) -> tuple[Change, ...]:
     """Everything that applying `after` would change, in the order of the page."""
     return (*_plain(before, after), *_key(before, after), *_translations(before, after))
+
+
+def taken(spec: TunnelSpec, other: TunnelSpec, field: str) -> TunnelSpec:
+    """The specification with one field, as a `Change` names it, as the other one has it."""
+    if field.startswith("translation "):
+        at = IPv4Address(field.removeprefix("translation "))
+        stay = (row for row in spec.translations if row.internal != at)
+        come = (row for row in other.translations if row.internal == at)
+        return replace(spec, translations=(*stay, *come))
+    phase, _, name = field.rpartition("_")
+    if phase in PHASES:
+        part = replace(getattr(spec, phase), **{name: value_of(other, field)})
+        return replace(spec, **{phase: part})
+    return replace(spec, **{field: value_of(other, field)})
+
+
+def value_of(spec: TunnelSpec, field: str) -> Any:
+    """What a specification has in one field; a phase's fields have its name before theirs."""
+    phase, _, name = field.rpartition("_")
+    return getattr(getattr(spec, phase), name) if phase in PHASES else getattr(spec, field)
 
 
 def in_words(field: str, value: object) -> str:

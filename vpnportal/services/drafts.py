@@ -17,6 +17,7 @@ from vpnportal.services.edits import (
     KEY,
     UNKNOWN,
     Overtaken,
+    Seen,
     key_version_of,
     note_edits,
     overtaken,
@@ -68,7 +69,7 @@ def edit(tunnel: Tunnel, field: str, value: object, author: User, seen: object =
     setattr(tunnel, field, value)
 
 
-def set_preshared_key(tunnel: Tunnel, text: str, author: User, seen: object = UNKNOWN) -> None:
+def set_preshared_key(tunnel: Tunnel, text: str, author: User, seen: Seen = UNKNOWN) -> None:
     """Seal a new preshared key into the draft; there is no way to read it back from a page.
 
     `seen` is the version of the key that the author last saw, as `key_version_of` tells it.
@@ -104,10 +105,15 @@ def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> None:
         row = fresh.subnets.filter(pk=subnet_id, kind=Subnet.Kind.CUSTOMER).first()
         if row is None:
             return
-        fresh.subnets.remove(row)
-        if not row.tunnels.exists():
-            row.delete()
+        detach(fresh, row)
         note_edits(fresh, ["remote_subnets"], author)
+
+
+def detach(tunnel: Tunnel, row: Subnet) -> None:
+    """Take a customer's network off a tunnel; one that no tunnel protects any more is deleted."""
+    tunnel.subnets.remove(row)
+    if not row.tunnels.exists():
+        row.delete()
 
 
 def set_translations(
@@ -134,7 +140,7 @@ def set_translations(
         gone = [at for at in changed if entered[at].customer is None]
         fresh.translations.filter(internal_address__in=[str(at) for at in gone]).delete()
         AddressTranslation.objects.bulk_create(
-            [_record(fresh, entered[at]) for at in changed if entered[at].customer is not None],
+            [record(fresh, entered[at]) for at in changed if entered[at].customer is not None],
             update_conflicts=True,
             update_fields=["customer_address", "name"],
             unique_fields=["tunnel", "internal_address"],
@@ -163,7 +169,8 @@ def _overtaken_rows(
             yield overtaken(tunnel, f"translation {at}", f" to {words}")
 
 
-def _record(tunnel: Tunnel, row: Row) -> AddressTranslation:
+def record(tunnel: Tunnel, row: Row) -> AddressTranslation:
+    """A filled row as the database has it, not saved yet."""
     return AddressTranslation(
         tunnel=tunnel,
         internal_address=str(row.internal),

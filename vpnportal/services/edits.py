@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final
+from enum import Enum
+from typing import Final, Literal, TypeAlias
 
 from django.contrib.auth.models import User
-from django.db.models import Max
+from django.db.models import Max, QuerySet
 from django.utils import timezone
 from django.utils.dateformat import format as formatted
 
@@ -15,8 +16,18 @@ from vpnportal.domain.spec import Problem
 from vpnportal.models import LastEdit, Tunnel
 from vpnportal.services.refusal import Refused
 
-# Given as what somebody last saw: they did not look, and overwrite whatever is there.
-UNKNOWN: Final = object()
+
+class Unknown(Enum):
+    """What somebody saw who did not look."""
+
+    UNKNOWN = "unknown"
+
+
+# Given as what was seen it overwrites whatever is there.
+UNKNOWN: Final = Unknown.UNKNOWN
+# The version of a draft that somebody saw; None for one that nobody had edited.
+Seen: TypeAlias = "datetime | Literal[Unknown.UNKNOWN] | None"
+LastEdits: TypeAlias = "QuerySet[LastEdit]"
 KEY = "preshared_key"
 FORMER = "A former user"
 
@@ -47,16 +58,30 @@ def newest_edit(tunnel: Tunnel) -> datetime | None:
     return newest
 
 
-def version_of(tunnel: Tunnel) -> str:
-    """The draft's version as text for a form; "" for one that nobody edited yet."""
-    newest = newest_edit(tunnel)
-    return newest.isoformat() if newest else ""
-
-
-def key_version_of(tunnel: Tunnel) -> str:
+def key_version_of(tunnel: Tunnel) -> datetime | None:
     """What stands for the preshared key in a form, which may not show the key itself."""
     edit = tunnel.last_edits.filter(field=KEY).first()
-    return edit.at.isoformat() if edit else ""
+    return edit.at if edit else None
+
+
+def edits_since(tunnel: Tunnel, version: datetime | None) -> LastEdits:
+    """The last edit of each field that was edited after this version, oldest first."""
+    edits = tunnel.last_edits.select_related("author").order_by("at")
+    return edits if version is None else edits.filter(at__gt=version)
+
+
+def require_latest(
+    tunnel: Tunnel, author: User, seen: Seen, fields: Iterable[str] | None = None
+) -> None:
+    """Overtaken if somebody else edited the draft, or these fields of it, after `seen`."""
+    if seen is UNKNOWN:
+        return
+    others = edits_since(tunnel, seen).exclude(author=author)
+    later = list(others if fields is None else others.filter(field__in=fields))
+    if later:
+        who, last = told_name(later[-1].author), clock(later[-1].at)
+        text = f"{who} changed this tunnel at {last}, after you looked. Look at the changes again."
+        raise Overtaken(Problem("", text))
 
 
 def require_seen(tunnel: Tunnel, field: str, seen: object, kept: object, words: str) -> None:
