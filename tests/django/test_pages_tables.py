@@ -116,7 +116,9 @@ def test_an_expanded_subnet_lists_every_address(ready, page):
     for answer in (plain, htmx):
         block = part(answer, f"subnet-{nat()}")
         assert [e.get("name") for e in block.iter("input") if e.get("form")] == [
-            f"{column}-{address}" for address in addresses for column in ("customer", "name")
+            f"{column}-{address}"
+            for address in addresses
+            for column in ("customer", "seen", "name")
         ]
         assert part(answer, f"expand-{nat()}").get("aria-expanded") == "true"
 
