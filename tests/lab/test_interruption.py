@@ -171,7 +171,7 @@ def test_a_phase_two_that_the_other_end_refuses_leaves_what_runs_unless_phase_on
     up.apply(edits(phase_two_encryption="AES256"))
     wait_for(up.ping, 15)
 
-    extent, words = up.do(REFUSED + FORECAST)
+    _, words = up.do(REFUSED + FORECAST)
     up.apply()
     time.sleep(5)
     print(f"IKEv{up.ike_version}: {words}, refused: {'goes on' if up.ping() else 'is broken'}")

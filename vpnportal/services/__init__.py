@@ -14,6 +14,7 @@ from vpnportal.services.edits import UNKNOWN, Overtaken
 from vpnportal.services.moving import move
 from vpnportal.services.ordering import cancel, order
 from vpnportal.services.refusal import Refused
+from vpnportal.services.restoring import discard, put_back, restore, undo
 from vpnportal.services.state import State
 from vpnportal.services.states import state_of, states_of
 
@@ -28,15 +29,19 @@ __all__ = [
     "apply",
     "cancel",
     "connect",
+    "discard",
     "disconnect",
     "edit",
     "move",
     "order",
+    "put_back",
     "reconnect",
     "rekey",
     "remove_remote_subnet",
+    "restore",
     "set_preshared_key",
     "set_translations",
     "state_of",
     "states_of",
+    "undo",
 ]
