@@ -21,7 +21,7 @@ from ipaddress import IPv4Address, IPv4Network
 from django.contrib.auth.models import User
 from vpnportal import services
 from vpnportal.models import *
-tunnel, user = Tunnel.objects.get(name="ipsec001"), User.objects.get()
+tunnel, user = Tunnel.objects.get(name="ipsec001"), User.objects.order_by("pk").first()
 def say(value): print(json.dumps(value, default=str))
 """
 FILL_IN = """
