@@ -147,6 +147,8 @@ def test_what_is_not_the_accounts_any_more_is_left_out_and_named(thrice, page):
 
     hosted = "Left out: 10.2.0.0/24 is no subnet of this account any more."
     row = "Left out: 10.1.255.92 is in no static NAT subnet of this tunnel any more."
+    hosted_row = "Protected private (hosted) subnets 10.4.0.0/24 nothing"
+    assert hosted_row in text(part(answer, "main"))
     for shown in (text(part(answer, "main")), words(kept, "live")):
         assert hosted in shown
         assert row in shown

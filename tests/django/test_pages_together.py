@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 import pytest
 from django.urls import reverse
 
@@ -9,6 +11,8 @@ from tests.entries import PHASE_ONE
 from tests.reading import part, read, typed, words
 from vpnportal import services
 from vpnportal.models import Revision, Subnet, Tunnel
+from vpnportal.services.edits import newest_edit
+from vpnportal.web.panel import state_context
 
 HTMX = {"HX-Request": "true"}
 both = pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
@@ -114,6 +118,36 @@ def test_a_row_somebody_else_changed_does_not_keep_a_page_that_shows_the_old_one
 
     assert page.post(url("apply", ready), form).status_code == 422
     assert page.post(url("apply", ready), {**form, "seen-10.1.255.92": was}).status_code == 302
+
+
+def test_a_row_that_is_wrong_in_itself_is_overtaken_at_the_next_attempt(ready, page, bob):
+    rows = {"10.1.255.92": "192.168.10.16", "10.1.255.93": "192.168.10.17"}
+    for at, customer in rows.items():
+        row = services.Row(IPv4Address(at), IPv4Address(customer))
+        services.set_translations(ready, [row], bob)
+    form = {
+        "customer-10.1.255.92": "192.168.10.18",
+        "seen-10.1.255.92": "192.168.10.15 database",
+        "customer-10.1.255.93": "nonsense",
+        "seen-10.1.255.93": "",
+    }
+
+    answer = page.post(url("translations", ready), form, headers=HTMX)
+
+    assert words(answer, "note-10.1.255.92").startswith("bob changed this to 192.168.10.16 at ")
+    assert words(answer, "note-10.1.255.93").startswith("Enter an IPv4 address")
+    assert hidden(answer, "seen-10.1.255.92") == "192.168.10.16"
+    assert hidden(answer, "seen-10.1.255.93") == ""
+
+
+def test_what_is_shown_is_never_older_than_the_version_that_stands_for_it(ready, bob):
+    loaded_before = Tunnel.objects.get(pk=ready.pk)
+    services.edit(ready, "phase_one_encryption", "AES256", bob)
+
+    shown = state_context(loaded_before)
+
+    assert shown["version"] == newest_edit(ready).isoformat()
+    assert "AES256" in [change.after for change in shown["state"].pending]
 
 
 def test_an_apply_of_what_was_not_reviewed_is_refused_and_the_review_is_shown_anew(
