@@ -61,14 +61,14 @@ def test_a_network_that_goes_ends_its_own_child_in_ikev1_and_breaks_the_one_chil
         "only 10.2.0.0/24 to 192.168.20.0/24, which ends",
     )
     assert two.extent is Extent.TUNNEL
-    assert two.text.startswith("the tunnel for about ")
+    assert two.text.startswith("the tunnel for less than ")
 
 
 def test_another_peer_is_a_break_and_so_is_another_address_of_this_end():
     peer = example(remote_peer=IPv4Address("203.0.113.9"))
     moved = example(hosted_peer=IPv4Address("203.0.113.8"))
 
-    assert interruption(EXAMPLE, peer, KEY).text.startswith("the tunnel for about ")
+    assert interruption(EXAMPLE, peer, KEY).text.startswith("the tunnel for less than ")
     assert interruption(EXAMPLE, moved, KEY).text == (
         "the tunnel until the other end uses 203.0.113.8 as the Hosted Peer Address"
     )

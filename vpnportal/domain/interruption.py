@@ -2,7 +2,7 @@
 
 Nothing here guesses. What is applied is taken as running, and `diff` says what would end before
 its successor carries. How long that lasts is measured in the laboratory, where both ends are one
-machine (`tests/lab/test_interruption.py`: 0.02 to 0.07 s; a move 0.02 to 0.08 s).
+machine (`tests/lab/test_interruption.py`: 0.04 to 0.4 s).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vpnportal.domain.spec import TunnelSpec
 Pair: TypeAlias = "tuple[str, str]"
 
 # Until what had to end is negotiated anew.
-ANEW = "about 0.1 seconds, if the other end is ready for it"
+ANEW = "less than 1 second, if the other end is ready for it"
 
 
 class Extent(IntEnum):
@@ -39,7 +39,7 @@ class Extent(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """How far it reaches, and what is interrupted, such as "the tunnel for about …"."""
+    """How far it reaches, and what is interrupted, such as "the tunnel for less than …"."""
 
     extent: Extent
     text: str
