@@ -13,7 +13,6 @@ from vpnportal.services.state import State
 
 # Of thousands of translations that were pasted the first are told; all of them are counted.
 MOST_LINES = 100
-STILL = (Tunnel.Association.DOWN.label, Tunnel.Association.CONNECTING.label)
 # What the provider assigned: nobody discards it with a draft.
 ASSIGNED = ("hosted_peer", "static_nat_subnets")
 
@@ -61,7 +60,8 @@ def review_of(tunnel: Tunnel, state: State) -> Review | None:
     if not state.pending:
         return None
     applied = state.standing.spec() if state.standing else None
-    running = None if state.association in STILL else applied
+    # What is out of sight may run.
+    running = applied if state.runs or state.association == "unknown" else None
     draft, key = tunnel.draft(), fingerprint_key()
     alone = _Alone(running, draft, key)
     lines = tuple(
