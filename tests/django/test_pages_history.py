@@ -200,7 +200,7 @@ def test_a_restore_is_all_or_nothing(thrice, user, monkeypatch):
     def fail(*_: object) -> None:
         raise RuntimeError("the database is gone")
 
-    monkeypatch.setattr("vpnportal.services.restoring.note_edits", fail)
+    monkeypatch.setattr("vpnportal.services.becoming.note_edits", fail)
     with pytest.raises(RuntimeError):
         services.restore(thrice, Revision.objects.get(number=1), user)
 

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass
 
 from django.contrib.auth.models import User
 from django.db.models import F, Max
 
-from vpnportal.domain.addresses import inside
-from vpnportal.domain.changes import Change, changes, taken, value_of
+from vpnportal.domain.changes import Change, changes, taken
 from vpnportal.domain.frozen import freeze
 from vpnportal.domain.spec import Problem, TunnelSpec
 from vpnportal.fields import Sealed
-from vpnportal.models import AddressTranslation, Revision, SetAside, Subnet, Tunnel
+from vpnportal.models import Revision, SetAside, Tunnel
 from vpnportal.seal import CannotOpen
-from vpnportal.services.drafts import EDITABLE, Row, detach, record
-from vpnportal.services.edits import KEY, UNKNOWN, Seen, newest_edit, note_edits, require_latest
+from vpnportal.services.becoming import become, possible
+from vpnportal.services.edits import UNKNOWN, Seen, newest_edit, require_latest
 from vpnportal.services.refusal import Refused, unlocked
 
-HERE = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
 NOTHING_APPLIED = "Nothing of this tunnel was applied yet: there is nothing to go back to."
 NOTHING_TO_UNDO = "This tunnel was edited since: there is nothing to undo any more."
 
@@ -70,7 +66,7 @@ def restore(tunnel: Tunnel, revision: Revision, author: User, seen: Seen = UNKNO
 
 def would_restore(tunnel: Tunnel, revision: Revision) -> Replaced:
     """What `restore` would change and leave out."""
-    target, left_out = _possible(tunnel, _opened(revision))
+    target, left_out = possible(tunnel, _opened(revision))
     return Replaced(changes(tunnel.draft(), target), left_out)
 
 
@@ -80,9 +76,9 @@ def undo(tunnel: Tunnel, author: User) -> Replaced:
         aside = undoable(fresh)
         if aside is None:
             raise Refused(Problem("", NOTHING_TO_UNDO))
-        target, left_out = _possible(fresh, aside.spec())
+        target, left_out = possible(fresh, aside.spec())
         aside.delete()
-        return Replaced(_become(fresh, target, author), left_out)
+        return Replaced(become(fresh, target, author), left_out)
 
 
 def undoable(tunnel: Tunnel) -> SetAside | None:
@@ -110,87 +106,10 @@ def _opened(revision: Revision) -> TunnelSpec:
 def _replace(tunnel: Tunnel, spec: TunnelSpec, author: User, what: str) -> Replaced:
     """The draft becomes this as far as it can, and what it was is set aside."""
     before = tunnel.draft()
-    target, left_out = _possible(tunnel, spec)
-    found = _become(tunnel, target, author)
+    target, left_out = possible(tunnel, spec)
+    found = become(tunnel, target, author)
     if found:
         sealed = Sealed.of(freeze(before), SetAside.context(tunnel.pk))
         kept = {"specification": sealed, "what": what, "author": author, "at": newest_edit(tunnel)}
         SetAside.objects.update_or_create(tunnel=tunnel, defaults=kept)
     return Replaced(found, left_out)
-
-
-def _possible(tunnel: Tunnel, spec: TunnelSpec) -> tuple[TunnelSpec, tuple[str, ...]]:
-    """As much of a specification as this draft may have, and what it may not, in sentences."""
-    own = tunnel.account.subnets.filter(kind__in=HERE, network__in=spec.hosted_subnets)
-    there = {row.network for row in own}
-    assigned = tunnel.networks(Subnet.Kind.STATIC_NAT)
-    hosted = tuple(one for one in spec.hosted_subnets if one in there)
-    rows = tuple(row for row in spec.translations if inside(row.internal, assigned))
-    target = replace(
-        spec,
-        hosted_peer=IPv4Address(tunnel.hosted_peer),
-        hosted_subnets=hosted,
-        static_nat_subnets=assigned,
-        translations=rows,
-    )
-    left_out = [
-        f"{one} is no subnet of this account any more"
-        for one in spec.hosted_subnets
-        if one not in there
-    ]
-    left_out += [
-        f"{row.internal} is in no static NAT subnet of this tunnel any more"
-        for row in spec.translations
-        if row not in rows
-    ]
-    return target, tuple(left_out)
-
-
-def _become(tunnel: Tunnel, target: TunnelSpec, author: User) -> tuple[Change, ...]:
-    """Write what differs, and that it was edited."""
-    found = changes(tunnel.draft(), target)
-    fields = {change.field for change in found}
-    columns = {name: _column(value_of(target, name)) for name in fields & EDITABLE}
-    if KEY in fields:
-        columns[KEY] = Sealed.of(target.preshared_key, tunnel.preshared_key_context)
-    if columns:
-        Tunnel.objects.filter(pk=tunnel.pk).update(**columns)
-    if "hosted_subnets" in fields:
-        _set_hosted(tunnel, target.hosted_subnets)
-    if "remote_subnets" in fields:
-        _set_remote(tunnel, target.remote_subnets)
-    _set_translations(tunnel, target, fields)
-    if fields:
-        note_edits(tunnel, fields, author)
-    return found
-
-
-def _column(value: object) -> object:
-    return str(value) if isinstance(value, IPv4Address) else value
-
-
-def _set_hosted(tunnel: Tunnel, networks: Iterable[IPv4Network]) -> None:
-    wanted = tunnel.account.subnets.filter(kind__in=HERE, network__in=list(networks))
-    tunnel.subnets.remove(*tunnel.subnets.filter(kind__in=HERE).exclude(pk__in=wanted))
-    tunnel.subnets.add(*wanted)
-
-
-def _set_remote(tunnel: Tunnel, networks: Iterable[IPv4Network]) -> None:
-    wanted, customer = set(networks), Subnet.Kind.CUSTOMER
-    for row in tunnel.subnets.filter(kind=customer):
-        if row.network not in wanted:
-            detach(tunnel, row)
-    for network in wanted:
-        row, _ = tunnel.account.subnets.get_or_create(kind=customer, network=network)
-        tunnel.subnets.add(row)
-
-
-def _set_translations(tunnel: Tunnel, target: TunnelSpec, fields: Iterable[str]) -> None:
-    wanted = {f"translation {row.internal}": row for row in target.translations}
-    changed = [field for field in fields if field.startswith("translation ")]
-    addresses = [field.removeprefix("translation ") for field in changed]
-    tunnel.translations.filter(internal_address__in=addresses).delete()
-    rows = (wanted[field] for field in changed if field in wanted)
-    AddressTranslation.objects.bulk_create(
-        [record(tunnel, Row(row.internal, row.customer, row.name)) for row in rows]
-    )
