@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 from django.urls import reverse
@@ -10,7 +10,7 @@ from django.urls import reverse
 from tests.entries import PHASE_ONE
 from tests.reading import part, read, typed, words
 from vpnportal import services
-from vpnportal.models import Revision, Subnet, Tunnel
+from vpnportal.models import Concentrator, Pool, Revision, Subnet, Tunnel
 from vpnportal.services.edits import newest_edit
 from vpnportal.web.panel import state_context
 
@@ -164,6 +164,22 @@ def test_an_apply_of_what_was_not_reviewed_is_refused_and_the_review_is_shown_an
     assert ready.latest() is None
     again = page.post(url("apply", ready), {"reviewed": hidden(answer, "reviewed")}, headers=HTMX)
     assert again.status_code == 200
+
+
+def test_a_move_of_the_draft_is_told_before_it_is_applied(ready, page, bob, concentrator):
+    reviewed = hidden(page.get(url("tunnel", ready)), "reviewed")
+    other = Concentrator.objects.create(
+        name="hou02-vpn02", datacenter=concentrator.datacenter, public_address="203.0.113.5"
+    )
+    Pool.objects.create(
+        concentrator=other, kind=Pool.Kind.HOSTED_PEER, network=IPv4Network("203.0.113.32/28")
+    )
+    services.move(ready, other, bob)
+
+    answer = page.post(url("apply", ready), {"reviewed": reviewed}, headers=HTMX)
+
+    assert answer.status_code == 409
+    assert "bob changed Hosted Peer Address at " in words(poll(page, ready, reviewed), "others")
 
 
 def poll(page, tunnel: Tunnel, since: str, seen: str = "old"):

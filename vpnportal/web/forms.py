@@ -182,6 +182,8 @@ def label_of(field: str) -> str:
             return f"{form.legend} {label}" if field.startswith("phase_") else label
     return {
         "remote_subnets": "Protected Customer (Remote) Subnet",
+        "static_nat_subnets": "Assigned Static NAT subnets",
+        "hosted_peer": "Hosted Peer Address",
         "hosted_subnets": "Protected private (hosted) subnets",
         "keep_seconds": "Must be up after (in seconds)",
         "keep_ping": "Address that must answer a ping",

@@ -77,7 +77,7 @@ def state_context(tunnel: Tunnel) -> dict[str, Any]:
     `version` is read before the draft: what is shown is never older than that.
     """
     version = newest_edit(tunnel)
-    tunnel.refresh_from_db(fields=[*EDITABLE, KEY])
+    tunnel.refresh_from_db(fields=[*EDITABLE, KEY, "hosted_peer"])
     state = state_of(tunnel)
     findings = why(tunnel, state)
     words = [one.words for one in findings]
