@@ -13,9 +13,9 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.reading import read
-from vpnportal.models import Subnet, Tunnel
+from vpnportal.models import Revision, Subnet, Tunnel
 
-LOOKING = ("tunnel", "state", "subnet", "answer")
+LOOKING = ("tunnel", "state", "subnet", "answer", "history", "revision")
 CHANGING = (
     "edit",
     "add-remote-subnet",
@@ -23,6 +23,10 @@ CHANGING = (
     "translations",
     "ask",
     "fill-in",
+    "discard",
+    "put-back",
+    "undo",
+    "restore",
     "apply",
     "command",
 )
@@ -37,9 +41,20 @@ FILLED = {
 }
 
 
+@pytest.fixture
+def tunnel(tunnel: Tunnel) -> Tunnel:
+    """Applied once, so that there is a revision to look at and to restore."""
+    tunnel.remote_peer = "203.0.113.2"
+    revision = Revision.frozen(tunnel, tunnel.draft(), None)
+    revision.outcome = Revision.Outcome.LIVE
+    revision.save()
+    return tunnel
+
+
 def url_of(name: str, tunnel: Tunnel) -> str:
     subnet = Subnet.objects.get(network="10.1.255.92/30").pk
     more = {"subnet": subnet} if name in ("subnet", "remove-remote-subnet") else {}
+    more |= {"number": 1} if name in ("revision", "restore") else {}
     return reverse(name, kwargs={"pk": tunnel.pk, **more})
 
 
