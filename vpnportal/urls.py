@@ -11,6 +11,7 @@ from vpnportal.web import (
     commands,
     editing,
     operators,
+    other_end,
     sessions,
     subnets,
     translations,
@@ -40,5 +41,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{ONE}apply/", views.apply, name="apply"),
     path(f"{ONE}command/", commands.command, name="command"),
     path(f"{ONE}state/", views.state, name="state"),
+    path(f"{ONE}other-end/", other_end.everything, name="other-end"),
+    path(f"{ONE}other-end/<slug:slug>/", other_end.download, name="other-end-file"),
+    path(f"{ONE}hand-over/", other_end.hand_over, name="hand-over"),
     path("concentrators/", operators.concentrators, name="concentrators"),
 ]

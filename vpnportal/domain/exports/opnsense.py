@@ -68,8 +68,7 @@ def _connection(end: OtherEnd, remarks: Remarks) -> Iterator[Field]:
     proposal = joined(phase_one(end, WORDS, remarks))
     yield Field("Proposals", _offered(proposal, IKE, "phase one", remarks))
     yield Field("Unique", "Replace")
-    version = "IKEv1+IKEv2" if end.either_version else "IKEv2" if end.ikev2 else "IKEv1"
-    yield Field("Version", version)
+    yield Field("Version", "IKEv1+IKEv2" if end.either_version else end.version)
     yield Field("MOBIKE", "off")
     yield Field("Local addresses", end.address)
     yield Field("Remote addresses", end.concentrator)

@@ -73,6 +73,11 @@ class OtherEnd:
     missing: tuple[str, ...]
 
     @property
+    def version(self) -> str:
+        """The version of IKE that the device uses."""
+        return "IKEv2" if self.ikev2 else "IKEv1"
+
+    @property
     def pairs(self) -> tuple[tuple[Net, Net], ...]:
         """Each of its own networks with each hosted one."""
         return tuple(product(self.own, self.hosted))

@@ -70,7 +70,7 @@ def _children(end: OtherEnd) -> Iterator[Child]:
 def _phase_one(end: OtherEnd, remarks: Remarks) -> Iterator[Field]:
     said, keylife = phase_one(end, WORDS, remarks), end.phase_one.keylife
     yield Field("Description", end.name)
-    yield Field("Key Exchange version", "IKEv2" if end.ikev2 else "IKEv1")
+    yield Field("Key Exchange version", end.version)
     yield Field("Internet Protocol", "IPv4")
     yield Field("Interface", f"the one that has {end.address}")
     yield Field("Remote Gateway", end.concentrator)

@@ -36,7 +36,7 @@ def phase_one(end: OtherEnd, words: Words, remarks: Remarks) -> Said:
         name: word for name, word in words.encryption.items() if end.ikev2 or not is_aead(name)
     }
     return Said(
-        remarks.word(known, asked.encryption, f"phase one encryption with {_version(end)}"),
+        remarks.word(known, asked.encryption, f"phase one encryption with {end.version}"),
         remarks.word(words.authentication, asked.authentication, "phase one authentication"),
         remarks.word(words.group, asked.group, "phase one Diffie-Hellman group"),
     )
@@ -52,13 +52,9 @@ def phase_two(end: OtherEnd, words: Words, remarks: Remarks) -> Said:
             words.authentication, asked.authentication, "phase two authentication"
         )
     if asked.pfs:
-        what = f"phase two Diffie-Hellman group with {_version(end)}"
+        what = f"phase two Diffie-Hellman group with {end.version}"
         group = remarks.word(words.group, asked.group, what)
     return Said(encryption, authentication, group)
-
-
-def _version(end: OtherEnd) -> str:
-    return "IKEv2" if end.ikev2 else "IKEv1"
 
 
 def is_aead(encryption: str) -> bool:
