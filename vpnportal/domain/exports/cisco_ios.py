@@ -44,6 +44,7 @@ IPSEC = Words(
         "AES192": "esp-aes 192",
         "AES256": "esp-aes 256",
         "AES128-GCM": "esp-gcm",
+        "AES192-GCM": "esp-gcm 192",
         "AES256-GCM": "esp-gcm 256",
     },
     {

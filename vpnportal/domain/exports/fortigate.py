@@ -23,6 +23,7 @@ CIPHERS = {
     "AES256": "aes256",
     "AES128-GCM": "aes128gcm",
     "AES256-GCM": "aes256gcm",
+    "ChaCha20-Poly1305": "chacha20poly1305",
 }
 HASHES = {
     "MD5": "md5",

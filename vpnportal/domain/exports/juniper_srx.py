@@ -32,7 +32,7 @@ IKE = Words(
     GROUPS,
 )
 IPSEC = Words(
-    CIPHERS,
+    {**CIPHERS, "AES192-GCM": "aes-192-gcm"},
     {
         "MD5": "hmac-md5-96",
         "SHA1": "hmac-sha1-96",

@@ -20,7 +20,9 @@ CIPHERS = {
     "AES192": "aes192",
     "AES256": "aes256",
     "AES128-GCM": "aes_gcm128",
+    "AES192-GCM": "aes_gcm192",
     "AES256-GCM": "aes_gcm256",
+    "ChaCha20-Poly1305": "chacha20_poly1305",
 }
 HASHES = {
     "MD5": "md5",

@@ -41,6 +41,7 @@ PROPOSAL = Words(
         "AES192": "aes-192-cbc",
         "AES256": "aes-256-cbc",
         "AES128-GCM": "aes-128-gcm",
+        "AES192-GCM": "aes-192-gcm",
         "AES256-GCM": "aes-256-gcm",
     },
     HASHES,

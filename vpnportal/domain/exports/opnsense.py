@@ -35,7 +35,7 @@ _EXCEPTIONS = {
 IKE = {"-".join(words) for words in product(_BLOCK, _SHA2, _LARGE)} | _EXCEPTIONS
 ESP = (
     {one for one in IKE if "gcm" not in one}
-    | {"-".join(words) for words in product(("aes128gcm16", "aes256gcm16"), _LARGE)}
+    | {"-".join(words) for words in product((word for word in _BLOCK if "gcm" in word), _LARGE)}
     | {"aes256-sha256"}
 )
 

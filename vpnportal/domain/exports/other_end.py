@@ -114,7 +114,8 @@ def other_end(spec: TunnelSpec, name: str, title: str = "", of: str = "") -> Oth
 
 
 def _children(spec: TunnelSpec, own: tuple[Net, ...], hosted: tuple[Net, ...]) -> tuple[Child, ...]:
-    if spec.ike_version == 1:
+    # IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5), so what may use it has, too.
+    if spec.ike_version != 2:
         return tuple(Child((one,), (other,)) for other, one in product(hosted, own))
     return (Child(own, hosted),)
 

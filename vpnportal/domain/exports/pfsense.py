@@ -23,6 +23,7 @@ WORDS = Words(
         "AES192": "AES, 192 bits",
         "AES256": "AES, 256 bits",
         "AES128-GCM": "AES128-GCM, 128 bits",
+        "AES192-GCM": "AES192-GCM, 128 bits",
         "AES256-GCM": "AES256-GCM, 128 bits",
     },
     {name: name for name in ("MD5", "SHA1", "SHA256", "SHA384", "SHA512")},
