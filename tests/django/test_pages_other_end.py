@@ -99,6 +99,15 @@ def test_nothing_applied_yet_is_said_and_the_draft_shown_with_what_it_lacks(tunn
     assert {page.get(one).status_code for one in every_page(tunnel)} == {200}
 
 
+def test_a_tunnel_that_is_no_longer_live_is_not_called_new(live, user, page):
+    live.revisions.update(outcome="failed")
+    failed = page.get(url(live))
+    services.cancel(live, user)
+
+    assert told_of(failed) == "No revision is live."
+    assert told_of(page.get(url(live))) == "This tunnel was cancelled."
+
+
 @pytest.mark.parametrize("slug", EXPORTS)
 def test_a_download_is_a_file_of_plain_text_that_no_browser_takes_for_anything_else(
     live, page, slug

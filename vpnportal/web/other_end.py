@@ -18,7 +18,7 @@ from vpnportal.domain.exports import EXPORTS, KEY, NOT_AVAILABLE, Export, OtherE
 from vpnportal.domain.exports.words import is_aead
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Revision, Tunnel
-from vpnportal.services import state_of
+from vpnportal.services import State, state_of
 from vpnportal.web.answers import Request, page
 from vpnportal.web.forms import label_of
 from vpnportal.web.views import PLACES
@@ -30,21 +30,19 @@ DRAFT = "draft"
 class Told:
     """What the other end is told, and of which specification: `revision` None is the draft.
 
-    `live` is the revision that the concentrator holds, `pending` how many changes the draft has
-    beyond it, `problems` what this specification still lacks.
+    `problems` are what this specification still lacks.
     """
 
     tunnel: Tunnel
     end: OtherEnd
     revision: Revision | None
-    live: Revision | None
-    pending: int
+    state: State
     problems: tuple[Problem, ...]
 
     @property
     def query(self) -> str:
         """What follows an address, so that the next page tells of the same specification."""
-        return f"?of={DRAFT}" if self.revision is None and self.live else ""
+        return f"?of={DRAFT}" if self.revision is None and self.state.live else ""
 
     @property
     def lacks(self) -> list[tuple[str, str]]:
@@ -108,7 +106,7 @@ def _told(request: Request, pk: int) -> Told:
     spec = revision.spec() if revision else tunnel.draft()
     of = f"revision {revision.number}, which is live" if revision else "the draft, not applied"
     end = other_end(spec, tunnel.name, tunnel.friendly_name, of)
-    return Told(tunnel, end, revision, state.live, len(state.pending), spec.problems())
+    return Told(tunnel, end, revision, state, spec.problems())
 
 
 def _context(told: Told) -> dict[str, Any]:
