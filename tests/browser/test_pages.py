@@ -153,6 +153,8 @@ PAGES = (
     "tunnels/",
     "tunnels/1/?open=2",
     "tunnels/2/?open=4",
+    "tunnels/1/other-end/",
+    "tunnels/2/hand-over/",
     "concentrators/",
     "nothing-here/",
 )

@@ -223,6 +223,28 @@ def test_without_pfs_the_device_is_told_so(slug: str, statement: str):
     assert statement in statements(slug, written(slug, spec))
 
 
+@pytest.mark.parametrize(
+    ("slug", "starting", "silent"),
+    [
+        ("strongswan", "                start_action = start", "        dpd_delay = 0s"),
+        ("libreswan", "    auto=start", None),
+        ("juniper-srx", "set security ipsec vpn ipsec038 establish-tunnels immediately", None),
+        ("fortigate", "        set auto-negotiate enable", "        set dpd disable"),
+        ("pfsense", "Child SA Start Action:    Initiate at start (VTI or Tunnel Mode)", None),
+        ("opnsense", "Start action:             Start", "DPD delay (s):            0"),
+    ],
+)
+def test_a_device_that_must_start_does_and_without_dpd_asks_nothing(
+    slug: str, starting: str, silent: str | None
+):
+    end = replace(other_end(EXAMPLE, "ipsec038"), must_start=True, dpd=0)
+
+    lines = statements(slug, EXPORTS[slug].write(end))
+
+    assert starting in lines
+    assert silent in lines if silent else not [one for one in lines if "dead-peer" in one]
+
+
 def test_a_key_life_that_a_device_does_not_take_is_the_nearest_one_and_said():
     spec = example(phase_one=replace(EXAMPLE.phase_one, keylife=172_800))
 
