@@ -15,6 +15,7 @@ from vpnportal.web import (
     history,
     invitations,
     operators,
+    other_end,
     profile,
     review,
     sessions,
@@ -65,5 +66,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{ONE}command/", commands.command, name="command"),
     path(f"{ONE}state/", views.state, name="state"),
     path("operators/", admin.site.urls),
+    path(f"{ONE}other-end/", other_end.everything, name="other-end"),
+    path(f"{ONE}other-end/<slug:slug>/", other_end.download, name="other-end-file"),
+    path(f"{ONE}hand-over/", other_end.hand_over, name="hand-over"),
     path("concentrators/", operators.concentrators, name="concentrators"),
 ]

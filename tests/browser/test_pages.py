@@ -155,6 +155,8 @@ PAGES = (
     "tunnels/2/?open=4",
     "tunnels/2/history/",
     "tunnels/2/history/1/",
+    "tunnels/1/other-end/",
+    "tunnels/2/hand-over/",
     "concentrators/",
     "nothing-here/",
 )

@@ -16,6 +16,7 @@ from tests.reading import read
 from vpnportal.models import Revision, Subnet, Tunnel
 
 LOOKING = ("tunnel", "state", "subnet", "answer", "history", "revision")
+LOOKING = ("tunnel", "state", "subnet", "answer", "other-end", "other-end-file", "hand-over")
 CHANGING = (
     "edit",
     "add-remote-subnet",
@@ -55,6 +56,11 @@ def url_of(name: str, tunnel: Tunnel) -> str:
     subnet = Subnet.objects.get(network="10.1.255.92/30").pk
     more = {"subnet": subnet} if name in ("subnet", "remove-remote-subnet") else {}
     more |= {"number": 1} if name in ("revision", "restore") else {}
+    more: dict[str, object] = {}
+    if name in ("subnet", "remove-remote-subnet"):
+        more = {"subnet": subnet}
+    elif name == "other-end-file":
+        more = {"slug": "strongswan"}
     return reverse(name, kwargs={"pk": tunnel.pk, **more})
 
 
@@ -167,7 +173,8 @@ def test_every_answer_forbids_foreign_and_inline_code(tunnel, page):
 
 
 def test_no_page_has_inline_code_or_style(tunnel, page):
-    for url in ("/tunnels/", url_of("tunnel", tunnel)):
+    pages = (url_of(name, tunnel) for name in ("tunnel", "other-end", "hand-over"))
+    for url in ("/tunnels/", *pages):
         elements = list(read(page.get(url)).iter())
         attributes = {key for element in elements for key in element.attrib}
         inline = [e for e in elements if e.tag == "script" and not e.get("src")]
