@@ -10,8 +10,9 @@ from itertools import count
 from vpnportal.device import DeviceError
 from vpnportal.device.steps import Report, Step
 from vpnportal.domain.addresses import AddressSet
-from vpnportal.domain.desired import Connection, Element, Secret
+from vpnportal.domain.desired import Connection, Secret
 from vpnportal.domain.diff import Plan, Start
+from vpnportal.domain.elements import Element, Elements
 from vpnportal.domain.in_force import Stale
 from vpnportal.domain.names import ike_fingerprint
 from vpnportal.domain.observed import ChildSa, IkeSa, Observed, Scope
@@ -49,6 +50,7 @@ class FakeConcentrator:
             raise DeviceError(self.unreachable)
         self.scopes.append(scope)
         name = scope.connection if scope else None
+        there = Elements.containing(self.elements)
         return Observed(
             connections={
                 one.name: one.shape for one in self.connections.values() if name in (None, one.name)
@@ -57,11 +59,7 @@ class FakeConcentrator:
             associations=tuple(sa for sa in self.associations if name in (None, sa.connection))
             if associations is None
             else associations,
-            elements=frozenset(
-                element
-                for element in self.elements
-                if scope is None or (element.map, element.key) in scope.keys
-            ),
+            elements=there.under(scope.elements) if scope else there,
             rules_stand=self.rules_stand,
             addresses=AddressSet((IPv4Address("10.2.0.1"),)),
             anchors=AddressSet(self.anchors),

@@ -58,7 +58,7 @@ class Concentrator:
             connections=connections,
             secrets=secrets,
             associations=associations,
-            elements=self._nft.elements_at(scope.keys) if scope else self._nft.elements(),
+            elements=self._nft.elements_at(scope.elements) if scope else self._nft.elements(),
             rules_stand=self._nft.rules_stand(userland_esp),
             addresses=addresses.own,
             anchors=addresses.anchors,
@@ -174,5 +174,5 @@ class Concentrator:
             report(Step("", "Wrote the rules that keep traffic inside the tunnels"))
         if plan.remove or plan.add:
             # Each translation is an element of either map.
-            count = (len({element.key for element in plan.remove + plan.add}) + 1) // 2
+            count = (len(plan.remove.all_keys() | plan.add.all_keys()) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from vpnportal.device.errors import DeviceError
+from vpnportal.domain.elements import packed
 
 NETLINK_NETFILTER = 12
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_DUMP = 0x1, 0x2, 0x300
@@ -65,14 +66,15 @@ def counters(table: str) -> dict[str, int]:
     return found
 
 
-def entries(table: str, name: str) -> Iterator[tuple[int, int]]:
-    """Everything that a map of addresses holds; nothing where it is missing."""
+def entries(table: str, name: str) -> Iterator[int]:
+    """Everything that a map of addresses holds, packed; nothing where it is missing."""
     with _Link() as link:
         request = _string(LIST_TABLE, table) + _string(LIST_SET, name)
         link.send(0, GET_ELEMENT, NLM_F_DUMP, request)
         for _, body in link.answers():
             items = _attributes(body).get(LIST_ELEMENTS, b"")
-            yield from ENTRY.iter_unpack(items) if _are_plain(items) else _entries(items)
+            pairs = ENTRY.iter_unpack(items) if _are_plain(items) else _entries(items)
+            yield from (packed(key, value) for key, value in pairs)
 
 
 def any_flow_names(addresses: Iterable[int]) -> bool:

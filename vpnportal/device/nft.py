@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from nftables import Nftables
 
 from vpnportal.device import netlink, rules
 from vpnportal.device.errors import DeviceError
-from vpnportal.domain.desired import Element, Map
+from vpnportal.domain.elements import Elements, Map, packed
 
 # A lookup takes as long as reading some fifty elements of a whole map.
 ONE_BY_ONE = 1_000
@@ -35,34 +34,24 @@ class Nft:
         }
         return netlink.comments(rules.TABLE) == wanted
 
-    def elements(self) -> frozenset[Element]:
+    def elements(self) -> Elements:
         """Everything in both maps."""
-        return frozenset(
-            Element(name, key, value)
-            for name in Map
-            for key, value in netlink.entries(rules.TABLE, name)
-        )
+        return Elements(*(netlink.entries(rules.TABLE, name) for name in Map))
 
-    def elements_at(self, keys: Iterable[tuple[Map, int]]) -> frozenset[Element]:
+    def elements_at(self, keys: Elements) -> Elements:
         """What the maps hold under these keys; the cost does not depend on what else they hold.
 
         Beyond very many keys, reading everything is cheaper than asking for each.
         """
-        wanted = frozenset(keys)
-        if len(wanted) > ONE_BY_ONE:
-            return frozenset(one for one in self.elements() if (one.map, one.key) in wanted)
-        return frozenset(
-            Element(name, key, value)
-            for name in Map
-            for key, value in netlink.lookup(
-                rules.TABLE, name, [key for map_name, key in wanted if map_name is name]
-            ).items()
-        )
+        if len(keys) > ONE_BY_ONE:
+            return self.elements().under(keys)
+        found = (netlink.lookup(rules.TABLE, name, keys.keys(name)) for name in Map)
+        return Elements(*((packed(*one) for one in some.items()) for some in found))
 
     def change(
         self,
-        remove: Iterable[Element],
-        add: Iterable[Element],
+        remove: Elements,
+        add: Elements,
         write_rules: bool,
         userland_esp: bool,
     ) -> None:
@@ -88,9 +77,9 @@ def _document(commands: list[dict[str, Any]]) -> str:
     return json.dumps({"nftables": commands})
 
 
-def _elements(verb: str, name: Map, elements: Iterable[Element]) -> list[dict[str, Any]]:
+def _elements(verb: str, name: Map, elements: Elements) -> list[dict[str, Any]]:
     pairs: list[Any] = [
-        one.texts[0] if verb == "delete" else list(one.texts) for one in elements if one.map == name
+        key if verb == "delete" else [key, value] for key, value in elements.texts(name)
     ]
     return [{verb: {"element": {**PLACE, "name": name, "elem": pairs}}}] if pairs else []
 

@@ -22,12 +22,11 @@ from vpnportal.domain.desired import (
     Compiled,
     Connection,
     Desired,
-    Element,
-    Map,
     Secret,
     Section,
     Shape,
 )
+from vpnportal.domain.elements import Elements
 from vpnportal.domain.names import connection_of, fingerprint
 from vpnportal.domain.spec import TunnelSpec
 
@@ -68,7 +67,7 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
     return Compiled(
         Connection(name, shape, *_suites(spec, children), lambda: settings),
         Secret(f"{name}-{mark}", name, ends, lambda: preshared_key),
-        tuple(_elements(spec)),
+        Elements.translating((int(row.internal), int(row.customer)) for row in spec.translations),
         spec.hosted_subnets,
         (*spec.remote_subnets, *spec.static_nat_subnets),
     )
@@ -136,10 +135,3 @@ def _selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, .
     if spec.ike_version == 1:
         return [((one,), (other,)) for one, other in product(hosted, remote)]
     return [(hosted, remote)]
-
-
-def _elements(spec: TunnelSpec) -> Iterable[Element]:
-    for row in spec.translations:
-        internal, customer = int(row.internal), int(row.customer)
-        yield Element(Map.INBOUND, internal, customer)
-        yield Element(Map.OUTBOUND, customer, internal)

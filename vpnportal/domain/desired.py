@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import NamedTuple, TypeAlias
 
 from vpnportal.domain.algorithms import Suite
+from vpnportal.domain.elements import Elements
 
 # A vici message section: text, lists of text, or sections.
 Section: TypeAlias = "dict[str, str | list[str] | Section]"
@@ -83,33 +83,6 @@ class Secret:
         return self.source()
 
 
-class Map(StrEnum):
-    """Our two nftables maps: towards the customer by destination, from the customer by source."""
-
-    INBOUND = "inbound"
-    OUTBOUND = "outbound"
-
-
-class Element(NamedTuple):
-    """One entry of a map: packets with address `key` are given address `value`.
-
-    Addresses are numbers here: there may be a hundred thousand of them.
-    """
-
-    map: Map
-    key: int
-    value: int
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        """Key and value as people write them."""
-        return _dotted(self.key), _dotted(self.value)
-
-
-def _dotted(number: int) -> str:
-    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-
-
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """What one specification becomes. `hosted` are the networks behind the concentrator.
@@ -119,7 +92,7 @@ class Compiled:
 
     connection: Connection
     secret: Secret
-    elements: tuple[Element, ...]
+    elements: Elements
     hosted: tuple[IPv4Network, ...]
     claims: tuple[IPv4Network, ...]
 
@@ -133,7 +106,7 @@ class Desired:
 
     connections: dict[str, Connection]
     secrets: dict[str, Secret]
-    elements: frozenset[Element]
+    elements: Elements
     hosted: frozenset[IPv4Network]
 
     @classmethod
@@ -143,6 +116,6 @@ class Desired:
         return cls(
             connections={one.connection.name: one.connection for one in each},
             secrets={one.secret.id: one.secret for one in each},
-            elements=frozenset(element for one in each for element in one.elements),
+            elements=Elements.together(one.elements for one in each),
             hosted=frozenset(network for one in each for network in one.hosted),
         )
