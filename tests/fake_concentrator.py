@@ -146,7 +146,7 @@ class FakeConcentrator:
             child,
             f"c{next(self._ids)}",
             "INSTALLED",
-            wanted.suites[child],
+            wanted.child_suite,
             shape.local_ts,
             shape.remote_ts,
         )

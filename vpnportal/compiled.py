@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import NamedTuple
 
 from vpnportal.device import DeviceError
@@ -26,10 +25,20 @@ AHEAD = 200
 
 
 class Key(NamedTuple):
-    """What tells a revision from every other one that there ever was."""
+    """What tells a revision from every other one that there ever was; its settings' source."""
 
     pk: int
     created_at: datetime
+
+    @property
+    def settings(self) -> Section:
+        """What its connection is loaded with, read again."""
+        return _read(self).connection.settings
+
+    @property
+    def preshared_key(self) -> str:
+        """What its secret is loaded with, read again."""
+        return _read(self).secret.data
 
 
 _remembered: dict[Key, Compiled] = {}
@@ -80,17 +89,9 @@ def _compiled(revision: Revision) -> Compiled | None:
 def _slim(one: Compiled, key: Key) -> Compiled:
     return replace(
         one,
-        connection=replace(one.connection, source=partial(_settings, key)),
-        secret=replace(one.secret, source=partial(_preshared_key, key)),
+        connection=replace(one.connection, source=key),
+        secret=replace(one.secret, source=key),
     )
-
-
-def _settings(key: Key) -> Section:
-    return _read(key).connection.settings
-
-
-def _preshared_key(key: Key) -> str:
-    return _read(key).secret.data
 
 
 def _read(key: Key) -> Compiled:

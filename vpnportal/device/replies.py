@@ -22,14 +22,14 @@ def shape(body: dict[str, Any]) -> Shape:
         ),
         local.get("aaa_id", ""),
         body.get("rekey_time", ""),
-        frozenset(
+        tuple(
             ChildShape(
                 name,
                 tuple(child.get("local-ts", ())),
                 tuple(child.get("remote-ts", ())),
                 child.get("rekey_time", ""),
             )
-            for name, child in body.get("children", {}).items()
+            for name, child in sorted(body.get("children", {}).items())
         ),
     )
 

@@ -7,7 +7,9 @@ shorten no security: the customers' words choose the proposals, and only those a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from itertools import product
+from sys import intern
 
 from vpnportal.domain.algorithms import (
     IKE_VERSIONS,
@@ -43,11 +45,19 @@ def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
     return Desired.of(compile_one(spec, key) for spec in specs)
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source that has everything at hand."""
+
+    settings: Section = field(repr=False)
+    preshared_key: str = field(repr=False)
+
+
 def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
     """What one specification becomes."""
-    name = connection_of(spec.tunnel_id)
+    name = intern(connection_of(spec.tunnel_id))
     ike = _ike(spec)
-    mark = fingerprint(key, [ike, spec.preshared_key])
+    mark = intern(fingerprint(key, [ike, spec.preshared_key]))
     # Never sent with a preshared key, but two connections that differ in it are not the same to
     # charon: a new key is negotiated in a new IKE_SA instead of reusing the one with the old key.
     ike["local"] = {"auth": "psk", "id": str(spec.hosted_peer), "aaa_id": mark}
@@ -57,28 +67,38 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
         child = _child(spec, local, remote)
         child_name = f"{name}-{mark}-{fingerprint(key, child)}"
         children[child_name] = child
-        shapes.append(ChildShape(child_name, local, remote, str(_rekey(spec.phase_two.keylife))))
-    ends = (str(spec.hosted_peer), str(spec.remote_peer))
-    keylife = str(_rekey(spec.phase_one.keylife))
+        shapes.append(ChildShape(child_name, local, remote, _text(_rekey(spec.phase_two.keylife))))
+    ends = (_text(spec.hosted_peer), _text(spec.remote_peer))
+    keylife = _text(_rekey(spec.phase_one.keylife))
     version = IKE_VERSIONS[spec.ike_version]
-    shape = Shape(version, (*ends, *ends), mark, keylife, frozenset(shapes))
-    settings: Section = {**ike, "children": children}
-    preshared_key = spec.preshared_key
+    shape = Shape(version, (*ends, *ends), mark, keylife, tuple(sorted(shapes)))
+    source = Opened({**ike, "children": children}, spec.preshared_key)
     return Compiled(
-        Connection(name, shape, *_suites(spec, children), lambda: settings),
-        Secret(f"{name}-{mark}", name, ends, lambda: preshared_key),
+        Connection(name, shape, *_suites(spec), source),
+        Secret(f"{name}-{mark}", name, ends, source),
         Elements.translating((int(row.internal), int(row.customer)) for row in spec.translations),
-        spec.hosted_subnets,
-        (*spec.remote_subnets, *spec.static_nat_subnets),
+        _texts(spec.hosted_subnets),
+        _texts((*spec.remote_subnets, *spec.static_nat_subnets)),
     )
 
 
-def _suites(spec: TunnelSpec, children: Iterable[str]) -> tuple[Suite, dict[str, Suite]]:
+def _text(value: object) -> str:
+    """What ten thousand tunnels have in common is one text in memory, and so is each name."""
+    return intern(str(value))
+
+
+def _texts(values: Iterable[object]) -> tuple[str, ...]:
+    return tuple(map(_text, values))
+
+
+def _suites(spec: TunnelSpec) -> tuple[Suite, Suite]:
+    """Of IKE, and of each child."""
     one, two = spec.phase_one, spec.phase_two
     group = two.group if two.pfs else 0
-    suite = esp_suite(two.encryption, two.authentication, group)
-    ike = ike_suite(one.encryption, one.authentication, one.group)
-    return ike, dict.fromkeys(children, suite)
+    return (
+        ike_suite(one.encryption, one.authentication, one.group),
+        esp_suite(two.encryption, two.authentication, group),
+    )
 
 
 def _rekey(keylife: int) -> int:
@@ -130,8 +150,8 @@ def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) ->
 
 def _selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Traffic selectors of each child: IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5)."""
-    hosted = tuple(str(network) for network in sorted(spec.hosted_subnets))
-    remote = tuple(str(network) for network in sorted(spec.remote_subnets))
+    hosted = _texts(sorted(spec.hosted_subnets))
+    remote = _texts(sorted(spec.remote_subnets))
     if spec.ike_version == 1:
         return [((one,), (other,)) for one, other in product(hosted, remote)]
     return [(hosted, remote)]

@@ -125,7 +125,7 @@ def _edited(desired: Desired, observed: Observed) -> Iterator[str]:
         if wanted is None:
             continue
         for child in sa.children:
-            suite = wanted.suites.get(child.name)
+            suite = wanted.suite_of(child.name)
             if suite is not None and child.suite.differs_from(suite):
                 yield sa.connection
 
