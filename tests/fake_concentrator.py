@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import count
@@ -44,7 +44,10 @@ class FakeConcentrator:
         self._ids = count(1)
 
     def observe(
-        self, scope: Scope | None = None, associations: tuple[IkeSa, ...] | None = None
+        self,
+        scope: Scope | None = None,
+        associations: tuple[IkeSa, ...] | None = None,
+        expected: Mapping[str, Connection] | None = None,
     ) -> Observed:
         if self.unreachable:
             raise DeviceError(self.unreachable)

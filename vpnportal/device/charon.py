@@ -8,9 +8,9 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import vici
 from vici.exception import CommandException, SessionException
@@ -26,6 +26,7 @@ from vpnportal.domain.observed import ChildSa, IkeSa
 
 ANSWER_SECONDS = 5.0
 TERMINATE_MILLISECONDS = "1000"
+NOTHING: Mapping[str, Connection] = MappingProxyType({})
 GONE = ("no matching", "not found", "unknown")
 
 
@@ -72,11 +73,16 @@ class Charon:
     ) -> None:
         self.close()
 
-    def connections(self, name: str | None = None) -> dict[str, Shape]:
-        """What charon tells of our loaded connections; of one, at a cost that stays flat."""
+    def connections(
+        self, name: str | None = None, expected: Mapping[str, Connection] = NOTHING
+    ) -> dict[str, Shape]:
+        """What charon tells of our loaded connections; of one, at a cost that stays flat.
+
+        What is as `expected` takes no memory of its own.
+        """
         with self._errors():
             return {
-                connection: shape(body)
+                connection: _the_same(shape(body), expected.get(connection))
                 for item in listed(self._session, "list-conns", "list-conn", _filter(name))
                 for connection, body in item.items()
                 if is_ours(connection)
@@ -193,6 +199,10 @@ def _gone_is_fine() -> Iterator[None]:
     except CommandException as error:
         if not any(word in str(error) for word in GONE):
             raise
+
+
+def _the_same(seen: Shape, expected: Connection | None) -> Shape:
+    return expected.shape if expected and expected.shape == seen else seen
 
 
 def _filter(name: str | None) -> dict[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from ipaddress import IPv4Address
 
 from vpnportal.device import pacing, rekeying, tools
-from vpnportal.device.charon import Charon
+from vpnportal.device.charon import NOTHING, Charon
 from vpnportal.device.errors import DeviceRefused
 from vpnportal.device.lasting import LastingSession
 from vpnportal.device.nft import Nft
@@ -36,12 +36,15 @@ class Concentrator:
         return Nft()
 
     def observe(
-        self, scope: Scope | None = None, associations: tuple[IkeSa, ...] | None = None
+        self,
+        scope: Scope | None = None,
+        associations: tuple[IkeSa, ...] | None = None,
+        expected: Mapping[str, Connection] = NOTHING,
     ) -> Observed:
         """What is there: all that is ours, or one tunnel at a cost that ignores all others.
 
         `associations` are those that a look just before found, where none was ended since: charon
-        walks through all that run to list those of one name.
+        walks through all that run to list those of one name. What is as `expected` takes no memory.
         """
         name = scope.connection if scope else None
         with self._session.use() as charon:
@@ -49,7 +52,7 @@ class Concentrator:
                 self._userland_esp = charon.userland_esp()
             userland_esp = self._userland_esp
             foreign = () if scope else charon.foreign()
-            connections = charon.connections(name)
+            connections = charon.connections(name, expected)
             secrets = None if scope else charon.secrets()
             if associations is None:
                 associations = charon.associations(name)

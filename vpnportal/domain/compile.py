@@ -55,9 +55,9 @@ class Opened:
 
 def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
     """What one specification becomes."""
-    name = intern(connection_of(spec.tunnel_id))
+    name = connection_of(spec.tunnel_id)
     ike = _ike(spec)
-    mark = intern(fingerprint(key, [ike, spec.preshared_key]))
+    mark = fingerprint(key, [ike, spec.preshared_key])
     # Never sent with a preshared key, but two connections that differ in it are not the same to
     # charon: a new key is negotiated in a new IKE_SA instead of reusing the one with the old key.
     ike["local"] = {"auth": "psk", "id": str(spec.hosted_peer), "aaa_id": mark}
@@ -68,7 +68,7 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
         child_name = f"{name}-{mark}-{fingerprint(key, child)}"
         children[child_name] = child
         shapes.append(ChildShape(child_name, local, remote, _text(_rekey(spec.phase_two.keylife))))
-    ends = (_text(spec.hosted_peer), _text(spec.remote_peer))
+    ends = (str(spec.hosted_peer), str(spec.remote_peer))
     keylife = _text(_rekey(spec.phase_one.keylife))
     version = IKE_VERSIONS[spec.ike_version]
     shape = Shape(version, (*ends, *ends), mark, keylife, tuple(sorted(shapes)))
@@ -77,18 +77,14 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
         Connection(name, shape, *_suites(spec), source),
         Secret(f"{name}-{mark}", name, ends, source),
         Elements.translating((int(row.internal), int(row.customer)) for row in spec.translations),
-        _texts(spec.hosted_subnets),
-        _texts((*spec.remote_subnets, *spec.static_nat_subnets)),
+        tuple(map(_text, spec.hosted_subnets)),
+        tuple(map(str, (*spec.remote_subnets, *spec.static_nat_subnets))),
     )
 
 
 def _text(value: object) -> str:
-    """What ten thousand tunnels have in common is one text in memory, and so is each name."""
+    """What ten thousand tunnels have in common is one text in memory."""
     return intern(str(value))
-
-
-def _texts(values: Iterable[object]) -> tuple[str, ...]:
-    return tuple(map(_text, values))
 
 
 def _suites(spec: TunnelSpec) -> tuple[Suite, Suite]:
@@ -150,8 +146,8 @@ def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) ->
 
 def _selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Traffic selectors of each child: IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5)."""
-    hosted = _texts(sorted(spec.hosted_subnets))
-    remote = _texts(sorted(spec.remote_subnets))
+    hosted = tuple(map(_text, sorted(spec.hosted_subnets)))
+    remote = tuple(map(str, sorted(spec.remote_subnets)))
     if spec.ike_version == 1:
         return [((one,), (other,)) for one, other in product(hosted, remote)]
     return [(hosted, remote)]
