@@ -8,8 +8,8 @@ from ipaddress import IPv4Address
 
 from vpnportal.device import pacing, rekeying, tools
 from vpnportal.device.charon import NOTHING, Charon
-from vpnportal.device.errors import DeviceRefused
 from vpnportal.device.lasting import LastingSession
+from vpnportal.device.loading import Loadable
 from vpnportal.device.nft import Nft
 from vpnportal.device.own_addresses import OwnAddresses
 from vpnportal.device.starter import Starter
@@ -85,7 +85,7 @@ class Concentrator:
                 tools.add_anchor(address)
                 report(Step("", f"Gave the gateway the address {address} in a hosted subnet"))
             self._end(charon, plan.hang_up, report)
-            if refused := dict(self._load(charon, plan, report)):
+            if refused := self._load(charon, plan, report):
                 return refused
             self._take_away(charon, plan, report)
             self._translate(plan, userland_esp, report)
@@ -129,33 +129,23 @@ class Concentrator:
         """Whether an address behind a tunnel answers this gateway from one of its own addresses."""
         return tools.ping(target, min(sources, default=None))
 
-    def _load(self, charon: Charon, plan: Plan, report: Report) -> Iterator[tuple[str, str]]:
-        """Each secret just before its connection: of very many, no revision is read twice."""
-        loading = {connection.name for connection in plan.load}
-        secrets = {one.connection: one for one in plan.remember if one.connection in loading}
-        for secret in plan.remember:
-            if secret.connection not in loading:
-                self._remember(charon, secret, report)
-        for connection in plan.load:
-            if connection.name in secrets:
-                self._remember(charon, secrets[connection.name], report)
-            try:
-                charon.load(connection)
-            except DeviceRefused as refusal:
-                self._forget_new(charon, plan, connection)
-                report(Step(connection.name, f"charon refused the connection: {refusal}", ok=False))
-                yield connection.name, str(refusal)
+    def _load(self, charon: Charon, plan: Plan, report: Report) -> dict[str, str]:
+        """What charon refused; a connection of which it has the new secret only loses that."""
+        refused = {}
+        for one, refusal in charon.load(_in_order(plan)):
+            if isinstance(one, Secret):
+                name, what, which = one.connection, "the preshared key", ""
             else:
-                report(Step(connection.name, f"Loaded the connection {connection.name}"))
-
-    def _remember(self, charon: Charon, secret: Secret, report: Report) -> None:
-        charon.remember(secret)
-        report(Step(secret.connection, "Loaded the preshared key"))
-
-    def _forget_new(self, charon: Charon, plan: Plan, connection: Connection) -> None:
+                name, what, which = one.name, "the connection", f" {one.name}"
+            if refusal:
+                refused[name] = refusal
+                report(Step(name, f"charon refused {what}: {refusal}", ok=False))
+            else:
+                report(Step(name, f"Loaded {what}{which}"))
         for secret in plan.remember:
-            if secret.connection == connection.name:
+            if secret.connection in refused:
                 charon.forget(secret.id)
+        return refused
 
     def _take_away(self, charon: Charon, plan: Plan, report: Report) -> None:
         for name in plan.unload:
@@ -179,3 +169,13 @@ class Concentrator:
             # Each translation is an element of either map.
             count = (len(plan.remove.all_keys() | plan.add.all_keys()) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))
+
+
+def _in_order(plan: Plan) -> Iterator[Loadable]:
+    """Each secret just before its connection: of very many, no revision is read twice."""
+    secrets = {secret.connection: secret for secret in plan.remember}
+    for connection in plan.load:
+        if secret := secrets.pop(connection.name, None):
+            yield secret
+        yield connection
+    yield from secrets.values()
