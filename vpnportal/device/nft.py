@@ -1,4 +1,4 @@
-"""Our one nftables table, through libnftables: maps, not rules; one transaction a change."""
+"""Our one nftables table: its rules through libnftables, the elements of its maps by ourselves."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import Any
 
 from nftables import Nftables
 
-from vpnportal.device import netlink, rules
+from vpnportal.device import maps, netlink, rules
 from vpnportal.device.errors import DeviceError
 from vpnportal.domain.elements import Elements, Map, packed
 
 # A lookup takes as long as reading some fifty elements of a whole map.
 ONE_BY_ONE = 1_000
-PLACE = {"family": rules.FAMILY, "table": rules.TABLE}
 
 
 class Nft:
@@ -36,7 +35,7 @@ class Nft:
 
     def elements(self) -> Elements:
         """Everything in both maps."""
-        return Elements(*(netlink.entries(rules.TABLE, name) for name in Map))
+        return Elements(*(maps.entries(rules.TABLE, name) for name in Map))
 
     def elements_at(self, keys: Elements) -> Elements:
         """What the maps hold under these keys; the cost does not depend on what else they hold.
@@ -45,22 +44,19 @@ class Nft:
         """
         if len(keys) > ONE_BY_ONE:
             return self.elements().under(keys)
-        found = (netlink.lookup(rules.TABLE, name, keys.keys(name)) for name in Map)
+        found = (maps.lookup(rules.TABLE, name, keys.keys(name)) for name in Map)
         return Elements(*((packed(*one) for one in some.items()) for some in found))
 
     def change(
-        self,
-        remove: Elements,
-        add: Elements,
-        write_rules: bool,
-        userland_esp: bool,
+        self, remove: Elements, add: Elements, write_rules: bool, userland_esp: bool
     ) -> None:
-        """Rules, elements to remove and elements to add: all of it at once, or none of it."""
-        commands = rules.definition(userland_esp) if write_rules else []
-        commands += [command for name in Map for command in _elements("delete", name, remove)]
-        commands += [command for name in Map for command in _elements("add", name, add)]
-        if commands:
-            self._run(commands)
+        """Elements to remove and elements to add: all of it at once, or none of it.
+
+        Rules that are to be written stand before that: nothing is translated without them.
+        """
+        if write_rules:
+            self._run(rules.definition(userland_esp))
+        maps.change(rules.TABLE, remove, add)
 
     def dropped(self) -> dict[str, int]:
         """Packets that the rules dropped, by the name of the counter."""
@@ -68,20 +64,9 @@ class Nft:
         return {name: found[name] for name in rules.COUNTERS if name in found}
 
     def _run(self, commands: list[dict[str, Any]]) -> None:
-        status, _, error = self._library.cmd(_document(commands))
+        status, _, error = self._library.cmd(json.dumps({"nftables": commands}))
         if status != 0:
             raise DeviceError(f"nftables refused the change: {_first_line(error)}")
-
-
-def _document(commands: list[dict[str, Any]]) -> str:
-    return json.dumps({"nftables": commands})
-
-
-def _elements(verb: str, name: Map, elements: Elements) -> list[dict[str, Any]]:
-    pairs: list[Any] = [
-        key if verb == "delete" else [key, value] for key, value in elements.texts(name)
-    ]
-    return [{verb: {"element": {**PLACE, "name": name, "elem": pairs}}}] if pairs else []
 
 
 def _first_line(error: str) -> str:
