@@ -10,6 +10,7 @@ from vpnportal.device import pacing, rekeying, tools
 from vpnportal.device.charon import NOTHING, Charon
 from vpnportal.device.lasting import LastingSession
 from vpnportal.device.loading import Loadable
+from vpnportal.device.netlink import Link
 from vpnportal.device.nft import Nft
 from vpnportal.device.own_addresses import OwnAddresses
 from vpnportal.device.starter import Starter
@@ -29,11 +30,12 @@ class Concentrator:
         # Told by the plugins that charon runs with; every look at everything asks again.
         self._userland_esp: bool | None = None
         self._session = LastingSession(vici_socket)
+        self._link = Link()
 
     @cached_property
     def _nft(self) -> Nft:
         """libnftables acts in the namespace that it was opened in, so that is where it is used."""
-        return Nft()
+        return Nft(self._link)
 
     def observe(
         self,
@@ -162,7 +164,7 @@ class Concentrator:
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove, plan.add, plan.write_rules, userland_esp)
-        tools.end_flows(plan.remove)
+        tools.end_flows(self._link, plan.remove)
         if plan.write_rules:
             report(Step("", "Wrote the rules that keep traffic inside the tunnels"))
         if plan.remove or plan.add:

@@ -38,9 +38,9 @@ BATCH = 64
 AT_ONCE = 2_000
 
 
-def entries(table: str, name: str) -> Iterator[int]:
+def entries(link: Link, table: str, name: str) -> Iterator[int]:
     """Everything that a map of addresses holds, packed; nothing where it is missing."""
-    with Link() as link:
+    with link:
         place = string(LIST_TABLE, table) + string(LIST_SET, name)
         link.send(0, GET_ELEMENT, NLM_F_DUMP, place)
         for _, body in link.answers():
@@ -49,12 +49,12 @@ def entries(table: str, name: str) -> Iterator[int]:
             yield from (packed(key, value) for key, value in pairs)
 
 
-def lookup(table: str, name: str, keys: Iterable[int]) -> dict[int, int]:
+def lookup(link: Link, table: str, name: str, keys: Iterable[int]) -> dict[int, int]:
     """What a map of addresses holds under these keys; absent keys, and maps, are left out."""
     place = string(LIST_TABLE, table) + string(LIST_SET, name)
     wanted = list(dict.fromkeys(keys))
     found: dict[int, int] = {}
-    with Link() as link:
+    with link:
         for at in range(0, len(wanted), BATCH):
             batch = wanted[at : at + BATCH]
             for sequence, key in enumerate(batch):
@@ -65,7 +65,7 @@ def lookup(table: str, name: str, keys: Iterable[int]) -> dict[int, int]:
     return found
 
 
-def change(table: str, remove: Elements, add: Elements) -> None:
+def change(link: Link, table: str, remove: Elements, add: Elements) -> None:
     """All of it at once; DeviceError, and nothing has changed, where one to remove is not there."""
     messages = [
         message(0, kind, NLM_F_ACK, string(LIST_TABLE, table) + body)
@@ -77,7 +77,7 @@ def change(table: str, remove: Elements, add: Elements) -> None:
     ]
     if messages:
         begin, end = (message(0, kind, 0, b"", NF_TABLES) for kind in (BATCH_BEGIN, BATCH_END))
-        with Link() as link:
+        with link:
             link.send_together([begin, *messages, end])
             list(link.answers(len(messages), fine=(0,)))
 

@@ -36,10 +36,10 @@ MOST_BYTES, SO_SNDBUFFORCE = 1 << 16, 32
 PRESENT_OR_NOT = (0, errno.ENOENT)
 
 
-def comments(table: str) -> dict[str, list[str]]:
+def comments(link: Link, table: str) -> dict[str, list[str]]:
     """The comments of the rules of a table, in order, by chain; nothing where it is missing."""
     found: dict[str, list[str]] = defaultdict(list)
-    with Link() as link:
+    with link:
         link.send(0, GET_RULES, NLM_F_DUMP, string(RULE_TABLE, table))
         for _, body in link.answers():
             rule = attributes(body)
@@ -49,10 +49,10 @@ def comments(table: str) -> dict[str, list[str]]:
     return dict(found)
 
 
-def counters(table: str) -> dict[str, int]:
+def counters(link: Link, table: str) -> dict[str, int]:
     """Packets that the named counters of a table counted."""
     found = {}
-    with Link() as link:
+    with link:
         link.send(0, GET_OBJECTS, NLM_F_DUMP, string(OBJECT_TABLE, table))
         for _, body in link.answers():
             item = attributes(body)
@@ -62,14 +62,14 @@ def counters(table: str) -> dict[str, int]:
     return found
 
 
-def any_flow_names(addresses: Iterable[int]) -> bool:
+def any_flow_names(link: Link, addresses: Iterable[int]) -> bool:
     """Whether one of these addresses may occur in the table of tracked connections.
 
     Found by its bytes, anywhere: a yes may be by chance, a no is sure.
     """
     wanted = [address.to_bytes(4, "big") for address in addresses]
     found = False
-    with Link() as link:
+    with link:
         link.send(0, GET_FLOWS, NLM_F_DUMP, b"")
         for _, body in link.answers():
             found = found or any(one in body for one in wanted)
@@ -77,17 +77,32 @@ def any_flow_names(addresses: Iterable[int]) -> bool:
 
 
 class Link:
-    """A netfilter socket whose every failure is a DeviceError, and "no such thing" an answer."""
+    """A netfilter socket whose every failure is a DeviceError, and "no such thing" an answer.
+
+    It is opened in the namespace where it is used first, and kept open from one block to the next:
+    to close one takes as long as the kernel takes to clear away what was removed (15 ms). A block
+    that fails closes it, because its answers may not have been read.
+    """
+
+    def __init__(self) -> None:
+        self._opened: socket.socket | None = None
 
     def __enter__(self) -> Link:
-        with _errors():
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
-            self._socket.settimeout(ANSWER_SECONDS)
-            self._socket.bind((0, 0))
+        if self._opened is None:
+            with _errors():
+                self._opened = _open()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind and self._opened:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def _socket(self) -> socket.socket:
+        if self._opened is None:
+            raise RuntimeError("A link is used outside of its block")
+        return self._opened
 
     def send(self, sequence: int, kind: int, flags: int, body: bytes) -> None:
         """One request about our address family."""
@@ -124,6 +139,13 @@ class Link:
             length, kind, flags, sequence, _ = HEADER.unpack_from(raw)
             yield kind, flags, sequence, raw[16:length]
             raw = raw[(length + 3) & ~3 :]
+
+
+def _open() -> socket.socket:
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+    made.settimeout(ANSWER_SECONDS)
+    made.bind((0, 0))
+    return made
 
 
 @contextmanager

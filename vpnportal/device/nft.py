@@ -9,6 +9,7 @@ from nftables import Nftables
 
 from vpnportal.device import maps, netlink, rules
 from vpnportal.device.errors import DeviceError
+from vpnportal.device.netlink import Link
 from vpnportal.domain.elements import Elements, Map, packed
 
 # A lookup takes as long as reading some fifty elements of a whole map.
@@ -18,7 +19,8 @@ ONE_BY_ONE = 1_000
 class Nft:
     """The table `ip vpnportal` of the network namespace that this process runs in."""
 
-    def __init__(self) -> None:
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._library = Nftables()
         self._library.set_json_output(True)
         self._library.set_handle_output(False)
@@ -31,11 +33,11 @@ class Nft:
             for chain, lines in rules.rules(userland_esp).items()
             if lines
         }
-        return netlink.comments(rules.TABLE) == wanted
+        return netlink.comments(self._link, rules.TABLE) == wanted
 
     def elements(self) -> Elements:
         """Everything in both maps."""
-        return Elements(*(maps.entries(rules.TABLE, name) for name in Map))
+        return Elements(*(maps.entries(self._link, rules.TABLE, name) for name in Map))
 
     def elements_at(self, keys: Elements) -> Elements:
         """What the maps hold under these keys; the cost does not depend on what else they hold.
@@ -44,7 +46,7 @@ class Nft:
         """
         if len(keys) > ONE_BY_ONE:
             return self.elements().under(keys)
-        found = (maps.lookup(rules.TABLE, name, keys.keys(name)) for name in Map)
+        found = (maps.lookup(self._link, rules.TABLE, name, keys.keys(name)) for name in Map)
         return Elements(*((packed(*one) for one in some.items()) for some in found))
 
     def change(
@@ -56,11 +58,11 @@ class Nft:
         """
         if write_rules:
             self._run(rules.definition(userland_esp))
-        maps.change(rules.TABLE, remove, add)
+        maps.change(self._link, rules.TABLE, remove, add)
 
     def dropped(self) -> dict[str, int]:
         """Packets that the rules dropped, by the name of the counter."""
-        found = netlink.counters(rules.TABLE)
+        found = netlink.counters(self._link, rules.TABLE)
         return {name: found[name] for name in rules.COUNTERS if name in found}
 
     def _run(self, commands: list[dict[str, Any]]) -> None:

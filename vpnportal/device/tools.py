@@ -33,13 +33,13 @@ def remove_anchor(address: IPv4Address) -> None:
     _run("ip", "address", "del", f"{address}/32", "dev", "lo")
 
 
-def end_flows(removed: Elements) -> None:
+def end_flows(link: netlink.Link, removed: Elements) -> None:
     """Delete the conntrack entries of translations that are gone.
 
     One dump says which of them have flows at all: a deletion walks the whole table.
     """
     keys = removed.all_keys()
-    if not keys or (len(keys) <= ONE_BY_ONE and not netlink.any_flow_names(keys)):
+    if not keys or (len(keys) <= ONE_BY_ONE and not netlink.any_flow_names(link, keys)):
         return
     by_destination = {dotted(key) for key in removed.keys(Map.INBOUND)}
     by_source = {dotted(key) for key in removed.keys(Map.OUTBOUND)}
