@@ -116,6 +116,8 @@ class FakeConcentrator:
             one.name: self.refuses[one.name] for one in plan.load if one.name in self.refuses
         }
         self.secrets |= {one.id: one for one in plan.remember if one.connection not in refused}
+        # As charon does, it takes all that there is to be loaded.
+        assert all(one.data for one in plan.remember) and all(one.settings for one in plan.load)
         for connection in plan.load:
             if connection.name not in refused:
                 self.connections[connection.name] = connection
