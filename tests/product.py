@@ -21,7 +21,7 @@ from ipaddress import IPv4Address, IPv4Network
 from django.contrib.auth.models import User
 from vpnportal import services
 from vpnportal.models import *
-tunnel, user = Tunnel.objects.get(name="ipsec001"), User.objects.get()
+tunnel, user = Tunnel.objects.get(name="ipsec001"), User.objects.order_by("pk").first()
 def say(value): print(json.dumps(value, default=str))
 """
 FILL_IN = """
@@ -32,9 +32,9 @@ for name, value in {
     "phase_one_encryption": "AES256", "phase_one_authentication": "SHA256", "phase_one_group": 5,
     "phase_two_encryption": "AES256", "phase_two_authentication": "SHA256", "phase_two_group": 5,
 }.items():
-    services.edit(tunnel, name, value)
-services.set_preshared_key(tunnel, KEY)
-services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"))
+    services.edit(tunnel, name, value, user)
+services.set_preshared_key(tunnel, KEY, user)
+services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
 """
 
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
+from django import forms
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from vpnportal import seal
+from vpnportal.domain.addresses import parse_subnet
 
 if TYPE_CHECKING:
     # What is set and what is got; Django's classes take these parameters in the type checker only.
@@ -72,6 +75,23 @@ class NetworkField(_NetworkText):
 
     def get_prep_value(self, value: Any) -> str | None:
         return None if value is None else str(self.to_python(value))
+
+    def run_validators(self, value: Any) -> None:
+        super().run_validators(str(value))
+
+    def formfield(self, **options: Any) -> Any:
+        return super().formfield(**{"form_class": NetworkInput, **options})
+
+
+class NetworkInput(forms.CharField):
+    """A network as a person types it, such as `10.1.255.92/30`; one address is a /32."""
+
+    def clean(self, value: Any) -> Any:
+        address, _, prefix = str(super().clean(value)).partition("/")
+        try:
+            return parse_subnet(address, prefix or "32")
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
 
 
 class NetworkEndField(models.BigIntegerField):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from django.contrib import admin
 from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
 from vpnportal.web import (
+    accounts,
     asking,
     commands,
     editing,
+    history,
+    invitations,
     operators,
+    other_end,
+    profile,
+    review,
     sessions,
     subnets,
     translations,
@@ -23,6 +30,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="tunnels")),
     path("sign-in/", sessions.SignIn.as_view(), name="login"),
     path("sign-out/", LogoutView.as_view(http_method_names=["post"]), name="logout"),
+    path("invitations/<str:token>/", invitations.invitation, name="invitation"),
+    path("profile/", profile.profile, name="profile"),
+    path("profile/password/", profile.ChangePassword.as_view(), name="password"),
+    path("accounts/", accounts.accounts, name="accounts"),
+    path("accounts/<int:pk>/invite/", accounts.invite, name="invite"),
+    path(
+        "accounts/<int:pk>/invitations/<int:invitation>/withdraw/",
+        accounts.withdraw,
+        name="withdraw",
+    ),
+    path("accounts/<int:pk>/members/<int:member>/role/", accounts.role, name="member-role"),
+    path("accounts/<int:pk>/members/<int:member>/remove/", accounts.remove, name="member-remove"),
     path("tunnels/", views.tunnels, name="tunnels"),
     path(ONE, views.tunnel, name="tunnel"),
     path(f"{ONE}edit/", editing.edit, name="edit"),
@@ -37,8 +56,18 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{ONE}ask/", asking.ask, name="ask"),
     path(f"{ONE}answer/", asking.answer, name="answer"),
     path(f"{ONE}answer/fill-in/", asking.fill_in, name="fill-in"),
+    path(f"{ONE}discard/", review.discard, name="discard"),
+    path(f"{ONE}put-back/", review.put_back, name="put-back"),
+    path(f"{ONE}undo/", review.undo, name="undo"),
+    path(f"{ONE}history/", history.history, name="history"),
+    path(f"{ONE}history/<int:number>/", history.revision, name="revision"),
+    path(f"{ONE}history/<int:number>/restore/", history.restore, name="restore"),
     path(f"{ONE}apply/", views.apply, name="apply"),
     path(f"{ONE}command/", commands.command, name="command"),
     path(f"{ONE}state/", views.state, name="state"),
+    path("operators/", admin.site.urls),
+    path(f"{ONE}other-end/", other_end.everything, name="other-end"),
+    path(f"{ONE}other-end/<slug:slug>/", other_end.download, name="other-end-file"),
+    path(f"{ONE}hand-over/", other_end.hand_over, name="hand-over"),
     path("concentrators/", operators.concentrators, name="concentrators"),
 ]

@@ -44,7 +44,7 @@ if new:
         draft.subnets.add(
             Subnet.objects.create(account=account, kind=kind, network=IPv4Network(network))
         )
-    services.add_remote_subnet(draft, IPv4Network("192.168.20.0/24"))
+    services.add_remote_subnet(draft, IPv4Network("192.168.20.0/24"), user)
 say(draft.pk)
 """
 

@@ -10,7 +10,7 @@ from tests.product import Product, wait_for
 
 TRANSLATE = """
 row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
-services.set_translations(tunnel, [row])
+services.set_translations(tunnel, [row], user)
 """
 NOBODY = "203.0.113.9"
 

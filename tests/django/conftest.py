@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.test import Client
 
 from tests.fake_concentrator import FakeConcentrator
 from vpnportal import reconcile, seal, services
@@ -41,6 +42,14 @@ def user(account) -> User:
     user = User.objects.create_user("ada", password="a password for the tests")
     Membership.objects.create(account=account, user=user, role=Membership.Role.OPERATOR)
     return user
+
+
+@pytest.fixture
+def bob(account) -> User:
+    """A second person who may change the account's tunnels."""
+    bob = User.objects.create_user("bob", password="a password for the tests")
+    Membership.objects.create(account=account, user=bob, role=Membership.Role.OPERATOR)
+    return bob
 
 
 @pytest.fixture
@@ -87,13 +96,13 @@ def device(monkeypatch):
 
 
 @pytest.fixture
-def ready(tunnel: Tunnel) -> Tunnel:
+def ready(tunnel: Tunnel, user) -> Tunnel:
     """The mission's example, filled in and not applied."""
-    services.edit(tunnel, "remote_peer", "203.0.113.2")
-    services.set_preshared_key(tunnel, "a key")
-    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"))
+    services.edit(tunnel, "remote_peer", "203.0.113.2", user)
+    services.set_preshared_key(tunnel, "a key", user)
+    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
     row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
-    services.set_translations(tunnel, [row])
+    services.set_translations(tunnel, [row], user)
     return Tunnel.objects.get(pk=tunnel.pk)
 
 
@@ -113,6 +122,14 @@ def second_tunnel(account, concentrator) -> Tunnel:
 def page(client, user):
     """A signed-in browser without JavaScript."""
     client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def bobs_page(bob):
+    """The same of the second person."""
+    client = Client()
+    client.force_login(bob)
     return client
 
 

@@ -173,7 +173,7 @@ def test_an_address_changed_meanwhile_ends_the_question(ready, user, probe, monk
     monkeypatch.setattr(asking, "ROUND_SECONDS", 0)
     question = ask(ready, user)
     assert asking.ask(question.pk)
-    services.edit(ready, "remote_peer", "203.0.113.9")
+    services.edit(ready, "remote_peer", "203.0.113.9", user)
 
     ended(question)
 
@@ -233,16 +233,16 @@ def test_nothing_is_asked_or_filled_in_while_a_configuration_is_applied(answered
     with pytest.raises(Refused, match="being applied"):
         ask(ready, user)
     with pytest.raises(Refused, match="being applied"):
-        fill_in(ready, answered)
+        fill_in(ready, answered, user)
 
     assert Tunnel.objects.get(pk=ready.pk).phase_one_encryption == "3DES"
 
 
-def test_an_answer_about_another_address_is_not_filled_in(answered, ready):
-    services.edit(ready, "remote_peer", "203.0.113.9")
+def test_an_answer_about_another_address_is_not_filled_in(answered, ready, user):
+    services.edit(ready, "remote_peer", "203.0.113.9", user)
 
     with pytest.raises(Refused, match="another address"):
-        fill_in(ready, answered)
+        fill_in(ready, answered, user)
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
@@ -327,8 +327,8 @@ def test_the_answer_about_one_tunnel_does_not_fill_in_another(answered, second_t
 
 
 def test_what_phase_two_still_needs_is_said_beside_the_answer(tunnel, user, page, probe):
-    services.edit(tunnel, "remote_peer", "203.0.113.2")
-    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"))
+    services.edit(tunnel, "remote_peer", "203.0.113.2", user)
+    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
     question = ended(ask(tunnel, user))
 
     assert question.state == State.ANSWERED

@@ -35,7 +35,7 @@ def test_an_apply_later_than_now_locks_nothing(ready, user):
     services.apply(ready, user)
     Revision.objects.update(created_at=timezone.now() + AHEAD)
 
-    services.edit(ready, "friendly_name", "Houston")
+    services.edit(ready, "friendly_name", "Houston", user)
 
     assert Tunnel.objects.get().friendly_name == "Houston"
     assert Revision.objects.get().waits_too_long

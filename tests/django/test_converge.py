@@ -43,7 +43,7 @@ def test_an_edit_reaches_the_concentrator_only_by_apply(ready, user, device):
     look(ready)
     held = dict(device.connections)
 
-    services.edit(ready, "phase_one_encryption", "AES256")
+    services.edit(ready, "phase_one_encryption", "AES256", user)
     reconcile.converge(ready.concentrator_id)
 
     assert device.connections == held
@@ -65,7 +65,7 @@ def test_while_a_configuration_is_applied_edits_are_refused_and_change_nothing(r
     services.apply(ready, user)
 
     with pytest.raises(services.Refused):
-        services.edit(ready, "phase_one_encryption", "AES256")
+        services.edit(ready, "phase_one_encryption", "AES256", user)
     with pytest.raises(services.Refused):
         services.apply(ready, user)
 
@@ -78,7 +78,7 @@ def test_what_charon_refuses_fails_with_its_reason_and_the_old_one_stands(ready,
     look(ready)
     held, secrets = dict(device.connections), dict(device.secrets)
 
-    services.set_preshared_key(ready, "another key")
+    services.set_preshared_key(ready, "another key", user)
     device.refuses = {f"ctx{ready.pk}": "invalid value for: proposals"}
     revision = services.apply(ready, user)
     look(ready)
@@ -155,7 +155,7 @@ def test_after_charon_lost_everything_the_applied_revision_is_loaded_and_not_the
     services.apply(ready, user)
     look(ready)
     held = dict(device.connections)
-    services.edit(ready, "phase_one_encryption", "AES256")
+    services.edit(ready, "phase_one_encryption", "AES256", user)
 
     device.connections, device.secrets, device.associations = {}, {}, []
     reconcile.converge(ready.concentrator_id)
@@ -178,7 +178,7 @@ def test_a_targeted_converge_sees_nothing_of_other_tunnels(ready, user, device, 
 
 def test_an_old_key_is_forgotten_by_the_targeted_converge(ready, user, device):
     for key in ("a key", "another key"):
-        services.set_preshared_key(ready, key)
+        services.set_preshared_key(ready, key, user)
         services.apply(ready, user)
         look(ready)
 
@@ -189,7 +189,7 @@ def test_a_lock_that_nobody_takes_up_does_not_last_for_ever(ready, user, device)
     first = services.apply(ready, user)
     Revision.objects.update(created_at=first.created_at - LOCK_FOR)
 
-    services.edit(ready, "phase_one_encryption", "AES256")
+    services.edit(ready, "phase_one_encryption", "AES256", user)
     second = services.apply(ready, user)
     look(ready)
 
@@ -203,7 +203,7 @@ def test_two_tunnels_that_cannot_share_both_ends_are_refused_at_apply(
     ready, user, device, second_tunnel
 ):
     held = services.apply(second_tunnel, user)
-    services.edit(ready, "remote_peer", second_tunnel.remote_peer)
+    services.edit(ready, "remote_peer", second_tunnel.remote_peer, user)
     # As after an address was given to another tunnel, and the gateway has not let go of it yet.
     Revision.objects.filter(pk=held.pk).update(hosted_peer=ready.hosted_peer)
 
@@ -222,7 +222,7 @@ def test_an_overlap_with_a_strangers_tunnel_is_refused_without_its_name(
     Tunnel.objects.filter(pk=second_tunnel.pk).update(
         account=Account.objects.create(name="Somebody else")
     )
-    services.add_remote_subnet(ready, IPv4Network("192.168.20.128/25"))
+    services.add_remote_subnet(ready, IPv4Network("192.168.20.128/25"), user)
 
     with pytest.raises(services.Refused) as refusal:
         services.apply(ready, user)
@@ -265,25 +265,25 @@ def test_a_broker_that_is_away_loses_no_apply(
     assert services.state_of(ready).latest.outcome == Outcome.LIVE
 
 
-def test_rows_of_the_table_are_kept_all_or_none(ready):
+def test_rows_of_the_table_are_kept_all_or_none(ready, user):
     rows = [
         services.Row(IPv4Address("10.1.255.93"), IPv4Address("192.168.10.16")),
         services.Row(IPv4Address("10.1.255.94"), IPv4Address("172.16.0.1")),
     ]
 
     with pytest.raises(services.Refused) as refusal:
-        services.set_translations(ready, rows)
+        services.set_translations(ready, rows, user)
 
     assert [problem.field for problem in refusal.value.problems] == ["translation 10.1.255.94"]
     assert ready.translations.count() == 1
 
 
-def test_customers_may_swap_two_translations_in_one_save(ready):
+def test_customers_may_swap_two_translations_in_one_save(ready, user):
     first, second = IPv4Address("192.168.10.15"), IPv4Address("192.168.10.16")
     here, there = IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")
-    services.set_translations(ready, [services.Row(there, second)])
+    services.set_translations(ready, [services.Row(there, second)], user)
 
-    services.set_translations(ready, [services.Row(here, second), services.Row(there, first)])
+    services.set_translations(ready, [services.Row(here, second), services.Row(there, first)], user)
 
     assert {str(row) for row in ready.translations.all()} == {
         "10.1.255.92 to 192.168.10.16",
@@ -291,10 +291,10 @@ def test_customers_may_swap_two_translations_in_one_save(ready):
     }
 
 
-def test_a_removed_network_that_another_tunnel_protects_too_stays(ready, second_tunnel):
-    shared = services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"))
+def test_a_removed_network_that_another_tunnel_protects_too_stays(ready, second_tunnel, user):
+    shared = services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"), user)
 
-    services.remove_remote_subnet(ready, shared.pk)
+    services.remove_remote_subnet(ready, shared.pk, user)
 
     assert Subnet.objects.filter(pk=shared.pk).exists()
     assert shared not in ready.subnets.all()
@@ -311,7 +311,7 @@ def test_a_newer_apply_takes_the_place_of_one_that_still_waits(ready, user):
 
 def test_one_revision_of_a_tunnel_is_live(ready, user, device):
     for keylife in (3_600, 1_800):
-        services.edit(ready, "phase_two_keylife", keylife)
+        services.edit(ready, "phase_two_keylife", keylife, user)
         services.apply(ready, user)
         look(ready)
 
@@ -395,7 +395,7 @@ def test_an_apply_that_broke_off_before_it_forgot_the_old_key_forgets_it_when_it
     services.apply(ready, user)
     look(ready)
     (old,) = device.secrets.values()
-    services.set_preshared_key(ready, "another key")
+    services.set_preshared_key(ready, "another key", user)
     revision = services.apply(ready, user)
     look(ready)
     # As if the worker had died between the new connection and the old secret.

@@ -32,7 +32,7 @@ def refusal_of(tunnel, user) -> str:
 def test_a_remote_network_that_covers_a_strangers_servers(
     ready, user, device, strangers_subnet, network
 ):
-    services.add_remote_subnet(ready, IPv4Network(network))
+    services.add_remote_subnet(ready, IPv4Network(network), user)
 
     assert refusal_of(ready, user) == (
         f"{network} overlaps a network at this end: the other end needs another one."
@@ -45,13 +45,13 @@ def test_a_remote_network_that_covers_addresses_which_may_still_be_given(
     Pool.objects.create(
         concentrator=concentrator, kind="static-nat", network=IPv4Network("10.1.248.0/22")
     )
-    services.add_remote_subnet(ready, IPv4Network("10.1.250.0/24"))
+    services.add_remote_subnet(ready, IPv4Network("10.1.250.0/24"), user)
 
     assert "overlaps a network at this end" in refusal_of(ready, user)
 
 
 def test_a_remote_network_that_has_the_gateway_in_it(ready, user, device):
-    services.add_remote_subnet(ready, IPv4Network("203.0.113.0/28"))
+    services.add_remote_subnet(ready, IPv4Network("203.0.113.0/28"), user)
 
     assert "has 203.0.113.1 in it, which is a gateway" in refusal_of(ready, user)
 

@@ -13,9 +13,10 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.reading import read
-from vpnportal.models import Subnet, Tunnel
+from vpnportal.models import Revision, Subnet, Tunnel
 
-LOOKING = ("tunnel", "state", "subnet", "answer")
+LOOKING = ("tunnel", "state", "subnet", "answer", "history", "revision")
+LOOKING = ("tunnel", "state", "subnet", "answer", "other-end", "other-end-file", "hand-over")
 CHANGING = (
     "edit",
     "add-remote-subnet",
@@ -23,6 +24,10 @@ CHANGING = (
     "translations",
     "ask",
     "fill-in",
+    "discard",
+    "put-back",
+    "undo",
+    "restore",
     "apply",
     "command",
 )
@@ -37,9 +42,25 @@ FILLED = {
 }
 
 
+@pytest.fixture
+def tunnel(tunnel: Tunnel) -> Tunnel:
+    """Applied once, so that there is a revision to look at and to restore."""
+    tunnel.remote_peer = "203.0.113.2"
+    revision = Revision.frozen(tunnel, tunnel.draft(), None)
+    revision.outcome = Revision.Outcome.LIVE
+    revision.save()
+    return tunnel
+
+
 def url_of(name: str, tunnel: Tunnel) -> str:
     subnet = Subnet.objects.get(network="10.1.255.92/30").pk
     more = {"subnet": subnet} if name in ("subnet", "remove-remote-subnet") else {}
+    more |= {"number": 1} if name in ("revision", "restore") else {}
+    more: dict[str, object] = {}
+    if name in ("subnet", "remove-remote-subnet"):
+        more = {"subnet": subnet}
+    elif name == "other-end-file":
+        more = {"slug": "strongswan"}
     return reverse(name, kwargs={"pk": tunnel.pk, **more})
 
 
@@ -152,7 +173,8 @@ def test_every_answer_forbids_foreign_and_inline_code(tunnel, page):
 
 
 def test_no_page_has_inline_code_or_style(tunnel, page):
-    for url in ("/tunnels/", url_of("tunnel", tunnel)):
+    pages = (url_of(name, tunnel) for name in ("tunnel", "other-end", "hand-over"))
+    for url in ("/tunnels/", *pages):
         elements = list(read(page.get(url)).iter())
         attributes = {key for element in elements for key in element.attrib}
         inline = [e for e in elements if e.tag == "script" and not e.get("src")]

@@ -12,7 +12,7 @@ from django.urls import reverse
 from tests.entries import PHASE_ONE
 from tests.reading import part, read, typed, words
 from vpnportal import services
-from vpnportal.models import Tunnel
+from vpnportal.models import LastEdit, Tunnel
 
 WRONG = {
     "an octet of 999": ("remote_peer", "10.1.255.999"),
@@ -54,7 +54,12 @@ def test_leaving_a_field_writes_its_column_and_no_other(tunnel, page):
 
     writes = [q["sql"] for q in queries if q["sql"].startswith(("UPDATE", "INSERT", "DELETE"))]
     assert answer.status_code == 200
-    assert len(writes) == 1
+    assert [sql.split()[:3] for sql in writes] == [
+        ["UPDATE", '"vpnportal_tunnel"', "SET"],
+        ["INSERT", "INTO", '"vpnportal_lastedit"'],
+    ]
+    edited = LastEdit.objects.values_list("field", "author__username")
+    assert list(edited) == [("phase_one_encryption", "ada")]
     assert columns(tunnel) == {**before, "phase_one_encryption": "AES256"}
     assert words(answer, "note-phase_one_encryption") == "Saved"
     assert words(answer, "pending").startswith("13 changes not applied")
@@ -102,8 +107,8 @@ def test_what_the_panel_does_not_edit_cannot_be_edited(tunnel, page, field):
     assert columns(tunnel) == before
 
 
-def test_an_empty_key_field_keeps_the_key(tunnel, page):
-    services.set_preshared_key(tunnel, "the key")
+def test_an_empty_key_field_keeps_the_key(tunnel, page, user):
+    services.set_preshared_key(tunnel, "the key", user)
 
     autosave(page, tunnel, "preshared_key", PHASE_ONE)
 

@@ -27,15 +27,15 @@ def filled(second_tunnel, user) -> Tunnel:
     )
     tunnel.subnets.add(nat)
     rows = [services.Row(IPv4Address("10.1.254.1"), IPv4Address("192.168.20.1"), SCRIPT)]
-    services.set_translations(tunnel, rows)
-    services.set_preshared_key(tunnel, f"old {CANARY}")
-    services.edit(tunnel, "friendly_name", SCRIPT)
+    services.set_translations(tunnel, rows, user)
+    services.set_preshared_key(tunnel, f"old {CANARY}", user)
+    services.edit(tunnel, "friendly_name", SCRIPT, user)
     revision = services.apply(tunnel, user)
     steps = [{"at": "2026-01-01T10:00:00", "text": SCRIPT, "ok": False}]
     Revision.objects.filter(pk=revision.pk).update(
         outcome="live", finished_at=revision.created_at, steps=steps, reason=SCRIPT
     )
-    services.set_preshared_key(tunnel, CANARY)
+    services.set_preshared_key(tunnel, CANARY, user)
     return Tunnel.objects.get(pk=tunnel.pk)
 
 

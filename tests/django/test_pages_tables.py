@@ -16,8 +16,8 @@ both = pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
 
 
 @pytest.fixture
-def ready(tunnel: Tunnel) -> Tunnel:
-    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"))
+def ready(tunnel: Tunnel, user) -> Tunnel:
+    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
     return Tunnel.objects.get(pk=tunnel.pk)
 
 
@@ -116,7 +116,9 @@ def test_an_expanded_subnet_lists_every_address(ready, page):
     for answer in (plain, htmx):
         block = part(answer, f"subnet-{nat()}")
         assert [e.get("name") for e in block.iter("input") if e.get("form")] == [
-            f"{column}-{address}" for address in addresses for column in ("customer", "name")
+            f"{column}-{address}"
+            for address in addresses
+            for column in ("customer", "seen", "name")
         ]
         assert part(answer, f"expand-{nat()}").get("aria-expanded") == "true"
 
@@ -159,9 +161,11 @@ def test_saving_without_javascript_leads_back_to_the_open_table(ready, page):
 
 
 @both
-def test_an_emptied_row_removes_its_translation(ready, page, headers):
+def test_an_emptied_row_removes_its_translation(ready, page, headers, user):
     services.set_translations(
-        ready, [services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")]
+        ready,
+        [services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")],
+        user,
     )
 
     translate(page, ready, headers, at92=("", ""))

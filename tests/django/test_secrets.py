@@ -29,7 +29,7 @@ def everything_in_the_database() -> str:
 
 
 def test_a_key_is_nowhere_in_the_database_and_its_revision(second_tunnel, user):
-    services.set_preshared_key(second_tunnel, CANARY)
+    services.set_preshared_key(second_tunnel, CANARY, user)
     services.apply(second_tunnel, user)
 
     assert CANARY not in "".join(everything_in_the_database())
@@ -40,8 +40,8 @@ def test_a_key_sealed_twice_never_looks_the_same(settings):
     assert seal.seal(CANARY, "here") != seal.seal(CANARY, "here")
 
 
-def test_a_seal_moved_to_another_row_does_not_open(tunnel, second_tunnel):
-    services.set_preshared_key(second_tunnel, CANARY)
+def test_a_seal_moved_to_another_row_does_not_open(tunnel, second_tunnel, user):
+    services.set_preshared_key(second_tunnel, CANARY, user)
     Tunnel.objects.filter(pk=tunnel.pk).update(preshared_key=second_tunnel.preshared_key)
 
     with pytest.raises(seal.CannotOpen):
@@ -90,8 +90,8 @@ def test_what_is_sealed_shows_nothing_when_printed():
 
 def test_applying_and_failing_log_no_key(second_tunnel, user, caplog):
     caplog.set_level(logging.DEBUG)
-    services.set_preshared_key(second_tunnel, CANARY)
-    services.edit(second_tunnel, "phase_one_group", 0)
+    services.set_preshared_key(second_tunnel, CANARY, user)
+    services.edit(second_tunnel, "phase_one_group", 0, user)
 
     with pytest.raises(services.Refused) as refusal:
         services.apply(second_tunnel, user)
@@ -100,7 +100,7 @@ def test_applying_and_failing_log_no_key(second_tunnel, user, caplog):
 
 
 def test_a_worker_remembers_no_key_when_what_was_lost_is_loaded_again(second_tunnel, user, device):
-    services.set_preshared_key(second_tunnel, CANARY)
+    services.set_preshared_key(second_tunnel, CANARY, user)
     services.apply(second_tunnel, user)
     reconcile.converge(second_tunnel.concentrator_id)
     # What was loaded is read again from its revision, and then let go.

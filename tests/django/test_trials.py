@@ -35,7 +35,7 @@ def on_trial(ready, user, device) -> Revision:
     look(ready)
     # As when the watch has seen it come up.
     look(ready)
-    services.edit(ready, "phase_two_keylife", 1800)
+    services.edit(ready, "phase_two_keylife", 1800, user)
     device.peer_answers = False
     revision = services.apply(ready, user, services.Trial(seconds=30))
     look(ready)
@@ -110,7 +110,7 @@ def test_the_first_revision_of_a_tunnel_is_taken_off_when_its_trial_fails(ready,
 
 
 def test_a_trial_of_a_trial_comes_back_to_what_was_proven(on_trial, ready, user, device):
-    services.edit(ready, "phase_two_keylife", 1900)
+    services.edit(ready, "phase_two_keylife", 1900, user)
     again = services.apply(ready, user, services.Trial(seconds=30))
     look(ready)
     assert outcomes(ready) == {1: Outcome.FALLBACK, 2: Outcome.REPLACED, 3: Outcome.LIVE}
@@ -128,12 +128,12 @@ def test_nobody_takes_the_networks_that_a_trial_may_bring_back(
     device,
     second_tunnel,
 ):
-    services.add_remote_subnet(ready, IPv4Network("192.168.30.0/24"))
-    services.remove_remote_subnet(ready, ready.subnets.get(network="192.168.10.0/24").pk)
-    services.set_translations(ready, [services.Row(IPv4Address("10.1.255.92"), None)])
+    services.add_remote_subnet(ready, IPv4Network("192.168.30.0/24"), user)
+    services.remove_remote_subnet(ready, ready.subnets.get(network="192.168.10.0/24").pk, user)
+    services.set_translations(ready, [services.Row(IPv4Address("10.1.255.92"), None)], user)
     services.apply(ready, user, services.Trial(seconds=30))
     look(ready)
-    services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"))
+    services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"), user)
 
     with pytest.raises(services.Refused, match=r"192\.168\.10\.0/24 overlaps a network of"):
         services.apply(second_tunnel, user)
@@ -154,7 +154,7 @@ def test_what_comes_back_is_the_last_that_was_ever_up(on_trial, ready, user, dev
     refused = ready.revisions.get(number=2)
     Revision.objects.filter(pk=refused.pk).update(keep_seconds=None, trial_ends_at=None)
     Revision.objects.filter(number=1).update(outcome=Outcome.REPLACED)
-    services.edit(ready, "phase_two_keylife", 1900)
+    services.edit(ready, "phase_two_keylife", 1900, user)
     third = services.apply(ready, user, services.Trial(seconds=30))
     look(ready)
     time_is_up(third)

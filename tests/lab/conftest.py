@@ -14,7 +14,7 @@ def translate(internal: str = "10.1.255.92", name: str = "database") -> str:
     return f"""
 kept = [services.Row(row.as_value().internal, None) for row in tunnel.translations.all()]
 new = services.Row(IPv4Address({internal!r}), IPv4Address("192.168.10.15"), {name!r})
-services.set_translations(tunnel, [*kept, new])
+services.set_translations(tunnel, [*kept, new], user)
 """
 
 

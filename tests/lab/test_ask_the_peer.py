@@ -38,7 +38,7 @@ say({"state": question.state, "reason": question.reason, "learnt": learnt(questi
 )
 FILL_IN = """
 from vpnportal.services.asking import fill_in, newest
-fill_in(tunnel, newest(tunnel))
+fill_in(tunnel, newest(tunnel), user)
 """
 
 
@@ -151,9 +151,9 @@ def test_with_a_wrong_key_phase_one_is_learnt_and_the_key_is_named(product, what
     set_device(product, version, ike, esp)
     key = key_of(product)
 
-    answer = product.do('services.set_preshared_key(tunnel, "not the key")' + ASK)
+    answer = product.do('services.set_preshared_key(tunnel, "not the key", user)' + ASK)
 
-    product.do(f"services.set_preshared_key(tunnel, {key!r})")
+    product.do(f"services.set_preshared_key(tunnel, {key!r}, user)")
     assert answer["state"] == "answered"
     assert answer["learnt"].keys() == {name for name in expected if "two" not in name}
     assert "the preshared key does not fit" in answer["reason"]
@@ -168,8 +168,8 @@ def test_without_a_key_no_other_tunnels_key_is_tried_either(product):
     tried = log.read_text().count("parsed IKE_AUTH request")
     key = key_of(product)
     with another_secret(product):
-        answer = product.do('services.set_preshared_key(tunnel, "")' + ASK)
-    product.do(f"services.set_preshared_key(tunnel, {key!r})")
+        answer = product.do('services.set_preshared_key(tunnel, "", user)' + ASK)
+    product.do(f"services.set_preshared_key(tunnel, {key!r}, user)")
 
     assert answer["learnt"].keys() == {name for name in expected if "two" not in name}
     assert log.read_text().count("parsed IKE_SA_INIT request") > asked
@@ -203,13 +203,13 @@ SECOND = """
 other = Tunnel.objects.create(account=tunnel.account, concentrator=tunnel.concentrator,
     name="ipsec002", hosted_peer="203.0.113.17", remote_peer="203.0.113.78")
 other.subnets.add(tunnel.subnets.get(network="10.2.0.0/24"))
-services.set_preshared_key(other, "a key")
-services.add_remote_subnet(other, IPv4Network("192.168.77.0/24"))
+services.set_preshared_key(other, "a key", user)
+services.add_remote_subnet(other, IPv4Network("192.168.77.0/24"), user)
 """
 
 
-NOBODY = 'services.edit(tunnel, "remote_peer", "203.0.113.77")'
-SOMEBODY = 'services.edit(tunnel, "remote_peer", "203.0.113.2")'
+NOBODY = 'services.edit(tunnel, "remote_peer", "203.0.113.77", user)'
+SOMEBODY = 'services.edit(tunnel, "remote_peer", "203.0.113.2", user)'
 APPLY_SECOND = """
 while question.state == "queued":
     time.sleep(0.05)

@@ -9,7 +9,7 @@ from tests.product import wait_for
 
 
 def test_killing_charon_costs_seconds_and_no_clicks(live):
-    live.do('services.edit(tunnel, "phase_one_encryption", "DES")')
+    live.do('services.edit(tunnel, "phase_one_encryption", "DES", user)')
     try:
         os.kill(live.process("charon", host="concentrator"), signal.SIGKILL)
         wait_for(lambda: not live.ping(), 5)
@@ -21,7 +21,7 @@ def test_killing_charon_costs_seconds_and_no_clicks(live):
         assert "AES_CBC-256" in listed
         assert "DES" not in listed
     finally:
-        live.do('services.edit(tunnel, "phase_one_encryption", "AES256")')
+        live.do('services.edit(tunnel, "phase_one_encryption", "AES256", user)')
 
 
 def test_a_flushed_ruleset_is_found_and_repaired(live):

@@ -32,7 +32,7 @@ def applied(product) -> Iterator[Bench]:
 def bench(request, applied: Bench) -> Iterator[Bench]:
     """The tunnel set to one IKE version, and nobody who dials but the test."""
     if applied.ask("tunnel().ike_version") != request.param:
-        applied.product.apply(f'services.edit(tunnel, "ike_version", {request.param})')
+        applied.product.apply(f'services.edit(tunnel, "ike_version", {request.param}, user)')
     applied.version = request.param
     with applied.worker_held():
         yield applied
@@ -342,9 +342,9 @@ def test_a_wrong_key_is_named_soon_after_its_apply_while_the_older_one_still_car
     applied.dial("initiator")
     wait_for(applied.product.ping, 10)
     try:
-        applied.product.apply('services.set_preshared_key(tunnel, "not the key")')
+        applied.product.apply('services.set_preshared_key(tunnel, "not the key", user)')
 
         applied.finds("KEY" if version == 1 else "KEY_OR_IDENTITY", field="preshared_key")
         assert applied.product.ping()
     finally:
-        applied.product.apply(f"services.set_preshared_key(tunnel, {applied.key!r})")
+        applied.product.apply(f"services.set_preshared_key(tunnel, {applied.key!r}, user)")

@@ -77,7 +77,7 @@ def test_a_translation_only_change_keeps_the_association_and_ends_the_flows(live
 
 @pytest.mark.parametrize("target", ["10.1.255.92", "192.168.10.15"])
 def test_nothing_leaves_in_the_clear_while_the_tunnel_is_down(live, target):
-    wrong = live.apply('services.set_preshared_key(tunnel, "not the key")')
+    wrong = live.apply('services.set_preshared_key(tunnel, "not the key", user)')
     assert wrong["outcome"] == "live"
     # What was negotiated with the right key goes on; now it ends.
     live.run("swanctl", "--terminate", "--ike", "ctx1", "--force", "--uri", vici(live))
@@ -85,7 +85,7 @@ def test_nothing_leaves_in_the_clear_while_the_tunnel_is_down(live, target):
         with capture(live, "peer", "public") as seen:
             assert not live.ping(target)
     finally:
-        live.apply(f"services.set_preshared_key(tunnel, {live.key_of_the_device()!r})")
+        live.apply(f"services.set_preshared_key(tunnel, {live.key_of_the_device()!r}, user)")
 
     assert not [line for line in seen if "ICMP" in line or "192.168.10.15" in line]
     assert wait_for(live.ping, 10) < 10

@@ -84,7 +84,7 @@ def scene() -> Iterator[Scene]:
 
 FIRST = """
 rows = [services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "host of AES256")]
-services.set_translations(tunnel, rows)
+services.set_translations(tunnel, rows, user)
 """
 
 

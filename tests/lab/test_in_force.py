@@ -53,14 +53,14 @@ def willing(request, live: Product) -> Iterator[Product]:
     for old, new in ACCEPTS_BOTH.items():
         text = re.sub(rf"\n(\s*){old}\n", rf"\n\1{new}\n", text)
     load(live, text)
-    live.apply(f'services.edit(tunnel, "ike_version", {request.param})')
+    live.apply(f'services.edit(tunnel, "ike_version", {request.param}, user)')
     # strongSwan goes on with the settings that an IKE_SA began with.
     peer = f"unix://{live.state}/lab/peer/charon.vici"
     live.run("swanctl", "--terminate", "--ike", "customer", "--force", "--uri", peer)
     wait_for(lambda: settled(live) and live.ping(), 15)
     yield live
     load(live, shipped)
-    live.apply('services.edit(tunnel, "ike_version", 1)')
+    live.apply('services.edit(tunnel, "ike_version", 1, user)')
     wait_for(live.ping, 15)
 
 
@@ -84,14 +84,14 @@ def lost_pings(product: Product) -> Iterator[list[int]]:
 
 CHANGES = {
     "phase two": (
-        'services.edit(tunnel, "phase_two_encryption", "AES128")\n'
-        'services.edit(tunnel, "phase_two_authentication", "SHA1")',
+        'services.edit(tunnel, "phase_two_encryption", "AES128", user)\n'
+        'services.edit(tunnel, "phase_two_authentication", "SHA1", user)',
         "AES_CBC-128/HMAC_SHA1_96",
     ),
     "phase one": (
-        'services.edit(tunnel, "phase_one_encryption", "AES128")\n'
-        'services.edit(tunnel, "phase_one_authentication", "SHA1")\n'
-        'services.edit(tunnel, "phase_one_group", 2)',
+        'services.edit(tunnel, "phase_one_encryption", "AES128", user)\n'
+        'services.edit(tunnel, "phase_one_authentication", "SHA1", user)\n'
+        'services.edit(tunnel, "phase_one_group", 2, user)',
         "AES_CBC-128/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024",
     ),
 }
@@ -100,7 +100,7 @@ for name, value in {
     "phase_one_encryption": "AES256", "phase_one_authentication": "SHA256", "phase_one_group": 5,
     "phase_two_encryption": "AES256", "phase_two_authentication": "SHA256",
 }.items():
-    services.edit(tunnel, name, value)
+    services.edit(tunnel, name, value, user)
 """
 
 
@@ -125,13 +125,13 @@ def test_a_new_key_is_in_force_within_seconds(willing):
         load(willing, text.replace(key, "a new key for both"))
         with lost_pings(willing) as lost:
             before = associations(willing)
-            willing.apply('services.set_preshared_key(tunnel, "a new key for both")')
+            willing.apply('services.set_preshared_key(tunnel, "a new key for both", user)')
             wait_for(lambda: settled(willing) and spi(associations(willing)) != spi(before), 10)
         print(f"key: {lost[0]} of the pings lost")
         assert lost[0] <= 10
     finally:
         load(willing, text)
-        willing.apply(f"services.set_preshared_key(tunnel, {key!r})")
+        willing.apply(f"services.set_preshared_key(tunnel, {key!r}, user)")
         wait_for(lambda: settled(willing) and willing.ping(), 10)
 
 
@@ -143,12 +143,12 @@ def spi(listed: str) -> str:
 def test_what_the_peer_refuses_leaves_the_older_settings_running_and_says_so(live):
     try:
         with lost_pings(live) as lost:
-            revision = live.apply('services.edit(tunnel, "phase_two_encryption", "3DES")')
+            revision = live.apply('services.edit(tunnel, "phase_two_encryption", "3DES", user)')
             assert revision["outcome"] == "live"
             wait_for(lambda: sight(live) == "up with older settings", 15)
         assert lost == [0]
     finally:
-        live.apply('services.edit(tunnel, "phase_two_encryption", "AES256")')
+        live.apply('services.edit(tunnel, "phase_two_encryption", "AES256", user)')
     wait_for(lambda: sight(live) == "up", 15)
     assert live.ping()
 
@@ -167,7 +167,7 @@ def test_a_difference_in_pfs_shows_within_seconds_and_not_at_the_first_rekey(wil
     try:
         load(willing, only)
         # A new IKE_SA, whose first child hides the difference in IKEv2.
-        willing.apply('services.edit(tunnel, "phase_one_keylife", 15000)')
+        willing.apply('services.edit(tunnel, "phase_one_keylife", 15000, user)')
         if first == 2:
             wait_for(lambda: rekeyed(willing) == "failed", 10)
             assert sight(willing) == "up"
@@ -175,7 +175,7 @@ def test_a_difference_in_pfs_shows_within_seconds_and_not_at_the_first_rekey(wil
             wait_for(lambda: sight(willing) == "up with older settings", 15)
     finally:
         load(willing, accepts)
-        willing.apply('services.edit(tunnel, "phase_one_keylife", 14400)')
+        willing.apply('services.edit(tunnel, "phase_one_keylife", 14400, user)')
 
 
 def rekeyed(product: Product) -> str:
@@ -185,7 +185,7 @@ def rekeyed(product: Product) -> str:
 def test_a_trial_that_the_peer_refuses_comes_back_by_itself(live):
     number = live.do("say(tunnel.latest().number)")
     live.do(
-        'services.edit(tunnel, "remote_peer", "203.0.113.77")\n'
+        'services.edit(tunnel, "remote_peer", "203.0.113.77", user)\n'
         "services.apply(Tunnel.objects.get(pk=tunnel.pk), user, services.Trial(seconds=5))"
     )
     wait_for(lambda: not live.ping(), 10)
@@ -193,5 +193,5 @@ def test_a_trial_that_the_peer_refuses_comes_back_by_itself(live):
     print(f"came back by itself after {took:.1f} s")
     outcomes = dict(live.do('say(list(tunnel.revisions.values_list("number", "outcome")))'))
     assert (outcomes[number + 1], outcomes[number + 2]) == ("withdrawn", "live")
-    live.do('services.edit(tunnel, "remote_peer", "203.0.113.2")')
+    live.do('services.edit(tunnel, "remote_peer", "203.0.113.2", user)')
     live.apply(translate())

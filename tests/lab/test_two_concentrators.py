@@ -34,12 +34,12 @@ FILL_IN = """
 (nat,) = ordered.subnets.all()
 for name in ("remote_peer", "phase_one_encryption", "phase_one_authentication", "phase_one_group",
         "phase_two_encryption", "phase_two_authentication", "phase_two_group"):
-    services.edit(ordered, name, getattr(tunnel, name))
-services.set_preshared_key(ordered, KEY)
-services.add_remote_subnet(ordered, IPv4Network("192.168.20.0/24"))
+    services.edit(ordered, name, getattr(tunnel, name), user)
+services.set_preshared_key(ordered, KEY, user)
+services.add_remote_subnet(ordered, IPv4Network("192.168.20.0/24"), user)
 ordered.subnets.add(Subnet.objects.get(network="10.2.0.0/24"))
 row = services.Row(nat.network[1], IPv4Address("192.168.20.15"), "web")
-services.set_translations(ordered, [row])
+services.set_translations(ordered, [row], user)
 """
 # Applies a tunnel, waits for the outcome, and tells it with the seconds that it took.
 APPLY = """
@@ -184,7 +184,8 @@ def test_one_that_is_away_delays_neither_the_others_applies_nor_the_pages(
 ):
     edit = f"""
 other = Tunnel.objects.get(name={tunnel!r})
-services.edit(other, "phase_two_keylife", 3_000 if other.phase_two_keylife != 3_000 else 3_100)
+keylife = 3_000 if other.phase_two_keylife != 3_000 else 3_100
+services.edit(other, "phase_two_keylife", keylife, user)
 """
     target = {"ipsec001": "10.1.255.92", "ipsec002": ordered}[tunnel]
     wait_for(lambda: at_first.ping(target), 10)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from ipaddress import IPv4Network
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 from vpnportal.domain.algorithms import IKE_VERSIONS
 from vpnportal.domain.spec import TunnelSpec
+
+PHASES = ("phase_one", "phase_two")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,35 @@ class Change:
 def changes(before: TunnelSpec | None, after: TunnelSpec) -> tuple[Change, ...]:
     """Everything that applying `after` would change, in the order of the page."""
     return (*_plain(before, after), *_key(before, after), *_translations(before, after))
+
+
+def taken(spec: TunnelSpec, other: TunnelSpec, field: str) -> TunnelSpec:
+    """The specification with one field, as a `Change` names it, as the other one has it."""
+    if field.startswith("translation "):
+        at = IPv4Address(field.removeprefix("translation "))
+        stay = (row for row in spec.translations if row.internal != at)
+        come = (row for row in other.translations if row.internal == at)
+        return replace(spec, translations=(*stay, *come))
+    phase, _, name = field.rpartition("_")
+    if phase in PHASES:
+        part = replace(getattr(spec, phase), **{name: value_of(other, field)})
+        return replace(spec, **{phase: part})
+    return replace(spec, **{field: value_of(other, field)})
+
+
+def value_of(spec: TunnelSpec, field: str) -> Any:
+    """What a specification has in one field; a phase's fields have its name before theirs."""
+    phase, _, name = field.rpartition("_")
+    return getattr(getattr(spec, phase), name) if phase in PHASES else getattr(spec, field)
+
+
+def in_words(field: str, value: object) -> str:
+    """A value of one field as the panel's lists have it; "nothing" for none."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if field == "ike_version" and isinstance(value, int):
+        return IKE_VERSIONS.get(value, str(value))
+    return "nothing" if value in (None, "") else str(value)
 
 
 def _plain(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
@@ -59,14 +91,14 @@ def _words(spec: TunnelSpec) -> dict[tuple[str, str], str]:
     return {
         ("hosted_peer", "Hosted Peer Address"): str(spec.hosted_peer),
         ("remote_peer", "Remote Peer Address"): str(spec.remote_peer or ""),
-        ("ike_version", "IKE version"): IKE_VERSIONS.get(spec.ike_version, str(spec.ike_version)),
+        ("ike_version", "IKE version"): in_words("ike_version", spec.ike_version),
         ("phase_one_encryption", "Phase One Encryption"): one.encryption,
         ("phase_one_authentication", "Phase One Authentication"): one.authentication,
         ("phase_one_group", "Phase One Diffie-Hellman Group (DH)"): str(one.group),
         ("phase_one_keylife", "Phase One Key Life (in seconds)"): str(one.keylife),
         ("phase_two_encryption", "Phase Two Encryption"): two.encryption,
         ("phase_two_authentication", "Phase Two Authentication"): two.authentication,
-        ("phase_two_pfs", "Perfect Forward Secrecy (PFS)"): "on" if two.pfs else "off",
+        ("phase_two_pfs", "Perfect Forward Secrecy (PFS)"): in_words("phase_two_pfs", two.pfs),
         ("phase_two_group", "Phase Two Diffie-Hellman Group (DH)"): str(two.group),
         ("phase_two_keylife", "Phase Two Key Life (in seconds)"): str(two.keylife),
         ("remote_subnets", "Protected Customer (Remote) Subnet"): _listed(spec.remote_subnets),

@@ -1,8 +1,8 @@
 """What is kept: accounts, places, tunnels (drafts), revisions (frozen) and records."""
 
-from vpnportal.models.accounts import Account, ApiKey, Membership, Profile
+from vpnportal.models.accounts import Account, ApiKey, Invitation, Membership, Profile
 from vpnportal.models.departures import Departure
-from vpnportal.models.edits import KeyReveal, LastEdit, Wish
+from vpnportal.models.edits import KeyReveal, LastEdit, SetAside, Wish
 from vpnportal.models.places import Concentrator, Datacenter, Pool, Subnet
 from vpnportal.models.records import Hearing, Question, Repair
 from vpnportal.models.revisions import RemoteClaim, Revision
@@ -16,6 +16,7 @@ __all__ = [
     "Datacenter",
     "Departure",
     "Hearing",
+    "Invitation",
     "KeyReveal",
     "LastEdit",
     "Membership",
@@ -25,6 +26,7 @@ __all__ = [
     "RemoteClaim",
     "Repair",
     "Revision",
+    "SetAside",
     "Subnet",
     "Tunnel",
     "Wish",

@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import User
+from datetime import datetime, timedelta
+
+from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
+from django.utils import timezone
+
+INVITATION_LASTS = timedelta(days=7)
+
+
+class AccountQuerySet(models.QuerySet["Account"]):
+    """Lookup and permission in one."""
+
+    def visible_to(self, user: User | AnonymousUser) -> AccountQuerySet:
+        """The accounts that this person belongs to; none for nobody."""
+        # In a filter None would mean "accounts without any member".
+        return self.filter(memberships__user_id=user.pk) if user.pk else self.none()
+
+    def owned_by(self, user: User | AnonymousUser) -> AccountQuerySet:
+        """Those among them whose members this person manages, and for which they order."""
+        if user.pk is None:
+            return self.none()
+        return self.filter(memberships__user_id=user.pk, memberships__role=Membership.Role.OWNER)
 
 
 class Account(models.Model):
     """A customer: owns tunnels and subnets, and is a stranger to every other account."""
 
     name = models.CharField(max_length=80, unique=True)
+
+    objects = AccountQuerySet.as_manager()
 
     def __str__(self) -> str:
         return self.name
@@ -32,6 +54,42 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.role}) in {self.account}"
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    """Which invitations still let somebody in."""
+
+    def open(self) -> InvitationQuerySet:
+        """Neither taken nor withdrawn nor too old."""
+        since = timezone.now() - INVITATION_LASTS
+        return self.filter(accepted_at=None, withdrawn_at=None, created_at__gt=since)
+
+
+class Invitation(models.Model):
+    """Lets whoever has its link join an account, once; only the SHA-256 of the link is kept."""
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="invitations")
+    role = models.CharField(max_length=8, choices=Membership.Role, default=Membership.Role.VIEWER)
+    note = models.CharField(max_length=80, blank=True)
+    digest = models.CharField(max_length=64, unique=True)
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    withdrawn_at = models.DateTimeField(null=True)
+    accepted_at = models.DateTimeField(null=True)
+    accepted_by = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.role} in {self.account}"
+
+    @property
+    def ends_at(self) -> datetime:
+        """From then on the link lets nobody in."""
+        return self.created_at + INVITATION_LASTS
 
 
 class Profile(models.Model):

@@ -1,4 +1,4 @@
-"""Who edited what of a draft last, who was shown its preshared key, and what was asked for."""
+"""Who edited what of a draft last, what was set aside, who saw its key, what was asked for."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.utils import timezone
 
+from vpnportal.domain.frozen import thaw
+from vpnportal.domain.spec import TunnelSpec
+from vpnportal.fields import SealedField
 from vpnportal.models.tunnels import Tunnel
 
 
@@ -24,6 +27,31 @@ class LastEdit(models.Model):
 
     def __str__(self) -> str:
         return f"{self.field} of {self.tunnel_id} by {self.author}"
+
+
+class SetAside(models.Model):
+    """The draft as it was before somebody discarded or restored over it: what undo brings back.
+
+    `what` tells which of the two it was. It counts until the draft is edited again.
+    """
+
+    tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="set_aside")
+    specification = SealedField()
+    what = models.CharField(max_length=80)
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"draft of {self.tunnel_id} from {self.at}"
+
+    @staticmethod
+    def context(tunnel_id: int) -> str:
+        """What the specification of this row is sealed to."""
+        return f"tunnel {tunnel_id} draft set aside"
+
+    def spec(self) -> TunnelSpec:
+        """The draft that it was, with its preshared key."""
+        return thaw(self.specification.open(self.context(self.tunnel_id)))
 
 
 class KeyReveal(models.Model):

@@ -10,13 +10,17 @@ from vpnportal.services.drafts import (
     set_preshared_key,
     set_translations,
 )
+from vpnportal.services.edits import UNKNOWN, Overtaken
 from vpnportal.services.moving import move
 from vpnportal.services.ordering import cancel, order
 from vpnportal.services.refusal import Refused
+from vpnportal.services.restoring import discard, put_back, restore, undo
 from vpnportal.services.state import State
 from vpnportal.services.states import state_of, states_of
 
 __all__ = [
+    "UNKNOWN",
+    "Overtaken",
     "Refused",
     "Row",
     "State",
@@ -25,15 +29,19 @@ __all__ = [
     "apply",
     "cancel",
     "connect",
+    "discard",
     "disconnect",
     "edit",
     "move",
     "order",
+    "put_back",
     "reconnect",
     "rekey",
     "remove_remote_subnet",
+    "restore",
     "set_preshared_key",
     "set_translations",
     "state_of",
     "states_of",
+    "undo",
 ]

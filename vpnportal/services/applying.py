@@ -13,6 +13,7 @@ from vpnportal.domain.addresses import inside
 from vpnportal.domain.spec import Problem, TunnelSpec
 from vpnportal.models import RemoteClaim, Revision, Tunnel
 from vpnportal.services.conflicts import conflicts
+from vpnportal.services.edits import UNKNOWN, Seen, require_latest
 from vpnportal.services.refusal import Refused, unlocked
 from vpnportal.trials import TRIAL_MOST
 
@@ -27,13 +28,17 @@ class Trial:
     ping: IPv4Address | None = None
 
 
-def apply(tunnel: Tunnel, author: User, trial: Trial | None = None) -> Revision:
+def apply(
+    tunnel: Tunnel, author: User, trial: Trial | None = None, seen: Seen = UNKNOWN
+) -> Revision:
     """Freeze the draft and ask the concentrator's lane to look; Refused while it cannot stand.
 
     The revision is queued, not done: its outcome tells what became of it. With a trial, the last
-    good revision comes back by itself when this one turns out not to be healthy.
+    good revision comes back by itself when this one turns out not to be healthy. `seen` is the
+    version of the draft that the author looked at: Overtaken if somebody else edited it since.
     """
     with unlocked(tunnel) as fresh:
+        require_latest(fresh, author, seen)
         spec = fresh.draft()
         problems = (
             *spec.problems(),

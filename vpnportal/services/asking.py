@@ -61,14 +61,14 @@ def learnt(question: Question) -> dict[str, str | int | bool]:
     return {field: value for field, value in question.answer.items() if field != PEER}
 
 
-def fill_in(tunnel: Tunnel, question: Question) -> None:
+def fill_in(tunnel: Tunnel, question: Question, author: User) -> None:
     """Keep the answer's fields in the draft, all or none; Refused like any other edit."""
     with transaction.atomic(), unlocked(tunnel) as fresh:
         if not fits(fresh, question):
             text = "This answer is about another address, or is none. Ask the peer again."
             raise Refused(Problem(PEER, text))
         for field, value in learnt(question).items():
-            edit(tunnel, field, value)
+            edit(tunnel, field, value, author)
 
 
 def _problems(tunnel: Tunnel) -> Iterator[Problem]:

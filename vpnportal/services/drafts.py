@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from django.contrib.auth.models import User
+
+from vpnportal.domain.changes import in_words
 from vpnportal.domain.spec import Problem, Translation, translation_problem
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressTranslation, Subnet, Tunnel
+from vpnportal.services.edits import (
+    KEY,
+    UNKNOWN,
+    Overtaken,
+    Seen,
+    key_version_of,
+    note_edits,
+    overtaken,
+    require_seen,
+)
 from vpnportal.services.refusal import Refused, unlocked
 
 EDITABLE = frozenset(
@@ -39,24 +52,39 @@ class Row:
     name: str = ""
 
 
-def edit(tunnel: Tunnel, field: str, value: object) -> None:
-    """Keep one well-formed value of one column; KeyError for a column that is not the draft's."""
+def edit(tunnel: Tunnel, field: str, value: object, author: User, seen: object = UNKNOWN) -> None:
+    """Keep one well-formed value of one column; KeyError for a column that is not the draft's.
+
+    `seen` is the value that the author last saw kept. Overtaken when it is another by now: a write
+    that nobody meant replaces nothing.
+    """
     if field not in EDITABLE:
         raise KeyError(field)
     with unlocked(tunnel) as fresh:
-        Tunnel.objects.filter(pk=fresh.pk).update(**{field: value})
+        kept = getattr(fresh, field)
+        if kept != value:
+            require_seen(fresh, field, seen, kept, f" to {in_words(field, kept)}")
+            Tunnel.objects.filter(pk=fresh.pk).update(**{field: value})
+            note_edits(fresh, [field], author)
     setattr(tunnel, field, value)
 
 
-def set_preshared_key(tunnel: Tunnel, text: str) -> None:
-    """Seal a new preshared key into the draft; there is no way to read it back from a page."""
+def set_preshared_key(tunnel: Tunnel, text: str, author: User, seen: Seen = UNKNOWN) -> None:
+    """Seal a new preshared key into the draft; there is no way to read it back from a page.
+
+    `seen` is the version of the key that the author last saw, as `key_version_of` tells it.
+    """
     with unlocked(tunnel) as fresh:
-        sealed = Sealed.of(text, fresh.preshared_key_context)
-        Tunnel.objects.filter(pk=fresh.pk).update(preshared_key=sealed)
+        sealed = fresh.preshared_key
+        if sealed.open(fresh.preshared_key_context) != text:
+            require_seen(fresh, KEY, seen, key_version_of(fresh), "")
+            sealed = Sealed.of(text, fresh.preshared_key_context)
+            Tunnel.objects.filter(pk=fresh.pk).update(preshared_key=sealed)
+            note_edits(fresh, [KEY], author)
     tunnel.preshared_key = sealed
 
 
-def add_remote_subnet(tunnel: Tunnel, network: IPv4Network) -> Subnet:
+def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Subnet:
     """Protect one more network of the customer's end; Refused where it overlaps one there."""
     with unlocked(tunnel) as fresh:
         for other in fresh.networks(*Subnet.Kind):
@@ -67,42 +95,82 @@ def add_remote_subnet(tunnel: Tunnel, network: IPv4Network) -> Subnet:
             account_id=fresh.account_id, kind=Subnet.Kind.CUSTOMER, network=network
         )
         fresh.subnets.add(subnet)
+        note_edits(fresh, ["remote_subnets"], author)
     return subnet
 
 
-def remove_remote_subnet(tunnel: Tunnel, subnet_id: int) -> None:
+def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> None:
     """Stop protecting a network of the customer's end; already gone is fine."""
     with unlocked(tunnel) as fresh:
         row = fresh.subnets.filter(pk=subnet_id, kind=Subnet.Kind.CUSTOMER).first()
         if row is None:
             return
-        fresh.subnets.remove(row)
-        if not row.tunnels.exists():
-            row.delete()
+        detach(fresh, row)
+        note_edits(fresh, ["remote_subnets"], author)
 
 
-def set_translations(tunnel: Tunnel, rows: Iterable[Row]) -> None:
+def detach(tunnel: Tunnel, row: Subnet) -> None:
+    """Take a customer's network off a tunnel; one that no tunnel protects any more is deleted."""
+    tunnel.subnets.remove(row)
+    if not row.tunnels.exists():
+        row.delete()
+
+
+def set_translations(
+    tunnel: Tunnel,
+    rows: Iterable[Row],
+    author: User,
+    seen: Mapping[IPv4Address, Row] | None = None,
+) -> None:
     """Keep these rows of the table, all of them or none.
 
-    Addresses that are not among the rows stay as they are. Refused carries one problem for each
-    wrong row, under the field `translation 10.1.255.92`.
+    Addresses that are not among the rows stay as they are, and so do those whose row is as its
+    author saw it (`seen`). Refused carries one problem for each wrong row, under the field
+    `translation 10.1.255.92`; Overtaken for those that somebody else changed since they were seen.
     """
+    saw = seen or {}
     with unlocked(tunnel) as fresh:
-        entered = {row.internal: row for row in rows}
+        entered = {row.internal: row for row in rows if saw.get(row.internal) != row}
         kept = {row.as_value().internal: row for row in fresh.translations.all()}
+        if problems := tuple(_overtaken_rows(fresh, entered, kept, saw)):
+            raise Overtaken(*problems)
         if problems := tuple(_row_problems(fresh, entered, kept)):
             raise Refused(*problems)
-        gone = [at for at, row in entered.items() if row.customer is None and at in kept]
+        changed = [at for at, row in entered.items() if row != _kept_row(at, kept)]
+        gone = [at for at in changed if entered[at].customer is None]
         fresh.translations.filter(internal_address__in=[str(at) for at in gone]).delete()
         AddressTranslation.objects.bulk_create(
-            [_record(fresh, row) for row in entered.values() if row.customer is not None],
+            [record(fresh, entered[at]) for at in changed if entered[at].customer is not None],
             update_conflicts=True,
             update_fields=["customer_address", "name"],
             unique_fields=["tunnel", "internal_address"],
         )
+        if changed:
+            note_edits(fresh, [f"translation {at}" for at in changed], author)
 
 
-def _record(tunnel: Tunnel, row: Row) -> AddressTranslation:
+def _kept_row(at: IPv4Address, kept: Mapping[IPv4Address, AddressTranslation]) -> Row:
+    if at not in kept:
+        return Row(at, None)
+    value = kept[at].as_value()
+    return Row(at, value.customer, value.name)
+
+
+def _overtaken_rows(
+    tunnel: Tunnel,
+    entered: Mapping[IPv4Address, Row],
+    kept: Mapping[IPv4Address, AddressTranslation],
+    saw: Mapping[IPv4Address, Row],
+) -> Iterator[Problem]:
+    for at, row in entered.items():
+        there = _kept_row(at, kept)
+        if at in saw and there not in (saw[at], row):
+            words = f"{there.customer or 'nothing'} {there.name}".rstrip()
+            yield overtaken(tunnel, f"translation {at}", f" to {words}")
+
+
+def record(tunnel: Tunnel, row: Row) -> AddressTranslation:
+    """A filled row as the database has it, not saved yet."""
     return AddressTranslation(
         tunnel=tunnel,
         internal_address=str(row.internal),

@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Concentrator, Tunnel
+from vpnportal.services.edits import note_edits
 from vpnportal.services.places import leave
 from vpnportal.services.pools import free_hosted_peer, one_at_a_time
 from vpnportal.services.refusal import Refused, unlocked
@@ -30,6 +31,7 @@ def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
         Tunnel.objects.filter(pk=fresh.pk).update(
             concentrator=concentrator, hosted_peer=str(hosted_peer)
         )
+        note_edits(fresh, ["hosted_peer"], author)
     tunnel.concentrator, tunnel.hosted_peer = concentrator, str(hosted_peer)
 
 

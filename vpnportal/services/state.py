@@ -52,6 +52,11 @@ class State:
         return self.latest is not None and self.latest.unfinished
 
     @property
+    def standing(self) -> Revision | None:
+        """What the concentrator holds or is about to: the draft is compared with this one."""
+        return self.latest if self.applying else self.live
+
+    @property
     def locked(self) -> bool:
         """Whether edits are refused now."""
         return self.latest is not None and self.applying and not self.latest.waits_too_long

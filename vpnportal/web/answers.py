@@ -10,12 +10,13 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from vpnportal.models import Account
-from vpnportal.services.refusal import APPLYING_NOW, Refused
+from vpnportal.services import Overtaken, Refused
+from vpnportal.services.refusal import APPLYING_NOW
 
 if TYPE_CHECKING:
     from django_htmx.middleware import HtmxDetails
 
-OK, UNPROCESSABLE, LOCKED = 200, 422, 423
+OK, CONFLICT, UNPROCESSABLE, LOCKED = 200, 409, 422, 423
 
 
 class Request(HttpRequest):
@@ -31,7 +32,12 @@ def is_lock(refused: Refused) -> bool:
 
 
 def status_of(refused: Refused) -> int:
-    """423 (RFC 4918) while an apply locks the tunnel, 422 (RFC 9110) for everything else."""
+    """409 (RFC 9110) for what somebody else changed meanwhile, 422 for what is wrong in itself.
+
+    423 (RFC 4918) while an apply locks the tunnel.
+    """
+    if isinstance(refused, Overtaken):
+        return CONFLICT
     return LOCKED if is_lock(refused) else UNPROCESSABLE
 
 

@@ -51,7 +51,7 @@ def fill_in(request: Request, pk: int) -> HttpResponse:
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     question = _question(request, tunnel)
     try:
-        fill_in_answer(tunnel, question)
+        fill_in_answer(tunnel, question, request.user)
     except Refused as refused:
         return _refuse(request, tunnel, refused)
     tunnel.refresh_from_db()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
+from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -12,10 +15,12 @@ from django.views.decorators.http import require_POST
 
 from vpnportal import services
 from vpnportal.models import Tunnel
-from vpnportal.services import Refused
+from vpnportal.services import Overtaken, Refused
+from vpnportal.services.edits import key_version_of
 from vpnportal.web.answers import OK, UNPROCESSABLE, Request, partial, status_of
 from vpnportal.web.forms import FORMS, KEY, DraftForm
 from vpnportal.web.panel import panel, state_context
+from vpnportal.web.versions import written
 
 
 @require_POST
@@ -30,7 +35,7 @@ def edit(request: Request, pk: int) -> HttpResponse:
             form.narrow(one)
         except KeyError:
             raise BadRequest("There is no such field.") from None
-    status = _save(tunnel, form, [one] if one else form.changed_data)
+    status = _save(tunnel, form, request.user, [one] if one else form.changed_data)
     if request.htmx:
         shown = {"form": form, "one": one, **state_context(tunnel)}
         return partial(request, "tunnel/_edited.html", shown, status)
@@ -50,29 +55,37 @@ def _form(request: Request, tunnel: Tunnel) -> DraftForm:
 
 
 @sensitive_variables("value")
-def _save(tunnel: Tunnel, form: DraftForm, names: list[str]) -> int:
+def _save(tunnel: Tunnel, form: DraftForm, author: User, names: list[str]) -> int:
     """Keep each of these fields that is well-formed; the status that tells how it went."""
     status = UNPROCESSABLE if form.errors else OK
     for name in names:
         if name in form.errors:
             continue
-        value = form.cleaned_data[name]
+        value, seen = form.cleaned_data[name], form.seen(name)
         try:
-            kept = _keep(tunnel, name, value)
+            kept = _keep(tunnel, name, value, author, seen)
         except Refused as refused:
             status = max(status, status_of(refused))
             form.add_error(name, str(refused))
+            if isinstance(refused, Overtaken):
+                form.theirs[name] = _rendered(tunnel, name)
             continue
         if kept:
-            # What is kept is rendered; a preshared key never is.
-            form.kept[name] = None if name == KEY else value
+            form.kept[name] = _rendered(tunnel, name)
     return status
 
 
+def _rendered(tunnel: Tunnel, name: str) -> object:
+    """What is kept now, as a form shows it: of a preshared key only its version."""
+    if name == KEY:
+        return written(key_version_of(tunnel))
+    return Tunnel.objects.values_list(name, flat=True).get(pk=tunnel.pk)
+
+
 @sensitive_variables("value")
-def _keep(tunnel: Tunnel, name: str, value: object) -> bool:
+def _keep(tunnel: Tunnel, name: str, value: object, author: User, seen: Any) -> bool:
     if name != KEY:
-        services.edit(tunnel, name, value)
+        services.edit(tunnel, name, value, author, seen)
     elif value:
-        services.set_preshared_key(tunnel, str(value))
+        services.set_preshared_key(tunnel, str(value), author, seen)
     return name != KEY or bool(value)

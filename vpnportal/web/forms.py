@@ -10,9 +10,12 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from vpnportal.models import Tunnel
+from vpnportal.services.edits import KEY, UNKNOWN, key_version_of
 from vpnportal.web import choices, typed
+from vpnportal.web.versions import version, written
 
-KEY = "preshared_key"
+# Seen by nobody: what no page of ours has shown is not what is kept.
+NEVER = object()
 
 
 class Typed(forms.CharField):
@@ -62,9 +65,26 @@ class DraftField(forms.BoundField):
         return self.name in self.form.kept
 
     @property
+    def overtaken(self) -> bool:
+        """Whether somebody else changed it meanwhile, and what was typed is not kept."""
+        return self.name in self.form.theirs
+
+    @property
+    def told(self) -> str:
+        """Who changed it while the page was open, in a sentence."""
+        return self.form.told.get(self.name, "")
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the hidden input is there; a preshared key's holds its version only."""
+        return bool(self.field.show_hidden_initial) or self.name == KEY
+
+    @property
     def believed(self) -> str:
         if self.saved:
             value = self.form.kept[self.name]
+        elif self.overtaken:
+            value = self.form.theirs[self.name]
         elif self.form.is_bound:
             value = self.form.data.get(self.html_initial_name)
         else:
@@ -73,7 +93,11 @@ class DraftField(forms.BoundField):
 
 
 class DraftForm(forms.Form):
-    """One fieldset of a draft. `kept` holds what a request has saved of it."""
+    """One fieldset of a draft.
+
+    `kept` holds what a request has saved of it; `theirs` what others did meanwhile instead; `told`
+    who changed a field while the page was open.
+    """
 
     legend = ""
     slug = ""
@@ -86,11 +110,23 @@ class DraftForm(forms.Form):
         kept = {name: getattr(tunnel, name) for name in self.base_fields if name != KEY}
         super().__init__(data, initial=kept)
         self.kept: dict[str, Any] = {}
+        self.theirs: dict[str, Any] = {}
+        self.told: dict[str, str] = {}
         for field in self.fields.values():
             field.disabled = not editable
             field.widget.attrs["hx-post"] = reverse("edit", args=[tunnel.pk])
         for name in self.fields:
             self.fields[name].widget.attrs["aria-describedby"] = f"note-{name}"
+
+    def seen(self, name: str) -> Any:
+        """What its reader last saw kept of a field; UNKNOWN where the request does not tell."""
+        text = self.data.get(self[name].html_initial_name)
+        if text is None:
+            return UNKNOWN
+        try:
+            return version(text) if name == KEY else self.fields[name].clean(text)
+        except forms.ValidationError:
+            return NEVER
 
     def narrow(self, name: str) -> None:
         """Look at this one field only; KeyError where the form has none of that name."""
@@ -119,6 +155,7 @@ class PhaseOne(DraftForm):
 
     def __init__(self, tunnel: Tunnel, *args: Any, **options: Any) -> None:
         super().__init__(tunnel, *args, **options)
+        self.initial[KEY] = written(key_version_of(tunnel))
         words = "A key is kept. Empty keeps it." if tunnel.preshared_key else "No key yet"
         self.fields[KEY].widget.attrs["placeholder"] = words
 
@@ -145,6 +182,8 @@ def label_of(field: str) -> str:
             return f"{form.legend} {label}" if field.startswith("phase_") else label
     return {
         "remote_subnets": "Protected Customer (Remote) Subnet",
+        "static_nat_subnets": "Assigned Static NAT subnets",
+        "hosted_peer": "Hosted Peer Address",
         "hosted_subnets": "Protected private (hosted) subnets",
         "keep_seconds": "Must be up after (in seconds)",
         "keep_ping": "Address that must answer a ping",

@@ -8,20 +8,29 @@ from typing import Any
 
 from django.http import HttpResponse
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services import commands, state_of
+from vpnportal.services.drafts import EDITABLE
+from vpnportal.services.edits import KEY, newest_edit
+from vpnportal.services.history import newest
+from vpnportal.services.restoring import undoable
+from vpnportal.services.review import review_of
 from vpnportal.web.answers import OK, Request, page
 from vpnportal.web.asked import asked
 from vpnportal.web.forms import FORMS, label_of
 from vpnportal.web.rows import blocks, open_ids
 from vpnportal.web.tokens import token_of
 from vpnportal.web.trial import TrialForm
+from vpnportal.web.versions import written
 from vpnportal.web.why import why
 
 # How many of what was put right by itself the page lists, newest first.
 REPAIRS = 5
+# How many revisions.
+ENTRIES = 5
 
 
 def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> HttpResponse:
@@ -37,6 +46,9 @@ def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> H
         "editable": editable,
         "blocks": blocks(tunnel, open_ids(request.GET.getlist("open"))),
         "trial": TrialForm(),
+        "entries": newest(tunnel, ENTRIES),
+        # What was typed and refused must not be lost with the controls that hold it.
+        "shut": context["state"].locked and editable and not typed,
         # Without JavaScript the page asks again by itself, unless that would undo typing.
         "again": (context["state"].locked or question["asking"]) and not typed,
         **typed,
@@ -60,9 +72,15 @@ def networks(tunnel: Tunnel) -> dict[str, Any]:
 
 
 def state_context(tunnel: Tunnel) -> dict[str, Any]:
-    """What `tunnel/_state.html` shows; `token` changes exactly when that does."""
+    """What `tunnel/_state.html` shows; `token` changes exactly when that does.
+
+    `version` is read before the draft: what is shown is never older than that.
+    """
+    version = newest_edit(tunnel)
+    tunnel.refresh_from_db(fields=[*EDITABLE, KEY, "hosted_peer"])
     state = state_of(tunnel)
     findings = why(tunnel, state)
+    words = [one.words for one in findings]
     repairs = list(tunnel.repairs.all()[:REPAIRS])
     wish = commands.newest(tunnel)
     wish_open = commands.is_open(wish)
@@ -73,7 +91,10 @@ def state_context(tunnel: Tunnel) -> dict[str, Any]:
         "repairs": repairs,
         "wish": wish,
         "wish_open": wish_open,
-        "token": token_of(state, [one.words for one in findings], repairs, (wish, wish_open)),
+        "version": written(version),
+        "review": SimpleLazyObject(lambda: review_of(tunnel, state)),
+        "aside": SimpleLazyObject(lambda: undoable(tunnel)),
+        "token": token_of(state, words, repairs, (wish, wish_open), version),
     }
 
 

@@ -19,6 +19,7 @@ class Line:
     name: str = ""
     problem: str = ""
     saved: bool = False
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,18 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What was typed for one address, as text."""
+    """What was typed for one address, as text; `seen` is the row as its page showed it kept."""
 
     customer: str
     name: str
     problem: str = ""
     saved: bool = False
+    seen: str | None = None
+
+    @property
+    def text(self) -> str:
+        """Both columns in one, as `seen` has them."""
+        return f"{self.customer.strip()} {self.name.strip()}".rstrip()
 
 
 def open_ids(texts: Iterable[str]) -> set[int]:
@@ -72,20 +79,25 @@ def blocks(
             row.pk,
             row.network,
             sum(at in row.network for at in kept),
-            _lines(row.network, shown) if row.pk in opened else None,
+            _lines(row.network, shown, kept) if row.pk in opened else None,
         )
         for row in sorted(rows, key=lambda row: row.network)
     ]
 
 
-def _lines(network: IPv4Network, shown: Mapping[IPv4Address, Entry]) -> tuple[Line, ...]:
+def _lines(
+    network: IPv4Network, shown: Mapping[IPv4Address, Entry], kept: Mapping[IPv4Address, Entry]
+) -> tuple[Line, ...]:
     empty = Entry("", "")
-    return tuple(_line(network, at, shown.get(at, empty)) for at in network)
+    return tuple(
+        _line(network, at, shown.get(at, empty), kept.get(at, empty).text) for at in network
+    )
 
 
-def _line(network: IPv4Network, at: IPv4Address, entry: Entry) -> Line:
+def _line(network: IPv4Network, at: IPv4Address, entry: Entry, kept: str) -> Line:
     remark = ""
     if network.prefixlen < 31:
         ends = {network.network_address: "network", network.broadcast_address: "broadcast"}
         remark = ends.get(at, "")
-    return Line(at, remark, entry.customer, entry.name, entry.problem, entry.saved)
+    seen = kept if entry.seen is None else entry.seen
+    return Line(at, remark, entry.customer, entry.name, entry.problem, entry.saved, seen)

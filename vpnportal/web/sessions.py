@@ -1,15 +1,43 @@
-"""Signing in, and what an htmx request gets when its session is over."""
+"""Signing in, how often one may try, and what an htmx request gets when its session is over."""
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import render
 from django.utils.decorators import method_decorator
 from django_htmx.http import HttpResponseClientRefresh
+
+TOO_MANY_REQUESTS = 429
+TOO_MANY = (
+    "Too many wrong passwords came from your address: nobody can sign in from there for ten "
+    "minutes."
+)
+
+
+def client_address(request: HttpRequest) -> str:
+    """Where a request comes from, by our own proxy if there is one; clients may say anything."""
+    if settings.BEHIND_PROXY:
+        said = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+        try:
+            return str(ip_address(said))
+        except ValueError:
+            pass
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def locked_out(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
+    """The sign-in page again, with how long it takes; 429 (RFC 6585)."""
+    form = NameAndPassword(request)
+    form.is_bound, form.cleaned_data = True, {}
+    form.add_error(None, TOO_MANY)
+    return render(request, "sign_in.html", {"form": form}, status=TOO_MANY_REQUESTS)
 
 
 class NameAndPassword(AuthenticationForm):

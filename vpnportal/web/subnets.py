@@ -24,7 +24,7 @@ def add_remote_subnet(request: Request, pk: int) -> HttpResponse:
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     ip, cidr = request.POST.get("ip", ""), request.POST.get("cidr", "")
     try:
-        subnet = services.add_remote_subnet(tunnel, _network(ip, cidr))
+        subnet = services.add_remote_subnet(tunnel, _network(ip, cidr), request.user)
     except Refused as refused:
         return _refuse(request, tunnel, refused, ip, cidr)
     return _done(request, tunnel, f"{subnet} added.")
@@ -35,7 +35,7 @@ def remove_remote_subnet(request: Request, pk: int, subnet: int) -> HttpResponse
     """Stop protecting one network."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     try:
-        services.remove_remote_subnet(tunnel, subnet)
+        services.remove_remote_subnet(tunnel, subnet, request.user)
     except Refused as refused:
         return _refuse(request, tunnel, refused)
     return _done(request, tunnel, "The subnet was removed.", gone=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from hashlib import blake2s
 from typing import Any
 
@@ -17,6 +18,7 @@ def token_of(
     findings: Iterable[tuple[str, ...]],
     repairs: Iterable[Repair],
     asked: tuple[Wish | None, bool],
+    version: datetime | None,
 ) -> str:
     """The same while the page would look the same. No key is in it, nor anything made from one.
 
@@ -36,6 +38,7 @@ def token_of(
         list(findings),
         [one.pk for one in repairs],
         (asked[0] and (asked[0].pk, asked[0].ok), asked[1]),
+        version,
     )
     return blake2s(repr(shown).encode(), digest_size=8).hexdigest()
 

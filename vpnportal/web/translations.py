@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address
 from urllib.parse import urlencode
 
 from django.contrib import messages
+from django.contrib.auth.models import User
+from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -16,11 +19,11 @@ from django.views.decorators.http import require_POST, require_safe
 from vpnportal import services
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Tunnel
-from vpnportal.services import Refused, Row
+from vpnportal.services import Overtaken, Refused, Row
 from vpnportal.web import typed
 from vpnportal.web.answers import Request, partial, status_of
 from vpnportal.web.panel import is_editable, panel, state_context
-from vpnportal.web.rows import Block, Entry, blocks
+from vpnportal.web.rows import Block, Entry, blocks, kept_entries
 from vpnportal.web.typed_rows import entries_of, marked, opened
 
 
@@ -44,32 +47,35 @@ def translations(request: Request, pk: int) -> HttpResponse:
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     entries = entries_of(request.POST)
     try:
-        _keep(tunnel, entries)
+        _keep(tunnel, entries, request.user)
     except Refused as refused:
         return _refuse(request, tunnel, entries, refused)
     if request.htmx:
-        saved = {
-            at: Entry(e.customer.strip(), e.name.strip(), "", True) for at, e in entries.items()
-        }
-        shown = {**state_context(tunnel), "blocks": opened(tunnel, saved), "editable": True}
-        return partial(request, "tunnel/_translated.html", {**shown, "count": len(saved)})
+        shown = {**state_context(tunnel), "editable": True}
+        # Also what somebody else changed in a row that was not touched here.
+        kept, empty = kept_entries(tunnel), Entry("", "")
+        saved = {at: replace(kept.get(at, empty), saved=True) for at in entries}
+        shown |= {"blocks": opened(tunnel, saved), "count": len(saved)}
+        return partial(request, "tunnel/_translated.html", shown)
     messages.success(request, "Address translations saved." if entries else "Nothing was changed.")
     still_open = [("open", block.pk) for block in opened(tunnel, entries) if block.lines]
     return redirect(f"{reverse('tunnel', args=[pk])}?{urlencode(still_open)}#static_nat")
 
 
-def _keep(tunnel: Tunnel, entries: dict[IPv4Address, Entry]) -> None:
+def _keep(tunnel: Tunnel, entries: dict[IPv4Address, Entry], author: User) -> None:
     """All or nothing; Refused names every row that is wrong, whether ill-formed or misplaced."""
     wrong = {at: problem for at, entry in entries.items() if (problem := _ill_formed(at, entry))}
     rows = [_row(at, entry) for at, entry in entries.items() if at not in wrong]
-    problems = list(wrong.values())
+    seen = {at: row for at, entry in entries.items() if (row := _seen(at, entry))}
+    problems, kind = list(wrong.values()), Refused
     with transaction.atomic():
         try:
-            services.set_translations(tunnel, rows)
+            services.set_translations(tunnel, rows, author, seen)
         except Refused as refused:
             problems.extend(refused.problems)
+            kind = type(refused)
         if problems:
-            raise Refused(*problems)
+            raise kind(*problems)
 
 
 def _ill_formed(at: IPv4Address, entry: Entry) -> Problem | None:
@@ -80,6 +86,17 @@ def _ill_formed(at: IPv4Address, entry: Entry) -> Problem | None:
     return None
 
 
+def _seen(at: IPv4Address, entry: Entry) -> Row | None:
+    """The row as its page showed it kept; None where the request does not tell."""
+    if entry.seen is None:
+        return None
+    customer, _, name = entry.seen.partition(" ")
+    try:
+        return _row(at, Entry(customer, name))
+    except ValueError:
+        raise BadRequest("There is no such row.") from None
+
+
 def _row(at: IPv4Address, entry: Entry) -> Row:
     return Row(at, typed.address(entry.customer), typed.name(entry.name))
 
@@ -88,7 +105,12 @@ def _refuse(
     request: Request, tunnel: Tunnel, entries: dict[IPv4Address, Entry], refused: Refused
 ) -> HttpResponse:
     """The table as it was typed, each problem beside its row."""
-    table = opened(tunnel, marked(entries, refused.problems))
+    told: set[IPv4Address] = set()
+    if isinstance(refused, Overtaken):
+        named = {problem.field for problem in refused.problems}
+        told = {at for at, e in entries.items() if f"translation {at}" in named}
+        told -= {at for at, e in entries.items() if _ill_formed(at, e)}
+    table = opened(tunnel, marked(entries, refused.problems, told))
     shown = {"blocks": table, "stray": list(_stray(table, refused.problems))}
     if not request.htmx:
         return panel(request, tunnel, status_of(refused), **shown)

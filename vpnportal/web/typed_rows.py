@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from ipaddress import IPv4Address
 
 from django.core.exceptions import BadRequest
@@ -29,7 +30,8 @@ def entries_of(posted: QueryDict) -> dict[IPv4Address, Entry]:
                 at = parse_address(text)
             except ValueError:
                 raise BadRequest("There is no such row.") from None
-            entries[at] = Entry(posted.get(key, ""), posted.get(f"name-{text}", ""))
+            customer, name = posted.get(key, ""), posted.get(f"name-{text}", "")
+            entries[at] = Entry(customer, name, seen=posted.get(f"seen-{text}"))
     return entries
 
 
@@ -39,19 +41,28 @@ def unsaved(tunnel: Tunnel, entries: dict[IPv4Address, Entry]) -> list[Problem]:
     return [
         Problem(f"translation {at}", UNSAVED)
         for at, entry in entries.items()
-        if Entry(entry.customer.strip(), entry.name.strip()) != kept.get(at, Entry("", ""))
+        if entry.text not in (kept.get(at, Entry("", "")).text, entry.seen)
     ]
 
 
 def marked(
-    entries: dict[IPv4Address, Entry], problems: Iterable[Problem]
+    entries: dict[IPv4Address, Entry],
+    problems: Iterable[Problem],
+    overtaken: Container[IPv4Address] = (),
 ) -> dict[IPv4Address, Entry]:
-    """The same rows, each with what is wrong with it."""
+    """The same rows, each with what is wrong with it.
+
+    Of those that were overtaken their reader is told, and has seen what is kept now.
+    """
     texts: dict[str, str] = {}
     for problem in problems:
         texts[problem.field] = f"{texts.get(problem.field, '')} {problem.text}".strip()
     return {
-        at: Entry(entry.customer, entry.name, texts.get(f"translation {at}", ""))
+        at: replace(
+            entry,
+            problem=texts.get(f"translation {at}", ""),
+            seen=None if at in overtaken else entry.seen,
+        )
         for at, entry in entries.items()
     }
 

@@ -13,11 +13,14 @@ from django.views.decorators.http import require_POST, require_safe
 from vpnportal import services
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused
+from vpnportal.services.history import newest
 from vpnportal.web.answers import Request, page, partial, status_of
-from vpnportal.web.panel import is_editable, panel, problem_links, state_context
+from vpnportal.web.others import others
+from vpnportal.web.panel import ENTRIES, is_editable, panel, problem_links, state_context
 from vpnportal.web.rows import Entry
 from vpnportal.web.trial import TrialForm
 from vpnportal.web.typed_rows import entries_of, marked, opened, unsaved
+from vpnportal.web.versions import seen_of
 
 # What the pages show of the places a tunnel ends at, in the same query.
 PLACES = ("concentrator__datacenter", "account")
@@ -49,8 +52,10 @@ def state(request: Request, pk: int) -> HttpResponse:
     if request.GET.get("seen") == shown["token"]:
         return HttpResponse(status=204)
     told = request.GET.get("said", "") != shown["state"].word
-    shown["editable"] = is_editable(request, tunnel)
-    return partial(request, "tunnel/_polled.html", {**shown, "told": told})
+    editable = is_editable(request, tunnel)
+    shown |= {"editable": editable, "entries": newest(tunnel, ENTRIES), "told": told}
+    shown |= others(request, tunnel, editable)
+    return partial(request, "tunnel/_polled.html", shown)
 
 
 @require_POST
@@ -64,7 +69,8 @@ def apply(request: Request, pk: int) -> HttpResponse:
     try:
         if forgotten := unsaved(tunnel, entries):
             raise Refused(*forgotten)
-        revision = services.apply(tunnel, request.user, trial.trial())
+        reviewed = seen_of(request.POST, "reviewed")
+        revision = services.apply(tunnel, request.user, trial.trial(), reviewed)
     except Refused as refused:
         trial.explain(refused.problems)
         return _refuse(request, tunnel, entries, trial, refused)
@@ -85,7 +91,7 @@ def _refuse(
     """Nothing was applied; a page without JavaScript is shown again with what was typed."""
     problems = problem_links(tunnel, refused.problems, entries)
     if request.htmx:
-        shown = {"tunnel": tunnel, "problems": problems, "trial": trial}
+        shown = {**state_context(tunnel), "problems": problems, "trial": trial, "editable": True}
         return partial(request, "tunnel/_applied.html", shown, status_of(refused))
     table = opened(tunnel, marked(entries, refused.problems))
     return panel(request, tunnel, status_of(refused), problems=problems, blocks=table, trial=trial)

@@ -47,7 +47,7 @@ class Command(BaseCommand):
     def make_account(self, concentrator: Concentrator, password_file: Path) -> None:
         account = Account.objects.create(name="Example account")
         password = secrets.token_urlsafe(PASSWORD_BYTES)
-        user = User.objects.create_user(USER_NAME, password=password, is_staff=True)
+        user = User.objects.create_superuser(USER_NAME, password=password)
         Membership.objects.create(account=account, user=user, role=Membership.Role.OWNER)
         _first_tunnel(account, concentrator)
         _keep(password_file, password)

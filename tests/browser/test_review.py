@@ -1,0 +1,233 @@
+"""Review, discard, restore and undo, and two people at one tunnel, as they meet it."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.conftest import opened
+from tests.browser.person import enter, note_of, state
+from tests.product import Product, wait_for
+
+TRANSLATE = """
+row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+services.set_translations(tunnel, [row], user)
+"""
+BOB = """
+if not User.objects.filter(username="bob").exists():
+    bob = User.objects.create_user("bob", password=PASSWORD)
+    Membership.objects.create(account=tunnel.account, user=bob, role="operator")
+"""
+PASSWORD = "a password for the tests"
+DISCARD = "if services.state_of(tunnel).pending: services.discard(tunnel, user)"
+
+
+@pytest.fixture
+def up(portal: Product) -> None:
+    """The example is applied, whoever did it, and nothing else is pending."""
+    if not portal.do("say(tunnel.revisions.filter(outcome='live').exists())"):
+        portal.fill_in()
+        portal.apply(TRANSLATE)
+    portal.do(DISCARD)
+    wait_for(portal.ping, 30)
+
+
+@pytest.fixture
+def mine(page: Page, up: None) -> Page:
+    """The page of the example's tunnel."""
+    page.get_by_role("link", name="ipsec001").click()
+    return page
+
+
+@pytest.fixture
+def bobs(chromium: Browser, portal: Product, mine: Page) -> Iterator[Page]:
+    """The same page in the browser of a second person."""
+    portal.do(BOB, PASSWORD=PASSWORD)
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(portal.printed("URL"))
+    page.get_by_label("User name").fill("bob")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("link", name="ipsec001").click()
+    yield page
+    context.close()
+
+
+def phase(page: Page, number: str) -> Locator:
+    return page.get_by_role("group", name=f"Phase {number}")
+
+
+def review(page: Page) -> Locator:
+    return page.locator("#review")
+
+
+def row(page: Page, name: str) -> Locator:
+    return review(page).get_by_role("row", name=name)
+
+
+def saved(control: Locator) -> None:
+    expect(note_of(control)).to_have_text("Saved")
+
+
+def test_the_review_says_what_each_change_interrupts_and_discard_takes_all_back(mine: Page):
+    one, two = phase(mine, "One"), phase(mine, "Two")
+    saved(enter(two, "Encryption", "AES128"))
+    expect(review(mine)).to_contain_text("1 change; nothing is interrupted.")
+    saved(enter(one, "Remote Peer Address", "203.0.113.77"))
+    expect(review(mine)).to_contain_text("2 changes; this interrupts the tunnel for less than")
+    told = "Remote Peer Address 203.0.113.2 203.0.113.77 The tunnel for less than 1 second"
+    expect(row(mine, told)).to_be_visible()
+    expect(mine.locator("#pending")).to_contain_text("2 changes not applied")
+
+    row(mine, "Phase Two Encryption").get_by_role("button", name="Put back").click()
+    expect(two.get_by_label("Encryption")).to_have_value("AES256")
+    review(mine).get_by_text("Discard changes").click()
+    review(mine).get_by_role("button", name="Discard 1 change").click()
+
+    expect(mine.get_by_role("status")).to_contain_text("Discarded: Remote Peer Address")
+    expect(one.get_by_label("Remote Peer Address")).to_have_value("203.0.113.2")
+    expect(review(mine)).to_contain_text("Everything on this page is applied.")
+    review(mine).get_by_role("button", name="Undo").click()
+    expect(one.get_by_label("Remote Peer Address")).to_have_value("203.0.113.77")
+
+
+def test_an_earlier_revision_is_restored_with_the_keyboard_and_undone(mine: Page, portal: Product):
+    number = portal.do("say(tunnel.latest().number)")
+    life = portal.do("say(tunnel.phase_two_keylife)")
+    portal.apply('services.edit(tunnel, "phase_two_keylife", 3210, user)')
+    mine.reload()
+    two = phase(mine, "Two")
+    expect(two.get_by_label("Key Life")).to_have_value("3210")
+
+    mine.get_by_role("link", name=f"Revision {number}", exact=True).press("Enter")
+    expect(mine.get_by_role("heading", name=f"Revision {number}")).to_be_visible()
+    mine.get_by_role("button", name=f"Restore revision {number}").press("Enter")
+
+    expect(mine.get_by_role("status")).to_contain_text("Nothing is applied by that.")
+    expect(two.get_by_label("Key Life")).to_have_value(str(life))
+    expect(row(mine, "Phase Two Key Life")).to_contain_text("Nothing: what runs goes on")
+    review(mine).get_by_role("button", name="Undo").press("Enter")
+    expect(two.get_by_label("Key Life")).to_have_value("3210")
+    mine.get_by_role("link", name="The whole history").click()
+    mine.get_by_label("Revision", exact=True).fill(str(number))
+    mine.get_by_label("and revision").fill(str(number + 1))
+    mine.get_by_role("button", name="Compare").press("Enter")
+    expect(mine.get_by_role("row", name="Phase Two Key Life")).to_contain_text("3210")
+
+
+def test_two_people_change_two_fields_and_each_sees_what_the_other_did(mine: Page, bobs: Page):
+    phase(mine, "Two").get_by_label("Key Life").focus()
+    saved(enter(phase(bobs, "One"), "Key Life", "20000"))
+
+    expect(mine.locator("#others")).to_contain_text("bob changed Phase One Key Life")
+    expect(phase(mine, "One").get_by_label("Key Life")).to_have_value("20000")
+    expect(phase(mine, "Two").get_by_label("Key Life")).to_be_focused()
+    saved(enter(phase(mine, "Two"), "Key Life", "4000"))
+
+    expect(phase(bobs, "Two").get_by_label("Key Life")).to_have_value("4000")
+    expect(row(bobs, "Phase One Key Life")).to_contain_text("20000")
+    expect(row(bobs, "Phase Two Key Life")).to_contain_text("4000")
+
+
+def test_what_the_hand_is_on_is_not_changed_and_saving_it_tells_who_did(mine: Page, bobs: Page):
+    life = phase(mine, "One").get_by_label("Key Life")
+    life.fill("5000")
+    saved(enter(phase(bobs, "One"), "Key Life", "20000"))
+    expect(mine.locator("#others")).to_contain_text("bob changed Phase One Key Life")
+    expect(life).to_have_value("5000")
+    expect(life).to_be_focused()
+
+    life.blur()
+
+    expect(note_of(life)).to_contain_text("bob changed this to 20000 at ")
+    expect(life).to_have_value("5000")
+    assert Axe().run(mine).response["violations"] == []
+    note_of(life).get_by_role("button", name="Overwrite").click()
+    saved(life)
+    expect(row(mine, "Phase One Key Life")).to_contain_text("5000")
+
+
+@contextmanager
+def nobody_applies(portal: Product) -> Iterator[None]:
+    """Whatever is applied meanwhile stays on its way."""
+    workers = portal.processes("worker", host="concentrator")
+    for worker in workers:
+        os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for worker in workers:
+            os.kill(worker, signal.SIGCONT)
+
+
+def test_while_somebody_applies_nothing_can_be_entered_and_what_is_typed_stays(
+    mine: Page, portal: Product
+):
+    name = mine.get_by_label("Tunnel Name")
+    name.fill(half := f"Dallas {mine.evaluate('Date.now()')}")
+    with nobody_applies(portal):
+        portal.do('services.edit(tunnel, "phase_two_keylife", 4100, user)')
+        portal.do("services.apply(Tunnel.objects.get(pk=tunnel.pk), user)")
+        expect(mine.locator("#locked")).to_contain_text("Nothing can be entered")
+        expect(name).not_to_be_editable()
+        expect(name).to_be_focused()
+        expect(phase(mine, "One").get_by_label("Encryption")).to_be_disabled()
+        mine.get_by_role("button", name="10.1.255.92/30").click()
+        expect(mine.get_by_label("Customer IP for 10.1.255.92")).not_to_be_editable()
+        name.focus()
+
+    expect(mine.locator("#locked")).to_have_text("", timeout=30_000)
+    expect(name).to_be_editable()
+    expect(name).to_be_focused()
+    expect(name).to_have_value(half)
+    expect(phase(mine, "One").get_by_label("Encryption")).to_be_enabled()
+    name.press("Enter")
+    saved(name)
+    expect(state(mine)).to_contain_text(re.compile(r"Revision \d+ is live"))
+
+
+def test_a_page_that_is_loaded_while_somebody_applies_opens_by_itself(mine: Page, portal: Product):
+    with nobody_applies(portal):
+        portal.do('services.edit(tunnel, "phase_two_keylife", 4200, user)')
+        portal.do("services.apply(Tunnel.objects.get(pk=tunnel.pk), user)")
+        mine.reload()
+        expect(mine.get_by_label("Tunnel Name")).not_to_be_editable()
+        assert Axe().run(mine).response["violations"] == []
+
+    expect(mine.get_by_label("Tunnel Name")).to_be_editable(timeout=30_000)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_in_a_review_and_it_fits_a_narrow_screen(mine: Page, scheme: str):
+    mine.emulate_media(color_scheme=scheme)
+    mine.set_viewport_size({"width": 390, "height": 800})
+    saved(enter(phase(mine, "One"), "Remote Peer Address", "203.0.113.77"))
+    review(mine).get_by_text("Discard changes").click()
+
+    assert Axe().run(mine).response["violations"] == []
+    assert mine.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_without_javascript_changes_are_reviewed_discarded_and_brought_back(
+    chromium: Browser, portal: Product, up: None
+):
+    for page in opened(chromium.new_context(java_script_enabled=False), portal):
+        page.get_by_role("link", name="ipsec001").click()
+        enter(phase(page, "Two"), "Encryption", "AES128")
+        page.get_by_role("button", name="Save Phase Two").click()
+        expect(review(page)).to_contain_text("1 change; nothing is interrupted.")
+
+        review(page).get_by_text("Discard changes").click()
+        review(page).get_by_role("button", name="Discard 1 change").click()
+
+        expect(phase(page, "Two").get_by_label("Encryption")).to_have_value("AES256")
+        review(page).get_by_role("button", name="Undo").click()
+        expect(phase(page, "Two").get_by_label("Encryption")).to_have_value("AES128")

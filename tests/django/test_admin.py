@@ -1,0 +1,108 @@
+"""The operators' admin: places, subnets and accounts; no draft, no key, and nobody else's."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from tests.reading import read
+from vpnportal.models import Concentrator, Pool, Subnet, Tunnel
+
+pytestmark = pytest.mark.django_db
+MODELS = ("datacenter", "concentrator", "subnet", "account", "tunnel")
+
+
+@pytest.fixture
+def operator(db) -> Client:
+    """A browser of an operator of the service, who belongs to no account."""
+    person = User.objects.create_superuser("otto", password="a password for the tests")
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_operator_finds_and_opens_each_kind(operator, ready, name):
+    listed = operator.get(reverse(f"admin:vpnportal_{name}_changelist"), {"q": "a"})
+    assert listed.status_code == 200
+    model = {one.__name__.lower(): one for one in (Concentrator, Subnet, Tunnel)}.get(name)
+    if model:
+        one = model.objects.first().pk
+        url = reverse(f"admin:vpnportal_{name}_change", args=[one])
+        assert operator.get(url).status_code == 200
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_customer_finds_no_such_page(page, name):
+    url = reverse(f"admin:vpnportal_{name}_changelist")
+
+    assert page.get(url, follow=True).status_code == 404
+    assert Client().get(url, follow=True).redirect_chain[-1][0].startswith("/sign-in/")
+
+
+def test_neither_key_nor_seal_is_on_a_tunnels_page(operator, ready):
+    url = reverse("admin:vpnportal_tunnel_change", args=[ready.pk])
+
+    shown = operator.get(url).content.decode()
+
+    assert "a key" not in shown
+    assert ready.preshared_key.token not in shown
+
+
+def told(answer) -> list[str]:
+    """The errors beside the fields."""
+    lists = [one for one in read(answer).iter("ul") if "errorlist" in one.get("class", "")]
+    return ["".join(one.itertext()).strip() for one in lists]
+
+
+def test_an_ill_formed_network_is_told_what_would_be_right(operator, account):
+    url = reverse("admin:vpnportal_subnet_add")
+    typed = {"account": account.pk, "kind": "hosted", "network": "10.9.0.5/24"}
+
+    answer = operator.post(url, typed)
+
+    assert told(answer) == ["10.9.0.5/24 has host bits set. Did you mean 10.9.0.0/24?"]
+    assert not Subnet.objects.filter(first=0x0A090000).exists()
+
+
+def test_a_provider_network_is_given_once(operator, account, tunnel):
+    url = reverse("admin:vpnportal_subnet_add")
+
+    answer = operator.post(
+        url, {"account": account.pk, "kind": "hosted", "network": "10.2.0.128/25"}
+    )
+
+    text = "10.2.0.128/25 overlaps 10.2.0.0/24, which is given already: enter a free network."
+    assert told(answer) == [text]
+    operator.post(url, {"account": account.pk, "kind": "hosted", "network": "10.9.0.0/24"})
+    assert Subnet.objects.filter(first=0x0A090000).exists()
+
+
+def test_a_tunnel_is_moved_and_cannot_be_edited_or_deleted(operator, ready, concentrator):
+    other = Concentrator.objects.create(
+        name="vpn02", datacenter=concentrator.datacenter, public_address="203.0.113.5"
+    )
+    Pool.objects.create(concentrator=other, kind="hosted-peer", network="203.0.113.32/28")
+    move = reverse("admin:vpnportal_tunnel_move", args=[ready.pk])
+
+    assert operator.post(move, {"concentrator": concentrator.pk}).status_code == 200
+    assert operator.post(move, {"concentrator": other.pk}).status_code == 302
+
+    moved = Tunnel.objects.get(pk=ready.pk)
+    assert (moved.concentrator, moved.hosted_peer) == (other, "203.0.113.33")
+    delete = reverse("admin:vpnportal_tunnel_delete", args=[ready.pk])
+    assert operator.post(delete, {"post": "yes"}).status_code == 403
+
+
+def test_staff_without_the_permission_moves_nothing(ready, concentrator):
+    person = User.objects.create_user("stan", password="x", is_staff=True)
+    client = Client()
+    client.force_login(person)
+
+    answer = client.post(
+        reverse("admin:vpnportal_tunnel_move", args=[ready.pk]), {"concentrator": concentrator.pk}
+    )
+
+    assert answer.status_code == 403

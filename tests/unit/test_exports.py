@@ -1,0 +1,335 @@
+"""What the other end is told: mirrored, complete, without the key, and nobody's text but ours."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
+from vpnportal.domain.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS, KEYLIFE_SECONDS
+from vpnportal.domain.compile import compile_one
+from vpnportal.domain.exports import EXPORTS, NOT_AVAILABLE, other_end
+from vpnportal.domain.exports.hosts import host_name
+from vpnportal.domain.exports.mikrotik import duration
+from vpnportal.domain.spec import PhaseOne, PhaseTwo, TunnelSpec
+
+WRITTEN = Path(__file__).parent / "exports"
+SIGNS = {"cisco-ios": "!"}
+# Each example is every export, so that few say much; how long they take says nothing.
+FEW = settings(max_examples=30, deadline=None)
+HOSTILE = st.one_of(
+    st.text(max_size=80),
+    st.sampled_from(
+        (
+            "x\n} secrets { ike-x { secret = known",
+            "x\r\ninclude /etc/shadow",
+            "x\u2028set system root-authentication",
+            "-x; $(reboot) `id` && :put 1",
+            'x" next end config system admin',
+            "x # y ! z ? * \\",
+            "localhost",
+            "x\x00y\x85z",
+        )
+    ),
+)
+
+
+@st.composite
+def drafts(draw: st.DrawFn) -> TunnelSpec:
+    """Specifications with anything in them that a draft can have, however unfinished."""
+    spec = draw(specs())
+    group = st.sampled_from(tuple(GROUPS))
+    encryption = st.sampled_from(tuple(ENCRYPTIONS))
+    authentication = st.sampled_from(tuple(AUTHENTICATIONS))
+    keylife = st.sampled_from((KEYLIFE_SECONDS.start, 3_601, KEYLIFE_SECONDS.stop - 1))
+    return replace(
+        spec,
+        remote_peer=draw(st.sampled_from((spec.remote_peer, None))),
+        hosted_subnets=draw(st.sampled_from((spec.hosted_subnets, ()))),
+        remote_subnets=draw(st.sampled_from((spec.remote_subnets, ()))),
+        phase_one=PhaseOne(*map(draw, (encryption, authentication, group, keylife))),
+        phase_two=PhaseTwo(*map(draw, (encryption, authentication, st.booleans(), group, keylife))),
+        translations=tuple(replace(row, name=draw(HOSTILE)) for row in spec.translations),
+    )
+
+
+def nameless(spec: TunnelSpec) -> TunnelSpec:
+    return replace(spec, translations=tuple(replace(row, name="") for row in spec.translations))
+
+
+def written(slug: str, spec: TunnelSpec, title: str = "") -> str:
+    return EXPORTS[slug].write(other_end(spec, "ipsec038", title, "revision 8, which is live"))
+
+
+def statements(slug: str, text: str) -> list[str]:
+    """The lines that the device does not skip."""
+    return [line for line in text.split("\n") if not line.startswith(SIGNS.get(slug, "#"))]
+
+
+def sentences(slug: str, text: str) -> str:
+    """What a person reads above them, unfolded."""
+    sign = SIGNS.get(slug, "#")
+    return " ".join(line[2:] for line in text.split("\n") if line.startswith(sign))
+
+
+@pytest.mark.parametrize("slug", EXPORTS)
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_example_is_written_as_it_was_read_and_found_right(slug: str, version: int):
+    two = networks("192.168.10.0/24", "192.168.20.0/24")
+    spec = EXAMPLE
+    if version == 2:
+        one = PhaseOne("AES256-GCM", "SHA384", 20, 14_400)
+        spec = example(ike_version=2, phase_one=one, remote_subnets=two)
+
+    expected = (WRITTEN / f"{slug}.ikev{version}.txt").read_text()
+
+    assert written(slug, spec, "Head office") == expected
+
+
+@FEW
+@given(drafts(), HOSTILE)
+def test_what_people_typed_starts_no_statement_and_is_in_none(spec: TunnelSpec, title: str):
+    for slug in EXPORTS.keys() - {"hosts"}:
+        text = written(slug, spec, title)
+
+        assert statements(slug, text) == statements(slug, written(slug, nameless(spec)))
+        assert text.isascii()
+        assert all(line.isprintable() for line in text.split("\n"))
+
+
+@FEW
+@given(drafts(), HOSTILE)
+def test_every_line_of_the_hosts_file_is_an_address_and_a_name_of_its_own(
+    spec: TunnelSpec, title: str
+):
+    lines = statements("hosts", written("hosts", spec, title))[:-1]
+
+    found = [
+        re.fullmatch(r"([0-9.]+)\t([A-Za-z0-9][A-Za-z0-9.-]{0,252})\t# [ -~]+", line)
+        for line in lines
+    ]
+    names = [match[2].lower() for match in found if match]
+
+    assert all(found)
+    assert {match[1] for match in found if match} <= {str(r.internal) for r in spec.translations}
+    assert len(set(names)) == len(names)
+    assert all(0 < len(label) <= 63 for name in names for label in name.split("."))
+    assert not any("localhost" in name.split(".") for name in names)
+
+
+@FEW
+@given(drafts(), st.text("abcdefghijklmnopqrstuvwxyz0123456789", max_size=16))
+def test_the_preshared_key_is_in_no_export_and_the_same_is_written_twice(
+    spec: TunnelSpec, text: str
+):
+    key = f"canary {text}"
+    spec = replace(spec, preshared_key=key)
+
+    assert key not in repr(other_end(spec, "ipsec038"))
+    for slug in EXPORTS:
+        assert key not in written(slug, spec)
+        assert written(slug, spec) == written(slug, spec)
+
+
+@FEW
+@given(specs())
+def test_the_device_is_told_the_selectors_that_charon_has(spec: TunnelSpec):
+    end = other_end(spec, "ipsec038")
+
+    told = {
+        (tuple(one.cidr for one in child.hosted), tuple(one.cidr for one in child.own))
+        for child in end.children
+    }
+
+    shape = compile_one(spec, KEY).connection.shape
+    assert told == {(child.local_ts, child.remote_ts) for child in shape.children}
+
+
+@FEW
+@given(specs())
+def test_no_address_of_a_static_nat_subnet_is_in_a_statement_for_a_device(spec: TunnelSpec):
+    provider = {str(row.internal) for row in spec.translations}
+    provider |= {str(network.network_address) for network in spec.static_nat_subnets}
+
+    for slug in EXPORTS.keys() - {"hosts"}:
+        words = set(re.split(r"[\s/,:]+", "\n".join(statements(slug, written(slug, spec)))))
+        assert not words & provider
+
+
+@FEW
+@given(drafts())
+def test_what_a_device_cannot_do_is_said_at_the_top_and_refused_by_it(spec: TunnelSpec):
+    for slug in EXPORTS.keys() - {"hosts"}:
+        text = written(slug, spec)
+
+        said = re.search("cannot do .* as phase|does not offer", sentences(slug, text))
+        assert (NOT_AVAILABLE in "".join(statements(slug, text))) == bool(said)
+
+
+@pytest.mark.parametrize(
+    ("slug", "version", "lines"),
+    [
+        ("strongswan", 2, 1),
+        ("libreswan", 2, 1),
+        ("cisco-ios", 2, 4),
+        ("juniper-srx", 1, 4),
+        ("fortigate", 1, 4),
+        ("mikrotik", 2, 4),
+        ("pfsense", 1, 4),
+        ("opnsense", 1, 4),
+        ("opnsense", 2, 1),
+    ],
+)
+def test_several_subnets_are_children_as_the_device_has_them(slug: str, version: int, lines: int):
+    spec = example(
+        ike_version=version,
+        hosted_subnets=networks("10.2.0.0/24", "10.3.0.0/24"),
+        remote_subnets=networks("192.168.10.0/24", "192.168.20.0/24"),
+    )
+    child = {
+        "strongswan": "remote_ts",
+        "libreswan": "rightsubnets",
+        "cisco-ios": " permit ip ",
+        "juniper-srx": "traffic-selector",
+        "fortigate": "set dst-subnet",
+        "mikrotik": "/ip ipsec policy add",
+        "pfsense": "Remote Network:",
+        "opnsense": "Remote:",
+    }[slug]
+
+    found = [line for line in statements(slug, written(slug, spec)) if child in line]
+
+    assert len(found) == lines
+
+
+@pytest.mark.parametrize(
+    ("slug", "statement"),
+    [
+        ("strongswan", "                esp_proposals = aes256-sha256"),
+        ("libreswan", "    pfs=no"),
+        ("fortigate", "        set pfs disable"),
+        ("pfsense", "PFS key group:            off"),
+    ],
+)
+def test_without_pfs_the_device_is_told_so(slug: str, statement: str):
+    spec = example(phase_two=replace(EXAMPLE.phase_two, pfs=False))
+
+    assert statement in statements(slug, written(slug, spec))
+
+
+@pytest.mark.parametrize(
+    ("slug", "starting", "silent"),
+    [
+        ("strongswan", "                start_action = start", "        dpd_delay = 0s"),
+        ("libreswan", "    auto=start", None),
+        ("juniper-srx", "set security ipsec vpn ipsec038 establish-tunnels immediately", None),
+        ("fortigate", "        set auto-negotiate enable", "        set dpd disable"),
+        ("pfsense", "Child SA Start Action:    Initiate at start (VTI or Tunnel Mode)", None),
+        ("opnsense", "Start action:             Start", "DPD delay (s):            0"),
+    ],
+)
+def test_a_device_that_must_start_does_and_without_dpd_asks_nothing(
+    slug: str, starting: str, silent: str | None
+):
+    end = replace(other_end(EXAMPLE, "ipsec038"), must_start=True, dpd=0)
+
+    lines = statements(slug, EXPORTS[slug].write(end))
+
+    assert starting in lines
+    assert silent in lines if silent else not [one for one in lines if "dead-peer" in one]
+
+
+def test_a_key_life_that_a_device_does_not_take_is_the_nearest_one_and_said():
+    spec = example(phase_one=replace(EXAMPLE.phase_one, keylife=172_800))
+
+    text = written("juniper-srx", spec)
+
+    line = "set security ike proposal ipsec038 lifetime-seconds 86400"
+    assert line in statements("juniper-srx", text)
+    assert (
+        "ATTENTION: Juniper SRX takes a phase one key life from 180 to 86400 seconds: 86400 is"
+        " written instead of 172800."
+    ) in sentences("juniper-srx", text)
+
+
+def test_what_is_missing_is_said_and_has_a_placeholder():
+    spec = example(remote_peer=None, hosted_subnets=(), preshared_key="")
+
+    text = written("strongswan", spec)
+
+    missing = "NOT COMPLETE: Enter the static address of the customers VPN device."
+    assert missing in sentences("strongswan", text)
+    assert "        local_addrs = YOUR_PUBLIC_ADDRESS" in statements("strongswan", text)
+    assert "                remote_ts = HOSTED_NETWORK" in statements("strongswan", text)
+
+
+@pytest.mark.parametrize("name", ["ipsec038\n}", "-x; reboot", '"', "ü" * 40, ""])
+def test_a_devices_name_is_letters_and_digits_whatever_it_was(name: str):
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", other_end(EXAMPLE, name).name)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("database", "database"),
+        ("db.example.com", "db.example.com"),
+        ("Web server #1", "Web-server-1"),
+        ("-büro_2-", "buro-2"),
+        ("..a..b..", "a.b"),
+        ("x" * 70, "x" * 63),
+        ("10.1.2.3", ""),
+        ("sale 2", "sale-2"),
+        ("localhost", ""),
+        ("LOCALHOST.localdomain", ""),
+        ("ip6-loopback", ""),
+        ("日本", ""),
+        ("", ""),
+    ],
+)
+def test_a_name_is_made_a_host_name_or_none(text: str, name: str):
+    assert host_name(text) == name
+
+
+def test_a_name_that_comes_twice_belongs_to_the_first_address():
+    spec = example(
+        translations=(
+            translation("10.1.255.94", "192.168.10.17"),
+            translation("10.1.255.93", "192.168.10.16", "DATABASE"),
+            translation("10.1.255.92", "192.168.10.15", "database"),
+        )
+    )
+
+    lines = written("hosts", spec).split("\n")
+
+    assert lines[-4:] == [
+        "10.1.255.92\tdatabase\t# 192.168.10.15",
+        "# 10.1.255.93 (192.168.10.16) also named DATABASE, as 10.1.255.92 is",
+        "# 10.1.255.94 (192.168.10.17) has no host name",
+        "",
+    ]
+
+
+def test_translations_are_sorted_by_address():
+    spec = example(
+        translations=(
+            translation("10.1.255.93", "192.168.10.16", "b"),
+            translation("10.1.255.92", "192.168.10.15", "a"),
+        )
+    )
+
+    order = [row.internal for row in other_end(spec, "ipsec038").translations]
+
+    assert order == [IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(14_400, "4h"), (172_800, "2d"), (2_710, "45m10s"), (120, "2m")]
+)
+def test_routeros_is_told_times_in_its_units(seconds: int, text: str):
+    assert duration(seconds) == text

@@ -1,0 +1,8 @@
+"""Django's admin for the operators of the service: places, subnets, pools, accounts, tunnels.
+
+Nothing of a draft and no preshared key is in it; a tunnel is moved here and otherwise looked at.
+"""
+
+from vpnportal.admin import accounts, places, tunnels
+
+__all__ = ["accounts", "places", "tunnels"]

@@ -1,0 +1,56 @@
+"""The translations as a hosts file, for the servers behind the concentrator.
+
+They reach a customer's host at its internal address, so that is what the name means to them. Names
+follow RFC 1123, 2.1: letters, digits and hyphens in labels of at most 63. What is not such a name
+is made one, and what cannot be made one stays as a comment.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from vpnportal.domain.exports.other_end import OtherEnd
+from vpnportal.domain.exports.text import comments, plain
+from vpnportal.domain.spec import Translation
+
+LONGEST_LABEL, LONGEST_NAME = 63, 253
+# What a server calls itself must never become a customer's host.
+OWN_NAMES = re.compile(r"(.+\.)?localhost[46]?(\..*)?|broadcasthost|ip6-.*")
+
+
+def hosts(end: OtherEnd) -> str:
+    """Lines for /etc/hosts, by address; a name that comes twice belongs to the first address."""
+    called = f"{end.name} ({end.title})" if end.title else end.name
+    sentences = [
+        "Hosts file for the servers behind the concentrator, not for the remote end: names of the"
+        f" remote hosts, with the addresses by which the servers reach them. Tunnel {called}.",
+        *([f"Made from {end.of}."] if end.of else []),
+    ]
+    return "\n".join((*comments("#", sentences), *_lines(end.translations), ""))
+
+
+def _lines(translations: tuple[Translation, ...]) -> Iterator[str]:
+    taken: dict[str, str] = {}
+    for row in translations:
+        name, internal = host_name(row.name), str(row.internal)
+        said = plain(row.name)
+        if name and taken.setdefault(name.lower(), internal) == internal:
+            yield f"{internal}\t{name}\t# {row.customer}{f' {said}' if said != name else ''}"
+            continue
+        why = f"also named {name}, as {taken[name.lower()]} is" if name else "has no host name"
+        yield from comments("#", [f"{internal} ({row.customer}) {why} {said if not name else ''}"])
+
+
+def host_name(text: str) -> str:
+    """The host name that the text is or can be made, or ""."""
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    labels = (
+        re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-")[:LONGEST_LABEL].rstrip("-")
+        for label in letters.split(".")
+    )
+    name = ".".join(label for label in labels if label)
+    # A last label of digits alone is an address to some resolvers (RFC 1123, 2.1).
+    unfit = len(name) > LONGEST_NAME or name.rpartition(".")[2].isdigit()
+    return "" if unfit or OWN_NAMES.fullmatch(name.lower()) else name
