@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import count
@@ -10,8 +10,9 @@ from itertools import count
 from vpnportal.device import DeviceError
 from vpnportal.device.steps import Report, Step
 from vpnportal.domain.addresses import AddressSet
-from vpnportal.domain.desired import Connection, Element, Secret
+from vpnportal.domain.desired import Connection, Secret
 from vpnportal.domain.diff import Plan, Start
+from vpnportal.domain.elements import Element, Elements
 from vpnportal.domain.in_force import Stale
 from vpnportal.domain.names import ike_fingerprint
 from vpnportal.domain.observed import ChildSa, IkeSa, Observed, Scope
@@ -43,12 +44,16 @@ class FakeConcentrator:
         self._ids = count(1)
 
     def observe(
-        self, scope: Scope | None = None, associations: tuple[IkeSa, ...] | None = None
+        self,
+        scope: Scope | None = None,
+        associations: tuple[IkeSa, ...] | None = None,
+        expected: Mapping[str, Connection] | None = None,
     ) -> Observed:
         if self.unreachable:
             raise DeviceError(self.unreachable)
         self.scopes.append(scope)
         name = scope.connection if scope else None
+        there = Elements.containing(self.elements)
         return Observed(
             connections={
                 one.name: one.shape for one in self.connections.values() if name in (None, one.name)
@@ -57,11 +62,7 @@ class FakeConcentrator:
             associations=tuple(sa for sa in self.associations if name in (None, sa.connection))
             if associations is None
             else associations,
-            elements=frozenset(
-                element
-                for element in self.elements
-                if scope is None or (element.map, element.key) in scope.keys
-            ),
+            elements=there.under(scope.elements) if scope else there,
             rules_stand=self.rules_stand,
             addresses=AddressSet((IPv4Address("10.2.0.1"),)),
             anchors=AddressSet(self.anchors),
@@ -115,6 +116,8 @@ class FakeConcentrator:
             one.name: self.refuses[one.name] for one in plan.load if one.name in self.refuses
         }
         self.secrets |= {one.id: one for one in plan.remember if one.connection not in refused}
+        # As charon does, it takes all that there is to be loaded.
+        assert all(one.data for one in plan.remember) and all(one.settings for one in plan.load)
         for connection in plan.load:
             if connection.name not in refused:
                 self.connections[connection.name] = connection
@@ -148,7 +151,7 @@ class FakeConcentrator:
             child,
             f"c{next(self._ids)}",
             "INSTALLED",
-            wanted.suites[child],
+            wanted.child_suite,
             shape.local_ts,
             shape.remote_ts,
         )

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from vpnportal import compiled
 from vpnportal.domain.desired import Desired
+from vpnportal.domain.elements import Elements
 from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Scope
 from vpnportal.models import Concentrator, Revision, Tunnel
@@ -105,5 +106,5 @@ def _scope(name: str, revisions: Iterable[Revision]) -> Scope:
     return Scope(
         connection=name,
         secrets=frozenset(one.secret.id for one in each),
-        keys=frozenset((element.map, element.key) for one in each for element in one.elements),
+        elements=Elements.together(one.elements for one in each),
     )

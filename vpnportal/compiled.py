@@ -7,10 +7,9 @@ when something must be loaded, which of ten thousand tunnels are few.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import NamedTuple
 
 from vpnportal.device import DeviceError
@@ -26,14 +25,26 @@ AHEAD = 200
 
 
 class Key(NamedTuple):
-    """What tells a revision from every other one that there ever was."""
+    """What tells a revision from every other one that there ever was; its settings' source."""
 
     pk: int
     created_at: datetime
 
+    @property
+    def settings(self) -> Section:
+        """What its connection is loaded with, read again."""
+        return _read(self).connection.settings
+
+    @property
+    def preshared_key(self) -> str:
+        """What its secret is loaded with, read again."""
+        return _read(self).secret.data
+
 
 _remembered: dict[Key, Compiled] = {}
-_read_ahead: dict[Key, Compiled] = {}
+# To be loaded: the one that is, with its preshared key, and those that may be next, still sealed.
+_opened: dict[Key, Compiled] = {}
+_read_ahead: dict[Key, Revision] = {}
 
 
 def remembered(keys: Iterable[Key]) -> dict[Key, Compiled]:
@@ -60,6 +71,7 @@ def of(revision: Revision) -> Compiled | None:
 
 def let_secrets_go() -> None:
     """What was read to be loaded is loaded: preshared keys stay in memory no longer."""
+    _opened.clear()
     _read_ahead.clear()
 
 
@@ -80,31 +92,31 @@ def _compiled(revision: Revision) -> Compiled | None:
 def _slim(one: Compiled, key: Key) -> Compiled:
     return replace(
         one,
-        connection=replace(one.connection, source=partial(_settings, key)),
-        secret=replace(one.secret, source=partial(_preshared_key, key)),
+        connection=replace(one.connection, source=key),
+        secret=replace(one.secret, source=key),
     )
 
 
-def _settings(key: Key) -> Section:
-    return _read(key).connection.settings
-
-
-def _preshared_key(key: Key) -> str:
-    return _read(key).secret.data
-
-
 def _read(key: Key) -> Compiled:
-    """A revision with everything, and the next ones of its concentrator beside it."""
-    if key not in _read_ahead:
-        _read_ahead.clear()
-        first = Revision.objects.filter(pk=key.pk)
-        lane = first.values("concentrator")
-        rows = Revision.objects.standing().filter(concentrator__in=lane, pk__gt=key.pk)
-        for revision in (*first, *rows.order_by("pk")[: AHEAD - 1]):
-            if one := _compiled(revision):
-                _read_ahead[Key(revision.pk, revision.created_at)] = one
-    if key not in _read_ahead:
+    """A revision with everything. Of those that may be next only the sealed rows are read ahead."""
+    if key not in _opened:
+        _opened.clear()
+        if key not in _read_ahead:
+            _read_ahead.clear()
+            _read_ahead.update(_rows(key))
+        if (row := _read_ahead.pop(key, None)) and (one := _compiled(row)):
+            _opened[key] = one
+    if key not in _opened:
         # It did open when it was compiled. The next look finds out that it does not any more.
         _remembered.clear()
         raise DeviceError("a revision that opened before does not open any more.")
-    return _read_ahead[key]
+    return _opened[key]
+
+
+def _rows(key: Key) -> Iterator[tuple[Key, Revision]]:
+    """A revision, and the next ones of its concentrator beside it."""
+    first = Revision.objects.filter(pk=key.pk)
+    lane = first.values("concentrator")
+    rows = Revision.objects.standing().filter(concentrator__in=lane, pk__gt=key.pk)
+    for revision in (*first, *rows.order_by("pk")[: AHEAD - 1]):
+        yield Key(revision.pk, revision.created_at), revision

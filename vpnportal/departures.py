@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from vpnportal.device.steps import Report, Step
 from vpnportal.domain.addresses import inside
-from vpnportal.domain.desired import Element, Map
+from vpnportal.domain.elements import Element, Map
 from vpnportal.domain.names import connection_of, owner
 from vpnportal.domain.observed import Observed
 from vpnportal.models import Concentrator, Departure, Pool, Revision, Subnet, Tunnel

@@ -153,7 +153,7 @@ def _settle(
     for attempt in range(PASSES):
         aim = aim_at(lane, tunnel_id)
         outcomes.begin(aim.unfinished)
-        observed = device.observe(aim.scope, running)
+        observed = device.observe(aim.scope, running, aim.desired.connections)
         if objections := _objections(aim, observed):
             outcomes.fail_refused(aim.newest, objections)
             continue

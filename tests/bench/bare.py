@@ -12,7 +12,8 @@ from typing import Any
 import vici
 from nftables import Nftables
 
-from vpnportal.domain.desired import Connection, Desired, Element, Map, Secret
+from vpnportal.domain.desired import Connection, Desired, Secret
+from vpnportal.domain.elements import Element, Map
 from vpnportal.domain.names import tunnel_id
 
 PLACE = {"family": "ip", "table": "vpnportal"}

@@ -33,7 +33,7 @@ def run(bench: Bench) -> Iterator[Figure]:
         return took
 
     def bare() -> float:
-        everything = compile_specs([filled(stage.specs[0])], fingerprint_key()).elements
+        everything = tuple(compile_specs([filled(stage.specs[0])], fingerprint_key()).elements)
         with stage.inside():
             tools = Bare(stage.socket)
             took = milliseconds(lambda: tools.translate(add=everything))

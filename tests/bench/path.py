@@ -14,7 +14,7 @@ from tests.bench.bare import Bare
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, in_turn, median, within
 from tests.bench.stage import Stage
-from vpnportal.domain.desired import Element, Map
+from vpnportal.domain.elements import Element, Map
 from vpnportal.lab.namespaces import inside
 from vpnportal.lab.topology import PEER, SERVER
 

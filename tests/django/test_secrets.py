@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import stat
+from types import FunctionType, ModuleType
 
 import pytest
 from django.contrib.auth.models import User
@@ -11,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.db import connection
 
-from vpnportal import seal, services
+from vpnportal import compiled, reconcile, seal, services
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Revision, Tunnel
 
@@ -95,6 +97,34 @@ def test_applying_and_failing_log_no_key(second_tunnel, user, caplog):
         services.apply(second_tunnel, user)
 
     assert CANARY not in caplog.text + str(refusal.value)
+
+
+def test_a_worker_remembers_no_key_when_what_was_lost_is_loaded_again(second_tunnel, user, device):
+    services.set_preshared_key(second_tunnel, CANARY, user)
+    services.apply(second_tunnel, user)
+    reconcile.converge(second_tunnel.concentrator_id)
+    # What was loaded is read again from its revision, and then let go.
+    device.connections, device.secrets = {}, {}
+    reconcile.converge(second_tunnel.concentrator_id)
+
+    kept = {name: value for name, value in vars(compiled).items() if type(value) is dict}
+    remembered = texts_of({name: kept[name] for name in kept if not name.startswith("__")})
+    assert f"ctx{second_tunnel.pk}" in remembered
+    assert [text for text in remembered if CANARY in text] == []
+
+
+def texts_of(root: object) -> set[str]:
+    """Every text that is reached from there through values, but not through code."""
+    seen, found, waiting = set(), set(), [root]
+    while waiting:
+        one = waiting.pop()
+        if id(one) in seen or isinstance(one, (type, ModuleType, FunctionType)):
+            continue
+        seen.add(id(one))
+        if isinstance(one, str):
+            found.add(one)
+        waiting += gc.get_referents(one)
+    return found
 
 
 def test_the_first_user_has_a_password_of_its_own_and_no_second_call_changes_it(db, tmp_path):

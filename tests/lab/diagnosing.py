@@ -56,8 +56,8 @@ def tunnel(): return Tunnel.objects.get(name="ipsec001")
 def desired(): return aim_at(tunnel().concentrator, tunnel().pk).desired
 def load():
     with Charon(settings.VICI_SOCKET) as charon:
-        for secret in desired().secrets.values(): charon.remember(secret)
-        for connection in desired().connections.values(): charon.load(connection)
+        for several in (desired().secrets, desired().connections):
+            assert not any(refusal for _, refusal in charon.load(several.values()))
 def forget():
     with Charon(settings.VICI_SOCKET) as charon:
         for secret in desired().secrets: charon.forget(secret)

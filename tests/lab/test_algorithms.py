@@ -128,8 +128,7 @@ def comes_up(laboratory: Laboratory, charon: Charon, spec: TunnelSpec) -> bool:
     desired = compile_specs([spec], KEY)
     (connection,), (secret,) = desired.connections.values(), desired.secrets.values()
     (child,) = connection.children
-    charon.remember(secret)
-    charon.load(connection)
+    assert not any(refusal for _, refusal in charon.load((secret, connection)))
     charon.initiate(connection.name, child)
     with vici_session(laboratory) as session:
         first = within(3, lambda: installed(session, child))

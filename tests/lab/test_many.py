@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.product import wait_for
 from vpnportal.device.concentrator import Concentrator
-from vpnportal.domain.compile import compile_specs
+from vpnportal.domain.compile import Opened, compile_specs
 from vpnportal.domain.diff import diff
 from vpnportal.domain.sight import Association, associations
 from vpnportal.domain.spec import PhaseOne, PhaseTwo, TunnelSpec
@@ -73,6 +74,25 @@ def test_each_peer_answers_through_its_own_tunnel_and_no_other(many):
     wait_for(up, 20)
     assert [peer.number for peer in others if not many.ping(peer.computer)] == []
     assert not many.ping(last.computer)
+
+
+def test_of_many_that_are_loaded_only_the_one_that_charon_refuses_is_missing(many):
+    device = Concentrator(str(many.concentrator.socket))
+    specs = [specification(peer, many.ike_version) for peer in many.peers]
+    desired = compile_specs(specs, b"a key")
+    refused = desired.connections["ctx5"]
+    source = Opened({**refused.settings, "proposals": ["nonsense"]}, specs[4].preshared_key)
+    desired.connections["ctx5"] = replace(refused, source=source)
+
+    with entered(many.prefix, CONCENTRATOR):
+        before = device.observe()
+        reasons = device.apply(diff(desired, before), before.userland_esp, lambda step: None)
+        after = device.observe()
+
+    assert reasons == {"ctx5": "invalid value for: proposals, config discarded"}
+    assert after.connections.keys() == desired.connections.keys() - {"ctx5"}
+    others = {one.id for one in desired.secrets.values() if one.connection != "ctx5"}
+    assert after.secrets == others
 
 
 def test_nothing_is_left_of_it(many):

@@ -11,7 +11,7 @@ from hypothesis import given
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
 from vpnportal.domain.algorithms import esp_proposal, ike_proposal
 from vpnportal.domain.compile import compile_specs
-from vpnportal.domain.desired import Element, Map
+from vpnportal.domain.elements import Element, Map
 from vpnportal.domain.names import ike_fingerprint, is_our_secret
 from vpnportal.domain.spec import TunnelSpec
 

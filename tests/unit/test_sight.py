@@ -9,7 +9,7 @@ from vpnportal.domain.observed import ChildSa, IkeSa
 from vpnportal.domain.sight import Association, associations
 
 BOTH = ("ctx1-00000000-00000001", "ctx1-00000000-00000002")
-LOADED = Shape("", (), "", "", frozenset(ChildShape(name, (), (), "") for name in BOTH))
+LOADED = Shape("", (), "", "", tuple(ChildShape(name, (), (), "") for name in BOTH))
 
 
 def installed(*names: str, state: str = "INSTALLED") -> tuple[ChildSa, ...]:

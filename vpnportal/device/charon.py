@@ -8,24 +8,27 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import vici
 from vici.exception import CommandException, SessionException
 
+from vpnportal.device import loading
 from vpnportal.device.errors import DeviceError, DeviceRefused
 from vpnportal.device.events import EVENTS, Event, event
 from vpnportal.device.listing import listed
+from vpnportal.device.loading import Loadable
 from vpnportal.device.replies import ike_sa, shape, text
-from vpnportal.domain.desired import Connection, Secret, Shape
+from vpnportal.domain.desired import Connection, Shape
 from vpnportal.domain.in_force import Stale
 from vpnportal.domain.names import is_a_probe, is_our_secret, is_ours
 from vpnportal.domain.observed import ChildSa, IkeSa
 
 ANSWER_SECONDS = 5.0
 TERMINATE_MILLISECONDS = "1000"
+NOTHING: Mapping[str, Connection] = MappingProxyType({})
 GONE = ("no matching", "not found", "unknown")
 
 
@@ -72,11 +75,16 @@ class Charon:
     ) -> None:
         self.close()
 
-    def connections(self, name: str | None = None) -> dict[str, Shape]:
-        """What charon tells of our loaded connections; of one, at a cost that stays flat."""
+    def connections(
+        self, name: str | None = None, expected: Mapping[str, Connection] = NOTHING
+    ) -> dict[str, Shape]:
+        """What charon tells of our loaded connections; of one, at a cost that stays flat.
+
+        What is as `expected` takes no memory of its own.
+        """
         with self._errors():
             return {
-                connection: shape(body)
+                connection: _the_same(shape(body), expected.get(connection))
                 for item in listed(self._session, "list-conns", "list-conn", _filter(name))
                 for connection, body in item.items()
                 if is_ours(connection)
@@ -103,27 +111,18 @@ class Charon:
         with self._errors():
             return "kernel-libipsec" in text(self._session.stats()).get("plugins", [])
 
-    def load(self, connection: Connection) -> None:
-        """Put a connection in the place of the one with its name; refused, the old one stands."""
+    def load(self, several: Iterable[Loadable]) -> Iterator[tuple[Loadable, str]]:
+        """Put connections in the place of those with their names, and secrets beside the others.
+
+        Each comes back with the reason why it was refused, or ""; what was there then stands.
+        """
         with self._errors():
-            self._session.load_conn({connection.name: connection.settings})
+            yield from loading.load(self._session, several)
 
     def unload(self, name: str) -> None:
         """Take a connection away; its associations go on until they are terminated."""
         with self._errors(), _gone_is_fine():
             self._session.unload_conn({"name": name})
-
-    def remember(self, secret: Secret) -> None:
-        """Load a preshared key for its pair of identities."""
-        with self._errors():
-            self._session.load_shared(
-                {
-                    "id": secret.id,
-                    "type": "IKE",
-                    "owners": list(secret.owners),
-                    "data": secret.data.encode(),
-                }
-            )
 
     def forget(self, identifier: str) -> None:
         """Unload a secret by its id."""
@@ -193,6 +192,10 @@ def _gone_is_fine() -> Iterator[None]:
     except CommandException as error:
         if not any(word in str(error) for word in GONE):
             raise
+
+
+def _the_same(seen: Shape, expected: Connection | None) -> Shape:
+    return expected.shape if expected and expected.shape == seen else seen
 
 
 def _filter(name: str | None) -> dict[str, str]:

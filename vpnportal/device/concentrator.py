@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from ipaddress import IPv4Address
 
 from vpnportal.device import pacing, rekeying, tools
-from vpnportal.device.charon import Charon
-from vpnportal.device.errors import DeviceRefused
+from vpnportal.device.charon import NOTHING, Charon
 from vpnportal.device.lasting import LastingSession
+from vpnportal.device.loading import Loadable
+from vpnportal.device.netlink import Link
 from vpnportal.device.nft import Nft
 from vpnportal.device.own_addresses import OwnAddresses
 from vpnportal.device.starter import Starter
@@ -29,19 +30,23 @@ class Concentrator:
         # Told by the plugins that charon runs with; every look at everything asks again.
         self._userland_esp: bool | None = None
         self._session = LastingSession(vici_socket)
+        self._link = Link()
 
     @cached_property
     def _nft(self) -> Nft:
         """libnftables acts in the namespace that it was opened in, so that is where it is used."""
-        return Nft()
+        return Nft(self._link)
 
     def observe(
-        self, scope: Scope | None = None, associations: tuple[IkeSa, ...] | None = None
+        self,
+        scope: Scope | None = None,
+        associations: tuple[IkeSa, ...] | None = None,
+        expected: Mapping[str, Connection] = NOTHING,
     ) -> Observed:
         """What is there: all that is ours, or one tunnel at a cost that ignores all others.
 
         `associations` are those that a look just before found, where none was ended since: charon
-        walks through all that run to list those of one name.
+        walks through all that run to list those of one name. What is as `expected` takes no memory.
         """
         name = scope.connection if scope else None
         with self._session.use() as charon:
@@ -49,7 +54,7 @@ class Concentrator:
                 self._userland_esp = charon.userland_esp()
             userland_esp = self._userland_esp
             foreign = () if scope else charon.foreign()
-            connections = charon.connections(name)
+            connections = charon.connections(name, expected)
             secrets = None if scope else charon.secrets()
             if associations is None:
                 associations = charon.associations(name)
@@ -58,7 +63,7 @@ class Concentrator:
             connections=connections,
             secrets=secrets,
             associations=associations,
-            elements=self._nft.elements_at(scope.keys) if scope else self._nft.elements(),
+            elements=self._nft.elements_at(scope.elements) if scope else self._nft.elements(),
             rules_stand=self._nft.rules_stand(userland_esp),
             addresses=addresses.own,
             anchors=addresses.anchors,
@@ -82,7 +87,7 @@ class Concentrator:
                 tools.add_anchor(address)
                 report(Step("", f"Gave the gateway the address {address} in a hosted subnet"))
             self._end(charon, plan.hang_up, report)
-            if refused := dict(self._load(charon, plan, report)):
+            if refused := self._load(charon, plan, report):
                 return refused
             self._take_away(charon, plan, report)
             self._translate(plan, userland_esp, report)
@@ -126,33 +131,23 @@ class Concentrator:
         """Whether an address behind a tunnel answers this gateway from one of its own addresses."""
         return tools.ping(target, min(sources, default=None))
 
-    def _load(self, charon: Charon, plan: Plan, report: Report) -> Iterator[tuple[str, str]]:
-        """Each secret just before its connection: of very many, no revision is read twice."""
-        loading = {connection.name for connection in plan.load}
-        secrets = {one.connection: one for one in plan.remember if one.connection in loading}
-        for secret in plan.remember:
-            if secret.connection not in loading:
-                self._remember(charon, secret, report)
-        for connection in plan.load:
-            if connection.name in secrets:
-                self._remember(charon, secrets[connection.name], report)
-            try:
-                charon.load(connection)
-            except DeviceRefused as refusal:
-                self._forget_new(charon, plan, connection)
-                report(Step(connection.name, f"charon refused the connection: {refusal}", ok=False))
-                yield connection.name, str(refusal)
+    def _load(self, charon: Charon, plan: Plan, report: Report) -> dict[str, str]:
+        """What charon refused; a connection of which it has the new secret only loses that."""
+        refused = {}
+        for one, refusal in charon.load(_in_order(plan)):
+            if isinstance(one, Secret):
+                name, what, which = one.connection, "the preshared key", ""
             else:
-                report(Step(connection.name, f"Loaded the connection {connection.name}"))
-
-    def _remember(self, charon: Charon, secret: Secret, report: Report) -> None:
-        charon.remember(secret)
-        report(Step(secret.connection, "Loaded the preshared key"))
-
-    def _forget_new(self, charon: Charon, plan: Plan, connection: Connection) -> None:
+                name, what, which = one.name, "the connection", f" {one.name}"
+            if refusal:
+                refused[name] = refusal
+                report(Step(name, f"charon refused {what}: {refusal}", ok=False))
+            else:
+                report(Step(name, f"Loaded {what}{which}"))
         for secret in plan.remember:
-            if secret.connection == connection.name:
+            if secret.connection in refused:
                 charon.forget(secret.id)
+        return refused
 
     def _take_away(self, charon: Charon, plan: Plan, report: Report) -> None:
         for name in plan.unload:
@@ -169,10 +164,20 @@ class Concentrator:
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove, plan.add, plan.write_rules, userland_esp)
-        tools.end_flows(plan.remove)
+        tools.end_flows(self._link, plan.remove)
         if plan.write_rules:
             report(Step("", "Wrote the rules that keep traffic inside the tunnels"))
         if plan.remove or plan.add:
             # Each translation is an element of either map.
-            count = (len({element.key for element in plan.remove + plan.add}) + 1) // 2
+            count = (len(plan.remove.all_keys() | plan.add.all_keys()) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))
+
+
+def _in_order(plan: Plan) -> Iterator[Loadable]:
+    """Each secret just before its connection: of very many, no revision is read twice."""
+    secrets = {secret.connection: secret for secret in plan.remember}
+    for connection in plan.load:
+        if secret := secrets.pop(connection.name, None):
+            yield secret
+        yield connection
+    yield from secrets.values()

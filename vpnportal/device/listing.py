@@ -6,13 +6,17 @@ The wire format: https://github.com/strongswan/strongswan/blob/5.9.8/src/libchar
 from __future__ import annotations
 
 from collections.abc import Iterator
+from socket import socket
 from typing import Any
 
 from vici import Session
 from vici.exception import SessionException
 from vici.protocol import Message, Packet
 
+# A packet has its length before it. So much is read at once, if it is there.
+HEADER, CHUNK = 4, 1 << 16
 SECTION, SECTION_END, VALUE, LIST, ITEM, LIST_END = range(1, 7)
+NAMED, TEXTS = (SECTION, VALUE, LIST), (VALUE, ITEM)
 
 
 def listed(
@@ -26,11 +30,29 @@ def listed(
         Packet.unregister_event(event),
     ):
         transport.send(packet)
+    packets = received(transport.socket)
     for expected in (Packet.EVENT_CONFIRM, Packet.CMD_RESPONSE, Packet.EVENT_CONFIRM):
-        while (raw := transport.receive())[0] == Packet.EVENT:
+        while (raw := next(packets))[0] == Packet.EVENT:
             yield parsed(raw, 2 + raw[1])
         if raw[0] != expected:
             raise SessionException(f"Unexpected response type {raw[0]} to {command}")
+
+
+def received(channel: socket) -> Iterator[bytes]:
+    """The packets that come, read many at once; whoever asks for more than come waits."""
+    rest = b""
+    while more := channel.recv(CHUNK):
+        rest, at = rest + more, HEADER
+        while (end := _end(rest, at)) <= len(rest):
+            yield rest[at:end]
+            at = end + HEADER
+        rest = rest[at - HEADER :]
+    raise ConnectionError("charon hung up")
+
+
+def _end(raw: bytes, at: int) -> int:
+    """Where the packet that begins there ends; beyond what there is if its length is not there."""
+    return at + int.from_bytes(raw[at - HEADER : at], "big") if at <= len(raw) else at
 
 
 def parsed(raw: bytes, at: int = 0) -> dict[str, Any]:
@@ -42,13 +64,14 @@ def parsed(raw: bytes, at: int = 0) -> dict[str, Any]:
     while at < end:
         kind = raw[at]
         at += 1
-        if kind in (SECTION, VALUE, LIST):
-            key = raw[at + 1 : at + 1 + raw[at]].decode()
-            at += 1 + raw[at]
-        if kind in (VALUE, ITEM):
-            size = raw[at] << 8 | raw[at + 1]
-            text = raw[at + 2 : at + 2 + size].decode(errors="replace")
-            at += 2 + size
+        if kind in NAMED:
+            start = at + 1
+            at = start + raw[at]
+            key = raw[start:at].decode()
+        if kind in TEXTS:
+            start = at + 2
+            at = start + (raw[at] << 8 | raw[at + 1])
+            text = raw[start:at].decode("utf-8", "replace")
             if kind == VALUE:
                 section[key] = text
             else:

@@ -1,4 +1,4 @@
-"""nf_tables over netlink, for what libnftables answers by dumping whole maps, and slowly.
+"""Netfilter over netlink: its messages, and what our rules say and count.
 
 The messages: linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h. Headers of
 attributes are in the machine's byte order; a flag in their kind marks nesting.
@@ -11,124 +11,122 @@ import os
 import socket
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 
 from vpnportal.device.errors import DeviceError
 
 NETLINK_NETFILTER = 12
-NLM_F_REQUEST, NLM_F_MULTI, NLM_F_DUMP = 0x1, 0x2, 0x300
+NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x2, 0x4, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
-GET_RULES, GET_ELEMENT, GET_OBJECTS = (10 << 8) | 7, (10 << 8) | 13, (10 << 8) | 19
+GET_RULES, GET_OBJECTS = (10 << 8) | 7, (10 << 8) | 19
 # linux/netfilter/nfnetlink_conntrack.h
 GET_FLOWS = (1 << 8) | 1
 NFPROTO_IPV4 = 2
+HEADER, OURS = struct.Struct("=IHHII"), struct.pack("!BBH", NFPROTO_IPV4, 0, 0)
 NESTED, KIND_MASK = 0x8000, 0x3FFF
 # enum nft_rule_attributes, and libnftnl's first kind of user data, a comment.
 RULE_TABLE, RULE_CHAIN, RULE_USERDATA = 1, 2, 7
 COMMENT = 0
 # enum nft_object_attributes, and the packets of a counter, in network byte order.
 OBJECT_TABLE, OBJECT_NAME, OBJECT_DATA, COUNTER_PACKETS = 1, 2, 4, 2
-# enum nft_set_elem_list_attributes, nft_list_attributes, nft_set_elem_attributes, nft_data.
-LIST_TABLE, LIST_SET, LIST_ELEMENTS = 1, 2, 3
-LIST_ITEM, ELEMENT_KEY, ELEMENT_DATA, DATA_VALUE = 1, 1, 2, 1
-# An element as the kernel writes it into a dump: headers, key, headers, value.
-ENTRY = struct.Struct("!12xI8xI")
-# Requests sent before their answers are read; far less than a socket's buffer holds.
-BATCH = 64
 ANSWER_SECONDS = 5.0
+# What fits into a socket's buffer as it is; linux: include/uapi/asm-generic/socket.h.
+MOST_BYTES, SO_SNDBUFFORCE = 1 << 16, 32
+PRESENT_OR_NOT = (0, errno.ENOENT)
 
 
-def comments(table: str) -> dict[str, list[str]]:
+def comments(link: Link, table: str) -> dict[str, list[str]]:
     """The comments of the rules of a table, in order, by chain; nothing where it is missing."""
     found: dict[str, list[str]] = defaultdict(list)
-    with _Link() as link:
-        link.send(0, GET_RULES, NLM_F_DUMP, _string(RULE_TABLE, table))
+    with link:
+        link.send(0, GET_RULES, NLM_F_DUMP, string(RULE_TABLE, table))
         for _, body in link.answers():
-            rule = _attributes(body)
+            rule = attributes(body)
             # The kernel of an older machine may not filter by table.
             if _text(rule[RULE_TABLE]) == table:
                 found[_text(rule[RULE_CHAIN])].append(_comment(rule))
     return dict(found)
 
 
-def counters(table: str) -> dict[str, int]:
+def counters(link: Link, table: str) -> dict[str, int]:
     """Packets that the named counters of a table counted."""
     found = {}
-    with _Link() as link:
-        link.send(0, GET_OBJECTS, NLM_F_DUMP, _string(OBJECT_TABLE, table))
+    with link:
+        link.send(0, GET_OBJECTS, NLM_F_DUMP, string(OBJECT_TABLE, table))
         for _, body in link.answers():
-            item = _attributes(body)
-            packets = _attributes(item[OBJECT_DATA]).get(COUNTER_PACKETS)
+            item = attributes(body)
+            packets = attributes(item[OBJECT_DATA]).get(COUNTER_PACKETS)
             if _text(item[OBJECT_TABLE]) == table and packets is not None:
                 found[_text(item[OBJECT_NAME])] = int.from_bytes(packets, "big")
     return found
 
 
-def entries(table: str, name: str) -> Iterator[tuple[int, int]]:
-    """Everything that a map of addresses holds; nothing where it is missing."""
-    with _Link() as link:
-        request = _string(LIST_TABLE, table) + _string(LIST_SET, name)
-        link.send(0, GET_ELEMENT, NLM_F_DUMP, request)
-        for _, body in link.answers():
-            items = _attributes(body).get(LIST_ELEMENTS, b"")
-            yield from ENTRY.iter_unpack(items) if _are_plain(items) else _entries(items)
-
-
-def any_flow_names(addresses: Iterable[int]) -> bool:
+def any_flow_names(link: Link, addresses: Iterable[int]) -> bool:
     """Whether one of these addresses may occur in the table of tracked connections.
 
     Found by its bytes, anywhere: a yes may be by chance, a no is sure.
     """
     wanted = [address.to_bytes(4, "big") for address in addresses]
     found = False
-    with _Link() as link:
+    with link:
         link.send(0, GET_FLOWS, NLM_F_DUMP, b"")
         for _, body in link.answers():
             found = found or any(one in body for one in wanted)
     return found
 
 
-def lookup(table: str, name: str, keys: Iterable[int]) -> dict[int, int]:
-    """What a map of addresses holds under these keys; absent keys, and maps, are left out."""
-    wanted = list(dict.fromkeys(keys))
-    found: dict[int, int] = {}
-    with _Link() as link:
-        for at in range(0, len(wanted), BATCH):
-            batch = wanted[at : at + BATCH]
-            for sequence, key in enumerate(batch):
-                link.send(sequence, GET_ELEMENT, 0, _element_request(table, name, key))
-            for sequence, body in link.answers(len(batch)):
-                found[batch[sequence]] = _element_value(body)
-    return found
+class Link:
+    """A netfilter socket whose every failure is a DeviceError, and "no such thing" an answer.
 
+    It is opened in the namespace where it is used first, and kept open from one block to the next:
+    to close one takes as long as the kernel takes to clear away what was removed (15 ms). A block
+    that fails closes it, because its answers may not have been read.
+    """
 
-class _Link:
-    """A netfilter socket whose every failure is a DeviceError, and "no such thing" an answer."""
+    def __init__(self) -> None:
+        self._opened: socket.socket | None = None
 
-    def __enter__(self) -> _Link:
-        with _errors():
-            self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
-            self._socket.settimeout(ANSWER_SECONDS)
-            self._socket.bind((0, 0))
+    def __enter__(self) -> Link:
+        if self._opened is None:
+            with _errors():
+                self._opened = _open()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind and self._opened:
+            self._opened.close()
+            self._opened = None
+
+    @property
+    def _socket(self) -> socket.socket:
+        if self._opened is None:
+            raise RuntimeError("A link is used outside of its block")
+        return self._opened
 
     def send(self, sequence: int, kind: int, flags: int, body: bytes) -> None:
         """One request about our address family."""
-        body = struct.pack("!BBH", NFPROTO_IPV4, 0, 0) + body
-        head = struct.pack("=IHHII", 16 + len(body), kind, NLM_F_REQUEST | flags, sequence, 0)
-        with _errors():
-            self._socket.send(head + body)
+        self.send_together([message(sequence, kind, flags, body)])
 
-    def answers(self, requests: int = 1) -> Iterator[tuple[int, bytes]]:
-        """Sequence number and attributes of each answer; one dump counts as one request."""
+    def send_together(self, messages: Iterable[bytes]) -> None:
+        """Several messages as one piece, however long it is: a batch must be one."""
+        raw = b"".join(messages)
+        with _errors():
+            if len(raw) > MOST_BYTES:
+                self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, len(raw))
+            self._socket.send(raw)
+
+    def answers(
+        self, requests: int = 1, fine: Container[int] = PRESENT_OR_NOT
+    ) -> Iterator[tuple[int, bytes]]:
+        """Sequence number and attributes of each answer; one dump counts as one request.
+
+        Of mere verdicts all but the `fine` ones are a DeviceError.
+        """
         while requests > 0:
             for kind, flags, sequence, body in self._received():
                 if kind == NLMSG_ERROR:
-                    _raise_unless_absent(body)
+                    _raise_unless(fine, body)
                 elif kind != NLMSG_DONE:
                     yield sequence, body[4:]
                 if not (flags & NLM_F_MULTI) or kind == NLMSG_DONE:
@@ -138,9 +136,16 @@ class _Link:
         with _errors():
             raw = self._socket.recv(1 << 17)
         while len(raw) >= 16:
-            length, kind, flags, sequence, _ = struct.unpack_from("=IHHII", raw)
+            length, kind, flags, sequence, _ = HEADER.unpack_from(raw)
             yield kind, flags, sequence, raw[16:length]
             raw = raw[(length + 3) & ~3 :]
+
+
+def _open() -> socket.socket:
+    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+    made.settimeout(ANSWER_SECONDS)
+    made.bind((0, 0))
+    return made
 
 
 @contextmanager
@@ -148,39 +153,13 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DeviceError(f"nftables cannot be read: {error}.") from error
+        raise DeviceError(f"netfilter cannot be asked: {error}.") from error
 
 
-def _raise_unless_absent(body: bytes) -> None:
+def _raise_unless(fine: Container[int], body: bytes) -> None:
     code = -struct.unpack_from("=i", body)[0]
-    if code not in (0, errno.ENOENT):
-        raise DeviceError(f"nftables cannot be read: {os.strerror(code)}.")
-
-
-def _are_plain(items: bytes) -> bool:
-    """Whether a list of elements has nothing but keys and values, so that each is as long."""
-    count, odd = divmod(len(items), ENTRY.size)
-    return not odd and items[0 :: ENTRY.size] == bytes((ENTRY.size,)) * count
-
-
-def _entries(items: bytes) -> Iterator[tuple[int, int]]:
-    while len(items) >= 4:
-        (length,) = struct.unpack_from("=H", items)
-        element = _attributes(items[4:length])
-        key, value = (_attributes(element[kind]) for kind in (ELEMENT_KEY, ELEMENT_DATA))
-        yield int.from_bytes(key[DATA_VALUE], "big"), int.from_bytes(value[DATA_VALUE], "big")
-        items = items[(length + 3) & ~3 :]
-
-
-def _element_request(table: str, name: str, key: int) -> bytes:
-    element = _attribute(ELEMENT_KEY | NESTED, _attribute(DATA_VALUE, key.to_bytes(4, "big")))
-    items = _attribute(LIST_ELEMENTS | NESTED, _attribute(LIST_ITEM | NESTED, element))
-    return _string(LIST_TABLE, table) + _string(LIST_SET, name) + items
-
-
-def _element_value(body: bytes) -> int:
-    element = _attributes(_attributes(_attributes(body)[LIST_ELEMENTS])[LIST_ITEM])
-    return int.from_bytes(_attributes(element[ELEMENT_DATA])[DATA_VALUE], "big")
+    if code not in fine:
+        raise DeviceError(f"netfilter refused what it was asked: {os.strerror(code)}.")
 
 
 def _comment(rule: dict[int, bytes]) -> str:
@@ -190,19 +169,28 @@ def _comment(rule: dict[int, bytes]) -> str:
     return ""
 
 
+def message(sequence: int, kind: int, flags: int, body: bytes, about: bytes = OURS) -> bytes:
+    """One message about our address family, or `about` something else."""
+    size = HEADER.size + len(about) + len(body)
+    return HEADER.pack(size, kind, NLM_F_REQUEST | flags, sequence, 0) + about + body
+
+
 def _text(raw: bytes) -> str:
     return raw.rstrip(b"\0").decode()
 
 
-def _string(kind: int, text: str) -> bytes:
-    return _attribute(kind, text.encode() + b"\0")
+def string(kind: int, text: str) -> bytes:
+    """An attribute that is text."""
+    return attribute(kind, text.encode() + b"\0")
 
 
-def _attribute(kind: int, body: bytes) -> bytes:
+def attribute(kind: int, body: bytes) -> bytes:
+    """One attribute of a message, as long as its alignment wants."""
     return struct.pack("=HH", 4 + len(body), kind) + body + b"\0" * (-len(body) % 4)
 
 
-def _attributes(raw: bytes) -> dict[int, bytes]:
+def attributes(raw: bytes) -> dict[int, bytes]:
+    """The attributes of a message, or of one that holds others, by kind."""
     found: dict[int, bytes] = {}
     while len(raw) >= 4:
         length, kind = struct.unpack_from("=HH", raw)

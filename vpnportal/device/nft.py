@@ -1,26 +1,26 @@
-"""Our one nftables table, through libnftables: maps, not rules; one transaction a change."""
+"""Our one nftables table: its rules through libnftables, the elements of its maps by ourselves."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from nftables import Nftables
 
-from vpnportal.device import netlink, rules
+from vpnportal.device import maps, netlink, rules
 from vpnportal.device.errors import DeviceError
-from vpnportal.domain.desired import Element, Map
+from vpnportal.device.netlink import Link
+from vpnportal.domain.elements import Elements, Map, packed
 
 # A lookup takes as long as reading some fifty elements of a whole map.
 ONE_BY_ONE = 1_000
-PLACE = {"family": rules.FAMILY, "table": rules.TABLE}
 
 
 class Nft:
     """The table `ip vpnportal` of the network namespace that this process runs in."""
 
-    def __init__(self) -> None:
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._library = Nftables()
         self._library.set_json_output(True)
         self._library.set_handle_output(False)
@@ -33,66 +33,42 @@ class Nft:
             for chain, lines in rules.rules(userland_esp).items()
             if lines
         }
-        return netlink.comments(rules.TABLE) == wanted
+        return netlink.comments(self._link, rules.TABLE) == wanted
 
-    def elements(self) -> frozenset[Element]:
+    def elements(self) -> Elements:
         """Everything in both maps."""
-        return frozenset(
-            Element(name, key, value)
-            for name in Map
-            for key, value in netlink.entries(rules.TABLE, name)
-        )
+        return Elements(*(maps.entries(self._link, rules.TABLE, name) for name in Map))
 
-    def elements_at(self, keys: Iterable[tuple[Map, int]]) -> frozenset[Element]:
+    def elements_at(self, keys: Elements) -> Elements:
         """What the maps hold under these keys; the cost does not depend on what else they hold.
 
         Beyond very many keys, reading everything is cheaper than asking for each.
         """
-        wanted = frozenset(keys)
-        if len(wanted) > ONE_BY_ONE:
-            return frozenset(one for one in self.elements() if (one.map, one.key) in wanted)
-        return frozenset(
-            Element(name, key, value)
-            for name in Map
-            for key, value in netlink.lookup(
-                rules.TABLE, name, [key for map_name, key in wanted if map_name is name]
-            ).items()
-        )
+        if len(keys) > ONE_BY_ONE:
+            return self.elements().under(keys)
+        found = (maps.lookup(self._link, rules.TABLE, name, keys.keys(name)) for name in Map)
+        return Elements(*((packed(*one) for one in some.items()) for some in found))
 
     def change(
-        self,
-        remove: Iterable[Element],
-        add: Iterable[Element],
-        write_rules: bool,
-        userland_esp: bool,
+        self, remove: Elements, add: Elements, write_rules: bool, userland_esp: bool
     ) -> None:
-        """Rules, elements to remove and elements to add: all of it at once, or none of it."""
-        commands = rules.definition(userland_esp) if write_rules else []
-        commands += [command for name in Map for command in _elements("delete", name, remove)]
-        commands += [command for name in Map for command in _elements("add", name, add)]
-        if commands:
-            self._run(commands)
+        """Elements to remove and elements to add: all of it at once, or none of it.
+
+        Rules that are to be written stand before that: nothing is translated without them.
+        """
+        if write_rules:
+            self._run(rules.definition(userland_esp))
+        maps.change(self._link, rules.TABLE, remove, add)
 
     def dropped(self) -> dict[str, int]:
         """Packets that the rules dropped, by the name of the counter."""
-        found = netlink.counters(rules.TABLE)
+        found = netlink.counters(self._link, rules.TABLE)
         return {name: found[name] for name in rules.COUNTERS if name in found}
 
     def _run(self, commands: list[dict[str, Any]]) -> None:
-        status, _, error = self._library.cmd(_document(commands))
+        status, _, error = self._library.cmd(json.dumps({"nftables": commands}))
         if status != 0:
             raise DeviceError(f"nftables refused the change: {_first_line(error)}")
-
-
-def _document(commands: list[dict[str, Any]]) -> str:
-    return json.dumps({"nftables": commands})
-
-
-def _elements(verb: str, name: Map, elements: Iterable[Element]) -> list[dict[str, Any]]:
-    pairs: list[Any] = [
-        one.texts[0] if verb == "delete" else list(one.texts) for one in elements if one.map == name
-    ]
-    return [{verb: {"element": {**PLACE, "name": name, "elem": pairs}}}] if pairs else []
 
 
 def _first_line(error: str) -> str:

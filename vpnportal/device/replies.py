@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from vpnportal.domain.algorithms import Suite
@@ -22,14 +24,14 @@ def shape(body: dict[str, Any]) -> Shape:
         ),
         local.get("aaa_id", ""),
         body.get("rekey_time", ""),
-        frozenset(
+        tuple(
             ChildShape(
                 name,
                 tuple(child.get("local-ts", ())),
                 tuple(child.get("remote-ts", ())),
                 child.get("rekey_time", ""),
             )
-            for name, child in body.get("children", {}).items()
+            for name, child in sorted(body.get("children", {}).items())
         ),
     )
 
@@ -39,9 +41,9 @@ def ike_sa(connection: str, body: dict[str, Any]) -> IkeSa:
     return IkeSa(
         connection=connection,
         unique_id=body["uniqueid"],
-        state=body["state"],
+        state=intern(body["state"]),
         children=tuple(_child_sa(child) for child in body.get("child-sas", {}).values()),
-        tasks=frozenset(body.get("tasks-queued", [])) | frozenset(body.get("tasks-active", [])),
+        tasks=_tasks(*body.get("tasks-queued", ()), *body.get("tasks-active", ())),
         version=int(body.get("version", 0)),
         remote_host=body.get("remote-host", ""),
         remote_id=body.get("remote-id", ""),
@@ -55,7 +57,7 @@ def _child_sa(body: dict[str, Any]) -> ChildSa:
     return ChildSa(
         name=body["name"],
         unique_id=body["uniqueid"],
-        state=body["state"],
+        state=intern(body["state"]),
         suite=_suite(body),
         local_ts=tuple(body.get("local-ts", ())),
         remote_ts=tuple(body.get("remote-ts", ())),
@@ -69,12 +71,23 @@ def _child_sa(body: dict[str, Any]) -> ChildSa:
 
 def _suite(body: dict[str, Any]) -> Suite:
     encryption, bits = body.get("encr-alg", ""), body.get("encr-keysize", "")
-    return Suite(
+    return _named(
         f"{encryption}-{bits}" if bits and encryption.startswith("AES") else encryption,
         body.get("integ-alg", ""),
         body.get("prf-alg", ""),
         body.get("dh-group", ""),
     )
+
+
+# Ten thousand associations have few algorithms, and few things to do, between them.
+@lru_cache
+def _named(*algorithms: str) -> Suite:
+    return Suite(*algorithms)
+
+
+@lru_cache
+def _tasks(*words: str) -> frozenset[str]:
+    return frozenset(words)
 
 
 def text(value: Any) -> Any:

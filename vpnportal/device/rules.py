@@ -13,8 +13,8 @@ import hashlib
 import json
 from typing import Any, TypeAlias
 
-from vpnportal.domain.desired import Map
 from vpnportal.domain.dropped import COUNTERS
+from vpnportal.domain.elements import Map
 
 FAMILY, TABLE = "ip", "vpnportal"
 # Userland ESP hands packets over in charon's tun device.

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Collection
 from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from vpnportal.device import netlink
 from vpnportal.device.errors import DeviceError
-from vpnportal.domain.desired import Element, Map
+from vpnportal.domain.elements import Elements, Map, dotted
 
 SECONDS = 20
 # Addresses that we added say so in their label, which must begin with the interface's name.
@@ -34,18 +33,16 @@ def remove_anchor(address: IPv4Address) -> None:
     _run("ip", "address", "del", f"{address}/32", "dev", "lo")
 
 
-def end_flows(removed: Collection[Element]) -> None:
+def end_flows(link: netlink.Link, removed: Elements) -> None:
     """Delete the conntrack entries of translations that are gone.
 
     One dump says which of them have flows at all: a deletion walks the whole table.
     """
-    keys = {one.key for one in removed}
-    by_destination = {one.texts[0] for one in removed if one.map is Map.INBOUND}
-    by_source = {one.texts[0] for one in removed if one.map is Map.OUTBOUND}
-    if not (by_destination or by_source):
+    keys = removed.all_keys()
+    if not keys or (len(keys) <= ONE_BY_ONE and not netlink.any_flow_names(link, keys)):
         return
-    if len(keys) <= ONE_BY_ONE and not netlink.any_flow_names(keys):
-        return
+    by_destination = {dotted(key) for key in removed.keys(Map.INBOUND)}
+    by_source = {dotted(key) for key in removed.keys(Map.OUTBOUND)}
     commands = set()
     for source, destination in _FLOW.findall(_run("conntrack", "-L", "--any-nat")):
         if destination in by_destination:

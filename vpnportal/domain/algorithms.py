@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from typing import NamedTuple
 
 
@@ -133,6 +134,7 @@ def esp_proposal(encryption: str, authentication: str, group: int) -> str:
     return "-".join(part for part in parts if part)
 
 
+@cache
 def ike_suite(encryption: str, authentication: str, group: int) -> Suite:
     """What charon names for an IKE_SA that was made with this phase one."""
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
@@ -140,6 +142,7 @@ def ike_suite(encryption: str, authentication: str, group: int) -> Suite:
     return Suite(cipher.in_force, integrity, digest.prf, GROUPS[group].in_force)
 
 
+@cache
 def esp_suite(encryption: str, authentication: str, group: int) -> Suite:
     """What charon names for a CHILD_SA that was made with this phase two; 0 is no PFS."""
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]

@@ -7,7 +7,9 @@ shorten no security: the customers' words choose the proposals, and only those a
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from itertools import product
+from sys import intern
 
 from vpnportal.domain.algorithms import (
     IKE_VERSIONS,
@@ -22,12 +24,11 @@ from vpnportal.domain.desired import (
     Compiled,
     Connection,
     Desired,
-    Element,
-    Map,
     Secret,
     Section,
     Shape,
 )
+from vpnportal.domain.elements import Elements
 from vpnportal.domain.names import connection_of, fingerprint
 from vpnportal.domain.spec import TunnelSpec
 
@@ -44,6 +45,14 @@ def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
     return Desired.of(compile_one(spec, key) for spec in specs)
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A source that has everything at hand."""
+
+    settings: Section = field(repr=False)
+    preshared_key: str = field(repr=False)
+
+
 def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
     """What one specification becomes."""
     name = connection_of(spec.tunnel_id)
@@ -58,28 +67,34 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
         child = _child(spec, local, remote)
         child_name = f"{name}-{mark}-{fingerprint(key, child)}"
         children[child_name] = child
-        shapes.append(ChildShape(child_name, local, remote, str(_rekey(spec.phase_two.keylife))))
+        shapes.append(ChildShape(child_name, local, remote, _text(_rekey(spec.phase_two.keylife))))
     ends = (str(spec.hosted_peer), str(spec.remote_peer))
-    keylife = str(_rekey(spec.phase_one.keylife))
+    keylife = _text(_rekey(spec.phase_one.keylife))
     version = IKE_VERSIONS[spec.ike_version]
-    shape = Shape(version, (*ends, *ends), mark, keylife, frozenset(shapes))
-    settings: Section = {**ike, "children": children}
-    preshared_key = spec.preshared_key
+    shape = Shape(version, (*ends, *ends), mark, keylife, tuple(sorted(shapes)))
+    source = Opened({**ike, "children": children}, spec.preshared_key)
     return Compiled(
-        Connection(name, shape, *_suites(spec, children), lambda: settings),
-        Secret(f"{name}-{mark}", name, ends, lambda: preshared_key),
-        tuple(_elements(spec)),
-        spec.hosted_subnets,
-        (*spec.remote_subnets, *spec.static_nat_subnets),
+        Connection(name, shape, *_suites(spec), source),
+        Secret(f"{name}-{mark}", name, ends, source),
+        Elements.translating((int(row.internal), int(row.customer)) for row in spec.translations),
+        tuple(map(_text, spec.hosted_subnets)),
+        tuple(map(str, (*spec.remote_subnets, *spec.static_nat_subnets))),
     )
 
 
-def _suites(spec: TunnelSpec, children: Iterable[str]) -> tuple[Suite, dict[str, Suite]]:
+def _text(value: object) -> str:
+    """What ten thousand tunnels have in common is one text in memory."""
+    return intern(str(value))
+
+
+def _suites(spec: TunnelSpec) -> tuple[Suite, Suite]:
+    """Of IKE, and of each child."""
     one, two = spec.phase_one, spec.phase_two
     group = two.group if two.pfs else 0
-    suite = esp_suite(two.encryption, two.authentication, group)
-    ike = ike_suite(one.encryption, one.authentication, one.group)
-    return ike, dict.fromkeys(children, suite)
+    return (
+        ike_suite(one.encryption, one.authentication, one.group),
+        esp_suite(two.encryption, two.authentication, group),
+    )
 
 
 def _rekey(keylife: int) -> int:
@@ -131,15 +146,8 @@ def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) ->
 
 def _selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Traffic selectors of each child: IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5)."""
-    hosted = tuple(str(network) for network in sorted(spec.hosted_subnets))
-    remote = tuple(str(network) for network in sorted(spec.remote_subnets))
+    hosted = tuple(map(_text, sorted(spec.hosted_subnets)))
+    remote = tuple(map(str, sorted(spec.remote_subnets)))
     if spec.ike_version == 1:
         return [((one,), (other,)) for one, other in product(hosted, remote)]
     return [(hosted, remote)]
-
-
-def _elements(spec: TunnelSpec) -> Iterable[Element]:
-    for row in spec.translations:
-        internal, customer = int(row.internal), int(row.customer)
-        yield Element(Map.INBOUND, internal, customer)
-        yield Element(Map.OUTBOUND, customer, internal)

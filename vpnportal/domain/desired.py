@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
 from ipaddress import IPv4Network
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from vpnportal.domain.algorithms import Suite
+from vpnportal.domain.elements import Elements
 
 # A vici message section: text, lists of text, or sections.
 Section: TypeAlias = "dict[str, str | list[str] | Section]"
@@ -27,14 +27,14 @@ class Shape(NamedTuple):
     """What charon tells of a loaded connection; proposals and secrets are not in it.
 
     The names of its children cover those. The rest shows what somebody else loaded under a name of
-    ours. `mark` is the fingerprint of IKE.
+    ours. `mark` is the fingerprint of IKE. Children are in the order of their names.
     """
 
     version: str
     ends: tuple[str, ...]
     mark: str
     rekey_seconds: str
-    children: frozenset[ChildShape]
+    children: tuple[ChildShape, ...]
 
     @property
     def names(self) -> frozenset[str]:
@@ -42,20 +42,31 @@ class Shape(NamedTuple):
         return frozenset(child.name for child in self.children)
 
 
+class Source(Protocol):
+    """Where that comes from which is only needed to load: most of ten thousand are compared."""
+
+    @property
+    def settings(self) -> Section:
+        """The section of a connection that `load-conn` takes."""
+
+    @property
+    def preshared_key(self) -> str:
+        """The key that `load-shared` takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connection:
     """One IKE connection with its children, as `load-conn` takes it.
 
-    `name` is `ctx42`. `suite` is what an IKE_SA of it runs with, `suites` what its children do.
-    The settings come from their `source` when they are asked for: of ten thousand connections most
-    are only compared.
+    `name` is `ctx42`. `suite` is what an IKE_SA of it runs with, `child_suite` what each of its
+    children does.
     """
 
     name: str
     shape: Shape
     suite: Suite
-    suites: dict[str, Suite] = field(hash=False)
-    source: Callable[[], Section] = field(hash=False, compare=False, repr=False)
+    child_suite: Suite
+    source: Source = field(hash=False, compare=False, repr=False)
 
     @property
     def children(self) -> frozenset[str]:
@@ -65,7 +76,11 @@ class Connection:
     @property
     def settings(self) -> Section:
         """The section that `load-conn` takes."""
-        return self.source()
+        return self.source.settings
+
+    def suite_of(self, child: str) -> Suite | None:
+        """What a child of this name runs with; None where there is no such child."""
+        return self.child_suite if child in self.children else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,53 +90,27 @@ class Secret:
     id: str
     connection: str
     owners: tuple[str, str]
-    source: Callable[[], str] = field(hash=False, compare=False, repr=False)
+    source: Source = field(hash=False, compare=False, repr=False)
 
     @property
     def data(self) -> str:
         """The key itself."""
-        return self.source()
-
-
-class Map(StrEnum):
-    """Our two nftables maps: towards the customer by destination, from the customer by source."""
-
-    INBOUND = "inbound"
-    OUTBOUND = "outbound"
-
-
-class Element(NamedTuple):
-    """One entry of a map: packets with address `key` are given address `value`.
-
-    Addresses are numbers here: there may be a hundred thousand of them.
-    """
-
-    map: Map
-    key: int
-    value: int
-
-    @property
-    def texts(self) -> tuple[str, str]:
-        """Key and value as people write them."""
-        return _dotted(self.key), _dotted(self.value)
-
-
-def _dotted(number: int) -> str:
-    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+        return self.source.preshared_key
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """What one specification becomes. `hosted` are the networks behind the concentrator.
 
-    `claims` are the networks of which the gateway itself may have no address.
+    `claims` are the networks of which the gateway itself may have no address. Both are text: there
+    may be ten thousand of these, of whose networks hardly one is ever asked for.
     """
 
     connection: Connection
     secret: Secret
-    elements: tuple[Element, ...]
-    hosted: tuple[IPv4Network, ...]
-    claims: tuple[IPv4Network, ...]
+    elements: Elements
+    hosted: tuple[str, ...]
+    claims: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +122,7 @@ class Desired:
 
     connections: dict[str, Connection]
     secrets: dict[str, Secret]
-    elements: frozenset[Element]
+    elements: Elements
     hosted: frozenset[IPv4Network]
 
     @classmethod
@@ -143,6 +132,6 @@ class Desired:
         return cls(
             connections={one.connection.name: one.connection for one in each},
             secrets={one.secret.id: one.secret for one in each},
-            elements=frozenset(element for one in each for element in one.elements),
-            hosted=frozenset(network for one in each for network in one.hosted),
+            elements=Elements.together(one.elements for one in each),
+            hosted=frozenset(map(IPv4Network, {text for one in each for text in one.hosted})),
         )

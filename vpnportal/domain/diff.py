@@ -9,11 +9,12 @@ initiation last.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
-from vpnportal.domain.desired import Connection, Desired, Element, Secret
+from vpnportal.domain.desired import Connection, Desired, Secret
+from vpnportal.domain.elements import Elements
 from vpnportal.domain.in_force import Stale, stale, to_initiate
 from vpnportal.domain.names import owner
 from vpnportal.domain.observed import Observed, Scope
@@ -39,8 +40,8 @@ class Plan:
     forget: tuple[str, ...] = ()
     terminate: tuple[Stale, ...] = ()
     write_rules: bool = False
-    remove: tuple[Element, ...] = ()
-    add: tuple[Element, ...] = ()
+    remove: Elements = field(default_factory=Elements)
+    add: Elements = field(default_factory=Elements)
     unanchor: tuple[IPv4Address, ...] = ()
     initiate: tuple[Start, ...] = ()
 
@@ -63,14 +64,13 @@ class Plan:
         """
         if not connections:
             return self
-        taken = {(element.map, element.key) for element in desired.elements}
         return replace(
             self,
             unload=tuple(name for name in self.unload if name not in connections),
             forget=tuple(name for name in self.forget if owner(name) not in connections),
             hang_up=tuple(one for one in self.hang_up if one.connection not in connections),
             terminate=tuple(one for one in self.terminate if one.connection not in connections),
-            remove=tuple(one for one in self.remove if (one.map, one.key) in taken),
+            remove=self.remove.under(desired.elements),
             unanchor=(),
         )
 
@@ -105,8 +105,8 @@ def diff(
         forget=forget,
         terminate=tuple(one for one in ending if one not in dialling),
         write_rules=not observed.rules_stand,
-        remove=tuple(sorted(observed.elements - desired.elements)),
-        add=tuple(sorted(desired.elements - observed.elements)),
+        remove=observed.elements - desired.elements,
+        add=desired.elements - observed.elements,
         unanchor=() if scope else tuple(_needless_anchors(desired, observed)),
         initiate=tuple(
             Start(name, child, desired.connections[name].shape.ends[1])
@@ -125,7 +125,7 @@ def _edited(desired: Desired, observed: Observed) -> Iterator[str]:
         if wanted is None:
             continue
         for child in sa.children:
-            suite = wanted.suites.get(child.name)
+            suite = wanted.suite_of(child.name)
             if suite is not None and child.suite.differs_from(suite):
                 yield sa.connection
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
 from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
@@ -37,8 +38,15 @@ def thaw(text: str) -> TunnelSpec:
 
 def _address(text: str) -> IPv4Address:
     """As IPv4Address does, without its checks: `freeze` wrote the text, perhaps ten thousand."""
-    one, two, three, four = text.split(".")
-    return IPv4Address(int(one) << 24 | int(two) << 16 | int(three) << 8 | int(four))
+    first, _, last = text.rpartition(".")
+    return IPv4Address(_first_three(first) << 8 | int(last))
+
+
+# Neighbours have them in common.
+@lru_cache
+def _first_three(text: str) -> int:
+    one, two, three = text.split(".")
+    return int(one) << 16 | int(two) << 8 | int(three)
 
 
 def _networks(texts: list[str]) -> tuple[IPv4Network, ...]:

@@ -83,9 +83,7 @@ def _stale(sa: IkeSa, wanted: Connection, carried: frozenset[str], fresh: bool) 
 
 def _stale_children(sa: IkeSa, wanted: Connection, carried: frozenset[str]) -> Iterator[Stale]:
     for child in sa.children:
-        suite = wanted.suites.get(child.name)
-        as_wanted = suite is not None and not child.suite.differs_from(suite)
-        if not as_wanted and not _may_go_on(child, wanted, carried):
+        if not _as_wanted(child, wanted) and not _may_go_on(child, wanted, carried):
             yield Stale(sa.connection, child.unique_id, whole_ike=False)
 
 
@@ -124,10 +122,13 @@ def _carried(wanted: Connection, running: Iterable[IkeSa]) -> frozenset[str]:
         child.name
         for sa in running
         for child in sa.children
-        if child.state in CARRYING
-        and child.name in wanted.suites
-        and not child.suite.differs_from(wanted.suites[child.name])
+        if child.state in CARRYING and _as_wanted(child, wanted)
     )
+
+
+def _as_wanted(child: ChildSa, wanted: Connection) -> bool:
+    suite = wanted.suite_of(child.name)
+    return suite is not None and not child.suite.differs_from(suite)
 
 
 def _networks(texts: Iterable[str]) -> tuple[IPv4Network, ...]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import IPv4Address
 from itertools import product
 from typing import TypeAlias
 
 from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.compile import compile_one
-from vpnportal.domain.desired import ChildShape, Compiled, Desired, Map
+from vpnportal.domain.desired import ChildShape, Compiled, Desired
 from vpnportal.domain.diff import Plan, diff
+from vpnportal.domain.elements import Map
 from vpnportal.domain.observed import ChildSa, IkeSa, Observed
 from vpnportal.domain.spec import TunnelSpec
 
@@ -85,7 +85,7 @@ def _as_running(compiled: Compiled) -> Observed:
     """A concentrator that holds exactly this, with every child up."""
     connection = compiled.connection
     children = tuple(
-        ChildSa(one.name, str(n), "INSTALLED", connection.suites[one.name], *one[1:3])
+        ChildSa(one.name, str(n), "INSTALLED", connection.child_suite, *one[1:3])
         for n, one in enumerate(sorted(connection.shape.children))
     )
     up = IkeSa(
@@ -100,7 +100,7 @@ def _as_running(compiled: Compiled) -> Observed:
         connections={connection.name: connection.shape},
         secrets=frozenset([compiled.secret.id]),
         associations=(up,),
-        elements=frozenset(compiled.elements),
+        elements=compiled.elements,
         rules_stand=True,
         addresses=AddressSet(),
         anchors=AddressSet(),
@@ -138,10 +138,10 @@ def _moved(after: TunnelSpec) -> Interruption:
 
 def _flows(plan: Plan) -> Interruption | None:
     """A translation that goes or changes ends the connections through its address, no other."""
-    gone = [one.texts[0] for one in plan.remove if one.map is Map.INBOUND]
+    gone = [address for address, _ in plan.remove.texts(Map.INBOUND)]
     if not gone:
         return None
-    named = ", ".join(sorted(gone, key=IPv4Address)[:4]) + (" and others" if gone[4:] else "")
+    named = ", ".join(gone[:4]) + (" and others" if gone[4:] else "")
     return Interruption(Extent.FLOWS, f"only connections through {named}, which end")
 
 

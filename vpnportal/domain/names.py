@@ -7,7 +7,6 @@ child. Both are keyed (HMAC-SHA256), because the first covers the preshared key.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import re
@@ -15,13 +14,13 @@ import re
 _CONNECTION = re.compile(r"ctx[1-9][0-9]*")
 _CHILD = re.compile(r"(ctx[1-9][0-9]*)-([0-9a-f]{8})-[0-9a-f]{8}")
 _SECRET = re.compile(r"(ctx[1-9][0-9]*)-[0-9a-f]{8}")
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _PROBE = re.compile(r"ask-[1-9][0-9]*")
 
 
 def fingerprint(key: bytes, content: object) -> str:
     """Eight hexadecimal digits for JSON-able content; equal for equal content and key only."""
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:8]
+    return hmac.digest(key, _canonical(content).encode(), "sha256").hex()[:8]
 
 
 def is_ours(connection: str) -> bool:

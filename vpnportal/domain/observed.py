@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.algorithms import UNNAMED, Suite
-from vpnportal.domain.desired import Element, Map, Shape
+from vpnportal.domain.desired import Shape
+from vpnportal.domain.elements import Elements
 
 # States in which a CHILD_SA carries traffic; an old one goes on until its successor is in place.
 CARRYING = frozenset(("INSTALLED", "UPDATING", "REKEYING", "REKEYED"))
@@ -19,12 +20,13 @@ COMING = frozenset(("CREATED", "ROUTED", "INSTALLING", "RETRYING"))
 class Scope:
     """One tunnel of a concentrator: all that its newest and its earlier revisions name.
 
-    charon cannot be asked for one secret, so `secrets` are the ids that may be there still.
+    charon cannot be asked for one secret, so `secrets` are the ids that may be there still. Of the
+    `elements` the keys count: under them others may be there.
     """
 
     connection: str
     secrets: frozenset[str]
-    keys: frozenset[tuple[Map, int]]
+    elements: Elements
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ class Observed:
     connections: dict[str, Shape]
     secrets: frozenset[str] | None
     associations: tuple[IkeSa, ...]
-    elements: frozenset[Element]
+    elements: Elements
     rules_stand: bool
     addresses: AddressSet
     anchors: AddressSet
