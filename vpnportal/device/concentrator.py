@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from ipaddress import IPv4Address
 
-from vpnportal.device import pacing, rekeying, tools
+from vpnportal.device import flows, pacing, rekeying, tools
 from vpnportal.device.charon import Charon
 from vpnportal.device.errors import DeviceRefused
 from vpnportal.device.lasting import LastingSession
@@ -14,7 +14,7 @@ from vpnportal.device.nft import Nft
 from vpnportal.device.own_addresses import OwnAddresses
 from vpnportal.device.starter import Starter
 from vpnportal.device.steps import Report, Step, ended
-from vpnportal.domain.desired import Connection, Secret
+from vpnportal.domain.desired import Connection, Map, Secret
 from vpnportal.domain.diff import Plan, Start
 from vpnportal.domain.in_force import Stale
 from vpnportal.domain.observed import IkeSa, Observed, Scope
@@ -169,7 +169,8 @@ class Concentrator:
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove, plan.add, plan.write_rules, userland_esp)
-        tools.end_flows(plan.remove)
+        gone = {side: [one.key for one in plan.remove if one.map is side] for side in Map}
+        flows.end(gone[Map.INBOUND], gone[Map.OUTBOUND])
         if plan.write_rules:
             report(Step("", "Wrote the rules that keep traffic inside the tunnels"))
         if plan.remove or plan.add:

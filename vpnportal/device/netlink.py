@@ -17,11 +17,9 @@ from contextlib import contextmanager
 from vpnportal.device.errors import DeviceError
 
 NETLINK_NETFILTER = 12
-NLM_F_REQUEST, NLM_F_MULTI, NLM_F_DUMP = 0x1, 0x2, 0x300
+NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x2, 0x4, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 GET_RULES, GET_ELEMENT, GET_OBJECTS = (10 << 8) | 7, (10 << 8) | 13, (10 << 8) | 19
-# linux/netfilter/nfnetlink_conntrack.h
-GET_FLOWS = (1 << 8) | 1
 NFPROTO_IPV4 = 2
 NESTED, KIND_MASK = 0x8000, 0x3FFF
 # enum nft_rule_attributes, and libnftnl's first kind of user data, a comment.
@@ -42,10 +40,10 @@ ANSWER_SECONDS = 5.0
 def comments(table: str) -> dict[str, list[str]]:
     """The comments of the rules of a table, in order, by chain; nothing where it is missing."""
     found: dict[str, list[str]] = defaultdict(list)
-    with _Link() as link:
+    with Link() as link:
         link.send(0, GET_RULES, NLM_F_DUMP, _string(RULE_TABLE, table))
         for _, body in link.answers():
-            rule = _attributes(body)
+            rule = attributes(body)
             # The kernel of an older machine may not filter by table.
             if _text(rule[RULE_TABLE]) == table:
                 found[_text(rule[RULE_CHAIN])].append(_comment(rule))
@@ -55,11 +53,11 @@ def comments(table: str) -> dict[str, list[str]]:
 def counters(table: str) -> dict[str, int]:
     """Packets that the named counters of a table counted."""
     found = {}
-    with _Link() as link:
+    with Link() as link:
         link.send(0, GET_OBJECTS, NLM_F_DUMP, _string(OBJECT_TABLE, table))
         for _, body in link.answers():
-            item = _attributes(body)
-            packets = _attributes(item[OBJECT_DATA]).get(COUNTER_PACKETS)
+            item = attributes(body)
+            packets = attributes(item[OBJECT_DATA]).get(COUNTER_PACKETS)
             if _text(item[OBJECT_TABLE]) == table and packets is not None:
                 found[_text(item[OBJECT_NAME])] = int.from_bytes(packets, "big")
     return found
@@ -67,33 +65,19 @@ def counters(table: str) -> dict[str, int]:
 
 def entries(table: str, name: str) -> Iterator[tuple[int, int]]:
     """Everything that a map of addresses holds; nothing where it is missing."""
-    with _Link() as link:
+    with Link() as link:
         request = _string(LIST_TABLE, table) + _string(LIST_SET, name)
         link.send(0, GET_ELEMENT, NLM_F_DUMP, request)
         for _, body in link.answers():
-            items = _attributes(body).get(LIST_ELEMENTS, b"")
+            items = attributes(body).get(LIST_ELEMENTS, b"")
             yield from ENTRY.iter_unpack(items) if _are_plain(items) else _entries(items)
-
-
-def any_flow_names(addresses: Iterable[int]) -> bool:
-    """Whether one of these addresses may occur in the table of tracked connections.
-
-    Found by its bytes, anywhere: a yes may be by chance, a no is sure.
-    """
-    wanted = [address.to_bytes(4, "big") for address in addresses]
-    found = False
-    with _Link() as link:
-        link.send(0, GET_FLOWS, NLM_F_DUMP, b"")
-        for _, body in link.answers():
-            found = found or any(one in body for one in wanted)
-    return found
 
 
 def lookup(table: str, name: str, keys: Iterable[int]) -> dict[int, int]:
     """What a map of addresses holds under these keys; absent keys, and maps, are left out."""
     wanted = list(dict.fromkeys(keys))
     found: dict[int, int] = {}
-    with _Link() as link:
+    with Link() as link:
         for at in range(0, len(wanted), BATCH):
             batch = wanted[at : at + BATCH]
             for sequence, key in enumerate(batch):
@@ -103,10 +87,10 @@ def lookup(table: str, name: str, keys: Iterable[int]) -> dict[int, int]:
     return found
 
 
-class _Link:
+class Link:
     """A netfilter socket whose every failure is a DeviceError, and "no such thing" an answer."""
 
-    def __enter__(self) -> _Link:
+    def __enter__(self) -> Link:
         with _errors():
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
             self._socket.settimeout(ANSWER_SECONDS)
@@ -116,9 +100,9 @@ class _Link:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def send(self, sequence: int, kind: int, flags: int, body: bytes) -> None:
+    def send(self, sequence: int, kind: int, flags: int, body: bytes, version: int = 0) -> None:
         """One request about our address family."""
-        body = struct.pack("!BBH", NFPROTO_IPV4, 0, 0) + body
+        body = struct.pack("!BBH", NFPROTO_IPV4, version, 0) + body
         head = struct.pack("=IHHII", 16 + len(body), kind, NLM_F_REQUEST | flags, sequence, 0)
         with _errors():
             self._socket.send(head + body)
@@ -148,13 +132,13 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DeviceError(f"nftables cannot be read: {error}.") from error
+        raise DeviceError(f"netfilter cannot be asked: {error}.") from error
 
 
 def _raise_unless_absent(body: bytes) -> None:
     code = -struct.unpack_from("=i", body)[0]
     if code not in (0, errno.ENOENT):
-        raise DeviceError(f"nftables cannot be read: {os.strerror(code)}.")
+        raise DeviceError(f"netfilter refused what it was asked: {os.strerror(code)}.")
 
 
 def _are_plain(items: bytes) -> bool:
@@ -166,21 +150,21 @@ def _are_plain(items: bytes) -> bool:
 def _entries(items: bytes) -> Iterator[tuple[int, int]]:
     while len(items) >= 4:
         (length,) = struct.unpack_from("=H", items)
-        element = _attributes(items[4:length])
-        key, value = (_attributes(element[kind]) for kind in (ELEMENT_KEY, ELEMENT_DATA))
+        element = attributes(items[4:length])
+        key, value = (attributes(element[kind]) for kind in (ELEMENT_KEY, ELEMENT_DATA))
         yield int.from_bytes(key[DATA_VALUE], "big"), int.from_bytes(value[DATA_VALUE], "big")
         items = items[(length + 3) & ~3 :]
 
 
 def _element_request(table: str, name: str, key: int) -> bytes:
-    element = _attribute(ELEMENT_KEY | NESTED, _attribute(DATA_VALUE, key.to_bytes(4, "big")))
-    items = _attribute(LIST_ELEMENTS | NESTED, _attribute(LIST_ITEM | NESTED, element))
+    element = attribute(ELEMENT_KEY | NESTED, attribute(DATA_VALUE, key.to_bytes(4, "big")))
+    items = attribute(LIST_ELEMENTS | NESTED, attribute(LIST_ITEM | NESTED, element))
     return _string(LIST_TABLE, table) + _string(LIST_SET, name) + items
 
 
 def _element_value(body: bytes) -> int:
-    element = _attributes(_attributes(_attributes(body)[LIST_ELEMENTS])[LIST_ITEM])
-    return int.from_bytes(_attributes(element[ELEMENT_DATA])[DATA_VALUE], "big")
+    element = attributes(attributes(attributes(body)[LIST_ELEMENTS])[LIST_ITEM])
+    return int.from_bytes(attributes(element[ELEMENT_DATA])[DATA_VALUE], "big")
 
 
 def _comment(rule: dict[int, bytes]) -> str:
@@ -195,14 +179,16 @@ def _text(raw: bytes) -> str:
 
 
 def _string(kind: int, text: str) -> bytes:
-    return _attribute(kind, text.encode() + b"\0")
+    return attribute(kind, text.encode() + b"\0")
 
 
-def _attribute(kind: int, body: bytes) -> bytes:
+def attribute(kind: int, body: bytes) -> bytes:
+    """One attribute of a message, as long as its alignment wants."""
     return struct.pack("=HH", 4 + len(body), kind) + body + b"\0" * (-len(body) % 4)
 
 
-def _attributes(raw: bytes) -> dict[int, bytes]:
+def attributes(raw: bytes) -> dict[int, bytes]:
+    """The attributes of a message, or of one that holds others, by kind."""
     found: dict[int, bytes] = {}
     while len(raw) >= 4:
         length, kind = struct.unpack_from("=HH", raw)
