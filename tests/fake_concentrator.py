@@ -42,6 +42,9 @@ class FakeConcentrator:
         self.scopes: list[Scope | None] = []
         self._ids = count(1)
 
+    def ask(self, connection: str, associations: bool = True) -> None:
+        """It answers at once when it is looked at."""
+
     def observe(
         self, scope: Scope | None = None, associations: tuple[IkeSa, ...] | None = None
     ) -> Observed:
@@ -68,7 +71,9 @@ class FakeConcentrator:
             userland_esp=True,
         )
 
-    def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
+    def apply(
+        self, plan: Plan, userland_esp: bool, report: Report, asking: str | None = None
+    ) -> dict[str, str]:
         self.plans.append(plan)
         self.anchors |= set(plan.anchor)
         self._terminate(plan.hang_up)

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from vpnportal import outcomes, reconcile, services, sightings, tasks
 from vpnportal.device import DeviceError
+from vpnportal.device.steps import Step
 from vpnportal.domain.sight import Association
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Revision, Subnet, Tunnel
@@ -330,6 +331,19 @@ def test_an_outcome_is_given_once(ready, user, device):
 
     revision.refresh_from_db()
     assert (revision.outcome, revision.reason) == (Outcome.REPLACED, "")
+
+
+def test_what_charon_says_of_a_start_when_the_apply_is_over_is_written_behind_all_else(ready, user):
+    revision = services.apply(ready, user)
+    refused = Step(f"ctx{ready.pk}", "charon refused to start it", ok=False, mends=False)
+
+    with outcomes.recording([revision]) as report:
+        pass
+    outcomes.note([Revision.objects.get()], Step("", "Another look at it"))
+    report(refused)
+
+    revision.refresh_from_db()
+    assert [step["text"] for step in revision.steps] == ["Another look at it", refused.text]
 
 
 def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_live(

@@ -130,7 +130,7 @@ def comes_up(laboratory: Laboratory, charon: Charon, spec: TunnelSpec) -> bool:
     (child,) = connection.children
     charon.remember(secret)
     charon.load(connection)
-    charon.initiate(connection.name, child)
+    charon.initiate(connection.name, child)()
     with vici_session(laboratory) as session:
         first = within(3, lambda: installed(session, child))
         up = bool(first) and ping(laboratory) and renews(session, child, first, spec)

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from vpnportal.device import flows, pacing, rekeying, tools
 from vpnportal.device.charon import Charon
-from vpnportal.device.errors import DeviceRefused
+from vpnportal.device.errors import DeviceError, DeviceRefused
 from vpnportal.device.lasting import LastingSession
 from vpnportal.device.nft import Nft
 from vpnportal.device.own_addresses import OwnAddresses
-from vpnportal.device.starter import Starter
+from vpnportal.device.starter import Mouth, Starter
 from vpnportal.device.steps import Report, Step, ended
-from vpnportal.domain.desired import Connection, Map, Secret
+from vpnportal.domain.desired import Connection, Map, Secret, Shape
 from vpnportal.domain.diff import Plan, Start
 from vpnportal.domain.in_force import Stale
 from vpnportal.domain.observed import IkeSa, Observed, Scope
+
+
+class Asked(NamedTuple):
+    """What charon was asked of one connection, or of all; each is called for the answer, once.
+
+    `associations` is None where they were not asked for.
+    """
+
+    connection: str | None
+    connections: Callable[[], dict[str, Shape]]
+    associations: Callable[[], tuple[IkeSa, ...]] | None
 
 
 class Concentrator:
@@ -29,11 +42,34 @@ class Concentrator:
         # Told by the plugins that charon runs with; every look at everything asks again.
         self._userland_esp: bool | None = None
         self._session = LastingSession(vici_socket)
+        # charon serves each session in a thread of its own: what is asked in two, it does at once.
+        self._second = LastingSession(vici_socket)
+        self._mouth = Mouth(vici_socket)
+        self._asked: Asked | None = None
 
     @cached_property
     def _nft(self) -> Nft:
         """libnftables acts in the namespace that it was opened in, so that is where it is used."""
         return Nft()
+
+    def ask(self, connection: str, associations: bool = True) -> None:
+        """Begin to look at one connection: charon is at it while the caller does something else.
+
+        The next look, if it is one at this connection, takes the answers, and fails where this did.
+        """
+        self._asked = None
+        with suppress(DeviceError):
+            self._asked = self._ask(connection, associations)
+
+    def _ask(self, connection: str | None, associations: bool) -> Asked:
+        # Before charon is at a start of that tunnel, a look would not find it.
+        self._mouth.settle(connection)
+        running = None
+        if associations:
+            # The longer walk begins first.
+            running = self._second.ask(lambda charon: charon.ask_associations(connection))
+        loaded = self._session.ask(lambda charon: charon.ask_connections(connection))
+        return Asked(connection, loaded, running)
 
     def observe(
         self, scope: Scope | None = None, associations: tuple[IkeSa, ...] | None = None
@@ -43,23 +79,23 @@ class Concentrator:
         `associations` are those that a look just before found, where none was ended since: charon
         walks through all that run to list those of one name.
         """
-        name = scope.connection if scope else None
+        asked = self._taken(scope.connection if scope else None, associations is None)
+        elements = self._nft.elements_at(scope.keys) if scope else self._nft.elements()
+        addresses = self._addresses.now()
+        connections = asked.connections()
         with self._session.use() as charon:
             if scope is None or self._userland_esp is None:
                 self._userland_esp = charon.userland_esp()
             userland_esp = self._userland_esp
             foreign = () if scope else charon.foreign()
-            connections = charon.connections(name)
             secrets = None if scope else charon.secrets()
-            if associations is None:
-                associations = charon.associations(name)
-        addresses = self._addresses.now()
+        rules_stand = self._nft.rules_stand(userland_esp)
         return Observed(
             connections=connections,
             secrets=secrets,
-            associations=associations,
-            elements=self._nft.elements_at(scope.keys) if scope else self._nft.elements(),
-            rules_stand=self._nft.rules_stand(userland_esp),
+            associations=asked.associations() if asked.associations else associations or (),
+            elements=elements,
+            rules_stand=rules_stand,
             addresses=addresses.own,
             anchors=addresses.anchors,
             userland_esp=userland_esp,
@@ -67,15 +103,26 @@ class Concentrator:
             dropped={} if scope else self._dropped(userland_esp),
         )
 
+    def _taken(self, connection: str | None, associations: bool) -> Asked:
+        """What was asked before, or now; what does not fit is never answered."""
+        asked, self._asked = self._asked, None
+        wanted = (connection, associations)
+        if asked and (asked.connection, asked.associations is not None) == wanted:
+            return asked
+        return self._ask(connection, associations)
+
     def _dropped(self, userland_esp: bool) -> dict[str, int]:
         counted = self._nft.dropped()
         return counted if userland_esp else {**counted, "by_esp": tools.dropped_by_kernel_esp()}
 
-    def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
+    def apply(
+        self, plan: Plan, userland_esp: bool, report: Report, asking: str | None = None
+    ) -> dict[str, str]:
         """Take the steps of a plan; the answer has charon's reason for each connection it refused.
 
         After a refusal only the loading was done: what was loaded before still stands, and
-        whoever asked looks again without the refused revision.
+        whoever asked looks again without the refused revision. With `asking`, charon is asked for
+        that connection as soon as its part is done: the next look is one at it.
         """
         with self._session.use() as charon:
             for address in plan.anchor:
@@ -85,15 +132,20 @@ class Concentrator:
             if refused := dict(self._load(charon, plan, report)):
                 return refused
             self._take_away(charon, plan, report)
-            self._translate(plan, userland_esp, report)
-            for address in plan.unanchor:
-                tools.remove_anchor(address)
+        if asking:
+            self.ask(asking, associations=plan.ends_associations)
+        self._translate(plan, userland_esp, report)
+        for address in plan.unanchor:
+            tools.remove_anchor(address)
         return {}
 
     def start(self, starts: tuple[Start, ...], report: Report) -> int:
-        """Start children, without waiting for what becomes of them; so many are left over."""
+        """Start children, without waiting for what becomes of them; so many are left over.
+
+        `report` may be called later on, with what charon refused to start.
+        """
         started = 0
-        with self._session.use() as charon, Starter(charon, self._vici_socket) as starter:
+        with Starter(self._mouth, self._vici_socket, report) as starter:
             for one in pacing.start(starter, starts):
                 text = f"Started the negotiation of {one.child}"
                 report(Step(one.connection, text, mends=False))

@@ -15,19 +15,19 @@ from vici.protocol import Message, Packet
 SECTION, SECTION_END, VALUE, LIST, ITEM, LIST_END = range(1, 7)
 
 
-def listed(
-    session: Session, command: str, event: str, request: dict[str, str]
-) -> Iterator[dict[str, Any]]:
-    """The messages that a list command streams, as text. Reads all of them, whoever stops."""
-    transport = session.transport
-    for packet in (
+def questions(command: str, event: str, request: dict[str, str]) -> tuple[bytes, ...]:
+    """The packets that make charon stream a list."""
+    return (
         Packet.register_event(event),
         Packet.request(command, Message.serialize(request)),
         Packet.unregister_event(event),
-    ):
-        transport.send(packet)
+    )
+
+
+def listed(session: Session, command: str) -> Iterator[dict[str, Any]]:
+    """The messages that a list command streams, as text. Reads all of them, whoever stops."""
     for expected in (Packet.EVENT_CONFIRM, Packet.CMD_RESPONSE, Packet.EVENT_CONFIRM):
-        while (raw := transport.receive())[0] == Packet.EVENT:
+        while (raw := session.transport.receive())[0] == Packet.EVENT:
             yield parsed(raw, 2 + raw[1])
         if raw[0] != expected:
             raise SessionException(f"Unexpected response type {raw[0]} to {command}")
