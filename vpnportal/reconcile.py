@@ -160,8 +160,8 @@ def _settle(
     drift = repairs.Drift(lane)
     running = None
     name = None if tunnel_id is None else connection_of(tunnel_id)
-    if name:
-        device.ask(name)
+    # Also before the revisions are read: what comes of it may be written into one of them.
+    device.ask(name)
     for attempt in range(PASSES):
         aim = aim_at(lane, tunnel_id)
         outcomes.begin(aim.unfinished)

@@ -333,17 +333,25 @@ def test_an_outcome_is_given_once(ready, user, device):
     assert (revision.outcome, revision.reason) == (Outcome.REPLACED, "")
 
 
-def test_what_charon_says_of_a_start_when_the_apply_is_over_is_written_behind_all_else(ready, user):
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_start_that_charon_refused_is_a_step_beside_what_is_written_before_and_after(
+    ready, user, device, everything
+):
     revision = services.apply(ready, user)
-    refused = Step(f"ctx{ready.pk}", "charon refused to start it", ok=False, mends=False)
+    device.refuses_starts = {f"ctx{ready.pk}"}
 
-    with outcomes.recording([revision]) as report:
-        pass
-    outcomes.note([Revision.objects.get()], Step("", "Another look at it"))
-    report(refused)
+    look(ready)
+    outcomes.note([Revision.objects.get()], Step("", "Something else"))
+    reconcile.converge(ready.concentrator_id, None if everything else ready.pk)
 
     revision.refresh_from_db()
-    assert [step["text"] for step in revision.steps] == ["Another look at it", refused.text]
+    assert revision.outcome == Outcome.LIVE
+    assert [(step["text"], step["ok"]) for step in revision.steps[2:]] == [
+        ("Started it", True),
+        ("Something else", True),
+        ("charon refused to start it", False),
+        ("Started it", True),
+    ]
 
 
 def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_live(

@@ -79,11 +79,11 @@ class Charon:
         self.close()
 
     def connections(self, name: str | None = None) -> dict[str, Shape]:
-        """What charon tells of our loaded connections; of one, while it walks through all."""
+        """What charon tells of our loaded connections; it walks through all to tell of one."""
         return self.ask_connections(name)()
 
     def ask_connections(self, name: str | None = None) -> Callable[[], dict[str, Shape]]:
-        """The same, but what is called for the answer comes back at once; see `_ask`."""
+        """The same question, whose answer is given when what comes back is called; see `_ask`."""
 
         def read() -> dict[str, Shape]:
             return {connection: shape(body) for connection, body in self._ours("list-conns")}
@@ -97,11 +97,11 @@ class Charon:
         return frozenset(key for key in keys if is_our_secret(key))
 
     def associations(self, name: str | None = None) -> tuple[IkeSa, ...]:
-        """Our IKE_SAs with their children, of one connection or of all."""
+        """Our IKE_SAs with their children, of one connection or of all; as long a walk."""
         return self.ask_associations(name)()
 
     def ask_associations(self, name: str | None = None) -> Callable[[], tuple[IkeSa, ...]]:
-        """The same, but what is called for the answer comes back at once; see `_ask`."""
+        """The same question, whose answer is given when what comes back is called; see `_ask`."""
 
         def read() -> tuple[IkeSa, ...]:
             return tuple(ike_sa(connection, body) for connection, body in self._ours("list-sas"))
@@ -150,8 +150,8 @@ class Charon:
     def initiate(self, connection: str, child: str) -> Callable[[], None]:
         """Start a child without waiting for what becomes of it.
 
-        charon's answer, which may be a DeviceRefused, comes when it has walked through all that it
-        holds; see `_ask`.
+        charon answers when it has walked through all that it holds. What comes back is called for
+        that answer, which may be a DeviceRefused; see `_ask`.
         """
         request = {"ike": connection, "child": child, "timeout": "-1"}
         packet = Packet.request("initiate", Message.serialize(request))
@@ -192,7 +192,10 @@ class Charon:
                 yield event(kind, body)
 
     def _ask(self, packets: Iterable[bytes], read: Callable[[], T]) -> Callable[[], T]:
-        """Ask now; who asked calls what comes back for the answer, and nothing else before."""
+        """Ask now; what comes back is called for the answer, before anything else is asked.
+
+        Whoever never calls it closes the session.
+        """
 
         def answer() -> T:
             with self._errors():

@@ -52,10 +52,11 @@ class Concentrator:
         """libnftables acts in the namespace that it was opened in, so that is where it is used."""
         return Nft()
 
-    def ask(self, connection: str, associations: bool = True) -> None:
-        """Begin to look at one connection: charon is at it while the caller does something else.
+    def ask(self, connection: str | None, associations: bool = True) -> None:
+        """Begin to look at one connection, or at all: charon is at it while the caller goes on.
 
-        The next look, if it is one at this connection, takes the answers, and fails where this did.
+        The next look, if it is that one, takes the answers, and fails where this did. What charon
+        said of earlier starts has been reported when this returns.
         """
         self._asked = None
         with suppress(DeviceError):
