@@ -37,6 +37,7 @@ WORDS: tuple[str, ...] = (
 )
 # Tunnels with their `rank`, which is no column.
 Ranked = QuerySet[Any]
+KEY = models.BigIntegerField()
 RANKS = {word: rank for rank, word in enumerate(WORDS)}
 
 
@@ -75,7 +76,8 @@ def _place() -> Case:
     runs_at = Subquery(elsewhere.order_by("-number").values("concentrator")[:1])
     return Case(
         When(outcome=Outcome.LIVE, then=F("concentrator")),
-        default=Coalesce(runs_at, OuterRef("concentrator")),
+        default=Coalesce(runs_at, OuterRef("concentrator"), output_field=KEY),
+        output_field=KEY,
     )
 
 

@@ -17,6 +17,7 @@ from vpnportal import services
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused
 from vpnportal.web.answers import Request
+from vpnportal.web.commands import COMMANDS
 from vpnportal.web.listed import PER_PAGE
 from vpnportal.web.panel import problem_links
 from vpnportal.web.rows import open_ids
@@ -32,8 +33,22 @@ def _apply(tunnel: Tunnel, author: User) -> str:
     return f"Revision {revision.number} is on its way to the concentrator."
 
 
+def _command(name: str) -> Act:
+    command, told = COMMANDS[name]
+
+    def act(tunnel: Tunnel, author: User) -> str:
+        command(tunnel, author)
+        return told
+
+    return act
+
+
 # By the name of the button: what it says, and what it does.
-ACTS: dict[str, tuple[str, Act]] = {"apply": ("Apply Configurations", _apply)}
+ACTS: dict[str, tuple[str, Act]] = {
+    "apply": ("Apply Configurations", _apply),
+    "connect": ("Connect", _command("connect")),
+    "disconnect": ("Disconnect", _command("disconnect")),
+}
 
 
 @require_POST

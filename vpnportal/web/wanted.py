@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib.auth.models import User
@@ -111,5 +110,4 @@ class Wanted(forms.Form):
     def url(self, route: str = "tunnels", **changes: Any) -> str:
         """The same view with other choices, on its first page unless `page` is one of them."""
         chosen = {name: self.chosen.get(name) for name in self.fields} | changes
-        query = urlencode({name: value for name, value in chosen.items() if value})
-        return reverse(route) + (f"?{query}" if query else "")
+        return reverse(route, query={name: value for name, value in chosen.items() if value})
