@@ -73,7 +73,10 @@ def order(request: Request) -> HttpResponse:
 
 def _order_page(request: Request, form: Order, status: int = OK) -> HttpResponse:
     places = locations()
-    shown = {"form": form, "locations": places, "free": any(place.free for place in places)}
+    free = [place.datacenter for place in places if place.free]
+    if len(free) == 1:
+        form.initial["location"] = free[0].pk
+    shown = {"form": form, "locations": places, "free": free}
     return page(request, "tunnel/order.html", shown, status)
 
 
