@@ -51,6 +51,20 @@ def test_the_list_costs_the_same_for_two_tunnels_and_for_twenty(account, tunnel,
     assert queries(page, reverse("tunnels")) == few <= 19
 
 
+def test_a_list_that_asks_for_news_costs_the_same_for_two_rows_and_for_twenty(
+    account, tunnel, user, page
+):
+    def poll() -> str:
+        rows = [("row", f"{pk}.old") for pk in Tunnel.objects.values_list("pk", flat=True)]
+        return reverse("news", query=rows)
+
+    grow(account, user, start=10, count=1)
+    few = queries(page, poll())
+    grow(account, user, start=20, count=18)
+
+    assert queries(page, poll()) == few <= 17
+
+
 @pytest.mark.parametrize("route", ["tunnel", "state"])
 def test_a_page_costs_the_same_for_one_translation_and_for_a_hundred(tunnel, user, page, route):
     services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)

@@ -87,7 +87,7 @@ def _of_association() -> Case:
         When(
             IsNull(OuterRef("held_at"), True),
             then=Case(
-                *(When(Exact(seen, word), then=_rank(word.label)) for word in Seen),
+                *(When(Exact(seen, Value(word.value)), then=_rank(word.label)) for word in Seen),
                 default=_rank(Seen.DOWN.label),
             ),
         ),
