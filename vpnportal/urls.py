@@ -10,6 +10,7 @@ from django.views.generic import RedirectView
 from vpnportal.web import (
     accounts,
     asking,
+    cancelling,
     commands,
     editing,
     history,
@@ -71,7 +72,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{ONE}apply/", views.apply, name="apply"),
     path(f"{ONE}command/", commands.command, name="command"),
     path(f"{ONE}state/", views.state, name="state"),
-    path(f"{ONE}cancel/", ordering.cancel, name="cancel"),
+    path(f"{ONE}cancel/", cancelling.cancel, name="cancel"),
     path("operators/", admin.site.urls),
     path(f"{ONE}other-end/", other_end.everything, name="other-end"),
     path(f"{ONE}other-end/<slug:slug>/", other_end.download, name="other-end-file"),

@@ -1,25 +1,24 @@
-"""What the list of tunnels shows: rows with their states, counts by state, and columns."""
+"""What the list of tunnels shows: one page of rows with their states, and its columns."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, OuterRef, Subquery
-from django.utils.crypto import salted_hmac
+from django.db.models import OuterRef, Subquery
 from django.utils.timesince import timesince
 
 from vpnportal.models import Revision, Tunnel
 from vpnportal.services import State, states_of
-from vpnportal.services.words import RANKS, Ranked, with_changes
-from vpnportal.web.wanted import CHANGED, COLUMNS, SLUGS, Wanted
+from vpnportal.services.words import RANKS, Ranked
+from vpnportal.web.tokens import keyed_token
+from vpnportal.web.wanted import COLUMNS, Wanted
 
 PER_PAGE = 50
-BUSY = (RANKS["queued"], RANKS["applying"])
-UNKNOWN, GONE = RANKS["unknown"], RANKS["cancelled"]
+BUSY = (RANKS["queued"], RANKS["applying"], RANKS["disconnecting"])
+UNKNOWN = RANKS["unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +38,6 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """A link to the tunnels in one state, with how many there are."""
-
-    slug: str
-    word: str
-    many: int
-    href: str
-    current: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Column:
     """A heading, a link that sorts by it; `sorted` is the value of its aria-sort, or ""."""
 
@@ -57,40 +45,6 @@ class Column:
     label: str
     href: str
     sorted: str
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """How many of the wanted tunnels are in each state, by rank, and how many have changes."""
-
-    ranks: Mapping[int, int]
-    changed: int
-
-    @classmethod
-    def of(cls, tunnels: Ranked) -> Counts:
-        """Two queries over all of them, which open nothing."""
-        counted = tunnels.order_by().values_list("rank").annotate(many=Count("pk"))
-        return cls(dict(counted), with_changes(tunnels).count())
-
-    @property
-    def token(self) -> str:
-        return _short(sorted(self.ranks.items()), self.changed)
-
-    def many(self, state: str) -> int:
-        """How many there are in a state by its slug; without one all but those that are gone."""
-        if state == CHANGED:
-            return self.changed
-        if state:
-            return self.ranks.get(RANKS[SLUGS[state]], 0)
-        return sum(many for rank, many in self.ranks.items() if rank != GONE)
-
-    def groups(self, wanted: Wanted) -> Iterator[Group]:
-        """All, then each state in which there is one or that is chosen."""
-        current = wanted.chosen.get("state", "")
-        words = {"": "all", **SLUGS, CHANGED: "with changes not applied"}
-        for slug, word in words.items():
-            if (many := self.many(slug)) or slug in ("", current):
-                yield Group(slug, word, many, wanted.url(state=slug), slug == current)
 
 
 def page_of(tunnels: Ranked, many: int, number: str | None) -> Page:
@@ -113,7 +67,7 @@ def rows_of(user: User, wanted: Iterable[int], tokens: Mapping[int, str]) -> lis
 
 
 def tokens_of(tunnels: Ranked) -> tuple[dict[int, str], bool]:
-    """A token for each of these, by id, and whether one is being applied; one query.
+    """A token for each of these, by id, and whether something is being done with one; one query.
 
     Keyed, because the digest of the draft is among what they cover; nothing is opened for them.
     """
@@ -131,7 +85,7 @@ def tokens_of(tunnels: Ranked) -> tuple[dict[int, str], bool]:
     tokens, busy = {}, False
     for pk, rank, seen_at, *more in facts:
         age = timesince(seen_at) if rank == UNKNOWN and seen_at else ""
-        tokens[pk] = _short(rank, age, *more)
+        tokens[pk] = keyed_token(rank, age, *more)
         busy = busy or rank in BUSY
     return tokens, busy
 
@@ -152,7 +106,3 @@ def _next(sort: str, name: str) -> str:
 
 def _sorted(sort: str, name: str) -> str:
     return {name: "ascending", f"-{name}": "descending"}.get(sort, "")
-
-
-def _short(*shown: Any) -> str:
-    return salted_hmac("the list of tunnels", repr(shown)).hexdigest()[:12]

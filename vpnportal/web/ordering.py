@@ -1,4 +1,4 @@
-"""Order a tunnel, and cancel one: for the owners of an account."""
+"""Order a tunnel: for the owners of an account."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from uuid import uuid4
 from django import forms
 from django.contrib import messages
 from django.http import Http404, HttpResponse, QueryDict
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -16,8 +16,6 @@ from vpnportal.models import Account, Datacenter, Membership, Subnet, Tunnel
 from vpnportal.services import Refused
 from vpnportal.services.ordering import locations
 from vpnportal.web.answers import OK, UNPROCESSABLE, Request, page, status_of
-
-require_form = require_http_methods(["GET", "HEAD", "POST"])
 
 
 class Order(forms.Form):
@@ -53,7 +51,7 @@ class Order(forms.Form):
 
 # A browser that goes back asks for a new form, whose key orders another tunnel.
 @never_cache
-@require_form
+@require_http_methods(["GET", "HEAD", "POST"])
 def order(request: Request) -> HttpResponse:
     """A location is chosen; name, hosted peer address and static NAT subnet are assigned."""
     if request.method != "POST":
@@ -87,44 +85,3 @@ def _assigned(tunnel: Tunnel) -> str:
         f"was assigned the Hosted Peer Address {tunnel.hosted_peer} and the static NAT subnet "
         f"{blocks}. Enter the Remote Peer Address and a Preshared Key next."
     )
-
-
-@never_cache
-@require_form
-def cancel(request: Request, pk: int) -> HttpResponse:
-    """The device name is typed to confirm; then the concentrator is asked to let go."""
-    visible = Tunnel.objects.visible_to(request.user)
-    tunnel = get_object_or_404(visible.select_related("account", "concentrator"), pk=pk)
-    if tunnel.cancelled_at:
-        messages.info(request, f"{tunnel.name} was cancelled already.")
-        return redirect("tunnel", pk=pk)
-    get_object_or_404(Tunnel.objects.owned_by(request.user), pk=pk)
-    if request.method != "POST":
-        return _cancel_page(request, tunnel)
-    typed = request.POST.get("name", "")
-    if typed.strip() != tunnel.name:
-        wrong = f"Enter {tunnel.name}, exactly so. Nothing was cancelled."
-        return _cancel_page(request, tunnel, typed, wrong, UNPROCESSABLE)
-    try:
-        services.cancel(tunnel, request.user)
-    except Refused as refused:
-        return _cancel_page(request, tunnel, typed, str(refused), status_of(refused))
-    messages.success(
-        request,
-        f"{tunnel.name} was cancelled. It is being cancelled until its concentrator has let go.",
-    )
-    return redirect("tunnels")
-
-
-def _cancel_page(
-    request: Request, tunnel: Tunnel, typed: str = "", wrong: str = "", status: int = OK
-) -> HttpResponse:
-    blocks = tunnel.networks(Subnet.Kind.STATIC_NAT)
-    shown = {
-        "tunnel": tunnel,
-        "state": services.state_of(tunnel),
-        "blocks": blocks,
-        "typed": typed,
-        "wrong": wrong,
-    }
-    return page(request, "tunnel/cancel.html", shown, status)

@@ -12,7 +12,8 @@ from django.views.decorators.http import require_safe
 from vpnportal.models import Account, Membership, Tunnel
 from vpnportal.services.words import ranked
 from vpnportal.web.answers import Request, page, partial
-from vpnportal.web.listed import PER_PAGE, Counts, columns, page_of, rows_of, tokens_of
+from vpnportal.web.counts import Counts
+from vpnportal.web.listed import PER_PAGE, columns, page_of, rows_of, tokens_of
 from vpnportal.web.several import ACTS, results_of
 from vpnportal.web.wanted import Wanted
 
