@@ -22,14 +22,14 @@ hosted, _ = Subnet.objects.get_or_create(
 )
 for number, name in enumerate(("Lima", "Oslo", "Rome"), 71):
     one = ordered(name)
-    services.edit(one, "friendly_name", name)
+    services.edit(one, "friendly_name", name, user)
     if name != "Rome":
         one.subnets.add(hosted)
-        services.edit(one, "remote_peer", f"198.51.100.{number}")
-        services.set_preshared_key(one, "a key of the tests")
+        services.edit(one, "remote_peer", f"198.51.100.{number}", user)
+        services.set_preshared_key(one, "a key of the tests", user)
         network = IPv4Network(f"172.20.{number}.0/24")
         if network not in one.networks("customer"):
-            services.add_remote_subnet(one, network)
+            services.add_remote_subnet(one, network, user)
     names.append(one.name)
 say(names)
 """
@@ -116,7 +116,7 @@ def test_the_list_follows_what_others_do_and_keeps_what_is_selected(
 
     portal.do(
         f'one = Tunnel.objects.get(name="{names[2]}")\n'
-        'services.edit(one, "remote_peer", "198.51.100.99")'
+        'services.edit(one, "remote_peer", "198.51.100.99", user)'
     )
 
     assert quiet.value.status == 204

@@ -157,7 +157,7 @@ def test_changes_not_applied_can_be_listed(ready, second_tunnel, user, page):
     for one in (ready, second_tunnel):
         services.apply(one, user)
     Revision.objects.update(outcome="live")
-    services.edit(ready, "phase_one_keylife", 7200)
+    services.edit(ready, "phase_one_keylife", 7200, user)
 
     answer = page.get(LIST, {"state": "changed"})
 

@@ -237,6 +237,8 @@ EDITS = {
     "ask": {},
     "apply": {},
     "command": {"do": "connect"},
+    "discard": {},
+    "undo": {},
 }
 
 

@@ -157,8 +157,8 @@ def test_a_page_that_shows_everything_already_is_told_nothing_and_else_only_what
 
 
 NEWS = {
-    "an edit": lambda one, user: services.edit(one, "phase_one_keylife", 7200),
-    "a second edit": lambda one, user: services.edit(one, "phase_two_keylife", 7200),
+    "an edit": lambda one, user: services.edit(one, "phase_one_keylife", 7200, user),
+    "a second edit": lambda one, user: services.edit(one, "phase_two_keylife", 7200, user),
     "an apply": lambda one, user: services.apply(one, user),
     "a disconnect": lambda one, user: services.disconnect(one, user),
     "a cancellation": lambda one, user: services.cancel(one, user),
@@ -173,7 +173,7 @@ def test_whatever_a_row_tells_is_news(second_tunnel, user, page, news):
     Concentrator.objects.update(seen_at=timezone.now())
     services.apply(second_tunnel, user)
     Revision.objects.update(outcome="live")
-    services.edit(second_tunnel, "phase_two_group", 14)
+    services.edit(second_tunnel, "phase_two_group", 14, user)
     Tunnel.objects.update(association="up")
     shown = page.get(LIST)
 

@@ -115,14 +115,18 @@ def test_the_database_finds_the_tunnels_whose_pages_list_changes_after_each_edit
 
     assert changed() == told() == set()
     Revision.objects.update(outcome=Outcome.LIVE)
-    assert after(services.edit, "friendly_name", "Dallas") == set()
-    assert after(services.edit, "phase_two_group", 14) == {"ipsec001"}
-    assert after(services.edit, "phase_two_group", 2) == set(), "changed back is not changed"
-    assert after(services.set_preshared_key, "another key") == {"ipsec001"}
-    assert after(services.set_preshared_key, "a key") == set()
-    assert after(services.set_translations, [services.Row(row.internal, None)]) == {"ipsec001"}
-    assert after(services.set_translations, [row]) == set()
-    assert after(services.add_remote_subnet, IPv4Network("192.168.30.0/24")) == {"ipsec001"}
+    assert after(services.edit, "friendly_name", "Dallas", user) == set()
+    assert after(services.edit, "phase_two_group", 14, user) == {"ipsec001"}
+    assert after(services.edit, "phase_two_group", 2, user) == set(), "changed back is not changed"
+    assert after(services.set_preshared_key, "another key", user) == {"ipsec001"}
+    assert after(services.set_preshared_key, "a key", user) == set()
+    assert after(services.set_translations, [services.Row(row.internal, None)], user) == {
+        "ipsec001"
+    }
+    assert after(services.set_translations, [row], user) == set()
+    assert after(services.add_remote_subnet, IPv4Network("192.168.30.0/24"), user) == {"ipsec001"}
+    assert after(services.discard, user) == set()
+    assert after(services.undo, user) == {"ipsec001"}
     assert after(services.apply, user) == set()
     Revision.objects.filter(tunnel=ready, outcome=Outcome.QUEUED).update(outcome=Outcome.FAILED)
     assert changed() == told() == {"ipsec001"}
@@ -131,14 +135,14 @@ def test_the_database_finds_the_tunnels_whose_pages_list_changes_after_each_edit
     assert [one.digest for one in applied if not one.digest] == []
 
 
-def test_a_digest_tells_nothing_without_its_key(ready, second_tunnel, settings):
+def test_a_digest_tells_nothing_without_its_key(ready, user, settings):
     """Two drafts with everything in common but their numbers, and one draft under two keys."""
-    services.edit(ready, "friendly_name", "Dallas")
+    services.edit(ready, "friendly_name", "Dallas", user)
     before = Tunnel.objects.get(pk=ready.pk).draft_digest
     settings.FINGERPRINT_KEY_FILE = settings.KEYS / "another.key"
     settings.FINGERPRINT_KEY_FILE.write_text(seal.new_key())
 
-    services.edit(ready, "friendly_name", "Houston")
+    services.edit(ready, "friendly_name", "Houston", user)
 
     assert len(before) == 32
     assert Tunnel.objects.get(pk=ready.pk).draft_digest not in ("", before)
