@@ -14,7 +14,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
 django.setup()
 
-from tests.bench import converge, dos, click, lost, mappings, one_change, path, profile, swanctl  # noqa: E402, I001
+from tests.bench import converge, dos, click, listing, lost  # noqa: E402, I001
+from tests.bench import mappings, one_change, path, profile, swanctl  # noqa: E402
 from tests.bench.bench import Bench  # noqa: E402
 from tests.bench.figures import Figure, heading, line, write  # noqa: E402
 
@@ -25,6 +26,7 @@ ALL = {
     "lost": lost,
     "swanctl": swanctl,
     "mappings": mappings,
+    "list": listing,
     "path": path,
     "dos": dos,
     "click": click,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from ipaddress import IPv4Address, IPv4Network
 from itertools import count
 from pathlib import Path
@@ -12,11 +12,12 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from vpnportal.domain.frozen import freeze
+from vpnportal.domain.frozen import digest, freeze
 from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
 from vpnportal.fields import Sealed
 from vpnportal.lab.peers import HOSTED, Peer
 from vpnportal.models import Account, Concentrator, Datacenter, RemoteClaim, Revision, Tunnel
+from vpnportal.seal import fingerprint_key
 
 # Tunnel n has the n-th /21 of these: its own translations are the first ones in there.
 STATIC_NAT = IPv4Address("11.0.0.0")
@@ -122,6 +123,11 @@ def _tunnel(spec: TunnelSpec, lane: Concentrator, account: Account) -> Tunnel:
         name=f"ipsec{spec.tunnel_id:05}",
         hosted_peer=str(spec.hosted_peer),
         remote_peer=str(spec.remote_peer),
+        preshared_key=Sealed.of(spec.preshared_key, f"tunnel {spec.tunnel_id} preshared key"),
+        ike_version=spec.ike_version,
+        **{f"phase_one_{name}": value for name, value in asdict(spec.phase_one).items()},
+        **{f"phase_two_{name}": value for name, value in asdict(spec.phase_two).items()},
+        draft_digest=digest(spec, fingerprint_key()),
     )
 
 
@@ -132,6 +138,7 @@ def _revision(spec: TunnelSpec, lane: Concentrator, outcome: str, number: int = 
         concentrator=lane,
         number=number,
         specification=Sealed.of(freeze(spec), context),
+        digest=digest(spec, fingerprint_key()),
         hosted_peer=str(spec.hosted_peer),
         remote_peer=str(spec.remote_peer),
         outcome=outcome,

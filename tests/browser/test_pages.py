@@ -151,6 +151,9 @@ def test_a_portal_that_does_not_answer_is_said_and_not_hidden(draft: Page):
 PAGES = (
     "sign-in/",
     "tunnels/",
+    "tunnels/?q=nothing+of+this&sort=-state",
+    "tunnels/order/",
+    "tunnels/2/cancel/",
     "tunnels/1/?open=2",
     "tunnels/2/?open=4",
     "tunnels/2/history/",

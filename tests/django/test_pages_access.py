@@ -15,8 +15,17 @@ from django.urls import reverse
 from tests.reading import read
 from vpnportal.models import Revision, Subnet, Tunnel
 
-LOOKING = ("tunnel", "state", "subnet", "answer", "history", "revision")
-LOOKING = ("tunnel", "state", "subnet", "answer", "other-end", "other-end-file", "hand-over")
+LOOKING = (
+    "tunnel",
+    "state",
+    "subnet",
+    "answer",
+    "history",
+    "revision",
+    "other-end",
+    "other-end-file",
+    "hand-over",
+)
 CHANGING = (
     "edit",
     "add-remote-subnet",
@@ -31,11 +40,14 @@ CHANGING = (
     "apply",
     "command",
 )
+# Routes with a page of their own, or about no tunnel in particular.
+OTHERS = ("cancel", "several", "order")
 HTMX = {"HX-Request": "true", "HX-Trigger-Name": "friendly_name"}
 FILLED = {
     "fieldset": "general",
     "friendly_name": "changed",
     "do": "disconnect",
+    "name": "ipsec001",
     "ip": "192.168.10.0",
     "cidr": "24",
     "customer-10.1.255.92": "192.168.10.15",
@@ -54,6 +66,8 @@ def tunnel(tunnel: Tunnel) -> Tunnel:
 
 def url_of(name: str, tunnel: Tunnel) -> str:
     subnet = Subnet.objects.get(network="10.1.255.92/30").pk
+    if name in ("several", "order", "news"):
+        return reverse(name)
     more: dict[str, object] = {}
     if name in ("subnet", "remove-remote-subnet"):
         more = {"subnet": subnet}
@@ -62,6 +76,10 @@ def url_of(name: str, tunnel: Tunnel) -> str:
     elif name in ("revision", "restore"):
         more = {"number": 1}
     return reverse(name, kwargs={"pk": tunnel.pk, **more})
+
+
+def filled(tunnel: Tunnel) -> dict[str, object]:
+    return {**FILLED, "tunnel": tunnel.pk}
 
 
 def everything_about(tunnel: Tunnel) -> list[object]:
@@ -74,7 +92,10 @@ def test_a_stranger_finds_nothing_on_any_route_and_changes_nothing(tunnel, stran
     before = everything_about(tunnel)
 
     answers = [stranger.get(url_of(name, tunnel), headers=headers) for name in LOOKING]
-    answers += [stranger.post(url_of(name, tunnel), FILLED, headers=headers) for name in CHANGING]
+    posts = (*CHANGING, "cancel", "several")
+    answers += [
+        stranger.post(url_of(name, tunnel), filled(tunnel), headers=headers) for name in posts
+    ]
 
     assert {answer.status_code for answer in answers} == {404}
     assert everything_about(tunnel) == before
@@ -86,7 +107,8 @@ def test_a_viewer_looks_and_changes_nothing(tunnel, viewer, headers):
     before = everything_about(tunnel)
 
     looks = [viewer.get(url_of(name, tunnel), headers=headers, follow=True) for name in LOOKING]
-    changes = [viewer.post(url_of(name, tunnel), FILLED, headers=headers) for name in CHANGING]
+    posts = (*CHANGING, *OTHERS)
+    changes = [viewer.post(url_of(name, tunnel), filled(tunnel), headers=headers) for name in posts]
 
     assert {look.status_code for look in looks} == {200}
     assert {change.status_code for change in changes} == {404}
@@ -109,7 +131,7 @@ def test_a_viewers_page_has_no_control_that_works(tunnel, viewer):
     assert buttons == ["Sign out", "10.1.255.92/30"]
 
 
-@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("name", (*CHANGING, "several"))
 def test_looking_never_changes_anything(tunnel, page, name):
     before = everything_about(tunnel)
 
@@ -117,7 +139,7 @@ def test_looking_never_changes_anything(tunnel, page, name):
     assert everything_about(tunnel) == before
 
 
-@pytest.mark.parametrize("name", (*LOOKING, *CHANGING))
+@pytest.mark.parametrize("name", (*LOOKING, *CHANGING, *OTHERS, "news"))
 def test_unknown_methods_are_refused(tunnel, page, name):
     url = url_of(name, tunnel)
 
@@ -128,7 +150,7 @@ def test_signing_out_by_a_link_is_refused(page):
     assert page.get(reverse("logout")).status_code == 405
 
 
-@pytest.mark.parametrize("name", CHANGING)
+@pytest.mark.parametrize("name", (*CHANGING, *OTHERS))
 def test_a_forged_form_is_refused_with_a_page_that_says_what_to_do(tunnel, user, name):
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(user)
@@ -141,7 +163,7 @@ def test_a_forged_form_is_refused_with_a_page_that_says_what_to_do(tunnel, user,
     assert everything_about(tunnel) == before
 
 
-@pytest.mark.parametrize("name", (*LOOKING, *CHANGING))
+@pytest.mark.parametrize("name", (*LOOKING, *CHANGING, *OTHERS, "news"))
 def test_nobody_gets_past_the_sign_in_page(tunnel, client, name):
     url = url_of(name, tunnel)
 

@@ -43,7 +43,7 @@ def columns(tunnel: Tunnel) -> dict[str, object]:
     return Tunnel.objects.filter(pk=tunnel.pk).values()[0]
 
 
-def test_leaving_a_field_writes_its_column_and_no_other(tunnel, page):
+def test_leaving_a_field_writes_its_column_the_drafts_digest_and_no_other(tunnel, page):
     form = {**PHASE_ONE, "phase_one_encryption": "AES256", "phase_one_keylife": "nonsense"}
     before = columns(tunnel)
 
@@ -57,10 +57,13 @@ def test_leaving_a_field_writes_its_column_and_no_other(tunnel, page):
     assert [sql.split()[:3] for sql in writes] == [
         ["UPDATE", '"vpnportal_tunnel"', "SET"],
         ["INSERT", "INTO", '"vpnportal_lastedit"'],
+        ["UPDATE", '"vpnportal_tunnel"', "SET"],
     ]
     edited = LastEdit.objects.values_list("field", "author__username")
     assert list(edited) == [("phase_one_encryption", "ada")]
-    assert columns(tunnel) == {**before, "phase_one_encryption": "AES256"}
+    after = columns(tunnel)
+    digest = after["draft_digest"]
+    assert after == {**before, "phase_one_encryption": "AES256", "draft_digest": digest}
     assert words(answer, "note-phase_one_encryption") == "Saved"
     assert words(answer, "pending").startswith("13 changes not applied")
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.unit.samples import EXAMPLE, example, translation
+from hypothesis import given
+
+from tests.unit.samples import EXAMPLE, KEY, example, specs, translation
 from vpnportal.domain.changes import Change, changes
+from vpnportal.domain.frozen import digest
 
 
 def test_equal_specifications_have_no_changes():
@@ -35,3 +38,19 @@ def test_a_removed_translation_is_a_change_of_its_address():
         ),
         Change("translation 10.1.255.93", "Customer IP for 10.1.255.93", "", "192.168.10.16"),
     )
+
+
+@given(specs(tunnel_id=1), specs(tunnel_id=1))
+def test_two_digests_are_equal_exactly_when_nothing_changes(one, other):
+    for a, b in ((one, other), (one, one)):
+        shuffled = replace(
+            b,
+            translations=b.translations[::-1],
+            remote_subnets=b.remote_subnets[::-1],
+            hosted_subnets=b.hosted_subnets[::-1],
+        )
+        assert (digest(a, KEY) == digest(shuffled, KEY)) is (changes(a, b) == ())
+
+
+def test_a_digest_is_another_one_under_another_key():
+    assert digest(EXAMPLE, KEY) != digest(EXAMPLE, b"another key")

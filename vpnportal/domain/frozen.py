@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
@@ -13,6 +15,21 @@ from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
 def freeze(spec: TunnelSpec) -> str:
     """Canonical JSON: equal specifications give equal text."""
     return json.dumps(asdict(spec), default=str, sort_keys=True, separators=(",", ":"))
+
+
+def digest(spec: TunnelSpec, key: bytes) -> str:
+    """32 hexadecimal digits; equal exactly when `changes` finds nothing between two of a tunnel.
+
+    Keyed (HMAC-SHA256), because it covers the preshared key.
+    """
+    sorted_spec = replace(
+        spec,
+        hosted_subnets=tuple(sorted(spec.hosted_subnets)),
+        remote_subnets=tuple(sorted(spec.remote_subnets)),
+        static_nat_subnets=tuple(sorted(spec.static_nat_subnets)),
+        translations=tuple(sorted(spec.translations, key=lambda row: row.internal)),
+    )
+    return hmac.new(key, freeze(sorted_spec).encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def thaw(text: str) -> TunnelSpec:

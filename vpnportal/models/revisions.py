@@ -9,11 +9,12 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.utils import timezone
 
-from vpnportal.domain.frozen import freeze, thaw
+from vpnportal.domain.frozen import digest, freeze, thaw
 from vpnportal.domain.spec import TunnelSpec
 from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.places import Concentrator
 from vpnportal.models.tunnels import Tunnel
+from vpnportal.seal import fingerprint_key
 
 # An apply that nobody took up for so long no longer locks the tunnel; it still may be done later.
 LOCK_FOR = timedelta(minutes=2)
@@ -64,6 +65,7 @@ class Revision(models.Model):
     concentrator = models.ForeignKey(Concentrator, models.PROTECT, related_name="revisions")
     number = models.PositiveIntegerField()
     specification = SealedField()
+    digest = models.CharField(max_length=32, blank=True)
     hosted_peer = models.GenericIPAddressField(protocol="IPv4")
     remote_peer = models.GenericIPAddressField(protocol="IPv4")
     author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
@@ -90,7 +92,19 @@ class Revision(models.Model):
     class Meta:
         ordering = ["-number"]
         constraints = [models.UniqueConstraint("tunnel", "number", name="one_number_once")]
-        indexes = [models.Index("concentrator", "outcome", name="standing_revisions")]
+        indexes = [
+            models.Index("concentrator", "outcome", name="standing_revisions"),
+            # All that a list of ten thousand tunnels asks of them, without opening a row.
+            models.Index(
+                "tunnel",
+                "number",
+                "outcome",
+                "concentrator",
+                "finished_at",
+                "digest",
+                name="outcomes_by_tunnel",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"revision {self.number} of {self.tunnel_id}"
@@ -111,6 +125,7 @@ class Revision(models.Model):
             concentrator=tunnel.concentrator,
             number=number,
             specification=Sealed.of(freeze(spec), cls.context(tunnel.pk, number)),
+            digest=digest(spec, fingerprint_key()),
             hosted_peer=str(spec.hosted_peer),
             remote_peer=str(spec.remote_peer),
             author=author,

@@ -28,11 +28,14 @@ class TunnelQuerySet(models.QuerySet["Tunnel"]):
         return self.filter(account__memberships__user_id=user.pk)
 
     def editable_by(self, user: User | AnonymousUser) -> TunnelQuerySet:
-        """Those among them that this person may change and apply; none that was cancelled."""
+        """Those among them that this person's role allows to change and apply.
+
+        A service says in words why nothing is done to one that was cancelled.
+        """
         roles = (Membership.Role.OPERATOR, Membership.Role.OWNER)
         if user.pk is None:
             return self.none()
-        return self.present().filter(
+        return self.filter(
             account__memberships__user_id=user.pk, account__memberships__role__in=roles
         )
 
@@ -95,6 +98,9 @@ class Tunnel(models.Model):
     dpd_seconds = models.PositiveSmallIntegerField(default=15)
     starts = models.CharField(max_length=6, choices=Starts, default=Starts.EITHER)
 
+    # Keyed, of the draft as it stands: differs from a revision's exactly when something changed.
+    draft_digest = models.CharField(max_length=32, blank=True, editable=False)
+
     # What `watch` last saw; it is the present only while the concentrator is in sight.
     association = models.CharField(max_length=10, choices=Association, blank=True)
     association_at = models.DateTimeField(null=True)
@@ -105,6 +111,8 @@ class Tunnel(models.Model):
 
     ordered_at = models.DateTimeField(null=True, blank=True)
     ordered_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    # What the form of its order was given, so that the same form orders no second one.
+    order_key = models.UUIDField(null=True, blank=True, editable=False)
     cancelled_at = models.DateTimeField(null=True, blank=True)
 
     objects = TunnelQuerySet.as_manager()
@@ -115,7 +123,8 @@ class Tunnel(models.Model):
                 "hosted_peer",
                 condition=models.Q(cancelled_at__isnull=True),
                 name="one_tunnel_per_hosted_peer",
-            )
+            ),
+            models.UniqueConstraint("ordered_by", "order_key", name="one_tunnel_per_order"),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from vpnportal.domain.spec import Problem
 from vpnportal.models import Concentrator, Tunnel
 from vpnportal.services.edits import note_edits
 from vpnportal.services.places import leave
-from vpnportal.services.pools import free_hosted_peer, one_at_a_time
+from vpnportal.services.pools import Taken, free_hosted_peer, one_at_a_time
 from vpnportal.services.refusal import Refused, unlocked
 
 
@@ -40,7 +40,7 @@ def _address(tunnel: Tunnel, concentrator: Concentrator) -> IPv4Address:
     if back is not None:
         back.delete()
         return IPv4Address(back.hosted_peer)
-    hosted_peer = free_hosted_peer(concentrator)
+    hosted_peer = free_hosted_peer(concentrator, Taken.now())
     if hosted_peer is None:
         text = f"No hosted peer address is left at {concentrator}. Give it another pool first."
         raise Refused(Problem("concentrator", text))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from uuid import UUID
 
 from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, transaction
@@ -14,7 +16,7 @@ from django.utils import timezone
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Account, Concentrator, Datacenter, Revision, Subnet, Tunnel
 from vpnportal.services.places import ask_to_let_go, leave
-from vpnportal.services.pools import free_hosted_peer, free_static_nat, one_at_a_time
+from vpnportal.services.pools import Taken, free_hosted_peer, free_static_nat, one_at_a_time
 from vpnportal.services.refusal import Refused, unlocked
 
 # Whoever loses a race against somebody who does not come by here tries so often in all.
@@ -25,16 +27,40 @@ NAME = re.compile(r"ipsec([0-9]+)")
 OPERATORS = "Ask the operators of the service for more, or choose another location."
 
 
-def order(account: Account, datacenter: Datacenter, author: User) -> Tunnel:
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A data center, and whether a tunnel can be ordered there now; `missing` says why not."""
+
+    datacenter: Datacenter
+    missing: str
+
+    @property
+    def free(self) -> bool:
+        return not self.missing
+
+
+def locations() -> list[Location]:
+    """Every data center by name."""
+    taken = Taken.now()
+    places = Datacenter.objects.order_by("long_name").prefetch_related("concentrators")
+    return [Location(one, _missing(one, one.concentrators.all(), taken)) for one in places]
+
+
+def order(
+    account: Account, datacenter: Datacenter, author: User, key: UUID | None = None
+) -> Tunnel:
     """A new tunnel of this account in this data center, with nothing entered and nothing applied.
 
-    Refused says what is used up. The name was never another tunnel's.
+    Refused says what is used up. The name was never another tunnel's. Whoever orders again with
+    the same key is given the tunnel that it ordered before.
     """
     for left in reversed(range(ATTEMPTS)):
         try:
             with transaction.atomic():
                 one_at_a_time()
-                return _give(account, datacenter, author)
+                if key and (before := Tunnel.objects.filter(ordered_by=author, order_key=key)):
+                    return before.get()
+                return _give(account, datacenter, author, key)
         except DatabaseError as error:
             if not left or not _lost_a_race(error):
                 raise
@@ -68,10 +94,10 @@ def _lost_a_race(error: DatabaseError) -> bool:
     return isinstance(error, IntegrityError) or state in TRY_AGAIN
 
 
-def _give(account: Account, datacenter: Datacenter, author: User) -> Tunnel:
-    lanes = _least_used_first(datacenter)
+def _give(account: Account, datacenter: Datacenter, author: User, key: UUID | None) -> Tunnel:
+    lanes, taken = _least_used_first(datacenter), Taken.now()
     for lane in lanes:
-        hosted_peer, block = free_hosted_peer(lane), free_static_nat(lane)
+        hosted_peer, block = free_hosted_peer(lane, taken), free_static_nat(lane, taken)
         if hosted_peer is None or block is None:
             continue
         tunnel = Tunnel.objects.create(
@@ -81,11 +107,12 @@ def _give(account: Account, datacenter: Datacenter, author: User) -> Tunnel:
             hosted_peer=str(hosted_peer),
             ordered_at=timezone.now(),
             ordered_by=author,
+            order_key=key,
         )
         kind = Subnet.Kind.STATIC_NAT
         tunnel.subnets.add(Subnet.objects.create(account=account, kind=kind, network=block))
         return tunnel
-    raise Refused(Problem("datacenter", _used_up(datacenter, lanes)))
+    raise Refused(Problem("datacenter", _missing(datacenter, lanes, taken)))
 
 
 def _least_used_first(datacenter: Datacenter) -> list[Concentrator]:
@@ -100,15 +127,19 @@ def _next_name() -> str:
     return f"ipsec{max(numbers, default=0) + 1:03}"
 
 
-def _used_up(datacenter: Datacenter, lanes: Iterable[Concentrator]) -> str:
-    """Which of the two is missing everywhere; both, where each concentrator lacks another one."""
-    peers = [free_hosted_peer(lane) for lane in lanes]
-    blocks = [free_static_nat(lane) for lane in lanes]
-    if not peers:
+def _missing(datacenter: Datacenter, lanes: Iterable[Concentrator], taken: Taken) -> str:
+    """Which of the two is used up everywhere; both, where each concentrator lacks another one.
+
+    "" where one of them has both.
+    """
+    free = [(free_hosted_peer(lane, taken), free_static_nat(lane, taken)) for lane in lanes]
+    if not free:
         return f"There is no concentrator in {datacenter} yet. {OPERATORS}"
-    if not any(peers):
+    if any(all(pair) for pair in free):
+        return ""
+    if not any(peer for peer, _ in free):
         what = "hosted peer address"
-    elif not any(blocks):
+    elif not any(block for _, block in free):
         what = "static NAT subnet"
     else:
         what = "concentrator with both a hosted peer address and a static NAT subnet"

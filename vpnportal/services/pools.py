@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from vpnportal.models import Concentrator, Departure, Pool, Subnet, Tunnel
@@ -19,31 +20,48 @@ def one_at_a_time() -> None:
     list(rows.values_list("pk", flat=True))
 
 
-def free_hosted_peer(lane: Concentrator) -> IPv4Address | None:
-    """The first address of the pools that no tunnel has, or had and was not let go of yet."""
-    taken = {
-        *Tunnel.objects.present().values_list("hosted_peer", flat=True),
-        *Departure.objects.open().values_list("hosted_peer", flat=True),
-        *Concentrator.objects.values_list("public_address", flat=True),
-    }
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What nobody may be given: hosted peer addresses, /30 blocks, and networks that hold many."""
+
+    peers: frozenset[str]
+    blocks: frozenset[IPv4Network]
+    large: tuple[IPv4Network, ...]
+
+    @classmethod
+    def now(cls) -> Taken:
+        """As it stands; four queries, however many concentrators are asked about afterwards."""
+        peers = frozenset(
+            (
+                # What a tunnel has, or had and was not let go of yet.
+                *Tunnel.objects.present().values_list("hosted_peer", flat=True),
+                *Departure.objects.open().values_list("hosted_peer", flat=True),
+                *Concentrator.objects.values_list("public_address", flat=True),
+            )
+        )
+        kinds = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
+        networks = list(Subnet.objects.filter(kind__in=kinds).values_list("network", flat=True))
+        small = frozenset(_block(one) for one in networks if one.prefixlen >= STATIC_NAT_PREFIX)
+        large = tuple(one for one in networks if one.prefixlen < STATIC_NAT_PREFIX)
+        return cls(peers, small, large)
+
+
+def free_hosted_peer(lane: Concentrator, taken: Taken) -> IPv4Address | None:
+    """The first address of the pools that is not taken."""
     pools = _networks(lane, Pool.Kind.HOSTED_PEER)
     hosts = (address for network in pools for address in network.hosts())
-    return next((address for address in hosts if str(address) not in taken), None)
+    return next((address for address in hosts if str(address) not in taken.peers), None)
 
 
-def free_static_nat(lane: Concentrator) -> IPv4Network | None:
+def free_static_nat(lane: Concentrator, taken: Taken) -> IPv4Network | None:
     """The first /30 of the pools that overlaps no network of the provider's side."""
-    kinds = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
-    networks = list(Subnet.objects.filter(kind__in=kinds).values_list("network", flat=True))
-    large = [one for one in networks if one.prefixlen < STATIC_NAT_PREFIX]
-    taken = {_block(one) for one in networks if one.prefixlen >= STATIC_NAT_PREFIX}
     for pool in _networks(lane, Pool.Kind.STATIC_NAT):
         # A smaller one cannot be divided.
         if pool.prefixlen > STATIC_NAT_PREFIX:
             continue
-        near = [one for one in large if one.overlaps(pool)]
+        near = [one for one in taken.large if one.overlaps(pool)]
         for block in pool.subnets(new_prefix=STATIC_NAT_PREFIX):
-            if block not in taken and not any(one.overlaps(block) for one in near):
+            if block not in taken.blocks and not any(one.overlaps(block) for one in near):
                 return block
     return None
 

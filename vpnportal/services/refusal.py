@@ -10,6 +10,7 @@ from django.db import OperationalError, transaction
 
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Revision, Tunnel
+from vpnportal.services import digests
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def unlocked(tunnel: Tunnel) -> Iterator[Tunnel]:
             if Revision.objects.locking().filter(tunnel=fresh).exists():
                 raise Refused(Problem("", APPLYING_NOW))
             yield fresh
+            digests.note(fresh.pk)
     except OperationalError as error:
         log.exception("%s cannot be written", tunnel)
         raise Refused(Problem("", NO_ROOM)) from error

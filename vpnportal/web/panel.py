@@ -44,6 +44,7 @@ def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> H
         **networks(tunnel),
         **(question := asked(tunnel)),
         "editable": editable,
+        "owned": Tunnel.objects.owned_by(request.user).filter(pk=tunnel.pk).exists(),
         "blocks": blocks(tunnel, open_ids(request.GET.getlist("open"))),
         "trial": TrialForm(),
         "entries": newest(tunnel, ENTRIES),
@@ -58,7 +59,7 @@ def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> H
 
 def is_editable(request: Request, tunnel: Tunnel) -> bool:
     """Whether this person may change the tunnel, or only look."""
-    return Tunnel.objects.editable_by(request.user).filter(pk=tunnel.pk).exists()
+    return Tunnel.objects.editable_by(request.user).present().filter(pk=tunnel.pk).exists()
 
 
 def networks(tunnel: Tunnel) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from hashlib import blake2s
 from typing import Any
 
+from django.utils.crypto import salted_hmac
 from django.utils.timesince import timesince
 
 from vpnportal.models import Repair, Revision, Wish
@@ -57,3 +58,8 @@ def _of(revision: Revision | None) -> tuple[Any, ...]:
         revision.trial_ends_at,
         revision.first_rekey,
     )
+
+
+def keyed_token(*shown: Any) -> str:
+    """Another one exactly when something else is shown, where digests of keys are among it."""
+    return salted_hmac("token of what is shown", repr(shown)).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The list of tunnels, the page of one, its state, and Apply Configurations."""
+"""The page of one tunnel, its state, and Apply Configurations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vpnportal import services
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused
 from vpnportal.services.history import newest
-from vpnportal.web.answers import Request, page, partial, status_of
+from vpnportal.web.answers import Request, partial, status_of
 from vpnportal.web.others import others
 from vpnportal.web.panel import ENTRIES, is_editable, panel, problem_links, state_context
 from vpnportal.web.rows import Entry
@@ -24,16 +24,6 @@ from vpnportal.web.versions import seen_of
 
 # What the pages show of the places a tunnel ends at, in the same query.
 PLACES = ("concentrator__datacenter", "account")
-
-
-@require_safe
-def tunnels(request: Request) -> HttpResponse:
-    """Every tunnel of the person's accounts that was not cancelled, with how it stands."""
-    visible = Tunnel.objects.visible_to(request.user)
-    rows = visible.present().select_related(*PLACES).order_by("name")
-    states = services.states_of(rows)
-    shown = [{"tunnel": tunnel, "state": states[tunnel.pk]} for tunnel in rows]
-    return page(request, "tunnel/list.html", {"rows": shown})
 
 
 @require_safe

@@ -1,0 +1,125 @@
+"""The list of tunnels with ten thousand of them, against a bare view with the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import Value
+from django.db.models.functions import Concat, Mod
+from django.http import HttpRequest, HttpResponse
+from django.test import Client
+from django.test.utils import override_settings
+from django.urls import include, path
+from django.utils import timezone
+
+from tests.bench.bench import LARGE, Bench
+from tests.bench.figures import Figure, in_turn, median, milliseconds, under
+from tests.bench.portal import Portal, add_live, specification
+from tests.bench.stage import STATE
+from vpnportal.domain.spec import TunnelSpec
+from vpnportal.lab.peers import strangers
+from vpnportal.models import (
+    Account,
+    AddressTranslation,
+    Concentrator,
+    Membership,
+    Revision,
+    Subnet,
+    Tunnel,
+)
+
+MAPPINGS, ROUNDS, LIMIT_MS = 5, 15, 150
+PAGES = {
+    "first page": "/tunnels/",
+    "search for an address": "/tunnels/?q=10.64.3.7",
+    "filter by state, page 30": "/tunnels/?state=down&page=30",
+    "changes not applied": "/tunnels/?state=changed",
+    "sorted by address": "/tunnels/?sort=-remote-peer",
+}
+STATIC = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+same: dict[str, bytes] = {}
+
+
+def bare(request: HttpRequest) -> HttpResponse:
+    """What Django itself costs: a session, a person, and so many bytes."""
+    return HttpResponse(same[request.GET["of"]])
+
+
+urlpatterns = [path("bare/", bare), path("", include("vpnportal.urls"))]
+
+
+def run(bench: Bench) -> Iterator[Figure]:
+    """Server time: the whole request, middleware and all, without a network."""
+    Portal(STATE / "list" / "portal.sqlite3", STATE / "no-charon").make()
+    fill()
+    stored = {**settings.STORAGES, "staticfiles": STATIC}
+    with override_settings(ROOT_URLCONF=__name__, STORAGES=stored, ALLOWED_HOSTS=["testserver"]):
+        browser = Client()
+        browser.force_login(User.objects.get())
+        for what, url in PAGES.items():
+            Concentrator.objects.update(seen_at=timezone.now())
+            same[what] = browser.get(url).content
+            page, floor = in_turn(
+                ROUNDS,
+                lambda url=url: milliseconds(lambda: browser.get(url)),
+                lambda what=what: milliseconds(lambda: browser.get("/bare/", {"of": what})),
+            )
+            yield under(f"list of {LARGE:,}: {what}", median(page), LIMIT_MS, "ms", median(floor))
+    connection.close()
+
+
+def fill() -> None:
+    """Tunnels with their subnets and translations; some up, some not, some changed since."""
+    specs = [specification(peer, MAPPINGS) for peer in strangers(LARGE)]
+    account, lane = Account.objects.get(), Concentrator.objects.get()
+    person = User.objects.create(username="ada")
+    Membership.objects.create(account=account, user=person, role=Membership.Role.OWNER)
+    add_live(specs, lane, account)
+    with transaction.atomic():
+        attach(specs, account)
+        AddressTranslation.objects.bulk_create(
+            AddressTranslation(
+                tunnel_id=spec.tunnel_id,
+                internal_address=str(row.internal),
+                customer_address=str(row.customer),
+                name=row.name,
+            )
+            for spec in specs
+            for row in spec.translations
+        )
+        for rest, word in enumerate(("up", "up", "up", "down", "connecting", "")):
+            some = Tunnel.objects.annotate(rest=Mod("pk", 6)).filter(rest=rest)
+            some.update(association=word, friendly_name=Concat(Value("Branch "), "name"))
+        changed = Tunnel.objects.annotate(rest=Mod("pk", 10)).filter(rest=0)
+        changed.update(phase_two_keylife=7_200, draft_digest="of another draft")
+        Revision.objects.update(author=person, finished_at=timezone.now())
+
+
+def attach(specs: Sequence[TunnelSpec], account: Account) -> None:
+    """Each tunnel's own networks, and the hosted one that all of them share."""
+    rows = {
+        (kind, network): Subnet(account=account, kind=kind, network=network)
+        for spec in specs
+        for kind, network in networks(spec)
+    }
+    saved = Subnet.objects.bulk_create(rows.values())
+    keys = {(one.kind, one.network): one.pk for one in saved}
+    link = Tunnel.subnets.through
+    link.objects.bulk_create(
+        link(tunnel_id=spec.tunnel_id, subnet_id=keys[pair])
+        for spec in specs
+        for pair in networks(spec)
+    )
+
+
+def networks(spec: TunnelSpec) -> list[tuple[str, IPv4Network]]:
+    """The kind and the network of each subnet of a tunnel."""
+    return [
+        (Subnet.Kind.HOSTED, spec.hosted_subnets[0]),
+        (Subnet.Kind.CUSTOMER, spec.remote_subnets[0]),
+        (Subnet.Kind.STATIC_NAT, spec.static_nat_subnets[0]),
+    ]
