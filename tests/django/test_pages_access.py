@@ -15,12 +15,26 @@ from django.urls import reverse
 from tests.reading import read
 from vpnportal.models import Revision, Subnet, Tunnel
 
-LOOKING = ("tunnel", "state", "subnet", "answer", "history", "revision")
-LOOKING = ("tunnel", "state", "subnet", "answer", "other-end", "other-end-file", "hand-over")
+LOOKING = (
+    "tunnel",
+    "state",
+    "subnet",
+    "answer",
+    "key",
+    "history",
+    "revision",
+    "other-end",
+    "other-end-file",
+    "hand-over",
+)
 CHANGING = (
     "edit",
     "add-remote-subnet",
     "remove-remote-subnet",
+    "attach-subnet",
+    "detach-subnet",
+    "generate-key",
+    "reveal-key",
     "translations",
     "ask",
     "fill-in",
@@ -31,6 +45,7 @@ CHANGING = (
     "apply",
     "command",
 )
+WITH_SUBNET = ("subnet", "remove-remote-subnet", "detach-subnet")
 HTMX = {"HX-Request": "true", "HX-Trigger-Name": "friendly_name"}
 FILLED = {
     "fieldset": "general",
@@ -39,6 +54,7 @@ FILLED = {
     "ip": "192.168.10.0",
     "cidr": "24",
     "customer-10.1.255.92": "192.168.10.15",
+    "subnet": "1",
 }
 
 
@@ -55,8 +71,10 @@ def tunnel(tunnel: Tunnel) -> Tunnel:
 def url_of(name: str, tunnel: Tunnel) -> str:
     subnet = Subnet.objects.get(network="10.1.255.92/30").pk
     more: dict[str, object] = {}
-    if name in ("subnet", "remove-remote-subnet"):
+    if name in WITH_SUBNET:
         more = {"subnet": subnet}
+    elif name in ("revision", "restore"):
+        more = {"number": 1}
     elif name == "other-end-file":
         more = {"slug": "strongswan"}
     elif name in ("revision", "restore"):
