@@ -1,4 +1,4 @@
-"""What the concentrator's charon can do: kept when it says so, shown in the lists, asked at Apply."""
+"""What a charon can do: kept when it says so, shown in the lists, and asked at Apply."""
 
 from __future__ import annotations
 
