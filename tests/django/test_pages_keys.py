@@ -71,6 +71,7 @@ def test_a_generated_key_is_saved_and_shown_this_once(tunnel, page, headers):
     assert (answer.status_code, shown(answer), len(key)) == (200, key, 24)
     assert "no-store" in answer.headers["Cache-Control"]
     assert answer.content.decode().count(key) == 1
+    assert [str(one.author) for one in KeyReveal.objects.all()] == ["ada"]
     assert key not in page.get(reverse("tunnel", args=[tunnel.pk])).content.decode()
     assert key not in everything_kept()
 

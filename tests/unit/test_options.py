@@ -45,6 +45,13 @@ def test_who_starts_renames_nothing_and_is_loaded_again():
     assert ours.shape != theirs.shape
 
 
+def test_where_only_the_other_end_starts_nothing_is_tried_again_and_no_dead_peer_is_dialled():
+    settings = compiled(ANSWERS_ONLY).settings
+    (child,) = settings["children"].values()
+
+    assert (settings["keyingtries"], child["dpd_action"]) == ("1", "clear")
+
+
 def test_an_older_revision_thaws_to_the_defaults():
     raw = json.loads(freeze(EXAMPLE))
     for name in ("one_child_per_pair", "dpd_seconds", "starts"):
