@@ -70,7 +70,7 @@ def test_what_charon_cannot_do_is_shown_with_the_reason_and_cannot_be_chosen(tun
 
 
 def test_what_the_draft_has_stays_chosen_and_is_a_problem_at_apply(ready, seen, user, page):
-    services.edit(ready, "phase_one_encryption", "DES")
+    services.edit(ready, "phase_one_encryption", "DES", user)
 
     shown = options(page.get(reverse("tunnel", args=[ready.pk])), "phase_one_encryption")
     with pytest.raises(services.Refused) as refusal:

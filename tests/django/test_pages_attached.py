@@ -94,20 +94,20 @@ def test_two_accounts_reach_the_same_service_of_the_provider(tunnel, page, user,
     theirs = make_tunnel(other, concentrator, "ipsec007", hosted="10.7.0.0/24")
 
     answer = attach(page, tunnel, service.pk, HTMX)
-    services.attach_subnet(theirs, service)
+    services.attach_subnet(theirs, service, user)
 
     assert words(answer, "attached-service").startswith("Service subnets of this tunnel")
     for number, one in enumerate((tunnel, theirs)):
-        services.edit(one, "remote_peer", f"198.51.100.{number + 1}")
-        services.set_preshared_key(one, "a key of twenty characters")
-        services.add_remote_subnet(one, IPv4Network(f"192.168.{number}.0/24"))
+        services.edit(one, "remote_peer", f"198.51.100.{number + 1}", user)
+        services.set_preshared_key(one, "a key of twenty characters", user)
+        services.add_remote_subnet(one, IPv4Network(f"192.168.{number}.0/24"), user)
         fresh = Tunnel.objects.get(pk=one.pk)
         assert services.apply(fresh, user).spec().hosted_subnets[-1] == service.network
 
 
 @both
-def test_what_overlaps_a_network_of_the_tunnel_is_refused_in_words(tunnel, page, headers):
-    services.add_remote_subnet(tunnel, IPv4Network("10.4.0.0/16"))
+def test_what_overlaps_a_network_of_the_tunnel_is_refused_in_words(tunnel, page, headers, user):
+    services.add_remote_subnet(tunnel, IPv4Network("10.4.0.0/16"), user)
     row = subnet(Kind.HOSTED, "10.4.7.0/24", tunnel.account)
 
     answer = attach(page, tunnel, row.pk, headers)

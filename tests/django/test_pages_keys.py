@@ -24,8 +24,8 @@ both = pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
 
 
 @pytest.fixture
-def kept(tunnel) -> Tunnel:
-    services.set_preshared_key(tunnel, CANARY)
+def kept(tunnel, user) -> Tunnel:
+    services.set_preshared_key(tunnel, CANARY, user)
     return Tunnel.objects.get(pk=tunnel.pk)
 
 
@@ -188,7 +188,7 @@ def test_a_weak_key_is_saved_and_warned_of(tunnel, page):
     assert "Weak key. The key is short." in words(answer, "key")
 
 
-def test_a_viewer_is_not_told_how_weak_a_key_is(tunnel, viewer):
-    services.set_preshared_key(tunnel, "short")
+def test_a_viewer_is_not_told_how_weak_a_key_is(tunnel, viewer, user):
+    services.set_preshared_key(tunnel, "short", user)
 
     assert "Weak" not in words(viewer.get(reverse("tunnel", args=[tunnel.pk])), "key")

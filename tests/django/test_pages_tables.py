@@ -152,7 +152,7 @@ def test_a_public_network_is_kept_and_warned_of(tunnel, page):
 @both
 def test_removing_a_network_says_which_translations_lead_nowhere_then(ready, page, headers, user):
     row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
-    services.set_translations(ready, [row])
+    services.set_translations(ready, [row], user)
     subnet = Subnet.objects.get(kind=Subnet.Kind.CUSTOMER).pk
 
     url = reverse("remove-remote-subnet", args=[ready.pk, subnet])

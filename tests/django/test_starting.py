@@ -12,7 +12,7 @@ from vpnportal.models import Tunnel
 
 @pytest.fixture
 def answers_only(ready, user, device) -> Tunnel:
-    services.edit(ready, "starts", "other")
+    services.edit(ready, "starts", "other", user)
     services.apply(ready, user)
     reconcile.converge(ready.concentrator_id)
     sightings.note_in_sight(ready.concentrator, userland_esp=True)
@@ -47,8 +47,8 @@ def test_it_waits_again_and_is_not_dialled_when_charon_lost_everything(answers_o
     assert state.association == "waits for the other end"
 
 
-def test_what_the_draft_says_of_who_starts_counts_only_once_applied(answers_only):
-    services.edit(answers_only, "starts", "either")
+def test_what_the_draft_says_of_who_starts_counts_only_once_applied(answers_only, user):
+    services.edit(answers_only, "starts", "either", user)
 
     state = services.state_of(Tunnel.objects.get(pk=answers_only.pk))
     assert state.association == "waits for the other end"

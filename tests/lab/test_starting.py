@@ -52,10 +52,10 @@ def found(product: Product) -> list[list[str]]:
 
 @pytest.fixture
 def both_versions(live: Product) -> Iterator[Product]:
-    live.apply('services.edit(tunnel, "ike_version", 0)')
+    live.apply('services.edit(tunnel, "ike_version", 0, user)')
     yield live
     speaks(live, 1)
-    live.apply('services.edit(tunnel, "ike_version", 1)')
+    live.apply('services.edit(tunnel, "ike_version", 1, user)')
     wait_for(live.ping, 20)
 
 
@@ -80,9 +80,9 @@ def test_with_both_versions_either_is_answered_and_ikev2_is_what_this_end_begins
 
 @pytest.fixture
 def answers_only(live: Product) -> Iterator[Product]:
-    live.apply('services.edit(tunnel, "starts", "other")')
+    live.apply('services.edit(tunnel, "starts", "other", user)')
     yield live
-    live.apply('services.edit(tunnel, "starts", "either")')
+    live.apply('services.edit(tunnel, "starts", "either", user)')
     wait_for(live.ping, 20)
 
 

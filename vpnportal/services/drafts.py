@@ -105,9 +105,7 @@ def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Sub
     return subnet
 
 
-def remove_remote_subnet(
-    tunnel: Tunnel, subnet_id: int, author: User
-) -> tuple[Translation, ...]:
+def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> tuple[Translation, ...]:
     """Stop protecting a network of the customer's end; already gone is fine.
 
     The answer has the translations that lead nowhere now: a draft may have them, Apply refuses.

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("vpnportal", "0006_panel"),
+        ("vpnportal", "0008_set_aside"),
     ]
 
     operations = [
