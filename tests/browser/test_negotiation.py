@@ -44,7 +44,7 @@ def without_javascript(chromium: Browser, portal: Product, draft_url: str) -> It
 
 
 def generate(page: Page) -> str:
-    page.get_by_role("button", name="Generate a key").click()
+    page.get_by_role("button", name="Generate key").click()
     shown = page.locator("code.key")
     expect(shown).to_have_text(KEY)
     return shown.inner_text()
