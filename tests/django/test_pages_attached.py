@@ -11,7 +11,7 @@ from django.urls import reverse
 from tests.django.conftest import make_tunnel
 from tests.reading import read, words
 from vpnportal import services
-from vpnportal.models import Account, Datacenter, Subnet, Tunnel
+from vpnportal.models import Account, Datacenter, LastEdit, Revision, Subnet, Tunnel
 
 HTMX = {"HX-Request": "true"}
 both = pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
@@ -136,3 +136,24 @@ def test_only_services_may_be_everybodys_and_each_once(db):
     for kind, network in ((Kind.HOSTED, "10.5.0.0/24"), (Kind.SERVICE, "10.100.0.0/24")):
         with pytest.raises(IntegrityError), transaction.atomic():
             subnet(kind, network)
+
+
+def test_a_service_of_the_provider_comes_back_with_its_revision(ready, user, concentrator):
+    service = subnet(Kind.SERVICE, "10.100.0.0/24", None, concentrator.datacenter)
+    services.attach_subnet(ready, service, user)
+    revision = services.apply(Tunnel.objects.get(pk=ready.pk), user)
+    Revision.objects.update(outcome="live")
+    services.detach_subnet(ready, service, user)
+
+    services.restore(ready, revision, user)
+
+    assert str(service) in networks(ready)
+
+
+def test_adding_and_removing_name_their_author(tunnel, user):
+    row = subnet(Kind.HOSTED, "10.4.0.0/24", tunnel.account)
+
+    services.attach_subnet(tunnel, row, user)
+
+    edits = LastEdit.objects.values_list("field", "author__username")
+    assert list(edits) == [("hosted_subnets", "ada")]
