@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+MORE = {
+    "fieldset": "more",
+    "ike_version": "1",
+    "initial-ike_version": "1",
+    "starts": "either",
+    "initial-starts": "either",
+    "dpd_seconds": "15",
+    "initial-dpd_seconds": "15",
+    "initial-one_child_per_pair": "False",
+}
 PHASE_ONE = {
     "fieldset": "phase_one",
     "remote_peer": "",
@@ -15,6 +25,4 @@ PHASE_ONE = {
     "initial-phase_one_group": "2",
     "phase_one_keylife": "14400",
     "initial-phase_one_keylife": "14400",
-    "ike_version": "1",
-    "initial-ike_version": "1",
 }

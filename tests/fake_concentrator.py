@@ -108,6 +108,13 @@ class FakeConcentrator:
             self._initiate(one.connection, one.child)
         return 0
 
+    def peers_dial(self) -> None:
+        """The peers begin what only they may begin."""
+        for connection in self.connections.values():
+            there = {child.name for sa in self.associations for child in sa.children}
+            for child in sorted(connection.children - there) if not connection.dials else ():
+                self._initiate(connection.name, child)
+
     def first_rekey(self, connection: str, report: Report) -> bool | None:
         self.rekeyed.append(connection)
         return self.rekey_agrees
@@ -182,6 +189,7 @@ class FakeConcentrator:
                 f"i{next(self._ids)}",
                 "ESTABLISHED",
                 (new,),
+                initiator=wanted.dials,
                 remote_host=wanted.shape.ends[1],
                 suite=wanted.suite,
             )

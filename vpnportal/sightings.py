@@ -41,6 +41,13 @@ def note_in_sight(lane: Concentrator, userland_esp: bool) -> None:
     )
 
 
+def note_abilities(lane: Concentrator, algorithms: dict[str, list[str]], version: str) -> None:
+    """What charon said that it can do; written when it changed."""
+    row = Concentrator.objects.filter(pk=lane.pk)
+    if (algorithms, version) != row.values_list("algorithms", "charon_version").first():
+        row.update(algorithms=algorithms, charon_version=version)
+
+
 def note_for_operators(lane: Concentrator, foreign: Iterable[str], dropped: Mapping) -> None:
     """Connections that somebody else loaded, and packets dropped; written when they changed."""
     found = {"foreign": list(foreign), "dropped": dict(dropped)}

@@ -64,6 +64,7 @@ class _Watcher:
             closing(Listening(self._lane)) as self._listening,
         ):
             heard = ears.listen(WAKE_SECONDS)
+            sightings.note_abilities(self._lane, eyes.algorithms(), eyes.version())
             # The first one begins to listen. What happened before is found by the lane and by the
             # first look.
             first = next(heard)

@@ -265,8 +265,8 @@ def test_the_page_shows_each_field_now_and_as_accepted(answered, ready, page):
     rows = [["".join(cell.itertext()) for cell in row] for row in part(answer, "ask").iter("tr")]
     assert rows[1:4] == [
         ["IKE version", "IKEv1", "IKEv1"],
-        ["Phase One Encryption", "3DES — weak", "AES256"],
-        ["Phase One Authentication", "MD5 — broken", "SHA256"],
+        ["Phase One Encryption", "3DES — weak: 64-bit blocks", "AES256 — good"],
+        ["Phase One Authentication", "MD5 — broken: 128-bit hash", "SHA256 — good"],
     ]
     assert rows[-1] == ["Phase Two Perfect Forward Secrecy (PFS)", "on", "off"]
     assert "Key lives cannot be asked" in words(answer, "ask")

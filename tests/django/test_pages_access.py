@@ -20,6 +20,7 @@ LOOKING = (
     "state",
     "subnet",
     "answer",
+    "key",
     "history",
     "revision",
     "other-end",
@@ -30,6 +31,10 @@ CHANGING = (
     "edit",
     "add-remote-subnet",
     "remove-remote-subnet",
+    "attach-subnet",
+    "detach-subnet",
+    "generate-key",
+    "reveal-key",
     "translations",
     "ask",
     "fill-in",
@@ -42,6 +47,7 @@ CHANGING = (
 )
 # Routes with a page of their own, or about no tunnel in particular.
 OTHERS = ("cancel", "several", "order")
+WITH_SUBNET = ("subnet", "remove-remote-subnet", "detach-subnet")
 HTMX = {"HX-Request": "true", "HX-Trigger-Name": "friendly_name"}
 FILLED = {
     "fieldset": "general",
@@ -51,6 +57,7 @@ FILLED = {
     "ip": "192.168.10.0",
     "cidr": "24",
     "customer-10.1.255.92": "192.168.10.15",
+    "subnet": "1",
 }
 
 
@@ -69,8 +76,10 @@ def url_of(name: str, tunnel: Tunnel) -> str:
     if name in ("several", "order", "news"):
         return reverse(name)
     more: dict[str, object] = {}
-    if name in ("subnet", "remove-remote-subnet"):
+    if name in WITH_SUBNET:
         more = {"subnet": subnet}
+    elif name in ("revision", "restore"):
+        more = {"number": 1}
     elif name == "other-end-file":
         more = {"slug": "strongswan"}
     elif name in ("revision", "restore"):

@@ -9,10 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.entries import PHASE_ONE
+from tests.entries import MORE, PHASE_ONE
 from tests.reading import part, read, typed, words
 from vpnportal import services
-from vpnportal.models import LastEdit, Tunnel
+from vpnportal.models import LastEdit, Subnet, Tunnel
 
 WRONG = {
     "an octet of 999": ("remote_peer", "10.1.255.999"),
@@ -30,6 +30,9 @@ WRONG = {
     "an unknown cipher": ("phase_one_encryption", "ROT13"),
     "an unknown group": ("phase_one_group", "3"),
     "an unknown version": ("ike_version", "3"),
+    "somebody else who starts": ("starts", "nobody"),
+    "four seconds of silence": ("dpd_seconds", "4"),
+    "3601 seconds of silence": ("dpd_seconds", "3601"),
 }
 
 
@@ -65,7 +68,7 @@ def test_leaving_a_field_writes_its_column_the_drafts_digest_and_no_other(tunnel
     digest = after["draft_digest"]
     assert after == {**before, "phase_one_encryption": "AES256", "draft_digest": digest}
     assert words(answer, "note-phase_one_encryption") == "Saved"
-    assert words(answer, "pending").startswith("13 changes not applied")
+    assert words(answer, "pending").startswith("16 changes not applied")
 
 
 def test_two_open_pages_do_not_undo_each_other(tunnel, page):
@@ -83,7 +86,8 @@ def test_two_open_pages_do_not_undo_each_other(tunnel, page):
 def test_a_wrong_entry_is_explained_and_not_kept(tunnel, page, field, text):
     before = columns(tunnel)
 
-    answer = autosave(page, tunnel, field, {**PHASE_ONE, field: text})
+    form = MORE if field in MORE else PHASE_ONE
+    answer = autosave(page, tunnel, field, {**form, field: text})
 
     assert answer.status_code == 422
     assert words(answer, f"note-{field}").startswith(("Enter ", "Choose ", "127.0.0.1 is reserved"))
@@ -152,6 +156,26 @@ def test_the_whole_fieldset_keeps_what_was_typed_and_explains_every_error(tunnel
     assert columns(tunnel)["phase_one_keylife"] == 14400
 
 
+@pytest.mark.parametrize(
+    ("field", "text", "value"),
+    [
+        ("ike_version", "0", 0),
+        ("starts", "other", "other"),
+        ("dpd_seconds", "0", 0),
+        ("dpd_seconds", "3600", 3600),
+        ("one_child_per_pair", "on", True),
+    ],
+)
+def test_more_options_are_saved_one_by_one(tunnel, page, field, text, value):
+    before = columns(tunnel)
+
+    answer = autosave(page, tunnel, field, {**MORE, field: text})
+
+    assert words(answer, f"note-{field}") == "Saved"
+    digest = columns(tunnel)["draft_digest"]
+    assert columns(tunnel) == {**before, field: value, "draft_digest": digest}
+
+
 def test_perfect_forward_secrecy_is_switched_off_by_leaving_it_out(tunnel, page):
     form = {"fieldset": "phase_two", "initial-phase_two_pfs": "True"}
 
@@ -170,10 +194,17 @@ def applying(second_tunnel, user):
 def test_while_a_tunnel_is_applied_every_change_is_refused_in_words(applying, page):
     before = columns(applying)
     subnet = applying.subnets.get(network=IPv4Network("192.168.20.0/24")).pk
+    hosted = applying.subnets.get(kind=Subnet.Kind.HOSTED).pk
+    spare = Subnet.objects.create(
+        account=applying.account, kind=Subnet.Kind.HOSTED, network=IPv4Network("10.5.0.0/24")
+    )
     forms = {
         reverse("edit", args=[applying.pk]): {**PHASE_ONE, "phase_one_keylife": "7200"},
         reverse("add-remote-subnet", args=[applying.pk]): {"ip": "10.9.0.0", "cidr": "16"},
         reverse("remove-remote-subnet", args=[applying.pk, subnet]): {},
+        reverse("attach-subnet", args=[applying.pk]): {"subnet": spare.pk},
+        reverse("detach-subnet", args=[applying.pk, hosted]): {},
+        reverse("generate-key", args=[applying.pk]): {},
         reverse("translations", args=[applying.pk]): {"customer-10.1.255.92": "192.168.20.15"},
         reverse("apply", args=[applying.pk]): {},
     }

@@ -164,6 +164,9 @@ def test_every_field_of_a_specification_comes_back_with_its_revision(ready, user
     other = {
         "remote_peer": "203.0.113.9",
         "ike_version": 2,
+        "one_child_per_pair": True,
+        "dpd_seconds": 0,
+        "starts": "other",
         "phase_one_encryption": "AES256",
         "phase_one_authentication": "SHA256",
         "phase_one_group": 14,

@@ -77,6 +77,22 @@ def test_a_remote_subnet_is_an_ip_address_and_a_cidr(tunnel, page, headers):
             "0.0.0.0/0 is every address there is. Enter the networks at the other end.",
         ),
         ("192.168.10.0\n", "24", "Enter an IP address such as 192.168.10.0 and a CIDR such as 24."),
+        (
+            "192.168.10.0/24",
+            "25",
+            "The IP address ends in 24, the CIDR is 25: which one? Leave one of them out.",
+        ),
+        (
+            "192.168.10.0 255.0.255.0",
+            "",
+            "Enter the CIDR as a number from 1 to 32; netmask 255.255.255.0 is 24.",
+        ),
+        (
+            "169.254.1.0",
+            "24",
+            "169.254.1.0/24 is reserved (loopback, link-local, multicast or unassigned).",
+        ),
+        ("10.2.0.0", "24", "10.2.0.0/24 is on this tunnel already."),
         ("10.2.0.0", "16", "10.2.0.0/16 overlaps 10.2.0.0/24, which this tunnel has already."),
     ],
 )
@@ -89,6 +105,64 @@ def test_a_wrong_subnet_is_explained_and_stays_typed(tunnel, page, headers, ip, 
     assert words(answer, "note-remote") == sentence
     assert (typed(answer, "ip"), typed(answer, "cidr")) == (ip, cidr)
     assert customer_networks(tunnel) == []
+
+
+@both
+@pytest.mark.parametrize(
+    ("ip", "cidr"),
+    [
+        ("192.168.10.0/24", ""),
+        ("192.168.10.0 255.255.255.0", ""),
+        ("192.168.10.0", "255.255.255.0"),
+        (" 192.168.10.0/24 ", "24"),
+        ("192.168.10.0", "/24"),
+    ],
+)
+def test_a_network_is_understood_as_it_was_copied(tunnel, page, headers, ip, cidr):
+    url = reverse("add-remote-subnet", args=[tunnel.pk])
+
+    answer = page.post(url, {"ip": ip, "cidr": cidr}, headers=headers)
+
+    assert answer.status_code in (200, 302)
+    assert customer_networks(tunnel) == ["192.168.10.0/24"]
+
+
+@both
+def test_the_network_that_was_meant_is_taken_over_by_a_button(tunnel, page, headers):
+    url = reverse("add-remote-subnet", args=[tunnel.pk])
+
+    answer = page.post(url, {"ip": "10.9.0.5", "cidr": "24"}, headers=headers)
+
+    (button,) = [e for e in read(answer).iter("button") if e.get("name") == "meant"]
+    assert "".join(button.itertext()) == "Use 10.9.0.0/24"
+    form = {"ip": "10.9.0.5", "cidr": "24", "meant": button.get("value")}
+    page.post(url, form, headers=headers)
+    assert customer_networks(tunnel) == ["10.9.0.0/24"]
+
+
+def test_a_public_network_is_kept_and_warned_of(tunnel, page):
+    url = reverse("add-remote-subnet", args=[tunnel.pk])
+
+    answer = page.post(url, {"ip": "8.8.8.0", "cidr": "24"}, headers=HTMX)
+
+    assert customer_networks(tunnel) == ["8.8.8.0/24"]
+    assert "8.8.8.0/24 is a public range." in words(answer, "remote-subnets")
+
+
+@both
+def test_removing_a_network_says_which_translations_lead_nowhere_then(ready, page, headers, user):
+    row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+    services.set_translations(ready, [row], user)
+    subnet = Subnet.objects.get(kind=Subnet.Kind.CUSTOMER).pk
+
+    url = reverse("remove-remote-subnet", args=[ready.pk, subnet])
+    answer = page.post(url, headers=headers, follow=True)
+
+    told = words(answer, "remote-subnets") if headers else words(answer, "live")
+    assert "lead nowhere now: 10.1.255.92 → 192.168.10.15." in told
+    with pytest.raises(services.Refused) as refusal:
+        services.apply(Tunnel.objects.get(pk=ready.pk), user)
+    assert "translation 10.1.255.92" in {one.field for one in refusal.value.problems}
 
 
 @both

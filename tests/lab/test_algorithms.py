@@ -1,8 +1,9 @@
-"""Every choice of the original panel comes up against the customer's device, with real ESP.
+"""Every choice of the panel comes up against the customer's device, with real ESP.
 
 Covered on each IKE version, in 60 negotiations: all 45 combinations of phase one (5 encryptions, 3
 authentications, groups 1, 2 and 5), and all 60 of phase two (the same, and without PFS). What is
-not covered is every combination of one with every of the other.
+not covered is every combination of one with every of the other. The newer choices come up once,
+in both phases where the version has them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import vici
 
 from tests.unit.samples import EXAMPLE, KEY
 from vpnportal.device.charon import Charon
+from vpnportal.domain import algorithms
 from vpnportal.domain.compile import compile_specs
 from vpnportal.domain.diff import Stale
 from vpnportal.domain.spec import PhaseOne, PhaseTwo, TunnelSpec
@@ -40,6 +42,37 @@ GROUPS = {1: "modp768", 2: "modp1024", 5: "modp1536"}
 PHASE_ONE = list(product(ENCRYPTIONS, AUTHENTICATIONS, GROUPS))
 PHASE_TWO = list(product((1, 2, 5, 0), AUTHENTICATIONS, ENCRYPTIONS))
 PAIRS = [(PHASE_ONE[at * 7 % len(PHASE_ONE)], two) for at, two in enumerate(PHASE_TWO)]
+NEWER_ENCRYPTIONS = {
+    "AES128-GCM": "aes128gcm16",
+    "AES192-GCM": "aes192gcm16",
+    "AES256-GCM": "aes256gcm16",
+    "ChaCha20-Poly1305": "chacha20poly1305",
+}
+NEWER_AUTHENTICATIONS = {"SHA384": "sha384", "SHA512": "sha512"}
+NEWER_GROUPS = {
+    14: "modp2048",
+    15: "modp3072",
+    16: "modp4096",
+    17: "modp6144",
+    18: "modp8192",
+    19: "ecp256",
+    20: "ecp384",
+    21: "ecp521",
+    31: "curve25519",
+}
+# Phase one, and phase two as PFS, authentication and encryption.
+NEWER = [(("AES256", "SHA256", group), (group, "SHA256", "AES256")) for group in NEWER_GROUPS]
+NEWER += [(("AES256", name, 14), (14, name, "AES256")) for name in NEWER_AUTHENTICATIONS]
+NEWER_OF_IKEV1 = [
+    (("AES256", "SHA256", 14), (14, "SHA256", name))
+    for name in NEWER_ENCRYPTIONS
+    if name != "ChaCha20-Poly1305"
+]
+NEWER_OF_IKEV2 = [
+    ((name, digest, 19), (19, digest, name))
+    for name in NEWER_ENCRYPTIONS
+    for digest in ("SHA256", "SHA384")
+]
 
 DEVICE = """
 connections {{ customer {{
@@ -80,9 +113,14 @@ def laboratory(tmp_path_factory) -> Iterator[Laboratory]:
 def set_up_device(laboratory: Laboratory, version: int, one: tuple, two: tuple) -> None:
     encryption, authentication, group = one
     pfs, authentication_two, encryption_two = two
-    ike = (ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication], GROUPS[group])
-    esp = (ENCRYPTIONS[encryption_two], AUTHENTICATIONS[authentication_two])
-    esp = (*esp, GROUPS[pfs]) if pfs else esp
+    digests, groups = AUTHENTICATIONS | NEWER_AUTHENTICATIONS, GROUPS | NEWER_GROUPS
+    ciphers, digest = ENCRYPTIONS | NEWER_ENCRYPTIONS, digests[authentication]
+    digest = f"prf{digest}" if encryption in NEWER_ENCRYPTIONS else digest
+    ike = (ciphers[encryption], digest, groups[group])
+    esp = (ciphers[encryption_two],)
+    if encryption_two not in NEWER_ENCRYPTIONS:
+        esp = (*esp, digests[authentication_two])
+    esp = (*esp, groups[pfs]) if pfs else esp
     file = Path(laboratory.peer.folder) / "swanctl.conf"
     file.write_text(
         DEVICE.format(
@@ -172,3 +210,38 @@ def test_every_choice_of_the_original_panel_comes_up(laboratory, version):
 
     assert {one for one, _ in PAIRS} == set(PHASE_ONE)
     assert failed == []
+
+
+@pytest.mark.parametrize(
+    ("version", "pairs"),
+    [(1, NEWER + NEWER_OF_IKEV1), (2, NEWER + NEWER_OF_IKEV2)],
+    ids=["IKEv1", "IKEv2"],
+)
+def test_every_newer_choice_comes_up(laboratory, version, pairs):
+    failed = []
+    with Charon(str(laboratory.concentrator.socket)) as charon:
+        for one, two in pairs:
+            set_up_device(laboratory, version, one, two)
+            spec = asked(version, one, two)
+            if spec.problems() or not comes_up(laboratory, charon, spec):
+                failed.append((one, two))
+
+    assert failed == []
+
+
+def test_every_choice_of_the_table_was_tried():
+    assert set(ENCRYPTIONS) | set(NEWER_ENCRYPTIONS) == set(algorithms.ENCRYPTIONS)
+    assert set(AUTHENTICATIONS) | set(NEWER_AUTHENTICATIONS) == set(algorithms.AUTHENTICATIONS)
+    assert {0, *GROUPS, *NEWER_GROUPS} == set(algorithms.GROUPS)
+
+
+def test_what_ikev1_does_not_have_is_refused_before_it_is_tried():
+    fields = [
+        [one.field for one in asked(1, *pair).problems()]
+        for pair in (
+            (("AES256-GCM", "SHA256", 14), (14, "SHA256", "AES256")),
+            (("AES256", "SHA256", 14), (14, "SHA256", "ChaCha20-Poly1305")),
+        )
+    ]
+
+    assert fields == [["phase_one_encryption"], ["phase_two_encryption"]]

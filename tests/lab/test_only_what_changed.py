@@ -24,6 +24,7 @@ from vpnportal.domain.sight import Association, associations
 from vpnportal.domain.spec import Translation, TunnelSpec
 from vpnportal.lab import namespaces
 from vpnportal.lab.many import ManyPeers, entered
+from vpnportal.lab.peers import HOSTED
 from vpnportal.lab.topology import CONCENTRATOR, PEER, SERVER
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "o"
@@ -166,15 +167,13 @@ def test_a_start_that_charon_refuses_is_told_when_that_tunnel_is_looked_at_again
     assert fifty.identities() == before
 
 
-def test_a_subnet_of_ikev1_comes_and_goes_with_its_own_child_only(fifty):
-    if fifty.many.ike_version == 2:
-        # IKEv2 has all pairs in one child.
-        return
-    halves = tuple(WHOLE.subnets())
+def test_a_pair_of_subnets_comes_and_goes_with_its_own_child_only(fifty):
+    """In IKEv2 where that was asked for."""
+    halves, hosted = tuple(WHOLE.subnets()), tuple(HOSTED.subnets())
     # Userland ESP wants an address of the device in each network that it protects.
     address = ["ip", "address", "add", f"{halves[1][1]}/25", "dev", "lo"]
     subprocess.run(namespaces.inside(fifty.many.prefix, PEER, address), check=True)
-    fifty.change(remote_subnets=halves[:1])
+    fifty.change(remote_subnets=halves[:1], one_child_per_pair=True)
     name = f"ctx{fifty.specs[CHANGED].tunnel_id}"
     (first,) = carried(fifty, name)
 
@@ -185,7 +184,9 @@ def test_a_subnet_of_ikev1_comes_and_goes_with_its_own_child_only(fifty):
         fifty.change(remote_subnets=halves[:1])
 
     assert carried(fifty, name) == {first}
-    fifty.change(remote_subnets=(WHOLE,))
+    fifty.change(remote_subnets=halves, hosted_subnets=hosted)
+    assert len(carried(fifty, name)) == 4
+    fifty.change(remote_subnets=(WHOLE,), hosted_subnets=(HOSTED,), one_child_per_pair=False)
 
 
 def carried(fifty: Fifty, name: str) -> set[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from vpnportal.domain.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
-from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
+from vpnportal.domain.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 
 KEY = b"k" * 32
 EXAMPLE = TunnelSpec(
@@ -49,13 +49,16 @@ def specs(draw: st.DrawFn, tunnel_id: int | None = None) -> TunnelSpec:
     hosted = draw(st.lists(st.integers(2, 4), min_size=1, max_size=2, unique=True))
     hosts = draw(st.lists(st.integers(1, 9), max_size=3, unique=True))
     groups = [group for group in GROUPS if group]
+    version = draw(st.sampled_from((0, 1, 2)))
+    # IKEv1 has no AEAD in phase one.
+    ciphers = [name for name, one in ENCRYPTIONS.items() if version == 2 or not one.aead]
     return example(
         tunnel_id=number,
         remote_peer=IPv4Address(f"203.0.113.{100 + number}"),
         preshared_key=draw(st.sampled_from(("one key", "another key"))),
-        ike_version=draw(st.sampled_from((1, 2))),
+        ike_version=version,
         phase_one=PhaseOne(
-            draw(st.sampled_from(tuple(ENCRYPTIONS))),
+            draw(st.sampled_from(ciphers)),
             draw(st.sampled_from(tuple(AUTHENTICATIONS))),
             draw(st.sampled_from(groups)),
             14_400,
@@ -71,4 +74,7 @@ def specs(draw: st.DrawFn, tunnel_id: int | None = None) -> TunnelSpec:
             )
             for at, host in enumerate(hosts)
         ),
+        one_child_per_pair=draw(st.booleans()),
+        dpd_seconds=draw(st.sampled_from((0, 5, 15, 3600))),
+        starts=draw(st.sampled_from(Starts)),
     )

@@ -130,7 +130,7 @@ def test_several_proposals_of_a_peer_are_told_in_the_customers_words_and_the_nea
     assert finding.field == "phase_one_authentication"
     assert finding.ours == "AES256, SHA256, group 5"
     assert finding.theirs == (
-        "3DES, MD5, group 2 or AES256, SHA1, group 5 or CHACHA20_POLY1305, SHA256, group 31"
+        "3DES, MD5, group 2 or AES256, SHA1, group 5 or ChaCha20-Poly1305, SHA256, group 31"
     )
 
 

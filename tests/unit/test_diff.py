@@ -30,12 +30,14 @@ def sight(device: FakeConcentrator) -> dict[int, Association]:
 
 
 def settle(device: FakeConcentrator, *wanted: TunnelSpec) -> list[Plan]:
-    """Until a look finds nothing to do."""
-    plans = []
+    """Until a look finds nothing to do, with peers that begin what only they may."""
+    plans: list[Plan] = []
+    device.peers_dial()
     while plan := diff(compile_specs(wanted, KEY), device.observe()):
         assert len(plans) < 3, plan
         device.apply(plan, True, lambda step: None)
         plans.append(plan)
+        device.peers_dial()
     return plans
 
 

@@ -31,6 +31,8 @@ from vpnportal.domain.observed import ChildSa, IkeSa
 T = TypeVar("T")
 P = ParamSpec("P")
 ANSWER_SECONDS = 5.0
+# Under these `get-algorithms` lists what the customers' table has; "ke" is the newer name of dh.
+KINDS = ("encryption", "aead", "integrity", "prf", "dh", "ke")
 TERMINATE_MILLISECONDS = "1000"
 NOTHING: Mapping[str, Connection] = MappingProxyType({})
 GONE = ("no matching", "not found", "unknown")
@@ -126,6 +128,17 @@ class Charon:
         """Whether charon carries ESP itself (kernel-libipsec) instead of the kernel."""
         with self._errors():
             return "kernel-libipsec" in text(self._session.stats()).get("plugins", [])
+
+    def algorithms(self) -> dict[str, list[str]]:
+        """charon's names of what it can do, sorted, by kind."""
+        with self._errors():
+            found = text(self._session.get_algorithms())
+        return {kind: sorted(found[kind]) for kind in KINDS if kind in found}
+
+    def version(self) -> str:
+        """strongSwan's, such as 5.9.8."""
+        with self._errors():
+            return text(self._session.version()).get("version", "")
 
     def load(self, several: Iterable[Loadable]) -> Iterator[tuple[Loadable, str]]:
         """Put connections in the place of those with their names, and secrets beside the others.

@@ -28,8 +28,6 @@ from vpnportal.domain.spec import TunnelSpec
 # How long a peer may take for one or two answers in phase one, and for all of phase two.
 PHASE_ONE_SECONDS, PHASE_TWO_SECONDS = 1.5, 2.0
 PAUSE_SECONDS = 0.02
-# Under these `get-algorithms` lists what the customers' table has; "ke" is the newer name of dh.
-KINDS = ("encryption", "aead", "integrity", "prf", "dh", "ke")
 
 
 class Probe:
@@ -52,7 +50,8 @@ class Probe:
     def able(self) -> Able:
         """What the running charon can offer."""
         with _Asker(self._vici_socket) as charon:
-            return able(charon.algorithms())
+            found = charon.algorithms()
+        return able({name for several in found.values() for name in several})
 
     def ask(self, spec: TunnelSpec, offer: Offer) -> Reply:
         """Make the offer to the peer of the draft; nothing of it is left afterwards."""
@@ -103,12 +102,6 @@ class _Asker(Charon):
 
     def __enter__(self) -> Self:
         return self
-
-    def algorithms(self) -> frozenset[str]:
-        """charon's names of all that it can do."""
-        with self._errors():
-            found = text(self._session.get_algorithms())
-        return frozenset(name for kind in KINDS for name in found.get(kind, {}))
 
     def load_probe(self, name: str, settings: Section) -> None:
         """Put the connection there; what charon refuses is a DeviceRefused."""

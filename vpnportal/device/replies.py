@@ -30,6 +30,7 @@ def shape(body: dict[str, Any]) -> Shape:
                 tuple(child.get("local-ts", ())),
                 tuple(child.get("remote-ts", ())),
                 child.get("rekey_time", ""),
+                child.get("dpd_action", ""),
             )
             for name, child in sorted(body.get("children", {}).items())
         ),

@@ -21,17 +21,51 @@ def parse_address(text: str) -> IPv4Address:
         raise ValueError("Enter an IPv4 address such as 192.168.10.15.") from None
 
 
+class HostBits(ValueError):
+    """An address inside a network was entered for the network; `meant` is what would be right."""
+
+    def __init__(self, ip: IPv4Address, meant: IPv4Network) -> None:
+        super().__init__(f"{ip}/{meant.prefixlen} has host bits set. Did you mean {meant}?")
+        self.meant = meant
+
+
 def parse_subnet(address: str, cidr: str) -> IPv4Network:
-    """The network of an address and a prefix length (0 to 32); ValueError says what is right."""
-    ip, prefix = parse_address(address), cidr.strip().removeprefix("/")
-    if not (prefix.isascii() and prefix.isdigit() and int(prefix) <= 32):
-        raise ValueError("Enter the CIDR as a number from 1 to 32; netmask 255.255.255.0 is 24.")
-    network = IPv4Network((ip, int(prefix)), strict=False)
-    if network.network_address != ip:
-        raise ValueError(f"{ip}/{int(prefix)} has host bits set. Did you mean {network}?")
-    if objection := subnet_objection(network):
+    """The network of an address and a prefix length (0 to 32); ValueError says what is right.
+
+    The length may stand behind the address, and may be a netmask: 10.0.0.0/24, 10.0.0.0
+    255.255.255.0.
+    """
+    typed, _, behind = address.strip().replace("/", " ").partition(" ")
+    if behind.strip() and cidr.strip() and _prefix(behind) != _prefix(cidr):
+        text = f"The IP address ends in {behind.strip()}, the CIDR is {cidr.strip()}: which one?"
+        raise ValueError(f"{text} Leave one of them out.")
+    ip, prefix = parse_address(typed), _prefix(behind.strip() or cidr)
+    network = IPv4Network((ip, prefix), strict=False)
+    objection = subnet_objection(network)
+    if network.network_address != ip and not objection:
+        raise HostBits(ip, network)
+    if objection:
         raise ValueError(objection)
     return network
+
+
+def _prefix(text: str) -> int:
+    """A prefix length as a number or as a netmask (RFC 950)."""
+    text = text.strip().removeprefix("/").strip()
+    if text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= 32:
+        return int(text)
+    bits = f"{int(IPv4Address(text)):032b}" if text.count(".") == 3 and _is_address(text) else "01"
+    if "01" in bits:
+        raise ValueError("Enter the CIDR as a number from 1 to 32; netmask 255.255.255.0 is 24.")
+    return bits.count("1")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        IPv4Address(text)
+    except AddressValueError:
+        return False
+    return True
 
 
 def subnet_objection(network: IPv4Network) -> str | None:
@@ -41,6 +75,16 @@ def subnet_objection(network: IPv4Network) -> str | None:
     if any(network.overlaps(block) for block in RESERVED):
         return f"{network} is reserved (loopback, link-local, multicast or unassigned)."
     return None
+
+
+def subnet_warning(network: IPv4Network) -> str:
+    """What is odd about a network at the customer's end, which may be right nevertheless, or ""."""
+    if not network.is_global:
+        return ""
+    return (
+        f"{network} is a public range. That is right only if the other end owns it: whatever else"
+        " has these addresses cannot be reached from here."
+    )
 
 
 def peer_objection(address: IPv4Address) -> str | None:

@@ -24,7 +24,8 @@ class Strength(StrEnum):
 class Encryption:
     """`keyword` is strongSwan's; an `aead` needs no integrity algorithm beside it.
 
-    `in_force` is what charon calls it in a running association, with the key's bits.
+    `in_force` is what charon calls it in a running association, with the key's bits. `why` says
+    what its strength comes from, where that is not good; `ikev1` whether IKEv1 has it for ESP.
     """
 
     name: str
@@ -32,13 +33,16 @@ class Encryption:
     strength: Strength
     in_force: str
     aead: bool = False
+    why: str = ""
+    ikev1: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
     """A hash: HMAC integrity in both phases, and the PRF of phase one.
 
-    `in_force` is charon's word in a running association, as integrity; `prf` as PRF.
+    `in_force` is charon's word in a running association, as integrity; `prf` as PRF. `why` says
+    what its strength comes from, where that is not good.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Authentication:
     strength: Strength
     in_force: str
     prf: str
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,20 +84,33 @@ UNNAMED = Suite()
 ENCRYPTIONS = {
     e.name: e
     for e in (
-        Encryption("DES", "des", Strength.BROKEN, "DES_CBC"),
-        Encryption("3DES", "3des", Strength.WEAK, "3DES_CBC"),
+        Encryption("DES", "des", Strength.BROKEN, "DES_CBC", why="56-bit key"),
+        Encryption("3DES", "3des", Strength.WEAK, "3DES_CBC", why="64-bit blocks"),
         Encryption("AES128", "aes128", Strength.GOOD, "AES_CBC-128"),
         Encryption("AES192", "aes192", Strength.GOOD, "AES_CBC-192"),
         Encryption("AES256", "aes256", Strength.GOOD, "AES_CBC-256"),
         Encryption("AES128-GCM", "aes128gcm16", Strength.GOOD, "AES_GCM_16-128", aead=True),
+        Encryption("AES192-GCM", "aes192gcm16", Strength.GOOD, "AES_GCM_16-192", aead=True),
         Encryption("AES256-GCM", "aes256gcm16", Strength.GOOD, "AES_GCM_16-256", aead=True),
+        Encryption(
+            "ChaCha20-Poly1305",
+            "chacha20poly1305",
+            Strength.GOOD,
+            "CHACHA20_POLY1305",
+            aead=True,
+            ikev1=False,
+        ),
     )
 }
 AUTHENTICATIONS = {
     a.name: a
     for a in (
-        Authentication("MD5", "md5", Strength.BROKEN, "HMAC_MD5_96", "PRF_HMAC_MD5"),
-        Authentication("SHA1", "sha1", Strength.WEAK, "HMAC_SHA1_96", "PRF_HMAC_SHA1"),
+        Authentication(
+            "MD5", "md5", Strength.BROKEN, "HMAC_MD5_96", "PRF_HMAC_MD5", "128-bit hash"
+        ),
+        Authentication(
+            "SHA1", "sha1", Strength.WEAK, "HMAC_SHA1_96", "PRF_HMAC_SHA1", "160-bit hash"
+        ),
         Authentication("SHA256", "sha256", Strength.GOOD, "HMAC_SHA2_256_128", "PRF_HMAC_SHA2_256"),
         Authentication("SHA384", "sha384", Strength.GOOD, "HMAC_SHA2_384_192", "PRF_HMAC_SHA2_384"),
         Authentication("SHA512", "sha512", Strength.GOOD, "HMAC_SHA2_512_256", "PRF_HMAC_SHA2_512"),
@@ -117,7 +135,7 @@ GROUPS = {
     )
 }
 KEYLIFE_SECONDS = range(120, 172_800 + 1)
-IKE_VERSIONS = {1: "IKEv1", 2: "IKEv2"}
+IKE_VERSIONS = {0: "IKEv1 and IKEv2", 1: "IKEv1", 2: "IKEv2"}
 
 
 def ike_proposal(encryption: str, authentication: str, group: int) -> str:

@@ -8,8 +8,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from vpnportal.domain.algorithms import IKE_VERSIONS
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.spec import Starts, TunnelSpec
 
+STARTS = {Starts.EITHER: "either end", Starts.OTHER: "the other end only"}
 PHASES = ("phase_one", "phase_two")
 
 
@@ -54,6 +55,10 @@ def in_words(field: str, value: object) -> str:
         return "on" if value else "off"
     if field == "ike_version" and isinstance(value, int):
         return IKE_VERSIONS.get(value, str(value))
+    if field == "dpd_seconds":
+        return f"after {value} seconds" if value else "never"
+    if field == "starts":
+        return STARTS[Starts(str(value))]
     return "nothing" if value in (None, "") else str(value)
 
 
@@ -101,6 +106,11 @@ def _words(spec: TunnelSpec) -> dict[tuple[str, str], str]:
         ("phase_two_pfs", "Perfect Forward Secrecy (PFS)"): in_words("phase_two_pfs", two.pfs),
         ("phase_two_group", "Phase Two Diffie-Hellman Group (DH)"): str(two.group),
         ("phase_two_keylife", "Phase Two Key Life (in seconds)"): str(two.keylife),
+        ("one_child_per_pair", "One child per subnet pair"): in_words(
+            "one_child_per_pair", spec.one_child_per_pair
+        ),
+        ("dpd_seconds", "Dead Peer Detection (DPD)"): in_words("dpd_seconds", spec.dpd_seconds),
+        ("starts", "Who starts"): in_words("starts", spec.starts),
         ("remote_subnets", "Protected Customer (Remote) Subnet"): _listed(spec.remote_subnets),
         ("hosted_subnets", "Protected private (hosted) subnets"): _listed(spec.hosted_subnets),
         ("static_nat_subnets", "Assigned Static NAT subnets"): _listed(spec.static_nat_subnets),

@@ -12,7 +12,6 @@ from itertools import product
 from sys import intern
 
 from vpnportal.domain.algorithms import (
-    IKE_VERSIONS,
     Suite,
     esp_proposal,
     esp_suite,
@@ -30,11 +29,12 @@ from vpnportal.domain.desired import (
 )
 from vpnportal.domain.elements import Elements
 from vpnportal.domain.names import connection_of, fingerprint
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.spec import Starts, TunnelSpec
 
-# A device that restarted without a word is noticed within this time (RFC 3706; IKEv1 only).
-DPD_DELAY = "15s"
-DPD_TIMEOUT = "45s"
+# charon's words for the versions, as it lists connections.
+VERSIONS = {0: "IKEv1/2", 1: "IKEv1", 2: "IKEv2"}
+# IKEv1 gives up a peer that was asked so often; IKEv2 one that leaves a request unanswered.
+ASKED = 3
 
 
 def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
@@ -61,20 +61,25 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
     # Never sent with a preshared key, but two connections that differ in it are not the same to
     # charon: a new key is negotiated in a new IKE_SA instead of reusing the one with the old key.
     ike["local"] = {"auth": "psk", "id": str(spec.hosted_peer), "aaa_id": mark}
+    # Who begins is no part of what is negotiated: it renames, and so renegotiates, nothing.
+    dials = spec.starts is not Starts.OTHER
+    if not dials:
+        ike["keyingtries"] = "1"
     children: Section = {}
     shapes = []
     for local, remote in _selectors(spec):
         child = _child(spec, local, remote)
         child_name = f"{name}-{mark}-{fingerprint(key, child)}"
-        children[child_name] = child
-        shapes.append(ChildShape(child_name, local, remote, _text(_rekey(spec.phase_two.keylife))))
+        children[child_name] = child if dials else {**child, "dpd_action": "clear"}
+        rekey, when_dead = _text(_rekey(spec.phase_two.keylife)), "start" if dials else "none"
+        shapes.append(ChildShape(child_name, local, remote, rekey, when_dead))
     ends = (str(spec.hosted_peer), str(spec.remote_peer))
     keylife = _text(_rekey(spec.phase_one.keylife))
-    version = IKE_VERSIONS[spec.ike_version]
+    version = VERSIONS[spec.ike_version]
     shape = Shape(version, (*ends, *ends), mark, keylife, tuple(sorted(shapes)))
     source = Opened({**ike, "children": children}, spec.preshared_key)
     return Compiled(
-        Connection(name, shape, *_suites(spec), source),
+        Connection(name, shape, *_suites(spec), source, dials),
         Secret(f"{name}-{mark}", name, ends, source),
         Elements.translating((int(row.internal), int(row.customer)) for row in spec.translations),
         tuple(map(_text, spec.hosted_subnets)),
@@ -115,8 +120,8 @@ def _ike(spec: TunnelSpec) -> Section:
         "over_time": f"{early}s",
         "rand_time": f"{early // 2}s",
         "reauth_time": "0s",
-        "dpd_delay": DPD_DELAY,
-        "dpd_timeout": DPD_TIMEOUT,
+        "dpd_delay": f"{spec.dpd_seconds}s",
+        "dpd_timeout": f"{spec.dpd_seconds * ASKED}s",
         "keyingtries": "0",
         "unique": "replace",
         "mobike": "no",
@@ -145,9 +150,9 @@ def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) ->
 
 
 def _selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Traffic selectors of each child: IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5)."""
+    """Traffic selectors of each child: one pair, or all of both ends."""
     hosted = tuple(map(_text, sorted(spec.hosted_subnets)))
     remote = tuple(map(str, sorted(spec.remote_subnets)))
-    if spec.ike_version == 1:
+    if spec.in_pairs:
         return [((one,), (other,)) for one, other in product(hosted, remote)]
     return [(hosted, remote)]

@@ -15,12 +15,16 @@ Section: TypeAlias = "dict[str, str | list[str] | Section]"
 
 
 class ChildShape(NamedTuple):
-    """What charon tells of a loaded child: selectors as text, key life in seconds."""
+    """What charon tells of a loaded child: selectors as text, key life in seconds.
+
+    `when_dead` is what it does when its peer is dead: start again, or nothing.
+    """
 
     name: str
     local_ts: tuple[str, ...]
     remote_ts: tuple[str, ...]
     rekey_seconds: str
+    when_dead: str = "start"
 
 
 class Shape(NamedTuple):
@@ -59,7 +63,7 @@ class Connection:
     """One IKE connection with its children, as `load-conn` takes it.
 
     `name` is `ctx42`. `suite` is what an IKE_SA of it runs with, `child_suite` what each of its
-    children does.
+    children does. Without `dials` only its peer begins.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Connection:
     suite: Suite
     child_suite: Suite
     source: Source = field(hash=False, compare=False, repr=False)
+    dials: bool = True
 
     @property
     def children(self) -> frozenset[str]:

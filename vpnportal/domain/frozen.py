@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
-from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
+from vpnportal.domain.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 
 
 def freeze(spec: TunnelSpec) -> str:
@@ -33,7 +33,7 @@ def digest(spec: TunnelSpec, key: bytes) -> str:
 
 
 def thaw(text: str) -> TunnelSpec:
-    """The specification that `freeze` wrote down."""
+    """The specification that `freeze` wrote down; what it did not know yet has its default."""
     raw = json.loads(text)
     return TunnelSpec(
         tunnel_id=raw["tunnel_id"],
@@ -50,6 +50,9 @@ def thaw(text: str) -> TunnelSpec:
             Translation(_address(row["internal"]), _address(row["customer"]), row["name"])
             for row in raw["translations"]
         ),
+        one_child_per_pair=raw.get("one_child_per_pair", False),
+        dpd_seconds=raw.get("dpd_seconds", 15),
+        starts=Starts(raw.get("starts", Starts.EITHER)),
     )
 
 

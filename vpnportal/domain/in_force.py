@@ -55,12 +55,12 @@ def stale(desired: Desired, observed: Observed) -> Iterator[Stale]:
 def to_initiate(
     desired: Desired, observed: Observed, ending: Iterable[Stale]
 ) -> Iterator[tuple[str, str]]:
-    """Children that no association carries, unless charon is at it already."""
+    """Children that no association carries, unless charon is at it already or only answers."""
     ended = {(one.unique_id, one.whole_ike) for one in ending}
     running = by_connection(sa for sa in observed.associations if (sa.unique_id, True) not in ended)
     for connection in desired.connections.values():
         alive = running.get(connection.name, [])
-        if any(sa.negotiating for sa in alive):
+        if not connection.dials or any(sa.negotiating for sa in alive):
             continue
         there = {
             child.name
@@ -75,7 +75,10 @@ def _stale(sa: IkeSa, wanted: Connection, carried: frozenset[str], fresh: bool) 
     goes_on = _is_new(sa, wanted, fresh) or any(
         _may_go_on(child, wanted, carried) for child in sa.children
     )
-    if goes_on and sa.remote_host in ("", wanted.shape.ends[1]):
+    if not wanted.dials and sa.initiator and sa.state == "CONNECTING" and not carried:
+        # It was begun when this end still began: nobody wants it to dial for ever.
+        yield whole(sa)
+    elif goes_on and sa.remote_host in ("", wanted.shape.ends[1]):
         yield from _stale_children(sa, wanted, carried)
     else:
         yield whole(sa)

@@ -78,7 +78,9 @@ def interruption(before: TunnelSpec | None, after: TunnelSpec, key: bytes) -> In
         return _broken(back, _pairs(running.connection.shape.children) & kept)
     if ended:
         return Interruption(Extent.PAIRS, f"only {_listed(ended)}, which ends")
-    return _flows(plan) or (BESIDE if plan.initiate else SILENT)
+    # Where only the other end may begin the successor, it is negotiated all the same.
+    anew = wanted.connection.children - running.connection.children
+    return _flows(plan) or (BESIDE if anew else SILENT)
 
 
 def _as_running(compiled: Compiled) -> Observed:

@@ -104,7 +104,11 @@ def esp_of_ikev1(can: Able, group: int) -> Proposals:
     pairs = sorted(product(can.ciphers, can.digests), key=_weakness)
     return (
         *(esp_proposal(e.name, a.name, group) for e, a in pairs),
-        *(esp_proposal(e.name, can.digests[0].name, group) for e in can.aeads if can.digests),
+        *(
+            esp_proposal(e.name, can.digests[0].name, group)
+            for e in can.aeads
+            if e.ikev1 and can.digests
+        ),
     )
 
 

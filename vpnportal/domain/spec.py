@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 from itertools import combinations
 
 from vpnportal.domain import addresses
-from vpnportal.domain.algorithms import KEYLIFE_SECONDS
+from vpnportal.domain.algorithms import ENCRYPTIONS, KEYLIFE_SECONDS
+
+DPD_SECONDS = range(5, 3_600 + 1)
+
+
+class Starts(StrEnum):
+    """Who begins: with OTHER this end only answers."""
+
+    EITHER = "either"
+    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,11 @@ class Translation:
 
 @dataclass(frozen=True, slots=True)
 class TunnelSpec:
-    """Everything that matters to the concentrator about one tunnel."""
+    """Everything that matters to the concentrator about one tunnel.
+
+    `ike_version` 0 is both: this end answers either, and begins with IKEv2. `dpd_seconds` is how
+    long the peer may be silent before it is asked whether it is there; 0 never asks.
+    """
 
     tunnel_id: int
     hosted_peer: IPv4Address
@@ -65,12 +79,24 @@ class TunnelSpec:
     remote_subnets: tuple[IPv4Network, ...]
     static_nat_subnets: tuple[IPv4Network, ...]
     translations: tuple[Translation, ...]
+    one_child_per_pair: bool = False
+    dpd_seconds: int = 15
+    starts: Starts = Starts.EITHER
+
+    @property
+    def in_pairs(self) -> bool:
+        """Whether each pair of subnets has a child of its own.
+
+        IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5), so a peer that may use it has, too.
+        """
+        return self.one_child_per_pair or self.ike_version != 2
 
     def problems(self) -> tuple[Problem, ...]:
         """What keeps the whole tunnel from standing, in words; empty when it can."""
         return (
             *_peer_problems(self),
             *_phase_problems(self),
+            *_option_problems(self),
             *_subnet_problems(self),
             *_translation_problems(self),
         )
@@ -103,6 +129,20 @@ def _phase_problems(spec: TunnelSpec) -> Iterator[Problem]:
     ):
         if keylife not in KEYLIFE_SECONDS:
             yield Problem(name, "Enter a key life from 120 to 172800 seconds.")
+
+
+def _option_problems(spec: TunnelSpec) -> Iterator[Problem]:
+    one, two = spec.phase_one.encryption, spec.phase_two.encryption
+    if spec.ike_version != 2 and ENCRYPTIONS[one].aead:
+        yield Problem("phase_one_encryption", _not_in_ikev1(one, "phase one"))
+    if spec.ike_version != 2 and not ENCRYPTIONS[two].ikev1:
+        yield Problem("phase_two_encryption", _not_in_ikev1(two, "phase two"))
+    if spec.dpd_seconds and spec.dpd_seconds not in DPD_SECONDS:
+        yield Problem("dpd_seconds", "Enter 0, or a time from 5 to 3600 seconds.")
+
+
+def _not_in_ikev1(encryption: str, phase: str) -> str:
+    return f"IKEv1 has no {encryption} in {phase}: choose IKEv2 only, or another encryption."
 
 
 def _subnet_problems(spec: TunnelSpec) -> Iterator[Problem]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
+from vpnportal.domain.abilities import Abilities
 from vpnportal.fields import NetworkEndField, NetworkField
 from vpnportal.models.accounts import Account
+
+if TYPE_CHECKING:
+    from vpnportal.models.tunnels import Tunnel
 
 # `watch` writes `seen_at` every few seconds; twice missed and the page says "unknown".
 STALE_AFTER = timedelta(seconds=20)
@@ -38,6 +43,8 @@ class Concentrator(models.Model):
     unreachable_reason = models.TextField(blank=True)
     # What its charon can do: lists of charon's names by kind, as vici's get-algorithms has them.
     algorithms = models.JSONField(default=dict, blank=True)
+    # strongSwan's, such as 5.9.8.
+    charon_version = models.CharField(max_length=40, blank=True)
     # Connections that charon holds and the portal did not make: left alone, shown to operators.
     foreign = models.JSONField(default=list, blank=True)
     # Packets that its rules dropped since they were written, by the name of the counter.
@@ -52,6 +59,12 @@ class Concentrator(models.Model):
     def queue(self) -> str:
         """The Celery queue of this concentrator's lane."""
         return f"concentrator.{self.name}"
+
+    @property
+    def abilities(self) -> Abilities:
+        """What its charon can do, as far as `watch` has seen."""
+        names = frozenset(name for several in self.algorithms.values() for name in several)
+        return Abilities(names, bool(self.userland_esp), self.charon_version)
 
     def in_sight(self, now: datetime | None = None) -> bool:
         """Whether what `watch` wrote is fresh enough to be told as the present."""
@@ -79,8 +92,25 @@ class Pool(models.Model):
         return f"{self.network} ({self.get_kind_display()}) of {self.concentrator}"
 
 
+class SubnetQuerySet(models.QuerySet["Subnet"]):
+    """Lookup and permission in one."""
+
+    def offered_to(self, tunnel: Tunnel) -> SubnetQuerySet:
+        """What a tunnel may be attached to at its end, as hosted or as service subnet."""
+        kinds = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
+        return self.filter(
+            models.Q(account=tunnel.account_id) | models.Q(account=None),
+            models.Q(datacenter=tunnel.concentrator.datacenter_id) | models.Q(datacenter=None),
+            kind__in=kinds,
+        )
+
+
 class Subnet(models.Model):
-    """A network an account has; tunnels are attached to it."""
+    """A network an account has; tunnels are attached to it.
+
+    Without an account it is a service of the provider, which every account may reach. Without a
+    data center it is at every one of them.
+    """
 
     class Kind(models.TextChoices):
         HOSTED = "hosted", "Protected private (hosted) subnet"
@@ -88,11 +118,19 @@ class Subnet(models.Model):
         STATIC_NAT = "static-nat", "Assigned Static NAT subnet"
         CUSTOMER = "customer", "Protected Customer (Remote) Subnet"
 
-    account = models.ForeignKey(Account, models.CASCADE, related_name="subnets")
+    account = models.ForeignKey(
+        Account, models.CASCADE, null=True, blank=True, related_name="subnets"
+    )
+    datacenter = models.ForeignKey(
+        Datacenter, models.PROTECT, null=True, blank=True, related_name="subnets"
+    )
+    name = models.CharField(max_length=80, blank=True)
     kind = models.CharField(max_length=10, choices=Kind)
     network = NetworkField()
     first = NetworkEndField()
     last = NetworkEndField(last=True)
+
+    objects = SubnetQuerySet.as_manager()
 
     class Meta:
         indexes = [models.Index("kind", "first", name="subnets_by_address")]
@@ -102,6 +140,15 @@ class Subnet(models.Model):
                 "network",
                 condition=models.Q(kind__in=("hosted", "static-nat")),
                 name="provider_subnet_once",
+            ),
+            models.UniqueConstraint(
+                "network",
+                condition=models.Q(account__isnull=True),
+                name="one_row_per_service",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(account__isnull=False) | models.Q(kind="service"),
+                name="only_services_are_everybodys",
             ),
         ]
 

@@ -119,7 +119,6 @@ class Revision(models.Model):
         """The next revision of a tunnel, not saved yet."""
         latest = tunnel.latest()
         number = latest.number + 1 if latest else 1
-        ikev2 = spec.ike_version == 2
         return cls(
             tunnel=tunnel,
             concentrator=tunnel.concentrator,
@@ -129,7 +128,7 @@ class Revision(models.Model):
             hosted_peer=str(spec.hosted_peer),
             remote_peer=str(spec.remote_peer),
             author=author,
-            first_rekey=cls.Rekeyed.DUE if ikev2 else cls.Rekeyed.NOT_NEEDED,
+            first_rekey=cls.Rekeyed.DUE if spec.ike_version != 1 else cls.Rekeyed.NOT_NEEDED,
         )
 
     def spec(self) -> TunnelSpec:

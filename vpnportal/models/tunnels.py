@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
 
-from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
+from vpnportal.domain.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.accounts import Account, Membership
 from vpnportal.models.places import Concentrator, Subnet
@@ -83,11 +83,11 @@ class Tunnel(models.Model):
     preshared_key = SealedField(default=Sealed, blank=True)
     # 0 is both: this end starts IKEv2 and answers either.
     ike_version = models.PositiveSmallIntegerField(default=1)
-    phase_one_encryption = models.CharField(max_length=12, default="3DES")
+    phase_one_encryption = models.CharField(max_length=20, default="3DES")
     phase_one_authentication = models.CharField(max_length=12, default="MD5")
     phase_one_group = models.PositiveSmallIntegerField(default=2)
     phase_one_keylife = models.PositiveIntegerField(default=14_400)
-    phase_two_encryption = models.CharField(max_length=12, default="3DES")
+    phase_two_encryption = models.CharField(max_length=20, default="3DES")
     phase_two_authentication = models.CharField(max_length=12, default="MD5")
     phase_two_pfs = models.BooleanField(default=True)
     phase_two_group = models.PositiveSmallIntegerField(default=2)
@@ -168,6 +168,9 @@ class Tunnel(models.Model):
             remote_subnets=self.networks(Subnet.Kind.CUSTOMER),
             static_nat_subnets=self.networks(Subnet.Kind.STATIC_NAT),
             translations=tuple(row.as_value() for row in self.translations.all()),
+            one_child_per_pair=self.one_child_per_pair,
+            dpd_seconds=self.dpd_seconds,
+            starts=Starts(self.starts),
         )
 
 

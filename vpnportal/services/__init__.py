@@ -1,6 +1,7 @@
 """Everything that may be done to a tunnel; pages and programs both come here."""
 
 from vpnportal.services.applying import Trial, apply
+from vpnportal.services.attaching import attach_subnet, detach_subnet
 from vpnportal.services.commands import connect, disconnect, reconnect, rekey
 from vpnportal.services.drafts import (
     Row,
@@ -11,6 +12,7 @@ from vpnportal.services.drafts import (
     set_translations,
 )
 from vpnportal.services.edits import UNKNOWN, Overtaken
+from vpnportal.services.keys import generate_preshared_key, reveal_preshared_key
 from vpnportal.services.moving import move
 from vpnportal.services.ordering import cancel, order
 from vpnportal.services.refusal import Refused
@@ -27,11 +29,14 @@ __all__ = [
     "Trial",
     "add_remote_subnet",
     "apply",
+    "attach_subnet",
     "cancel",
     "connect",
+    "detach_subnet",
     "discard",
     "disconnect",
     "edit",
+    "generate_preshared_key",
     "move",
     "order",
     "put_back",
@@ -39,6 +44,7 @@ __all__ = [
     "rekey",
     "remove_remote_subnet",
     "restore",
+    "reveal_preshared_key",
     "set_preshared_key",
     "set_translations",
     "state_of",

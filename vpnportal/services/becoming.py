@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.changes import Change, changes, value_of
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.spec import Starts, TunnelSpec
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressTranslation, Subnet, Tunnel
 from vpnportal.services.drafts import EDITABLE, Row, detach, record
@@ -21,7 +21,7 @@ HERE = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
 
 def possible(tunnel: Tunnel, spec: TunnelSpec) -> tuple[TunnelSpec, tuple[str, ...]]:
     """As much of a specification as this draft may have, and what it may not, in sentences."""
-    own = tunnel.account.subnets.filter(kind__in=HERE, network__in=spec.hosted_subnets)
+    own = Subnet.objects.offered_to(tunnel).filter(network__in=spec.hosted_subnets)
     there = {row.network for row in own}
     assigned = tunnel.networks(Subnet.Kind.STATIC_NAT)
     hosted = tuple(one for one in spec.hosted_subnets if one in there)
@@ -66,11 +66,11 @@ def become(tunnel: Tunnel, target: TunnelSpec, author: User) -> tuple[Change, ..
 
 
 def _column(value: object) -> object:
-    return str(value) if isinstance(value, IPv4Address) else value
+    return str(value) if isinstance(value, IPv4Address | Starts) else value
 
 
 def _set_hosted(tunnel: Tunnel, networks: Iterable[IPv4Network]) -> None:
-    wanted = tunnel.account.subnets.filter(kind__in=HERE, network__in=list(networks))
+    wanted = Subnet.objects.offered_to(tunnel).filter(network__in=list(networks))
     tunnel.subnets.remove(*tunnel.subnets.filter(kind__in=HERE).exclude(pk__in=wanted))
     tunnel.subnets.add(*wanted)
 

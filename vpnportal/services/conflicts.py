@@ -25,6 +25,7 @@ def conflicts(tunnel: Tunnel, spec: TunnelSpec, reader: User) -> Iterator[Proble
         .exclude(tunnel=tunnel)
     )
     yield from _foreign_subnets(tunnel)
+    yield from tunnel.concentrator.abilities.problems(spec)
     yield from _shared_ends(others, spec, reader)
     yield from _shared_networks(others, spec, reader)
     yield from _own_networks(spec)
@@ -32,8 +33,15 @@ def conflicts(tunnel: Tunnel, spec: TunnelSpec, reader: User) -> Iterator[Proble
 
 
 def _foreign_subnets(tunnel: Tunnel) -> Iterator[Problem]:
-    for subnet in tunnel.subnets.exclude(account_id=tunnel.account_id):
-        yield Problem("hosted_subnets", f"{subnet.network} is not this account's: remove it.")
+    """Also those of another location, which a tunnel that was moved has left behind."""
+    rest = Subnet.objects.filter(
+        account=tunnel.account_id, kind__in=(Subnet.Kind.STATIC_NAT, Subnet.Kind.CUSTOMER)
+    )
+    may_have = Subnet.objects.offered_to(tunnel) | rest
+    for subnet in tunnel.subnets.exclude(pk__in=may_have.values("pk")):
+        whose = "at this location" if subnet.account_id == tunnel.account_id else "this account's"
+        field = "service_subnets" if subnet.kind == Subnet.Kind.SERVICE else "hosted_subnets"
+        yield Problem(field, f"{subnet.network} is not {whose}: remove it.")
 
 
 def _shared_ends(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from django.contrib.auth.models import User
 
+from vpnportal.domain.addresses import inside
 from vpnportal.domain.changes import in_words
 from vpnportal.domain.spec import Problem, Translation, translation_problem
 from vpnportal.fields import Sealed
@@ -30,6 +31,9 @@ EDITABLE = frozenset(
         "friendly_name",
         "remote_peer",
         "ike_version",
+        "one_child_per_pair",
+        "dpd_seconds",
+        "starts",
         "phase_one_encryption",
         "phase_one_authentication",
         "phase_one_group",
@@ -88,6 +92,8 @@ def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Sub
     """Protect one more network of the customer's end; Refused where it overlaps one there."""
     with unlocked(tunnel) as fresh:
         for other in fresh.networks(*Subnet.Kind):
+            if other == network:
+                raise Refused(Problem("remote_subnets", f"{network} is on this tunnel already."))
             if other.overlaps(network):
                 text = f"{network} overlaps {other}, which this tunnel has already."
                 raise Refused(Problem("remote_subnets", text))
@@ -99,14 +105,22 @@ def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Sub
     return subnet
 
 
-def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> None:
-    """Stop protecting a network of the customer's end; already gone is fine."""
+def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> tuple[Translation, ...]:
+    """Stop protecting a network of the customer's end; already gone is fine.
+
+    The answer has the translations that lead nowhere now: a draft may have them, Apply refuses.
+    """
     with unlocked(tunnel) as fresh:
         row = fresh.subnets.filter(pk=subnet_id, kind=Subnet.Kind.CUSTOMER).first()
         if row is None:
-            return
+            return ()
         detach(fresh, row)
         note_edits(fresh, ["remote_subnets"], author)
+        left = fresh.networks(Subnet.Kind.CUSTOMER)
+        values = (translation.as_value() for translation in fresh.translations.all())
+        return tuple(
+            v for v in values if inside(v.customer, [row.network]) and not inside(v.customer, left)
+        )
 
 
 def detach(tunnel: Tunnel, row: Subnet) -> None:

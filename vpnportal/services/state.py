@@ -16,7 +16,9 @@ Seen = Tunnel.Association
 # A peer that agrees is up sooner; one that is still dialled then has something to tell.
 DIALS_FOR = timedelta(seconds=5)
 UP = (Seen.UP.label, Seen.PARTIAL.label)
-TROUBLED = (Seen.DOWN.label, Seen.PARTIAL.label, Seen.OLDER.label)
+# Down, and only the other end may begin.
+WAITS = "waits for the other end"
+TROUBLED = (Seen.DOWN.label, WAITS, Seen.PARTIAL.label, Seen.OLDER.label)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +28,11 @@ class State:
     `latest` is the newest revision whatever became of it; `live` the one the concentrator holds;
     `reserve` the one that a trial may bring back; `withdrawn` the one that was taken back, while
     what came back in its place is the newest. `association` is "up", "up with older settings",
-    "partly up", "connecting", "down", or "unknown" when the concentrator is out of sight (then
-    `seen` is what was seen last and `seen_at` when); of a tunnel that is `held` it is
-    "disconnected", "disconnecting" or "unknown". `unreachable` says in words why nothing can be
-    seen. `leaving` are the concentrators that a tunnel which was cancelled or moved has not left
-    yet.
+    "partly up", "connecting", "down", "waits for the other end" where only that may begin, or
+    "unknown" when the concentrator is out of sight (then `seen` is what was seen last and `seen_at`
+    when); of a tunnel that is `held` it is "disconnected", "disconnecting" or "unknown".
+    `unreachable` says in words why nothing can be seen. `leaving` are the concentrators that a
+    tunnel which was cancelled or moved has not left yet.
     """
 
     latest: Revision | None

@@ -10,8 +10,9 @@ from django.db.models import F, OuterRef, Q, Subquery, prefetch_related_objects
 from django.utils import timezone
 
 from vpnportal.domain.changes import changes
+from vpnportal.domain.spec import Starts
 from vpnportal.models import Concentrator, Departure, Revision, Tunnel
-from vpnportal.services.state import Outcome, State
+from vpnportal.services.state import WAITS, Outcome, State
 
 
 def state_of(tunnel: Tunnel) -> State:
@@ -58,6 +59,12 @@ def _state(
     live = _first(revisions, lambda one: one.outcome == Outcome.LIVE)
     standing = _first(revisions, lambda one: one.unfinished or one is live)
     seen = tunnel.get_association_display() or "down"
+    if (
+        tunnel.association == Tunnel.Association.DOWN
+        and live
+        and live.spec().starts is Starts.OTHER
+    ):
+        seen = WAITS
     # A tunnel that moves is seen where it runs, which is not where its draft is.
     concentrator = live.concentrator if live else tunnel.concentrator
     in_sight = concentrator.in_sight(now)

@@ -19,7 +19,7 @@ from vpnportal.services.asking import fill_in as fill_in_answer
 from vpnportal.services.asking import learnt
 from vpnportal.web.answers import Request, partial, status_of
 from vpnportal.web.asked import asked
-from vpnportal.web.forms import PhaseOne, PhaseTwo
+from vpnportal.web.forms import MoreOptions, PhaseOne, PhaseTwo
 from vpnportal.web.panel import is_editable, panel, state_context
 
 
@@ -70,7 +70,7 @@ def fill_in(request: Request, pk: int) -> HttpResponse:
 
 def _controls(tunnel: Tunnel, kept: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The controls of these fields alone: what somebody types in others stays."""
-    for form in (PhaseOne(tunnel), PhaseTwo(tunnel)):
+    for form in (PhaseOne(tunnel), PhaseTwo(tunnel), MoreOptions(tunnel)):
         form.kept = {name: value for name, value in kept.items() if name in form.fields}
         for name in form.kept:
             yield {

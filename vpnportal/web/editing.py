@@ -19,7 +19,7 @@ from vpnportal.services import Overtaken, Refused
 from vpnportal.services.edits import key_version_of
 from vpnportal.web.answers import OK, UNPROCESSABLE, Request, partial, status_of
 from vpnportal.web.forms import FORMS, KEY, DraftForm
-from vpnportal.web.panel import panel, state_context
+from vpnportal.web.panel import key_context, panel, state_context
 from vpnportal.web.versions import written
 
 
@@ -37,7 +37,9 @@ def edit(request: Request, pk: int) -> HttpResponse:
             raise BadRequest("There is no such field.") from None
     status = _save(tunnel, form, request.user, [one] if one else form.changed_data)
     if request.htmx:
-        shown = {"form": form, "one": one, **state_context(tunnel)}
+        shown = {"form": form, "one": one, "editable": True, **state_context(tunnel)}
+        if KEY in form.kept:
+            shown |= key_context(request, tunnel)
         return partial(request, "tunnel/_edited.html", shown, status)
     if status != OK:
         return panel(request, tunnel, status, **{form.slug: form})

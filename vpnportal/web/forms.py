@@ -39,6 +39,7 @@ class Typed(forms.CharField):
 def _pick(label: str, options: list[Any], coerce: Callable[[str], Any] = str) -> Any:
     return forms.TypedChoiceField(
         label=label,
+        widget=choices.Options(),
         choices=options,
         coerce=coerce,
         show_hidden_initial=True,
@@ -46,9 +47,17 @@ def _pick(label: str, options: list[Any], coerce: Callable[[str], Any] = str) ->
     )
 
 
-def _seconds() -> Typed:
+def _seconds(read: Callable[[str], int], label: str) -> Typed:
     digits = forms.TextInput({"inputmode": "numeric", "autocomplete": "off"})
-    return Typed(typed.keylife, "Key Life (in seconds)", widget=digits)
+    return Typed(read, label, widget=digits)
+
+
+def _keylife() -> Typed:
+    return _seconds(typed.keylife, "Key Life (in seconds)")
+
+
+def _tick(label: str) -> forms.BooleanField:
+    return forms.BooleanField(label=label, required=False, show_hidden_initial=True)
 
 
 class DraftField(forms.BoundField):
@@ -117,6 +126,10 @@ class DraftForm(forms.Form):
             field.widget.attrs["hx-post"] = reverse("edit", args=[tunnel.pk])
         for name in self.fields:
             self.fields[name].widget.attrs["aria-describedby"] = f"note-{name}"
+            if name.startswith("phase_") and isinstance(
+                widget := self.fields[name].widget, choices.Options
+            ):
+                widget.lacking = choices.lacking(name, tunnel.concentrator.abilities)
 
     def seen(self, name: str) -> Any:
         """What its reader last saw kept of a field; UNKNOWN where the request does not tell."""
@@ -150,8 +163,7 @@ class PhaseOne(DraftForm):
     phase_one_encryption = _pick("Encryption", choices.ENCRYPTION)
     phase_one_authentication = _pick("Authentication", choices.AUTHENTICATION)
     phase_one_group = _pick("Diffie-Hellman Group (DH)", choices.GROUP, int)
-    phase_one_keylife = _seconds()
-    ike_version = _pick("IKE version", choices.IKE_VERSION, int)
+    phase_one_keylife = _keylife()
 
     def __init__(self, tunnel: Tunnel, *args: Any, **options: Any) -> None:
         super().__init__(tunnel, *args, **options)
@@ -164,14 +176,29 @@ class PhaseTwo(DraftForm):
     legend, slug = "Phase Two", "phase_two"
     phase_two_encryption = _pick("Encryption", choices.ENCRYPTION)
     phase_two_authentication = _pick("Authentication", choices.AUTHENTICATION)
-    phase_two_pfs = forms.BooleanField(
-        label="Perfect Forward Secrecy (PFS)", required=False, show_hidden_initial=True
-    )
+    phase_two_pfs = _tick("Perfect Forward Secrecy (PFS)")
     phase_two_group = _pick("Diffie-Hellman Group (DH)", choices.GROUP, int)
-    phase_two_keylife = _seconds()
+    phase_two_keylife = _keylife()
 
 
-FORMS: dict[str, type[DraftForm]] = {form.slug: form for form in (General, PhaseOne, PhaseTwo)}
+class MoreOptions(DraftForm):
+    legend, slug = "More options", "more"
+    ike_version = _pick("IKE version", choices.IKE_VERSION, int)
+    starts = _pick("Who starts", choices.STARTING)
+    dpd_seconds = _seconds(typed.dpd, "Dead Peer Detection (DPD), in seconds")
+    one_child_per_pair = _tick("One child per subnet pair")
+
+    def __init__(self, tunnel: Tunnel, *args: Any, **options: Any) -> None:
+        super().__init__(tunnel, *args, **options)
+        abilities = tunnel.concentrator.abilities
+        versions = choices.ike_versions(abilities)
+        self.fields["ike_version"].choices = versions  # type: ignore[attr-defined]
+        self.without_ikev1 = abilities.version if abilities.may_lack_ikev1 else ""
+
+
+FORMS: dict[str, type[DraftForm]] = {
+    form.slug: form for form in (General, PhaseOne, PhaseTwo, MoreOptions)
+}
 
 
 def label_of(field: str) -> str:
@@ -185,6 +212,7 @@ def label_of(field: str) -> str:
         "static_nat_subnets": "Assigned Static NAT subnets",
         "hosted_peer": "Hosted Peer Address",
         "hosted_subnets": "Protected private (hosted) subnets",
+        "service_subnets": "Service subnets",
         "keep_seconds": "Must be up after (in seconds)",
         "keep_ping": "Address that must answer a ping",
     }.get(field, field.replace("translation ", "Customer IP for "))

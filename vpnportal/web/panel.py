@@ -10,6 +10,8 @@ from django.http import HttpResponse
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
+from vpnportal.domain import addresses
+from vpnportal.domain.keys import weakness
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services import commands, state_of
@@ -31,6 +33,8 @@ from vpnportal.web.why import why
 REPAIRS = 5
 # How many revisions.
 ENTRIES = 5
+# How many times that somebody was shown the key, newest first.
+REVEALS = 3
 
 
 def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> HttpResponse:
@@ -42,6 +46,7 @@ def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> H
         **context,
         **forms,
         **networks(tunnel),
+        **key_context(request, tunnel),
         **(question := asked(tunnel)),
         "editable": editable,
         "owned": Tunnel.objects.owned_by(request.user).filter(pk=tunnel.pk).exists(),
@@ -63,12 +68,39 @@ def is_editable(request: Request, tunnel: Tunnel) -> bool:
 
 
 def networks(tunnel: Tunnel) -> dict[str, Any]:
-    """The subnets of both ends, sorted by address."""
+    """The subnets of both ends, sorted by address, and what more this end offers."""
     rows = sorted(tunnel.subnets.all(), key=lambda row: row.network)
-    hosted = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
+    offered = Subnet.objects.offered_to(tunnel).exclude(pk__in=[row.pk for row in rows])
+    more = sorted(offered, key=lambda row: row.network)
+    remote = [row for row in rows if row.kind == Subnet.Kind.CUSTOMER]
     return {
-        "hosted_subnets": [row for row in rows if row.kind in hosted],
-        "remote_subnets": [row for row in rows if row.kind == Subnet.Kind.CUSTOMER],
+        "remote_subnets": [(row, addresses.subnet_warning(row.network)) for row in remote],
+        "hosted_subnets": _attached(Subnet.Kind.HOSTED, "Hosted", rows, more),
+        "service_subnets": _attached(Subnet.Kind.SERVICE, "Service", rows, more),
+    }
+
+
+def _attached(
+    kind: Subnet.Kind, word: str, rows: list[Subnet], more: list[Subnet]
+) -> dict[str, Any]:
+    """What `tunnel/_hosted_subnets.html` shows of one kind."""
+    return {
+        "kind": kind.value,
+        "word": word,
+        "rows": [row for row in rows if row.kind == kind],
+        "offered": [row for row in more if row.kind == kind],
+    }
+
+
+def key_context(request: Request, tunnel: Tunnel) -> dict[str, Any]:
+    """What is said of the preshared key, without it; how weak it is only to those who edit."""
+    key = tunnel.preshared_key
+    owned = bool(key) and Tunnel.objects.owned_by(request.user).filter(pk=tunnel.pk).exists()
+    may = bool(key) and (owned or is_editable(request, tunnel))
+    return {
+        "owned": owned,
+        "weakness": weakness(key.open(tunnel.preshared_key_context)) if may else "",
+        "reveals": list(tunnel.key_reveals.select_related("author")[:REVEALS]),
     }
 
 
@@ -113,7 +145,7 @@ def problem_links(
 
 
 def _place(tunnel: Tunnel, field: str, shown: Container[IPv4Address]) -> str:
-    if field in ("remote_subnets", "hosted_subnets"):
+    if field in ("remote_subnets", "hosted_subnets", "service_subnets"):
         return f"#{field}"
     if not field.startswith("translation "):
         return f"#id_{field}" if field else ""

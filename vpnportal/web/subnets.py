@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 
+from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from vpnportal import services
-from vpnportal.domain.spec import Problem
+from vpnportal.domain.spec import Problem, Translation
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused
 from vpnportal.web import typed
 from vpnportal.web.answers import Request, partial, status_of
 from vpnportal.web.panel import networks, panel, state_context
+
+# So many translations that lead nowhere are named.
+LISTED = 5
 
 
 @require_POST
@@ -24,7 +28,7 @@ def add_remote_subnet(request: Request, pk: int) -> HttpResponse:
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     ip, cidr = request.POST.get("ip", ""), request.POST.get("cidr", "")
     try:
-        subnet = services.add_remote_subnet(tunnel, _network(ip, cidr), request.user)
+        subnet = services.add_remote_subnet(tunnel, _network(*_entry(request)), request.user)
     except Refused as refused:
         return _refuse(request, tunnel, refused, ip, cidr)
     return _done(request, tunnel, f"{subnet} added.")
@@ -35,30 +39,54 @@ def remove_remote_subnet(request: Request, pk: int, subnet: int) -> HttpResponse
     """Stop protecting one network."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     try:
-        services.remove_remote_subnet(tunnel, subnet, request.user)
+        stranded = services.remove_remote_subnet(tunnel, subnet, request.user)
     except Refused as refused:
         return _refuse(request, tunnel, refused)
-    return _done(request, tunnel, "The subnet was removed.", gone=True)
+    return _done(request, tunnel, _removed(stranded), gone=True, stranded=bool(stranded))
+
+
+def _removed(stranded: tuple[Translation, ...]) -> str:
+    if not stranded:
+        return "The subnet was removed."
+    listed = ", ".join(f"{row.internal} → {row.customer}" for row in stranded[:LISTED])
+    more = f" and {len(stranded) - LISTED} more" if len(stranded) > LISTED else ""
+    return (
+        f"The subnet was removed. These translations lead nowhere now: {listed}{more}. Change them,"
+        " or add a network that holds them, before Apply Configurations."
+    )
+
+
+def _entry(request: Request) -> tuple[str, str]:
+    """What was typed, or the network that was meant, taken over by its button."""
+    if meant := request.POST.get("meant", ""):
+        return meant, ""
+    return request.POST.get("ip", ""), request.POST.get("cidr", "")
 
 
 def _network(ip: str, cidr: str) -> IPv4Network:
     try:
         return typed.subnet(ip, cidr)
     except ValueError as error:
-        raise Refused(Problem("remote_subnets", str(error))) from None
+        raise Refused(Problem("remote_subnets", str(error))) from error
 
 
-def _done(request: Request, tunnel: Tunnel, told: str, gone: bool = False) -> HttpResponse:
+def _done(
+    request: Request, tunnel: Tunnel, told: str, gone: bool = False, stranded: bool = False
+) -> HttpResponse:
     if not request.htmx:
+        if stranded:
+            messages.warning(request, told)
         return redirect(reverse("tunnel", args=[tunnel.pk]) + "#remote_subnets")
     shown = {**state_context(tunnel), **networks(tunnel), "editable": True}
-    return partial(request, "tunnel/_networked.html", {**shown, "told": told, "gone": gone})
+    shown |= {"told": told, "gone": gone, "stranded": stranded}
+    return partial(request, "tunnel/_networked.html", shown)
 
 
 def _refuse(
     request: Request, tunnel: Tunnel, refused: Refused, ip: str = "", cidr: str = ""
 ) -> HttpResponse:
-    entered = {"ip": ip, "cidr": cidr, "wrong": str(refused)}
+    meant = getattr(refused.__cause__, "meant", None)
+    entered = {"ip": ip, "cidr": cidr, "wrong": str(refused), "meant": meant}
     if not request.htmx:
         return panel(request, tunnel, status_of(refused), entered=entered)
     shown = {"tunnel": tunnel, **networks(tunnel), "editable": True, "entered": entered}

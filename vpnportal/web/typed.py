@@ -7,12 +7,13 @@ from unicodedata import category
 
 from vpnportal.domain import addresses
 from vpnportal.domain.algorithms import KEYLIFE_SECONDS
+from vpnportal.domain.spec import DPD_SECONDS
 from vpnportal.services.applying import TRIAL_SECONDS
 
 NAME_CHARACTERS = 80
 KEY_BYTES = 255
-# Longer than any address, prefix length or number of seconds.
-SHORT = 20
+# Longer than any address, prefix length or number of seconds, and than an address with a netmask.
+SHORT, WITH_NETMASK = 20, 36
 
 
 def name(text: str) -> str:
@@ -55,6 +56,17 @@ def trial_seconds(text: str) -> int:
     return int(digits)
 
 
+def dpd(text: str) -> int:
+    """Seconds, or 0."""
+    right = f"Enter 0, or a time from {DPD_SECONDS[0]} to {DPD_SECONDS[-1]} seconds."
+    digits = text.strip(" ")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= SHORT):
+        raise ValueError(right)
+    if int(digits) and int(digits) not in DPD_SECONDS:
+        raise ValueError(right)
+    return int(digits)
+
+
 def address(text: str) -> IPv4Address | None:
     """An IPv4 address; nothing typed is none."""
     text = text.strip(" ")
@@ -74,11 +86,11 @@ def peer(text: str) -> str | None:
 def subnet(ip: str, cidr: str) -> IPv4Network:
     """A network at the customer's end from its two inputs."""
     right = "Enter an IP address such as 192.168.10.0 and a CIDR such as 24."
-    return addresses.parse_subnet(_short(ip, right), _short(cidr, right))
+    return addresses.parse_subnet(_short(ip, right, WITH_NETMASK), _short(cidr, right))
 
 
-def _short(text: str, right: str) -> str:
-    if _has_control(text) or len(text) > SHORT:
+def _short(text: str, right: str, most: int = SHORT) -> str:
+    if _has_control(text) or len(text) > most:
         raise ValueError(right)
     return text.strip(" ")
 

@@ -33,7 +33,7 @@ class Why:
     def href(self) -> str:
         """Where that field is on the page."""
         field = self.finding.field
-        return f"#{field}" if field in ("remote_subnets", "hosted_subnets") else f"#id_{field}"
+        return f"#{field}" if field.endswith("_subnets") else f"#id_{field}"
 
     @property
     def words(self) -> tuple[str, ...]:

@@ -40,12 +40,13 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A symptom that still counts, with the lines behind it."""
+    """A symptom that still counts, with the lines behind it, and IKE's version where it shows."""
 
     symptom: Symptom
     role: Role
     at: datetime
     lines: tuple[str, ...]
+    version: int = 0
 
 
 def symptoms(evidence: Evidence) -> list[Shown]:
@@ -79,7 +80,7 @@ def _read(lines: list[Line]) -> tuple[Attempt, list[Shown]]:
         symptom = symptom_of(attempt, line)
         if symptom and not (symptom.weak and False in last):
             behind = tuple(one.text for one in lines[max(0, at + 1 - BEHIND) : at + 1])
-            last[symptom.weak] = Shown(symptom, attempt.role, line.at, behind)
+            last[symptom.weak] = Shown(symptom, attempt.role, line.at, behind, attempt.version)
     return attempt, list(last.values())
 
 
@@ -113,5 +114,5 @@ def _refused(lines: Iterable[Line], attempts: Iterable[Attempt]) -> Iterable[Sho
             if latest.reached.get(Stage.HEARD, line.at) <= line.at:
                 symptom = Symptom(Cause.REFUSED, Stage.HEARD, theirs=match[1], weak=True)
                 texts = tuple(one.text for one in latest.lines[1 - BEHIND :])
-                yield Shown(symptom, Role.INITIATOR, line.at, (*texts, line.text))
+                yield Shown(symptom, Role.INITIATOR, line.at, (*texts, line.text), latest.version)
             return

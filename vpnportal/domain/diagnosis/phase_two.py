@@ -11,11 +11,13 @@ from vpnportal.domain.diagnosis.proposals import in_words
 from vpnportal.domain.spec import TunnelSpec
 
 
-def pfs_differs(spec: TunnelSpec, theirs: str = "", lines: tuple[str, ...] = ()) -> Finding:
+def pfs_differs(
+    spec: TunnelSpec, theirs: str = "", lines: tuple[str, ...] = (), version: int = 2
+) -> Finding:
     """Perfect Forward Secrecy, or its group, is not the same at both ends."""
     ours = pfs_of(spec)
     differs = theirs == "no PFS" or not spec.phase_two.pfs
-    later = " The tunnel is up until its keys are to be renewed." if spec.ike_version == 2 else ""
+    later = " The tunnel is up until its keys are to be renewed." if version == 2 else ""
     return Finding(
         Cause.PFS,
         "phase_two_pfs" if differs else "phase_two_group",
@@ -35,7 +37,7 @@ def pfs(spec: TunnelSpec, shown: Shown) -> Finding:
     theirs = in_words(shown.symptom.theirs) or shown.symptom.theirs
     # Of "AES256, SHA256, group 14" only the last part is the difference.
     each = dict.fromkeys(one.rpartition(", ")[2] for one in theirs.split(" or "))
-    return pfs_differs(spec, " or ".join(each), shown.lines)
+    return pfs_differs(spec, " or ".join(each), shown.lines, spec.ike_version or shown.version)
 
 
 def subnets(spec: TunnelSpec, shown: Shown) -> Finding:

@@ -53,7 +53,8 @@ def nat_t(spec: TunnelSpec, shown: Shown) -> Finding:
         "remote_peer",
         text,
         f"Allow UDP 4500 (NAT traversal) between {spec.hosted_peer} and {spec.remote_peer} in the"
-        " firewalls at the other end and on the way." + (silent if spec.ike_version == 1 else ""),
+        " firewalls at the other end and on the way."
+        + (silent if 1 in (spec.ike_version, shown.version) else ""),
         lines=shown.lines,
         request=f"UDP 4500 between {spec.hosted_peer} and {spec.remote_peer} seems to be blocked."
         " Please allow it.",
@@ -66,12 +67,14 @@ def no_answer(spec: TunnelSpec, shown: Shown) -> Finding:
         text = "The other end asks again and again: our answers do not arrive there."
     else:
         text = f"{spec.remote_peer} does not answer."
+    ikev1 = " A device that speaks IKEv1 only may be silent to IKEv2, with which this end begins."
     return Finding(
         shown.symptom.cause,
         "remote_peer",
         text,
         f"Check that {spec.remote_peer} is the address of the other end, that its device is on, and"
-        f" that its firewall allows UDP 500 and 4500 from and to {spec.hosted_peer}.",
+        f" that its firewall allows UDP 500 and 4500 from and to {spec.hosted_peer}."
+        + (ikev1 if spec.ike_version == 0 and shown.role is Role.INITIATOR else ""),
         lines=shown.lines,
         request=f"Your device does not answer {spec.hosted_peer}. Please check that it is on, and"
         " allow UDP 500 and 4500 in both directions.",

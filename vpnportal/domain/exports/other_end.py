@@ -14,7 +14,7 @@ from itertools import product
 from typing import NamedTuple
 
 from vpnportal.domain.exports.text import identifier, plain
-from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
+from vpnportal.domain.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 
 # Where the draft has no value yet; no device takes these for one.
 NO_ADDRESS = "YOUR_PUBLIC_ADDRESS"
@@ -107,15 +107,14 @@ def other_end(spec: TunnelSpec, name: str, title: str = "", of: str = "") -> Oth
         children=_children(spec, own, hosted),
         static_nat=tuple(str(one) for one in sorted(spec.static_nat_subnets)),
         translations=tuple(sorted(spec.translations, key=lambda row: row.internal)),
-        dpd=15,
-        must_start=False,
+        dpd=spec.dpd_seconds,
+        must_start=spec.starts is Starts.OTHER,
         missing=_missing(spec),
     )
 
 
 def _children(spec: TunnelSpec, own: tuple[Net, ...], hosted: tuple[Net, ...]) -> tuple[Child, ...]:
-    # IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5), so what may use it has, too.
-    if spec.ike_version != 2:
+    if spec.in_pairs:
         return tuple(Child((one,), (other,)) for other, one in product(hosted, own))
     return (Child(own, hosted),)
 

@@ -79,7 +79,10 @@ def _first_tunnel(account: Account, concentrator: Concentrator) -> None:
         (Subnet.Kind.HOSTED, "10.2.0.0/24"),
         (Subnet.Kind.STATIC_NAT, "10.1.255.92/30"),
     ):
-        subnet = Subnet.objects.create(account=account, kind=kind, network=IPv4Network(network))
+        place = concentrator.datacenter if kind == Subnet.Kind.HOSTED else None
+        subnet = Subnet.objects.create(
+            account=account, datacenter=place, kind=kind, network=IPv4Network(network)
+        )
         tunnel.subnets.add(subnet)
 
 

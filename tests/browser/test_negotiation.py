@@ -1,0 +1,143 @@
+"""Keys, options and the subnets of both ends, by the words on the page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import opened
+from tests.browser.person import enter, note_of
+from tests.product import Product
+
+KEY = re.compile(r"[A-HJ-NP-Za-kmnp-z2-9]{24}")
+# A second hosted subnet of the account, and a service that the provider offers to everybody.
+OFFERED = """
+for kind, network, owner in (
+    ("hosted", "10.4.0.0/24", tunnel.account), ("service", "10.100.0.0/24", None)
+):
+    Subnet.objects.get_or_create(kind=kind, network=IPv4Network(network), account=owner)
+"""
+LACKS = """
+lane = Concentrator.objects.get(pk=tunnel.concentrator_id)
+say(lane.algorithms)
+kept = {kind: [n for n in names if "CHACHA" not in n] for kind, names in lane.algorithms.items()}
+Concentrator.objects.filter(pk=lane.pk).update(algorithms=kept)
+"""
+
+
+@pytest.fixture
+def offering(draft: Page, portal: Product) -> Page:
+    portal.do(OFFERED)
+    draft.reload()
+    return draft
+
+
+@pytest.fixture
+def without_javascript(chromium: Browser, portal: Product, draft_url: str) -> Iterator[Page]:
+    for page in opened(chromium.new_context(java_script_enabled=False), portal):
+        page.goto(draft_url)
+        yield page
+
+
+def generate(page: Page) -> str:
+    page.get_by_role("button", name="Generate key").click()
+    shown = page.locator("code.key")
+    expect(shown).to_have_text(KEY)
+    return shown.inner_text()
+
+
+def test_a_key_is_generated_shown_hidden_and_shown_again_to_an_owner(draft: Page):
+    key = generate(draft)
+    assert Axe().run(draft).response["violations"] == []
+    expect(note_of(draft.get_by_label("Preshared Key"))).to_have_text("Saved")
+    draft.get_by_role("button", name="Hide the key").click()
+    expect(draft.locator("code.key")).to_have_count(0)
+    assert key not in draft.content()
+
+    draft.get_by_role("button", name="Show the key").click()
+
+    expect(draft.locator("code.key")).to_have_text(key)
+    draft.reload()
+    expect(draft.locator("#key")).to_contain_text("shown to admin, ")
+    assert key not in draft.content()
+
+
+def test_the_same_without_javascript(without_javascript: Page, draft_url: str):
+    page = without_javascript
+    key = generate(page)
+    page.get_by_role("button", name="Hide the key").click()
+    expect(page.locator("code.key")).to_have_count(0)
+
+    page.get_by_role("button", name="Show the key").click()
+
+    expect(page.locator("code.key")).to_have_text(key)
+    page.goto(draft_url)
+    assert key not in page.content()
+
+
+def test_hosted_and_service_subnets_are_added_and_removed(offering: Page):
+    for legend, word, network in (
+        ("Protected private (hosted) subnets", "hosted", "10.4.0.0/24"),
+        ("Service subnets", "service", "10.100.0.0/24"),
+    ):
+        section = offering.get_by_role("group", name=legend)
+        section.get_by_label(f"{word.capitalize()} subnet", exact=True).select_option(network)
+        section.get_by_role("button", name=f"Add {word} subnet").click()
+        expect(section.get_by_role("row", name=network)).to_be_visible()
+        assert Axe().run(offering).response["violations"] == []
+
+        section.get_by_role("button", name=f"Remove {network}").click()
+        expect(section.get_by_role("row", name=network)).to_have_count(0)
+
+
+def test_the_network_that_was_meant_is_one_click_away(draft: Page):
+    draft.get_by_label("IP address").fill("192.168.40.5/24")
+    draft.get_by_label("IP address").press("Enter")
+    expect(draft.get_by_text("Did you mean 192.168.40.0/24?").first).to_be_visible()
+    assert Axe().run(draft).response["violations"] == []
+
+    draft.get_by_role("button", name="Use 192.168.40.0/24").click()
+
+    draft.get_by_role("button", name="Remove 192.168.40.0/24").click()
+    expect(draft.get_by_role("row", name="192.168.40")).to_have_count(0)
+
+
+def test_what_charon_cannot_do_is_listed_with_the_reason_and_cannot_be_chosen(
+    draft: Page, portal: Product
+):
+    lists = portal.do(LACKS)
+    try:
+        draft.reload()
+        encryption = draft.get_by_role("group", name="Phase One").get_by_label("Encryption")
+        lacking = encryption.get_by_role("option", name=re.compile("^ChaCha20"))
+        expect(lacking).to_be_disabled()
+        expect(lacking).to_have_text(re.compile("this concentrator's charon cannot do it$"))
+    finally:
+        portal.do(f"Concentrator.objects.update(algorithms={lists!r})")
+
+
+def test_more_options_are_saved_as_they_are_left(draft: Page):
+    draft.locator("summary", has_text="More options").click()
+    more = draft.get_by_role("group", name="More options")
+    for label, text in (
+        ("IKE version", "0"),
+        ("Who starts", "other"),
+        ("Dead Peer Detection (DPD), in seconds", "30"),
+    ):
+        expect(note_of(enter(more, label, text))).to_have_text("Saved")
+    tick = more.get_by_label("One child per subnet pair")
+    tick.check()
+    expect(note_of(tick)).to_have_text("Saved")
+    assert Axe().run(draft).response["violations"] == []
+
+    wrong = enter(more, "Dead Peer Detection (DPD), in seconds", "4")
+    expect(note_of(wrong)).to_have_text("Enter 0, or a time from 5 to 3600 seconds.")
+    draft.reload()
+    expect(wrong).to_have_value("30")
+    draft.set_viewport_size({"width": 390, "height": 800})
+    draft.locator("summary", has_text="More options").click()
+    assert draft.evaluate("document.documentElement.scrollWidth") == 390
