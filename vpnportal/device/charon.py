@@ -10,11 +10,14 @@ import socket
 import struct
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from types import TracebackType
+from typing import Any
 
 import vici
 from vici.exception import CommandException, SessionException
 
+from vpnportal.device.counters import line
 from vpnportal.device.errors import DeviceError, DeviceRefused
 from vpnportal.device.events import EVENTS, Event, event
 from vpnportal.device.listing import listed
@@ -23,10 +26,13 @@ from vpnportal.domain.desired import Connection, Secret, Shape
 from vpnportal.domain.in_force import Stale
 from vpnportal.domain.names import is_a_probe, is_our_secret, is_ours
 from vpnportal.domain.observed import ChildSa, IkeSa
+from vpnportal.domain.traffic import Line
 
 ANSWER_SECONDS = 5.0
 TERMINATE_MILLISECONDS = "1000"
 GONE = ("no matching", "not found", "unknown")
+# States of an IKE_SA whose algorithms are negotiated, and whose children may carry packets.
+UP = frozenset(("ESTABLISHED", "PASSIVE", "REKEYING", "REKEYED"))
 
 
 class Charon:
@@ -91,12 +97,20 @@ class Charon:
     def associations(self, name: str | None = None) -> tuple[IkeSa, ...]:
         """Our IKE_SAs with their children, of one connection or of all."""
         with self._errors():
-            return tuple(
-                ike_sa(connection, body)
-                for item in listed(self._session, "list-sas", "list-sa", _filter(name))
-                for connection, body in item.items()
-                if is_ours(connection)
-            )
+            return tuple(ike_sa(connection, body) for connection, body in self._listed_sas(name))
+
+    def running(
+        self, at: datetime, name: str | None = None
+    ) -> tuple[tuple[IkeSa, ...], tuple[Line, ...]]:
+        """As `associations`, and from the same answer what each of those that are up counted."""
+        found: list[IkeSa] = []
+        lines: list[Line] = []
+        with self._errors():
+            for connection, body in self._listed_sas(name):
+                found.append(ike_sa(connection, body))
+                if body["state"] in UP:
+                    lines.append(line(connection, body, at))
+        return tuple(found), tuple(lines)
 
     def userland_esp(self) -> bool:
         """Whether charon carries ESP itself (kernel-libipsec) instead of the kernel."""
@@ -169,6 +183,10 @@ class Charon:
         with self._errors():
             for kind, body in self._session.listen(EVENTS, timeout=seconds):
                 yield event(kind, body)
+
+    def _listed_sas(self, name: str | None) -> Iterator[tuple[str, dict[str, Any]]]:
+        for item in listed(self._session, "list-sas", "list-sa", _filter(name)):
+            yield from ((one, body) for one, body in item.items() if is_ours(one))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
