@@ -54,7 +54,7 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
     ike["local"] = {"auth": "psk", "id": str(spec.hosted_peer), "aaa_id": mark}
     children: Section = {}
     shapes = []
-    for local, remote in _selectors(spec):
+    for local, remote in selectors(spec):
         child = _child(spec, local, remote)
         child_name = f"{name}-{mark}-{fingerprint(key, child)}"
         children[child_name] = child
@@ -129,7 +129,7 @@ def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) ->
     }
 
 
-def _selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
+def selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Traffic selectors of each child: IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5)."""
     hosted = tuple(str(network) for network in sorted(spec.hosted_subnets))
     remote = tuple(str(network) for network in sorted(spec.remote_subnets))

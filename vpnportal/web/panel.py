@@ -18,6 +18,7 @@ from vpnportal.services.edits import KEY, newest_edit
 from vpnportal.services.history import newest
 from vpnportal.services.restoring import undoable
 from vpnportal.services.review import review_of
+from vpnportal.web import status as tunnel_status
 from vpnportal.web.answers import OK, Request, page
 from vpnportal.web.asked import asked
 from vpnportal.web.forms import FORMS, label_of
@@ -43,6 +44,7 @@ def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> H
         **forms,
         **networks(tunnel),
         **(question := asked(tunnel)),
+        "status": tunnel_status.shown(tunnel, context["state"]),
         "editable": editable,
         "blocks": blocks(tunnel, open_ids(request.GET.getlist("open"))),
         "trial": TrialForm(),

@@ -1,0 +1,162 @@
+"""What the Status section shows of one tunnel, from its newest live revision and what was counted.
+
+Unknown is never shown as down: what was seen last is told with its age.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.utils import timezone
+
+from vpnportal.domain.algorithms import Suite, esp_suite, ike_suite, suite_words
+from vpnportal.domain.compile import selectors
+from vpnportal.domain.hour import Hour, hour
+from vpnportal.domain.pairs import Pair, pairs
+from vpnportal.domain.picture import from_json
+from vpnportal.domain.quantities import packets, size
+from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.traffic import Amounts, Line
+from vpnportal.models import Revision, Traffic, Tunnel
+from vpnportal.services import State
+from vpnportal.web.drawing import Ends, beside, column, folded, in_words
+
+# So many pairs have a row, and so many subnets are named in one; the rest is told in words.
+PAIRS, SUBNETS = 40, 8
+OLDER = Tunnel.Association.OLDER.label
+UP, DOWN = Tunnel.Association.UP.label, Tunnel.Association.DOWN.label
+CONNECTING = Tunnel.Association.CONNECTING.label
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A pair of subnets. `seen` is how it stood when it was seen last, if that is not now.
+
+    `applied` are the algorithms that are applied, if others are in force.
+    """
+
+    local: tuple[str, ...]
+    remote: tuple[str, ...]
+    word: str
+    seen: str
+    in_force: str
+    applied: str
+    incoming: tuple[str, str] | None
+    outgoing: tuple[str, str] | None
+    rekey_at: datetime | None
+    ends_at: datetime | None
+
+
+class PhaseOne(NamedTuple):
+    """An IKE association: what it runs with, since when, and when it is renewed."""
+
+    version: int
+    in_force: str
+    applied: str
+    established_at: datetime | None
+    rekey_at: datetime | None
+
+
+def standing(tunnel: Tunnel, state: State) -> dict[str, Any]:
+    """What `tunnel/_status.html` shows; one query, or none where `traffic` was fetched along."""
+    live = state.live
+    if live is None:
+        return {"drawings": ()}
+    spec, traffic = live.spec(), _traffic(tunnel, live)
+    lines = from_json(traffic.lines) if traffic else ()
+    rows = _rows(spec, state, lines, traffic)
+    ends = _ends(spec, live)
+    shown, beyond = _fold(rows)
+    return {
+        "drawings": (beside(ends), column(ends)),
+        "drawn": in_words(ends, state.association),
+        "phase_one": [_phase_one(spec, line) for line in lines],
+        "rows": shown,
+        "beyond": beyond,
+        "since": _since(traffic),
+        "hour": _hour(live, traffic),
+    }
+
+
+def _traffic(tunnel: Tunnel, live: Revision) -> Traffic | None:
+    """What a concentrator wrote that the tunnel has left says nothing of the one it is on."""
+    traffic = getattr(tunnel, "traffic", None)
+    return traffic if traffic and traffic.concentrator_id == live.concentrator_id else None
+
+
+def _ends(spec: TunnelSpec, live: Revision) -> Ends:
+    return Ends(
+        tuple(map(str, sorted(spec.hosted_subnets))),
+        (str(spec.hosted_peer), live.concentrator.name),
+        (str(spec.remote_peer),),
+        tuple(map(str, sorted(spec.remote_subnets))),
+        sorted(spec.translations, key=lambda row: row.internal),
+    )
+
+
+def _rows(
+    spec: TunnelSpec, state: State, lines: tuple[Line, ...], traffic: Traffic | None
+) -> list[Row]:
+    two, sums = spec.phase_two, traffic.pairs if traffic else {}
+    applied = esp_suite(two.encryption, two.authentication, two.group if two.pfs else 0)
+    return [_row(one, state, applied, sums.get(one.name)) for one in pairs(selectors(spec), lines)]
+
+
+def _row(pair: Pair, state: State, applied: Suite, sums: list[Any] | None) -> Row:
+    carrier, amounts = pair.carrier, Amounts(*sums[1:]) if sums else None
+    seen = _seen(pair, state)
+    unknown = state.association == "unknown"
+    return Row(
+        folded(pair.local_ts, SUBNETS),
+        folded(pair.remote_ts, SUBNETS),
+        "unknown" if unknown else seen,
+        seen if unknown else "",
+        suite_words(carrier.suite) if carrier else "",
+        suite_words(applied) if carrier and carrier.suite.differs_from(applied) else "",
+        (size(amounts.bytes_in), packets(amounts.packets_in)) if amounts else None,
+        (size(amounts.bytes_out), packets(amounts.packets_out)) if amounts else None,
+        carrier.rekey_at if carrier else None,
+        carrier.ends_at if carrier else None,
+    )
+
+
+def _seen(pair: Pair, state: State) -> str:
+    if pair.carrier:
+        return OLDER if pair.carrier.older else UP
+    return CONNECTING if state.seen == CONNECTING else DOWN
+
+
+def _fold(rows: list[Row]) -> tuple[list[Row], str]:
+    """As many as the page has room for, first those that are not well; the others in words."""
+    if len(rows) <= PAIRS:
+        return rows, ""
+    ordered = sorted(rows, key=lambda row: row.word == UP)
+    rest = ordered[PAIRS:]
+    words = sorted({row.word for row in rest})
+    counted = ", ".join(f"{sum(row.word == word for row in rest)} {word}" for word in words)
+    return ordered[:PAIRS], f"and {len(rest):,} more: {counted}"
+
+
+def _phase_one(spec: TunnelSpec, line: Line) -> PhaseOne:
+    one = spec.phase_one
+    applied = ike_suite(one.encryption, one.authentication, one.group)
+    return PhaseOne(
+        line.version,
+        suite_words(line.suite),
+        suite_words(applied) if line.suite.differs_from(applied) else "",
+        line.established_at,
+        line.rekey_at,
+    )
+
+
+def _since(traffic: Traffic | None) -> datetime | None:
+    """When the first of what is counted was installed."""
+    begins = [sums[0] for sums in traffic.pairs.values()] if traffic else []
+    return datetime.fromisoformat(min(begins)) if begins else None
+
+
+def _hour(live: Revision, traffic: Traffic | None) -> Hour:
+    minutes = traffic.minutes if traffic else []
+    return hour(minutes, live.concentrator.watched, timezone.now())
