@@ -15,8 +15,10 @@ from django.urls import reverse
 from tests.reading import read
 from vpnportal.models import Revision, Subnet, Tunnel
 
-LOOKING = ("tunnel", "state", "subnet", "answer", "history", "revision")
-LOOKING = ("tunnel", "state", "subnet", "answer", "other-end", "other-end-file", "hand-over")
+LOOKING = (
+    *("tunnel", "state", "status", "subnet", "answer", "history", "revision"),
+    *("other-end", "other-end-file", "hand-over"),
+)
 CHANGING = (
     "edit",
     "add-remote-subnet",

@@ -118,14 +118,13 @@ def beside(ends: Ends) -> Drawing:
         Stroke(hosted.x + BESIDE, middle, concentrator.x, middle),
         Stroke(peer.x + BESIDE, middle, remote.x, middle),
     ]
-    height = max(box.bottom for box in boxes)
     if ends.translations:
-        top = height + 2 * SMALL_GAP
+        top = concentrator.bottom + 2 * SMALL_GAP
         below = Box(concentrator.x, top, width - concentrator.x - BESIDE - SMALL_GAP, *_map(ends))
         x = concentrator.x + BESIDE // 2
         strokes.append(Stroke(x, concentrator.bottom, x, top))
         boxes.append(below)
-        height = below.bottom
+    height = max(box.bottom for box in boxes)
     link = Stroke(concentrator.x + BESIDE, middle, peer.x, middle)
     at = (link.x1 + link.x2) // 2
     return Drawing(

@@ -25,9 +25,8 @@ from vpnportal.web.drawing import Ends, beside, column, folded, in_words
 
 # So many pairs have a row, and so many subnets are named in one; the rest is told in words.
 PAIRS, SUBNETS = 40, 8
-OLDER = Tunnel.Association.OLDER.label
+OLDER, PARTIAL = Tunnel.Association.OLDER.label, Tunnel.Association.PARTIAL.label
 UP, DOWN = Tunnel.Association.UP.label, Tunnel.Association.DOWN.label
-CONNECTING = Tunnel.Association.CONNECTING.label
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,8 @@ def _rows(
 ) -> list[Row]:
     two, sums = spec.phase_two, traffic.pairs if traffic else {}
     applied = esp_suite(two.encryption, two.authentication, two.group if two.pfs else 0)
-    return [_row(one, state, applied, sums.get(one.name)) for one in pairs(selectors(spec), lines)]
+    wanted = pairs(selectors(spec), lines)
+    return [_row(one, state, applied, sums.get(one.name)) for one in wanted]
 
 
 def _row(pair: Pair, state: State, applied: Suite, sums: list[Any] | None) -> Row:
@@ -125,7 +125,8 @@ def _row(pair: Pair, state: State, applied: Suite, sums: list[Any] | None) -> Ro
 def _seen(pair: Pair, state: State) -> str:
     if pair.carrier:
         return OLDER if pair.carrier.older else UP
-    return CONNECTING if state.seen == CONNECTING else DOWN
+    # The word of the whole tunnel, such as "connecting", unless others of its pairs are up.
+    return DOWN if state.seen in (UP, OLDER, PARTIAL) else state.seen
 
 
 def _fold(rows: list[Row]) -> tuple[list[Row], str]:

@@ -73,7 +73,7 @@ def _token(tunnel: Tunnel, live: Revision | None) -> str:
 
 
 def _section(pk: int, token: str) -> str:
-    key = f"status {pk} {token} {timezone.get_current_timezone_name()}"
+    key = f"status:{pk}:{token}:{timezone.get_current_timezone_name()}"
     section = cache.get(key)
     if section is None:
         tunnel = Tunnel.objects.select_related("traffic", "concentrator").get(pk=pk)
