@@ -35,6 +35,11 @@ class Counting:
         self._waiting: dict[int, Carried] = {}
         self._write_at = 0.0
 
+    @property
+    def waiting(self) -> int:
+        """How many tunnels have something that is not written yet."""
+        return len(self._waiting)
+
     def close(self) -> None:
         """Write down what was counted."""
         while self._waiting:

@@ -14,7 +14,8 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
 django.setup()
 
-from tests.bench import converge, dos, click, lost, mappings, one_change, path, profile, swanctl  # noqa: E402, I001
+from tests.bench import converge, dos, click, lost, mappings, one_change, path, profile  # noqa: E402, I001
+from tests.bench import swanctl, watchers  # noqa: E402
 from tests.bench.bench import Bench  # noqa: E402
 from tests.bench.figures import Figure, heading, line, write  # noqa: E402
 
@@ -27,6 +28,7 @@ ALL = {
     "mappings": mappings,
     "path": path,
     "dos": dos,
+    "watchers": watchers,
     "click": click,
 }
 # Measures nothing: it prints where the time goes.
