@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from hypothesis import example as example_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -138,6 +139,7 @@ STEPS = ("look", "rekey", "hear", "restart_the_watch", "restart_charon")
 
 
 @given(st.lists(st.sampled_from(STEPS) | FEW, max_size=30))
+@example_of([Amounts(9, 9, 9, 9), "look", "rekey", "look", "hear"])
 def test_no_rekey_and_no_restart_loses_or_doubles_what_was_carried(steps):
     gateway = Gateway()
 
@@ -172,6 +174,11 @@ def test_what_waits_to_be_written_is_as_much_as_when_it_were_written_at_once(sev
     assert total([together]) == gateway.carried
     assert together.lines == gateway.told[-1].lines
     assert sum(share.bytes_in for share in together.minutes.values()) == gateway.carried.bytes_in
+
+
+def test_a_counter_that_began_anew_is_never_subtracted_from():
+    assert Amounts(7, 900, 1, 9).since(Amounts(100, 90, 1, 1)) == (7, 900, 1, 9)
+    assert Amounts(700, 900, 1, 9).since(Amounts(100, 90, 1, 1)) == (600, 810, 0, 8)
 
 
 def test_a_tunnel_that_carries_nothing_is_told_once_and_again_when_it_goes_down():
