@@ -316,14 +316,32 @@ def test_each_reader_has_times_in_their_own_zone_although_a_change_is_rendered_o
     assert "UTC" not in words(status(page, live), "status")
 
 
-_connected: list[object] = []
-sys.addaudithook(lambda event, args: _connected.append(args) if event == "socket.connect" else None)
+class Connections:
+    """What this process connects to, in the test that has `listening` switched on."""
+
+    listening = False
+    made: list[object] = []
+
+    @classmethod
+    def hook(cls, event: str, args: object) -> None:
+        if cls.listening and event == "socket.connect":
+            cls.made.append(args)
 
 
-def test_looking_asks_nobody_but_the_database_and_that_in_two_queries(live, page):
+# A hook of Python's cannot be taken away again.
+sys.addaudithook(Connections.hook)
+
+
+@pytest.fixture
+def connections(monkeypatch) -> list[object]:
+    monkeypatch.setattr(Connections, "listening", True)
+    monkeypatch.setattr(Connections, "made", [])
+    return Connections.made
+
+
+def test_looking_asks_nobody_but_the_database_and_that_in_two_queries(live, page, connections):
     count(live)
     seen = token(status(page, live))
-    _connected.clear()
 
     with CaptureQueriesContext(connection) as captured:
         assert status(page, live, seen=seen).status_code == 204
@@ -331,7 +349,7 @@ def test_looking_asks_nobody_but_the_database_and_that_in_two_queries(live, page
     asked = [query["sql"] for query in captured if "vpnportal_profile" not in query["sql"]]
     assert len([sql for sql in asked if '"vpnportal_' in sql]) == 2
     assert all(sql.startswith("SELECT") for sql in asked)
-    assert _connected == []
+    assert connections == []
 
 
 def test_a_section_that_was_rendered_for_somebody_is_not_rendered_again(live, page):
