@@ -158,7 +158,8 @@ def test_what_is_too_much_for_the_drawing_is_folded_in_words(ready, user, page):
     told = drawn(answer)
     assert told[told.index("Remote subnets") + 6] == "and 26 more"
     assert told[told.index("Address translations") + 6] == "and 250 more"
-    assert len(rows(answer)) == 31
+    assert len(rows(answer)) == 10
+    assert words(answer, "more-pairs-summary") == "and 21 more: 21 up"
 
 
 def test_names_that_people_gave_are_shortened_and_only_text(live, user, page):
@@ -199,15 +200,18 @@ def test_a_pair_that_runs_with_older_settings_says_so_and_what_is_applied(live, 
 
 
 def test_many_pairs_are_folded_and_those_that_are_not_well_come_first(ready, user, page):
-    add_remote_subnets(ready, 50)
+    add_remote_subnets(ready, 220)
     live = make_live(ready, user)
-    count(live, keep=48)
+    count(live, keep=218)
 
     answer = status(page, live)
 
     found = rows(answer)
-    assert (len(found), [row[2] for row in found[:4]]) == (40, ["down"] * 3 + ["up"])
-    assert "and 11 more: 11 up" in words(answer, "status")
+    assert (len(found), [row[2] for row in found[:4]]) == (10, ["down"] * 3 + ["up"])
+    folded = part(answer, "more-pairs")
+    assert words(answer, "more-pairs-summary") == "and 211 more: 211 up"
+    assert len(list(folded.iter("tr"))) == 1 + 190
+    assert "21 of them are not listed." in words(answer, "more-pairs")
 
 
 def test_what_nobody_sees_is_unknown_with_its_age_and_never_down(live, page):

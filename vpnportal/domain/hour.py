@@ -1,4 +1,4 @@
-"""The last hour of a tunnel as a chart and in words: what nobody measured is a gap, and not zero."""
+"""The last hour of a tunnel as a chart and in words: what nobody measured is a gap, not zero."""
 
 from __future__ import annotations
 

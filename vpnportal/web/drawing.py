@@ -17,7 +17,8 @@ CHARACTER, LEADING, INSET = 7, 18, 10
 SUBNETS, MAPPINGS, NAME = 6, 6, 16
 # Beside each other: what is drawn at one end is so wide, and the line between the two ends.
 BESIDE, SMALL_GAP, LINK = 168, 16, 152
-COLUMN, COLUMN_LINK = 344, 56
+# In a column: boxes so wide, and lines so far from their left ends that a word has room beside.
+COLUMN, COLUMN_LINK, COLUMN_LINE = 344, 56, 48
 DOWN_TO_MIDDLE = 40
 
 
@@ -119,7 +120,7 @@ def beside(ends: Ends) -> Drawing:
         Stroke(peer.x + BESIDE, middle, remote.x, middle),
     ]
     if ends.translations:
-        top = concentrator.bottom + 2 * SMALL_GAP
+        top = max(concentrator.bottom, peer.bottom) + 2 * SMALL_GAP
         below = Box(concentrator.x, top, width - concentrator.x - BESIDE - SMALL_GAP, *_map(ends))
         x = concentrator.x + BESIDE // 2
         strokes.append(Stroke(x, concentrator.bottom, x, top))
@@ -143,14 +144,14 @@ def column(ends: Ends) -> Drawing:
     for at, (title, lines) in enumerate(titles):
         box = Box(1, y, COLUMN, title, lines)
         gap = COLUMN_LINK if at == 1 else SMALL_GAP
-        strokes.append(Stroke(COLUMN // 2, box.bottom, COLUMN // 2, box.bottom + gap))
+        strokes.append(Stroke(COLUMN_LINE, box.bottom, COLUMN_LINE, box.bottom + gap))
         boxes.append(box)
         y = box.bottom + gap
     first, tunnel, last, _ = strokes
     middle = (tunnel.y1 + tunnel.y2) // 2
     return Drawing(
         *("column", COLUMN + 2, boxes[-1].bottom + 1, tuple(boxes), (first, last), tunnel),
-        *((COLUMN // 2, middle), (COLUMN // 2 + 20, middle + 5)),
+        *((COLUMN_LINE, middle), (COLUMN_LINE + 20, middle + 5)),
     )
 
 

@@ -5,6 +5,7 @@ Unknown is never shown as down: what was seen last is told with its age.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -23,8 +24,9 @@ from vpnportal.models import Revision, Traffic, Tunnel
 from vpnportal.services import State
 from vpnportal.web.drawing import Ends, beside, column, folded, in_words
 
-# So many pairs have a row, and so many subnets are named in one; the rest is told in words.
-PAIRS, SUBNETS = 40, 8
+# So many pairs are seen at once and so many at all, and so many subnets of one; the rest is told in
+# words.
+SHOWN, MOST, SUBNETS = 10, 200, 8
 OLDER, PARTIAL = Tunnel.Association.OLDER.label, Tunnel.Association.PARTIAL.label
 UP, DOWN = Tunnel.Association.UP.label, Tunnel.Association.DOWN.label
 
@@ -67,13 +69,11 @@ def standing(tunnel: Tunnel, state: State) -> dict[str, Any]:
     lines = from_json(traffic.lines) if traffic else ()
     rows = _rows(spec, state, lines, traffic)
     ends = _ends(spec, live)
-    shown, beyond = _fold(rows)
     return {
         "drawings": (beside(ends), column(ends)),
         "drawn": in_words(ends, state.association),
         "phase_one": [_phase_one(spec, line) for line in lines],
-        "rows": shown,
-        "beyond": beyond,
+        **_fold(rows),
         "since": _since(traffic),
         "hour": _hour(live, traffic),
     }
@@ -129,15 +129,22 @@ def _seen(pair: Pair, state: State) -> str:
     return DOWN if state.seen in (UP, OLDER, PARTIAL) else state.seen
 
 
-def _fold(rows: list[Row]) -> tuple[list[Row], str]:
-    """As many as the page has room for, first those that are not well; the others in words."""
-    if len(rows) <= PAIRS:
-        return rows, ""
-    ordered = sorted(rows, key=lambda row: row.word == UP)
-    rest = ordered[PAIRS:]
-    words = sorted({row.word for row in rest})
-    counted = ", ".join(f"{sum(row.word == word for row in rest)} {word}" for word in words)
-    return ordered[:PAIRS], f"and {len(rest):,} more: {counted}"
+def _fold(rows: list[Row]) -> dict[str, Any]:
+    """The first of many, those that are not well before the others; the rest for who opens it."""
+    if len(rows) > SHOWN:
+        rows = sorted(rows, key=lambda row: row.word == UP)
+    return {
+        "rows": rows[:SHOWN],
+        "more": rows[SHOWN:MOST],
+        "more_in_words": _counted(rows[SHOWN:]),
+        "beyond": max(0, len(rows) - MOST),
+    }
+
+
+def _counted(rows: list[Row]) -> str:
+    """How many there are, by their words, such as 21 more: 1 down, 20 up."""
+    words = Counter(row.word for row in rows)
+    return f"{len(rows):,} more: " + ", ".join(f"{words[word]:,} {word}" for word in sorted(words))
 
 
 def _phase_one(spec: TunnelSpec, line: Line) -> PhaseOne:
