@@ -191,6 +191,15 @@ def test_what_is_being_dialled_is_connecting_and_not_down(live, page):
     assert [row[2] for row in rows(status(page, live))] == ["connecting"]
 
 
+def test_what_somebody_disconnected_is_disconnected_and_not_down(live, page):
+    Tunnel.objects.update(association="", held_at=timezone.now())
+
+    answer = status(page, live)
+
+    assert [row[2] for row in rows(answer)] == ["disconnected"]
+    assert drawn(answer)[-1] == "disconnected"
+
+
 def test_a_pair_that_runs_with_older_settings_says_so_and_what_is_applied(live, page):
     count(live, name="ctx1-00000000-00000000", suite=Suite("AES_CBC-256", "HMAC_SHA1_96"))
 

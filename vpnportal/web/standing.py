@@ -29,6 +29,7 @@ from vpnportal.web.drawing import Ends, beside, column, folded, in_words
 SHOWN, MOST, SUBNETS = 10, 200, 8
 OLDER, PARTIAL = Tunnel.Association.OLDER.label, Tunnel.Association.PARTIAL.label
 UP, DOWN = Tunnel.Association.UP.label, Tunnel.Association.DOWN.label
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,11 @@ def _rows(
 def _row(pair: Pair, state: State, applied: Suite, sums: list[Any] | None) -> Row:
     carrier, amounts = pair.carrier, Amounts(*sums[1:]) if sums else None
     seen = _seen(pair, state)
-    unknown = state.association == "unknown"
+    unknown = state.association == UNKNOWN
     return Row(
         folded(pair.local_ts, SUBNETS),
         folded(pair.remote_ts, SUBNETS),
-        "unknown" if unknown else seen,
+        UNKNOWN if unknown else seen,
         seen if unknown else "",
         suite_words(carrier.suite) if carrier else "",
         suite_words(applied) if carrier and carrier.suite.differs_from(applied) else "",
@@ -126,7 +127,8 @@ def _seen(pair: Pair, state: State) -> str:
     if pair.carrier:
         return OLDER if pair.carrier.older else UP
     # The word of the whole tunnel, such as "connecting", unless others of its pairs are up.
-    return DOWN if state.seen in (UP, OLDER, PARTIAL) else state.seen
+    word = state.seen if state.association == UNKNOWN else state.association
+    return DOWN if word in (UP, OLDER, PARTIAL) else word
 
 
 def _fold(rows: list[Row]) -> dict[str, Any]:
