@@ -141,8 +141,8 @@ def test_many_tunnels_are_written_in_few_queries_and_what_went_down_comes_first(
         for number in range(20, 50)
     ]
     for tunnel in several:
-        services.edit(tunnel, "remote_peer", "198.51.100.7")
-        services.set_preshared_key(tunnel, "a key")
+        services.edit(tunnel, "remote_peer", "198.51.100.7", user)
+        services.set_preshared_key(tunnel, "a key", user)
         tunnel.subnets.add(live.subnets.get(kind="customer"))
         Revision.frozen(tunnel, Tunnel.objects.get(pk=tunnel.pk).draft(), user).save()
     held = {(one := connection(tunnel)).name: one.shape for tunnel in several}

@@ -61,7 +61,7 @@ def counted(request, live: Product) -> Product:
     wanted = re.sub(r"version = \d", f"version = {request.param}", device.read_text())
     if wanted != device.read_text():
         load(live, device, wanted)
-        live.apply(f'services.edit(tunnel, "ike_version", {request.param})')
+        live.apply(f'services.edit(tunnel, "ike_version", {request.param}, user)')
         wait_for(lambda: f"IKEv{request.param}" in ask_charon(live, "--list-sas"), 15)
     wait_for(live.ping, 15)
     wait_for(lambda: steady(live), 4 * SEEN_SECONDS)
