@@ -18,6 +18,7 @@ ROWS = st.lists(st.text(max_size=80), max_size=12).map(
 def test_no_text_leaves_its_box_and_no_box_lies_on_another_or_outside(ends, layout):
     drawing = layout(ends)
 
+    assert drawing.word[1] + CHARACTER <= drawing.height
     for box in drawing.boxes:
         assert box.x >= 0
         assert box.x + box.width <= drawing.width

@@ -125,12 +125,13 @@ def beside(ends: Ends) -> Drawing:
         x = concentrator.x + BESIDE // 2
         strokes.append(Stroke(x, concentrator.bottom, x, top))
         boxes.append(below)
-    height = max(box.bottom for box in boxes)
+    word = middle + 2 * LEADING
+    height = max(word + INSET, *(box.bottom for box in boxes))
     link = Stroke(concentrator.x + BESIDE, middle, peer.x, middle)
     at = (link.x1 + link.x2) // 2
     return Drawing(
         *("beside", width + 2, height + 1, tuple(boxes), tuple(strokes), link),
-        *((at, middle), (at, middle + 2 * LEADING)),
+        *((at, middle), (at, word)),
     )
 
 

@@ -134,7 +134,7 @@ def _seen(pair: Pair, state: State) -> str:
 def _fold(rows: list[Row]) -> dict[str, Any]:
     """The first of many, those that are not well before the others; the rest for who opens it."""
     if len(rows) > SHOWN:
-        rows = sorted(rows, key=lambda row: row.word == UP)
+        rows = sorted(rows, key=lambda row: (row.seen or row.word) == UP)
     return {
         "rows": rows[:SHOWN],
         "more": rows[SHOWN:MOST],
