@@ -24,8 +24,10 @@ SEEN_SECONDS = 15
 
 def carried(product: Product) -> Amounts:
     """The sum over all keys there were."""
-    (sums,) = product.do(KEPT)["pairs"].values()
-    return Amounts(*sums[1:])
+    total = Amounts()
+    for _, *amounts in product.do(KEPT)["pairs"].values():
+        total = total.plus(Amounts(*amounts))
+    return total
 
 
 def children(product: Product) -> list[dict]:
