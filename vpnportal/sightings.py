@@ -18,7 +18,7 @@ from vpnportal.models import Concentrator, Departure, Revision, Tunnel
 
 def note_all(lane: Concentrator, seen: dict[int, Association], at: datetime) -> None:
     """The associations of every tunnel of a concentrator; what was not seen is not loaded."""
-    known = _running_at(lane).values_list("pk", "association")
+    known = running_at(lane).values_list("pk", "association")
     by_word: dict[str, list[int]] = defaultdict(list)
     for pk, word in known:
         if seen.get(pk, "") != word:
@@ -31,7 +31,7 @@ def note_one(
     lane: Concentrator, tunnel_id: int, seen: dict[int, Association], at: datetime
 ) -> None:
     """The association of one tunnel."""
-    _write(_running_at(lane).filter(pk=tunnel_id), seen.get(tunnel_id, ""), at)
+    _write(running_at(lane).filter(pk=tunnel_id), seen.get(tunnel_id, ""), at)
 
 
 def note_in_sight(lane: Concentrator, userland_esp: bool) -> None:
@@ -67,7 +67,7 @@ def note_unreachable(lane: Concentrator, reason: str) -> None:
     )
 
 
-def _running_at(lane: Concentrator) -> QuerySet[Tunnel]:
+def running_at(lane: Concentrator) -> QuerySet[Tunnel]:
     """Tunnels for which this concentrator speaks: one that moves, until it is live elsewhere."""
     moving = Departure.objects.open().values("tunnel")
     live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, tunnel__in=moving)

@@ -13,6 +13,7 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from vpnportal import reconcile, sightings
+from vpnportal.counting import Counting
 from vpnportal.device import DeviceError
 from vpnportal.device.charon import Charon
 from vpnportal.domain.names import tunnel_id
@@ -62,6 +63,7 @@ class _Watcher:
             Charon(settings.VICI_SOCKET) as ears,
             Charon(settings.VICI_SOCKET) as eyes,
             closing(Listening(self._lane)) as self._listening,
+            closing(Counting(self._lane)) as self._counting,
         ):
             heard = ears.listen(WAKE_SECONDS)
             sightings.note_abilities(self._lane, eyes.algorithms(), eyes.version())
@@ -72,6 +74,7 @@ class _Watcher:
             self._look_at_all(eyes)
             for event in chain((first,), heard):
                 self._listening.hear(event)
+                self._counting.ended(event.ended)
                 self._strays += event.stray
                 for name in event.connections:
                     self._look_at(eyes, name)
@@ -91,19 +94,22 @@ class _Watcher:
                 sightings.note_dropped_by_esp(self._lane, self._strays)
                 self._strays = 0
         self._listening.write_what_is_due()
+        self._counting.write_what_is_due()
 
     def _look_at_all(self, eyes: Charon) -> None:
         began, at = time.monotonic(), timezone.now()
-        loaded, running = eyes.connections(), eyes.associations()
+        loaded, (running, lines) = eyes.connections(), eyes.running(at)
         sightings.note_all(self._lane, associations(loaded, running), at)
         self._listening.look(loaded, running, at, everything=True)
+        self._counting.look(loaded, lines, at)
         took = time.monotonic() - began
         self._next_look = time.monotonic() + max(LOOK_SECONDS, took * LOOK_SHARE)
 
     def _look_at(self, eyes: Charon, name: str) -> None:
         at, tunnel = timezone.now(), tunnel_id(name)
-        loaded, running = eyes.connections(name), eyes.associations(name)
+        loaded, (running, lines) = eyes.connections(name), eyes.running(at, name)
         seen = associations(loaded, running)
         sightings.note_one(self._lane, tunnel, seen, at)
         self._listening.look(loaded, running, at, everything=False)
+        self._counting.look_at(loaded, lines, at, tunnel)
         self._requests.after(tunnel, seen.get(tunnel))

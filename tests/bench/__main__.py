@@ -16,6 +16,7 @@ django.setup()
 
 from tests.bench import converge, dos, click, listing, lost  # noqa: E402, I001
 from tests.bench import mappings, one_change, path, profile, swanctl  # noqa: E402
+from tests.bench import watchers  # noqa: E402
 from tests.bench.bench import Bench  # noqa: E402
 from tests.bench.figures import Figure, heading, line, write  # noqa: E402
 
@@ -29,6 +30,7 @@ ALL = {
     "list": listing,
     "path": path,
     "dos": dos,
+    "watchers": watchers,
     "click": click,
 }
 # Measures nothing: it prints where the time goes.

@@ -26,6 +26,8 @@ LOOKING = (
     "other-end",
     "other-end-file",
     "hand-over",
+    *("tunnel", "state", "status", "subnet", "answer", "history", "revision"),
+    *("other-end", "other-end-file", "hand-over"),
 )
 CHANGING = (
     "edit",

@@ -10,6 +10,7 @@ import socket
 import struct
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,6 +19,7 @@ from vici.exception import CommandException, SessionException
 from vici.protocol import Message, Packet
 
 from vpnportal.device import loading
+from vpnportal.device.counters import line
 from vpnportal.device.errors import DeviceError, DeviceRefused
 from vpnportal.device.events import EVENTS, Event, event
 from vpnportal.device.listing import listed, parsed, questions
@@ -27,6 +29,7 @@ from vpnportal.domain.desired import Connection, Shape
 from vpnportal.domain.in_force import Stale
 from vpnportal.domain.names import is_a_probe, is_our_secret, is_ours
 from vpnportal.domain.observed import ChildSa, IkeSa
+from vpnportal.domain.traffic import Line
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -36,6 +39,8 @@ KINDS = ("encryption", "aead", "integrity", "prf", "dh", "ke")
 TERMINATE_MILLISECONDS = "1000"
 NOTHING: Mapping[str, Connection] = MappingProxyType({})
 GONE = ("no matching", "not found", "unknown")
+# States of an IKE_SA whose algorithms are negotiated, and whose children may carry packets.
+UP = frozenset(("ESTABLISHED", "PASSIVE", "REKEYING", "REKEYED"))
 
 
 class Charon:
@@ -123,6 +128,22 @@ class Charon:
             return tuple(ike_sa(connection, body) for connection, body in self._ours("list-sas"))
 
         return self._ask(questions("list-sas", "list-sa", _filter(name)), read)
+
+    def running(
+        self, at: datetime, name: str | None = None
+    ) -> tuple[tuple[IkeSa, ...], tuple[Line, ...]]:
+        """As `associations`, and from the same answer what each of those that are up counted."""
+
+        def read() -> tuple[tuple[IkeSa, ...], tuple[Line, ...]]:
+            found: list[IkeSa] = []
+            lines: list[Line] = []
+            for connection, body in self._ours("list-sas"):
+                found.append(ike_sa(connection, body))
+                if body["state"] in UP:
+                    lines.append(line(connection, body, at))
+            return tuple(found), tuple(lines)
+
+        return self._ask(questions("list-sas", "list-sa", _filter(name)), read)()
 
     def userland_esp(self) -> bool:
         """Whether charon carries ESP itself (kernel-libipsec) instead of the kernel."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+from vpnportal.device.counters import ended
 from vpnportal.device.replies import text
 from vpnportal.domain.hearing import Said
 from vpnportal.domain.names import is_ours
+from vpnportal.domain.traffic import Line
 
 # Events "log" carry what charon says at levels 0 and 1, whatever its own log files are set to.
 STRAY = "discarding inbound"
-EVENTS = ["log", "ike-updown", "child-updown"]
+EVENTS = ["log", "ike-updown", "child-updown", "child-rekey"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +23,14 @@ class Event:
     """One event, or none: nothing happened for a while.
 
     `connections` are those of ours that went up or down, `child_down` tells that it was a
-    CHILD_SA that went down.
+    CHILD_SA that went down. `ended` has what children had counted that went down, or that others
+    took the place of.
     """
 
     said: Said | None = None
     connections: tuple[str, ...] = ()
     child_down: bool = False
+    ended: tuple[Line, ...] = ()
 
     @property
     def stray(self) -> bool:
@@ -50,4 +55,13 @@ def event(kind: bytes | str | None, body: Mapping[str, Any] | None) -> Event:
             )
         )
     connections = tuple(one for one in body if is_ours(one))
-    return Event(None, connections, name == "child-updown" and body.get("up") != b"yes")
+    if name == "child-rekey":
+        # The tunnel stands as before, so nobody needs to look.
+        return Event(ended=_ended(body, connections))
+    down = name == "child-updown" and body.get("up") != b"yes"
+    return Event(None, connections, down, _ended(body, connections) if down else ())
+
+
+def _ended(body: Mapping[str, Any], connections: Iterable[str]) -> tuple[Line, ...]:
+    now = datetime.now(UTC)
+    return tuple(ended(one, text(body[one]), now) for one in connections)

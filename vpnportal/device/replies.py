@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from sys import intern
 from typing import Any
@@ -49,7 +50,7 @@ def ike_sa(connection: str, body: dict[str, Any]) -> IkeSa:
         remote_host=body.get("remote-host", ""),
         remote_id=body.get("remote-id", ""),
         initiator=body.get("initiator") == "yes",
-        suite=_suite(body),
+        suite=suite(body),
         established_seconds=int(body.get("established", 0)),
     )
 
@@ -59,7 +60,7 @@ def _child_sa(body: dict[str, Any]) -> ChildSa:
         name=body["name"],
         unique_id=body["uniqueid"],
         state=intern(body["state"]),
-        suite=_suite(body),
+        suite=suite(body),
         local_ts=tuple(body.get("local-ts", ())),
         remote_ts=tuple(body.get("remote-ts", ())),
         bytes_in=int(body.get("bytes-in", 0)),
@@ -70,7 +71,8 @@ def _child_sa(body: dict[str, Any]) -> ChildSa:
     )
 
 
-def _suite(body: dict[str, Any]) -> Suite:
+def suite(body: Mapping[str, Any]) -> Suite:
+    """The algorithms of an IKE_SA or a CHILD_SA."""
     encryption, bits = body.get("encr-alg", ""), body.get("encr-keysize", "")
     return _named(
         f"{encryption}-{bits}" if bits and encryption.startswith("AES") else encryption,

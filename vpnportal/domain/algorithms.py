@@ -166,3 +166,30 @@ def esp_suite(encryption: str, authentication: str, group: int) -> Suite:
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
     integrity = "" if cipher.aead else digest.in_force
     return Suite(cipher.in_force, integrity, "", GROUPS[group].in_force)
+
+
+def names_of(suite: Suite) -> tuple[str, str, int]:
+    """Encryption, authentication and group in the customers' words; "" and 0 where it has none.
+
+    Beside an AEAD the authentication of phase one is its PRF.
+    """
+    digests = AUTHENTICATIONS.values()
+    by_integrity = (a.name for a in digests if a.in_force == suite.integrity)
+    by_prf = (a.name for a in digests if a.prf == suite.prf)
+    return (
+        next((e.name for e in ENCRYPTIONS.values() if e.in_force == suite.encryption), ""),
+        next(by_integrity, "") or next(by_prf, ""),
+        next((g.number for g in GROUPS.values() if g.number and g.in_force == suite.group), 0),
+    )
+
+
+def suite_words(suite: Suite) -> str:
+    """A running association's algorithms in the customers' words, such as AES256, SHA256, group 5.
+
+    What is in no list of theirs is told in charon's words. Without a group of its own, a CHILD_SA
+    has keys that were made from IKE's.
+    """
+    encryption, authentication, group = names_of(suite)
+    digest = authentication or suite.integrity or suite.prf
+    words = (encryption or suite.encryption, digest, f"group {group}" if group else suite.group)
+    return ", ".join(word for word in words if word)

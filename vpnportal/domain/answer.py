@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from vpnportal.domain.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS, Suite
+from vpnportal.domain.algorithms import names_of
 from vpnportal.domain.heard import Heard, Reply
 from vpnportal.domain.spec import TunnelSpec
 
@@ -40,7 +40,7 @@ def in_words(reply: Reply) -> str:
     """What was offered and how the peer took it, in one line."""
     if reply.heard is not Heard.SELECTED:
         return f"{reply.offer}: {_HEARD[reply.heard]}"
-    encryption, authentication, group = _names(reply.suite)
+    encryption, authentication, group = names_of(reply.suite)
     parts = [
         part for part in (encryption, authentication, f"group {group}" if group else "") if part
     ]
@@ -72,7 +72,7 @@ _HEARD = {
 
 def _phase_one(reply: Reply) -> dict[str, Value]:
     """Nothing when it selected what nobody offered."""
-    encryption, authentication, group = _names(reply.suite)
+    encryption, authentication, group = names_of(reply.suite)
     if not (encryption and authentication and group):
         return {}
     return {
@@ -84,7 +84,7 @@ def _phase_one(reply: Reply) -> dict[str, Value]:
 
 
 def _phase_two(reply: Reply) -> dict[str, Value]:
-    encryption, authentication, group = _names(reply.suite)
+    encryption, authentication, group = names_of(reply.suite)
     known: dict[str, Value] = {"phase_two_encryption": encryption} if encryption else {}
     if authentication:
         known["phase_two_authentication"] = authentication
@@ -93,21 +93,6 @@ def _phase_two(reply: Reply) -> dict[str, Value]:
         if group:
             known["phase_two_group"] = group
     return known
-
-
-def _names(suite: Suite) -> tuple[str, str, int]:
-    """Encryption, authentication and group in the customers' words; "" and 0 where it has none.
-
-    Beside an AEAD the authentication of phase one is its PRF.
-    """
-    digests = AUTHENTICATIONS.values()
-    by_integrity = (a.name for a in digests if a.in_force == suite.integrity)
-    by_prf = (a.name for a in digests if a.prf == suite.prf)
-    return (
-        next((e.name for e in ENCRYPTIONS.values() if e.in_force == suite.encryption), ""),
-        next(by_integrity, "") or next(by_prf, ""),
-        next((g.number for g in GROUPS.values() if g.number and g.in_force == suite.group), 0),
-    )
 
 
 def _no_phase_one(replies: Sequence[Reply], spec: TunnelSpec) -> str:

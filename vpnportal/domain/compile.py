@@ -67,7 +67,7 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
         ike["keyingtries"] = "1"
     children: Section = {}
     shapes = []
-    for local, remote in _selectors(spec):
+    for local, remote in selectors(spec):
         child = _child(spec, local, remote)
         child_name = f"{name}-{mark}-{fingerprint(key, child)}"
         children[child_name] = child if dials else {**child, "dpd_action": "clear"}
@@ -149,7 +149,7 @@ def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) ->
     }
 
 
-def _selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
+def selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
     """Traffic selectors of each child: one pair, or all of both ends."""
     hosted = tuple(map(_text, sorted(spec.hosted_subnets)))
     remote = tuple(map(str, sorted(spec.remote_subnets)))

@@ -6,6 +6,7 @@ from vpnportal.models.edits import KeyReveal, LastEdit, SetAside, Wish
 from vpnportal.models.places import Concentrator, Datacenter, Pool, Subnet
 from vpnportal.models.records import Hearing, Question, Repair
 from vpnportal.models.revisions import RemoteClaim, Revision
+from vpnportal.models.traffic import Traffic
 from vpnportal.models.tunnels import AddressTranslation, Tunnel
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Revision",
     "SetAside",
     "Subnet",
+    "Traffic",
     "Tunnel",
     "Wish",
 ]

@@ -52,6 +52,9 @@ class Concentrator(models.Model):
     # Packets that came out of a tunnel which does not lead there (RFC 4301, 5.2).
     dropped_by_esp = models.PositiveBigIntegerField(default=0)
 
+    # Minutes of the last hour in which all that runs was looked at: spans of first and last ones.
+    watched = models.JSONField(default=list, blank=True)
+
     def __str__(self) -> str:
         return self.name
 

@@ -20,6 +20,7 @@ from vpnportal.services.edits import KEY, newest_edit
 from vpnportal.services.history import newest
 from vpnportal.services.restoring import undoable
 from vpnportal.services.review import review_of
+from vpnportal.web import status as tunnel_status
 from vpnportal.web.answers import OK, Request, page
 from vpnportal.web.asked import asked
 from vpnportal.web.forms import FORMS, label_of
@@ -48,6 +49,7 @@ def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> H
         **networks(tunnel),
         **key_context(request, tunnel),
         **(question := asked(tunnel)),
+        "status": tunnel_status.shown(tunnel, context["state"]),
         "editable": editable,
         "owned": Tunnel.objects.owned_by(request.user).filter(pk=tunnel.pk).exists(),
         "blocks": blocks(tunnel, open_ids(request.GET.getlist("open"))),

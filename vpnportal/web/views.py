@@ -29,7 +29,7 @@ PLACES = ("concentrator__datacenter", "account")
 @require_safe
 def tunnel(request: Request, pk: int) -> HttpResponse:
     """The panel itself: IPSec VPN Settings Summary."""
-    visible = Tunnel.objects.visible_to(request.user).select_related(*PLACES)
+    visible = Tunnel.objects.visible_to(request.user).select_related(*PLACES, "traffic")
     return panel(request, get_object_or_404(visible, pk=pk))
 
 

@@ -1,0 +1,152 @@
+"""What an open page costs when one person watches and when a hundred do, and what counting does."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from ipaddress import IPv4Network
+from pathlib import Path
+from secrets import token_urlsafe
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.bench.bench import LARGE, Bench
+from tests.bench.figures import Figure, at_most, in_turn, median, milliseconds, p95, under
+from tests.bench.portal import Portal, specification
+from tests.bench.stage import STATE
+from vpnportal import counting, tallies
+from vpnportal.counting import Counting
+from vpnportal.domain.compile import compile_one
+from vpnportal.domain.desired import Shape
+from vpnportal.domain.metering import Meter
+from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.traffic import Amounts, Carrier, Line
+from vpnportal.lab.peers import strangers
+from vpnportal.models import Account, Concentrator, Membership
+from vpnportal.seal import fingerprint_key
+
+WATCHERS, POLLS, ROUNDS, PAIRS = 100, 200, 5, 30
+# While a tunnel carries something, a page asks twice between two changes.
+POLLS_PER_CHANGE = 2
+# As long as an apply that wants to write may have to wait for the counters of others.
+LONGEST_WRITE_MS = 100
+
+
+def run(bench: Bench) -> Iterator[Figure]:
+    """No charon: nobody who looks asks one, and its replies are made up."""
+    portal = Portal(STATE / "watchers" / "portal.sqlite3", Path("/nowhere")).make()
+    specs = [specification(peer) for peer in strangers(LARGE)]
+    remote = tuple(IPv4Network(f"172.16.{number}.0/24") for number in range(PAIRS))
+    specs[0] = replace(specification(strangers(1)[0], mappings=250), remote_subnets=remote)
+    portal.add(specs)
+    Concentrator.objects.update(seen_at=timezone.now() + timedelta(seconds=10))
+    yield from polling(portal, specs[0])
+    yield from writing(portal, specs)
+
+
+def polling(portal: Portal, spec: TunnelSpec) -> Iterator[Figure]:
+    """One tunnel of 30 pairs and 250 mappings, which carries something all the time."""
+    settings.ALLOWED_HOSTS, settings.SECURE_SSL_REDIRECT = ["testserver"], False
+    settings.SECRET_KEY = token_urlsafe(50)
+    pages = [Page(reverse("status", args=[spec.tunnel_id])) for _ in range(WATCHERS)]
+    turns, (shape, lines) = itertools.count(1), held([spec])
+    meter = Meter({}, None)
+
+    def polls(few: Sequence[Page]) -> float:
+        """Milliseconds of one poll; every change is met by all of these pages."""
+        took = 0.0
+        for _ in range(POLLS // len(few) // POLLS_PER_CHANGE):
+            now = timezone.now()
+            tallies.note(portal.lane, meter.look(shape, carrying(lines, next(turns), now), now))
+            Concentrator.objects.update(seen_at=now)
+            for page in list(few) * POLLS_PER_CHANGE:
+                took += milliseconds(page.ask)
+        return took / POLLS
+
+    alone, together = in_turn(ROUNDS, lambda: polls(pages[:1]), lambda: polls(pages))
+    name = f"a poll of {WATCHERS} watchers, against one who watches"
+    yield at_most(name, median(together), 1.2, median(alone))
+    quiet, quieter = in_turn(
+        ROUNDS,
+        lambda: milliseconds(lambda: [pages[0].ask() for _ in range(POLLS)]) / POLLS,
+        lambda: milliseconds(lambda: [page.ask() for page in pages * 2]) / POLLS,
+    )
+    yield at_most("the same while nothing changes", median(quieter), 1.2, median(quiet))
+
+
+def writing(portal: Portal, specs: list[TunnelSpec]) -> Iterator[Figure]:
+    """Ten thousand tunnels that all carry something, then none of them."""
+    shapes, lines = held(specs)
+    counter = Counting(portal.lane)
+    times: list[float] = []
+    for turn in range(1, 4):
+        now = timezone.now()
+        counter.look(shapes, carrying(lines, turn, now), now)
+        counting.WRITE_SECONDS = 0
+        while counter.waiting:
+            times.append(milliseconds(counter.write_what_is_due))
+    # The first round makes the rows.
+    times = times[len(times) // 3 :]
+    yield under("10,000 rows of traffic written, 200 at a time", sum(times) / 2000, 10, "s")
+    yield under("one of these transactions, p95", p95(times), LONGEST_WRITE_MS, "ms")
+    now = timezone.now()
+    seen = carrying(lines, 3, now)
+    (idle,) = in_turn(ROUNDS, lambda: milliseconds(lambda: counter.look(shapes, seen, now)))
+    yield under("10,000 tunnels counted that carried nothing", median(idle), 500, "ms")
+
+
+class Page:
+    """The page of one tunnel, open in somebody's browser."""
+
+    def __init__(self, url: str) -> None:
+        person = User.objects.create_user(f"watcher {User.objects.count()}")
+        Membership.objects.create(account=Account.objects.get(), user=person)
+        self._client, self._url, self._seen = Client(), url, ""
+        self._client.force_login(person)
+
+    def ask(self) -> None:
+        """Shows what is new, if anything is."""
+        answer = self._client.get(self._url, {"seen": self._seen}, headers={"HX-Request": "true"})
+        if answer.status_code == 200:
+            found = re.search(r"\?seen=([0-9a-f]+)", answer.content.decode())
+            assert found
+            self._seen = found[1]
+
+
+def held(specs: list[TunnelSpec]) -> tuple[dict[str, Shape], list[Line]]:
+    """What a concentrator has loaded and runs of these."""
+    shapes, lines, began = {}, [], timezone.now()
+    for spec in specs:
+        one = compile_one(spec, fingerprint_key()).connection
+        shapes[one.name] = one.shape
+        carriers = tuple(
+            Carrier(
+                *(f"{one.name}-{number}", child.name, "INSTALLED", one.child_suite),
+                *(child.local_ts, child.remote_ts, Amounts(), began),
+            )
+            for number, child in enumerate(one.shape.children)
+        )
+        lines.append(Line(one.name, "1", 1, one.suite, began, None, carriers))
+    return shapes, lines
+
+
+def carrying(lines: list[Line], turn: int, now: datetime) -> list[Line]:
+    """The same, each child with more on its counters than the turn before."""
+    amounts, later = Amounts(turn * 90_000, turn * 80_000, turn * 90, turn * 80), now
+    return [
+        replace(
+            line,
+            carriers=tuple(
+                replace(one, amounts=amounts, rekey_at=later, ends_at=later)
+                for one in line.carriers
+            ),
+        )
+        for line in lines
+    ]

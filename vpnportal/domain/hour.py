@@ -1,0 +1,111 @@
+"""The last hour of a tunnel as a chart and in words: what nobody measured is a gap, not zero."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from vpnportal.domain.quantities import packets, rate, size
+from vpnportal.domain.traffic import NOTHING, Amounts, last_hour, moment_of
+
+# The chart: each minute is so wide and a bar at most so high, in above the axis and out below it.
+STEP, BAR, HEIGHT = 4, 3, 30
+WIDTH, AXIS = 60 * STEP, HEIGHT + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """`minutes` are the last sixty; None where nobody measured."""
+
+    begins_at: datetime
+    minutes: tuple[Amounts | None, ...]
+
+    @property
+    def total(self) -> Amounts:
+        """All that was measured."""
+        total = NOTHING
+        for amounts in self.minutes:
+            total = total.plus(amounts or NOTHING)
+        return total
+
+    @property
+    def measured(self) -> bool:
+        """Whether anything is known."""
+        return any(amounts is not None for amounts in self.minutes)
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """What came in and what went out, in words."""
+        total = self.total
+        return (
+            f"{size(total.bytes_in)} in ({packets(total.packets_in)})",
+            f"{size(total.bytes_out)} out ({packets(total.packets_out)})",
+        )
+
+    @property
+    def peak(self) -> tuple[str, datetime] | None:
+        """The highest rate of either direction, of a whole minute, and when it was; or None."""
+        highest, at = max((_most(amounts), -at) for at, amounts in enumerate(self.minutes))
+        if not highest:
+            return None
+        return rate(highest, 60), self.begins_at - timedelta(minutes=at)
+
+    @property
+    def gaps(self) -> list[tuple[datetime, datetime]]:
+        """From when to when nobody measured."""
+        return [
+            (self.begins_at + timedelta(minutes=first), self.begins_at + timedelta(minutes=last))
+            for first, last in _runs([amounts is None for amounts in self.minutes])
+        ]
+
+    @property
+    def incoming(self) -> str:
+        """The path of what came in: a bar for each minute."""
+        return self._bars([amounts.bytes_in if amounts else 0 for amounts in self.minutes], -1)
+
+    @property
+    def outgoing(self) -> str:
+        """The path of what went out."""
+        return self._bars([amounts.bytes_out if amounts else 0 for amounts in self.minutes], 1)
+
+    @property
+    def axis(self) -> str:
+        """The path of the axis, with gaps where nobody measured."""
+        measured = _runs([amounts is not None for amounts in self.minutes])
+        return "".join(f"M{first * STEP} {AXIS}H{last * STEP}" for first, last in measured)
+
+    def _bars(self, numbers: Sequence[int], down: int) -> str:
+        highest = max(_most(amounts) for amounts in self.minutes)
+        return "".join(
+            # What is there at all is seen.
+            f"M{at * STEP} {AXIS}v{down * max(1, number * HEIGHT // highest)}h{BAR}V{AXIS}z"
+            for at, number in enumerate(numbers)
+            if number
+        )
+
+
+def hour(minutes: Iterable[Sequence[int]], watched: Iterable[Sequence[int]], now: datetime) -> Hour:
+    """`minutes` are [minute, amounts …] without those of nothing, `watched` spans of minutes."""
+    carried = {minute: Amounts(*amounts) for minute, *amounts in minutes}
+    looked_at = {at for first, last in watched for at in range(first, last + 1)}
+    shown = last_hour(now)
+    return Hour(
+        moment_of(shown[0]),
+        tuple(carried.get(at, NOTHING if at in looked_at else None) for at in shown),
+    )
+
+
+def _most(amounts: Amounts | None) -> int:
+    return max(amounts.bytes_in, amounts.bytes_out) if amounts else 0
+
+
+def _runs(wanted: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """Where those that are wanted begin and end, one after the last."""
+    begins: int | None = None
+    for at, one in enumerate((*wanted, False)):
+        if one and begins is None:
+            begins = at
+        elif not one and begins is not None:
+            yield begins, at
+            begins = None
