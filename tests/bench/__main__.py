@@ -14,8 +14,19 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
 django.setup()
 
-from tests.bench import converge, dos, click, listing, lost  # noqa: E402, I001
-from tests.bench import mappings, one_change, path, profile, swanctl  # noqa: E402
+from tests.bench import (  # noqa: E402
+    click,
+    converge,
+    dos,
+    listing,
+    lost,
+    mappings,
+    mappings_page,
+    one_change,
+    path,
+    profile,
+    swanctl,
+)
 from tests.bench.bench import Bench  # noqa: E402
 from tests.bench.figures import Figure, heading, line, write  # noqa: E402
 
@@ -27,6 +38,7 @@ ALL = {
     "swanctl": swanctl,
     "mappings": mappings,
     "list": listing,
+    "mappings-page": mappings_page,
     "path": path,
     "dos": dos,
     "click": click,
