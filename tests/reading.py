@@ -62,3 +62,13 @@ def typed(response, name: str) -> str | None:
         if element.get("name") == name and element.tag == "select":
             return next(o.get("value") for o in element if "selected" in o.attrib)
     raise AssertionError(f"there is no control named {name}")
+
+
+def form(response, id: str) -> dict[str, list[str]]:
+    """What a browser would send of this form's inputs, without its buttons."""
+    found: dict[str, list[str]] = {}
+    for element in part(response, id).iter("input"):
+        named = element.get("name") and "disabled" not in element.attrib
+        if named and element.get("type") not in ("checkbox", "file"):
+            found.setdefault(element.get("name"), []).append(element.get("value", ""))
+    return found

@@ -58,6 +58,8 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
+    # Innermost, so that its answer has all headers; nothing before it reads a body.
+    "vpnportal.web.limits.BoundedRequests",
 ]
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
@@ -91,8 +93,10 @@ TEMPLATES = [
     },
 ]
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
-# Two inputs for each address: the open rows of a /22 of static NAT fit in one form.
-DATA_UPLOAD_MAX_NUMBER_FIELDS = 2_500
+# Two inputs for each address, of 4,096 that may be open and of those that wait to be saved; the
+# largest form is a table, the largest file an import.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 << 20
 
 DATABASES = {
     "default": {

@@ -18,6 +18,7 @@ from vpnportal.device import DeviceError
 from vpnportal.device.charon import Charon
 from vpnportal.domain.names import tunnel_id
 from vpnportal.domain.sight import associations
+from vpnportal.last_used import Readings
 from vpnportal.listening import Listening
 from vpnportal.models import Concentrator
 from vpnportal.requests import Requests
@@ -54,6 +55,7 @@ class _Watcher:
     def __init__(self, lane: Concentrator) -> None:
         self._lane = lane
         self._requests = Requests(lane)
+        self._readings = Readings(lane)
         self._strays = 0
         self._next_look = self._next_heartbeat = self._next_requests = 0.0
 
@@ -95,6 +97,7 @@ class _Watcher:
                 self._strays = 0
         self._listening.write_what_is_due()
         self._counting.write_what_is_due()
+        self._readings.read_when_due()
 
     def _look_at_all(self, eyes: Charon) -> None:
         began, at = time.monotonic(), timezone.now()

@@ -17,6 +17,9 @@ django.setup()
 from tests.bench import converge, dos, click, listing, lost  # noqa: E402, I001
 from tests.bench import mappings, one_change, path, profile, swanctl  # noqa: E402
 from tests.bench import watchers  # noqa: E402
+from tests.bench import (  # noqa: E402
+    mappings_page,
+)
 from tests.bench.bench import Bench  # noqa: E402
 from tests.bench.figures import Figure, heading, line, write  # noqa: E402
 
@@ -28,6 +31,7 @@ ALL = {
     "swanctl": swanctl,
     "mappings": mappings,
     "list": listing,
+    "mappings-page": mappings_page,
     "path": path,
     "dos": dos,
     "watchers": watchers,

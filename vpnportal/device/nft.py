@@ -57,6 +57,7 @@ class Nft:
         Rules that are to be written stand before that: nothing is translated without them.
         """
         if write_rules:
+            self._run(rules.memory())
             self._run(rules.definition(userland_esp))
         maps.change(self._link, rules.TABLE, remove, add)
 

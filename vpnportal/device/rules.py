@@ -1,10 +1,13 @@
-"""The text of our nftables table: two maps, five chains, and never a rule for a translation.
+"""The text of our nftables table: two maps, a set, six chains, and no rule for a translation.
 
 Everything that a concentrator forwards comes out of a tunnel or goes into one; all else is dropped
 and counted, so that nothing leaves in the clear while a tunnel is down. What comes out of a tunnel
 may not reach the gateway itself, but for a ping and for answers to what it asked. Which networks a
 tunnel may lead to is ESP's own check of every packet (RFC 4301, 5.2). Statements and expressions:
 libnftables-json(5).
+
+Each translated packet that has passed renews its pair of addresses in the set: how long the pair
+has left there tells when it was last used.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ DEVICE = "ipsec0"
 DECRYPTED_MARK = 0x10000000
 # 1500 bytes less ESP in UDP with the largest cipher block and hash, less IP and TCP headers.
 MSS_BYTES = 1340
+# Pairs of internal and customer address, forgotten so long after their last packet.
+USED, REMEMBERED_SECONDS = "used", 30 * 86_400
 
 Json: TypeAlias = "dict[str, Any]"
 Rule: TypeAlias = "list[Json]"
@@ -31,6 +36,7 @@ CHAINS: dict[str, Json] = {
     "decrypted": {"type": "filter", "hook": "prerouting", "prio": -150, "policy": "accept"},
     "prerouting": {"type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept"},
     "postrouting": {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"},
+    "used": {"type": "filter", "hook": "postrouting", "prio": 110, "policy": "accept"},
     "forward": {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"},
     "input": {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"},
 }
@@ -46,6 +52,11 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
         "decrypted": mark,
         "prerouting": [[_not(decrypted), to_customer]],
         "postrouting": [[decrypted, from_customer]],
+        # Whoever began the flow: both ways its packets belong to one entry of conntrack.
+        "used": [
+            [_translated("dnat"), _renew(_flow("original", "daddr"), _flow("reply", "saddr"))],
+            [_translated("snat"), _renew(_flow("reply", "daddr"), _flow("original", "saddr"))],
+        ],
         "forward": [
             [decrypted, encrypting, *_dropped("between_tunnels")],
             [*_syn(), {"mangle": {"key": _MAXSEG, "value": MSS_BYTES}}],
@@ -65,6 +76,21 @@ def digest(userland_esp: bool) -> str:
     """The comment that each rule carries: which ruleset, in which version, it belongs to."""
     text = json.dumps([CHAINS, COUNTERS, rules(userland_esp)], sort_keys=True)
     return f"vpnportal {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def memory() -> list[Json]:
+    """Commands that make the set, or leave it and what it remembers as it is.
+
+    It must be there before the rules are: libnftables marks a set that a rule of the same
+    transaction updates, and then takes it for another one the next time.
+    """
+    place = {"family": FAMILY, "table": TABLE, "name": USED, "type": ["ipv4_addr", "ipv4_addr"]}
+    # Searching it for what is forgotten takes long where there is much; nobody waits for that.
+    bounds = {"timeout": REMEMBERED_SECONDS, "gc-interval": 3600, "size": 1_000_000}
+    return [
+        {"add": {"table": {"family": FAMILY, "name": TABLE}}},
+        {"add": {"set": {**place, "flags": ["timeout"], **bounds}}},
+    ]
 
 
 def definition(userland_esp: bool) -> list[Json]:
@@ -123,6 +149,19 @@ def _not(match: Json) -> Json:
 
 def _looked_up(side: str, name: Map) -> Json:
     return {"map": {"key": {"payload": {"protocol": "ip", "field": side}}, "data": f"@{name}"}}
+
+
+def _translated(how: str) -> Json:
+    return {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": how}}
+
+
+def _flow(way: str, side: str) -> Json:
+    return {"ct": {"key": f"ip {side}", "dir": way}}
+
+
+def _renew(internal: Json, customer: Json) -> Json:
+    pair = {"concat": [internal, customer]}
+    return {"set": {"op": "update", "elem": pair, "set": f"@{USED}"}}
 
 
 def _syn() -> Rule:

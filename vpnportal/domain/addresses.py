@@ -29,6 +29,17 @@ class HostBits(ValueError):
         self.meant = meant
 
 
+def number(text: str) -> int:
+    """The address as a number; `text` was written by `str(IPv4Address)`, perhaps very often."""
+    one, two, three, four = text.split(".")
+    return int(one) << 24 | int(two) << 16 | int(three) << 8 | int(four)
+
+
+def dotted(number: int) -> str:
+    """The text of an address that is a number, as `str(IPv4Address)` writes it."""
+    return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+
+
 def parse_subnet(address: str, cidr: str) -> IPv4Network:
     """The network of an address and a prefix length (0 to 32); ValueError says what is right.
 

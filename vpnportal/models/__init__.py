@@ -4,7 +4,7 @@ from vpnportal.models.accounts import Account, ApiKey, Invitation, Membership, P
 from vpnportal.models.departures import Departure
 from vpnportal.models.edits import KeyReveal, LastEdit, SetAside, Wish
 from vpnportal.models.places import Concentrator, Datacenter, Pool, Subnet
-from vpnportal.models.records import Hearing, Question, Repair
+from vpnportal.models.records import Hearing, LastUsed, Question, Repair
 from vpnportal.models.revisions import RemoteClaim, Revision
 from vpnportal.models.traffic import Traffic
 from vpnportal.models.tunnels import AddressTranslation, Tunnel
@@ -20,6 +20,7 @@ __all__ = [
     "Invitation",
     "KeyReveal",
     "LastEdit",
+    "LastUsed",
     "Membership",
     "Pool",
     "Profile",

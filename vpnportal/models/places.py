@@ -51,6 +51,9 @@ class Concentrator(models.Model):
     dropped = models.JSONField(default=dict, blank=True)
     # Packets that came out of a tunnel which does not lead there (RFC 4301, 5.2).
     dropped_by_esp = models.PositiveBigIntegerField(default=0)
+    # Since when, and until when, the use of address translations was read here.
+    used_since = models.DateTimeField(null=True)
+    used_read_at = models.DateTimeField(null=True)
 
     # Minutes of the last hour in which all that runs was looked at: spans of first and last ones.
     watched = models.JSONField(default=list, blank=True)

@@ -1,4 +1,4 @@
-"""What the concentrators' side wrote down: repairs, what charon said, and what peers answered."""
+"""What the concentrators' side wrote down: repairs, what was heard, used, and answered."""
 
 from __future__ import annotations
 
@@ -41,6 +41,19 @@ class Hearing(models.Model):
 
     def __str__(self) -> str:
         return f"{len(self.lines)} lines about {self.tunnel_id}"
+
+
+class LastUsed(models.Model):
+    """When the translations of one tunnel last carried traffic; a row for those that ever did.
+
+    `pairs` is {internal address: [customer's address, minutes since 1970 in UTC]}.
+    """
+
+    tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="last_used")
+    pairs = models.JSONField(default=dict)
+
+    def __str__(self) -> str:
+        return f"use of {len(self.pairs)} translations of {self.tunnel_id}"
 
 
 class Question(models.Model):

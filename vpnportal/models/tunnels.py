@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
 
+from vpnportal.domain.addresses import number
 from vpnportal.domain.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.accounts import Account, Membership
@@ -193,6 +194,5 @@ class AddressTranslation(models.Model):
 
     def as_value(self) -> Translation:
         """The row as the domain has it."""
-        return Translation(
-            IPv4Address(self.internal_address), IPv4Address(self.customer_address), self.name
-        )
+        internal, customer = number(self.internal_address), number(self.customer_address)
+        return Translation(IPv4Address(internal), IPv4Address(customer), self.name)

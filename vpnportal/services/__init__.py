@@ -4,7 +4,6 @@ from vpnportal.services.applying import Trial, apply
 from vpnportal.services.attaching import attach_subnet, detach_subnet
 from vpnportal.services.commands import connect, disconnect, reconnect, rekey
 from vpnportal.services.drafts import (
-    Row,
     add_remote_subnet,
     edit,
     remove_remote_subnet,
@@ -17,6 +16,7 @@ from vpnportal.services.moving import move
 from vpnportal.services.ordering import cancel, order
 from vpnportal.services.refusal import Refused
 from vpnportal.services.restoring import discard, put_back, restore, undo
+from vpnportal.services.rows import Row, row_problems
 from vpnportal.services.state import State
 from vpnportal.services.states import state_of, states_of
 
@@ -45,6 +45,7 @@ __all__ = [
     "remove_remote_subnet",
     "restore",
     "reveal_preshared_key",
+    "row_problems",
     "set_preshared_key",
     "set_translations",
     "state_of",

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from django.contrib.auth.models import User
 
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.changes import in_words
-from vpnportal.domain.spec import Problem, Translation, translation_problem
+from vpnportal.domain.spec import Problem, Translation
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressTranslation, Subnet, Tunnel
 from vpnportal.services.edits import (
@@ -25,6 +23,10 @@ from vpnportal.services.edits import (
     require_seen,
 )
 from vpnportal.services.refusal import Refused, unlocked
+from vpnportal.services.rows import Row, kept_rows, problems
+
+# A database takes so many values in one statement.
+AT_ONCE = 500
 
 EDITABLE = frozenset(
     (
@@ -45,15 +47,6 @@ EDITABLE = frozenset(
         "phase_two_keylife",
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What somebody entered for one address; no customer address removes the translation."""
-
-    internal: IPv4Address
-    customer: IPv4Address | None
-    name: str = ""
 
 
 def edit(tunnel: Tunnel, field: str, value: object, author: User, seen: object = UNKNOWN) -> None:
@@ -145,14 +138,16 @@ def set_translations(
     saw = seen or {}
     with unlocked(tunnel) as fresh:
         entered = {row.internal: row for row in rows if saw.get(row.internal) != row}
-        kept = {row.as_value().internal: row for row in fresh.translations.all()}
-        if problems := tuple(_overtaken_rows(fresh, entered, kept, saw)):
-            raise Overtaken(*problems)
-        if problems := tuple(_row_problems(fresh, entered, kept)):
-            raise Refused(*problems)
-        changed = [at for at, row in entered.items() if row != _kept_row(at, kept)]
-        gone = [at for at in changed if entered[at].customer is None]
-        fresh.translations.filter(internal_address__in=[str(at) for at in gone]).delete()
+        kept = kept_rows(fresh)
+        if overtaking := tuple(_overtaken_rows(fresh, entered, kept, saw)):
+            raise Overtaken(*overtaking)
+        if wrong := tuple(problems(fresh, entered, kept)):
+            raise Refused(*wrong)
+        changed = [at for at, row in entered.items() if row != kept.get(at, Row(at, None))]
+        gone = [str(at) for at in changed if entered[at].customer is None]
+        for first in range(0, len(gone), AT_ONCE):
+            chunk = gone[first : first + AT_ONCE]
+            fresh.translations.filter(internal_address__in=chunk).delete()
         AddressTranslation.objects.bulk_create(
             [record(fresh, entered[at]) for at in changed if entered[at].customer is not None],
             update_conflicts=True,
@@ -163,21 +158,14 @@ def set_translations(
             note_edits(fresh, [f"translation {at}" for at in changed], author)
 
 
-def _kept_row(at: IPv4Address, kept: Mapping[IPv4Address, AddressTranslation]) -> Row:
-    if at not in kept:
-        return Row(at, None)
-    value = kept[at].as_value()
-    return Row(at, value.customer, value.name)
-
-
 def _overtaken_rows(
     tunnel: Tunnel,
     entered: Mapping[IPv4Address, Row],
-    kept: Mapping[IPv4Address, AddressTranslation],
+    kept: Mapping[IPv4Address, Row],
     saw: Mapping[IPv4Address, Row],
 ) -> Iterator[Problem]:
     for at, row in entered.items():
-        there = _kept_row(at, kept)
+        there = kept.get(at, Row(at, None))
         if at in saw and there not in (saw[at], row):
             words = f"{there.customer or 'nothing'} {there.name}".rstrip()
             yield overtaken(tunnel, f"translation {at}", f" to {words}")
@@ -191,24 +179,3 @@ def record(tunnel: Tunnel, row: Row) -> AddressTranslation:
         customer_address=str(row.customer),
         name=row.name,
     )
-
-
-def _row_problems(
-    tunnel: Tunnel, entered: dict[IPv4Address, Row], kept: dict[IPv4Address, AddressTranslation]
-) -> Iterator[Problem]:
-    static_nat = tunnel.networks(Subnet.Kind.STATIC_NAT)
-    remote = tunnel.networks(Subnet.Kind.CUSTOMER)
-    taken = Counter(row.customer for row in entered.values())
-    taken.update(row.as_value().customer for at, row in kept.items() if at not in entered)
-    for row in entered.values():
-        if row.customer is None:
-            if row.name:
-                text = f"Enter the Customer IP for {row.internal}, or clear its name too."
-                yield Problem(f"translation {row.internal}", text)
-            continue
-        value = Translation(row.internal, row.customer, row.name)
-        if problem := translation_problem(value, static_nat, remote):
-            yield problem
-        elif taken[row.customer] > 1:
-            text = f"{row.customer} is entered more than once: a translation is one to one."
-            yield Problem(f"translation {row.internal}", text)

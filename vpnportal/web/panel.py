@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
-from ipaddress import IPv4Address
 from typing import Any
 
 from django.http import HttpResponse
-from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
 from vpnportal.domain import addresses
@@ -24,7 +22,8 @@ from vpnportal.web import status as tunnel_status
 from vpnportal.web.answers import OK, Request, page
 from vpnportal.web.asked import asked
 from vpnportal.web.forms import FORMS, label_of
-from vpnportal.web.rows import blocks, open_ids
+from vpnportal.web.looks import looks_of, url_of
+from vpnportal.web.table import Sheet, look_at, table_context
 from vpnportal.web.tokens import token_of
 from vpnportal.web.trial import TrialForm
 from vpnportal.web.versions import written
@@ -38,8 +37,18 @@ ENTRIES = 5
 REVEALS = 3
 
 
-def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> HttpResponse:
-    """The whole page; `typed` replaces parts of it by what was entered and refused."""
+def panel(
+    request: Request,
+    tunnel: Tunnel,
+    status: int = OK,
+    sheet: Sheet | None = None,
+    /,
+    **typed: Any,
+) -> HttpResponse:
+    """The whole page; `typed` replaces parts of it by what was entered and refused.
+
+    So does the `sheet`, where rows of the table are part of the request.
+    """
     context = state_context(tunnel)
     editable = is_editable(request, tunnel)
     forms = {slug: form(tunnel, None, editable) for slug, form in FORMS.items()}
@@ -52,13 +61,13 @@ def panel(request: Request, tunnel: Tunnel, status: int = OK, **typed: Any) -> H
         "status": tunnel_status.shown(tunnel, context["state"]),
         "editable": editable,
         "owned": Tunnel.objects.owned_by(request.user).filter(pk=tunnel.pk).exists(),
-        "blocks": blocks(tunnel, open_ids(request.GET.getlist("open"))),
+        **table_context(tunnel, context["state"].live, sheet or Sheet(looks_of(request.GET))),
         "trial": TrialForm(),
         "entries": newest(tunnel, ENTRIES),
         # What was typed and refused must not be lost with the controls that hold it.
-        "shut": context["state"].locked and editable and not typed,
+        "shut": context["state"].locked and editable and not (typed or sheet),
         # Without JavaScript the page asks again by itself, unless that would undo typing.
-        "again": (context["state"].locked or question["asking"]) and not typed,
+        "again": (context["state"].locked or question["asking"]) and not (typed or sheet),
         **typed,
     }
     return page(request, "tunnel/page.html", shown, status)
@@ -134,7 +143,7 @@ def state_context(tunnel: Tunnel) -> dict[str, Any]:
 
 
 def problem_links(
-    tunnel: Tunnel, problems: Iterable[Problem], shown: Container[IPv4Address] = ()
+    tunnel: Tunnel, problems: Iterable[Problem], shown: Container[str] = ()
 ) -> list[dict[str, str]]:
     """Problems as the page lists them: the field's label, the words, and where to go.
 
@@ -146,15 +155,13 @@ def problem_links(
     ]
 
 
-def _place(tunnel: Tunnel, field: str, shown: Container[IPv4Address]) -> str:
+def _place(tunnel: Tunnel, field: str, shown: Container[str]) -> str:
     if field in ("remote_subnets", "hosted_subnets", "service_subnets"):
         return f"#{field}"
     if not field.startswith("translation "):
         return f"#id_{field}" if field else ""
     address = field.removeprefix("translation ")
-    if IPv4Address(address) in shown:
+    if address in shown:
         return f"#customer-{address}"
-    holder = next((block for block in blocks(tunnel, set()) if block.holds(address)), None)
-    if holder is None:
-        return "#static-nat"
-    return f"{reverse('tunnel', args=[tunnel.pk])}?open={holder.pk}#customer-{address}"
+    looks = look_at(tunnel, address)
+    return url_of(tunnel, looks, f"customer-{address}") if looks else "#static-nat"

@@ -1,103 +1,67 @@
-"""The static NAT table as rows: what is kept, or what somebody typed and what is wrong with it."""
+"""The static NAT table as a template shows it: subnets, and rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
+from typing import NamedTuple
 
-from vpnportal.models import Subnet, Tunnel
+from vpnportal.web.looks import PAGE_ROWS, Look
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One address of a subnet with its two inputs, and the note beside them."""
+class Line(NamedTuple):
+    """One address with its two inputs, the note beside them, and how its translation stands.
 
-    address: IPv4Address
+    In the order in which a template takes it apart: there may be a thousand of them. `flags` are
+    attributes of the first input.
+    """
+
+    address: str
     remark: str
-    customer: str = ""
-    name: str = ""
-    problem: str = ""
-    saved: bool = False
-    seen: str = ""
+    customer: str
+    name: str
+    note: str
+    problem: str
+    slug: str
+    word: str
+    used: str
+    flags: str
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One assigned subnet; `lines` is None while it is collapsed."""
+    """One assigned subnet. `lines` is None while it is collapsed.
+
+    `waiting` are rows that were typed, are not saved, and are not among the lines: they stay on the
+    page whatever is turned or closed. `crowded` tells that others leave no room for it.
+    """
 
     pk: int
     network: IPv4Network
     filled: int
+    look: Look
     lines: tuple[Line, ...] | None
+    waiting: tuple[Line, ...]
+    was: str
+    pages: int = 1
+    crowded: bool = False
 
     @property
     def size(self) -> int:
         return self.network.num_addresses
 
-    def holds(self, address: str) -> bool:
-        """Whether the address is one of this subnet."""
-        return IPv4Address(address) in self.network
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What was typed for one address, as text; `seen` is the row as its page showed it kept."""
-
-    customer: str
-    name: str
-    problem: str = ""
-    saved: bool = False
-    seen: str | None = None
+    @property
+    def is_large(self) -> bool:
+        """Whether its rows need more than one page."""
+        return self.size > PAGE_ROWS
 
     @property
-    def text(self) -> str:
-        """Both columns in one, as `seen` has them."""
-        return f"{self.customer.strip()} {self.name.strip()}".rstrip()
+    def page(self) -> int:
+        return min(self.look.page, self.pages)
 
-
-def open_ids(texts: Iterable[str]) -> set[int]:
-    """The subnets that a URL asks to be expanded; anything else in it is ignored."""
-    return {int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 19}
-
-
-def kept_entries(tunnel: Tunnel) -> dict[IPv4Address, Entry]:
-    """The translations of the draft, as the inputs of their rows would show them."""
-    values = (translation.as_value() for translation in tunnel.translations.all())
-    return {row.internal: Entry(str(row.customer), row.name) for row in values}
-
-
-def blocks(
-    tunnel: Tunnel, opened: set[int], entries: Mapping[IPv4Address, Entry] | None = None
-) -> list[Block]:
-    """Every assigned subnet in order; the opened ones with a line for each of their addresses."""
-    kept = kept_entries(tunnel)
-    shown = {**kept, **(entries or {})}
-    rows = [row for row in tunnel.subnets.all() if row.kind == Subnet.Kind.STATIC_NAT]
-    return [
-        Block(
-            row.pk,
-            row.network,
-            sum(at in row.network for at in kept),
-            _lines(row.network, shown, kept) if row.pk in opened else None,
-        )
-        for row in sorted(rows, key=lambda row: row.network)
-    ]
-
-
-def _lines(
-    network: IPv4Network, shown: Mapping[IPv4Address, Entry], kept: Mapping[IPv4Address, Entry]
-) -> tuple[Line, ...]:
-    empty = Entry("", "")
-    return tuple(
-        _line(network, at, shown.get(at, empty), kept.get(at, empty).text) for at in network
-    )
-
-
-def _line(network: IPv4Network, at: IPv4Address, entry: Entry, kept: str) -> Line:
-    remark = ""
-    if network.prefixlen < 31:
-        ends = {network.network_address: "network", network.broadcast_address: "broadcast"}
-        remark = ends.get(at, "")
-    seen = kept if entry.seen is None else entry.seen
-    return Line(at, remark, entry.customer, entry.name, entry.problem, entry.saved, seen)
+    @property
+    def turns(self) -> list[tuple[str, int]]:
+        """The pages that buttons lead to."""
+        offers = (("First", 1), ("Previous", self.page - 1), ("Next", self.page + 1))
+        pages = (*offers, ("Last", self.pages))
+        return [(word, page) for word, page in pages if 1 <= page <= self.pages]

@@ -19,8 +19,8 @@ from vpnportal.services import Refused
 from vpnportal.web.answers import Request
 from vpnportal.web.commands import COMMANDS
 from vpnportal.web.listed import PER_PAGE
+from vpnportal.web.looks import pk_of
 from vpnportal.web.panel import problem_links
-from vpnportal.web.rows import open_ids
 from vpnportal.web.wanted import Wanted
 
 # Where the session keeps the results between the form's answer and the page after it.
@@ -60,7 +60,7 @@ def several(request: Request) -> HttpResponse:
         label, act = ACTS[request.POST.get("do", "")]
     except KeyError:
         raise BadRequest("There is no such button.") from None
-    pks = open_ids(request.POST.getlist("tunnel"))
+    pks = {pk_of(text) for text in request.POST.getlist("tunnel")}
     if not pks:
         messages.warning(request, "Nothing was done. Select at least one tunnel first.")
         return redirect(back)

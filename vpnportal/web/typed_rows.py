@@ -1,18 +1,23 @@
-"""The rows of the translation table as a request brings them, and what of them is not kept yet."""
+"""The rows of the translation table as a request brings them: which of them somebody changed."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
+from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
+from django.db import transaction
 from django.http import QueryDict
 
+from vpnportal import services
 from vpnportal.domain.addresses import parse_address
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Tunnel
-from vpnportal.web.rows import Block, Entry, blocks, kept_entries
+from vpnportal.services import Overtaken, Refused, Row
+from vpnportal.web import typed
 
 UNSAVED = (
     "Typed, but not saved yet: press Add/Modify Context Address Translations, or put back what "
@@ -20,54 +25,134 @@ UNSAVED = (
 )
 
 
-def entries_of(posted: QueryDict) -> dict[IPv4Address, Entry]:
-    """What was typed, by address; a row that no page of ours has is a bad request."""
-    entries = {}
+class Pair(NamedTuple):
+    """The texts of a row's two inputs."""
+
+    customer: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A changed row: what it says, what it said before, and what is wrong with it."""
+
+    now: Pair
+    before: Pair
+    problem: str = ""
+
+
+def kept_pairs(tunnel: Tunnel) -> dict[str, Pair]:
+    """The translations of the draft, as the inputs of their rows show them; one query."""
+    # Without a model for each: there may be a /16 of them.
+    rows = tunnel.translations.values_list("internal_address", "customer_address", "name")
+    return {at: Pair(customer, name) for at, customer, name in rows.iterator()}
+
+
+def changed_rows(kept: Mapping[str, Pair], posted: QueryDict) -> dict[str, Typed]:
+    """The rows that do not say what they said when their page was made, by address.
+
+    A page tells what it showed; of a request that does not, what is kept counts. A row that no page
+    of ours has is a bad request.
+    """
+    shown = _shown(posted) if "was" in posted else kept
+    changed = {}
     for key in posted:
-        if key.startswith("customer-"):
-            text = key.removeprefix("customer-")
-            try:
-                at = parse_address(text)
-            except ValueError:
-                raise BadRequest("There is no such row.") from None
-            customer, name = posted.get(key, ""), posted.get(f"name-{text}", "")
-            entries[at] = Entry(customer, name, seen=posted.get(f"seen-{text}"))
-    return entries
+        if not key.startswith("customer-"):
+            continue
+        at = _address(key.removeprefix("customer-"))
+        now = Pair(posted.get(key, ""), posted.get(f"name-{at}", ""))
+        before = shown.get(at, Pair())
+        if Pair(now.customer.strip(" "), now.name.strip(" ")) != before:
+            changed[at] = Typed(now, before)
+    return changed
 
 
-def unsaved(tunnel: Tunnel, entries: dict[IPv4Address, Entry]) -> list[Problem]:
+def was(rows: Iterable[tuple[str, Pair]]) -> str:
+    """What a page shows, for `changed_rows` to compare with; empty rows need not be told."""
+    return "\n".join(f"{at}\t{pair.customer}\t{pair.name}" for at, pair in rows if any(pair))
+
+
+def keep(tunnel: Tunnel, changed: Mapping[str, Typed], author: User) -> None:
+    """All or nothing; Refused names every row that is wrong, whether ill-formed or misplaced."""
+    rows, wrong = [], []
+    for at, typed_row in changed.items():
+        try:
+            rows.append(_row(at, typed_row.now))
+        except ValueError as error:
+            wrong.append(Problem(f"translation {at}", str(error)))
+    seen = {IPv4Address(at): _seen(at, one.before) for at, one in changed.items()}
+    with transaction.atomic():
+        try:
+            services.set_translations(tunnel, rows, author, seen)
+        except Refused as refused:
+            raise type(refused)(*wrong, *refused.problems) from None
+        if wrong:
+            raise Refused(*wrong)
+
+
+def unsaved(changed: Iterable[str]) -> list[Problem]:
     """A problem for each row that somebody typed into and did not save."""
-    kept = kept_entries(tunnel)
-    return [
-        Problem(f"translation {at}", UNSAVED)
-        for at, entry in entries.items()
-        if entry.text not in (kept.get(at, Entry("", "")).text, entry.seen)
-    ]
+    return [Problem(f"translation {at}", UNSAVED) for at in changed]
 
 
-def marked(
-    entries: dict[IPv4Address, Entry],
-    problems: Iterable[Problem],
-    overtaken: Container[IPv4Address] = (),
-) -> dict[IPv4Address, Entry]:
+def explained(
+    changed: Mapping[str, Typed], refused: Refused | None, kept: Mapping[str, Pair]
+) -> dict[str, Typed]:
     """The same rows, each with what is wrong with it.
 
     Of those that were overtaken their reader is told, and has seen what is kept now.
     """
     texts: dict[str, str] = {}
-    for problem in problems:
-        texts[problem.field] = f"{texts.get(problem.field, '')} {problem.text}".strip()
+    for problem in refused.problems if refused else ():
+        at = problem.field.removeprefix("translation ")
+        texts[at] = f"{texts.get(at, '')} {problem.text}".strip()
+    told = isinstance(refused, Overtaken)
     return {
         at: replace(
-            entry,
-            problem=texts.get(f"translation {at}", ""),
-            seen=None if at in overtaken else entry.seen,
+            row,
+            problem=texts.get(at, ""),
+            before=kept.get(at, Pair())
+            if told and at in texts and _is_one(at, row)
+            else row.before,
         )
-        for at, entry in entries.items()
+        for at, row in changed.items()
     }
 
 
-def opened(tunnel: Tunnel, entries: dict[IPv4Address, Entry]) -> list[Block]:
-    """The subnets, those with typed rows expanded."""
-    expanded = {b.pk for b in blocks(tunnel, set()) if any(at in b.network for at in entries)}
-    return blocks(tunnel, expanded, entries)
+def _is_one(at: str, row: Typed) -> bool:
+    try:
+        _row(at, row.now)
+    except ValueError:
+        return False
+    return True
+
+
+def _shown(posted: QueryDict) -> dict[str, Pair]:
+    shown = {}
+    for told in map(str, posted.getlist("was")):
+        # A browser sends line ends of two characters.
+        for line in told.replace("\r", "").split("\n"):
+            at, customer, name = (*line.split("\t", 2), "", "")[:3]
+            shown[at] = Pair(customer, name)
+    return shown
+
+
+def _address(text: str) -> str:
+    try:
+        if str(parse_address(text)) == text:
+            return text
+    except ValueError:
+        pass
+    raise BadRequest("There is no such row.")
+
+
+def _row(at: str, pair: Pair) -> Row:
+    return Row(IPv4Address(at), typed.address(pair.customer), typed.name(pair.name))
+
+
+def _seen(at: str, pair: Pair) -> Row:
+    """What a page showed; it was made from a row, unless somebody made the request up."""
+    try:
+        return _row(at, pair)
+    except ValueError:
+        raise BadRequest("There is no such row.") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+from collections.abc import Mapping
 
 from django.contrib import messages
 from django.http import HttpResponse
@@ -15,11 +15,12 @@ from vpnportal.models import Tunnel
 from vpnportal.services import Refused
 from vpnportal.services.history import newest
 from vpnportal.web.answers import Request, partial, status_of
+from vpnportal.web.looks import looks_of
 from vpnportal.web.others import others
 from vpnportal.web.panel import ENTRIES, is_editable, panel, problem_links, state_context
-from vpnportal.web.rows import Entry
+from vpnportal.web.table import Sheet
 from vpnportal.web.trial import TrialForm
-from vpnportal.web.typed_rows import entries_of, marked, opened, unsaved
+from vpnportal.web.typed_rows import Typed, changed_rows, kept_pairs, unsaved
 from vpnportal.web.versions import seen_of
 
 # What the pages show of the places a tunnel ends at, in the same query.
@@ -55,15 +56,15 @@ def apply(request: Request, pk: int) -> HttpResponse:
     The rows of the translation table come along, so that one typed and not saved is not lost.
     """
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
-    entries, trial = entries_of(request.POST), TrialForm(request.POST)
+    changed, trial = changed_rows(kept_pairs(tunnel), request.POST), TrialForm(request.POST)
     try:
-        if forgotten := unsaved(tunnel, entries):
-            raise Refused(*forgotten)
+        if changed:
+            raise Refused(*unsaved(changed))
         reviewed = seen_of(request.POST, "reviewed")
         revision = services.apply(tunnel, request.user, trial.trial(), reviewed)
     except Refused as refused:
         trial.explain(refused.problems)
-        return _refuse(request, tunnel, entries, trial, refused)
+        return _refuse(request, tunnel, changed, trial, refused)
     if request.htmx:
         shown = {**state_context(tunnel), "revision": revision, "trial": trial, "editable": True}
         return partial(request, "tunnel/_applied.html", shown)
@@ -74,14 +75,15 @@ def apply(request: Request, pk: int) -> HttpResponse:
 def _refuse(
     request: Request,
     tunnel: Tunnel,
-    entries: dict[IPv4Address, Entry],
+    changed: Mapping[str, Typed],
     trial: TrialForm,
     refused: Refused,
 ) -> HttpResponse:
     """Nothing was applied; a page without JavaScript is shown again with what was typed."""
-    problems = problem_links(tunnel, refused.problems, entries)
+    problems = problem_links(tunnel, refused.problems, changed)
     if request.htmx:
         shown = {**state_context(tunnel), "problems": problems, "trial": trial, "editable": True}
         return partial(request, "tunnel/_applied.html", shown, status_of(refused))
-    table = opened(tunnel, marked(entries, refused.problems))
-    return panel(request, tunnel, status_of(refused), problems=problems, blocks=table, trial=trial)
+    sheet = Sheet(looks_of(request.POST), changed, refused)
+    shown = {"problems": problems, "trial": trial, "stray": ()}
+    return panel(request, tunnel, status_of(refused), sheet, **shown)

@@ -1,0 +1,151 @@
+"""The static NAT table of a tunnel: a page of rows of each open subnet, and what was typed."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from typing import Any
+
+from vpnportal.domain.addresses import dotted, number
+from vpnportal.models import Revision, Subnet, Tunnel
+from vpnportal.services import Refused
+from vpnportal.web.looks import PAGE_ROWS, Look, Looks, page_of
+from vpnportal.web.row_standing import NOTHING, Standing, standing_of
+from vpnportal.web.rows import Block, Line
+from vpnportal.web.typed_rows import Pair, Typed, explained, kept_pairs, was
+
+# What one form carries, and one page shows, of all open subnets together.
+MOST_ROWS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """How the table is looked at, what was typed into it, why it was refused, or what was saved."""
+
+    looks: Looks
+    changed: Mapping[str, Typed] = field(default_factory=dict)
+    refused: Refused | None = None
+    saved: Iterable[str] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the rows of one tunnel are made from. `saved` are those that were saved just now."""
+
+    tunnel: Tunnel
+    looks: Looks
+    kept: Mapping[str, Pair]
+    changed: Mapping[str, Typed]
+    saved: frozenset[str]
+    standing: Standing | None
+
+    def blocks(self) -> list[Block]:
+        """Every assigned subnet in order."""
+        filled = sorted(map(number, self.kept))
+        typed = sorted(map(number, self.changed))
+        room, found = MOST_ROWS, []
+        for row in static_nat(self.tunnel):
+            block = self._block(row, filled, typed, room)
+            room -= len(block.lines or ())
+            found.append(block)
+        return found
+
+    def _block(self, row: Subnet, filled: list[int], typed: list[int], room: int) -> Block:
+        here, mine = _within(filled, row.network), _within(typed, row.network)
+        look = self.looks.get(row.pk)
+        if look is None:
+            return self._closed(row, len(here), mine)
+        everything: Sequence[int] = range(
+            int(row.network.network_address), int(row.network.broadcast_address) + 1
+        )
+        if look.only:
+            everything = sorted({*here, *mine})
+        pages = max(1, -(-len(everything) // PAGE_ROWS))
+        start = (min(look.page, pages) - 1) * PAGE_ROWS
+        shown = everything[start : start + PAGE_ROWS]
+        if len(shown) > room:
+            return self._closed(row, len(here), mine, crowded=True)
+        return Block(
+            row.pk,
+            row.network,
+            len(here),
+            look,
+            tuple(self._lines(row.network, shown, look.at)),
+            tuple(self._lines(row.network, (at for at in mine if at not in shown))),
+            was(self._before([*shown, *(at for at in mine if at not in shown)])),
+            pages,
+        )
+
+    def _closed(self, row: Subnet, filled: int, mine: list[int], crowded: bool = False) -> Block:
+        lines = tuple(self._lines(row.network, mine))
+        told = was(self._before(mine))
+        return Block(row.pk, row.network, filled, Look(), None, lines, told, crowded=crowded)
+
+    def _before(self, addresses: Iterable[int]) -> Iterator[tuple[str, Pair]]:
+        for at in map(dotted, addresses):
+            typed = self.changed.get(at)
+            yield at, typed.before if typed else self.kept.get(at, Pair())
+
+    def _lines(
+        self, network: IPv4Network, addresses: Iterable[int], focus: str = ""
+    ) -> Iterator[Line]:
+        ends = {}
+        if network.prefixlen < 31:
+            ends = {
+                int(network.network_address): "network",
+                int(network.broadcast_address): "broadcast",
+            }
+        for one in addresses:
+            yield self._line(dotted(one), ends.get(one, ""), focus)
+
+    def _line(self, at: str, remark: str, focus: str) -> Line:
+        kept, typed = self.kept.get(at), self.changed.get(at)
+        shown = typed.now if typed else kept or Pair()
+        problem = typed.problem if typed else ""
+        note = "unsaved" if typed and not problem else ""
+        if at in self.saved:
+            note = "saved" if kept else "removed"
+        standing = self.standing.of(at, kept) if self.standing else NOTHING
+        flags = " aria-invalid=true" if problem else ""
+        if at == focus:
+            flags += " autofocus"
+        return Line(at, remark, *shown, note, problem, *standing, flags)
+
+
+def table_context(tunnel: Tunnel, live: Revision | None, sheet: Sheet) -> dict[str, Any]:
+    """What `tunnel/_static_nat.html` shows of a tunnel and its live revision.
+
+    Each problem is beside its row; `stray` are those that belong to no row on the page.
+    """
+    kept = kept_pairs(tunnel)
+    changed = explained(sheet.changed, sheet.refused, kept)
+    standing = standing_of(tunnel, live) if sheet.looks or changed else None
+    blocks = Table(tunnel, sheet.looks, kept, changed, frozenset(sheet.saved), standing).blocks()
+    lines = (line for block in blocks for line in (*block.waiting, *(block.lines or ())))
+    fields = {f"translation {line.address}" for line in lines if line.problem}
+    problems = sheet.refused.problems if sheet.refused else ()
+    stray = [problem.text for problem in problems if problem.field not in fields]
+    return {"blocks": blocks, "stray": stray}
+
+
+def static_nat(tunnel: Tunnel) -> list[Subnet]:
+    """The assigned subnets, sorted by address."""
+    rows = [row for row in tunnel.subnets.all() if row.kind == Subnet.Kind.STATIC_NAT]
+    return sorted(rows, key=lambda row: row.network)
+
+
+def look_at(tunnel: Tunnel, address: str) -> dict[int, Look]:
+    """What must be open, at which page, so that the row of an address is shown."""
+    at = number(address)
+    for row in static_nat(tunnel):
+        first = int(row.network.network_address)
+        if first <= at <= int(row.network.broadcast_address):
+            return {row.pk: Look(page=page_of(at, first))}
+    return {}
+
+
+def _within(ordered: list[int], network: IPv4Network) -> list[int]:
+    low = bisect_left(ordered, int(network.network_address))
+    return ordered[low : bisect_left(ordered, int(network.broadcast_address) + 1)]
