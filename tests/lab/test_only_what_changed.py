@@ -19,6 +19,7 @@ from vpnportal.device.concentrator import Concentrator
 from vpnportal.device.steps import Step
 from vpnportal.domain.compile import compile_specs
 from vpnportal.domain.diff import Start, diff
+from vpnportal.domain.elements import Elements
 from vpnportal.domain.observed import CARRYING, IkeSa, Scope
 from vpnportal.domain.sight import Association, associations
 from vpnportal.domain.spec import Translation, TunnelSpec
@@ -158,9 +159,9 @@ def test_a_start_that_charon_refuses_is_told_when_that_tunnel_is_looked_at_again
 
     with entered(fifty.many.prefix, CONCENTRATOR):
         fifty.device.start((Start(name, "nothing", "198.19.0.8"),), told.append)
-        fifty.device.observe(Scope(other, frozenset(), frozenset()))
+        fifty.device.observe(Scope(other, frozenset(), Elements()))
         assert [step.ok for step in told] == [True]
-        fifty.device.observe(Scope(name, frozenset(), frozenset()))
+        fifty.device.observe(Scope(name, frozenset(), Elements()))
 
     refused = "charon refused to start nothing: CHILD_SA config 'nothing' not found"
     assert told[1:] == [Step(name, refused, ok=False, mends=False)]

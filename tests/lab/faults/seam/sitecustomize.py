@@ -129,8 +129,15 @@ def bind_outcomes(module) -> None:
 
 
 def bind_charon(module) -> None:
-    around(module.Charon, "remember", after=at("remembered"))
-    around(module.Charon, "load", after=at("loaded"))
+    original = module.Charon.load
+
+    def load(self, several):
+        """The answers one by one, as they are taken: a secret's, then its connection's."""
+        for one, refusal in original(self, several):
+            at("remembered" if hasattr(one, "owners") else "loaded")()
+            yield one, refusal
+
+    module.Charon.load = load
     # What carries traffic ends once its successor is up, perhaps by another look than this one.
     around(module.Charon, "terminate", after=lambda *_: ROLE == "worker" and reach("ended"))
     around(module.Charon, "initiate", after=at("initiated"))
