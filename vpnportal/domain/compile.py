@@ -79,7 +79,7 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
     shape = Shape(version, (*ends, *ends), mark, keylife, tuple(sorted(shapes)))
     source = Opened({**ike, "children": children}, spec.preshared_key)
     return Compiled(
-        Connection(name, shape, *_suites(spec), source, dials),
+        Connection(name, shape, *suites(spec), source, dials),
         Secret(f"{name}-{mark}", name, ends, source),
         Elements.translating((int(row.internal), int(row.customer)) for row in spec.translations),
         tuple(map(_text, spec.hosted_subnets)),
@@ -92,8 +92,8 @@ def _text(value: object) -> str:
     return intern(str(value))
 
 
-def _suites(spec: TunnelSpec) -> tuple[Suite, Suite]:
-    """Of IKE, and of each child."""
+def suites(spec: TunnelSpec) -> tuple[Suite, Suite]:
+    """What an IKE_SA runs with, and what each child does."""
     one, two = spec.phase_one, spec.phase_two
     group = two.group if two.pfs else 0
     return (

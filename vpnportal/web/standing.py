@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from django.utils import timezone
 
-from vpnportal.domain.algorithms import Suite, esp_suite, ike_suite, suite_words
-from vpnportal.domain.compile import selectors
+from vpnportal.domain.algorithms import Suite, suite_words
+from vpnportal.domain.compile import selectors, suites
 from vpnportal.domain.hour import Hour, hour
 from vpnportal.domain.pairs import Pair, pairs
 from vpnportal.domain.picture import from_json
@@ -99,8 +99,7 @@ def _ends(spec: TunnelSpec, live: Revision) -> Ends:
 def _rows(
     spec: TunnelSpec, state: State, lines: tuple[Line, ...], traffic: Traffic | None
 ) -> list[Row]:
-    two, sums = spec.phase_two, traffic.pairs if traffic else {}
-    applied = esp_suite(two.encryption, two.authentication, two.group if two.pfs else 0)
+    sums, (_, applied) = traffic.pairs if traffic else {}, suites(spec)
     wanted = pairs(selectors(spec), lines)
     return [_row(one, state, applied, sums.get(one.name)) for one in wanted]
 
@@ -150,8 +149,7 @@ def _counted(rows: list[Row]) -> str:
 
 
 def _phase_one(spec: TunnelSpec, line: Line) -> PhaseOne:
-    one = spec.phase_one
-    applied = ike_suite(one.encryption, one.authentication, one.group)
+    applied, _ = suites(spec)
     return PhaseOne(
         line.version,
         suite_words(line.suite),
