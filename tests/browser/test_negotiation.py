@@ -137,7 +137,7 @@ def test_more_options_are_saved_as_they_are_left(draft: Page):
     wrong = enter(more, "Dead Peer Detection (DPD), in seconds", "4")
     expect(note_of(wrong)).to_have_text("Enter 0, or a time from 5 to 3600 seconds.")
     draft.reload()
+    draft.locator("summary", has_text="More options").click()
     expect(wrong).to_have_value("30")
     draft.set_viewport_size({"width": 390, "height": 800})
-    draft.locator("summary", has_text="More options").click()
     assert draft.evaluate("document.documentElement.scrollWidth") == 390

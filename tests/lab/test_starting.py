@@ -29,14 +29,15 @@ def speaks(product: Product, version: int) -> None:
 def dial(product: Product) -> None:
     """The device begins."""
     uri = f"unix://{product.state}/lab/peer/charon.vici"
-    product.run("swanctl", "--initiate", "--child", "private", "--timeout", "5", "--uri", uri)
+    which = ("--ike", "customer", "--child", "private")
+    product.run("swanctl", "--initiate", *which, "--timeout", "5", "--uri", uri)
 
 
 def hang_up(product: Product) -> None:
     """Both ends forget what runs, without a word to the other."""
-    for socket in (VICI, "lab/peer/charon.vici"):
+    for socket, name in ((VICI, "ctx1"), ("lab/peer/charon.vici", "customer")):
         uri = f"unix://{product.state}/{socket}"
-        product.run("swanctl", "--terminate", "--ike", "*", "--force", "--uri", uri)
+        product.run("swanctl", "--terminate", "--ike", name, "--force", "--uri", uri)
 
 
 def state(product: Product) -> str:
