@@ -22,7 +22,8 @@ class FakeConcentrator:
     """Behaves as the laboratory's: an unknown thing to take away is fine, an old name is replaced.
 
     `refuses` maps names of connections to charon's reason; `unreachable` is a reason for
-    everything; `peer_answers` says whether an initiated child comes up.
+    everything; `peer_answers` says whether an initiated child comes up. `refuses_starts` are names
+    of connections: charon's answer is reported when the next look begins.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,7 @@ class FakeConcentrator:
         self.refuses: dict[str, str] = {}
         self.unreachable = ""
         self.peer_answers = True
+        self.refuses_starts: set[str] = set()
         self.rekey_agrees = True
         self.started: list[str] = []
         self.rekeyed: list[str] = []
@@ -42,6 +44,12 @@ class FakeConcentrator:
         self.plans: list[Plan] = []
         self.scopes: list[Scope | None] = []
         self._ids = count(1)
+        self._unanswered: list[tuple[Report, Step]] = []
+
+    def ask(self, connection: str | None, associations: bool = True) -> None:
+        for report, step in self._unanswered:
+            report(step)
+        self._unanswered.clear()
 
     def observe(
         self,
@@ -69,7 +77,9 @@ class FakeConcentrator:
             userland_esp=True,
         )
 
-    def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
+    def apply(
+        self, plan: Plan, userland_esp: bool, report: Report, asking: str | None = None
+    ) -> dict[str, str]:
         self.plans.append(plan)
         self.anchors |= set(plan.anchor)
         self._terminate(plan.hang_up)
@@ -90,6 +100,11 @@ class FakeConcentrator:
     def start(self, starts: tuple[Start, ...], report: Report) -> int:
         for one in starts:
             self.started.append(one.child)
+            if one.connection in self.refuses_starts:
+                report(Step(one.connection, "Started it", mends=False))
+                refusal = Step(one.connection, "charon refused to start it", ok=False, mends=False)
+                self._unanswered.append((report, refusal))
+                continue
             self._initiate(one.connection, one.child)
         return 0
 

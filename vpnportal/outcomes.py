@@ -41,28 +41,33 @@ def recording(aimed_at: Iterable[Revision], otherwise: Report | None = None) -> 
 
     While a revision waits for its outcome it has every step of its tunnel. Afterwards it has the
     starts and the ends of associations; what mends the rest is nobody's apply, but drift. They are
-    written at the latest when the block ends, and while it takes long.
+    written at the latest when the block ends, and while it takes long. A step that is reported
+    after that is written at once, behind what has been written since.
     """
     by_connection = {connection_of(one.tunnel_id): one for one in aimed_at}
     unfinished = [one for one in by_connection.values() if one.unfinished]
     unwritten: dict[int, Revision] = {}
     written_at = time.monotonic()
+    over = False
 
     def report(step: Step) -> None:
         nonlocal written_at
         concerned = _concerned(step, by_connection, unfinished)
         for revision in concerned:
+            if over:
+                revision.refresh_from_db(fields=["steps"])
             _add(revision, step)
             unwritten[revision.pk] = revision
         if not concerned and otherwise is not None:
             otherwise(step)
-        if time.monotonic() - written_at >= WRITTEN_AFTER_SECONDS:
+        if over or time.monotonic() - written_at >= WRITTEN_AFTER_SECONDS:
             _write(unwritten)
             written_at = time.monotonic()
 
     try:
         yield report
     finally:
+        over = True
         _write(unwritten)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -31,6 +32,8 @@ from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Observed
 from vpnportal.domain.sight import Association, associations
 from vpnportal.models import Concentrator
+
+log = logging.getLogger(__name__)
 
 # A pass that changed something is followed by a look; what came in between costs one more.
 PASSES = 4
@@ -117,7 +120,7 @@ def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
         for tunnel, word in seen.items()
         if word is Association.DOWN and connection_of(tunnel) in dialled
     )
-    with outcomes.recording(aim.revisions) as report:
+    with outcomes.recording(aim.revisions, otherwise=_refusal_logged) as report:
         left = device.start(starts, report) if starts else 0
     if tunnel_id is None:
         sightings.note_all(lane, seen, at)
@@ -129,6 +132,12 @@ def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
     wishes.fulfil(asked, device)
     more = first_rekeys.force(aim, device, seen)
     return bool(left) or more
+
+
+def _refusal_logged(step: Step) -> None:
+    """A start that was refused when nobody waited for its tunnel's revision any more."""
+    if not step.ok:
+        log.warning("%s: %s", step.connection, step.text)
 
 
 def _note_up(aim: Aim, seen: dict[int, Association]) -> None:
@@ -150,6 +159,9 @@ def _settle(
     """Look, plan and act until a look finds nothing to do but to start children."""
     drift = repairs.Drift(lane)
     running = None
+    name = None if tunnel_id is None else connection_of(tunnel_id)
+    # Also before the revisions are read: what comes of it may be written into one of them.
+    device.ask(name)
     for attempt in range(PASSES):
         aim = aim_at(lane, tunnel_id)
         outcomes.begin(aim.unfinished)
@@ -168,7 +180,7 @@ def _settle(
             return aim, observed, starts
         unasked = departures.recorder(lane, wishes.recorder(lane, drift.note))
         with outcomes.recording(aim.revisions, otherwise=unasked) as report:
-            refused = device.apply(plan, observed.userland_esp, report)
+            refused = device.apply(plan, observed.userland_esp, report, asking=name)
         outcomes.fail_refused(aim.newest, refused)
         running = None if plan.ends_associations else observed.associations
     raise DeviceError("It does not keep what it is given; somebody else changes it, too.")

@@ -23,13 +23,15 @@ class Drift:
 
     def record(self) -> None:
         """Keep what was noted: each repair of a tunnel, or one line about very many."""
+        if not self._steps:
+            return
         steps = list(dict.fromkeys(self._steps))
         if len(steps) > ONE_BY_ONE:
             tunnels = {step.connection for step in steps if step.connection}
             text = f"Put {len(tunnels)} tunnels right, in {len(steps)} steps"
             general = [step for step in steps if not step.connection]
             steps = [Step("", text), *general]
-        known = set(self._lane.tunnels.values_list("pk", flat=True)) if steps else set()
+        known = set(self._lane.tunnels.values_list("pk", flat=True))
         Repair.objects.bulk_create(
             Repair(concentrator=self._lane, tunnel_id=_tunnel(step, known), text=step.text)
             for step in steps

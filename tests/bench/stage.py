@@ -52,7 +52,7 @@ charon {
 
 
 class Stage:
-    """`name` is one or two letters; the rest of the tunnels beyond `played` is silent."""
+    """`name` is one or two letters; the first `played` tunnels are up, the rest is silent."""
 
     def __init__(
         self,
@@ -74,6 +74,7 @@ class Stage:
             proposal="aes128-sha1-modp768",
             more=more,
         )
+        self.played = played
         self.socket = self.many.concentrator.socket
         self.portal = Portal(STATE / name / "portal.sqlite3", self.socket)
         self._loaded = loaded
@@ -102,11 +103,11 @@ class Stage:
     def fill(self) -> None:
         """Loads and starts everything: `start_action` saves charon a search for each of them."""
         tools, device = Bare(self.socket), Device(str(self.socket))
-        desired, played = self.desired(), len(self.many.peers)
+        desired = self.desired()
         # First those that answer: nothing of them is lost among ten thousand others.
-        tools.load_all(desired, lambda number: number <= played, start_action="start")
+        tools.load_all(desired, lambda number: number <= self.played, start_action="start")
         self.wait_until_up()
-        tools.load_all(desired, lambda number: number > played, start_action="start")
+        tools.load_all(desired, lambda number: number > self.played, start_action="start")
         seen = device.observe()
         plan = diff(desired, seen).without_initiation()
         device.apply(plan, seen.userland_esp, lambda step: None)
@@ -118,9 +119,9 @@ class Stage:
     def wait_until_up(self, seconds: float = 120) -> float:
         """So many seconds it took until every peer that is played had its tunnel."""
         began = time.perf_counter()
-        while (up := self.up()) < len(self.many.peers):
+        while (up := self.up()) < self.played:
             if time.perf_counter() - began > seconds:
-                raise TimeoutError(f"{up} of {len(self.many.peers)} tunnels came up")
+                raise TimeoutError(f"{up} of {self.played} tunnels came up")
             # Asking takes charon long where there are many.
             time.sleep((time.perf_counter() - began) / 10 + 0.02)
         return time.perf_counter() - began

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from vpnportal import outcomes, reconcile, services, sightings, tasks
 from vpnportal.device import DeviceError
+from vpnportal.device.steps import Step
 from vpnportal.domain.sight import Association
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Revision, Subnet, Tunnel
@@ -330,6 +331,27 @@ def test_an_outcome_is_given_once(ready, user, device):
 
     revision.refresh_from_db()
     assert (revision.outcome, revision.reason) == (Outcome.REPLACED, "")
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_start_that_charon_refused_is_a_step_beside_what_is_written_before_and_after(
+    ready, user, device, everything
+):
+    revision = services.apply(ready, user)
+    device.refuses_starts = {f"ctx{ready.pk}"}
+
+    look(ready)
+    outcomes.note([Revision.objects.get()], Step("", "Something else"))
+    reconcile.converge(ready.concentrator_id, None if everything else ready.pk)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.LIVE
+    assert [(step["text"], step["ok"]) for step in revision.steps[2:]] == [
+        ("Started it", True),
+        ("Something else", True),
+        ("charon refused to start it", False),
+        ("Started it", True),
+    ]
 
 
 def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_live(

@@ -54,13 +54,13 @@ def tunnel(tunnel: Tunnel) -> Tunnel:
 
 def url_of(name: str, tunnel: Tunnel) -> str:
     subnet = Subnet.objects.get(network="10.1.255.92/30").pk
-    more = {"subnet": subnet} if name in ("subnet", "remove-remote-subnet") else {}
-    more |= {"number": 1} if name in ("revision", "restore") else {}
     more: dict[str, object] = {}
     if name in ("subnet", "remove-remote-subnet"):
         more = {"subnet": subnet}
     elif name == "other-end-file":
         more = {"slug": "strongswan"}
+    elif name in ("revision", "restore"):
+        more = {"number": 1}
     return reverse(name, kwargs={"pk": tunnel.pk, **more})
 
 

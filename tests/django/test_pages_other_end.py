@@ -20,7 +20,7 @@ CANARY = "canary of a preshared key"
 @pytest.fixture
 def live(ready, user, device, concentrator) -> Tunnel:
     """The mission's example, live as revision 1, with a key that no page may show."""
-    services.set_preshared_key(ready, CANARY)
+    services.set_preshared_key(ready, CANARY, user)
     services.apply(Tunnel.objects.get(pk=ready.pk), user)
     reconcile.converge(concentrator.pk)
     return Tunnel.objects.get(pk=ready.pk)
@@ -54,8 +54,10 @@ def cell(answer, row: str, column: int) -> str:
     return " ".join("".join(found[column].itertext()).split())
 
 
-def test_the_page_shows_each_configuration_of_what_is_live_and_a_link_that_downloads_it(live, page):
-    services.edit(live, "phase_one_group", 14)
+def test_the_page_shows_each_configuration_of_what_is_live_and_a_link_that_downloads_it(
+    live, page, user
+):
+    services.edit(live, "phase_one_group", 14, user)
 
     answer = page.get(url(live))
 
@@ -68,8 +70,8 @@ def test_the_page_shows_each_configuration_of_what_is_live_and_a_link_that_downl
     assert "proposals = 3des-md5-modp1024" in next(part(answer, "strongswan").iter("pre")).text
 
 
-def test_the_draft_is_shown_when_it_is_asked_for_and_every_link_goes_on_with_it(live, page):
-    services.edit(live, "phase_one_group", 14)
+def test_the_draft_is_shown_when_it_is_asked_for_and_every_link_goes_on_with_it(live, page, user):
+    services.edit(live, "phase_one_group", 14, user)
 
     answer = page.get(url(live), {"of": "draft"})
 
@@ -159,11 +161,11 @@ def test_a_stranger_finds_none_of_it(live, stranger):
         assert stranger.get(one).status_code == stranger.get(f"{one}?of=draft").status_code == 404
 
 
-def test_hostile_names_are_text_on_every_page(ready, page):
+def test_hostile_names_are_text_on_every_page(ready, page, user):
     name = "<img src=x>\n} secrets { x"
-    services.edit(ready, "friendly_name", name)
+    services.edit(ready, "friendly_name", name, user)
     rows = [services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), name)]
-    services.set_translations(ready, rows)
+    services.set_translations(ready, rows, user)
 
     for one in (url(ready), reverse("hand-over", args=[ready.pk])):
         assert not [e for e in read(page.get(one)).iter("img")]
@@ -179,8 +181,8 @@ def test_the_page_of_a_tunnel_links_to_it(tunnel, page):
 
 
 @pytest.mark.parametrize("route", ["other-end", "hand-over"])
-def test_it_costs_the_same_for_one_translation_and_for_a_hundred(tunnel, page, route):
-    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"))
+def test_it_costs_the_same_for_one_translation_and_for_a_hundred(tunnel, page, route, user):
+    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
     nat = Subnet.objects.create(
         account=tunnel.account, kind=Subnet.Kind.STATIC_NAT, network=IPv4Network("10.1.254.0/24")
     )
@@ -189,7 +191,7 @@ def test_it_costs_the_same_for_one_translation_and_for_a_hundred(tunnel, page, r
     def queries(count: int) -> int:
         inside, beyond = IPv4Address("10.1.254.0"), IPv4Address("192.168.10.0")
         rows = [services.Row(inside + i, beyond + i, f"web{i}") for i in range(1, count + 1)]
-        services.set_translations(tunnel, rows)
+        services.set_translations(tunnel, rows, user)
         with CaptureQueriesContext(connection) as captured:
             assert page.get(reverse(route, args=[tunnel.pk])).status_code == 200
         return len(captured)

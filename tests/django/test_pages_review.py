@@ -34,7 +34,7 @@ def url(name: str, tunnel: Tunnel, *more: int) -> str:
 
 def rows(answer) -> list[list[str]]:
     return [
-        [" ".join("".join(cell.itertext()).split()) for cell in row][:4]
+        [" ".join("".join(cell.itertext()).split()).removesuffix(" Put back") for cell in row]
         for row in part(answer, "review").iter("tr")
     ][1:]
 

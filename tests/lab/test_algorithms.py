@@ -129,7 +129,7 @@ def comes_up(laboratory: Laboratory, charon: Charon, spec: TunnelSpec) -> bool:
     (connection,), (secret,) = desired.connections.values(), desired.secrets.values()
     (child,) = connection.children
     assert not any(refusal for _, refusal in charon.load((secret, connection)))
-    charon.initiate(connection.name, child)
+    charon.initiate(connection.name, child)()
     with vici_session(laboratory) as session:
         first = within(3, lambda: installed(session, child))
         up = bool(first) and ping(laboratory) and renews(session, child, first, spec)

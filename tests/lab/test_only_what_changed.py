@@ -16,9 +16,10 @@ import pytest
 from tests.lab.test_many import specification
 from tests.product import wait_for
 from vpnportal.device.concentrator import Concentrator
+from vpnportal.device.steps import Step
 from vpnportal.domain.compile import compile_specs
-from vpnportal.domain.diff import diff
-from vpnportal.domain.observed import CARRYING, IkeSa
+from vpnportal.domain.diff import Start, diff
+from vpnportal.domain.observed import CARRYING, IkeSa, Scope
 from vpnportal.domain.sight import Association, associations
 from vpnportal.domain.spec import Translation, TunnelSpec
 from vpnportal.lab import namespaces
@@ -146,6 +147,22 @@ def test_a_translation_never_touches_the_associations_of_its_tunnel(fifty):
         assert fifty.many.ping("10.1.7.1")
         fifty.change(static_nat_subnets=spec.static_nat_subnets, translations=())
 
+    assert fifty.identities() == before
+
+
+def test_a_start_that_charon_refuses_is_told_when_that_tunnel_is_looked_at_again(fifty):
+    told = list[Step]()
+    name, other = f"ctx{fifty.specs[CHANGED].tunnel_id}", f"ctx{fifty.specs[0].tunnel_id}"
+    before = fifty.identities()
+
+    with entered(fifty.many.prefix, CONCENTRATOR):
+        fifty.device.start((Start(name, "nothing", "198.19.0.8"),), told.append)
+        fifty.device.observe(Scope(other, frozenset(), frozenset()))
+        assert [step.ok for step in told] == [True]
+        fifty.device.observe(Scope(name, frozenset(), frozenset()))
+
+    refused = "charon refused to start nothing: CHILD_SA config 'nothing' not found"
+    assert told[1:] == [Step(name, refused, ok=False, mends=False)]
     assert fifty.identities() == before
 
 

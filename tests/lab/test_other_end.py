@@ -18,9 +18,9 @@ say(EXPORTS["strongswan"].write(other_end(live.spec(), tunnel.name, "Head office
 """
 SECOND = """
 if not tunnel.subnets.filter(network="192.168.20.0/24").exists():
-    services.add_remote_subnet(tunnel, IPv4Network("192.168.20.0/24"))
+    services.add_remote_subnet(tunnel, IPv4Network("192.168.20.0/24"), user)
 new = services.Row(IPv4Address("10.1.255.93"), IPv4Address("192.168.20.15"), "backup")
-services.set_translations(tunnel, [new])
+services.set_translations(tunnel, [new], user)
 """
 PFS = 'say(Revision.objects.filter(outcome="live").latest("number").first_rekey)'
 
@@ -36,7 +36,7 @@ def configure(product: Product) -> None:
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_device_that_is_configured_by_the_export_alone_carries_the_example(product, version):
-    product.apply(f'services.edit(tunnel, "ike_version", {version})' + translate())
+    product.apply(f'services.edit(tunnel, "ike_version", {version}, user)' + translate())
     configure(product)
 
     assert wait_for(product.ping, 20)
@@ -59,7 +59,7 @@ def test_such_a_device_starts_the_tunnel_itself(product):
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_several_subnets_are_carried_in_the_children_that_it_has(product, version):
-    product.apply(f'services.edit(tunnel, "ike_version", {version})' + translate() + SECOND)
+    product.apply(f'services.edit(tunnel, "ike_version", {version}, user)' + translate() + SECOND)
     configure(product)
 
     assert wait_for(lambda: product.ping() and product.ping("10.1.255.93"), 20)

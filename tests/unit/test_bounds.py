@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,10 +44,15 @@ def hung(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     ids=["nothing", "half a length", "half an answer", "half an event"],
     indirect=True,
 )
-def test_every_call_ends_in_bounded_time(hung: str):
+@pytest.mark.parametrize(
+    "ask",
+    [Charon.ask_associations, lambda charon: charon.initiate("ctx1", "a")],
+    ids=["a look", "a start"],
+)
+def test_every_call_ends_in_bounded_time(hung: str, ask: Callable):
     began = time.monotonic()
 
     with Charon(hung, timeout=BOUND) as charon, pytest.raises(DeviceError):
-        charon.associations()
+        ask(charon)()
 
     assert time.monotonic() - began < 1

@@ -8,17 +8,19 @@ from __future__ import annotations
 import select
 import socket
 import struct
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import MappingProxyType, TracebackType
+from typing import Any, ParamSpec, TypeVar
 
 import vici
 from vici.exception import CommandException, SessionException
+from vici.protocol import Message, Packet
 
 from vpnportal.device import loading
 from vpnportal.device.errors import DeviceError, DeviceRefused
 from vpnportal.device.events import EVENTS, Event, event
-from vpnportal.device.listing import listed
+from vpnportal.device.listing import listed, parsed, questions
 from vpnportal.device.loading import Loadable
 from vpnportal.device.replies import ike_sa, shape, text
 from vpnportal.domain.desired import Connection, Shape
@@ -26,6 +28,8 @@ from vpnportal.domain.in_force import Stale
 from vpnportal.domain.names import is_a_probe, is_our_secret, is_ours
 from vpnportal.domain.observed import ChildSa, IkeSa
 
+T = TypeVar("T")
+P = ParamSpec("P")
 ANSWER_SECONDS = 5.0
 TERMINATE_MILLISECONDS = "1000"
 NOTHING: Mapping[str, Connection] = MappingProxyType({})
@@ -50,12 +54,15 @@ class Charon:
             self._socket.close()
             raise
         self._session = vici.Session(self._socket)
+        self._unread = False
 
     def is_open(self) -> bool:
-        """Whether charon has not hung up; asks the kernel only.
+        """Whether something else can be asked: every answer is read, and charon has not hung up.
 
-        Between two calls there is nothing to read but the end.
+        Asks the kernel only. Between two calls there is nothing to read but the end.
         """
+        if self._unread:
+            return False
         ears = select.poll()
         ears.register(self._socket, select.POLLIN)
         return not ears.poll(0)
@@ -78,17 +85,24 @@ class Charon:
     def connections(
         self, name: str | None = None, expected: Mapping[str, Connection] = NOTHING
     ) -> dict[str, Shape]:
-        """What charon tells of our loaded connections; of one, at a cost that stays flat.
+        """What charon tells of our loaded connections; it walks through all to tell of one.
 
         What is as `expected` takes no memory of its own.
         """
-        with self._errors():
+        return self.ask_connections(name)(expected)
+
+    def ask_connections(
+        self, name: str | None = None
+    ) -> Callable[[Mapping[str, Connection]], dict[str, Shape]]:
+        """The same question, whose answer is given when what comes back is called; see `_ask`."""
+
+        def read(expected: Mapping[str, Connection]) -> dict[str, Shape]:
             return {
                 connection: _the_same(shape(body), expected.get(connection))
-                for item in listed(self._session, "list-conns", "list-conn", _filter(name))
-                for connection, body in item.items()
-                if is_ours(connection)
+                for connection, body in self._ours("list-conns")
             }
+
+        return self._ask(questions("list-conns", "list-conn", _filter(name)), read)
 
     def secrets(self) -> frozenset[str]:
         """Ids of our loaded secrets; charon never tells the secrets themselves."""
@@ -97,14 +111,16 @@ class Charon:
         return frozenset(key for key in keys if is_our_secret(key))
 
     def associations(self, name: str | None = None) -> tuple[IkeSa, ...]:
-        """Our IKE_SAs with their children, of one connection or of all."""
-        with self._errors():
-            return tuple(
-                ike_sa(connection, body)
-                for item in listed(self._session, "list-sas", "list-sa", _filter(name))
-                for connection, body in item.items()
-                if is_ours(connection)
-            )
+        """Our IKE_SAs with their children, of one connection or of all; as long a walk."""
+        return self.ask_associations(name)()
+
+    def ask_associations(self, name: str | None = None) -> Callable[[], tuple[IkeSa, ...]]:
+        """The same question, whose answer is given when what comes back is called; see `_ask`."""
+
+        def read() -> tuple[IkeSa, ...]:
+            return tuple(ike_sa(connection, body) for connection, body in self._ours("list-sas"))
+
+        return self._ask(questions("list-sas", "list-sa", _filter(name)), read)
 
     def userland_esp(self) -> bool:
         """Whether charon carries ESP itself (kernel-libipsec) instead of the kernel."""
@@ -136,11 +152,22 @@ class Charon:
         with self._errors(), _gone_is_fine():
             self._session.request("terminate", request)
 
-    def initiate(self, connection: str, child: str) -> None:
-        """Start a child without waiting for what becomes of it."""
-        with self._errors():
-            request = {"ike": connection, "child": child, "timeout": "-1"}
-            self._session.request("initiate", request)
+    def initiate(self, connection: str, child: str) -> Callable[[], None]:
+        """Start a child without waiting for what becomes of it.
+
+        charon answers when it has walked through all that it holds. What comes back is called for
+        that answer, which may be a DeviceRefused; see `_ask`.
+        """
+        request = {"ike": connection, "child": child, "timeout": "-1"}
+        packet = Packet.request("initiate", Message.serialize(request))
+        take = self._ask([packet], lambda: parsed(self._session.transport.receive(), 1))
+
+        def answer() -> None:
+            said = take()
+            if said.get("success") != "yes":
+                raise DeviceRefused(said.get("errmsg", "it does not say why"))
+
+        return answer
 
     def rekey(self, child: ChildSa) -> None:
         """Ask for new keys of a CHILD_SA without waiting for them."""
@@ -168,6 +195,29 @@ class Charon:
         with self._errors():
             for kind, body in self._session.listen(EVENTS, timeout=seconds):
                 yield event(kind, body)
+
+    def _ask(self, packets: Iterable[bytes], read: Callable[P, T]) -> Callable[P, T]:
+        """Ask now; what comes back is called for the answer, before anything else is asked.
+
+        Whoever never calls it closes the session.
+        """
+
+        def answer(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self._errors():
+                found = read(*args, **kwargs)
+            self._unread = False
+            return found
+
+        self._unread = True
+        with self._errors():
+            for packet in packets:
+                self._session.transport.send(packet)
+        return answer
+
+    def _ours(self, command: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """What a list command tells of connections of ours."""
+        for item in listed(self._session, command):
+            yield from ((name, body) for name, body in item.items() if is_ours(name))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import cached_property
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
-from vpnportal.device import pacing, rekeying, tools
+from vpnportal.device import flows, pacing, rekeying, tools
 from vpnportal.device.charon import NOTHING, Charon
+from vpnportal.device.errors import DeviceError
 from vpnportal.device.lasting import LastingSession
 from vpnportal.device.loading import Loadable
 from vpnportal.device.netlink import Link
 from vpnportal.device.nft import Nft
 from vpnportal.device.own_addresses import OwnAddresses
-from vpnportal.device.starter import Starter
+from vpnportal.device.starter import Mouth, Starter
 from vpnportal.device.steps import Report, Step, ended
-from vpnportal.domain.desired import Connection, Secret
+from vpnportal.domain.desired import Connection, Secret, Shape
 from vpnportal.domain.diff import Plan, Start
+from vpnportal.domain.elements import Map
 from vpnportal.domain.in_force import Stale
 from vpnportal.domain.observed import IkeSa, Observed, Scope
+
+
+class Asked(NamedTuple):
+    """What charon was asked of one connection, or of all; each is called for the answer, once.
+
+    `associations` is None where they were not asked for.
+    """
+
+    connection: str | None
+    connections: Callable[[Mapping[str, Connection]], dict[str, Shape]]
+    associations: Callable[[], tuple[IkeSa, ...]] | None
 
 
 class Concentrator:
@@ -30,12 +45,36 @@ class Concentrator:
         # Told by the plugins that charon runs with; every look at everything asks again.
         self._userland_esp: bool | None = None
         self._session = LastingSession(vici_socket)
+        # charon serves each session in a thread of its own: what is asked in two, it does at once.
+        self._second = LastingSession(vici_socket)
+        self._mouth = Mouth(vici_socket)
+        self._asked: Asked | None = None
         self._link = Link()
 
     @cached_property
     def _nft(self) -> Nft:
         """libnftables acts in the namespace that it was opened in, so that is where it is used."""
         return Nft(self._link)
+
+    def ask(self, connection: str | None, associations: bool = True) -> None:
+        """Begin to look at one connection, or at all: charon is at it while the caller goes on.
+
+        The next look, if it is that one, takes the answers, and fails where this did. What charon
+        said of earlier starts has been reported when this returns.
+        """
+        self._asked = None
+        with suppress(DeviceError):
+            self._asked = self._ask(connection, associations)
+
+    def _ask(self, connection: str | None, associations: bool) -> Asked:
+        # Before charon is at a start of that tunnel, a look would not find it.
+        self._mouth.settle(connection)
+        running = None
+        if associations:
+            # The longer walk begins first.
+            running = self._second.ask(lambda charon: charon.ask_associations(connection))
+        loaded = self._session.ask(lambda charon: charon.ask_connections(connection))
+        return Asked(connection, loaded, running)
 
     def observe(
         self,
@@ -48,23 +87,23 @@ class Concentrator:
         `associations` are those that a look just before found, where none was ended since: charon
         walks through all that run to list those of one name. What is as `expected` takes no memory.
         """
-        name = scope.connection if scope else None
+        asked = self._taken(scope.connection if scope else None, associations is None)
+        elements = self._nft.elements_at(scope.elements) if scope else self._nft.elements()
+        addresses = self._addresses.now()
+        connections = asked.connections(expected)
         with self._session.use() as charon:
             if scope is None or self._userland_esp is None:
                 self._userland_esp = charon.userland_esp()
             userland_esp = self._userland_esp
             foreign = () if scope else charon.foreign()
-            connections = charon.connections(name, expected)
             secrets = None if scope else charon.secrets()
-            if associations is None:
-                associations = charon.associations(name)
-        addresses = self._addresses.now()
+        rules_stand = self._nft.rules_stand(userland_esp)
         return Observed(
             connections=connections,
             secrets=secrets,
-            associations=associations,
-            elements=self._nft.elements_at(scope.elements) if scope else self._nft.elements(),
-            rules_stand=self._nft.rules_stand(userland_esp),
+            associations=asked.associations() if asked.associations else associations or (),
+            elements=elements,
+            rules_stand=rules_stand,
             addresses=addresses.own,
             anchors=addresses.anchors,
             userland_esp=userland_esp,
@@ -72,15 +111,26 @@ class Concentrator:
             dropped={} if scope else self._dropped(userland_esp),
         )
 
+    def _taken(self, connection: str | None, associations: bool) -> Asked:
+        """What was asked before, or now; what does not fit is never answered."""
+        asked, self._asked = self._asked, None
+        wanted = (connection, associations)
+        if asked and (asked.connection, asked.associations is not None) == wanted:
+            return asked
+        return self._ask(connection, associations)
+
     def _dropped(self, userland_esp: bool) -> dict[str, int]:
         counted = self._nft.dropped()
         return counted if userland_esp else {**counted, "by_esp": tools.dropped_by_kernel_esp()}
 
-    def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
+    def apply(
+        self, plan: Plan, userland_esp: bool, report: Report, asking: str | None = None
+    ) -> dict[str, str]:
         """Take the steps of a plan; the answer has charon's reason for each connection it refused.
 
         After a refusal only the loading was done: what was loaded before still stands, and
-        whoever asked looks again without the refused revision.
+        whoever asked looks again without the refused revision. With `asking`, charon is asked for
+        that connection as soon as its part is done: the next look is one at it.
         """
         with self._session.use() as charon:
             for address in plan.anchor:
@@ -90,15 +140,20 @@ class Concentrator:
             if refused := self._load(charon, plan, report):
                 return refused
             self._take_away(charon, plan, report)
-            self._translate(plan, userland_esp, report)
-            for address in plan.unanchor:
-                tools.remove_anchor(address)
+        if asking:
+            self.ask(asking, associations=plan.ends_associations)
+        self._translate(plan, userland_esp, report)
+        for address in plan.unanchor:
+            tools.remove_anchor(address)
         return {}
 
     def start(self, starts: tuple[Start, ...], report: Report) -> int:
-        """Start children, without waiting for what becomes of them; so many are left over."""
+        """Start children, without waiting for what becomes of them; so many are left over.
+
+        `report` may be called later on, with what charon refused to start.
+        """
         started = 0
-        with self._session.use() as charon, Starter(charon, self._vici_socket) as starter:
+        with Starter(self._mouth, self._vici_socket, report) as starter:
             for one in pacing.start(starter, starts):
                 text = f"Started the negotiation of {one.child}"
                 report(Step(one.connection, text, mends=False))
@@ -164,7 +219,7 @@ class Concentrator:
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove, plan.add, plan.write_rules, userland_esp)
-        tools.end_flows(self._link, plan.remove)
+        flows.end(self._link, plan.remove.keys(Map.INBOUND), plan.remove.keys(Map.OUTBOUND))
         if plan.write_rules:
             report(Step("", "Wrote the rules that keep traffic inside the tunnels"))
         if plan.remove or plan.add:

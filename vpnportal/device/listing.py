@@ -19,18 +19,18 @@ SECTION, SECTION_END, VALUE, LIST, ITEM, LIST_END = range(1, 7)
 NAMED, TEXTS = (SECTION, VALUE, LIST), (VALUE, ITEM)
 
 
-def listed(
-    session: Session, command: str, event: str, request: dict[str, str]
-) -> Iterator[dict[str, Any]]:
-    """The messages that a list command streams, as text. Reads all of them, whoever stops."""
-    transport = session.transport
-    for packet in (
+def questions(command: str, event: str, request: dict[str, str]) -> tuple[bytes, ...]:
+    """The packets that make charon stream a list."""
+    return (
         Packet.register_event(event),
         Packet.request(command, Message.serialize(request)),
         Packet.unregister_event(event),
-    ):
-        transport.send(packet)
-    packets = received(transport.socket)
+    )
+
+
+def listed(session: Session, command: str) -> Iterator[dict[str, Any]]:
+    """The messages that a list command streams, as text. Reads all of them, whoever stops."""
+    packets = received(session.transport.socket)
     for expected in (Packet.EVENT_CONFIRM, Packet.CMD_RESPONSE, Packet.EVENT_CONFIRM):
         while (raw := next(packets))[0] == Packet.EVENT:
             yield parsed(raw, 2 + raw[1])

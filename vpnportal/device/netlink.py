@@ -20,8 +20,6 @@ NETLINK_NETFILTER = 12
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x2, 0x4, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 GET_RULES, GET_OBJECTS = (10 << 8) | 7, (10 << 8) | 19
-# linux/netfilter/nfnetlink_conntrack.h
-GET_FLOWS = (1 << 8) | 1
 NFPROTO_IPV4 = 2
 HEADER, OURS = struct.Struct("=IHHII"), struct.pack("!BBH", NFPROTO_IPV4, 0, 0)
 NESTED, KIND_MASK = 0x8000, 0x3FFF
@@ -59,20 +57,6 @@ def counters(link: Link, table: str) -> dict[str, int]:
             packets = attributes(item[OBJECT_DATA]).get(COUNTER_PACKETS)
             if _text(item[OBJECT_TABLE]) == table and packets is not None:
                 found[_text(item[OBJECT_NAME])] = int.from_bytes(packets, "big")
-    return found
-
-
-def any_flow_names(link: Link, addresses: Iterable[int]) -> bool:
-    """Whether one of these addresses may occur in the table of tracked connections.
-
-    Found by its bytes, anywhere: a yes may be by chance, a no is sure.
-    """
-    wanted = [address.to_bytes(4, "big") for address in addresses]
-    found = False
-    with link:
-        link.send(0, GET_FLOWS, NLM_F_DUMP, b"")
-        for _, body in link.answers():
-            found = found or any(one in body for one in wanted)
     return found
 
 

@@ -16,7 +16,6 @@ PROGRAMS = {
     "setpriv": "util-linux",
     "swanctl": "strongswan-swanctl",
     "nft": "nftables",
-    "conntrack": "conntrack",
     CHARON: "strongswan-charon",
 }
 PLUGINS = {
