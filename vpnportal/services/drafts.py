@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.changes import in_words
-from vpnportal.domain.spec import Problem
+from vpnportal.domain.spec import Problem, Translation
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressTranslation, Subnet, Tunnel
 from vpnportal.services.edits import (

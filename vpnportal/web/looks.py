@@ -5,7 +5,7 @@ It travels with each request, in the URL or in the table's form, and is kept now
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -31,12 +31,16 @@ class Look:
 Looks = Mapping[int, Look]
 
 
+def open_ids(texts: Iterable[str]) -> set[int]:
+    """The ids that a request names; anything else in it is ignored."""
+    return {pk for text in texts if (pk := _number(text))}
+
+
 def looks_of(given: QueryDict) -> dict[int, Look]:
     """The open subnets by id; anything else is ignored."""
     return {
         pk: Look(_number(given.get(f"page-{pk}", "")) or 1, bool(given.get(f"only-{pk}")))
-        for text in given.getlist("open")
-        if (pk := _number(text))
+        for pk in sorted(open_ids(given.getlist("open")))
     }
 
 

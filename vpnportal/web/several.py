@@ -19,8 +19,8 @@ from vpnportal.services import Refused
 from vpnportal.web.answers import Request
 from vpnportal.web.commands import COMMANDS
 from vpnportal.web.listed import PER_PAGE
+from vpnportal.web.looks import open_ids
 from vpnportal.web.panel import problem_links
-from vpnportal.web.rows import open_ids
 from vpnportal.web.wanted import Wanted
 
 # Where the session keeps the results between the form's answer and the page after it.

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("vpnportal", "0008_set_aside"),
+        ("vpnportal", "0010_offers_and_abilities"),
     ]
 
     operations = [
