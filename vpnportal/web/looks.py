@@ -5,7 +5,7 @@ It travels with each request, in the URL or in the table's form, and is kept now
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
@@ -31,12 +31,16 @@ class Look:
 Looks = Mapping[int, Look]
 
 
+def open_ids(texts: Iterable[str]) -> set[int]:
+    """The ids that a request names; anything else in it is ignored."""
+    return {pk for text in texts if (pk := _number(text))}
+
+
 def looks_of(given: QueryDict) -> dict[int, Look]:
     """The open subnets by id; anything else is ignored."""
     return {
-        pk: Look(pk_of(given.get(f"page-{pk}", "")) or 1, bool(given.get(f"only-{pk}")))
-        for text in given.getlist("open")
-        if (pk := pk_of(text))
+        pk: Look(_number(given.get(f"page-{pk}", "")) or 1, bool(given.get(f"only-{pk}")))
+        for pk in sorted(open_ids(given.getlist("open")))
     }
 
 
@@ -50,7 +54,7 @@ def turned(looks: Looks, pk: int, first: int, pressed: QueryDict) -> dict[int, L
     elif pressed.get("show") == "0":
         return {other: one for other, one in looks.items() if other != pk}
     else:
-        look = replace(look, page=pk_of(pressed.get("show", "")) or 1)
+        look = replace(look, page=_number(pressed.get("show", "")) or 1)
     return {**looks, pk: look}
 
 
@@ -59,7 +63,7 @@ def wants_to_go(posted: QueryDict) -> int | None:
     if "enter" not in posted:
         return None
     filled = (key.removeprefix("to-") for key in posted if key.startswith("to-") and posted[key])
-    return next((pk for text in filled if (pk := pk_of(text))), None)
+    return next((pk for text in filled if (pk := _number(text))), None)
 
 
 def url_of(tunnel: Tunnel, looks: Looks, place: str) -> str:
@@ -86,6 +90,6 @@ def _gone_to(look: Look, first: int, text: str) -> Look:
     return Look(page=page_of(number(address), first), at=address)
 
 
-def pk_of(text: str) -> int:
+def _number(text: str) -> int:
     """A number of at most 18 digits, or 0."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

@@ -19,7 +19,7 @@ from vpnportal.services import Refused
 from vpnportal.web.answers import Request
 from vpnportal.web.commands import COMMANDS
 from vpnportal.web.listed import PER_PAGE
-from vpnportal.web.looks import pk_of
+from vpnportal.web.looks import open_ids
 from vpnportal.web.panel import problem_links
 from vpnportal.web.wanted import Wanted
 
@@ -60,7 +60,7 @@ def several(request: Request) -> HttpResponse:
         label, act = ACTS[request.POST.get("do", "")]
     except KeyError:
         raise BadRequest("There is no such button.") from None
-    pks = {pk_of(text) for text in request.POST.getlist("tunnel")}
+    pks = open_ids(request.POST.getlist("tunnel"))
     if not pks:
         messages.warning(request, "Nothing was done. Select at least one tunnel first.")
         return redirect(back)
