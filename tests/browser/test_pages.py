@@ -160,7 +160,14 @@ PAGES = (
     "tunnels/2/history/1/",
     "tunnels/1/other-end/",
     "tunnels/2/hand-over/",
+    "accounts/",
+    "profile/",
+    "profile/password/",
     "concentrators/",
+    "operators/",
+    "operators/vpnportal/subnet/",
+    "operators/vpnportal/concentrator/1/change/",
+    "operators/vpnportal/tunnel/1/move/",
     "nothing-here/",
 )
 

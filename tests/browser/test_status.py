@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import opened
+from tests.browser.person import word_of
 from tests.lab.conftest import translate
 from tests.product import Product, wait_for
 
@@ -85,3 +86,19 @@ def test_a_narrow_screen_has_the_drawing_in_a_column_and_nothing_beside_it(watch
     expect(drawings.nth(0)).to_be_hidden()
     expect(drawings.nth(1)).to_be_visible()
     assert watching.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+
+
+def test_somebody_disconnects_the_tunnel_and_connects_it_again(watching, carrying):
+    watching.get_by_text("Reconnect or disconnect").click()
+    watching.get_by_role("button", name="Disconnect", exact=True).click()
+    expect(word_of(watching)).to_have_text("State disconnected", timeout=20_000)
+    expect(watching.get_by_text("admin disconnected it")).to_be_visible()
+    assert not carrying.ping()
+
+    watching.get_by_role("button", name="Connect", exact=True).focus()
+    watching.keyboard.press("Enter")
+
+    expect(word_of(watching)).to_have_text("State up", timeout=20_000)
+    wait_for(carrying.ping, 10)
+    watching.get_by_role("button", name="Rekey", exact=True).click()
+    expect(watching.get_by_text("Both ends have new keys.")).to_be_visible(timeout=20_000)
