@@ -42,8 +42,7 @@ def up(portal: Product) -> None:
 @pytest.fixture
 def mine(page: Page, up: None) -> Page:
     """The page of the example's tunnel."""
-    page.get_by_role("link", name="ipsec001").click()
-    return page
+    return look_at(page)
 
 
 @pytest.fixture
@@ -56,9 +55,16 @@ def bobs(chromium: Browser, portal: Product, mine: Page) -> Iterator[Page]:
     page.get_by_label("User name").fill("bob")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("link", name="ipsec001").click()
-    yield page
+    yield look_at(page)
     context.close()
+
+
+def look_at(page: Page) -> Page:
+    """The example's tunnel, with its scripts at work: what is typed sooner is not saved."""
+    page.get_by_role("link", name="ipsec001").click()
+    page.wait_for_url("**/tunnels/1/")
+    page.wait_for_load_state()
+    return page
 
 
 def phase(page: Page, number: str) -> Locator:
