@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("vpnportal", "0011_traffic"),
+        ("vpnportal", "0012_last_used"),
     ]
 
     operations = [
