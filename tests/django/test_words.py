@@ -58,6 +58,7 @@ def every_way_to_stand(account, here: Concentrator, there: Concentrator) -> list
             hosted_peer="203.0.113.1",
             remote_peer="203.0.113.2",
             outcome=outcome,
+            answers_only=bool(tunnel.pk & 2),
         )
         for tunnel, history, ran_at in made
         for number, outcome in enumerate(history, 1)

@@ -10,7 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from vpnportal.domain.frozen import digest, freeze, thaw
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.spec import Starts, TunnelSpec
 from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.places import Concentrator
 from vpnportal.models.tunnels import Tunnel
@@ -79,6 +79,8 @@ class Revision(models.Model):
     keep_seconds = models.PositiveSmallIntegerField(null=True)
     keep_ping = models.GenericIPAddressField(protocol="IPv4", null=True)
     trial_ends_at = models.DateTimeField(null=True, db_index=True)
+    # Only the other end may start its tunnel; told in the clear, for lists of thousands.
+    answers_only = models.BooleanField(default=False)
     # When its tunnel was seen up with it for the first time: a revision that never was is not good.
     up_at = models.DateTimeField(null=True)
     # The number of the revision whose specification this one brings back.
@@ -128,6 +130,7 @@ class Revision(models.Model):
             hosted_peer=str(spec.hosted_peer),
             remote_peer=str(spec.remote_peer),
             author=author,
+            answers_only=spec.starts is Starts.OTHER,
             first_rekey=cls.Rekeyed.DUE if spec.ike_version != 1 else cls.Rekeyed.NOT_NEEDED,
         )
 

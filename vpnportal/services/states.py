@@ -10,7 +10,6 @@ from django.db.models import F, OuterRef, Q, Subquery, prefetch_related_objects
 from django.utils import timezone
 
 from vpnportal.domain.changes import changes
-from vpnportal.domain.spec import Starts
 from vpnportal.models import Concentrator, Departure, Revision, Tunnel
 from vpnportal.services.state import WAITS, Outcome, State
 
@@ -59,11 +58,7 @@ def _state(
     live = _first(revisions, lambda one: one.outcome == Outcome.LIVE)
     standing = _first(revisions, lambda one: one.unfinished or one is live)
     seen = tunnel.get_association_display() or "down"
-    if (
-        tunnel.association == Tunnel.Association.DOWN
-        and live
-        and live.spec().starts is Starts.OTHER
-    ):
+    if tunnel.association == Tunnel.Association.DOWN and live and live.answers_only:
         seen = WAITS
     # A tunnel that moves is seen where it runs, which is not where its draft is.
     concentrator = live.concentrator if live else tunnel.concentrator

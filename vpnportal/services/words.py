@@ -14,7 +14,7 @@ from django.db.models.lookups import Exact, In, IsNull
 from django.utils import timezone
 
 from vpnportal.models import Concentrator, Departure, Revision, Tunnel
-from vpnportal.services.state import Outcome
+from vpnportal.services.state import WAITS, Outcome
 
 Seen = Tunnel.Association
 # Every word, what somebody should look at first. A rank is a place in it.
@@ -22,6 +22,7 @@ WORDS: tuple[str, ...] = (
     Outcome.FAILED.label,
     Outcome.WITHDRAWN.label,
     Seen.DOWN.label,
+    WAITS,
     Seen.PARTIAL.label,
     Seen.OLDER.label,
     Seen.CONNECTING.label,
@@ -83,10 +84,16 @@ def _place() -> Case:
 
 def _of_association() -> Case:
     seen = OuterRef("association")
+    live = Revision.objects.filter(tunnel=OuterRef("tunnel"), outcome=Outcome.LIVE)
+    waits = When(Exists(live.filter(answers_only=True)), then=_rank(WAITS))
     return Case(
         When(
             IsNull(OuterRef("held_at"), True),
             then=Case(
+                When(
+                    Exact(seen, Value(Seen.DOWN.value)),
+                    then=Case(waits, default=_rank(Seen.DOWN.label)),
+                ),
                 *(When(Exact(seen, Value(word.value)), then=_rank(word.label)) for word in Seen),
                 default=_rank(Seen.DOWN.label),
             ),
