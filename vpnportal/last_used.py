@@ -96,18 +96,24 @@ def note_read(lane: Concentrator, at: datetime) -> None:
 
 
 def _by_tunnel(lane: Concentrator, newer: Mapping[Pair, int]) -> dict[int, dict[Pair, int]]:
-    """Each pair with the tunnel whose static NAT subnet holds it; the rest is nobody's."""
+    """Each pair with the tunnel whose static NAT subnet holds it; the rest is nobody's.
+
+    What was used before a tunnel was ordered was the use of whoever had its addresses then.
+    """
     running = set(
         Revision.objects.standing().filter(concentrator=lane).values_list("tunnel", flat=True)
     )
     subnets = Subnet.objects.filter(kind=Subnet.Kind.STATIC_NAT, tunnels__isnull=False)
-    rows = subnets.values_list("first", "last", "tunnels")
-    ranges = sorted(row for row in rows if row[2] in running)
+    rows = subnets.values_list("first", "last", "tunnels", "tunnels__ordered_at")
+    ranges = sorted((row for row in rows if row[2] in running), key=lambda row: row[0])
     found: dict[int, dict[Pair, int]] = defaultdict(dict)
     for pair, minute in newer.items():
         at = bisect_right(ranges, pair[0], key=lambda one: one[0]) - 1
-        if at >= 0 and pair[0] <= ranges[at][1]:
-            found[ranges[at][2]][pair] = minute
+        if at < 0:
+            continue
+        _, last, tunnel, ordered_at = ranges[at]
+        if pair[0] <= last and minute >= (ordered_at.timestamp() // 60 if ordered_at else 0):
+            found[tunnel][pair] = minute
     return found
 
 

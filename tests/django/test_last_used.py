@@ -132,6 +132,18 @@ def test_pairs_of_nobody_are_left_out(live, kernel):
     assert not LastUsed.objects.exists()
 
 
+def test_what_a_former_tunnel_used_of_the_same_addresses_is_not_told_of_the_new_one(live, kernel):
+    Tunnel.objects.update(ordered_at=timezone.now() - timedelta(minutes=10))
+    kernel["uses"] = [Use(AT, HOST, 3600)]
+    reading(live).read_when_due()
+    assert not LastUsed.objects.exists()
+
+    kernel["uses"] = [Use(AT, HOST, 60)]
+    reading(live).read_when_due()
+
+    assert LastUsed.objects.get().pairs.keys() == {"10.1.255.92"}
+
+
 def test_readings_cost_the_same_for_one_mapping_and_for_a_hundred(live, kernel):
     def queries(count: int) -> int:
         kernel["uses"] = [Use(AT + n % 4, HOST + n, 60) for n in range(count)]

@@ -93,7 +93,8 @@ def swanctl(product: Product, host: str, *arguments: str) -> str:
 def holds(product: Product, host: str) -> list[str]:
     """What a concentrator has of the example: connections, associations, translations."""
     held = swanctl(product, host, "--list-conns") + swanctl(product, host, "--list-sas")
-    held += product.on(host, "nft", "list", "table", "ip", "vpnportal").stdout
+    for name in ("inbound", "outbound"):
+        held += product.on(host, "nft", "list", "map", "ip", "vpnportal", name).stdout
     return re.findall(r"^ctx1\b|10\.1\.255\.92|192\.168\.10\.15", held, re.M)
 
 

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from vpnportal.models import Account, Membership
 
 
-class Members(admin.TabularInline):
+class Members(admin.StackedInline):
     model = Membership
     extra = 0
     autocomplete_fields = ("user",)

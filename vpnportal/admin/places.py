@@ -34,7 +34,7 @@ class PoolForm(forms.ModelForm):
         return kept
 
 
-class Pools(admin.TabularInline):
+class Pools(admin.StackedInline):
     model = Pool
     form = PoolForm
     extra = 0
