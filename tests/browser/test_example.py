@@ -66,7 +66,7 @@ def test_the_same_without_javascript(page_without_javascript, fresh_portal):
     page.get_by_label("Customer IP for 10.1.255.92").fill("192.168.10.15")
     page.get_by_label("Name for 10.1.255.92").fill("database")
     page.get_by_role("button", name="Add/Modify Context Address Translations").click()
-    expect(page.get_by_role("status")).to_have_text("Address translations saved.")
+    expect(page.get_by_role("status")).to_have_text("1 address translation saved.")
     assert not portal.ping("10.1.255.92")
 
     page.get_by_role("button", name="Apply Configurations").click()
