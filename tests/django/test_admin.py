@@ -80,6 +80,16 @@ def test_a_provider_network_is_given_once(operator, account, tunnel):
     assert Subnet.objects.filter(first=0x0A090000).exists()
 
 
+def test_a_service_of_the_provider_is_offered_to_every_account(operator, tunnel):
+    houston = tunnel.concentrator.datacenter
+    typed = {"kind": "service", "network": "10.0.80.0/24", "datacenter": houston.pk, "name": "DNS"}
+
+    operator.post(reverse("admin:vpnportal_subnet_add"), typed)
+
+    offered = Subnet.objects.offered_to(tunnel).filter(kind="service")
+    assert [(one.account, str(one.network)) for one in offered] == [(None, "10.0.80.0/24")]
+
+
 def test_a_tunnel_is_moved_and_cannot_be_edited_or_deleted(operator, ready, concentrator):
     other = Concentrator.objects.create(
         name="vpn02", datacenter=concentrator.datacenter, public_address="203.0.113.5"
