@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from vpnportal.device.steps import Report, Step
@@ -142,6 +142,13 @@ def note_up(newest: Iterable[int]) -> None:
     if len(wanted) > AT_ONCE:
         wanted &= set(news.values_list("pk", flat=True))
     news.filter(pk__in=wanted).update(up_at=timezone.now())
+
+
+def note_taken(tunnel_id: int) -> None:
+    """The peer took what is loaded of a tunnel: its live revision, if none is on its way."""
+    unfinished = Revision.objects.filter(tunnel=OuterRef("tunnel"), outcome__in=Revision.UNFINISHED)
+    live = Revision.objects.filter(tunnel_id=tunnel_id, outcome=Outcome.LIVE, up_at=None)
+    live.exclude(Exists(unfinished)).update(up_at=timezone.now())
 
 
 def fail(revisions: Iterable[Revision], reason: str) -> None:

@@ -12,12 +12,12 @@ from django.conf import settings
 from django.db import close_old_connections
 from django.utils import timezone
 
-from vpnportal import reconcile, sightings
+from vpnportal import outcomes, reconcile, sightings
 from vpnportal.counting import Counting
 from vpnportal.device import DeviceError
 from vpnportal.device.charon import Charon
 from vpnportal.domain.names import tunnel_id
-from vpnportal.domain.sight import associations
+from vpnportal.domain.sight import associations, taken
 from vpnportal.last_used import Readings
 from vpnportal.listening import Listening
 from vpnportal.models import Concentrator
@@ -115,4 +115,7 @@ class _Watcher:
         sightings.note_one(self._lane, tunnel, seen, at)
         self._listening.look(loaded, running, at, everything=False)
         self._counting.look_at(loaded, lines, at, tunnel)
+        if tunnel in taken(loaded, running):
+            # The lane may look much later; a trial that begins meanwhile must know what was good.
+            outcomes.note_taken(tunnel)
         self._requests.after(tunnel, seen.get(tunnel))

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from django.utils import timezone
 
+from vpnportal import outcomes as outcomes_of
 from vpnportal import reconcile, services
 from vpnportal.models import Revision
 
@@ -58,6 +59,18 @@ def test_a_trial_that_is_not_healthy_brings_the_last_good_revision_back(on_trial
         "After 30 seconds the tunnel was down, so it was taken back."
     )
     assert services.state_of(ready).pending, "what was typed stays in the draft"
+
+
+def test_what_a_peer_took_is_good_at_once_and_not_while_another_is_on_its_way(ready, user, device):
+    services.apply(ready, user)
+    outcomes_of.note_taken(ready.pk)
+    assert ready.latest().up_at is None
+    look(ready)
+    Revision.objects.update(up_at=None)
+
+    outcomes_of.note_taken(ready.pk)
+
+    assert ready.latest().up_at is not None
 
 
 def test_whoever_converges_next_judges_also_when_nobody_asked_for_this_tunnel(on_trial, ready):

@@ -30,8 +30,24 @@ def associations(loaded: dict[str, Shape], running: Iterable[IkeSa]) -> dict[int
     return {tunnel_id(name): _association(shape.names, of[name]) for name, shape in loaded.items()}
 
 
+def taken(loaded: dict[str, Shape], running: Iterable[IkeSa]) -> frozenset[int]:
+    """Tunnels whose every child carries, whatever older ones go on beside: their peers agree."""
+    of = by_connection(running)
+    return frozenset(
+        tunnel_id(name)
+        for name, shape in loaded.items()
+        if shape.names and shape.names <= _carried(of[name])
+    )
+
+
+def _carried(running: Iterable[IkeSa]) -> frozenset[str]:
+    return frozenset(
+        child.name for sa in running for child in sa.children if child.state in CARRYING
+    )
+
+
 def _association(wanted: frozenset[str], running: list[IkeSa]) -> Association:
-    carried = {child.name for sa in running for child in sa.children if child.state in CARRYING}
+    carried = _carried(running)
     if carried - wanted:
         return Association.OLDER
     if wanted and wanted <= carried:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cached_property
 from ipaddress import IPv4Network
 
 from django.contrib.auth.models import User
@@ -137,6 +138,11 @@ class Revision(models.Model):
     def spec(self) -> TunnelSpec:
         """The specification, with its preshared key."""
         return thaw(self.specification.open(self.context(self.tunnel_id, self.number)))
+
+    @cached_property
+    def opened(self) -> TunnelSpec:
+        """The same, opened once for a page that asks for it again and again."""
+        return self.spec()
 
     @property
     def unfinished(self) -> bool:

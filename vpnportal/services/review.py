@@ -59,7 +59,7 @@ def review_of(tunnel: Tunnel, state: State) -> Review | None:
     """
     if not state.pending:
         return None
-    applied = state.standing.spec() if state.standing else None
+    applied = state.standing.opened if state.standing else None
     # What is out of sight may run.
     running = applied if state.runs or state.association == "unknown" else None
     draft, key = tunnel.draft(), fingerprint_key()

@@ -97,7 +97,7 @@ class State:
     @property
     def keylife(self) -> int:
         """The key life of phase two that is applied, in seconds; opens the specification."""
-        return self.live.spec().phase_two.keylife if self.live else 0
+        return self.live.opened.phase_two.keylife if self.live else 0
 
     @property
     def breaks_at(self) -> datetime | None:
@@ -121,7 +121,7 @@ class State:
     @property
     def translations(self) -> tuple[Translation, ...]:
         """Those that are applied; opens the specification."""
-        return self.live.spec().translations if self.live else ()
+        return self.live.opened.translations if self.live else ()
 
     @property
     def word(self) -> str:

@@ -67,7 +67,7 @@ def _state(
     association = seen
     if held:
         association = "disconnecting" if tunnel.association else "disconnected"
-    draft = () if cancelled else changes(standing.spec() if standing else None, tunnel.draft())
+    draft = () if cancelled else changes(standing.opened if standing else None, tunnel.draft())
     return State(
         latest=latest,
         live=live,

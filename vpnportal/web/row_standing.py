@@ -91,7 +91,7 @@ def standing_of(tunnel: Tunnel, revision: Revision | None) -> Standing:
     """As the concentrator holds its live revision, whose specification is opened; one query."""
     used = LastUsed.objects.filter(tunnel=tunnel).first()
     lane = revision.concentrator if revision else tunnel.concentrator
-    applied = revision.spec().translations if revision else ()
+    applied = revision.opened.translations if revision else ()
     return Standing(
         live={str(row.internal): str(row.customer) for row in applied},
         in_sight=lane.in_sight(),

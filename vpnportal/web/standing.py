@@ -66,7 +66,7 @@ def standing(tunnel: Tunnel, state: State) -> dict[str, Any]:
     live = state.live
     if live is None:
         return {"drawings": ()}
-    spec, traffic = live.spec(), _traffic(tunnel, live)
+    spec, traffic = live.opened, _traffic(tunnel, live)
     lines = from_json(traffic.lines) if traffic else ()
     rows = _rows(spec, state, lines, traffic)
     ends = _ends(spec, live)

@@ -48,7 +48,7 @@ def why(tunnel: Tunnel, state: State) -> list[Why]:
     found = _found(tunnel, state)
     if asked_of is None or not found:
         return []
-    spec = asked_of.spec()
+    spec = asked_of.opened
     return [Why(one, to_the_other_end(spec, one)) for one in found]
 
 
