@@ -33,7 +33,7 @@ document.addEventListener("htmx:afterRequest", (event) => {
 
 document.addEventListener("htmx:afterSwap", (event) => {
   const control = event.detail.requestConfig?.elt;
-  if (control?.matches(".field :is(input, select)")) {
+  if (control?.matches(".field :is(input, select, textarea)")) {
     control.setAttribute("aria-invalid", String(event.detail.xhr.status >= 400));
   }
 });

@@ -236,3 +236,31 @@ def test_the_note_remembers_what_its_page_saw_saved(tunnel, page):
     assert [(e.get("name"), e.get("value")) for e in note.iter("input")] == [
         ("initial-phase_one_group", "5")
     ]
+
+
+def test_notes_keep_their_lines_and_a_form_that_leaves_them_alone_changes_nothing(tunnel, page):
+    url = reverse("edit", args=[tunnel.pk])
+    form = {"fieldset": "general", "initial-notes": "", "notes": "Rack 7 \r\n\r\nCall Bob first"}
+    page.post(url, {**form, "friendly_name": "", "initial-friendly_name": ""})
+    assert Tunnel.objects.get().notes == "Rack 7\n\nCall Bob first"
+
+    shown = read(page.get(reverse("tunnel", args=[tunnel.pk])))
+    typed = shown.find(".//textarea[@name='notes']").text.strip("\n").replace("\n", "\r\n")
+    believed = shown.find(".//input[@name='initial-notes']").get("value").replace("\n", "\r\n")
+    Tunnel.objects.update(notes="Somebody else's")
+    names = {"friendly_name": "Dallas", "initial-friendly_name": ""}
+    page.post(url, {"fieldset": "general", "notes": typed, "initial-notes": believed, **names})
+
+    kept = Tunnel.objects.get()
+    assert (kept.friendly_name, kept.notes) == ("Dallas", "Somebody else's")
+
+
+@pytest.mark.parametrize("text", ["x" * 2001, "a\x00b", "a\x1b[2J"])
+def test_notes_that_cannot_be_kept_are_explained_and_stay_typed(tunnel, page, text):
+    form = {"fieldset": "general", "initial-notes": "", "notes": text}
+
+    answer = page.post(reverse("edit", args=[tunnel.pk]), form)
+
+    assert answer.status_code == 422
+    assert read(answer).find(".//textarea[@name='notes']").text.strip("\n") == text
+    assert Tunnel.objects.get().notes == ""

@@ -31,6 +31,7 @@ AT_ONCE = 500
 EDITABLE = frozenset(
     (
         "friendly_name",
+        "notes",
         "remote_peer",
         "ike_version",
         "one_child_per_pair",

@@ -149,6 +149,7 @@ class DraftForm(forms.Form):
 class General(DraftForm):
     legend, slug = "General", "general"
     friendly_name = Typed(typed.name, "Tunnel Name")
+    notes = Typed(typed.notes, "Notes", widget=forms.Textarea({"rows": 3}))
 
 
 class PhaseOne(DraftForm):

@@ -11,6 +11,7 @@ from vpnportal.domain.spec import DPD_SECONDS
 from vpnportal.services.applying import TRIAL_SECONDS
 
 NAME_CHARACTERS = 80
+NOTES_CHARACTERS = 2_000
 KEY_BYTES = 255
 # Longer than any address, prefix length or number of seconds, and than an address with a netmask.
 SHORT, WITH_NETMASK = 20, 36
@@ -25,6 +26,17 @@ def name(text: str) -> str:
             "at most."
         )
     return text
+
+
+def notes(text: str) -> str:
+    """Lines of printable text; a browser sends their ends as CR LF."""
+    lines = [line.rstrip(" \t") for line in text.replace("\r\n", "\n").split("\n")]
+    kept = "\n".join(lines).strip("\n")
+    if len(kept) > NOTES_CHARACTERS:
+        raise ValueError(f"Enter {NOTES_CHARACTERS:,} characters at most; these are {len(kept):,}.")
+    if any(_has_control(line.replace("\t", " ")) for line in lines):
+        raise ValueError("Enter lines of printable text, without control characters.")
+    return kept
 
 
 def preshared_key(text: str) -> str:
