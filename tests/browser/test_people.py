@@ -40,19 +40,19 @@ def join(newcomer: Page, url: str, name: str) -> None:
 def test_an_invited_person_works_with_the_tunnels_until_their_role_is_changed(
     page: Page, newcomer: Page, portal: Product
 ):
-    join(newcomer, link(page, portal, "Bob in Dallas", "operator"), "bob")
+    join(newcomer, link(page, portal, "Bob in Dallas", "operator"), "robert")
     expect(newcomer.get_by_role("heading", name="IPSec VPN tunnels")).to_be_visible()
     newcomer.get_by_role("link", name="ipsec001", exact=True).click()
     expect(newcomer.get_by_role("button", name="Apply Configurations")).to_be_visible()
 
     page.goto(f"{portal.printed('URL')}accounts/")
-    page.get_by_label("Role of bob").select_option("Viewer")
-    page.get_by_role("button", name="Change role of bob").click()
-    expect(page.get_by_text("bob is viewer now")).to_be_visible()
+    page.get_by_label("Role of robert").select_option("Viewer")
+    page.get_by_role("button", name="Change role of robert").click()
+    expect(page.get_by_text("robert is viewer now")).to_be_visible()
     newcomer.reload()
 
     expect(newcomer.get_by_role("button", name="Apply Configurations")).to_have_count(0)
-    page.get_by_role("button", name="Remove bob").click()
+    page.get_by_role("button", name="Remove robert").click()
     newcomer.reload()
     expect(newcomer.get_by_role("heading", level=1)).not_to_have_text("IPSec VPN Settings Summary")
 

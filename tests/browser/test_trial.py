@@ -51,4 +51,4 @@ def test_a_wrong_peer_is_taken_back_and_the_customer_host_answers_again(
     expect(word_of(page)).to_have_text("State up", timeout=30_000)
     wait_for(portal.ping, 10)
     expect(peer).to_have_value(NOBODY)
-    expect(page.locator("#pending")).to_contain_text("1 change not applied")
+    expect(page.locator("#pending")).to_contain_text("not applied")

@@ -7,8 +7,11 @@ form.
 from __future__ import annotations
 
 import struct
+import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 
+from vpnportal.device.errors import DeviceError
 from vpnportal.device.netlink import (
     NESTED,
     NLM_F_ACK,
@@ -36,10 +39,25 @@ BEFORE_VALUE = struct.pack("=4H", 12, ELEMENT_DATA | NESTED, 8, DATA_VALUE)
 BATCH = 64
 # A list of elements is an attribute, so it is shorter than 64 KiB.
 AT_ONCE = 2_000
+# A table grows for some milliseconds after very many elements were added.
+DUMPS, PAUSE_SECONDS = 20, 0.02
 
 
-def entries(link: Link, table: str, name: str) -> Iterator[int]:
-    """Everything that a map of addresses holds, packed; nothing where it is missing."""
+def entries(link: Link, table: str, name: str) -> array[int]:
+    """Everything that a map of addresses holds, packed; nothing where it is missing.
+
+    The kernel goes on with a dump at a place of its hash table. While that is made larger, it tells
+    some elements twice and as many others not at all: then it is asked again.
+    """
+    for _ in range(DUMPS):
+        found = array("Q", _dumped(link, table, name))
+        if len(set(found)) == len(found):
+            return found
+        time.sleep(PAUSE_SECONDS)
+    raise DeviceError("nftables does not come to rest while its maps are read.")
+
+
+def _dumped(link: Link, table: str, name: str) -> Iterator[int]:
     with link:
         place = string(LIST_TABLE, table) + string(LIST_SET, name)
         link.send(0, GET_ELEMENT, NLM_F_DUMP, place)
