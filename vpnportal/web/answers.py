@@ -45,7 +45,7 @@ def page(
     request: Request, template: str, context: Mapping[str, Any], status: int = OK
 ) -> HttpResponse:
     """A whole page, with the names that its header shows."""
-    accounts = Account.objects.filter(memberships__user=request.user).order_by("name")
+    accounts = Account.objects.visible_to(request.user).order_by("name")
     return render(request, template, {**context, "accounts": accounts}, status=status)
 
 

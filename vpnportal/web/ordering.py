@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from vpnportal import services
-from vpnportal.models import Account, Datacenter, Membership, Subnet, Tunnel
+from vpnportal.models import Account, Datacenter, Subnet, Tunnel
 from vpnportal.services import Refused
 from vpnportal.services.ordering import locations
 from vpnportal.web.answers import OK, UNPROCESSABLE, Request, page, status_of
@@ -40,9 +40,7 @@ class Order(forms.Form):
 
     def __init__(self, request: Request, data: QueryDict | None = None) -> None:
         super().__init__(data, initial={"key": uuid4()})
-        owned = Account.objects.filter(
-            memberships__user=request.user, memberships__role=Membership.Role.OWNER
-        ).order_by("name")
+        owned = Account.objects.owned_by(request.user).order_by("name")
         self.accounts = list(owned)
         if not self.accounts:
             raise Http404("Only owners order tunnels.")

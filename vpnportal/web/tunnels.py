@@ -9,7 +9,7 @@ from django.core.paginator import Page, Paginator
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
-from vpnportal.models import Account, Membership, Tunnel
+from vpnportal.models import Account, Tunnel
 from vpnportal.services.words import ranked
 from vpnportal.web.answers import Request, page, partial
 from vpnportal.web.counts import Counts
@@ -66,9 +66,7 @@ def news(request: Request) -> HttpResponse:
 
 def may_order(request: Request) -> bool:
     """Whether this person owns an account for which a tunnel can be ordered."""
-    return Account.objects.filter(
-        memberships__user=request.user, memberships__role=Membership.Role.OWNER
-    ).exists()
+    return Account.objects.owned_by(request.user).exists()
 
 
 def _news(wanted: Wanted, counts: Counts, busy: bool) -> dict[str, Any]:

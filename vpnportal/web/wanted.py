@@ -58,7 +58,7 @@ class Wanted(forms.Form):
 
     def __init__(self, user: User, query: QueryDict) -> None:
         super().__init__(query)
-        accounts = Account.objects.filter(memberships__user=user).order_by("name")
+        accounts = Account.objects.visible_to(user).order_by("name")
         places = Datacenter.objects.filter(concentrators__tunnels__account__in=accounts)
         self.accounts = list(accounts.values_list("pk", "name"))
         self.places = list(places.order_by("long_name").distinct().values_list("pk", "long_name"))
