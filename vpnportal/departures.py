@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
 from ipaddress import IPv4Address
 
 from django.db import transaction
 from django.utils import timezone
 
-from vpnportal.device.steps import Report, Step
+from vpnportal import done
+from vpnportal.device.steps import Report
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.elements import Element, Map
 from vpnportal.domain.names import connection_of, owner
@@ -18,23 +18,9 @@ from vpnportal.models import Concentrator, Departure, Pool, Revision, Subnet, Tu
 
 def recorder(lane: Concentrator, otherwise: Report) -> Report:
     """Steps that take a tunnel off belong to its departure; they are no drift."""
-
-    @cache
-    def leaving() -> dict[str, Departure]:
-        return {connection_of(one.tunnel_id): one for one in lane.departures.due()}
-
-    def report(step: Step) -> None:
-        concerned = [leaving()[step.connection]] if step.connection in leaving() else []
-        if not step.connection:
-            concerned = list(leaving().values())
-        if not concerned:
-            otherwise(step)
-        for departure in concerned:
-            line = {"at": timezone.now().isoformat(), "text": step.text, "ok": step.ok}
-            departure.steps.append(line)
-            Departure.objects.filter(pk=departure.pk).update(steps=departure.steps)
-
-    return report
+    return done.recorder(
+        lambda: {connection_of(one.tunnel_id): one for one in lane.departures.due()}, otherwise
+    )
 
 
 def settle(lane: Concentrator, observed: Observed) -> None:

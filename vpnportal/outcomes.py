@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
+from vpnportal import done
 from vpnportal.device.steps import Report, Step
 from vpnportal.domain.names import connection_of
 from vpnportal.domain.sight import Association
@@ -181,8 +182,7 @@ def _unfinished(revision: Revision) -> RevisionQuerySet:
 
 
 def _add(revision: Revision, step: Step) -> None:
-    line = {"at": timezone.now().isoformat(), "text": step.text, "ok": step.ok}
-    revision.steps = [*revision.steps[-MOST_STEPS:], line]
+    revision.steps = [*revision.steps[-MOST_STEPS:], done.line(step)]
 
 
 def _write(revisions: dict[int, Revision]) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from functools import cache
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from vpnportal import done
 from vpnportal.device.concentrator import Concentrator as Device
-from vpnportal.device.steps import Report, Step
+from vpnportal.device.steps import Report
 from vpnportal.domain.in_force import whole
 from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Observed
@@ -40,22 +40,9 @@ def waiting(lane: Concentrator, tunnel_id: int | None = None) -> QuerySet[Wish]:
 
 def recorder(lane: Concentrator, otherwise: Report) -> Report:
     """Steps that take a tunnel off, or put it back, belong to whoever asked; they are no drift."""
-
-    @cache
-    def asked() -> dict[str, Wish]:
-        return {connection_of(wish.tunnel_id): wish for wish in waiting(lane)}
-
-    def report(step: Step) -> None:
-        if not step.connection:
-            concerned = list(asked().values())
-        else:
-            concerned = [asked()[step.connection]] if step.connection in asked() else []
-        if not concerned:
-            otherwise(step)
-        for wish in concerned:
-            _note(wish, step)
-
-    return report
+    return done.recorder(
+        lambda: {connection_of(wish.tunnel_id): wish for wish in waiting(lane)}, otherwise
+    )
 
 
 def take_up(lane: Concentrator, tunnel_id: int | None) -> list[Wish]:
@@ -74,7 +61,9 @@ def hang_up(wishes: Iterable[Wish], device: Device, observed: Observed) -> bool:
     named = {connection_of(one.tunnel_id): one for one in wishes if one.kind == Kind.RECONNECT}
     ending = [sa for sa in observed.associations if sa.connection in named]
     if ending:
-        device.end([whole(sa) for sa in ending], lambda step: _note(named[step.connection], step))
+        device.end(
+            [whole(sa) for sa in ending], lambda step: done.note(named[step.connection], step)
+        )
     return bool(ending)
 
 
@@ -96,11 +85,6 @@ DONE = {
     Kind.DISCONNECT: "The concentrator holds nothing of it any more.",
     Kind.RECONNECT: "What ran was ended, and the negotiation begun anew.",
 }
-
-
-def _note(wish: Wish, step: Step) -> None:
-    wish.steps.append({"at": timezone.now().isoformat(), "text": step.text, "ok": step.ok})
-    Wish.objects.filter(pk=wish.pk).update(steps=wish.steps)
 
 
 def _done(wish: Wish, text: str, ok: bool = True) -> None:
