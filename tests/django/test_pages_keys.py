@@ -111,6 +111,13 @@ def test_nobody_but_an_owner_is_shown_the_key(kept, account, headers, role):
     assert "Show the key" not in words(page, "key")
 
 
+def test_where_no_key_is_kept_there_is_none_to_show(tunnel, owner):
+    page = owner.get(reverse("tunnel", args=[tunnel.pk]))
+
+    assert "Generate key" in words(page, "key")
+    assert "Show the key" not in words(page, "key")
+
+
 def test_an_owner_of_another_account_is_shown_nothing(kept, stranger):
     assert post(stranger, "reveal-key", kept, HTMX).status_code == 404
     assert not KeyReveal.objects.exists()

@@ -60,7 +60,6 @@ def panel(
         **(question := asked(tunnel)),
         "status": tunnel_status.shown(tunnel, context["state"]),
         "editable": editable,
-        "owned": Tunnel.objects.owned_by(request.user).filter(pk=tunnel.pk).exists(),
         **table_context(tunnel, context["state"].live, sheet or Sheet(looks_of(request.GET))),
         "trial": TrialForm(),
         "entries": newest(tunnel, ENTRIES),
@@ -104,9 +103,12 @@ def _attached(
 
 
 def key_context(request: Request, tunnel: Tunnel) -> dict[str, Any]:
-    """What is said of the preshared key, without it; how weak it is only to those who edit."""
+    """What is said of the preshared key, without it; how weak it is only to those who edit.
+
+    `owned` says whether this person may be shown it, and may cancel the tunnel.
+    """
     key = tunnel.preshared_key
-    owned = bool(key) and Tunnel.objects.owned_by(request.user).filter(pk=tunnel.pk).exists()
+    owned = Tunnel.objects.owned_by(request.user).filter(pk=tunnel.pk).exists()
     may = bool(key) and (owned or is_editable(request, tunnel))
     return {
         "owned": owned,
