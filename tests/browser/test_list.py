@@ -27,7 +27,7 @@ for number, name in enumerate(("Lima", "Oslo", "Rome"), 71):
         one.subnets.add(hosted)
         services.edit(one, "remote_peer", f"198.51.100.{number}", user)
         services.set_preshared_key(one, "a key of the tests", user)
-        network = IPv4Network(f"172.20.{number}.0/24")
+        network = IPv4Network(f"172.23.{number}.0/24")
         if network not in one.networks("customer"):
             services.add_remote_subnet(one, network, user)
     names.append(one.name)
@@ -62,12 +62,12 @@ def tab_to(page: Page, target: Locator) -> None:
 
 def test_a_tunnel_is_found_by_an_address_behind_it(tunnels: Page, names: list[str]):
     search = tunnels.get_by_label("Search")
-    search.fill("172.20.72.9")
+    search.fill("172.23.72.9")
     search.press("Enter")
 
     expect(row(tunnels, names[1])).to_be_visible()
     expect(tunnels.get_by_text("1 to 1 of 1 tunnel")).to_be_visible()
-    expect(search).to_have_value("172.20.72.9")
+    expect(search).to_have_value("172.23.72.9")
     tunnels.get_by_role("link", name="Clear the search").click()
     expect(row(tunnels, names[0])).to_be_visible()
 

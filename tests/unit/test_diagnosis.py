@@ -163,6 +163,17 @@ def test_what_was_told_exactly_needs_no_vague_word_beside_it():
     assert causes(refused, other_version) == [Cause.IKE_VERSION]
 
 
+def test_a_line_that_overtook_the_exchange_it_refuses_is_understood():
+    refused = lines(
+        "no IKE config found for 203.0.113.1...203.0.113.2, sending NO_PROPOSAL_CHOSEN",
+        "parsed ID_PROT request 0 [ SA V V V V V ]",
+        role=Role.RESPONDER,
+    )
+
+    assert found(refused).cause is Cause.IKE_VERSION
+    assert found(refused).theirs == "IKEv1"
+
+
 def test_a_cause_is_gone_once_an_attempt_came_further():
     first = lines(*REFUSED_ONE, ike="1")
     second = lines(*OTHER_KEY, at=later(seconds=30), ike="2")

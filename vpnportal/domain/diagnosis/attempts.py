@@ -83,9 +83,9 @@ class Attempt:
     """
 
     role: Role
+    version: int = 0
     lines: list[Line] = field(default_factory=list)
     reached: dict[Stage, datetime] = field(default_factory=dict)
-    version: int = 0
     phase: Phase = Phase.ONE
     offers: dict[str, str] = field(default_factory=dict)
     identities: tuple[str, str] = ("", "")
@@ -117,7 +117,6 @@ class Attempt:
     def _exchange(self, exchange: re.Match[str], at: datetime) -> None:
         how, name, kind, payloads = exchange.groups()
         if name in _PHASES and kind == "request":
-            self.version = 1 if name in _V1 else 2
             self.phase = _PHASES[name]
             if name == "CREATE_CHILD_SA" and "REKEY_SA" in payloads:
                 self.phase = Phase.REKEY
@@ -147,6 +146,19 @@ class Attempt:
             # The first CHILD_SA of IKEv2 has its keys from IKE (RFC 7296, 1.2).
             return Stage.UP if self.phase is Phase.AUTH else Stage.RENEWED
         return None
+
+
+def version_of(lines: Iterable[Line]) -> int:
+    """The version of an IKE_SA, 0 where no line shows it.
+
+    Asked of all lines at once, because charon's threads overtake each other when they tell: the
+    line that names the exchange may come behind the one that refuses it.
+    """
+    for line in lines:
+        exchange = _EXCHANGE.match(line.text)
+        if exchange and exchange[2] in _PHASES:
+            return 1 if exchange[2] in _V1 else 2
+    return 0
 
 
 def by_attempt(lines: Iterable[Line]) -> list[list[Line]]:

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vpnportal.domain.diagnosis.attempts import Attempt, Stage, Symptom, by_attempt
+from vpnportal.domain.diagnosis.attempts import (
+    Attempt,
+    Stage,
+    Symptom,
+    by_attempt,
+    version_of,
+)
 from vpnportal.domain.diagnosis.findings import Cause
 from vpnportal.domain.diagnosis.rules import symptom_of
 from vpnportal.domain.lines import Line, Role
@@ -73,7 +79,7 @@ def symptoms(evidence: Evidence) -> list[Shown]:
 
 def _read(lines: list[Line]) -> tuple[Attempt, list[Shown]]:
     """An attempt, and what it shows: the last that was told, and silence if it came before that."""
-    attempt = Attempt(lines[0].role)
+    attempt = Attempt(lines[0].role, version_of(lines))
     last: dict[bool, Shown] = {}
     for at, line in enumerate(lines):
         attempt.read(line)
