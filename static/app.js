@@ -38,14 +38,24 @@ document.addEventListener("htmx:afterSwap", (event) => {
   }
 });
 
-// The state is replaced while somebody reads it: what is open in it stays open, and in its place.
+// The state is replaced while somebody reads it: what they opened in it is open whenever it is there,
+// and in its place.
 const panel = () => document.getElementById("state");
-let opened = [];
+const opened = new Set();
 let scrolled = 0;
+
+// It does not bubble.
+document.addEventListener(
+  "toggle",
+  ({ target }) => {
+    if (target.id) opened[target.open ? "add" : "delete"](target.id);
+  },
+  true,
+);
 
 for (const name of ["htmx:beforeSwap", "htmx:oobBeforeSwap"]) {
   document.addEventListener(name, () => {
-    opened = [...document.querySelectorAll("details[id][open]")].map((one) => one.id);
+    for (const one of document.querySelectorAll("details[id][open]")) opened.add(one.id);
     scrolled = panel()?.scrollTop ?? 0;
   });
 }
