@@ -53,21 +53,38 @@ def _added(row: Traffic, lane: Concentrator, new: Carried, now: datetime) -> Tra
     if new.lines is not None:
         row.lines = as_json(new.lines)
     row.pairs = _pairs(row.pairs, new)
-    hour = last_hour(now)
-    minutes = {minute: Amounts(*amounts) for minute, *amounts in row.minutes}
-    for minute, amounts in new.minutes.items():
-        minutes[minute] = minutes.get(minute, NOTHING).plus(amounts)
-    row.minutes = [[minute, *minutes[minute]] for minute in sorted(minutes) if minute in hour]
+    row.minutes = _minutes(row, new, last_hour(now))
     return row
 
 
 def _pairs(kept: Mapping[str, list], new: Carried) -> dict[str, list]:
     """The sums by selectors, without those that the tunnel neither has any more nor carries."""
     pairs = dict(kept)
-    for pair, (amounts, first) in new.pairs.items():
-        since, *before = pairs.get(pair, [first.isoformat(), *NOTHING])
-        pairs[pair] = [since, *Amounts(*before).plus(amounts)]
+    for pair, tally in new.pairs.items():
+        since, *before = pairs.get(pair, [tally.since.isoformat(), *NOTHING])
+        pairs[pair] = [since, *Amounts(*before).plus(tally.amounts)]
     if new.wanted is None:
         return pairs
     run = {carrier.pair for line in new.lines or () for carrier in line.carriers}
     return {pair: sums for pair, sums in pairs.items() if pair in new.wanted | run}
+
+
+def _minutes(row: Traffic, new: Carried, hour: range) -> dict[str, list[list[int]]]:
+    """Those of the last hour; of selectors that were let go all together, as there may be many."""
+    minutes = dict(row.minutes)
+    for pair, tally in new.pairs.items():
+        told = ([minute, *amounts] for minute, amounts in tally.minutes.items())
+        minutes[pair] = _together(minutes.get(pair, []), told)
+    for pair in minutes.keys() - row.pairs.keys() - {Traffic.GONE}:
+        minutes[Traffic.GONE] = _together(minutes.get(Traffic.GONE, []), minutes.pop(pair))
+    recent = ((pair, [one for one in few if one[0] in hour]) for pair, few in minutes.items())
+    return {pair: few for pair, few in recent if few}
+
+
+def _together(kept: list[list[int]], new: Iterable[list[int]]) -> list[list[int]]:
+    """What is kept stays as it is where nothing is new."""
+    minutes = {one[0]: one for one in kept}
+    for minute, *amounts in new:
+        _, *before = minutes.get(minute, [minute, *NOTHING])
+        minutes[minute] = [minute, *Amounts(*before).plus(Amounts(*amounts))]
+    return [minutes[minute] for minute in sorted(minutes)]

@@ -69,6 +69,8 @@ def test_new_keys_count_from_nothing_and_the_sum_goes_on(live, watch):
     look(watch, live, Amounts(7, 7, 1, 1), now, id="2-00000002")
 
     assert carried(live) == (957, 102, 11, 3)
+    (minutes,) = Traffic.objects.get().minutes.values()
+    assert sum(minute[1] for minute in minutes) == 957
     (child,) = Traffic.objects.get().lines[0]["carriers"]
     assert (child["id"], child["amounts"]) == ("2-00000002", [7, 7, 1, 1])
 
@@ -80,32 +82,36 @@ def test_a_watch_that_starts_again_goes_on_where_it_was(live, watch, concentrato
     look(Counting(concentrator), live, Amounts(1_000, 100, 10, 2), now)
 
     assert carried(live) == (1_000, 100, 10, 2)
-    assert sum(minute[1] for minute in Traffic.objects.get().minutes) == 1_000
+    assert sum(minute[1] for minute in Traffic.objects.get().minutes[PAIR]) == 1_000
 
 
 def test_an_hour_that_is_over_is_let_go_and_what_it_carried_stays_in_the_sum(live, watch):
     now = timezone.now()
     look(watch, live, Amounts(900, 90, 9, 1), now)
     Traffic.objects.update(
-        minutes=[[minute_of(now) - 60, 1, 1, 1, 1], [minute_of(now), 5, 5, 5, 5]]
+        minutes={PAIR: [[minute_of(now) - 60, 1, 1, 1, 1], [minute_of(now), 5, 5, 5, 5]]}
     )
 
     look(watch, live, Amounts(910, 90, 9, 1), now)
 
-    assert Traffic.objects.get().minutes == [[minute_of(now), 15, 5, 5, 5]]
+    assert Traffic.objects.get().minutes == {PAIR: [[minute_of(now), 15, 5, 5, 5]]}
     assert carried(live) == (910, 90, 9, 1)
 
 
-def test_pairs_that_the_tunnel_does_not_have_any_more_are_let_go(live, watch):
+def test_pairs_that_the_tunnel_does_not_have_any_more_are_let_go_and_their_hour_stays(live, watch):
     now = timezone.now()
+    minute = minute_of(now)
     look(watch, live, Amounts(900, 90, 9, 1), now)
     Traffic.objects.update(
-        pairs={PAIR: Traffic.objects.get().pairs[PAIR], "other": [now.isoformat(), 1, 1, 1, 1]}
+        pairs={PAIR: Traffic.objects.get().pairs[PAIR], "other": [now.isoformat(), 1, 1, 1, 1]},
+        minutes={"one": [[minute, 1, 1, 1, 1]], "other": [[minute, 1, 1, 1, 1]]},
     )
 
     look(watch, live, Amounts(910, 90, 9, 1), now)
 
-    assert list(Traffic.objects.get().pairs) == [PAIR]
+    row = Traffic.objects.get()
+    assert list(row.pairs) == [PAIR]
+    assert row.minutes == {PAIR: [[minute, 10, 0, 0, 0]], Traffic.GONE: [[minute, 2, 2, 2, 2]]}
 
 
 def test_a_concentrator_that_the_tunnel_has_left_says_nothing_of_it(live, watch, concentrator):

@@ -31,6 +31,7 @@ from vpnportal.models import (
 )
 
 HTMX = {"HX-Request": "true"}
+PAIR = "10.2.0.0/24 192.168.10.0/24"
 
 
 @pytest.fixture(autouse=True)
@@ -87,6 +88,19 @@ def plain(cells: list[str]) -> list[str]:
     return [cell.replace("\N{NO-BREAK SPACE}", " ") for cell in cells]
 
 
+def paths(picture) -> dict[str, str]:
+    """The paths of a chart by what they show."""
+    return {e.get("class"): e.get("d") for e in picture.iter("path")}
+
+
+def charts(answer) -> list[tuple[str, dict[str, str]]]:
+    """The chart of each pair: its words, and its paths."""
+    table = next(part(answer, "status").iter("table"))
+    pictures = [e for e in table.iter("svg") if e.get("class") == "chart"]
+    told = [" ".join("".join(e.itertext()).split()) for e in pictures]
+    return list(zip(plain(told), map(paths, pictures), strict=True))
+
+
 def drawn(answer) -> list[str]:
     """The texts of the drawing for wide screens, in order."""
     svg = next(e for e in part(answer, "status").iter("svg") if e.get("class") == "drawing beside")
@@ -110,6 +124,7 @@ def test_a_pair_tells_its_algorithms_what_it_carried_and_when_it_gets_new_keys(l
 
     (row,) = rows(status(page, live))
 
+    del row[6]
     assert row == [
         "10.2.0.0/24",
         "192.168.10.0/24",
@@ -123,7 +138,9 @@ def test_a_pair_tells_its_algorithms_what_it_carried_and_when_it_gets_new_keys(l
 
 def test_the_drawing_leads_from_the_servers_to_the_customer_and_names_the_translation(live, page):
     answer = status(page, live)
-    pictures = [e for e in part(answer, "status").iter("svg") if e.get("role") == "img"]
+    pictures = [
+        e for e in part(answer, "status").iter("svg") if "drawing" in e.get("class", "")
+    ]
 
     assert drawn(answer) == [
         *("Hosted subnets", "10.2.0.0/24"),
@@ -231,7 +248,7 @@ def test_what_nobody_sees_is_unknown_with_its_age_and_never_down(live, page):
 
     (row,) = rows(answer)
     assert row[2] == "unknown up when it was seen last"
-    assert row[6] == "–"
+    assert row[7] == "–"
     assert "What follows was seen 3 hours ago" in words(answer, "status").replace("\xa0", " ")
     assert drawn(answer)[-1] == "unknown"
 
@@ -251,7 +268,7 @@ def test_the_last_hour_is_told_in_the_readers_time_with_its_peak_and_its_gaps(li
     Profile.objects.create(user=user, time_zone="Europe/Berlin")
     now = this_minute()
     count(live)
-    Traffic.objects.update(minutes=[[now - 5, 30_000_000, 2_000_000, 9, 1]])
+    Traffic.objects.update(minutes={PAIR: [[now - 5, 30_000_000, 2_000_000, 9, 1]]})
     Concentrator.objects.update(watched=[[now - 59, now - 30], [now - 19, now]])
 
     caption = words(status(page, live), "hour-words")
@@ -271,13 +288,48 @@ def test_the_last_hour_is_told_in_the_readers_time_with_its_peak_and_its_gaps(li
 def test_gaps_of_the_chart_are_neither_bars_nor_axis(live, page):
     now = this_minute()
     count(live)
-    Traffic.objects.update(minutes=[[now, 1, 0, 1, 0]])
+    Traffic.objects.update(minutes={PAIR: [[now, 1, 0, 1, 0]]})
     Concentrator.objects.update(watched=[[now - 9, now]])
 
     figure = next(part(status(page, live), "status").iter("figure"))
-    paths = {e.get("class"): e.get("d") for e in figure.iter("path")}
 
-    assert paths == {"axis": "M200 31H240", "in": "M236 31v-30h3V31z", "out": ""}
+    assert paths(figure) == {"axis": "M50 31H60", "in": "M0 31V31h59V1h1V31z", "out": ""}
+
+
+def test_each_pair_has_its_own_hour_and_the_tunnel_that_of_all_it_had(ready, user, page):
+    add_remote_subnets(ready, 1)
+    live = make_live(ready, user)
+    now = this_minute()
+    count(live)
+    Traffic.objects.update(
+        minutes={
+            PAIR: [[now - 1, 1_000, 500, 2, 1]],
+            Traffic.GONE: [[now - 1, 1_000, 0, 1, 0]],
+        }
+    )
+
+    answer = status(page, live)
+
+    (theirs, idle) = sorted(charts(answer), key=lambda one: "peak" not in one[0])
+    assert theirs[0].startswith("In the last hour 1 kB in (2 packets), 500 bytes out (1 packet);")
+    assert theirs[1]["in"] == "M0 31V31h58V1h1V31h1V31z"
+    assert theirs[1]["out"] == "M0 31V31h58V46h1V31h1V31z"
+    assert idle == (
+        "In the last hour 0 bytes in (0 packets), 0 bytes out (0 packets).",
+        {"in": "", "out": "", "axis": "M0 31H60"},
+    )
+    assert words(answer, "hour-words").startswith("In the last hour 2 kB in (3 packets), ")
+
+
+def test_pairs_that_one_association_carries_share_a_chart_and_the_page_says_so(ready, user, page):
+    add_remote_subnets(ready, 2)
+    services.edit(ready, "ike_version", 2, user)
+    live = make_live(ready, user)
+    count(live)
+
+    (row,) = rows(status(page, live))
+
+    assert row[6].endswith("3 pairs in one association, counted together")
 
 
 def test_an_hour_that_nobody_measured_is_not_an_hour_of_nothing(live, page):

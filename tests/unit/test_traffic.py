@@ -52,7 +52,8 @@ def total(told: list[Carried]) -> Amounts:
     """All that was told of the pair."""
     amounts = NOTHING
     for one in told:
-        amounts = amounts.plus(one.pairs.get(PAIR, (NOTHING, NOON))[0])
+        if PAIR in one.pairs:
+            amounts = amounts.plus(one.pairs[PAIR].amounts)
     return amounts
 
 
@@ -76,7 +77,7 @@ def test_what_was_carried_while_nobody_looked_is_in_the_sum_and_in_no_minute():
     told = meter.look(LOADED, [line(carrier(amounts=Amounts(9, 8, 7, 6)))], after(7_200))
 
     assert total(list(told.values())) == (9, 8, 7, 6)
-    assert told[42].minutes == {}
+    assert told[42].pairs[PAIR].minutes == {}
 
 
 class Gateway:
@@ -149,12 +150,17 @@ def test_no_rekey_and_no_restart_loses_or_doubles_what_was_carried(steps):
             getattr(gateway, step)()
         else:
             gateway.carry(step)
-        assert all(min(one.pairs[pair][0]) >= 0 for one in gateway.told for pair in one.pairs)
+        assert all(min(tally.amounts) >= 0 for one in gateway.told for tally in one.pairs.values())
     gateway.hear()
     gateway.look()
 
     assert total(gateway.told) == gateway.carried
-    in_minutes = [amounts for one in gateway.told for amounts in one.minutes.values()]
+    in_minutes = [
+        amounts
+        for one in gateway.told
+        for tally in one.pairs.values()
+        for amounts in tally.minutes.values()
+    ]
     for number, amounts in enumerate(zip(NOTHING, *in_minutes, strict=True)):
         assert sum(amounts) <= gateway.carried[number]
 
@@ -173,7 +179,8 @@ def test_what_waits_to_be_written_is_as_much_as_when_it_were_written_at_once(sev
 
     assert total([together]) == gateway.carried
     assert together.lines == gateway.told[-1].lines
-    assert sum(share.bytes_in for share in together.minutes.values()) == gateway.carried.bytes_in
+    shares = [share for tally in together.pairs.values() for share in tally.minutes.values()]
+    assert sum(share.bytes_in for share in shares) == gateway.carried.bytes_in
 
 
 def test_a_counter_that_began_anew_is_never_subtracted_from():

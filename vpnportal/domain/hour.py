@@ -1,17 +1,22 @@
-"""The last hour of a tunnel as a chart and in words: what nobody measured is a gap, not zero."""
+"""The last hour of what carries packets, as a chart and in words.
+
+What nobody measured is a gap, not zero.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from vpnportal.domain.quantities import packets, rate, size
 from vpnportal.domain.traffic import NOTHING, Amounts, last_hour, moment_of
 
-# The chart: each minute is so wide and a bar at most so high, in above the axis and out below it.
-STEP, BAR, HEIGHT = 4, 3, 30
-WIDTH, AXIS = 60 * STEP, HEIGHT + 1
+# The chart: a minute is one wide, and the highest so high; in above the axis and out below it. What
+# is there at all is seen, also where the whole chart is small.
+HEIGHT, LEAST = 30, 2
+AXIS = HEIGHT + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +66,48 @@ class Hour:
 
     @property
     def incoming(self) -> str:
-        """The path of what came in: a bar for each minute."""
-        return self._bars([amounts.bytes_in if amounts else 0 for amounts in self.minutes], -1)
+        """The path of what came in: a step for each minute."""
+        return self._steps([amounts.bytes_in if amounts else 0 for amounts in self.minutes], -1)
 
     @property
     def outgoing(self) -> str:
         """The path of what went out."""
-        return self._bars([amounts.bytes_out if amounts else 0 for amounts in self.minutes], 1)
+        return self._steps([amounts.bytes_out if amounts else 0 for amounts in self.minutes], 1)
 
     @property
     def axis(self) -> str:
         """The path of the axis, with gaps where nobody measured."""
         measured = _runs([amounts is not None for amounts in self.minutes])
-        return "".join(f"M{first * STEP} {AXIS}H{last * STEP}" for first, last in measured)
+        return "".join(f"M{first} {AXIS}H{last}" for first, last in measured)
 
-    def _bars(self, numbers: Sequence[int], down: int) -> str:
+    def _steps(self, numbers: Sequence[int], down: int) -> str:
+        if not any(numbers):
+            return ""
         highest = max(_most(amounts) for amounts in self.minutes)
-        return "".join(
-            # What is there at all is seen.
-            f"M{at * STEP} {AXIS}v{down * max(1, number * HEIGHT // highest)}h{BAR}V{AXIS}z"
-            for at, number in enumerate(numbers)
-            if number
+        heights = [max(LEAST, number * HEIGHT // highest) if number else 0 for number in numbers]
+        steps = (
+            f"V{AXIS + down * height}h{len(list(minutes))}" for height, minutes in groupby(heights)
         )
+        return f"M0 {AXIS}{''.join(steps)}V{AXIS}z"
 
 
-def hour(minutes: Iterable[Sequence[int]], watched: Iterable[Sequence[int]], now: datetime) -> Hour:
-    """`minutes` are [minute, amounts …] without those of nothing, `watched` spans of minutes."""
-    carried = {minute: Amounts(*amounts) for minute, *amounts in minutes}
-    looked_at = {at for first, last in watched for at in range(first, last + 1)}
+def looked_at(watched: Iterable[Sequence[int]]) -> frozenset[int]:
+    """The minutes in these spans, which are first and last ones."""
+    return frozenset(at for first, last in watched for at in range(first, last + 1))
+
+
+def hour(minutes: Iterable[Sequence[int]], measured: Container[int], now: datetime) -> Hour:
+    """The hour of [minute, amounts …], where one minute may be told of several times.
+
+    A measured minute that nothing is told of carried nothing.
+    """
+    carried: dict[int, Amounts] = {}
+    for minute, *amounts in minutes:
+        carried[minute] = carried.get(minute, NOTHING).plus(Amounts(*amounts))
     shown = last_hour(now)
     return Hour(
         moment_of(shown[0]),
-        tuple(carried.get(at, NOTHING if at in looked_at else None) for at in shown),
+        tuple(carried.get(at, NOTHING if at in measured else None) for at in shown),
     )
 
 

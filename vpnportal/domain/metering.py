@@ -10,7 +10,16 @@ from typing import Any
 
 from vpnportal.domain.desired import Shape
 from vpnportal.domain.names import connection_of, tunnel_id
-from vpnportal.domain.traffic import NOTHING, Amounts, Carrier, Line, Moved, by_minute, pair_of
+from vpnportal.domain.traffic import (
+    NOTHING,
+    Amounts,
+    Carrier,
+    Line,
+    Moved,
+    Tally,
+    by_minute,
+    pair_of,
+)
 
 # The event that a child ended may be read after the look that did not find it any more.
 LATE = timedelta(minutes=2)
@@ -20,30 +29,26 @@ LATE = timedelta(minutes=2)
 class Carried:
     """What is new of one tunnel: what runs now, and what it carried since it was told last.
 
-    `lines` is None where nobody looked. `pairs` are amounts by selectors, with the time at which
-    the first of them was installed; `minutes` amounts by minute. `turned` tells that something
-    began or ended, which is told sooner than a counter.
+    `lines` is None where nobody looked. `pairs` are by selectors, each since the first of them was
+    installed. `turned` tells that something began or ended, which is told sooner than a counter.
     """
 
     at: datetime
     lines: tuple[Line, ...] | None = None
     wanted: frozenset[str] | None = None
-    pairs: dict[str, tuple[Amounts, datetime]] = field(default_factory=dict)
-    minutes: dict[int, Amounts] = field(default_factory=dict)
+    pairs: dict[str, Tally] = field(default_factory=dict)
     turned: bool = False
 
     def and_then(self, later: Carried) -> Carried:
         """Both as one, while none of them is told."""
         pairs = {**self.pairs}
-        for pair, (amounts, since) in later.pairs.items():
-            before, first = pairs.get(pair, (NOTHING, since))
-            pairs[pair] = (before.plus(amounts), min(first, since))
+        for pair, tally in later.pairs.items():
+            pairs[pair] = pairs[pair].plus(tally) if pair in pairs else tally
         return Carried(
             later.at,
             self.lines if later.lines is None else later.lines,
             self.wanted if later.wanted is None else later.wanted,
             pairs,
-            _sum(self.minutes, later.minutes),
             self.turned or later.turned,
         )
 
@@ -108,17 +113,15 @@ class Meter:
         return replace(counted, lines=lines, wanted=_pairs(shape), turned=now != before)
 
     def _count(self, carriers: Iterable[Carrier], at: datetime) -> Carried:
-        pairs: dict[str, tuple[Amounts, datetime]] = {}
-        minutes: dict[int, Amounts] = {}
+        pairs: dict[str, Tally] = {}
         for one in carriers:
             before, since = self._marks.get(one.id, (NOTHING, one.installed_at))
             self._marks[one.id] = (one.amounts, at)
             amounts = one.amounts.since(before)
             if amounts != NOTHING:
-                sofar, first = pairs.get(one.pair, (NOTHING, one.installed_at))
-                pairs[one.pair] = (sofar.plus(amounts), min(first, one.installed_at))
-                minutes = _sum(minutes, by_minute(Moved(amounts, since, at)))
-        return Carried(at, pairs=pairs, minutes=minutes)
+                new = Tally(amounts, one.installed_at, by_minute(Moved(amounts, since, at)))
+                pairs[one.pair] = pairs[one.pair].plus(new) if one.pair in pairs else new
+        return Carried(at, pairs=pairs)
 
     def _forget(self, before: datetime) -> None:
         """Children that are gone for long; those that are listed are marked at every look."""
@@ -142,10 +145,3 @@ def _pairs(shape: Shape | None) -> frozenset[str] | None:
     if shape is None:
         return None
     return frozenset(pair_of(one.local_ts, one.remote_ts) for one in shape.children)
-
-
-def _sum(one: Mapping[int, Amounts], other: Mapping[int, Amounts]) -> dict[int, Amounts]:
-    both = {**one}
-    for minute, amounts in other.items():
-        both[minute] = both.get(minute, NOTHING).plus(amounts)
-    return both

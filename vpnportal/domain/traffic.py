@@ -80,6 +80,22 @@ class Line:
     carriers: tuple[Carrier, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What some selectors carried: all of it, since when, and what of it in which minute."""
+
+    amounts: Amounts
+    since: datetime
+    minutes: dict[int, Amounts]
+
+    def plus(self, more: Tally) -> Tally:
+        """Both together."""
+        minutes = {**self.minutes}
+        for minute, amounts in more.minutes.items():
+            minutes[minute] = minutes.get(minute, NOTHING).plus(amounts)
+        return Tally(self.amounts.plus(more.amounts), min(self.since, more.since), minutes)
+
+
 class Moved(NamedTuple):
     """So much was carried between two moments."""
 
