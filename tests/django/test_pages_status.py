@@ -138,9 +138,7 @@ def test_a_pair_tells_its_algorithms_what_it_carried_and_when_it_gets_new_keys(l
 
 def test_the_drawing_leads_from_the_servers_to_the_customer_and_names_the_translation(live, page):
     answer = status(page, live)
-    pictures = [
-        e for e in part(answer, "status").iter("svg") if "drawing" in e.get("class", "")
-    ]
+    pictures = [e for e in part(answer, "status").iter("svg") if "drawing" in e.get("class", "")]
 
     assert drawn(answer) == [
         *("Hosted subnets", "10.2.0.0/24"),

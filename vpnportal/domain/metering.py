@@ -12,7 +12,6 @@ from vpnportal.domain.desired import Shape
 from vpnportal.domain.names import connection_of, tunnel_id
 from vpnportal.domain.traffic import (
     NOTHING,
-    Amounts,
     Carrier,
     Line,
     Moved,

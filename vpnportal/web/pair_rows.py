@@ -83,9 +83,7 @@ def folded_rows(several: list[Row]) -> dict[str, Any]:
     }
 
 
-def _row(
-    pair: Pair, state: State, applied: Suite, sums: list[Any] | None, last_hour: Hour
-) -> Row:
+def _row(pair: Pair, state: State, applied: Suite, sums: list[Any] | None, last_hour: Hour) -> Row:
     carrier, amounts = pair.carrier, Amounts(*sums[1:]) if sums else None
     seen = _seen(pair, state)
     unknown = state.association == UNKNOWN
