@@ -3,22 +3,18 @@
 from vpnportal.services.applying import Trial, apply
 from vpnportal.services.attaching import attach_subnet, detach_subnet
 from vpnportal.services.commands import connect, disconnect, reconnect, rekey
-from vpnportal.services.drafts import (
-    add_remote_subnet,
-    edit,
-    remove_remote_subnet,
-    set_preshared_key,
-    set_translations,
-)
+from vpnportal.services.drafts import edit, set_preshared_key
 from vpnportal.services.edits import UNKNOWN, Overtaken
 from vpnportal.services.keys import generate_preshared_key, reveal_preshared_key
 from vpnportal.services.moving import move
 from vpnportal.services.ordering import cancel, order
 from vpnportal.services.refusal import Refused
+from vpnportal.services.remote_subnets import add_remote_subnet, remove_remote_subnet
 from vpnportal.services.restoring import discard, put_back, restore, undo
 from vpnportal.services.rows import Row, row_problems
 from vpnportal.services.state import State
 from vpnportal.services.states import state_of, states_of
+from vpnportal.services.translations import set_translations
 
 __all__ = [
     "UNKNOWN",

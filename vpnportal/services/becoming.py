@@ -13,8 +13,11 @@ from vpnportal.domain.changes import Change, changes, value_of
 from vpnportal.domain.spec import Starts, TunnelSpec
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressTranslation, Subnet, Tunnel
-from vpnportal.services.drafts import EDITABLE, Row, detach, record
+from vpnportal.services.drafts import EDITABLE
 from vpnportal.services.edits import KEY, note_edits
+from vpnportal.services.remote_subnets import detach
+from vpnportal.services.rows import Row
+from vpnportal.services.translations import record
 
 HERE = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
 
