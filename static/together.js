@@ -20,6 +20,23 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
   if (touched || seen(field) === seen(fragment)) event.detail.shouldSwap = false;
 });
 
+// What others did is read out once: a line that is there stays, and only what is new is put in.
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const { target, fragment } = event.detail;
+  if (target.id !== "others") return;
+  const [shown, told] = [target, fragment].map((part) => part.querySelector("ul"));
+  event.detail.shouldSwap = !shown && told !== null;
+  if (!shown || !told) return;
+  const lines = [...told.children];
+  for (const line of [...shown.children]) {
+    if (!lines.some((one) => one.textContent === line.textContent)) line.remove();
+  }
+  lines.forEach((line, at) => {
+    const there = shown.children[at];
+    if (there?.textContent !== line.textContent) shown.insertBefore(line, there ?? null);
+  });
+});
+
 // A text that cannot be edited keeps the focus; a control that is disabled would lose it.
 function lock(control) {
   if (control.disabled || control.readOnly) return;
