@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from tests.reading import read
 from vpnportal.models import Concentrator, Pool, Subnet, Tunnel
+from vpnportal.services.members import LAST_OWNER
 
 pytestmark = pytest.mark.django_db
 MODELS = ("datacenter", "concentrator", "subnet", "account", "tunnel")
@@ -116,3 +117,33 @@ def test_staff_without_the_permission_moves_nothing(ready, concentrator):
     )
 
     assert answer.status_code == 403
+
+
+@pytest.fixture
+def members(account, user, bob):
+    """What an operator's form sends for an account of an owner and an operator."""
+    account.memberships.all().delete()
+    rows = [account.memberships.create(user=user, role="owner")]
+    rows.append(account.memberships.create(user=bob, role="operator"))
+    form = {"name": account.name, "memberships-TOTAL_FORMS": 2, "memberships-INITIAL_FORMS": 2}
+    for at, row in enumerate(rows):
+        one = {"id": row.pk, "account": account.pk, "user": row.user_id, "role": row.role}
+        form |= {f"memberships-{at}-{name}": value for name, value in one.items()}
+    return form
+
+
+@pytest.mark.parametrize(
+    "change", [{"memberships-0-role": "viewer"}, {"memberships-0-DELETE": "on"}], ids=str
+)
+def test_the_last_owner_stays_until_somebody_else_is_one(operator, account, members, change):
+    url = reverse("admin:vpnportal_account_change", args=[account.pk])
+
+    def owners() -> list[str]:
+        return sorted(one.user.username for one in account.memberships.filter(role="owner"))
+
+    before, refused = owners(), operator.post(url, members | change)
+
+    assert LAST_OWNER in told(refused)
+    assert owners() == before
+    assert operator.post(url, members | change | {"memberships-1-role": "owner"}).status_code == 302
+    assert owners() == ["bob"]

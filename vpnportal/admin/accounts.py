@@ -3,14 +3,50 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
+from django.forms import ModelForm
+from django.forms.formsets import DELETION_FIELD_NAME
+from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
 from vpnportal.models import Account, Membership
+from vpnportal.services.members import alone, refuse_last_owners
+from vpnportal.services.refusal import Refused
+
+OWNER = Membership.Role.OWNER
+
+
+class SomebodyOwns(BaseInlineFormSet):
+    """The members of an account, which never loses its last owner."""
+
+    def clean(self) -> None:
+        super().clean()
+        leaving = [one.instance.pk for one in self.initial_forms if self._gives_up(one)]
+        if not leaving or any(self._becomes_owner(one) for one in self.forms):
+            return
+        # The admin saves in the transaction that this lock belongs to.
+        with alone(self.instance):
+            try:
+                refuse_last_owners(self.instance, leaving)
+            except Refused as refused:
+                raise ValidationError(str(refused)) from None
+
+    def _gives_up(self, form: ModelForm) -> bool:
+        return form.initial["role"] == OWNER and not self._owns(form)
+
+    def _becomes_owner(self, form: ModelForm) -> bool:
+        return form.has_changed() and self._owns(form)
+
+    def _owns(self, form: ModelForm) -> bool:
+        """Whether this member is an owner once the form is saved."""
+        entered = getattr(form, "cleaned_data", {})
+        return entered.get("role") == OWNER and not entered.get(DELETION_FIELD_NAME)
 
 
 class Members(admin.StackedInline):
     model = Membership
+    formset = SomebodyOwns
     extra = 0
     autocomplete_fields = ("user",)
 

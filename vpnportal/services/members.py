@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from django.contrib.auth.models import User
@@ -24,7 +24,7 @@ LAST_OWNER = "An account needs an owner: make somebody else one first."
 
 def invite(account: Account, role: str, note: str, author: User) -> str:
     """The token of a new invitation, which is kept nowhere; `note` says whom it is for."""
-    with _alone(account):
+    with alone(account):
         if account.invitations.open().count() >= OPEN_AT_MOST:
             text = f"There are {OPEN_AT_MOST} open invitations: withdraw one that is not needed."
             raise Refused(Problem("role", text))
@@ -47,7 +47,7 @@ def accept(token: str, user: User) -> Account:
     if invitation is None:
         raise Refused(Problem("", "This invitation was used, withdrawn or is too old."))
     account = invitation.account
-    with _alone(account):
+    with alone(account):
         if account.memberships.filter(user=user).exists():
             raise Refused(Problem("", f"{user} belongs to {account} already."))
         now = timezone.now()
@@ -65,28 +65,29 @@ def withdraw(invitation: Invitation) -> None:
 
 def set_role(membership: Membership, role: str) -> None:
     """What the member may do from the next request on; Refused for the last owner."""
-    with _alone(membership.account):
+    with alone(membership.account):
         if role != Membership.Role.OWNER:
-            _refuse_last_owner(membership)
+            refuse_last_owners(membership.account, [membership.pk])
         Membership.objects.filter(pk=membership.pk).update(role=Membership.Role(role))
     membership.role = role
 
 
 def remove(membership: Membership) -> None:
     """From the next request on the account is a stranger's; Refused for the last owner."""
-    with _alone(membership.account):
-        _refuse_last_owner(membership)
+    with alone(membership.account):
+        refuse_last_owners(membership.account, [membership.pk])
         Membership.objects.filter(pk=membership.pk).delete()
 
 
-def _refuse_last_owner(membership: Membership) -> None:
-    owners = membership.account.memberships.filter(role=Membership.Role.OWNER)
-    if not owners.exclude(pk=membership.pk).exists():
+def refuse_last_owners(account: Account, leaving: Iterable[int]) -> None:
+    """Refused if nobody owns the account but these memberships; inside `alone`."""
+    owners = account.memberships.filter(role=Membership.Role.OWNER)
+    if not owners.exclude(pk__in=leaving).exists():
         raise Refused(Problem("role", LAST_OWNER))
 
 
 @contextmanager
-def _alone(account: Account) -> Iterator[None]:
+def alone(account: Account) -> Iterator[None]:
     """Nobody else changes the members of an account inside this block."""
     with transaction.atomic():
         Account.objects.select_for_update().get(pk=account.pk)
