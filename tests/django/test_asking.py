@@ -246,6 +246,29 @@ def test_an_answer_about_another_address_is_not_filled_in(answered, ready, user)
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
+def test_what_somebody_else_changed_since_the_page_was_shown_is_not_filled_over(
+    answered, ready, page, bob, user, headers
+):
+    def fill(shown):
+        inputs = part(shown, "ask").iter("input")
+        form = {one.get("name"): one.get("value") for one in inputs}
+        return page.post(reverse("fill-in", args=[ready.pk]), form, headers=headers)
+
+    shown = page.get(reverse("tunnel", args=[ready.pk]))
+    services.edit(ready, "notes", "nothing that was asked", bob)
+    services.edit(ready, "phase_one_encryption", "AES128", user)
+    services.edit(ready, "phase_one_group", 14, bob)
+
+    refused = fill(shown)
+
+    assert refused.status_code == 409
+    assert "bob changed this tunnel at " in words(refused, "ask")
+    assert Tunnel.objects.get(pk=ready.pk).phase_one_group == 14
+    assert fill(refused).status_code in (200, 302)
+    assert Tunnel.objects.get(pk=ready.pk).phase_one_group == 5
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
 def test_the_form_is_filled_in_once_somebody_agrees(answered, ready, page, headers):
     url = reverse("fill-in", args=[ready.pk])
 

@@ -15,6 +15,7 @@ from vpnportal.domain.addresses import peer_objection
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Concentrator, Question, Tunnel
 from vpnportal.services.drafts import edit
+from vpnportal.services.edits import UNKNOWN, Seen, require_latest
 from vpnportal.services.refusal import Refused, unlocked
 
 # Each question sends packets to an address that somebody typed.
@@ -61,12 +62,17 @@ def learnt(question: Question) -> dict[str, str | int | bool]:
     return {field: value for field, value in question.answer.items() if field != PEER}
 
 
-def fill_in(tunnel: Tunnel, question: Question, author: User) -> None:
-    """Keep the answer's fields in the draft, all or none; Refused like any other edit."""
+def fill_in(tunnel: Tunnel, question: Question, author: User, seen: Seen = UNKNOWN) -> None:
+    """Keep the answer's fields in the draft, all or none; Refused like any other edit.
+
+    `seen` is the version of the draft that the author saw: Overtaken if somebody else changed one
+    of these fields since.
+    """
     with transaction.atomic(), unlocked(tunnel) as fresh:
         if not fits(fresh, question):
             text = "This answer is about another address, or is none. Ask the peer again."
             raise Refused(Problem(PEER, text))
+        require_latest(fresh, author, seen, learnt(question))
         for field, value in learnt(question).items():
             edit(tunnel, field, value, author)
 

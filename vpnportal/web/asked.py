@@ -34,7 +34,7 @@ class Learnt:
 
 
 def asked(tunnel: Tunnel) -> dict[str, Any]:
-    """What `tunnel/_ask.html` shows; one query."""
+    """What `tunnel/_ask.html` shows beside the version of the draft; one query."""
     question = newest(tunnel)
     return {
         "question": question,

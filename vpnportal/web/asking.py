@@ -17,10 +17,13 @@ from vpnportal.services import Refused
 from vpnportal.services.asking import ask as ask_peer
 from vpnportal.services.asking import fill_in as fill_in_answer
 from vpnportal.services.asking import learnt
+from vpnportal.services.drafts import EDITABLE
+from vpnportal.services.edits import newest_edit
 from vpnportal.web.answers import Request, partial, status_of
 from vpnportal.web.asked import asked
 from vpnportal.web.forms import MoreOptions, PhaseOne, PhaseTwo
 from vpnportal.web.panel import is_editable, panel, state_context
+from vpnportal.web.versions import seen_of, written
 
 
 @require_POST
@@ -40,7 +43,7 @@ def answer(request: Request, pk: int) -> HttpResponse:
     tunnel = get_object_or_404(Tunnel.objects.visible_to(request.user), pk=pk)
     if not request.htmx:
         return _back(tunnel)
-    shown = {"tunnel": tunnel, "editable": is_editable(request, tunnel), **asked(tunnel)}
+    shown = {"editable": is_editable(request, tunnel), **_asked(tunnel)}
     told = "" if shown["asking"] else "The question to the peer is over"
     return partial(request, "tunnel/_asked.html", {**shown, "told": told})
 
@@ -51,7 +54,7 @@ def fill_in(request: Request, pk: int) -> HttpResponse:
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     question = _question(request, tunnel)
     try:
-        fill_in_answer(tunnel, question, request.user)
+        fill_in_answer(tunnel, question, request.user, seen_of(request.POST))
     except Refused as refused:
         return _refuse(request, tunnel, refused)
     tunnel.refresh_from_db()
@@ -86,17 +89,24 @@ def _question(request: Request, tunnel: Tunnel) -> Question:
     return get_object_or_404(tunnel.questions, pk=int(number))
 
 
+def _asked(tunnel: Tunnel) -> dict[str, Any]:
+    """The version is read before the draft: what is shown is never older than that."""
+    version = newest_edit(tunnel)
+    tunnel.refresh_from_db(fields=EDITABLE)
+    return {"tunnel": tunnel, "version": written(version), **asked(tunnel)}
+
+
 def _show(request: Request, tunnel: Tunnel, told: str) -> HttpResponse:
     if not request.htmx:
         return _back(tunnel)
-    shown = {"tunnel": tunnel, "editable": True, **asked(tunnel), "told": told}
+    shown = {"editable": True, **_asked(tunnel), "told": told}
     return partial(request, "tunnel/_asked.html", shown)
 
 
 def _refuse(request: Request, tunnel: Tunnel, refused: Refused) -> HttpResponse:
     if not request.htmx:
         return panel(request, tunnel, status_of(refused), ask_refused=str(refused))
-    shown = {"tunnel": tunnel, "editable": True, **asked(tunnel)}
+    shown = {"editable": True, **_asked(tunnel)}
     shown |= {"ask_refused": str(refused), "told": str(refused)}
     return partial(request, "tunnel/_asked.html", shown, status_of(refused))
 
