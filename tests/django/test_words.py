@@ -6,6 +6,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 from itertools import product
 
+from django.core.management import call_command
 from django.utils import timezone
 
 from tests.unit.samples import EXAMPLE
@@ -134,6 +135,21 @@ def test_the_database_finds_the_tunnels_whose_pages_list_changes_after_each_edit
     assert after(services.move, other, user) == {"ipsec001"}
     assert after(services.cancel, user) == set()
     assert [one.digest for one in applied if not one.digest] == []
+
+
+def test_what_was_applied_before_there_were_digests_is_not_taken_for_changed(
+    ready, second_tunnel, user
+):
+    services.apply(ready, user)
+    services.apply(second_tunnel, user)
+    Revision.objects.update(outcome=Outcome.LIVE, digest="")
+    services.edit(second_tunnel, "phase_two_group", 14, user)
+    Tunnel.objects.update(draft_digest="")
+    assert changed() == {"ipsec001", second_tunnel.name}
+
+    call_command("digests")
+
+    assert changed() == told() == {second_tunnel.name}
 
 
 def test_a_digest_tells_nothing_without_its_key(ready, user, settings):
