@@ -27,9 +27,9 @@ from vpnportal.domain.compile import compile_one
 from vpnportal.domain.desired import Shape
 from vpnportal.domain.metering import Meter
 from vpnportal.domain.spec import TunnelSpec
-from vpnportal.domain.traffic import Amounts, Carrier, Line
+from vpnportal.domain.traffic import Amounts, Carrier, Line, last_hour
 from vpnportal.lab.peers import strangers
-from vpnportal.models import Account, Concentrator, Membership
+from vpnportal.models import Account, Concentrator, Membership, Traffic
 from vpnportal.seal import fingerprint_key
 
 WATCHERS, POLLS, ROUNDS, PAIRS = 100, 200, 5, 30
@@ -87,6 +87,7 @@ def writing(portal: Portal, specs: list[TunnelSpec]) -> Iterator[Figure]:
     counter = Counting(portal.lane)
     times: list[float] = []
     for turn in range(1, 4):
+        fill_the_hour()
         now = timezone.now()
         counter.look(shapes, carrying(lines, turn, now), now)
         counting.WRITE_SECONDS = 0
@@ -100,6 +101,17 @@ def writing(portal: Portal, specs: list[TunnelSpec]) -> Iterator[Figure]:
     seen = carrying(lines, 3, now)
     (idle,) = in_turn(ROUNDS, lambda: milliseconds(lambda: counter.look(shapes, seen, now)))
     yield under("10,000 tunnels counted that carried nothing", median(idle), 500, "ms")
+
+
+def fill_the_hour() -> None:
+    """Each pair that was counted carried something in every minute of the last hour."""
+    full = [
+        [minute, 90_000_000, 80_000_000, 90_000, 80_000] for minute in last_hour(timezone.now())
+    ]
+    rows = list(Traffic.objects.only("pairs"))
+    for row in rows:
+        row.minutes = dict.fromkeys(row.pairs, full)
+    Traffic.objects.bulk_update(rows, ["minutes"], batch_size=200)
 
 
 class Page:

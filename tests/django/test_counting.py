@@ -166,7 +166,7 @@ def test_many_tunnels_are_written_in_few_queries_and_what_went_down_comes_first(
         watch.close()
     assert (Traffic.objects.count(), len(captured) <= 8) == (30, True)
 
-    monkeypatch.setattr(counting, "TUNNELS_AT_ONCE", 1)
+    monkeypatch.setattr(counting, "PAIRS_AT_ONCE", 1)
     watch.look(held, seen(Amounts(2, 2, 2, 2), several[-1]), now)
     watch.write_what_is_due()
 
