@@ -26,6 +26,13 @@ if not User.objects.filter(username="bob").exists():
     Membership.objects.create(account=tunnel.account, user=bob, role="operator")
 """
 PASSWORD = "a password for the tests"
+# What is put into this part of the page from now on, as text.
+PUT_IN = """(part) => {
+  window.putIn = [];
+  const see = (changes) => changes.forEach((one) =>
+    one.addedNodes.forEach((node) => window.putIn.push(node.textContent)));
+  new MutationObserver(see).observe(part, { childList: true, subtree: true });
+}"""
 DISCARD = "if services.state_of(tunnel).pending: services.discard(tunnel, user)"
 
 
@@ -141,6 +148,20 @@ def test_two_people_change_two_fields_and_each_sees_what_the_other_did(mine: Pag
     expect(phase(bobs, "Two").get_by_label("Key Life")).to_have_value("4000")
     expect(row(bobs, "Phase One Key Life")).to_contain_text("20000")
     expect(row(bobs, "Phase Two Key Life")).to_contain_text("4000")
+
+
+def test_what_others_did_is_read_out_once_and_then_only_what_is_new(mine: Page, bobs: Page):
+    told = mine.locator("#others")
+    saved(enter(phase(bobs, "One"), "Key Life", "21000"))
+    expect(told).to_contain_text("bob changed Phase One Key Life")
+    expect(told).to_have_attribute("aria-live", "polite")
+    told.evaluate(PUT_IN)
+
+    saved(enter(phase(bobs, "Two"), "Key Life", "4100"))
+
+    expect(told.get_by_role("listitem")).to_have_count(2)
+    (line,) = mine.evaluate("putIn")
+    assert line.startswith("bob changed Phase Two Key Life")
 
 
 def test_what_the_hand_is_on_is_not_changed_and_saving_it_tells_who_did(mine: Page, bobs: Page):
