@@ -80,7 +80,8 @@ class Counting:
 
     def _next(self) -> list[int]:
         """Those first that began or ended something, then those that wait longest."""
-        several, room = [], PAIRS_AT_ONCE
+        several: list[int] = []
+        room = PAIRS_AT_ONCE
         for tunnel in sorted(self._waiting, key=lambda one: not self._waiting[one].turned):
             room -= max(1, len(self._waiting[tunnel].pairs))
             if several and room < 0:
