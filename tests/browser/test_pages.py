@@ -91,6 +91,25 @@ def test_a_translation_is_entered_with_the_keyboard_alone(draft: Page):
     expect(button).to_be_focused()
 
 
+AT_ONCE = """() => {
+  const press = () => setTimeout(() => document.activeElement.click());
+  document.addEventListener("htmx:afterSwap", press, {once: true});
+}"""
+
+
+def test_a_key_pressed_as_soon_as_the_page_has_changed_does_not_load_it_anew(draft: Page):
+    place, button = draft.url, draft.get_by_role("button", name="10.1.254.0/30")
+    button.focus()
+    draft.evaluate(AT_ONCE)
+
+    with draft.expect_response(lambda answer: "show=0" in (answer.request.post_data or "")):
+        draft.keyboard.press("Enter")
+
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(button).to_be_focused()
+    assert draft.url == place
+
+
 def test_one_wrong_row_is_explained_and_the_others_stay_typed(draft: Page):
     draft.get_by_role("button", name="10.1.254.0/30").click()
     draft.get_by_label("Customer IP for 10.1.254.2").fill("192.168.20.16")
