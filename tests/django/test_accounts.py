@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from tests.reading import read
+from tests.reading import read, typed
 from vpnportal.models import Account, Invitation, Membership, Profile
 from vpnportal.services import Refused, members
 
@@ -165,6 +165,8 @@ def test_strangers_are_not_named_to_each_other(user, stranger):
 
 
 def test_a_person_chooses_the_zone_of_all_times(page, user):
+    # What is shown as chosen is what is used, before anything was.
+    assert typed(page.get(reverse("profile")), "time_zone") == "UTC"
     page.post(reverse("profile"), {"time_zone": "America/Chicago"})
     assert Profile.objects.get(user=user).time_zone == "America/Chicago"
 

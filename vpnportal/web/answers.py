@@ -45,8 +45,12 @@ def page(
     request: Request, template: str, context: Mapping[str, Any], status: int = OK
 ) -> HttpResponse:
     """A whole page, with the names that its header shows."""
-    accounts = Account.objects.visible_to(request.user).order_by("name")
-    return render(request, template, {**context, "accounts": accounts}, status=status)
+    return render(request, template, {**context, **header(request.user)}, status=status)
+
+
+def header(user: User) -> dict[str, Any]:
+    """What `base.html` shows of a person; their accounts are asked for once."""
+    return {"accounts": list(Account.objects.visible_to(user).order_by("name"))}
 
 
 def partial(

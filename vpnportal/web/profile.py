@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.models import User
 from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpResponse
 from django.shortcuts import redirect
@@ -17,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from vpnportal.models import Profile
-from vpnportal.web.answers import OK, UNPROCESSABLE, Request, page
+from vpnportal.web.answers import OK, UNPROCESSABLE, Request, header, page
 
 
 class ProfileForm(forms.Form):
@@ -37,8 +38,9 @@ class ProfileForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: Request) -> HttpResponse:
     """Show it, or keep what was chosen."""
-    kept = Profile.objects.filter(user=request.user).values("time_zone").first()
-    form = ProfileForm(request.POST if request.method == "POST" else None, initial=kept)
+    kept = Profile.objects.filter(user=request.user).first() or Profile()
+    given = request.POST if request.method == "POST" else None
+    form = ProfileForm(given, initial={"time_zone": kept.time_zone})
     if form.is_valid():
         zone = form.cleaned_data["time_zone"]
         Profile.objects.update_or_create(user=request.user, defaults={"time_zone": zone})
@@ -55,6 +57,9 @@ class ChangePassword(PasswordChangeView):
 
     template_name = "account/password.html"
     success_url = reverse_lazy("profile")
+
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        return super().get_context_data(**header(cast(User, self.request.user)), **context)
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
         answer = super().form_valid(form)
