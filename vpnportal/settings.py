@@ -130,6 +130,8 @@ AUTH_PASSWORD_VALIDATORS = [
 
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
+# Every time that Django itself writes, in the admin, has its zone too.
+FORMAT_MODULE_PATH = "vpnportal.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from django.contrib.auth.models import User
 from django.urls import reverse
 
 from tests.reading import read
-from vpnportal.models import Profile, Revision
+from vpnportal.models import Concentrator, Profile, Revision
 
 
 def test_every_time_of_a_page_is_in_its_readers_zone(page, user, ready):
@@ -22,3 +23,15 @@ def test_every_time_of_a_page_is_in_its_readers_zone(page, user, ready):
 
     told = {time.text for time in shown.iter("time") if "2026-07" in time.get("datetime", "")}
     assert told == {"2 Jul 2026, 07:30:00 JST", "07:30:00"}
+
+
+def test_the_operators_admin_tells_times_in_the_same_words(client, ready):
+    operator = User.objects.create_superuser("otto")
+    Profile.objects.create(user=operator, time_zone="Asia/Tokyo")
+    Concentrator.objects.update(seen_at=datetime(2026, 7, 1, 22, 30, tzinfo=UTC))
+    client.force_login(operator)
+
+    listed = read(client.get(reverse("admin:vpnportal_concentrator_changelist")))
+
+    seen = [cell.text for cell in listed.iter("td") if "field-seen_at" in cell.get("class", "")]
+    assert seen == ["2 Jul 2026, 07:30:00 JST"]

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from vpnportal.models import Concentrator, Datacenter, Pool, Subnet
 from vpnportal.services.conflicts import OWN
 
-SEEN = ("seen_at", "unreachable_reason", "userland_esp", "foreign", "dropped", "dropped_by_esp")
+SEEN = ("seen_at", "unreachable_reason", "charon_version")
 
 
 @admin.register(Datacenter)
@@ -42,7 +42,7 @@ class Pools(admin.StackedInline):
 
 @admin.register(Concentrator)
 class Concentrators(admin.ModelAdmin):
-    """What was seen of it is for reading; the page Concentrators says it better."""
+    """What was seen of it is for reading; the page Concentrators says more, and says it better."""
 
     list_display = ("name", "datacenter", "public_address", "seen_at")
     list_filter = ("datacenter",)
