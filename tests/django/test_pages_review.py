@@ -82,9 +82,10 @@ def test_every_change_is_told_before_and_after_with_what_it_interrupts(changed, 
 def test_the_tunnel_that_is_down_has_nothing_to_interrupt(changed, page):
     Tunnel.objects.update(association="down")
 
-    told = {row[3] for row in rows(page.get(url("tunnel", changed)))}
+    answer = page.get(url("tunnel", changed))
 
-    assert told == {"Nothing: the tunnel does not run now."}
+    assert {row[3] for row in rows(answer)} == {"Nothing."}
+    assert "; nothing is interrupted: the tunnel does not run now." in words(answer, "review")
 
 
 def test_a_thousand_pasted_translations_are_counted_and_the_first_are_told(live, user, page):

@@ -77,7 +77,8 @@ def test_another_peer_is_a_break_and_so_is_another_address_of_this_end():
 def test_what_does_not_run_cannot_be_interrupted():
     found = interruption(None, EXAMPLE, KEY)
 
-    assert (found.extent, found.text) == (Extent.NOTHING, "nothing: the tunnel does not run now")
+    assert (found.extent, found.text) == (Extent.NOTHING, "nothing")
+    assert found.sentence == "nothing is interrupted: the tunnel does not run now"
 
 
 def test_a_draft_without_a_peer_is_told_instead_of_compiled():

@@ -47,12 +47,15 @@ class Interruption:
     @property
     def sentence(self) -> str:
         """The same as the rest of a sentence."""
+        if self is NOT_RUNNING:
+            return "nothing is interrupted: the tunnel does not run now"
         if self.extent is Extent.NOTHING:
             return "nothing is interrupted"
         return f"this interrupts {self.text}"
 
 
-NOT_RUNNING = Interruption(Extent.NOTHING, "nothing: the tunnel does not run now")
+# Told once of the whole, and not with each of perhaps hundreds of changes.
+NOT_RUNNING = Interruption(Extent.NOTHING, "nothing")
 NO_PEER = Interruption(Extent.TUNNEL, "the tunnel, which has no Remote Peer Address then")
 SILENT = Interruption(Extent.NOTHING, "nothing")
 BESIDE = Interruption(
