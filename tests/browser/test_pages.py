@@ -23,6 +23,8 @@ if not draft.revisions.exists():
     revision.save()
     draft.concentrator.repairs.create(tunnel=draft, text="Loaded the connection again")
     Concentrator.objects.update(foreign=["office"])
+    long = User.objects.create(username="maria.fernandez-gonzalez@branch.example.com")
+    Membership.objects.create(account=draft.account, user=long, role="viewer")
 """
 
 

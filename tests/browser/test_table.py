@@ -212,6 +212,16 @@ def test_an_open_table_is_fit_for_everybody(table: Page, scheme: str, width: int
         .filter(([, box]) => box.width < 24 || box.height < 24).map(([html]) => html)"""
     assert table.evaluate(small) == []
 
+    # The button that saves stays in reach, and nothing that has the focus is below it.
+    customer(table, 40).focus()
+    for _ in range(9):
+        table.keyboard.press("Tab")
+    save_button = table.get_by_role("button", name=SAVE)
+    expect(save_button).to_be_in_viewport(ratio=1)
+    covered = """save => document.activeElement.getBoundingClientRect().bottom
+        > save.closest(".keep").getBoundingClientRect().top"""
+    assert not save_button.evaluate(covered)
+
 
 def test_rows_tell_what_became_of_them_without_loading_the_page_again(table: Page, portal: Product):
     state = table.locator("tr", has=customer(table, 1)).locator(".stands")
