@@ -214,6 +214,19 @@ def test_rows_that_are_typed_and_not_saved_are_not_lost_for_an_import(ready, pag
     assert words(answer, "note-10.1.255.93").startswith("Typed, but not saved yet")
 
 
+@pytest.mark.parametrize("entered", [{}, {"customer-10.1.255.93": "192.168.10.44"}])
+def test_what_was_pasted_is_there_again_when_it_is_refused(ready, page, entered):
+    given = {"rows": "192.168.10.1\tone\nnobody\ttwo", "first": at(93), "remove": "1", **entered}
+
+    answer = page.post(reverse("preview-translations", args=[ready.pk]), given)
+
+    assert answer.status_code == 422
+    assert part(answer, "table-rows").text == given["rows"]
+    assert part(answer, "table-first").get("value") == at(93)
+    (remove,) = (e for e in read(answer).iter("input") if e.get("name") == "remove")
+    assert "checked" in remove.attrib
+
+
 HOSTILE = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',

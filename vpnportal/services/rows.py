@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -37,8 +36,9 @@ def problems(
     """The same for rows by address, and for what is kept."""
     static_nat = tunnel.networks(Subnet.Kind.STATIC_NAT)
     remote = tunnel.networks(Subnet.Kind.CUSTOMER)
-    taken = Counter(row.customer for row in entered.values())
-    taken.update(row.customer for at, row in kept.items() if at not in entered)
+    taken: dict[IPv4Address | None, list[IPv4Address]] = {}
+    for at, row in {**kept, **entered}.items():
+        taken.setdefault(row.customer, []).append(at)
     for row in entered.values():
         if row.customer is None:
             if row.name:
@@ -48,6 +48,6 @@ def problems(
         value = Translation(row.internal, row.customer, row.name)
         if problem := translation_problem(value, static_nat, remote):
             yield problem
-        elif taken[row.customer] > 1:
-            text = f"{row.customer} is entered more than once: a translation is one to one."
+        elif other := next((at for at in taken[row.customer] if at != row.internal), None):
+            text = f"{row.customer} is the Customer IP for {other} too: keep one of the two."
             yield Problem(f"translation {row.internal}", text)

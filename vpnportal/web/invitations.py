@@ -14,8 +14,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from vpnportal.models import Invitation
+from vpnportal.models import Invitation, Membership
 from vpnportal.services import Refused, members
+from vpnportal.web.accounts import ROLES
 from vpnportal.web.answers import OK, UNPROCESSABLE, Request
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -29,8 +30,9 @@ class NewUser(BaseUserCreationForm):
         self.use_required_attribute = False
         self.fields["username"].label = "User name"
         self.fields["password2"].label = "Password again"
-        for field in self.fields.values():
-            field.help_text = ""
+        for name, field in self.fields.items():
+            if name != "password1":
+                field.help_text = ""
             field.widget.attrs["autofocus"] = False
 
 
@@ -72,5 +74,7 @@ def _join(request: Request, found: Invitation, token: str) -> HttpResponse:
 def _page(
     request: Request, found: Invitation, form: NewUser, refusal: str = "", status: int = OK
 ) -> HttpResponse:
-    shown = {"invitation": found, "form": form, "refusal": refusal}
+    role = Membership.Role(found.role)
+    does = f"{role.label} {ROLES[role]}"
+    shown = {"invitation": found, "does": does, "form": form, "refusal": refusal}
     return render(request, "account/invitation.html", shown, status=status)

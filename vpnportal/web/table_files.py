@@ -78,7 +78,7 @@ def preview_import(request: Request, pk: int) -> HttpResponse:
     changed = changed_rows(kept_pairs(tunnel), request.POST)
     if changed:
         sheet = Sheet(looks_of(request.POST), changed, Refused(*unsaved(changed)))
-        return panel(request, tunnel, UNPROCESSABLE, sheet)
+        return panel(request, tunnel, UNPROCESSABLE, sheet, pasted=_pasted(request))
     remove = bool(request.POST.get("remove"))
     try:
         text, first = _given(request)
@@ -88,6 +88,11 @@ def preview_import(request: Request, pk: int) -> HttpResponse:
     except ValueError as error:
         return _shown(request, tunnel, Preview((), 0, (Wrong(0, str(error)),)), remove)
     return _shown(request, tunnel, preview(tunnel, rows, wrong, remove), remove)
+
+
+def _pasted(request: Request) -> dict[str, str]:
+    """What was entered beside the file, for a page that refuses it."""
+    return {name: request.POST.get(name, "") for name in ("rows", "first", "remove")}
 
 
 def _given(request: Request) -> tuple[str, IPv4Address | None]:
@@ -116,6 +121,7 @@ def _shown(
         "tunnel": tunnel,
         "preview": found,
         "removes_missing": remove,
+        "pasted": _pasted(request),
         "problems": problems,
         "listed": f":{LISTED}",
         "listed_most": LISTED,
