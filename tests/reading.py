@@ -64,6 +64,11 @@ def typed(response, name: str) -> str | None:
     raise AssertionError(f"there is no control named {name}")
 
 
+def focused(response) -> list[str]:
+    """The controls that want the focus, in order; a browser gives it to the first."""
+    return [e.get("name", "") for e in read(response).iter() if "autofocus" in e.attrib]
+
+
 def form(response, id: str) -> dict[str, list[str]]:
     """What a browser would send of this form's inputs, without its buttons."""
     found: dict[str, list[str]] = {}

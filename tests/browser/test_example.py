@@ -41,6 +41,9 @@ def test_the_customer_host_answers_once_applied_and_not_before(page, portal):
         "Revision 1 is live: the concentrator holds it.", timeout=30_000
     )
     expect(word_of(page)).to_have_text("State up", timeout=30_000)
+    expect(page.get_by_role("img", name="The tunnel as it is applied: up")).to_be_visible(
+        timeout=2_000
+    )
     expect(state(page).get_by_role("listitem").first).to_have_text(TRANSLATION)
     wait_for(lambda: portal.ping("10.1.255.92"), 5)
 

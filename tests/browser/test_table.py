@@ -203,6 +203,7 @@ def test_an_open_table_is_fit_for_everybody(table: Page, scheme: str, width: int
     assert Axe().run(table).response["violations"] == []
     save(table)
     expect(note_of(customer(table, 3))).to_contain_text("is no host")
+    expect(customer(table, 3)).to_be_focused()
 
     assert Axe().run(table).response["violations"] == []
     assert table.evaluate("document.documentElement.scrollWidth") == width

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from tests.entries import MORE, PHASE_ONE
-from tests.reading import part, read, typed, words
+from tests.reading import focused, part, read, typed, words
 from vpnportal import services
 from vpnportal.models import LastEdit, Subnet, Tunnel
 
@@ -148,6 +148,7 @@ def test_the_whole_fieldset_keeps_what_was_typed_and_explains_every_error(tunnel
 
     assert answer.status_code == 422
     assert {name: typed(answer, name) for name in wrong} == wrong
+    assert focused(answer) == ["remote_peer"]
     assert words(answer, "note-remote_peer").endswith(
         "Enter an IPv4 address such as 192.168.10.15."
     )

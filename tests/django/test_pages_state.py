@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from ipaddress import IPv4Address
 
@@ -159,9 +160,17 @@ def test_an_apply_that_nobody_takes_up_says_so_and_the_tunnel_can_be_edited_agai
 
 
 def test_a_page_that_shows_the_state_already_gets_nothing_new(second_tunnel, queued, page):
-    token = part(state(page, second_tunnel), "state").get("hx-get").split("seen=")[1].split("&")[0]
+    first = state(page, second_tunnel)
+    token = part(first, "state").get("hx-get").split("seen=")[1].split("&")[0]
+    whole = page.get(reverse("tunnel", args=[second_tunnel.pk]))
 
-    assert state(page, second_tunnel, seen=token).status_code == 204
+    again = state(page, second_tunnel, seen=token)
+
+    assert again.status_code == 204
+    # What changed here is asked for by the Status section at once.
+    assert json.loads(first.headers["HX-Trigger"]) == {"state-changed": {}}
+    assert "HX-Trigger" not in again.headers
+    assert part(whole, "status").get("hx-trigger") == "every 5s, state-changed from:body"
     finish(queued, "live")
     assert state(page, second_tunnel, seen=token).status_code == 200
 

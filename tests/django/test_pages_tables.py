@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from django.urls import reverse
 
-from tests.reading import part, read, typed, words
+from tests.reading import focused, part, read, typed, words
 from vpnportal import services
 from vpnportal.models import Subnet, Tunnel
 
@@ -267,6 +267,8 @@ def test_one_wrong_row_saves_none_and_every_wrong_row_is_explained_beside_it(rea
     assert words(answer, "note-10.1.255.95").startswith("Enter one line of printable text")
     assert typed(answer, "customer-10.1.255.93") == "10.1.255.999"
     assert typed(answer, "name-10.1.255.92") == "right"
+    # In a table of hundreds the first wrong row is led to.
+    assert focused(answer) == ["customer-10.1.255.93"]
 
 
 @both

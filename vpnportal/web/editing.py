@@ -42,6 +42,8 @@ def edit(request: Request, pk: int) -> HttpResponse:
             shown |= key_context(request, tunnel)
         return partial(request, "tunnel/_edited.html", shown, status)
     if status != OK:
+        first = next(name for name in form.fields if name in form.errors)
+        form.fields[first].widget.attrs["autofocus"] = True
         return panel(request, tunnel, status, **{form.slug: form})
     saved = ", ".join(str(form.fields[name].label) for name in form.kept)
     messages.success(request, f"Saved: {saved}." if saved else "Nothing was changed.")

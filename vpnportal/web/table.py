@@ -22,17 +22,24 @@ MOST_ROWS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """How the table is looked at, what was typed into it, why it was refused, or what was saved."""
+    """How the table is looked at, what was typed into it, why it was refused, or what was saved.
+
+    `leads` says that the table is what was refused: the first wrong row gets the focus.
+    """
 
     looks: Looks
     changed: Mapping[str, Typed] = field(default_factory=dict)
     refused: Refused | None = None
     saved: Iterable[str] = ()
+    leads: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """What the rows of one tunnel are made from. `saved` are those that were saved just now."""
+    """What the rows of one tunnel are made from.
+
+    `saved` are those that were saved just now, `wrong` is the first one to put right.
+    """
 
     tunnel: Tunnel
     looks: Looks
@@ -40,6 +47,7 @@ class Table:
     changed: Mapping[str, Typed]
     saved: frozenset[str]
     standing: Standing | None
+    wrong: str = ""
 
     def blocks(self) -> list[Block]:
         """Every assigned subnet in order."""
@@ -109,7 +117,7 @@ class Table:
             note = "saved" if kept else "removed"
         standing = self.standing.of(at, kept) if self.standing else NOTHING
         flags = " aria-invalid=true" if problem else ""
-        if at == focus:
+        if at in (focus, self.wrong):
             flags += " autofocus"
         return Line(at, remark, *shown, note, problem, *standing, flags)
 
@@ -122,12 +130,17 @@ def table_context(tunnel: Tunnel, live: Revision | None, sheet: Sheet) -> dict[s
     kept = kept_pairs(tunnel)
     changed = explained(sheet.changed, sheet.refused, kept)
     standing = standing_of(tunnel, live) if sheet.looks or changed else None
-    blocks = Table(tunnel, sheet.looks, kept, changed, frozenset(sheet.saved), standing).blocks()
+    saved, wrong = frozenset(sheet.saved), _first_wrong(changed) if sheet.leads else ""
+    blocks = Table(tunnel, sheet.looks, kept, changed, saved, standing, wrong).blocks()
     lines = (line for block in blocks for line in (*block.waiting, *(block.lines or ())))
     fields = {f"translation {line.address}" for line in lines if line.problem}
     problems = sheet.refused.problems if sheet.refused else ()
     stray = [problem.text for problem in problems if problem.field not in fields]
     return {"blocks": blocks, "stray": stray}
+
+
+def _first_wrong(changed: Mapping[str, Typed]) -> str:
+    return min((at for at, typed in changed.items() if typed.problem), key=number, default="")
 
 
 def static_nat(tunnel: Tunnel) -> list[Subnet]:

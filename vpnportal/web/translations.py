@@ -115,7 +115,7 @@ def _refuse(
     request: Request, tunnel: Tunnel, looks: Looks, changed: Mapping[str, Typed], refused: Refused
 ) -> HttpResponse:
     """The table as it was typed, each problem beside its row."""
-    status, sheet = status_of(refused), Sheet(looks, changed, refused)
+    status, sheet = status_of(refused), Sheet(looks, changed, refused, leads=True)
     if not request.htmx:
         return panel(request, tunnel, status, sheet)
     rows = table_context(tunnel, _live(tunnel), sheet)

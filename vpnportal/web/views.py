@@ -9,6 +9,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import trigger_client_event
 
 from vpnportal import services
 from vpnportal.models import Tunnel
@@ -25,6 +26,8 @@ from vpnportal.web.versions import seen_of
 
 # What the pages show of the places a tunnel ends at, in the same query.
 PLACES = ("concentrator__datacenter", "account")
+# What `tunnel/_status.html` waits for.
+STATE_CHANGED = "state-changed"
 
 
 @require_safe
@@ -46,7 +49,9 @@ def state(request: Request, pk: int) -> HttpResponse:
     editable = is_editable(request, tunnel)
     shown |= {"editable": editable, "entries": newest(tunnel, ENTRIES), "told": told}
     shown |= others(request, tunnel, editable)
-    return partial(request, "tunnel/_polled.html", shown)
+    # The Status section follows at once: it must not say otherwise for the time of its own poll.
+    answer = partial(request, "tunnel/_polled.html", shown)
+    return trigger_client_event(answer, STATE_CHANGED)
 
 
 @require_POST
