@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from tests.reading import read
+from tests.reading import part, read
 from vpnportal.models import Concentrator, Pool, Subnet, Tunnel
 from vpnportal.services.members import LAST_OWNER
 
@@ -50,6 +50,13 @@ def test_neither_key_nor_seal_is_on_a_tunnels_page(operator, ready):
 
     assert "a key" not in shown
     assert ready.preshared_key.token not in shown
+
+
+def test_a_form_says_what_leaving_an_account_empty_means(operator):
+    form = operator.get(reverse("admin:vpnportal_subnet_add"))
+
+    help = part(form, "id_account_helptext")
+    assert "".join(help.itertext()).split()[:2] == ["None", "makes"]
 
 
 def told(answer) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -24,6 +24,12 @@ class Datacenters(admin.ModelAdmin):
 
 class PoolForm(forms.ModelForm):
     """A pool shares no address with another one of its kind."""
+
+    class Meta:
+        help_texts: ClassVar = {
+            "network": "Each order takes one address of a pool of Hosted peer addresses, and a /30 "
+            "of one of Static NAT subnets."
+        }
 
     def clean(self) -> dict[str, Any] | None:
         kept = super().clean()
@@ -57,6 +63,14 @@ class Concentrators(admin.ModelAdmin):
 
 class SubnetForm(forms.ModelForm):
     """Provider networks are somebody's alone."""
+
+    class Meta:
+        help_texts: ClassVar = {
+            "account": "None makes it a service of the provider, which every account may reach.",
+            "datacenter": "None offers it to the tunnels of every data center.",
+            "name": "What its users know it by, such as: web servers.",
+            "network": "An IP address and a CIDR, such as 10.2.0.0/24.",
+        }
 
     def clean(self) -> dict[str, Any] | None:
         kept = super().clean()
