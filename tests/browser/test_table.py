@@ -185,8 +185,13 @@ def test_wrong_lines_are_explained_and_nothing_is_offered_to_import(table: Page)
     expect(
         table.get_by_text("Line 2: 10.9.9.9 is no host in the customer's networks")
     ).to_be_visible()
-    expect(table.get_by_role("button", name="Import")).to_have_count(0)
+    expect(table.get_by_role("button", name="Import", exact=True)).to_have_count(0)
     assert Axe().run(table).response["violations"] == []
+    pasted = table.get_by_label("Or paste rows")
+    expect(pasted).to_have_value("172.20.0.5\tright\n10.9.9.9\twrong")
+    pasted.fill("172.20.0.5\tright\n172.20.0.6\tright too")
+    table.get_by_role("button", name="Preview what will change").click()
+    expect(table.get_by_role("button", name="Import", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
