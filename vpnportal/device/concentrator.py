@@ -17,7 +17,7 @@ from vpnportal.device.netlink import Link
 from vpnportal.device.nft import Nft
 from vpnportal.device.own_addresses import OwnAddresses
 from vpnportal.device.starter import Mouth, Starter
-from vpnportal.device.steps import Report, Step, ended
+from vpnportal.device.steps import Report, Step, ended, made_anew
 from vpnportal.domain.desired import Connection, Secret, Shape
 from vpnportal.domain.diff import Plan, Start
 from vpnportal.domain.elements import Map
@@ -136,7 +136,7 @@ class Concentrator:
             for address in plan.anchor:
                 tools.add_anchor(address)
                 report(Step("", f"Gave the gateway the address {address} in a hosted subnet"))
-            self._end(charon, plan.hang_up, report)
+            _end(charon, plan.hang_up, report, ended)
             if refused := self._load(charon, plan, report):
                 return refused
             self._take_away(charon, plan, report)
@@ -178,9 +178,7 @@ class Concentrator:
     def end(self, ending: Iterable[Stale], report: Report) -> None:
         """End associations now, whether or not their peers answer."""
         with self._session.use() as charon:
-            for stale in ending:
-                charon.terminate(stale)
-                report(Step(stale.connection, "Ended an IKE_SA to negotiate anew", mends=False))
+            _end(charon, ending, report, made_anew)
 
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
         """Whether an address behind a tunnel answers this gateway from one of its own addresses."""
@@ -210,12 +208,7 @@ class Concentrator:
             report(Step(name, f"Unloaded the connection {name}"))
         for identifier in plan.forget:
             charon.forget(identifier)
-        self._end(charon, plan.terminate, report)
-
-    def _end(self, charon: Charon, ending: tuple[Stale, ...], report: Report) -> None:
-        for stale in ending:
-            charon.terminate(stale)
-            report(ended(stale))
+        _end(charon, plan.terminate, report, ended)
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove, plan.add, plan.write_rules, userland_esp)
@@ -226,6 +219,14 @@ class Concentrator:
             # Each translation is an element of either map.
             count = (len(plan.remove.all_keys() | plan.add.all_keys()) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))
+
+
+def _end(
+    charon: Charon, ending: Iterable[Stale], report: Report, step: Callable[[Stale], Step]
+) -> None:
+    for stale in ending:
+        charon.terminate(stale)
+        report(step(stale))
 
 
 def _in_order(plan: Plan) -> Iterator[Loadable]:
