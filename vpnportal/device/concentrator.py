@@ -76,12 +76,12 @@ class Concentrator:
         look = self._look
         # Before charon is at a start of that tunnel, a look would not find it.
         self._mouth.settle(look.connection)
+        if look.loaded is None:
+            # The answer that is waited for first is asked for first.
+            look.loaded = self._session.ask(lambda charon: charon.ask_connections(look.connection))
         if look.running is None:
-            # The longer walk begins first.
             asked = self._second.ask(lambda charon: charon.ask_associations(look.connection))
             look.running = cache(asked)
-        if look.loaded is None:
-            look.loaded = self._session.ask(lambda charon: charon.ask_connections(look.connection))
         return look.running, look.loaded
 
     def observe(
