@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import count
@@ -23,7 +23,9 @@ class FakeConcentrator:
 
     `refuses` maps names of connections to charon's reason; `unreachable` is a reason for
     everything; `peer_answers` says whether an initiated child comes up. `refuses_starts` are names
-    of connections: charon's answer is reported when the next look begins.
+    of connections: charon's answer is reported when the next look begins. `waited` tells how many
+    plans had been applied each time that somebody waited to be told what runs; with
+    `tells_what_runs` off that fails.
     """
 
     def __init__(self) -> None:
@@ -43,33 +45,44 @@ class FakeConcentrator:
         self.answering: set[IPv4Address] = set()
         self.plans: list[Plan] = []
         self.scopes: list[Scope | None] = []
+        self.waited: list[int] = []
+        self.tells_what_runs = True
         self._ids = count(1)
         self._unanswered: list[tuple[Report, Step]] = []
 
-    def ask(self, connection: str | None, associations: bool = True) -> None:
+    def ask(self, connection: str | None) -> None:
         for report, step in self._unanswered:
             report(step)
         self._unanswered.clear()
 
     def observe(
-        self,
-        scope: Scope | None = None,
-        associations: tuple[IkeSa, ...] | None = None,
-        expected: Mapping[str, Connection] | None = None,
+        self, scope: Scope | None = None, expected: Mapping[str, Connection] | None = None
     ) -> Observed:
+        running, seen = self.glance(scope, expected)
+        return replace(seen, associations=running())
+
+    def glance(
+        self, scope: Scope | None = None, expected: Mapping[str, Connection] | None = None
+    ) -> tuple[Callable[[], tuple[IkeSa, ...]], Observed]:
         if self.unreachable:
             raise DeviceError(self.unreachable)
         self.scopes.append(scope)
         name = scope.connection if scope else None
         there = Elements.containing(self.elements)
-        return Observed(
+        asked = tuple(sa for sa in self.associations if name in (None, sa.connection))
+
+        def running() -> tuple[IkeSa, ...]:
+            self.waited.append(len(self.plans))
+            if not self.tells_what_runs:
+                raise DeviceError("charon does not answer.")
+            return asked
+
+        return running, Observed(
             connections={
                 one.name: one.shape for one in self.connections.values() if name in (None, one.name)
             },
             secrets=None if scope else frozenset(self.secrets),
-            associations=tuple(sa for sa in self.associations if name in (None, sa.connection))
-            if associations is None
-            else associations,
+            associations=(),
             elements=there.under(scope.elements) if scope else there,
             rules_stand=self.rules_stand,
             addresses=AddressSet((IPv4Address("10.2.0.1"),)),
@@ -77,9 +90,7 @@ class FakeConcentrator:
             userland_esp=True,
         )
 
-    def apply(
-        self, plan: Plan, userland_esp: bool, report: Report, asking: str | None = None
-    ) -> dict[str, str]:
+    def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
         self.plans.append(plan)
         self.anchors |= set(plan.anchor)
         self._terminate(plan.hang_up)

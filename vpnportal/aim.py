@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils import timezone
 
 from vpnportal import compiled
@@ -14,7 +14,7 @@ from vpnportal.domain.desired import Desired
 from vpnportal.domain.elements import Elements
 from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Scope
-from vpnportal.models import Concentrator, Revision, Tunnel
+from vpnportal.models import Concentrator, Revision
 from vpnportal.models.revisions import RevisionQuerySet
 
 # Secrets and translations of so many earlier revisions are looked for beside the standing ones.
@@ -76,14 +76,14 @@ def _at_all(rows: RevisionQuerySet) -> Aim:
 
 def _at_one(lane: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Aim:
     rows = rows.filter(tunnel_id=tunnel_id).order_by("-number")
+    rows = rows.annotate(held_at=F("tunnel__held_at"))
     earlier = list(rows[:EARLIER])
     standing = [one for one in earlier if one.outcome in Revision.STANDING]
     if not any(one.outcome == Revision.Outcome.LIVE for one in standing):
-        standing = list(rows.standing())
+        standing = list(rows.filter(outcome__in=Revision.STANDING))
     if not standing and _let_go(lane, tunnel_id):
         earlier = []
-    held = Tunnel.objects.filter(pk=tunnel_id).exclude(held_at=None).exists()
-    newest, name = ([] if held else standing[:1]), connection_of(tunnel_id)
+    newest, name = [one for one in standing[:1] if one.held_at is None], connection_of(tunnel_id)
     wanted = [one for revision in newest if (one := compiled.of(revision))]
     return Aim(
         newest=dict.fromkeys([name], newest[0].pk) if newest else {},

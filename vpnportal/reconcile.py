@@ -6,6 +6,7 @@ import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
@@ -26,7 +27,7 @@ from vpnportal.aim import Aim, aim_at
 from vpnportal.device import DeviceError
 from vpnportal.device.concentrator import Concentrator as Device
 from vpnportal.device.steps import Step
-from vpnportal.domain.diff import Start, diff
+from vpnportal.domain.diff import Start, ahead, diff
 from vpnportal.domain.isolation import objection
 from vpnportal.domain.names import connection_of
 from vpnportal.domain.observed import Observed
@@ -36,7 +37,7 @@ from vpnportal.models import Concentrator
 log = logging.getLogger(__name__)
 
 # A pass that changed something is followed by a look; what came in between costs one more.
-PASSES = 4
+PASSES = 5
 # A charon that is started again is back sooner. Without this, giving up a look that began long ago
 # would fail an apply of a moment ago.
 PATIENCE = timedelta(seconds=5)
@@ -158,29 +159,30 @@ def _settle(
 ) -> tuple[Aim, Observed, tuple[Start, ...]]:
     """Look, plan and act until a look finds nothing to do but to start children."""
     drift = repairs.Drift(lane)
-    running = None
-    name = None if tunnel_id is None else connection_of(tunnel_id)
     # Also before the revisions are read: what comes of it may be written into one of them.
-    device.ask(name)
+    device.ask(None if tunnel_id is None else connection_of(tunnel_id))
     for attempt in range(PASSES):
         aim = aim_at(lane, tunnel_id)
         outcomes.begin(aim.unfinished)
-        observed = device.observe(aim.scope, running, aim.desired.connections)
+        running, observed = device.glance(aim.scope, aim.desired.connections)
         if objections := _objections(aim, observed):
             outcomes.fail_refused(aim.newest, objections)
             continue
         # charon cannot be asked for one secret, so those of a waiting apply are forgotten once.
         unsure = bool(aim.unfinished) and attempt == 0
-        plan = diff(aim.desired, observed, aim.scope, unsure)
-        plan, starts = plan.without_initiation(), plan.initiate
+        plan = ahead(aim.desired, observed, aim.scope, unsure)
         plan = plan.sparing(aim.unreadable, aim.desired)
+        if not plan:
+            observed = replace(observed, associations=running())
+            plan = diff(aim.desired, observed, aim.scope, unsure)
+            plan = plan.sparing(aim.unreadable, aim.desired)
+        plan, starts = plan.without_initiation(), plan.initiate
         if not plan:
             outcomes.finish(aim.unfinished)
             drift.record()
             return aim, observed, starts
         unasked = departures.recorder(lane, wishes.recorder(lane, drift.note))
         with outcomes.recording(aim.revisions, otherwise=unasked) as report:
-            refused = device.apply(plan, observed.userland_esp, report, asking=name)
+            refused = device.apply(plan, observed.userland_esp, report)
         outcomes.fail_refused(aim.newest, refused)
-        running = None if plan.ends_associations else observed.associations
     raise DeviceError("It does not keep what it is given; somebody else changes it, too.")

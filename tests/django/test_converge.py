@@ -11,6 +11,7 @@ from django.utils import timezone
 from vpnportal import outcomes, reconcile, services, sightings, tasks
 from vpnportal.device import DeviceError
 from vpnportal.device.steps import Step
+from vpnportal.domain.observed import IkeSa
 from vpnportal.domain.sight import Association
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Revision, Subnet, Tunnel
@@ -162,6 +163,49 @@ def test_after_charon_lost_everything_the_applied_revision_is_loaded_and_not_the
     reconcile.converge(ready.concentrator_id)
 
     assert device.connections == held
+
+
+def test_charon_looks_for_what_runs_while_a_change_of_phase_two_is_loaded(ready, user, device):
+    services.apply(ready, user)
+    look(ready)
+    done = len(device.plans)
+    device.waited.clear()
+
+    services.edit(ready, "phase_two_keylife", 3_000, user)
+    revision = services.apply(ready, user)
+    device.tells_what_runs = False
+    with pytest.raises(DeviceError):
+        look(ready)
+
+    # Loaded, and no outcome before it is known what runs.
+    assert [[one.name for one in plan.load] for plan in device.plans[done:]] == [[f"ctx{ready.pk}"]]
+    assert device.waited == [done + 1]
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.APPLYING
+    device.tells_what_runs = True
+    look(ready)
+    look(ready)
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.LIVE
+    (sa,) = device.associations
+    assert {child.name for child in sa.children} == device.connections[f"ctx{ready.pk}"].children
+
+
+def test_what_dials_with_an_old_key_is_hung_up_before_the_new_one_is_loaded(ready, user, device):
+    services.apply(ready, user)
+    look(ready)
+    done, name = len(device.plans), f"ctx{ready.pk}"
+    device.associations = [IkeSa(name, "7", "CONNECTING", ())]
+    device.waited.clear()
+
+    services.set_preshared_key(ready, "another key", user)
+    services.apply(ready, user)
+    look(ready)
+
+    first = device.plans[done]
+    assert device.waited[0] == done
+    assert [one.unique_id for one in first.hang_up] == ["7"]
+    assert [one.name for one in first.load] == [name]
 
 
 def test_a_targeted_converge_sees_nothing_of_other_tunnels(ready, user, device, second_tunnel):

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from tests.fake_concentrator import FakeConcentrator
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
 from vpnportal.domain.compile import compile_specs
-from vpnportal.domain.diff import Plan, diff
+from vpnportal.domain.diff import Plan, ahead, diff
 from vpnportal.domain.in_force import Stale
-from vpnportal.domain.observed import IkeSa
+from vpnportal.domain.observed import IkeSa, Scope
 from vpnportal.domain.sight import Association, associations
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.spec import Starts, TunnelSpec
 
 
 def converge(device: FakeConcentrator, *wanted: TunnelSpec) -> Plan:
@@ -173,6 +173,48 @@ def test_an_ike_sa_that_still_dials_with_the_old_key_is_ended():
     plan = converge(device, example(preshared_key="another"))
 
     assert [(stale.unique_id, stale.whole_ike) for stale in plan.hang_up] == [("7", True)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"phase_two": replace(EXAMPLE.phase_two, keylife=1_800)},
+        {"remote_subnets": networks("192.168.20.0/24"), "translations": ()},
+        {"starts": Starts.OTHER},
+        {"translations": (translation("10.1.255.93", "192.168.10.16"),)},
+    ],
+)
+def test_what_leaves_ike_as_it_is_does_not_wait_to_hear_what_runs_and_ends_the_same(change: dict):
+    direct, hasty, wanted = holding(EXAMPLE), holding(EXAMPLE), example(**change)
+    scope = Scope("ctx42", frozenset(), hasty.observe().elements)
+
+    plan = ahead(compile_specs([wanted], KEY), hasty.observe(), scope)
+    assert plan and not plan.ends_associations and not plan.initiate
+    hasty.apply(plan, True, lambda step: None)
+    assert not ahead(compile_specs([wanted], KEY), hasty.observe(), scope)
+    settle(hasty, wanted)
+
+    settle(direct, wanted)
+    assert hasty.connections == direct.connections
+    assert (hasty.secrets, hasty.elements) == (direct.secrets, direct.elements)
+    assert sight(hasty) == sight(direct)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        [example(preshared_key="another")],
+        [example(phase_one=replace(EXAMPLE.phase_one, keylife=20_000))],
+        [example(remote_peer=IPv4Address("203.0.113.9"))],
+        [],
+    ],
+)
+def test_nothing_is_loaded_over_another_ike_before_it_is_known_what_dials(wanted: list[TunnelSpec]):
+    device = holding(EXAMPLE)
+    scope = Scope("ctx42", frozenset(), device.observe().elements)
+
+    assert not ahead(compile_specs(wanted, KEY), device.observe(), scope)
+    assert not ahead(compile_specs([EXAMPLE], KEY), FakeConcentrator().observe(), scope)
 
 
 def test_a_removed_tunnel_is_terminated_and_not_only_unloaded():

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from ipaddress import IPv4Address
-from typing import NamedTuple
+from typing import TypeAlias
 
 from vpnportal.device import flows, pacing, rekeying, tools
 from vpnportal.device.charon import NOTHING, Charon
@@ -17,23 +18,27 @@ from vpnportal.device.netlink import Link
 from vpnportal.device.nft import Nft
 from vpnportal.device.own_addresses import OwnAddresses
 from vpnportal.device.starter import Mouth, Starter
-from vpnportal.device.steps import Report, Step, ended
+from vpnportal.device.steps import Report, Step, ended, made_anew
 from vpnportal.domain.desired import Connection, Secret, Shape
 from vpnportal.domain.diff import Plan, Start
 from vpnportal.domain.elements import Map
 from vpnportal.domain.in_force import Stale
 from vpnportal.domain.observed import IkeSa, Observed, Scope
 
+Running: TypeAlias = Callable[[], tuple[IkeSa, ...]]
+Loaded: TypeAlias = Callable[[Mapping[str, Connection]], dict[str, Shape]]
 
-class Asked(NamedTuple):
-    """What charon was asked of one connection, or of all; each is called for the answer, once.
 
-    `associations` is None where they were not asked for.
+@dataclass(slots=True)
+class Look:
+    """What charon was asked of one connection, or of all: each is called for the answer.
+
+    `running` may be called again, and tells what it told before. `loaded` is None once it was.
     """
 
     connection: str | None
-    connections: Callable[[Mapping[str, Connection]], dict[str, Shape]]
-    associations: Callable[[], tuple[IkeSa, ...]] | None
+    running: Running | None = None
+    loaded: Loaded | None = None
 
 
 class Concentrator:
@@ -48,7 +53,7 @@ class Concentrator:
         # charon serves each session in a thread of its own: what is asked in two, it does at once.
         self._second = LastingSession(vici_socket)
         self._mouth = Mouth(vici_socket)
-        self._asked: Asked | None = None
+        self._look = Look(None)
         self._link = Link()
 
     @cached_property
@@ -56,54 +61,68 @@ class Concentrator:
         """libnftables acts in the namespace that it was opened in, so that is where it is used."""
         return Nft(self._link)
 
-    def ask(self, connection: str | None, associations: bool = True) -> None:
+    def ask(self, connection: str | None) -> None:
         """Begin to look at one connection, or at all: charon is at it while the caller goes on.
 
         The next look, if it is that one, takes the answers, and fails where this did. What charon
         said of earlier starts has been reported when this returns.
         """
-        self._asked = None
+        self._look = Look(connection)
         with suppress(DeviceError):
-            self._asked = self._ask(connection, associations)
+            self._ask()
 
-    def _ask(self, connection: str | None, associations: bool) -> Asked:
+    def _ask(self) -> tuple[Running, Loaded]:
+        """Ask for what has not been asked for."""
+        look = self._look
         # Before charon is at a start of that tunnel, a look would not find it.
-        self._mouth.settle(connection)
-        running = None
-        if associations:
-            # The longer walk begins first.
-            running = self._second.ask(lambda charon: charon.ask_associations(connection))
-        loaded = self._session.ask(lambda charon: charon.ask_connections(connection))
-        return Asked(connection, loaded, running)
+        self._mouth.settle(look.connection)
+        if look.loaded is None:
+            # The answer that is waited for first is asked for first.
+            look.loaded = self._session.ask(lambda charon: charon.ask_connections(look.connection))
+        if look.running is None:
+            asked = self._second.ask(lambda charon: charon.ask_associations(look.connection))
+            look.running = cache(asked)
+        return look.running, look.loaded
 
     def observe(
-        self,
-        scope: Scope | None = None,
-        associations: tuple[IkeSa, ...] | None = None,
-        expected: Mapping[str, Connection] = NOTHING,
+        self, scope: Scope | None = None, expected: Mapping[str, Connection] = NOTHING
     ) -> Observed:
         """What is there: all that is ours, or one tunnel at a cost that ignores all others.
 
-        `associations` are those that a look just before found, where none was ended since: charon
-        walks through all that run to list those of one name. What is as `expected` takes no memory.
+        What is as `expected` takes no memory.
         """
-        asked = self._taken(scope.connection if scope else None, associations is None)
+        self.ask(scope.connection if scope else None)
+        running, seen = self.glance(scope, expected)
+        return replace(seen, associations=running())
+
+    def glance(
+        self, scope: Scope | None = None, expected: Mapping[str, Connection] = NOTHING
+    ) -> tuple[Running, Observed]:
+        """The same but for associations, and what to call for those: charon takes long to tell.
+
+        What was asked for is not asked for again, and what runs not before something was ended:
+        charon walks through all associations to tell those of one connection.
+        """
+        connection = scope.connection if scope else None
+        if self._look.connection != connection:
+            self._look = Look(connection)
+        running, loaded = self._ask()
         elements = self._nft.elements_at(scope.elements) if scope else self._nft.elements()
         addresses = self._addresses.now()
-        connections = asked.connections(expected)
+        self._look.loaded = None
+        connections = loaded(expected)
         with self._session.use() as charon:
             if scope is None or self._userland_esp is None:
                 self._userland_esp = charon.userland_esp()
             userland_esp = self._userland_esp
             foreign = () if scope else charon.foreign()
             secrets = None if scope else charon.secrets()
-        rules_stand = self._nft.rules_stand(userland_esp)
-        return Observed(
+        return running, Observed(
             connections=connections,
             secrets=secrets,
-            associations=asked.associations() if asked.associations else associations or (),
+            associations=(),
             elements=elements,
-            rules_stand=rules_stand,
+            rules_stand=self._nft.rules_stand(userland_esp),
             addresses=addresses.own,
             anchors=addresses.anchors,
             userland_esp=userland_esp,
@@ -111,37 +130,30 @@ class Concentrator:
             dropped={} if scope else self._dropped(userland_esp),
         )
 
-    def _taken(self, connection: str | None, associations: bool) -> Asked:
-        """What was asked before, or now; what does not fit is never answered."""
-        asked, self._asked = self._asked, None
-        wanted = (connection, associations)
-        if asked and (asked.connection, asked.associations is not None) == wanted:
-            return asked
-        return self._ask(connection, associations)
-
     def _dropped(self, userland_esp: bool) -> dict[str, int]:
         counted = self._nft.dropped()
         return counted if userland_esp else {**counted, "by_esp": tools.dropped_by_kernel_esp()}
 
-    def apply(
-        self, plan: Plan, userland_esp: bool, report: Report, asking: str | None = None
-    ) -> dict[str, str]:
+    def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
         """Take the steps of a plan; the answer has charon's reason for each connection it refused.
 
         After a refusal only the loading was done: what was loaded before still stands, and
-        whoever asked looks again without the refused revision. With `asking`, charon is asked for
-        that connection as soon as its part is done: the next look is one at it.
+        whoever asked looks again without the refused revision. Of one connection, charon is asked
+        what the next look wants to know as soon as its part is done.
         """
+        if plan.ends_associations:
+            self._look.running = None
         with self._session.use() as charon:
             for address in plan.anchor:
                 tools.add_anchor(address)
                 report(Step("", f"Gave the gateway the address {address} in a hosted subnet"))
-            self._end(charon, plan.hang_up, report)
+            _end(charon, plan.hang_up, report, ended)
             if refused := self._load(charon, plan, report):
                 return refused
             self._take_away(charon, plan, report)
-        if asking:
-            self.ask(asking, associations=plan.ends_associations)
+        if self._look.connection is not None:
+            with suppress(DeviceError):
+                self._ask()
         self._translate(plan, userland_esp, report)
         for address in plan.unanchor:
             tools.remove_anchor(address)
@@ -178,9 +190,7 @@ class Concentrator:
     def end(self, ending: Iterable[Stale], report: Report) -> None:
         """End associations now, whether or not their peers answer."""
         with self._session.use() as charon:
-            for stale in ending:
-                charon.terminate(stale)
-                report(Step(stale.connection, "Ended an IKE_SA to negotiate anew", mends=False))
+            _end(charon, ending, report, made_anew)
 
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
         """Whether an address behind a tunnel answers this gateway from one of its own addresses."""
@@ -210,12 +220,7 @@ class Concentrator:
             report(Step(name, f"Unloaded the connection {name}"))
         for identifier in plan.forget:
             charon.forget(identifier)
-        self._end(charon, plan.terminate, report)
-
-    def _end(self, charon: Charon, ending: tuple[Stale, ...], report: Report) -> None:
-        for stale in ending:
-            charon.terminate(stale)
-            report(ended(stale))
+        _end(charon, plan.terminate, report, ended)
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove, plan.add, plan.write_rules, userland_esp)
@@ -226,6 +231,14 @@ class Concentrator:
             # Each translation is an element of either map.
             count = (len(plan.remove.all_keys() | plan.add.all_keys()) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))
+
+
+def _end(
+    charon: Charon, ending: Iterable[Stale], report: Report, step: Callable[[Stale], Step]
+) -> None:
+    for stale in ending:
+        charon.terminate(stale)
+        report(step(stale))
 
 
 def _in_order(plan: Plan) -> Iterator[Loadable]:

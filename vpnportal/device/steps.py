@@ -29,6 +29,11 @@ def ended(stale: Stale) -> Step:
     return Step(stale.connection, _words(stale), mends=False)
 
 
+def made_anew(stale: Stale) -> Step:
+    """An IKE_SA was ended because somebody wants another one."""
+    return Step(stale.connection, "Ended an IKE_SA to negotiate anew", mends=False)
+
+
 def _words(stale: Stale) -> str:
     if not stale.carries:
         return "Ended a negotiation that began with other settings"

@@ -115,6 +115,20 @@ def diff(
     )
 
 
+def ahead(
+    desired: Desired, observed: Observed, scope: Scope | None = None, unsure: bool = False
+) -> Plan:
+    """What can be done before it is known what runs. Empty when nothing can, or nothing is to do.
+
+    Only while IKE stays as it is loaded: then loading hides nothing that dials with old settings.
+    """
+    loaded = {name: shape.mark for name, shape in observed.connections.items()}
+    wanted = {name: one.shape.mark for name, one in desired.connections.items()}
+    if scope is None or loaded != wanted:
+        return Plan()
+    return diff(desired, replace(observed, associations=()), scope, unsure).without_initiation()
+
+
 def _edited(desired: Desired, observed: Observed) -> Iterator[str]:
     """Connections that run with algorithms which their names do not stand for.
 

@@ -151,7 +151,7 @@ def bind_concentrator(module) -> None:
         _Apply.translated = True
         at("translated")()
 
-    around(module.Concentrator, "observe", after=looked)
+    around(module.Concentrator, "glance", after=looked)
     around(module.Concentrator, "_translate", after=translated)
 
 
