@@ -1,4 +1,4 @@
-"""Every route of the site in one table."""
+"""Every route of the site in one table; programs are answered before it, by `api.doors`."""
 
 from __future__ import annotations
 

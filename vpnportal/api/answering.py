@@ -1,4 +1,4 @@
-"""From a call to its answer: the method is found and run, and a mask, a filter and a limit chosen by.
+"""From a call to its answer: a method is found and run, and what was asked for is written down.
 
 The order is the old API's: filter, order, count, limit, and then the mask.
 """
@@ -9,15 +9,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from vpnportal.api import filters, masks
 from vpnportal.api.calls import Answer, Call, Caller
 from vpnportal.api.faults import Fault, public
+from vpnportal.api.filters import Filter
 from vpnportal.api.methods import SERVICES, Method
 from vpnportal.api.shapes import Reader, Shape, written
-from vpnportal.services import Refused
+from vpnportal.services import Overtaken, Refused
+from vpnportal.services.keys import note_shown_keys
+from vpnportal.services.refusal import is_lock
 
 NO_METHOD = "-32601"
+BAD_REQUEST, CONFLICT, LOCKED = 400, 409, 423
 
 
 def answer(call: Call, caller: Caller) -> Answer:
@@ -29,7 +34,7 @@ def answer(call: Call, caller: Caller) -> Answer:
     try:
         result = method.run(caller, *arguments)
     except Refused as refused:
-        raise public(str(refused)) from refused
+        raise public(str(refused), _status_of(refused)) from refused
     return _written(method, call, caller, result)
 
 
@@ -48,11 +53,48 @@ def _arguments(method: Method, given: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(take(value) for take, value in zip(method.takes, padded, strict=False))
 
 
+def _status_of(refused: Refused) -> int:
+    """Not 404, which to clients is a tunnel that is gone."""
+    if isinstance(refused, Overtaken):
+        return CONFLICT
+    return LOCKED if is_lock(refused) else BAD_REQUEST
+
+
 def _written(method: Method, call: Call, caller: Caller, result: Any) -> Answer:
     if method.shape is None or result is None:
         return Answer(result)
     reader, mask = Reader(caller), masks.parse(call.mask)
+    wanted = filters.read(call.filter, method.root, timezone.now())
+    chosen, total = [result], None
     if method.many:
-        chosen, total = _chosen(method, method.shape, reader, call, result)
-        return Answer(_recorded(reader, written(reader, method.shape, chosen, mask)), total)
-    return Answer(_recorded(reader, written(reader, method.shape, [result], mask))[0])
+        chosen, total = _chosen(method.shape, reader, wanted, call, result)
+    rows = written(reader, method.shape, chosen, mask)
+    if mask.filtered and wanted.chooses:
+        for row, known in zip(
+            rows, written(reader, method.shape, chosen, wanted.mask()), strict=True
+        ):
+            wanted.prune(row, known)
+    note_shown_keys(reader.shown, caller.user)
+    return Answer(rows if method.many else rows[0], total)
+
+
+def _chosen(
+    shape: Shape, reader: Reader, wanted: Filter, call: Call, result: Any
+) -> tuple[list[Any], int]:
+    """The objects of one page, and how many there are on all."""
+    if wanted.id is not None and isinstance(result, QuerySet):
+        result = result.filter(pk=wanted.id)
+    if not wanted.empty:
+        result = _fitting(shape, reader, wanted, list(result))
+    end = None if call.limit is None else call.offset + call.limit
+    if isinstance(result, QuerySet) and (call.offset or end):
+        return list(result[call.offset : end]), result.count()
+    everything = list(result)
+    return everything[call.offset : end], len(everything)
+
+
+def _fitting(shape: Shape, reader: Reader, wanted: Filter, objects: Sequence[Any]) -> list[Any]:
+    """Whoever filters by a preshared key has asked for it: the reader notes it."""
+    known = zip(objects, written(reader, shape, objects, wanted.mask()), strict=True)
+    fitting = [(one, struct) for one, struct in known if wanted.fits(struct)]
+    return [one for one, _ in wanted.sort(fitting)]

@@ -7,7 +7,11 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
+from vpnportal.api.faults import bad_request
 from vpnportal.models import Account, ApiKey
+
+# More than there can be of anything, and less than a database's largest number.
+MOST = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +50,15 @@ class Answer:
 
     value: Any
     total: int | None = None
+
+
+def limit_and_offset(limit: object, offset: object) -> tuple[int | None, int]:
+    """From numbers or their texts; a limit of 0 is none."""
+    return _number(limit) or None, _number(offset)
+
+
+def _number(value: object) -> int:
+    text = str(0 if value is None else value).strip()
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit() and len(text) < 20):
+        raise bad_request("A result limit is a whole number, and so is its offset.")
+    return min(int(text), MOST)
