@@ -15,7 +15,8 @@ from vpnportal.api import filters, masks
 from vpnportal.api.calls import Answer, Call, Caller
 from vpnportal.api.faults import Fault, public
 from vpnportal.api.filters import Filter
-from vpnportal.api.methods import SERVICES, Method
+from vpnportal.api.methods import Method
+from vpnportal.api.operations import SERVICES
 from vpnportal.api.shapes import Reader, Shape, written
 from vpnportal.services import Overtaken, Refused
 from vpnportal.services.keys import note_shown_keys

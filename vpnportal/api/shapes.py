@@ -6,6 +6,7 @@ asked for all objects at once: the queries of a mask do not depend on how much t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,11 +32,15 @@ class Reader:
     left: int = MOST_OBJECTS
     kept: dict[str, Any] = field(default_factory=dict)
 
+    def allow(self, count: int) -> None:
+        """A fault if so many objects more are too many."""
+        if count > self.left:
+            raise public(TOO_MUCH)
+
     def take(self, count: int) -> None:
         """Count objects that are written down; a fault once they are too many."""
+        self.allow(count)
         self.left -= count
-        if self.left < 0:
-            raise public(TOO_MUCH)
 
 
 Local = Callable[[Reader, Any], Any]
@@ -83,9 +88,14 @@ def written(
     names = [name for name in shape.locals if name in asked] or list(shape.locals)
     rows = [_locals(reader, shape, one, names) for one in objects]
     for name, relation in shape.relations.items():
-        if name in asked or (relation.many and f"{name.removesuffix('s')}Count" in asked):
+        if name in asked or (relation.many and counter(name) in asked):
             _relate(reader, rows, objects, name, relation, asked)
     return rows
+
+
+def counter(relation: str) -> str:
+    """The property that tells how many there are: ipAddressCount of ipAddresses."""
+    return re.sub(r"(?<=ss)es$|(?<!s)s$", "", relation) + "Count"
 
 
 def _locals(reader: Reader, shape: Shape, one: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -102,12 +112,14 @@ def _relate(
     asked: Mapping[str, Mask],
 ) -> None:
     loaded = relation.load(reader, objects)
-    if relation.many and f"{name.removesuffix('s')}Count" in asked:
+    if relation.many and counter(name) in asked:
         for row, several in zip(rows, loaded, strict=True):
-            row[f"{name.removesuffix('s')}Count"] = len(several)
+            row[counter(name)] = len(several)
     if name not in asked:
         return
     lists = loaded if relation.many else [[] if one is None else [one] for one in loaded]
+    # A subnet tells its addresses one by one when they are asked for: they may be too many.
+    reader.allow(sum(len(several) for several in lists))
     flat = [one for several in lists for one in several]
     children = iter(written(reader, SHAPES[relation.shape], flat, asked[name]))
     for row, several in zip(rows, lists, strict=True):

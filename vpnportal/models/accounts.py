@@ -19,6 +19,13 @@ class AccountQuerySet(models.QuerySet["Account"]):
         # In a filter None would mean "accounts without any member".
         return self.filter(memberships__user_id=user.pk) if user.pk else self.none()
 
+    def editable_by(self, user: User | AnonymousUser) -> AccountQuerySet:
+        """Those among them whose tunnels this person's role allows to change and apply."""
+        if user.pk is None:
+            return self.none()
+        roles = (Membership.Role.OPERATOR, Membership.Role.OWNER)
+        return self.filter(memberships__user_id=user.pk, memberships__role__in=roles)
+
     def owned_by(self, user: User | AnonymousUser) -> AccountQuerySet:
         """Those among them whose members this person manages, and for which they order."""
         if user.pk is None:

@@ -13,8 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from vpnportal.models import Account, Invitation, Membership
-from vpnportal.services import Refused, members
-from vpnportal.web import typed
+from vpnportal.services import Refused, members, typed
 from vpnportal.web.answers import OK, UNPROCESSABLE, Request, page, status_of
 
 ROLES = {

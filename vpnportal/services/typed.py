@@ -1,4 +1,4 @@
-"""What a person typed, read strictly: a value, or a ValueError that says what would be right."""
+"""What somebody typed or sent, read strictly: a value, or a ValueError that says what is right."""
 
 from __future__ import annotations
 
