@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 
+from tests.calling import Program
 from tests.fake_concentrator import FakeConcentrator
 from vpnportal import reconcile, seal, services
 from vpnportal.fields import Sealed
@@ -150,3 +151,23 @@ def viewer(client, account):
     Membership.objects.create(account=account, user=person, role=Membership.Role.VIEWER)
     client.force_login(person)
     return client
+
+
+@pytest.fixture
+def program(user, account) -> Program:
+    """A script with a key of somebody who may change the account's tunnels."""
+    return Program(user, account)
+
+
+@pytest.fixture
+def owner(account) -> User:
+    """Somebody who may also order and cancel, and see keys."""
+    person = User.objects.create_user("olga", password="a password for the tests")
+    Membership.objects.create(account=account, user=person, role=Membership.Role.OWNER)
+    return person
+
+
+@pytest.fixture
+def owners_program(owner, account) -> Program:
+    """A script with a key of an owner."""
+    return Program(owner, account)

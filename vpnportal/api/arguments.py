@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+from vpnportal.api import finding
 from vpnportal.api.faults import invalid
 
 YES, NO = (True, 1, "1", "true"), (False, 0, "0", "false", "")
@@ -36,26 +38,26 @@ def digits(what: str, read: Callable[[str], Any] = int) -> Callable[[Any], Any]:
     def number(given: Any) -> Any:
         if isinstance(given, bool) or not isinstance(given, int | str):
             raise invalid(f"{what}: send a number.")
-        # Python refuses to write very long numbers down; none of them is right.
-        return take(f"{given:.20}" if isinstance(given, str) else str(given % 10**20))
+        # Python refuses to write very long numbers down, and none of them is right.
+        return take(given if isinstance(given, str) else str(max(-1, min(given, finding.MOST))))
 
     return number
 
 
-def choice(what: str, known: Mapping[Any, Any], read: Callable[[str], Any] = str) -> Any:
-    """One of the names, or numbers, of a table."""
-    listed = ", ".join(str(name) for name in known)
+def name(what: str, known: Mapping[str, object]) -> Callable[[Any], Any]:
+    """One of the names of a table."""
+    return text(what, partial(_one_of, known))
 
-    def one(given: str) -> Any:
-        try:
-            found = read(given)
-        except ValueError:
-            found = None
-        if found not in known:
-            raise ValueError(f"send one of {listed}.")
-        return found
 
-    return digits(what, one) if read is int else text(what, one)
+def numeral(what: str, known: Mapping[int, object]) -> Callable[[Any], Any]:
+    """One of the numbers of a table."""
+    return digits(what, lambda given: _one_of(known, finding.number(given)))
+
+
+def _one_of(known: Mapping[Any, object], given: object) -> object:
+    if given not in known:
+        raise ValueError(f"send one of {', '.join(map(str, known))}.")
+    return given
 
 
 def flag(what: str) -> Callable[[Any], bool]:

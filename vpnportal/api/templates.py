@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from vpnportal.api import finding
-from vpnportal.api.arguments import choice, digits, flag, text
+from vpnportal.api.arguments import digits, flag, name, numeral, text
 from vpnportal.api.faults import invalid
 from vpnportal.domain.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
 from vpnportal.services import Row, RowEdit, typed
@@ -16,29 +16,30 @@ from vpnportal.services.edits import KEY
 Take = Callable[[Any], Any]
 
 
-def _editable() -> dict[str, tuple[str, Take]]:
-    """From a property of a context to the column of the draft and the reader of its value."""
-    known: dict[str, tuple[str, Take]] = {
-        "friendlyName": ("friendly_name", text("friendlyName", typed.name)),
-        "customerPeerIpAddress": ("remote_peer", text("customerPeerIpAddress", typed.peer)),
-        "presharedKey": (KEY, text("presharedKey", typed.preshared_key)),
-        "phaseTwoPerfectForwardSecrecy": (
-            "phase_two_pfs",
-            flag("phaseTwoPerfectForwardSecrecy"),
+def _phase(wire: str, column: str) -> dict[str, tuple[str, Take]]:
+    return {
+        f"{wire}Authentication": (
+            f"{column}_authentication",
+            name(f"{wire}Authentication", AUTHENTICATIONS),
         ),
+        f"{wire}Encryption": (f"{column}_encryption", name(f"{wire}Encryption", ENCRYPTIONS)),
+        f"{wire}DiffieHellmanGroup": (
+            f"{column}_group",
+            numeral(f"{wire}DiffieHellmanGroup", GROUPS),
+        ),
+        f"{wire}Keylife": (f"{column}_keylife", digits(f"{wire}Keylife", typed.keylife)),
     }
-    for wire, phase in (("phaseOne", "phase_one"), ("phaseTwo", "phase_two")):
-        for name, column, take in (
-            ("Authentication", "authentication", choice(f"{wire}Authentication", AUTHENTICATIONS)),
-            ("Encryption", "encryption", choice(f"{wire}Encryption", ENCRYPTIONS)),
-            ("DiffieHellmanGroup", "group", choice(f"{wire}DiffieHellmanGroup", GROUPS, int)),
-            ("Keylife", "keylife", digits(f"{wire}Keylife", typed.keylife)),
-        ):
-            known[f"{wire}{name}"] = (f"{phase}_{column}", take)
-    return known
 
 
-EDITABLE = _editable()
+# From a property of a context to the column of the draft, and the reader of its value.
+EDITABLE: dict[str, tuple[str, Take]] = {
+    "friendlyName": ("friendly_name", text("friendlyName", typed.name)),
+    "customerPeerIpAddress": ("remote_peer", text("customerPeerIpAddress", typed.peer)),
+    "presharedKey": (KEY, text("presharedKey", typed.preshared_key)),
+    **_phase("phaseOne", "phase_one"),
+    **_phase("phaseTwo", "phase_two"),
+    "phaseTwoPerfectForwardSecrecy": ("phase_two_pfs", flag("phaseTwoPerfectForwardSecrecy")),
+}
 
 
 def edits_of(template: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,9 +49,9 @@ def edits_of(template: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str,
     left alone; and an empty key, which is what a client may have that was shown none.
     """
     found = {}
-    for name, (column, take) in EDITABLE.items():
-        given = template.get(name)
-        if given is None or given == shown.get(name) or (column == KEY and given == ""):
+    for prop, (column, take) in EDITABLE.items():
+        given = template.get(prop)
+        if given is None or given == shown.get(prop) or (column == KEY and given == ""):
             continue
         found[column] = take(given)
     return found
@@ -71,11 +72,11 @@ def row_edit_of(template: Mapping[str, Any]) -> RowEdit:
 
     Null and "" are no address, and where there is a text its id is overlooked.
     """
-    name = template.get("notes")
+    notes = template.get("notes")
     return RowEdit(
         internal=_address(template, "internalIpAddress"),
         customer=_address(template, "customerIpAddress"),
-        name=None if name is None else text("notes", typed.name)(name),
+        name=None if notes is None else text("notes", typed.name)(notes),
     )
 
 
@@ -86,9 +87,9 @@ def network_of(template: Mapping[str, Any]) -> IPv4Network:
     return text("networkIdentifier", lambda given: typed.subnet(given, length))(ip)
 
 
-def _address(template: Mapping[str, Any], name: str) -> IPv4Address | None:
-    if given := template.get(name):
-        found: IPv4Address | None = text(name, typed.address)(given)
+def _address(template: Mapping[str, Any], prop: str) -> IPv4Address | None:
+    if given := template.get(prop):
+        found: IPv4Address | None = text(prop, typed.address)(given)
         return found
-    identity = template.get(f"{name}Id")
+    identity = template.get(f"{prop}Id")
     return None if identity in (None, "") else finding.address_of(identity)

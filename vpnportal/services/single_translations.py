@@ -16,7 +16,7 @@ from vpnportal.models import AddressTranslation, Tunnel
 from vpnportal.services.edits import note_edits
 from vpnportal.services.refusal import Refused, unlocked
 from vpnportal.services.rows import Row, kept_rows, problems
-from vpnportal.services.translations import record
+from vpnportal.services.translations import AT_ONCE, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ def edit_translations(
             del others[was[pk].internal]
         _require_right(fresh, [wanted[pk] for pk in changed], others)
         # An address may be another row's until both are written, so neither is there meanwhile.
-        fresh.translations.filter(pk__in=changed).delete()
+        for first in range(0, len(changed), AT_ONCE):
+            fresh.translations.filter(pk__in=changed[first : first + AT_ONCE]).delete()
         for pk in changed:
             rows[pk] = record(fresh, wanted[pk])
             rows[pk].pk = pk

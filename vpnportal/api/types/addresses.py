@@ -16,6 +16,14 @@ from vpnportal.domain.addresses import dotted, number
 from vpnportal.models import AddressTranslation, Subnet
 
 
+def has_ends(subnet: Subnet) -> bool:
+    """Whether no host has its first and last address: not in small ones, nor where each translates.
+
+    RFC 3021.
+    """
+    return subnet.kind != Subnet.Kind.STATIC_NAT and subnet.network.prefixlen < 31
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """One address, as a number, and the subnet that it is in, if any of the tunnel's holds it."""
@@ -30,14 +38,13 @@ class Address:
 
     @property
     def is_network(self) -> bool:
-        """The first address of a subnet that has such an end (RFC 3021)."""
-        subnet = self.subnet
-        return bool(subnet and subnet.network.prefixlen < 31 and self.value == subnet.first)
+        """The first address of a subnet that has such an end."""
+        return self.subnet is not None and has_ends(self.subnet) and self.value == self.subnet.first
 
     @property
     def is_broadcast(self) -> bool:
-        subnet = self.subnet
-        return bool(subnet and subnet.network.prefixlen < 31 and self.value == subnet.last)
+        """The last one."""
+        return self.subnet is not None and has_ends(self.subnet) and self.value == self.subnet.last
 
 
 @dataclass(frozen=True, slots=True)

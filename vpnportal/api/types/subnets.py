@@ -8,7 +8,7 @@ from typing import Any
 
 from vpnportal.api import finding
 from vpnportal.api.shapes import Reader, Relation, Shape, shape
-from vpnportal.api.types.addresses import all_addresses
+from vpnportal.api.types.addresses import all_addresses, has_ends
 from vpnportal.api.types.values import column, constant, leads, nothing
 from vpnportal.models import Subnet, Tunnel
 
@@ -20,15 +20,7 @@ TYPES = {
 
 
 def _usable(reader: Reader, row: Subnet) -> str:
-    """All of a translated subnet, and of a small one; others lose their two ends (RFC 3021)."""
-    whole = row.kind == Subnet.Kind.STATIC_NAT or row.network.prefixlen >= 31
-    return str(row.network.num_addresses - (0 if whole else 2))
-
-
-def _gateway(reader: Reader, row: Subnet) -> str | None:
-    if row.kind != Subnet.Kind.HOSTED or row.network.prefixlen >= 31:
-        return None
-    return str(row.network.network_address + 1)
+    return str(row.network.num_addresses - (2 if has_ends(row) else 0))
 
 
 def _contexts(reader: Reader, rows: Sequence[Subnet]) -> Sequence[Any]:
@@ -50,7 +42,6 @@ shape(
             "cidr": column("network.prefixlen"),
             "netmask": lambda reader, one: str(one.network.netmask),
             "broadcastAddress": lambda reader, one: str(one.network.broadcast_address),
-            "gateway": _gateway,
             "note": column("name"),
             "subnetType": lambda reader, one: TYPES.get(one.kind),
             "addressSpace": constant("PRIVATE"),
