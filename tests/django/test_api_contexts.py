@@ -18,14 +18,16 @@ getObject editObject applyConfigurationsToDevice addPrivateSubnetToNetworkTunnel
 removePrivateSubnetFromNetworkTunnel addCustomerSubnetToNetworkTunnel
 removeCustomerSubnetFromNetworkTunnel addServiceSubnetToNetworkTunnel
 removeServiceSubnetFromNetworkTunnel createAddressTranslation createAddressTranslations
-editAddressTranslation editAddressTranslations deleteAddressTranslation getAccount getBillingItem
-getDatacenter getAddressTranslations getAllAvailableServiceSubnets getCustomerSubnets
-getInternalSubnets getServiceSubnets getStaticRouteSubnets getActiveTransaction
-getTransactionHistory getAddressTranslationConfigurations getParameterConfigurationsForCustomerView
-downloadAddressTranslationConfigurations downloadParameterConfigurations getAuthenticationDefault
-getAuthenticationOptions getEncryptionDefault getEncryptionOptions getDiffieHellmanGroupDefault
-getDiffieHellmanGroupOptions getKeylifeLimits getPhaseOneKeylifeDefault getPhaseTwoKeylifeDefault
-""".split()
+editAddressTranslation editAddressTranslations deleteAddressTranslation getAccount
+getBillingItem getDatacenter getAddressTranslations getAllAvailableServiceSubnets
+getCustomerSubnets getInternalSubnets getServiceSubnets getStaticRouteSubnets
+getActiveTransaction getTransactionHistory getAddressTranslationConfigurations
+getParameterConfigurationsForCustomerView downloadAddressTranslationConfigurations
+downloadParameterConfigurations getAuthenticationDefault getAuthenticationOptions
+getEncryptionDefault getEncryptionOptions getDiffieHellmanGroupDefault
+getDiffieHellmanGroupOptions getKeylifeLimits getPhaseOneKeylifeDefault
+getPhaseTwoKeylifeDefault
+"""
 
 
 def edited(tunnel: Tunnel) -> set[str]:
@@ -33,8 +35,8 @@ def edited(tunnel: Tunnel) -> set[str]:
 
 
 def test_a_context_has_the_38_methods_of_the_reference():
-    assert sorted(SERVICES[CONTEXT].methods) == sorted(METHODS)
-    assert len(METHODS) == 38
+    assert sorted(SERVICES[CONTEXT].methods) == sorted(METHODS.split())
+    assert len(METHODS.split()) == 38
 
 
 def test_a_context_tells_its_draft(ready, program):
