@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from ipaddress import ip_network
 
 from django.contrib.auth.models import User
@@ -15,6 +15,7 @@ from django.utils import timezone
 from vpnportal.domain.keys import Shown
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Account, ApiKey
+from vpnportal.services import typed
 from vpnportal.services.refusal import Refused
 
 # 256 bits as 64 characters: by their number the old clients tell a key from a password.
@@ -22,24 +23,24 @@ KEY_BYTES = 32
 # Of one user in one account; forgotten ones are revoked before more are made.
 KEYS_AT_MOST = 20
 NETWORKS_AT_MOST = 20
+LONGEST = timedelta(days=3660)
 
 
 def create(
     account: Account,
     user: User,
     name: str,
-    expires_at: datetime | None = None,
+    last_day: date | None = None,
     sources: Sequence[str] = (),
 ) -> Shown:
     """The text of a new key, which is kept nowhere.
 
-    `sources` are addresses or networks in CIDR notation. Refused for a key without a name or with
-    an end that has passed, for what is no network, and for somebody who does not belong there.
+    `last_day` is one in the zone of whoever makes it, `sources` are addresses or networks in CIDR
+    notation. Refused for a key without a name or with a day that has passed, for what is no
+    network, and for somebody who does not belong there.
     """
-    if not name:
-        raise Refused(Problem("name", "Enter a name that says which program has the key."))
-    if expires_at is not None and expires_at <= timezone.now():
-        raise Refused(Problem("expires", "Enter a day in the future, or leave it empty."))
+    name = _name(name)
+    expires_at = _end_of(last_day) if last_day else None
     networks = _networks(sources)
     text = secrets.token_hex(KEY_BYTES)
     with transaction.atomic():
@@ -68,6 +69,23 @@ def revoke(key: ApiKey) -> None:
 def digest_of(text: str) -> str:
     """What is kept of a key, and what it is looked up by."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def _name(text: str) -> str:
+    try:
+        name = typed.name(text)
+    except ValueError as error:
+        raise Refused(Problem("name", str(error))) from None
+    if not name:
+        raise Refused(Problem("name", "Enter a name that says which program has the key."))
+    return name
+
+
+def _end_of(last_day: date) -> datetime:
+    today = timezone.localdate()
+    if not today <= last_day <= today + LONGEST:
+        raise Refused(Problem("last_day", "Enter a day from today on, within ten years."))
+    return timezone.make_aware(datetime.combine(last_day, time.max))
 
 
 def _networks(sources: Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import date, datetime
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -23,7 +23,7 @@ class Command(BaseCommand):
         create.add_argument("user")
         create.add_argument("--name", required=True, help="which program has it")
         create.add_argument("--account", help="needed for a user of several accounts")
-        create.add_argument("--expires", metavar="YYYY-MM-DD", help="last until this day, in UTC")
+        create.add_argument("--expires", metavar="YYYY-MM-DD", help="its last day, in UTC")
         create.add_argument("--source", action="append", default=[], metavar="NETWORK")
         listed = actions.add_parser("list", help="show the keys, of all users or of one")
         listed.add_argument("user", nargs="?")
@@ -81,9 +81,9 @@ def _account(user: User, name: str | None) -> Account:
     raise CommandError(f"{user} belongs to {names}: say which with --account.")
 
 
-def _day(text: str | None) -> datetime | None:
+def _day(text: str | None) -> date | None:
     try:
-        return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+        return date.fromisoformat(text) if text else None
     except ValueError:
         raise CommandError("Enter the day as 2027-12-31.") from None
 
