@@ -10,6 +10,7 @@ import pytest
 from django.test import Client
 
 from vpnportal.api import authentication
+from vpnportal.api.faults import no_passwords
 from vpnportal.api.methods import SERVICES, Method, Service
 from vpnportal.services import api_keys
 
@@ -213,4 +214,4 @@ def test_a_password_is_answered_with_where_a_key_is_made(user):
         call("getPortalLoginToken", "ada", "secret", service="SoftLayer_User_Customer")
     )
 
-    assert (code, text) == ("SoftLayer_Exception_Public", authentication.NO_PASSWORDS)
+    assert (code, text) == ("SoftLayer_Exception_NotImplemented", no_passwords().text)

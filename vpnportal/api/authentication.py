@@ -16,7 +16,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from vpnportal.api.calls import Call, Caller
-from vpnportal.api.faults import public, too_often, wrong_key
+from vpnportal.api.faults import no_passwords, too_often, wrong_key
 from vpnportal.api.rates import Rates
 from vpnportal.models import ApiKey
 from vpnportal.services.api_keys import digest_of
@@ -25,15 +25,13 @@ log = logging.getLogger(__name__)
 
 # The user name of clients that send a key alone.
 KEY_ALONE = "apikey"
+# The one method that clients call without a key.
+PASSWORD_FOR_TOKEN = ("SoftLayer_User_Customer", "getPortalLoginToken")
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
 BURST_SECONDS = 10
 # As at sign-in: ten wrong ones, and then one a minute.
 WRONG = Rates(burst=10, per_second=1 / 60)
 CALLS = Rates(settings.API_RATE * BURST_SECONDS, settings.API_RATE)
-NO_PASSWORDS = (
-    "Passwords are not accepted here: make an API key on the page Accounts of the portal, and "
-    "enter it where the password is asked for."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,9 @@ def caller_of(call: Call, credentials: Credentials | None, address: str) -> Call
 
     A key that is in use is not locked out by wrong ones from the same address.
     """
-    if call.method == "getPortalLoginToken":
-        raise public(NO_PASSWORDS, 400)
     if credentials is None:
+        if (call.service, call.method) == PASSWORD_FOR_TOKEN:
+            raise no_passwords()
         raise wrong_key()
     digest = digest_of(credentials.key)
     if digest not in CALLS and (wait := WRONG.wait(address)):

@@ -58,6 +58,15 @@ def wrong_key() -> Fault:
     return Fault("SoftLayer_Exception_Public", "Invalid API token.", 401, headers)
 
 
+def no_passwords() -> Fault:
+    """Whoever guesses passwords does it on the sign-in page, where it is limited."""
+    text = (
+        "Passwords are for the pages only: make an API key on the page Accounts, and enter its 64 "
+        "characters in place of the password."
+    )
+    return Fault("SoftLayer_Exception_NotImplemented", text, 501)
+
+
 def too_often(seconds: float) -> Fault:
     """Clients that look at the code try again by themselves; `seconds` is when (RFC 6585)."""
     code = "SoftLayer_Exception_WebService_RateLimitExceeded"

@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 
 from vpnportal.api import finding
 from vpnportal.api.calls import Caller
-from vpnportal.api.faults import Fault
+from vpnportal.api.faults import Fault, no_passwords
 from vpnportal.api.methods import service
 from vpnportal.api.types.users import USER
 
@@ -14,7 +14,6 @@ NO_KEYS = (
     "Programs make no API keys: make one on the account page, or with manage.py apikey create. It "
     "has 64 characters and is shown once."
 )
-NO_PASSWORDS = "Passwords are for the pages only: use an API key of 64 characters."
 
 
 def _oneself(caller: Caller, init: object) -> User:
@@ -39,5 +38,5 @@ def add_api_authentication_key(caller: Caller, one: User) -> str:
 
 @user.method("getPortalLoginToken")
 def get_portal_login_token(caller: Caller) -> dict[str, object]:
-    """Refused: whoever guesses passwords does it on the sign-in page, where it is limited."""
-    raise Fault("SoftLayer_Exception_NotImplemented", NO_PASSWORDS, 501)
+    """Refused, with a key as without one."""
+    raise no_passwords()
