@@ -1,7 +1,7 @@
 """Object masks: which properties of an object, and of those behind it, a client asks for.
 
-    mask  := "[" mask "]" | root ("," root)* | props
-    root  := ("mask" | "filteredMask") [type] ("[" [props] "]" | "." props)
+    mask  := "[" mask "]" | part ("," part)*
+    part  := ("mask" | "filteredMask") [type] ("[" [props] "]" | "." prop) | prop
     props := prop ("," prop)*
     prop  := name [type] ("." name [type])* ["[" [props] "]"]
     type  := "(" SoftLayer_TypeName ")"
@@ -41,10 +41,20 @@ class Mask:
     def of(self, shape: str) -> Mapping[str, Mask]:
         """What is asked of an object of this type."""
         mine = self.typed.get(shape)
-        return {**self.named, **mine.named} if mine else self.named
+        return _both(self.named, mine.named) if mine else self.named
 
 
 NOTHING = Mask()
+
+
+def _both(one: Mapping[str, Mask], other: Mapping[str, Mask]) -> Mapping[str, Mask]:
+    """What either asks for, at every level."""
+    met = {
+        name: Mask(_both(mask.named, other[name].named), _both(mask.typed, other[name].typed))
+        for name, mask in one.items()
+        if name in other
+    }
+    return {**one, **other, **met}
 
 
 def parse(mask: object) -> Mask:
@@ -67,12 +77,13 @@ def _parsed(text: str) -> Mask:
     brackets = 0
     while reader.skip("["):
         brackets += 1
+    reader.commas()
     while reader.next and reader.next != "]":
         _read_root(reader, root)
         if not reader.commas() and reader.next not in ("", "]"):
             raise _wrong(f"a comma is missing before {reader.next!r}")
     for _ in range(brackets):
-        reader.skip("]")
+        reader.expect("]")
     if reader.next:
         raise _wrong(f"{reader.next!r} is where it should end")
     return root.mask()
@@ -80,7 +91,7 @@ def _parsed(text: str) -> Mask:
 
 def _read_root(reader: _Text, root: _Level) -> None:
     if reader.next not in ROOTS or reader.after not in ("[", ".", "("):
-        _read_props(reader, root, 0)
+        _read_prop(reader, root, 0)
         return
     root.filtered |= reader.take() == "filteredMask"
     level = _typed(reader, root)
