@@ -12,6 +12,7 @@ from django.test import Client
 from tests.calling import Program
 from tests.fake_concentrator import FakeConcentrator
 from vpnportal import reconcile, seal, services
+from vpnportal.api import authentication
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Datacenter, Membership, Subnet, Tunnel
 
@@ -30,6 +31,13 @@ def _keys(tmp_path_factory, settings):
     }
     seal._keys.cache_clear()
     call_command("keys")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_called_yet():
+    """How often an address or a key was seen is kept by the process."""
+    authentication.CALLS.clear()
+    authentication.WRONG.clear()
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from base64 import b64encode
 import pytest
 from django.test import Client
 
-from vpnportal.api import authentication
 from vpnportal.api.faults import no_passwords
 from vpnportal.api.methods import SERVICES, Method, Service
 from vpnportal.services import api_keys
@@ -32,12 +31,6 @@ def echo(monkeypatch):
     }
     methods["text"] = Method(lambda caller, given: given, takes=same[:1])
     monkeypatch.setitem(SERVICES, ECHO, Service(ECHO, methods))
-
-
-@pytest.fixture(autouse=True)
-def _fresh_rates():
-    authentication.CALLS.clear()
-    authentication.WRONG.clear()
 
 
 @pytest.fixture

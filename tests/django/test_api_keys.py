@@ -27,12 +27,6 @@ HOME = "192.0.2.1"
 URL = "create-api-key"
 
 
-@pytest.fixture(autouse=True)
-def _fresh_rates():
-    authentication.CALLS.clear()
-    authentication.WRONG.clear()
-
-
 @pytest.fixture
 def key(account, user) -> str:
     return api_keys.create(account, user, "a script").text
