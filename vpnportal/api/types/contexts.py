@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 from django.db.models import Prefetch, Q, prefetch_related_objects
@@ -28,7 +29,8 @@ def _preshared_key(reader: Reader, tunnel: Any) -> str | None:
 def _attached(kind: Subnet.Kind) -> Load:
     def load(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
         prefetch_related_objects(list(tunnels), "subnets")
-        return [[row for row in one.subnets.all() if row.kind == kind] for one in tunnels]
+        rows = (sorted(one.subnets.all(), key=attrgetter("pk")) for one in tunnels)
+        return [[row for row in several if row.kind == kind] for several in rows]
 
     return load
 
