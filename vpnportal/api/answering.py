@@ -88,10 +88,10 @@ def _chosen(
     if not wanted.empty:
         result = _fitting(shape, reader, wanted, list(result))
     end = None if call.limit is None else call.offset + call.limit
-    if isinstance(result, QuerySet) and (call.offset or end):
-        return list(result[call.offset : end]), result.count()
-    everything = list(result)
-    return everything[call.offset : end], len(everything)
+    chosen = list(result[call.offset : end])
+    if not isinstance(result, QuerySet):
+        return chosen, len(result)
+    return chosen, result.count() if call.offset or end else len(chosen)
 
 
 def _fitting(shape: Shape, reader: Reader, wanted: Filter, objects: Sequence[Any]) -> list[Any]:
