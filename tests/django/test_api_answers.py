@@ -111,6 +111,18 @@ def test_only_a_filtered_mask_takes_related_objects_away(ready, program):
     assert found["addressTranslations"] == []
 
 
+def test_a_mask_that_cannot_be_read_is_refused_before_anything_is_changed(ready, program):
+    before = list(ready.translations.values())
+    template = {"internalIpAddress": "10.1.255.93", "customerIpAddress": "192.168.10.16"}
+
+    assert (
+        program.fault("createAddressTranslation", template, on=ready.pk, mask="mask[id").status
+        == 400
+    )
+
+    assert list(ready.translations.values()) == before
+
+
 def test_a_plain_value_has_no_total_and_no_mask(ready, program):
     call = Call("SoftLayer_Network_Tunnel_Module_Context", "getKeylifeLimits", mask="mask[id]")
 

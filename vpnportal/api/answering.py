@@ -15,6 +15,7 @@ from vpnportal.api import filters, masks
 from vpnportal.api.calls import Answer, Call, Caller
 from vpnportal.api.faults import Fault, public
 from vpnportal.api.filters import Filter
+from vpnportal.api.masks import Mask
 from vpnportal.api.methods import Method
 from vpnportal.api.operations import SERVICES
 from vpnportal.api.shapes import Reader, Shape, written
@@ -29,6 +30,8 @@ BAD_REQUEST, CONFLICT, LOCKED = 400, 409, 423
 def answer(call: Call, caller: Caller) -> Answer:
     """What a call gives, or a Fault."""
     method = _method(call)
+    # All that can be wrong with a call is found before anything is changed.
+    mask, wanted = masks.parse(call.mask), filters.read(call.filter, method.root, timezone.now())
     arguments = _arguments(method, call.arguments)
     if method.find:
         arguments = (method.find(caller, call.init), *arguments)
@@ -36,7 +39,7 @@ def answer(call: Call, caller: Caller) -> Answer:
         result = method.run(caller, *arguments)
     except Refused as refused:
         raise public(str(refused), _status_of(refused)) from refused
-    return _written(method, call, caller, result)
+    return _written(method, call, Reader(caller), mask, wanted, result)
 
 
 def _method(call: Call) -> Method:
@@ -61,21 +64,20 @@ def _status_of(refused: Refused) -> int:
     return LOCKED if is_lock(refused) else BAD_REQUEST
 
 
-def _written(method: Method, call: Call, caller: Caller, result: Any) -> Answer:
+def _written(
+    method: Method, call: Call, reader: Reader, mask: Mask, wanted: Filter, result: Any
+) -> Answer:
     if method.shape is None or result is None:
         return Answer(result)
-    reader, mask = Reader(caller), masks.parse(call.mask)
-    wanted = filters.read(call.filter, method.root, timezone.now())
     chosen, total = [result], None
     if method.many:
         chosen, total = _chosen(method.shape, reader, wanted, call, result)
     rows = written(reader, method.shape, chosen, mask)
     if mask.filtered and wanted.chooses:
-        for row, known in zip(
-            rows, written(reader, method.shape, chosen, wanted.mask()), strict=True
-        ):
+        facts = written(reader, method.shape, chosen, wanted.mask())
+        for row, known in zip(rows, facts, strict=True):
             wanted.prune(row, known)
-    note_shown_keys(reader.shown, caller.user)
+    note_shown_keys(reader.shown, reader.caller.user)
     return Answer(rows if method.many else rows[0], total)
 
 
