@@ -21,6 +21,7 @@ def _preshared_key(reader: Reader, tunnel: Any) -> str | None:
     """Only for owners, and whoever is shown one is written down."""
     if tunnel.role != Membership.Role.OWNER or not tunnel.preshared_key:
         return None
+    reader.shown.add(tunnel.pk)
     text: str = tunnel.preshared_key.open(tunnel.preshared_key_context)
     return text
 
