@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -133,3 +134,19 @@ def test_a_subnet_of_millions_of_addresses_is_paged_or_refused(account, program)
         {"name": f"{service}.getIpAddresses", "filter": {"ipAddresses": {"id": {"operation": 1}}}},
     ):
         assert "asks for too much" in program.fault(on=huge.pk, **call).text
+
+
+def test_subnets_that_have_too_many_addresses_together_are_refused_before_they_are_told(
+    tunnel, program
+):
+    for number in range(32):
+        network = IPv4Network(f"172.{16 + number // 2}.{number % 2 * 128}.0/17")
+        tunnel.subnets.create(account=tunnel.account, kind=Subnet.Kind.CUSTOMER, network=network)
+    tracemalloc.start()
+
+    fault = program.fault("getObject", on=tunnel.pk, mask="mask[customerSubnets.ipAddresses]")
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert "asks for too much" in fault.text
+    assert most < 10_000_000

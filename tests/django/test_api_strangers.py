@@ -51,17 +51,20 @@ def foreign(ready, owner, concentrator) -> dict[str, int]:
     )
     tunnel.preshared_key = Sealed.of("canary-key", tunnel.preshared_key_context)
     tunnel.save()
-    for number, kind in enumerate(("HOSTED", "STATIC_NAT", "CUSTOMER")):
-        network = IPv4Network(f"10.77.{number}.0/29")
-        row = account.subnets.create(
-            pk=FIRST + 3 + number, kind=Subnet.Kind[kind], network=network, name="canary"
-        )
-        tunnel.subnets.add(row)
+    # What is private at the customer's end may be anybody's.
+    networks = {
+        "HOSTED": "10.77.0.0/29",
+        "STATIC_NAT": "10.77.1.0/29",
+        "CUSTOMER": "192.168.10.0/24",
+    }
+    for pk, (kind, network) in enumerate(networks.items(), FIRST + 3):
+        kept = {"kind": Subnet.Kind[kind], "network": IPv4Network(network), "name": "canary"}
+        tunnel.subnets.add(account.subnets.create(pk=pk, **kept))
     AddressTranslation.objects.create(
         pk=FIRST + 6,
         tunnel=tunnel,
         internal_address="10.77.1.1",
-        customer_address="10.77.2.1",
+        customer_address="192.168.10.15",
         name="canary",
     )
     revision = Revision.frozen(tunnel, tunnel.draft(), person)
@@ -77,7 +80,6 @@ def foreign(ready, owner, concentrator) -> dict[str, int]:
         "translation": FIRST + 6,
         "revision": FIRST + 7,
         "internal": address_id("10.77.1.1"),
-        "customers": address_id("10.77.2.1"),
     }
 
 
@@ -110,7 +112,7 @@ def templates(ids: dict[str, int]) -> Iterator[dict[str, Any]]:
     yield {
         "networkTunnelContextId": ids["tunnel"],
         "internalIpAddressId": ids["internal"],
-        "customerIpAddressId": ids["customers"],
+        "customerIpAddress": "192.168.10.16",
         "accountId": ids["account"],
     }
 

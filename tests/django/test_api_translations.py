@@ -163,5 +163,5 @@ def test_a_translation_of_another_tunnel_is_not_found(ready, second_tunnel, prog
         ("editAddressTranslations", [edit]),
     ):
         fault = program.fault(name, argument, on=second_tunnel.pk)
-        assert fault.code == "SoftLayer_Exception_ObjectNotFound"
+        assert fault.text == f"Unable to find object with id of '{database}'."
     assert kept(ready)[database] == (FIRST, DATABASE, "database")

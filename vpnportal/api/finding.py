@@ -30,14 +30,21 @@ def number(given: object) -> int | None:
     return given if 0 <= given <= MOST else None
 
 
-def one(rows: QuerySet[Row], given: object) -> Row:
-    """The row with this id; a fault that does not tell whether another caller would have it."""
+def identity(given: object) -> int:
+    """The same of what has to be an id; a fault for what is none."""
     if given is None:
         raise Fault("-32602", NO_ID)
     pk = number(given)
-    found = None if pk is None else rows.filter(pk=pk).first()
-    if found is None:
+    if pk is None:
         raise not_found(str(given)[:TOLD])
+    return pk
+
+
+def one(rows: QuerySet[Row], given: object) -> Row:
+    """The row with this id; a fault that does not tell whether another caller would have it."""
+    found = rows.filter(pk=identity(given)).first()
+    if found is None:
+        raise not_found(given)
     return found
 
 

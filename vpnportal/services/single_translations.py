@@ -53,8 +53,9 @@ def edit_translations(
     """
     with unlocked(tunnel) as fresh:
         rows = fresh.translations.in_bulk(list(edits))
-        if len(rows) < len(edits):
-            raise AddressTranslation.DoesNotExist
+        for pk in edits:
+            if pk not in rows:
+                raise AddressTranslation.DoesNotExist(pk)
         wanted = {pk: edits[pk].of(rows[pk]) for pk in edits}
         was = {pk: RowEdit().of(row) for pk, row in rows.items()}
         changed = [pk for pk in edits if wanted[pk] != was[pk]]
@@ -76,7 +77,9 @@ def edit_translations(
 def remove_translation(tunnel: Tunnel, pk: int, author: User) -> None:
     """Translate one address less; AddressTranslation.DoesNotExist if it is another tunnel's."""
     with unlocked(tunnel) as fresh:
-        row = fresh.translations.get(pk=pk)
+        row = fresh.translations.filter(pk=pk).first()
+        if row is None:
+            raise AddressTranslation.DoesNotExist(pk)
         row.delete()
         _note(fresh, [row.as_value().internal], author)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from vpnportal import services
@@ -46,34 +47,25 @@ def edit_several(
     caller: Caller, tunnel: Tunnel, templates: Sequence[Template]
 ) -> list[AddressTranslation]:
     """All of them or none."""
-    named = tunnel.translations.all()
-    ids = [_required(one.get("id")) for one in templates]
-    known = named.in_bulk(ids)
-    for pk in ids:
-        if pk not in known:
-            raise not_found(pk)
+    ids = [finding.identity(one.get("id")) for one in templates]
     edits = {pk: row_edit_of(one) for pk, one in zip(ids, templates, strict=True)}
     if len(edits) < len(templates):
         raise invalid("id: send each translation once.")
-    try:
+    with _of_the_tunnel():
         return services.edit_translations(tunnel, edits, caller.user)
-    except AddressTranslation.DoesNotExist:
-        raise not_found(", ".join(str(pk) for pk in ids)) from None
 
 
 @context.method("deleteAddressTranslation", find=editable, takes=[as_it_is])
 def delete(caller: Caller, tunnel: Tunnel, translation: Any) -> bool:
     """Translate one address less."""
-    row = finding.one(tunnel.translations.all(), translation)
-    try:
-        services.remove_translation(tunnel, row.pk, caller.user)
-    except AddressTranslation.DoesNotExist:
-        raise not_found(row.pk) from None
+    with _of_the_tunnel():
+        services.remove_translation(tunnel, finding.identity(translation), caller.user)
     return True
 
 
-def _required(given: Any) -> int:
-    pk = finding.number(given)
-    if pk is None:
-        raise not_found(str(given)[: finding.TOLD])
-    return pk
+@contextmanager
+def _of_the_tunnel() -> Iterator[None]:
+    try:
+        yield
+    except AddressTranslation.DoesNotExist as missing:
+        raise not_found(missing) from None
