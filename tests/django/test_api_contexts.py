@@ -155,6 +155,18 @@ def test_a_key_in_a_template_is_the_new_key(ready, program):
     assert not KeyReveal.objects.exists()
 
 
+def test_a_key_that_is_refused_is_in_no_fault(ready, program):
+    for template in (
+        {"presharedKey": "canary\n"},
+        {"presharedKey": "canary" * 50},
+        {"presharedKey": ["canary"]},
+        {"presharedKey": "canary", "phaseOneKeylife": 1},
+        {"phaseOneKeylife": "canary"},
+    ):
+        fault = program.fault("editObject", template, on=ready.pk)
+        assert "canary" not in f"{fault.text} {fault!r} {fault.__context__!r}"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "text"),
     [
