@@ -19,7 +19,7 @@ from vpnportal.api.calls import Call
 from vpnportal.api.faults import Fault
 from vpnportal.api.rates import Rates
 from vpnportal.models import Account, ApiKey, Membership
-from vpnportal.services import Refused, api_keys
+from vpnportal.services import Refused, api_keys, members
 
 pytestmark = pytest.mark.django_db
 CALL = Call("SoftLayer_Account", "getObject")
@@ -153,6 +153,14 @@ def test_an_owner_sees_and_revokes_the_keys_of_all(account, key):
 
     assert "a script" in browser.get(reverse("accounts")).content.decode()
     browser.post(reverse("revoke-api-key", args=[account.pk, ApiKey.objects.get().pk]))
+
+    assert not is_let_in(key)
+
+
+def test_whoever_is_removed_and_invited_again_makes_new_keys(account, user, key):
+    Membership.objects.create(account=account, user=User.objects.create_user("olga"), role="owner")
+    members.remove(Membership.objects.get(account=account, user=user))
+    Membership.objects.create(account=account, user=user, role=Membership.Role.OPERATOR)
 
     assert not is_let_in(key)
 

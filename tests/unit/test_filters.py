@@ -164,6 +164,12 @@ def test_more_conditions_than_anybody_needs_are_refused(many):
         read(many)
 
 
+def test_what_says_nothing_costs_nothing():
+    wanted = read({str(number): {"a": {}, "b": {"c": 1}} for number in range(10_000)})
+
+    assert wanted.empty and wanted.below == {}
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
     lambda one: st.lists(one, max_size=4) | st.dictionaries(st.text(max_size=4), one, max_size=4),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from vpnportal.api import conditions
@@ -31,7 +31,7 @@ class Order:
     rank: int
 
 
-@dataclass(slots=True)
+@dataclass
 class Filter:
     """What is asked of one level: conditions on properties, and filters behind relations."""
 
@@ -41,15 +41,15 @@ class Filter:
     # What `id` has to equal, where that is asked: it can be looked up.
     id: int | None = None
 
-    @property
+    @cached_property
     def chooses(self) -> bool:
         """Whether some object might not be asked for."""
         return bool(self.conditions) or any(one.chooses for one in self.below.values())
 
     @property
     def empty(self) -> bool:
-        """Whether it says nothing at all."""
-        return not self.orders and not self.chooses
+        """Whether it says nothing at all; what is below it says something."""
+        return not (self.conditions or self.orders or self.below)
 
     def mask(self) -> Mask:
         """What has to be known of an object, and no more: an empty mask would be everything."""
@@ -126,7 +126,10 @@ class _Reading:
             if "operation" in value and not isinstance(value["operation"], dict):
                 self._leaf(into, name, value)
             else:
-                self.read(into.below.setdefault(name, Filter()), value, levels - 1)
+                below = Filter()
+                self.read(below, value, levels - 1)
+                if not below.empty:
+                    into.below[name] = below
 
     def _leaf(self, into: Filter, name: str, leaf: Mapping[str, Any]) -> None:
         operation, options = leaf["operation"], leaf.get("options")

@@ -70,7 +70,7 @@ def parse(mask: object) -> Mask:
     return NOTHING
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=128)
 def _parsed(text: str) -> Mask:
     reader = _Text(text)
     root = _Level()
