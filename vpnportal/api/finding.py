@@ -19,6 +19,9 @@ MOST = 2**31 - 1
 TOLD = 40
 
 Row = TypeVar("Row", bound=Model)
+EDITED_AT = Subquery(
+    LastEdit.objects.filter(tunnel=OuterRef("pk")).order_by("-at").values("at")[:1]
+)
 
 
 def number(given: object) -> int | None:
@@ -78,13 +81,12 @@ def visible(caller: Caller) -> QuerySet[Tunnel]:
 
     `role` is the caller's; `locked` whether edits are refused now; `edited_at` of the newest edit.
     """
-    edits = LastEdit.objects.filter(tunnel=OuterRef("pk")).order_by("-at")
     locking = Revision.objects.locking().filter(tunnel=OuterRef("pk"))
     rows = _present(caller, Tunnel.objects.visible_to(caller.user))
     return rows.annotate(
         role=F("account__memberships__role"),
         locked=Exists(locking),
-        edited_at=Subquery(edits.values("at")[:1]),
+        edited_at=EDITED_AT,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Prefetch, Q, prefetch_related_objects
 
 from vpnportal.api.shapes import Load, Reader, Relation, Shape, shape
-from vpnportal.api.types.values import column, itself, leads, moment
+from vpnportal.api.types.values import column, fetch, itself, leads, moment
 from vpnportal.models import Membership, Revision, Subnet, Tunnel
 
 CONTEXT = "SoftLayer_Network_Tunnel_Module_Context"
@@ -28,7 +28,7 @@ def _preshared_key(reader: Reader, tunnel: Any) -> str | None:
 
 def _attached(kind: Subnet.Kind) -> Load:
     def load(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
-        prefetch_related_objects(list(tunnels), "subnets")
+        fetch(tunnels, "subnets")
         rows = (sorted(one.subnets.all(), key=attrgetter("pk")) for one in tunnels)
         return [[row for row in several if row.kind == kind] for several in rows]
 
@@ -57,7 +57,7 @@ def _revisions(wanted: Callable[[Revision], bool]) -> Load:
 
 
 def _translations(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
-    prefetch_related_objects(list(tunnels), "translations")
+    fetch(tunnels, "translations")
     return [list(one.translations.all()) for one in tunnels]
 
 
