@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("vpnportal", "0013_answers_only"),
+        ("vpnportal", "0014_traffic_by_pair"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
