@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Any, TypeVar
 
-from django.db.models import Exists, F, Model, OuterRef, Q, QuerySet, Subquery
+from django.db.models import F, Model, OuterRef, Q, QuerySet, Subquery
 
 from vpnportal.api.calls import Caller
 from vpnportal.api.faults import Fault, not_found
@@ -18,10 +18,19 @@ MOST = 2**31 - 1
 # So much of what is no id is told back.
 TOLD = 40
 
-Row = TypeVar("Row", bound=Model)
-EDITED_AT = Subquery(
-    LastEdit.objects.filter(tunnel=OuterRef("pk")).order_by("-at").values("at")[:1]
+# Built once: to build it takes Django as long as to read a tunnel.
+CONTEXTS = Tunnel.objects.annotate(
+    asked_at=Subquery(
+        Revision.objects.filter(tunnel=OuterRef("pk"), outcome__in=Revision.UNFINISHED)
+        .order_by("-created_at")
+        .values("created_at")[:1]
+    ),
+    edited_at=Subquery(
+        LastEdit.objects.filter(tunnel=OuterRef("pk")).order_by("-at").values("at")[:1]
+    ),
 )
+
+Row = TypeVar("Row", bound=Model)
 
 
 def number(given: object) -> int | None:
@@ -79,15 +88,11 @@ def editable_accounts(caller: Caller) -> QuerySet[Account]:
 def visible(caller: Caller) -> QuerySet[Tunnel]:
     """The tunnels that the caller sees, each with what its shape tells of it.
 
-    `role` is the caller's; `locked` whether edits are refused now; `edited_at` of the newest edit.
+    `role` is the caller's; `asked_at` when the newest configuration that is on its way was asked
+    for; `edited_at` of the newest edit.
     """
-    locking = Revision.objects.locking().filter(tunnel=OuterRef("pk"))
-    rows = _present(caller, Tunnel.objects.visible_to(caller.user))
-    return rows.annotate(
-        role=F("account__memberships__role"),
-        locked=Exists(locking),
-        edited_at=EDITED_AT,
-    )
+    rows = _present(caller, CONTEXTS.visible_to(caller.user))
+    return rows.annotate(role=F("account__memberships__role"))
 
 
 def editable(caller: Caller) -> QuerySet[Tunnel]:

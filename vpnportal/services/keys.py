@@ -35,4 +35,5 @@ def reveal_preshared_key(tunnel: Tunnel, author: User) -> Shown | None:
 
 def note_shown_keys(tunnel_ids: Iterable[int], author: User) -> None:
     """Write down that the keys of these drafts are about to be shown."""
-    KeyReveal.objects.bulk_create(KeyReveal(tunnel_id=pk, author=author) for pk in tunnel_ids)
+    # A list: where it is empty nothing is begun, and what only reads waits for no writer.
+    KeyReveal.objects.bulk_create([KeyReveal(tunnel_id=pk, author=author) for pk in tunnel_ids])

@@ -11,6 +11,7 @@ from django.db.models import Prefetch, Q, prefetch_related_objects
 from vpnportal.api.shapes import Load, Reader, Relation, Shape, shape
 from vpnportal.api.types.values import column, fetch, itself, leads, moment
 from vpnportal.models import Membership, Revision, Subnet, Tunnel
+from vpnportal.models.revisions import locks
 
 CONTEXT = "SoftLayer_Network_Tunnel_Module_Context"
 SUBNET = "SoftLayer_Network_Subnet"
@@ -77,7 +78,7 @@ shape(
             "internalPeerIpAddress": column("hosted_peer"),
             "customerPeerIpAddress": column("remote_peer"),
             "presharedKey": _preshared_key,
-            "advancedConfigurationFlag": lambda reader, one: int(one.locked),
+            "advancedConfigurationFlag": lambda reader, one: int(locks(one.asked_at)),
             "createDate": lambda reader, one: moment(one.ordered_at),
             "modifyDate": lambda reader, one: moment(one.edited_at or one.ordered_at),
             "phaseOneAuthentication": column("phase_one_authentication"),
