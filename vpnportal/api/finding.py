@@ -45,7 +45,7 @@ def number(given: object) -> int | None:
 def identity(given: object) -> int:
     """The same of what has to be an id; a fault for what is none."""
     if given is None:
-        raise Fault("-32602", NO_ID)
+        raise Fault("-32602", NO_ID, 400)
     pk = number(given)
     if pk is None:
         raise not_found(str(given)[:TOLD])
