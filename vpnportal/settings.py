@@ -46,6 +46,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    # Programs are answered here: no session, no cookie and no page is between them and the API.
+    "vpnportal.api.doors.Doors",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -71,7 +73,7 @@ AXES_LOCKOUT_PARAMETERS = ["ip_address"]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=10)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_CLIENT_IP_CALLABLE = "vpnportal.web.sessions.client_address"
+AXES_CLIENT_IP_CALLABLE = "vpnportal.incoming.client_address"
 AXES_LOCKOUT_CALLABLE = "vpnportal.web.sessions.locked_out"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
@@ -142,6 +144,8 @@ LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS
+# A program that is redirected repeats a POST as a GET: it is told what would be right.
+SECURE_REDIRECT_EXEMPT = [r"^(rest|xmlrpc)(/|$)"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
@@ -162,6 +166,9 @@ CONTENT_SECURITY_POLICY = {
         "frame-ancestors": [NONE],
     }
 }
+
+# Requests a second of one API key, in each process of the portal; ten times as many at once.
+API_RATE = env.int("VPNPORTAL_API_RATE", 50)
 
 REDIS_SOCKET = env.str("VPNPORTAL_REDIS", str(STATE / "redis" / "redis.sock"))
 CELERY_BROKER_URL = f"redis+socket://{REDIS_SOCKET}"

@@ -1,4 +1,4 @@
-"""Every route of the site in one table."""
+"""Every route of the site in one table; programs are answered before it, by `api.doors`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 
 from vpnportal.web import (
     accounts,
+    api_keys,
     asking,
     attached,
     cancelling,
@@ -50,6 +51,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("accounts/<int:pk>/members/<int:member>/role/", accounts.role, name="member-role"),
     path("accounts/<int:pk>/members/<int:member>/remove/", accounts.remove, name="member-remove"),
+    path("accounts/<int:pk>/keys/", api_keys.create, name="create-api-key"),
+    path("accounts/<int:pk>/keys/<int:key>/revoke/", api_keys.revoke, name="revoke-api-key"),
     path("tunnels/", tunnels.tunnels, name="tunnels"),
     path("tunnels/news/", tunnels.news, name="news"),
     path("tunnels/several/", several.several, name="several"),

@@ -18,6 +18,7 @@ from tests.bench import converge, dos, click, listing, lost  # noqa: E402, I001
 from tests.bench import mappings, one_change, path, profile, swanctl  # noqa: E402
 from tests.bench import watchers  # noqa: E402
 from tests.bench import (  # noqa: E402
+    api,
     mappings_page,
 )
 from tests.bench.bench import Bench  # noqa: E402
@@ -32,6 +33,7 @@ ALL = {
     "mappings": mappings,
     "list": listing,
     "mappings-page": mappings_page,
+    "api": api,
     "path": path,
     "dos": dos,
     "watchers": watchers,

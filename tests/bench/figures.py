@@ -37,6 +37,11 @@ def at_most(name: str, value: float, times: float, floor: float, unit: str = "ms
     return Figure(name, value, floor, unit, f"ratio <= {times:g}", value <= times * floor)
 
 
+def at_least(name: str, value: float, share: float, floor: float, unit: str) -> Figure:
+    """Good while the value is at least such a share of its floor: both are better when higher."""
+    return Figure(name, value, floor, unit, f"ratio >= {share:g}", value >= share * floor)
+
+
 def under(name: str, value: float, limit: float, unit: str, floor: float | None = None) -> Figure:
     """Good while the value is less than a limit; its floor is only told."""
     return Figure(name, value, floor, unit, f"value < {limit:g} {unit}", value < limit)

@@ -78,9 +78,9 @@ def run(bench: Bench) -> Iterator[Figure]:
     connection.close()
 
 
-def fill() -> None:
+def fill(tunnels: int = LARGE) -> None:
     """Tunnels with their subnets and translations; some up, some not, some changed since."""
-    specs = [specification(peer, MAPPINGS) for peer in strangers(LARGE)]
+    specs = [specification(peer, MAPPINGS) for peer in strangers(tunnels)]
     account, lane = Account.objects.get(), Concentrator.objects.get()
     person = User.objects.create(username="ada")
     Membership.objects.create(account=account, user=person, role=Membership.Role.OWNER)

@@ -11,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.person import enter, note_of, sign_in
 
 FAILED = """
+from vpnportal.services import api_keys
 draft = Tunnel.objects.get(name="ipsec002")
 steps = [{"at": "2026-01-01T10:00:00", "text": "Asked", "ok": True},
          {"at": "2026-01-01T10:00:01", "text": "Was refused", "ok": False}]
@@ -25,6 +26,7 @@ if not draft.revisions.exists():
     Concentrator.objects.update(foreign=["office"])
     long = User.objects.create(username="maria.fernandez-gonzalez@branch.example.com")
     Membership.objects.create(account=draft.account, user=long, role="viewer")
+    api_keys.create(draft.account, user, "a script", None, ["192.0.2.0/24"])
 """
 
 

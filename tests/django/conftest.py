@@ -9,8 +9,10 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 
+from tests.calling import Program
 from tests.fake_concentrator import FakeConcentrator
 from vpnportal import reconcile, seal, services
+from vpnportal.api import authentication
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Datacenter, Membership, Subnet, Tunnel
 
@@ -29,6 +31,13 @@ def _keys(tmp_path_factory, settings):
     }
     seal._keys.cache_clear()
     call_command("keys")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_called_yet():
+    """How often an address or a key was seen is kept by the process."""
+    authentication.CALLS.clear()
+    authentication.WRONG.clear()
 
 
 @pytest.fixture
@@ -150,3 +159,23 @@ def viewer(client, account):
     Membership.objects.create(account=account, user=person, role=Membership.Role.VIEWER)
     client.force_login(person)
     return client
+
+
+@pytest.fixture
+def program(user, account) -> Program:
+    """A script with a key of somebody who may change the account's tunnels."""
+    return Program(user, account)
+
+
+@pytest.fixture
+def owner(account) -> User:
+    """Somebody who may also order and cancel, and see keys."""
+    person = User.objects.create_user("olga", password="a password for the tests")
+    Membership.objects.create(account=account, user=person, role=Membership.Role.OWNER)
+    return person
+
+
+@pytest.fixture
+def owners_program(owner, account) -> Program:
+    """A script with a key of an owner."""
+    return Program(owner, account)

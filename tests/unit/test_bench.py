@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.bench.figures import at_most, in_turn, line, p95, under, within, write
+from tests.bench.figures import at_least, at_most, in_turn, line, p95, under, within, write
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,8 @@ from tests.bench.figures import at_most, in_turn, line, p95, under, within, writ
     [
         (at_most("loading", 15.0, 1.5, 10.0), 1.5, True),
         (at_most("loading", 15.1, 1.5, 10.0), 1.51, False),
+        (at_least("asking", 25.0, 0.25, 100.0, "1/s"), 0.25, True),
+        (at_least("asking", 24.0, 0.25, 100.0, "1/s"), 0.24, False),
         (under("looking", 1.99, 2, "s"), None, True),
         (under("looking", 2.0, 2, "s", floor=1.0), 2.0, False),
         (within("ping", 95.0, 0.05, 100.0, "ms"), 0.95, True),

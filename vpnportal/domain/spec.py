@@ -13,6 +13,7 @@ from vpnportal.domain import addresses
 from vpnportal.domain.algorithms import ENCRYPTIONS, KEYLIFE_SECONDS
 
 DPD_SECONDS = range(5, 3_600 + 1)
+PFS_WITHOUT_GROUP = "Perfect Forward Secrecy needs a group: choose one, or switch PFS off."
 
 
 class Starts(StrEnum):
@@ -119,10 +120,7 @@ def _phase_problems(spec: TunnelSpec) -> Iterator[Problem]:
             "phase_one_group", "IKE needs a Diffie-Hellman group in phase one: choose one, not 0."
         )
     if spec.phase_two.pfs and spec.phase_two.group == 0:
-        yield Problem(
-            "phase_two_group",
-            "Perfect Forward Secrecy needs a group: choose one, or switch PFS off.",
-        )
+        yield Problem("phase_two_group", PFS_WITHOUT_GROUP)
     for name, keylife in (
         ("phase_one_keylife", spec.phase_one.keylife),
         ("phase_two_keylife", spec.phase_two.keylife),

@@ -19,6 +19,13 @@ class AccountQuerySet(models.QuerySet["Account"]):
         # In a filter None would mean "accounts without any member".
         return self.filter(memberships__user_id=user.pk) if user.pk else self.none()
 
+    def editable_by(self, user: User | AnonymousUser) -> AccountQuerySet:
+        """Those among them whose tunnels this person's role allows to change and apply."""
+        if user.pk is None:
+            return self.none()
+        roles = (Membership.Role.OPERATOR, Membership.Role.OWNER)
+        return self.filter(memberships__user_id=user.pk, memberships__role__in=roles)
+
     def owned_by(self, user: User | AnonymousUser) -> AccountQuerySet:
         """Those among them whose members this person manages, and for which they order."""
         if user.pk is None:
@@ -102,14 +109,52 @@ class Profile(models.Model):
         return f"{self.user} in {self.time_zone}"
 
 
+class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
+    """Which keys still let a program in, and whose they are to manage."""
+
+    def usable(self) -> ApiKeyQuerySet:
+        """Neither revoked nor expired, of a user who may sign in and belongs to the account."""
+        now = timezone.now()
+        return self.filter(
+            models.Q(expires_at=None) | models.Q(expires_at__gt=now),
+            revoked_at=None,
+            user__is_active=True,
+            account__memberships__user=models.F("user"),
+        )
+
+    def managed_by(self, user: User) -> ApiKeyQuerySet:
+        """A person's own keys, and all keys of the accounts that they own."""
+        mine = models.Q(user=user, account__in=Account.objects.visible_to(user))
+        return self.filter(mine | models.Q(account__in=Account.objects.owned_by(user)))
+
+
 class ApiKey(models.Model):
-    """A program's key: only its SHA-256 is kept, and it acts with its user's roles."""
+    """A program's key to one account: only its SHA-256 is kept, it acts with its user's role.
+
+    `sources` are networks in CIDR notation that it is accepted from, none for anywhere.
+    """
 
     user = models.ForeignKey(User, models.CASCADE, related_name="api_keys")
+    account = models.ForeignKey(Account, models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=80)
     digest = models.CharField(max_length=64, unique=True)
+    sources = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
-    revoked_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+    # Written once a minute at most.
+    last_used_at = models.DateTimeField(null=True)
+    last_used_from = models.CharField(max_length=45, blank=True)
+
+    objects = ApiKeyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
 
     def __str__(self) -> str:
         return f"{self.name} of {self.user}"
+
+    @property
+    def expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= timezone.now()

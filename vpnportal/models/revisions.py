@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from ipaddress import IPv4Network
 
@@ -19,6 +19,11 @@ from vpnportal.seal import fingerprint_key
 
 # An apply that nobody took up for so long no longer locks the tunnel; it still may be done later.
 LOCK_FOR = timedelta(minutes=2)
+
+
+def locks(asked_at: datetime | None) -> bool:
+    """Whether an unfinished revision of that time keeps its tunnel from being edited now."""
+    return asked_at is not None and abs(timezone.now() - asked_at) <= LOCK_FOR
 
 
 class RevisionQuerySet(models.QuerySet["Revision"]):

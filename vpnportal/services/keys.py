@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
@@ -29,3 +31,9 @@ def reveal_preshared_key(tunnel: Tunnel, author: User) -> Shown | None:
         return None
     KeyReveal.objects.create(tunnel=tunnel, author=author)
     return Shown(key)
+
+
+def note_shown_keys(tunnel_ids: Iterable[int], author: User) -> None:
+    """Write down that the keys of these drafts are about to be shown."""
+    # A list: where it is empty nothing is begun, and what only reads waits for no writer.
+    KeyReveal.objects.bulk_create([KeyReveal(tunnel_id=pk, author=author) for pk in tunnel_ids])

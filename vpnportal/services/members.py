@@ -12,7 +12,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from vpnportal.domain.spec import Problem
-from vpnportal.models import Account, Invitation, Membership
+from vpnportal.models import Account, ApiKey, Invitation, Membership
+from vpnportal.services import api_keys
 from vpnportal.services.refusal import Refused
 
 # 256 bits: whoever guesses finds nothing.
@@ -73,9 +74,14 @@ def set_role(membership: Membership, role: str) -> None:
 
 
 def remove(membership: Membership) -> None:
-    """From the next request on the account is a stranger's; Refused for the last owner."""
+    """From the next request on the account is a stranger's; Refused for the last owner.
+
+    Keys are revoked: whoever is invited again one day makes new ones.
+    """
     with alone(membership.account):
         refuse_last_owners(membership.account, [membership.pk])
+        for key in ApiKey.objects.filter(account=membership.account, user=membership.user):
+            api_keys.revoke(key)
         Membership.objects.filter(pk=membership.pk).delete()
 
 

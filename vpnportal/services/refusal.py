@@ -33,6 +33,11 @@ class Refused(Exception):
         self.problems = problems
 
 
+def is_lock(refused: Refused) -> bool:
+    """Whether waiting is all that helps."""
+    return any(problem.text == APPLYING_NOW for problem in refused.problems)
+
+
 @contextmanager
 def unlocked(tunnel: Tunnel) -> Iterator[Tunnel]:
     """The fresh row of a tunnel that nobody else edits or applies inside this block.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from django.contrib import messages
 from django.db.models import Prefetch
@@ -12,9 +13,8 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from vpnportal.models import Account, Invitation, Membership
-from vpnportal.services import Refused, members
-from vpnportal.web import typed
+from vpnportal.models import Account, ApiKey, Invitation, Membership
+from vpnportal.services import Refused, members, typed
 from vpnportal.web.answers import OK, UNPROCESSABLE, Request, page, status_of
 
 ROLES = {
@@ -26,8 +26,8 @@ ROLES = {
 
 @require_safe
 def accounts(request: Request) -> HttpResponse:
-    """All accounts of the person, with their members."""
-    return _page(request)
+    """All accounts of the person, with their members and the keys of programs."""
+    return show(request)
 
 
 @require_POST
@@ -38,14 +38,14 @@ def invite(request: Request, pk: int) -> HttpResponse:
     role, note = request.POST.get("role", ""), request.POST.get("note", "")
     try:
         if role not in Membership.Role:
-            return _page(request, UNPROCESSABLE, wrong={pk: "Choose one of the roles."})
+            return show(request, UNPROCESSABLE, wrong={pk: "Choose one of the roles."})
         token = members.invite(account, role, typed.name(note), request.user)
     except ValueError as error:
-        return _page(request, UNPROCESSABLE, wrong={pk: str(error)}, notes={pk: note})
+        return show(request, UNPROCESSABLE, wrong={pk: str(error)}, notes={pk: note})
     except Refused as refused:
-        return _page(request, status_of(refused), wrong={pk: str(refused)}, notes={pk: note})
+        return show(request, status_of(refused), wrong={pk: str(refused)}, notes={pk: note})
     link = request.build_absolute_uri(reverse("invitation", args=[token]))
-    return _page(request, links={pk: link})
+    return show(request, links={pk: link})
 
 
 @require_POST
@@ -63,7 +63,7 @@ def role(request: Request, pk: int, member: int) -> HttpResponse:
     wanted = request.POST.get("role", "")
     if wanted not in Membership.Role:
         wrong = {pk: "Choose one of the roles."}
-        return _page(request, UNPROCESSABLE, wrong=wrong)
+        return show(request, UNPROCESSABLE, wrong=wrong)
     label = Membership.Role(wanted).label.lower()
     return _change(
         request, pk, member, lambda one: members.set_role(one, wanted), f"is {label} now"
@@ -91,18 +91,21 @@ def _change(
     try:
         act(membership)
     except Refused as refused:
-        return _page(request, status_of(refused), wrong={pk: str(refused)})
+        return show(request, status_of(refused), wrong={pk: str(refused)})
     messages.success(request, f"{membership.account}: {membership.user} {told}.")
     return redirect("accounts")
 
 
-def _page(request: Request, status: int = OK, **typed_or_made: dict[int, str]) -> HttpResponse:
-    """`wrong`, `notes` and `links` are texts by account."""
+def show(request: Request, status: int = OK, **typed_or_made: dict[int, Any]) -> HttpResponse:
+    """`wrong`, `notes`, `links` and `made` are texts by account, `key` what was typed for one."""
     by_name = Membership.objects.select_related("user").order_by("user__username")
     pending = Invitation.objects.open().select_related("author")
     rows = Account.objects.visible_to(request.user).order_by("name")
+    keys = ApiKey.objects.managed_by(request.user).filter(revoked_at=None)
     rows = rows.prefetch_related(
-        Prefetch("memberships", by_name), Prefetch("invitations", pending, to_attr="pending")
+        Prefetch("memberships", by_name),
+        Prefetch("invitations", pending, to_attr="pending"),
+        Prefetch("api_keys", keys.select_related("user"), to_attr="keys"),
     )
     owned = set(Account.objects.owned_by(request.user).values_list("pk", flat=True))
     shown = [

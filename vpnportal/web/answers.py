@@ -11,7 +11,7 @@ from django.shortcuts import render
 
 from vpnportal.models import Account
 from vpnportal.services import Overtaken, Refused
-from vpnportal.services.refusal import APPLYING_NOW
+from vpnportal.services.refusal import is_lock
 
 if TYPE_CHECKING:
     from django_htmx.middleware import HtmxDetails
@@ -24,11 +24,6 @@ class Request(HttpRequest):
 
     user: User
     htmx: HtmxDetails
-
-
-def is_lock(refused: Refused) -> bool:
-    """Whether waiting is all that helps."""
-    return any(problem.text == APPLYING_NOW for problem in refused.problems)
 
 
 def status_of(refused: Refused) -> int:

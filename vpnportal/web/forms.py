@@ -10,8 +10,9 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from vpnportal.models import Tunnel
+from vpnportal.services import typed
 from vpnportal.services.edits import KEY, UNKNOWN, key_version_of
-from vpnportal.web import choices, typed
+from vpnportal.web import choices
 from vpnportal.web.versions import version, written
 
 # Seen by nobody: what no page of ours has shown is not what is kept.

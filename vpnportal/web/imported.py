@@ -10,9 +10,8 @@ from vpnportal import services
 from vpnportal.domain.addresses import dotted
 from vpnportal.domain.table_text import Cells, is_header
 from vpnportal.models import Tunnel
-from vpnportal.services import Row
+from vpnportal.services import Row, typed
 from vpnportal.services.rows import kept_rows
-from vpnportal.web import typed
 
 RIGHT = "Enter an IP address, a Customer IP and a name."
 RIGHT_FROM_FIRST = "Enter a Customer IP and a name."

@@ -8,9 +8,9 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from vpnportal.incoming import drained
+
 FILE_BYTES = 4 << 20
-# Of what is only a little too large, so much is read, because a browser listens when it has sent.
-DRAINED_BYTES = 32 << 20
 
 
 class BoundedRequests:
@@ -20,11 +20,6 @@ class BoundedRequests:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        length = request.META.get("CONTENT_LENGTH") or "0"
-        size = int(length) if length.isascii() and length.isdigit() else 0
-        if size <= settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            return self._get_response(request)
-        left = min(size, DRAINED_BYTES)
-        while left > 0 and (part := request.read(min(left, 1 << 16))):
-            left -= len(part)
-        return render(request, "413.html", {"most": FILE_BYTES >> 20}, status=413)
+        if drained(request, settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
+            return render(request, "413.html", {"most": FILE_BYTES >> 20}, status=413)
+        return self._get_response(request)

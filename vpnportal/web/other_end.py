@@ -14,11 +14,12 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
 from vpnportal.domain.algorithms import GROUPS
-from vpnportal.domain.exports import EXPORTS, KEY, NOT_AVAILABLE, Export, OtherEnd, other_end
+from vpnportal.domain.exports import EXPORTS, KEY, NOT_AVAILABLE, Export, OtherEnd
 from vpnportal.domain.exports.words import is_aead
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Revision, Tunnel
 from vpnportal.services import State, state_of
+from vpnportal.services.handing_over import end_of
 from vpnportal.web.answers import Request, page
 from vpnportal.web.forms import label_of
 from vpnportal.web.views import PLACES
@@ -103,9 +104,7 @@ def _told(request: Request, pk: int) -> Told:
     tunnel = get_object_or_404(visible, pk=pk)
     state = state_of(tunnel)
     revision = None if request.GET.get("of") == DRAFT else state.live
-    spec = revision.spec() if revision else tunnel.draft()
-    of = f"revision {revision.number}, which is live" if revision else "the draft, not applied"
-    end = other_end(spec, tunnel.name, tunnel.friendly_name, of)
+    end, spec = end_of(tunnel, revision)
     return Told(tunnel, end, revision, state, spec.problems())
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView
@@ -19,17 +17,6 @@ TOO_MANY = (
     "Too many wrong passwords came from your address: nobody can sign in from there for ten "
     "minutes."
 )
-
-
-def client_address(request: HttpRequest) -> str:
-    """Where a request comes from, by our own proxy if there is one; clients may say anything."""
-    if settings.BEHIND_PROXY:
-        said = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
-        try:
-            return str(ip_address(said))
-        except ValueError:
-            pass
-    return str(request.META.get("REMOTE_ADDR", ""))
 
 
 def locked_out(request: HttpRequest, *_: object, **__: object) -> HttpResponse:

@@ -13,8 +13,7 @@ from django.views.decorators.http import require_POST
 from vpnportal import services
 from vpnportal.domain.spec import Problem, Translation
 from vpnportal.models import Tunnel
-from vpnportal.services import Refused
-from vpnportal.web import typed
+from vpnportal.services import Refused, typed
 from vpnportal.web.answers import Request, partial, status_of
 from vpnportal.web.panel import networks, panel, state_context
 

@@ -20,8 +20,7 @@ from vpnportal.domain.addresses import dotted, number
 from vpnportal.domain.spec import Problem
 from vpnportal.domain.table_text import as_csv, decoded, lines_of
 from vpnportal.models import Tunnel
-from vpnportal.services import Refused
-from vpnportal.web import typed
+from vpnportal.services import Refused, typed
 from vpnportal.web.answers import OK, UNPROCESSABLE, Request, page, status_of
 from vpnportal.web.imported import Preview, Wrong, as_json, from_json, preview, rows_of
 from vpnportal.web.limits import FILE_BYTES

@@ -9,8 +9,7 @@ from django.forms.utils import ErrorDict
 from django.http import QueryDict
 
 from vpnportal.domain.spec import Problem
-from vpnportal.services import Refused, Trial
-from vpnportal.web import typed
+from vpnportal.services import Refused, Trial, typed
 from vpnportal.web.forms import Typed, label_of
 
 SECONDS = 60

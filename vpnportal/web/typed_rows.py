@@ -16,8 +16,7 @@ from vpnportal import services
 from vpnportal.domain.addresses import parse_address
 from vpnportal.domain.spec import Problem
 from vpnportal.models import Tunnel
-from vpnportal.services import Overtaken, Refused, Row
-from vpnportal.web import typed
+from vpnportal.services import Overtaken, Refused, Row, typed
 
 UNSAVED = (
     "Typed, but not saved yet: press Add/Modify Context Address Translations, or put back what "

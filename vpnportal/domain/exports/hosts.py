@@ -16,6 +16,7 @@ from vpnportal.domain.exports.text import comments, plain
 from vpnportal.domain.spec import Translation
 
 LONGEST_LABEL, LONGEST_NAME = 63, 253
+WITH_CUSTOMER = "{internal}\t{name}\t# {customer}"
 # What a server calls itself must never become a customer's host.
 OWN_NAMES = re.compile(r"(.+\.)?localhost[46]?(\..*)?|broadcasthost|ip6-.*")
 
@@ -31,13 +32,19 @@ def hosts(end: OtherEnd) -> str:
     return "\n".join((*comments("#", sentences), *_lines(end.translations), ""))
 
 
-def _lines(translations: tuple[Translation, ...]) -> Iterator[str]:
+def names_of(end: OtherEnd) -> str:
+    """The same as the old service wrote it: an address, eight blanks, and its name."""
+    return "\n".join((*_lines(end.translations, "{internal}        {name}"), ""))
+
+
+def _lines(translations: tuple[Translation, ...], form: str = WITH_CUSTOMER) -> Iterator[str]:
     taken: dict[str, str] = {}
     for row in translations:
         name, internal = host_name(row.name), str(row.internal)
         said = plain(row.name)
         if name and taken.setdefault(name.lower(), internal) == internal:
-            yield f"{internal}\t{name}\t# {row.customer}{f' {said}' if said != name else ''}"
+            customer = f"{row.customer}{f' {said}' if said != name else ''}"
+            yield form.format(internal=internal, name=name, customer=customer)
             continue
         why = f"also named {name}, as {taken[name.lower()]} is" if name else "has no host name"
         yield from comments("#", [f"{internal} ({row.customer}) {why} {said if not name else ''}"])

@@ -1,7 +1,8 @@
-"""What a person typed, read strictly: a value, or a ValueError that says what would be right."""
+"""What somebody typed or sent, read strictly: a value, or a ValueError that says what is right."""
 
 from __future__ import annotations
 
+from datetime import date
 from ipaddress import IPv4Address, IPv4Network
 from unicodedata import category
 
@@ -77,6 +78,14 @@ def dpd(text: str) -> int:
     if int(digits) and int(digits) not in DPD_SECONDS:
         raise ValueError(right)
     return int(digits)
+
+
+def day(text: str) -> date | None:
+    """As a browser's picker sends it (ISO 8601); nothing typed is none."""
+    try:
+        return date.fromisoformat(_short(text, "", SHORT)) if text.strip(" ") else None
+    except ValueError:
+        raise ValueError("Enter a day such as 2027-12-31, or leave it empty.") from None
 
 
 def address(text: str) -> IPv4Address | None:

@@ -1,0 +1,60 @@
+"""So many requests, through the whole of Django and into a database that forgets each batch."""
+
+from __future__ import annotations
+
+import time
+from urllib.parse import quote
+
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client
+
+from tests.fuzz.judging import Findings
+from tests.fuzz.requests import Requests, Sent
+from tests.fuzz.world import World, of_the_other
+from vpnportal.api import authentication
+from vpnportal.api.rates import Rates
+
+BATCH = 100
+
+
+def run(world: World, count: int, seed: int) -> Findings:
+    """Nothing of it stays in the database, and nobody is asked to converge."""
+    findings, requests = Findings(), Requests(world, seed)
+    before = of_the_other(world)
+    authentication.CALLS = Rates(1e9, 1e9)
+    client = Client(raise_request_exception=False)
+    for start in range(0, count, BATCH):
+        authentication.WRONG.clear()
+        with transaction.atomic():
+            for _ in range(min(BATCH, count - start)):
+                _try(client, requests.one(), findings)
+            if of_the_other(world) != before:
+                findings.found.append(
+                    ("something of the other account was changed", sent_none(start))
+                )
+            transaction.set_rollback(True)
+    return findings
+
+
+def sent_none(start: int) -> Sent:
+    """Stands for a whole batch."""
+    return Sent("batch", str(start), "", b"")
+
+
+def _try(client: Client, sent: Sent, findings: Findings) -> None:
+    began = time.perf_counter()
+    answer = _send(client, sent)
+    findings.judge(sent, answer, time.perf_counter() - began)
+
+
+def _send(client: Client, sent: Sent) -> HttpResponse:
+    """The test client takes a path apart as a server does, but for what is no URL at all."""
+    return client.generic(
+        sent.verb,
+        quote(sent.path, safe="/%", errors="replace"),
+        sent.body,
+        content_type="application/json",
+        headers=sent.headers,
+        QUERY_STRING=sent.query,
+    )

@@ -1,0 +1,31 @@
+"""SoftLayer_Product_Package: the one package that a tunnel is ordered from."""
+
+from __future__ import annotations
+
+from vpnportal.api import finding
+from vpnportal.api.calls import Caller
+from vpnportal.api.faults import not_found
+from vpnportal.api.methods import service
+from vpnportal.api.types.products import PACKAGE, PACKAGES
+
+
+def _find(caller: Caller, init: object) -> int:
+    if finding.number(init) != PACKAGE:
+        raise not_found(str(init)[: finding.TOLD])
+    return PACKAGE
+
+
+package = service(PACKAGES.name)
+package.relations(PACKAGES, _find)
+
+
+@package.method("getAllObjects", shape=PACKAGES, many=True)
+def get_all_objects(caller: Caller) -> list[int]:
+    """All there is to order."""
+    return [PACKAGE]
+
+
+@package.method("getObject", find=_find, shape=PACKAGES)
+def get_object(caller: Caller, one: int) -> int:
+    """Its id is 0."""
+    return one

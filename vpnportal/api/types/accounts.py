@@ -1,0 +1,54 @@
+"""SoftLayer_Account: the customer that a key belongs to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.db.models import QuerySet
+
+from vpnportal.api import finding
+from vpnportal.api.calls import Caller
+from vpnportal.api.shapes import Load, Reader, Relation, Shape, shape
+from vpnportal.api.types.values import column
+from vpnportal.models import Account, Subnet
+
+
+def own_subnets(caller: Caller) -> QuerySet[Subnet]:
+    """What the provider has assigned to the account; services that are everybody's are not its."""
+    return finding.subnets(caller).exclude(account=None)
+
+
+def private_subnets(caller: Caller) -> QuerySet[Subnet]:
+    """Those among them in which there are servers."""
+    return own_subnets(caller).filter(kind=Subnet.Kind.HOSTED)
+
+
+def _of_each(rows: Callable[[Caller], QuerySet[Any]]) -> Load:
+    """A caller has one account, so its rows are all that are found."""
+
+    def load(reader: Reader, accounts: Sequence[Account]) -> Sequence[Any]:
+        found: dict[int, list[Any]] = defaultdict(list)
+        for row in rows(reader.caller):
+            found[row.account_id].append(row)
+        return [found[one.pk] for one in accounts]
+
+    return load
+
+
+SUBNET = "SoftLayer_Network_Subnet"
+
+ACCOUNT = shape(
+    Shape(
+        "SoftLayer_Account",
+        {"id": column("pk"), "companyName": column("name")},
+        {
+            "networkTunnelContexts": Relation(
+                "SoftLayer_Network_Tunnel_Module_Context", _of_each(finding.visible)
+            ),
+            "subnets": Relation(SUBNET, _of_each(own_subnets)),
+            "privateSubnets": Relation(SUBNET, _of_each(private_subnets)),
+        },
+    )
+)

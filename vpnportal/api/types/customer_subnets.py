@@ -1,0 +1,24 @@
+"""SoftLayer_Network_Customer_Subnet: a network at the customer's end."""
+
+from __future__ import annotations
+
+from vpnportal.api.shapes import Relation, Shape, shape
+from vpnportal.api.types.addresses import all_addresses
+from vpnportal.api.types.values import column
+
+CUSTOMER_SUBNET = shape(
+    Shape(
+        "SoftLayer_Network_Customer_Subnet",
+        {
+            "id": column("pk"),
+            "accountId": column("account_id"),
+            "networkIdentifier": lambda reader, one: str(one.network.network_address),
+            "netmask": lambda reader, one: str(one.network.netmask),
+            "cidr": column("network.prefixlen"),
+            "totalIpAddresses": column("network.num_addresses"),
+        },
+        {
+            "ipAddresses": Relation("SoftLayer_Network_Customer_Subnet_IpAddress", all_addresses),
+        },
+    )
+)

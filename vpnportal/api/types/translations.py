@@ -1,0 +1,47 @@
+"""..._Address_Translation: one row of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from vpnportal.api import finding
+from vpnportal.api.shapes import Reader, Relation, Shape, shape
+from vpnportal.api.types.addresses import TRANSLATION, records
+from vpnportal.api.types.values import column
+from vpnportal.models import AddressTranslation
+
+
+def _contexts(reader: Reader, rows: Sequence[AddressTranslation]) -> Sequence[Any]:
+    """Looked up anew: what a context tells is more than its row has."""
+    found = finding.visible(reader.caller).in_bulk({row.tunnel_id for row in rows})
+    return [found.get(row.tunnel_id) for row in rows]
+
+
+shape(
+    Shape(
+        TRANSLATION,
+        {
+            "id": column("pk"),
+            "networkTunnelContextId": column("tunnel_id"),
+            "internalIpAddress": column("internal_address"),
+            "internalIpAddressId": lambda reader, one: finding.address_id(one.internal_address),
+            "customerIpAddress": column("customer_address"),
+            "customerIpAddressId": lambda reader, one: finding.address_id(one.customer_address),
+            "notes": column("name"),
+        },
+        {
+            "internalIpAddressRecord": Relation(
+                "SoftLayer_Network_Subnet_IpAddress", records("internal_address"), many=False
+            ),
+            "customerIpAddressRecord": Relation(
+                "SoftLayer_Network_Customer_Subnet_IpAddress",
+                records("customer_address"),
+                many=False,
+            ),
+            "networkTunnelContext": Relation(
+                "SoftLayer_Network_Tunnel_Module_Context", _contexts, many=False
+            ),
+        },
+    )
+)
