@@ -98,7 +98,7 @@ def test_two_translations_change_their_addresses_with_each_other(ready, program,
     [
         ({"internalIpAddress": "10.9.9.9"}, "10.9.9.9 is in no static NAT subnet of this tunnel."),
         ({"customerIpAddress": "10.9.9.9"}, "10.9.9.9 is no host in the customer's networks"),
-        ({"customerIpAddress": WEB}, f"{WEB} is entered more than once"),
+        ({"customerIpAddress": WEB}, f"{WEB} is the Customer IP for "),
         ({"internalIpAddress": SECOND}, f"{SECOND} is translated already"),
         ({"notes": "[/x]"}, "notes: Enter one line of printable text without [ and ]"),
         ({"internalIpAddress": "here"}, "internalIpAddress: Enter an IPv4 address"),
