@@ -150,3 +150,12 @@ def test_subnets_that_have_too_many_addresses_together_are_refused_before_they_a
 
     assert "asks for too much" in fault.text
     assert most < 10_000_000
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_only_reads_asks_for_no_lock_of_the_database(ready, program):
+    """A transaction begins as a writer's here, and every writer would be waited for."""
+    with CaptureQueriesContext(connection) as said:
+        program.call("getObject", on=ready.pk, mask=DETAIL)
+
+    assert {one["sql"].split()[0] for one in said} == {"SELECT"}
