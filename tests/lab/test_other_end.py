@@ -47,7 +47,8 @@ def test_a_device_that_is_configured_by_the_export_alone_carries_the_example(pro
 
 
 def test_such_a_device_starts_the_tunnel_itself(product):
-    product.apply(translate())
+    starts = 'services.edit(tunnel, "starts", "{}", user)'
+    product.apply(starts.format("other") + translate())
     configure(product)
     uri = f"unix://{product.state}/lab/peer/charon.vici"
 
@@ -55,6 +56,7 @@ def test_such_a_device_starts_the_tunnel_itself(product):
 
     assert started.returncode == 0, started.stdout
     assert wait_for(product.ping, 20)
+    product.apply(starts.format("either"))
 
 
 @pytest.mark.parametrize("version", [1, 2])
