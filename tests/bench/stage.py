@@ -22,6 +22,7 @@ from vpnportal.device.charon import Charon
 from vpnportal.device.concentrator import Concentrator as Device
 from vpnportal.domain.desired import Desired
 from vpnportal.domain.diff import diff
+from vpnportal.domain.names import tunnel_id
 from vpnportal.domain.sight import Association, associations
 from vpnportal.domain.spec import TunnelSpec
 from vpnportal.lab.many import ManyPeers, entered
@@ -101,11 +102,18 @@ class Stage:
             yield
 
     def fill(self) -> None:
-        """Loads and starts everything: `start_action` saves charon a search for each of them."""
+        """Loads and starts everything: `start_action` saves charon a search for each silent one.
+
+        Not those that are changed later: charon walks through all that runs to end what such a
+        connection had started when another one takes its place. The product loads none.
+        """
         tools, device = Bare(self.socket), Device(str(self.socket))
         desired = self.desired()
         # First those that answer: nothing of them is lost among ten thousand others.
-        tools.load_all(desired, lambda number: number <= self.played, start_action="start")
+        tools.load_all(desired, lambda number: number <= self.played)
+        for name, one in desired.connections.items():
+            if tunnel_id(name) <= self.played:
+                tools.initiate(one)
         self.wait_until_up()
         tools.load_all(desired, lambda number: number > self.played, start_action="start")
         seen = device.observe()

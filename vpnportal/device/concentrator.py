@@ -71,18 +71,27 @@ class Concentrator:
         with suppress(DeviceError):
             self._ask()
 
-    def _ask(self) -> tuple[Running, Loaded]:
-        """Ask for what has not been asked for."""
+    def _ask(self) -> Loaded:
+        """Ask for what has not been asked for.
+
+        Of one connection, what runs is asked for when the other answer is there, which is waited
+        for: charon's two walks take from each other what the machine has of cores.
+        """
         look = self._look
         # Before charon is at a start of that tunnel, a look would not find it.
         self._mouth.settle(look.connection)
+        if look.connection is None:
+            self._ask_running()
         if look.loaded is None:
-            # The answer that is waited for first is asked for first.
             look.loaded = self._session.ask(lambda charon: charon.ask_connections(look.connection))
+        return look.loaded
+
+    def _ask_running(self) -> Running:
+        look = self._look
         if look.running is None:
             asked = self._second.ask(lambda charon: charon.ask_associations(look.connection))
             look.running = cache(asked)
-        return look.running, look.loaded
+        return look.running
 
     def observe(
         self, scope: Scope | None = None, expected: Mapping[str, Connection] = NOTHING
@@ -106,11 +115,12 @@ class Concentrator:
         connection = scope.connection if scope else None
         if self._look.connection != connection:
             self._look = Look(connection)
-        running, loaded = self._ask()
+        loaded = self._ask()
         elements = self._nft.elements_at(scope.elements) if scope else self._nft.elements()
         addresses = self._addresses.now()
         self._look.loaded = None
         connections = loaded(expected)
+        running = self._ask_running()
         with self._session.use() as charon:
             if scope is None or self._userland_esp is None:
                 self._userland_esp = charon.userland_esp()
