@@ -7,10 +7,17 @@ from django.conf import settings
 
 from tests.lab.faults import matrix
 
+FOLDERS = ("lab", "browser", "django", "unit")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """A session key only for the tests, long enough for Django's own checks."""
     settings.SECRET_KEY = "only-the-tests-have-this-key-9c1d5a7e3f4b-and-nobody-else-0b6e"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Those that wait longest first: what is left at the end keeps every process busy."""
+    items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(item.config.rootpath).parts[1]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

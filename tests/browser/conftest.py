@@ -57,19 +57,20 @@ def running(name: str) -> Iterator[Product]:
         product.stop()
 
 
-@pytest.fixture(scope="package")
+# Each module's has a state folder of its own: what one enters is never there for another.
+_numbers = count(1)
+
+
+@pytest.fixture(scope="module")
 def portal() -> Iterator[Product]:
-    """The product as `bin/run` starts it, for every test of this folder."""
-    yield from running("b")
+    """The product as `bin/run` starts it."""
+    yield from running(f"b{next(_numbers)}")
 
 
 @pytest.fixture(scope="module")
 def fresh_portal() -> Iterator[Product]:
-    """Another one, on which nobody has entered anything yet: each module's has a state folder."""
-    yield from running(f"n{next(_fresh)}")
-
-
-_fresh = count(1)
+    """Another one, on which nobody has entered anything yet."""
+    yield from running(f"n{next(_numbers)}")
 
 
 # Not for the whole session: its event loop would keep Django's tests from their database.
@@ -111,7 +112,7 @@ def unexpected(line: ConsoleMessage) -> bool:
     return line.type == "error" and not any(text in line.text for text in expected)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def draft_url(portal: Product) -> str:
     return f"{portal.printed('URL')}tunnels/{portal.do(DRAFT)}/"
 
