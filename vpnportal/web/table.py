@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any
 
+from django.utils.safestring import SafeString
+
 from vpnportal.domain.addresses import dotted, number
 from vpnportal.models import Revision, Subnet, Tunnel
 from vpnportal.services import Refused
@@ -106,7 +108,8 @@ class Table:
                 int(network.broadcast_address): "broadcast",
             }
         for one in addresses:
-            yield self._line(dotted(one), ends.get(one, ""), focus)
+            # Digits and dots: to escape them, eight times a row, is a third of a large page's time.
+            yield self._line(SafeString(dotted(one)), ends.get(one, ""), focus)
 
     def _line(self, at: str, remark: str, focus: str) -> Line:
         kept, typed = self.kept.get(at), self.changed.get(at)
