@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xmlrpc.client
 from contextlib import suppress
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -98,10 +98,10 @@ LAUGHS = b"".join(
     ],
 )
 def test_xml_that_grows_nests_or_lies_is_refused_at_once(body):
-    began = perf_counter()
+    began = process_time()
     with pytest.raises(ValueError, match=r".+"):
         xml_values.parse(body)
-    assert perf_counter() - began < 1
+    assert process_time() - began < 1
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_iso_8859_1_is_read_only_where_it_is_declared_and_utf_8_fails():
     ],
 )
 def test_json_that_nests_lies_or_is_too_large_is_refused_at_once(body):
-    began = perf_counter()
+    began = process_time()
     with pytest.raises(ValueError, match=r".*"):
         json_values.parse(body)
-    assert perf_counter() - began < 1
+    assert process_time() - began < 1
