@@ -50,9 +50,9 @@ def hung(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     ids=["a look", "a start"],
 )
 def test_every_call_ends_in_bounded_time(hung: str, ask: Callable):
-    began = time.process_time()
+    began = time.monotonic()
 
     with Charon(hung, timeout=BOUND) as charon, pytest.raises(DeviceError):
         ask(charon)()
 
-    assert time.process_time() - began < 1
+    assert time.monotonic() - began < 3
