@@ -39,7 +39,7 @@ document.addEventListener("htmx:afterSwap", (event) => {
 });
 
 // The state is replaced while somebody reads it: what they opened in it is open whenever it is there,
-// and in its place.
+// until they close it, and in its place.
 const panel = () => document.getElementById("state");
 const opened = new Set();
 let scrolled = 0;
@@ -48,7 +48,7 @@ let scrolled = 0;
 document.addEventListener(
   "toggle",
   ({ target }) => {
-    if (target.id) opened[target.open ? "add" : "delete"](target.id);
+    if (!target.open) opened.delete(target.id);
   },
   true,
 );

@@ -40,12 +40,10 @@ class Session:
         service: str,
         method: str,
         *arguments: Any,
-        on: int | None = None,
-        mask: str = "",
-        filter: dict[str, Any] | None = None,
+        **chosen: Any,
     ) -> bytes:
-        """What is answered, unread; Refused for any status but 2xx."""
-        request = self.request(service, method, *arguments, on=on, mask=mask, filter=filter)
+        """What is answered to `request`, unread; Refused for any status but 2xx."""
+        request = self.request(service, method, *arguments, **chosen)
         with socket.create_connection((self._host, self._port), timeout=30) as connection:
             connection.sendall(request)
             response = HTTPResponse(connection)

@@ -40,6 +40,13 @@ def _nobody_called_yet():
     authentication.WRONG.clear()
 
 
+def member(account: Account, name: str, role: str) -> User:
+    """Somebody with a role in an account."""
+    person = User.objects.create_user(name, password="a password for the tests")
+    Membership.objects.create(account=account, user=person, role=role)
+    return person
+
+
 @pytest.fixture
 def account(db) -> Account:
     return Account.objects.create(name="Example account")
@@ -48,17 +55,13 @@ def account(db) -> Account:
 @pytest.fixture
 def user(account) -> User:
     """Somebody who may change the account's tunnels."""
-    user = User.objects.create_user("ada", password="a password for the tests")
-    Membership.objects.create(account=account, user=user, role=Membership.Role.OPERATOR)
-    return user
+    return member(account, "ada", Membership.Role.OPERATOR)
 
 
 @pytest.fixture
 def bob(account) -> User:
     """A second person who may change the account's tunnels."""
-    bob = User.objects.create_user("bob", password="a password for the tests")
-    Membership.objects.create(account=account, user=bob, role=Membership.Role.OPERATOR)
-    return bob
+    return member(account, "bob", Membership.Role.OPERATOR)
 
 
 @pytest.fixture
@@ -170,9 +173,7 @@ def program(user, account) -> Program:
 @pytest.fixture
 def owner(account) -> User:
     """Somebody who may also order and cancel, and see keys."""
-    person = User.objects.create_user("olga", password="a password for the tests")
-    Membership.objects.create(account=account, user=person, role=Membership.Role.OWNER)
-    return person
+    return member(account, "olga", Membership.Role.OWNER)
 
 
 @pytest.fixture

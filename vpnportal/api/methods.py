@@ -52,8 +52,9 @@ class Service:
 
         return known
 
-    def relations(self, shape: Shape, find: Find) -> None:
-        """A getter for each relation of the objects that `find` finds: getAddressTranslations."""
+    def getters(self, shape: Shape, find: Find) -> None:
+        """`getObject` for what `find` finds, and one for each relation: getAddressTranslations."""
+        self.methods["getObject"] = Method(_itself, find, shape=shape)
         for name, relation in shape.relations.items():
             self.methods[f"get{name[0].upper()}{name[1:]}"] = Method(
                 _getter(relation),
@@ -62,6 +63,10 @@ class Service:
                 many=relation.many,
                 root=name,
             )
+
+
+def _itself(caller: Caller, one: Any) -> Any:
+    return one
 
 
 def _getter(relation: Relation) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from vpnportal.api.calls import Caller
@@ -93,6 +94,7 @@ def written(
     return rows
 
 
+@cache
 def counter(relation: str) -> str:
     """The property that tells how many there are: ipAddressCount of ipAddresses."""
     return re.sub(r"(?<=ss)es$|(?<!s)s$", "", relation) + "Count"

@@ -21,12 +21,7 @@ def own(caller: Caller, init: object) -> Account:
 
 
 account = service(ACCOUNT.name)
-
-
-@account.method("getObject", find=own, shape=ACCOUNT)
-def get_object(caller: Caller, one: Account) -> Account:
-    """What the account is called."""
-    return one
+account.getters(ACCOUNT, own)
 
 
 @account.method("getCurrentUser", find=own, shape=USER)

@@ -20,13 +20,7 @@ visible = finding.finder(finding.visible)
 owned = finding.finder(finding.owned)
 
 item = service(SHAPE.name)
-item.relations(SHAPE, visible)
-
-
-@item.method("getObject", find=visible, shape=SHAPE)
-def get_object(caller: Caller, tunnel: Tunnel) -> Tunnel:
-    """The tunnel's."""
-    return tunnel
+item.getters(SHAPE, visible)
 
 
 @item.method("cancelItem", find=owned, takes=[as_it_is, as_it_is, as_it_is, as_it_is])

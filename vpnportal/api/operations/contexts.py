@@ -21,13 +21,8 @@ visible = finding.finder(finding.visible)
 editable = finding.finder(finding.editable)
 
 context = service(CONTEXT)
-context.relations(SHAPE, visible)
-
-
-@context.method("getObject", find=visible, shape=SHAPE)
-def get_object(caller: Caller, tunnel: Tunnel) -> Tunnel:
-    """The draft: what is not applied yet is in it."""
-    return tunnel
+# The draft: what is not applied yet is in it.
+context.getters(SHAPE, visible)
 
 
 @context.method("editObject", find=editable, takes=[struct])

@@ -18,13 +18,7 @@ visible = finding.finder(finding.customer_subnets)
 editable = finding.finder(finding.editable_customer_subnets)
 
 subnet = service(CUSTOMER_SUBNET.name)
-subnet.relations(CUSTOMER_SUBNET, visible)
-
-
-@subnet.method("getObject", find=visible, shape=CUSTOMER_SUBNET)
-def get_object(caller: Caller, row: Subnet) -> Subnet:
-    """The subnet, whether a tunnel protects it or not."""
-    return row
+subnet.getters(CUSTOMER_SUBNET, visible)
 
 
 @subnet.method("createObject", takes=[struct], shape=CUSTOMER_SUBNET)

@@ -18,11 +18,7 @@ def _places(caller: Caller) -> QuerySet[Datacenter]:
 def _service(name: str) -> None:
     shape, find = SHAPES[name], finding.finder(_places)
     location = service(name)
-    location.relations(shape, find)
-
-    @location.method("getObject", find=find, shape=shape)
-    def get_object(caller: Caller, place: Datacenter) -> Datacenter:
-        return place
+    location.getters(shape, find)
 
     @location.method("getDatacenters", shape=shape, many=True)
     def get_datacenters(caller: Caller) -> QuerySet[Datacenter]:

@@ -16,16 +16,10 @@ def _find(caller: Caller, init: object) -> int:
 
 
 package = service(PACKAGES.name)
-package.relations(PACKAGES, _find)
+package.getters(PACKAGES, _find)
 
 
 @package.method("getAllObjects", shape=PACKAGES, many=True)
 def get_all_objects(caller: Caller) -> list[int]:
     """All there is to order."""
     return [PACKAGE]
-
-
-@package.method("getObject", find=_find, shape=PACKAGES)
-def get_object(caller: Caller, one: int) -> int:
-    """Its id is 0."""
-    return one

@@ -21,13 +21,7 @@ def _oneself(caller: Caller, init: object) -> User:
 
 
 user = service(USER.name)
-user.relations(USER, _oneself)
-
-
-@user.method("getObject", find=_oneself, shape=USER)
-def get_object(caller: Caller, one: User) -> User:
-    """Nobody else is told."""
-    return one
+user.getters(USER, _oneself)
 
 
 @user.method("addApiAuthenticationKey", find=_oneself)
