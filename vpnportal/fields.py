@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,10 @@ class SealedField(_SealedText):
         return self.get_prep_value(self.value_from_object(obj))
 
 
+# The same few are read again and again, and nobody can change one.
+_network = lru_cache(maxsize=4096)(IPv4Network)
+
+
 class NetworkField(_NetworkText):
     """Holds an `ipaddress.IPv4Network` as text such as `10.1.255.92/30`."""
 
@@ -68,7 +73,7 @@ class NetworkField(_NetworkText):
         super().__init__(*args, **{"max_length": 18, **kwargs})
 
     def from_db_value(self, value: str | None, *_: Any) -> IPv4Network | None:
-        return None if value is None else IPv4Network(value)
+        return None if value is None else _network(value)
 
     def to_python(self, value: Any) -> IPv4Network | None:
         return value if value is None or isinstance(value, IPv4Network) else IPv4Network(value)

@@ -104,6 +104,8 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": env.str("VPNPORTAL_DATABASE", str(STATE / "db" / "portal.sqlite3")),
+        # To open it takes longer than most of what is asked of it.
+        "CONN_MAX_AGE": 600,
         "OPTIONS": {
             # Writers wait for each other instead of failing, readers never wait.
             "transaction_mode": "IMMEDIATE",

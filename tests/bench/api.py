@@ -3,124 +3,110 @@
 from __future__ import annotations
 
 import json
-import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from itertools import count
-from secrets import token_urlsafe
+from pathlib import Path
+from urllib.parse import urlencode
 from xmlrpc.client import dumps
 
-from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
-from django.http import HttpRequest, HttpResponse
-from django.test import Client
-from django.test.utils import override_settings
-from django.urls import path
 
 from tests.bench.bench import Bench
-from tests.bench.figures import Figure, at_least, in_turn, median
+from tests.bench.figures import Figure, at_least, in_turn, median, told
 from tests.bench.listing import fill
 from tests.bench.portal import Portal
+from tests.bench.served import Connection, per_second, served
 from tests.bench.stage import STATE
-from vpnportal.api.authentication import CALLS
+from tests.calling import CONTEXT, DETAIL
 from vpnportal.models import Account, Membership
 from vpnportal.services import api_keys
-from vpnportal.urls import urlpatterns as product
 
-TUNNELS, ROUNDS, REQUESTS, SHARE = 1_000, 15, 40, 0.25
-LOCALS = (
-    *("id", "accountId", "advancedConfigurationFlag", "createDate", "customerPeerIpAddress"),
-    *("modifyDate", "name", "friendlyName", "internalPeerIpAddress", "phaseOneAuthentication"),
-    *("phaseOneDiffieHellmanGroup", "phaseOneEncryption", "phaseOneKeylife"),
-    *("phaseTwoAuthentication", "phaseTwoDiffieHellmanGroup", "phaseTwoEncryption"),
-    *("phaseTwoKeylife", "phaseTwoPerfectForwardSecrecy", "presharedKey"),
-)
-MASK = f"""[mask[{",".join(LOCALS)},addressTranslations[internalIpAddressRecord[ipAddress],\
-customerIpAddressRecord[ipAddress]],internalSubnets,customerSubnets,staticRouteSubnets,\
-serviceSubnets]]"""
-CONTEXT = "SoftLayer_Network_Tunnel_Module_Context"
-same = b""
-
-
-def bare(request: HttpRequest) -> HttpResponse:
-    """What Django itself costs: it knows who asks, by a session, and sends so many bytes."""
-    return HttpResponse(same, content_type="application/json")
-
-
-urlpatterns = [*product, path("bare/", bare)]
+TUNNELS, ROUNDS, REQUESTS, SHARE = 1_000, 9, 800, 0.25
+FOLDER = STATE / "api"
+BYTES = FOLDER / "bytes"
+Request = Callable[[int], bytes]
 
 
 def run(bench: Bench) -> Iterator[Figure]:
-    """Requests per second of one program, middleware and all, without a network."""
-    Portal(STATE / "api" / "portal.sqlite3", STATE / "no-charon").make()
+    """Requests per second of four programs, through gunicorn as Procfile starts it."""
+    portal = Portal(FOLDER / "portal.sqlite3", STATE / "no-charon").make()
     fill(TUNNELS)
     person, account = User.objects.get(), Account.objects.get()
-    # Signs the session of the one who asks for the bare view.
-    settings.SECRET_KEY = token_urlsafe(50)
-    with override_settings(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["testserver"]):
+    # The programs may not be told that they ask too often.
+    environment = {"VPNPORTAL_DATABASE": str(portal.file), "VPNPORTAL_API_RATE": "1000000"}
+    with served("vpnportal.wsgi", FOLDER / "portal.sock", **environment) as ours:
         for role in (Membership.Role.OPERATOR, Membership.Role.OWNER):
             Membership.objects.update(role=role)
             key = api_keys.create(account, person, f"of an {role}").text
-            for what, ask in asks(person.username, key).items():
-                yield measured(f"{what}, key of an {role}", ask, person)
+            for what, request in requests(person.username, key).items():
+                yield from measured(f"{what}, key of an {role}", ours, request)
     connection.close()
 
 
-def measured(name: str, ask: Callable[[int], HttpResponse], person: User) -> Figure:
-    """Each request is about another tunnel."""
-    global same
-    numbers, browser = count(), Client()
-    browser.force_login(person)
-    same = checked(ask(1))
-    ours, floor = in_turn(
-        ROUNDS,
-        lambda: per_second(lambda: ask(next(numbers) % TUNNELS + 1)),
-        lambda: per_second(lambda: browser.get("/bare/")),
-    )
-    return at_least(f"API, 1 of {TUNNELS:,}: {name}", median(ours), SHARE, median(floor), "1/s")
+def measured(name: str, ours: Path, request: Request) -> Iterator[Figure]:
+    """Each request is about another tunnel; both floors send the same bytes, and ask nobody."""
+    with Connection(ours) as asking:
+        BYTES.write_bytes(checked(asking.ask(request(0))))
+    same = {"BENCH_BYTES": str(BYTES)}
+    with (
+        served("tests.bench.view_in_portal", FOLDER / "view.sock", **same) as view,
+        served("tests.bench.one_view", FOLDER / "bare.sock", **same) as bare,
+    ):
+        got, of_view, of_bare = in_turn(
+            ROUNDS,
+            lambda: per_second(ours, request, REQUESTS),
+            lambda: per_second(view, lambda _: http("GET", "/bare/"), REQUESTS),
+            lambda: per_second(bare, lambda _: http("GET", "/bare/"), REQUESTS),
+        )
+    name = f"API, 1 of {TUNNELS:,}: {name}"
+    yield at_least(name, median(got), SHARE, median(of_view), "1/s")
+    yield told(f"{name}, beside Django alone", median(got), median(of_bare), "1/s")
 
 
-def per_second(action: Callable[[], object]) -> float:
-    # One program may not ask so often for so long.
-    CALLS.clear()
-    began = time.perf_counter()
-    for _ in range(REQUESTS):
-        action()
-    return REQUESTS / (time.perf_counter() - began)
-
-
-def checked(answer: HttpResponse) -> bytes:
+def checked(answer: bytes) -> bytes:
     """A fault is quick, too: what is measured must be the whole answer."""
-    assert answer.status_code == 200, answer.content
-    assert answer.content.count(b"internalIpAddressRecord") >= 5, answer.content
-    return answer.content
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), answer
+    assert body.count(b"internalIpAddressRecord") >= 5, answer
+    return body
 
 
-def asks(user: str, key: str) -> dict[str, Callable[[int], HttpResponse]]:
+def requests(user: str, key: str) -> dict[str, Request]:
     """Asking for a tunnel by its id, in the ways in which clients do."""
-    client, basic = Client(), Client()
-    basic.defaults["HTTP_AUTHORIZATION"] = "Basic " + b64encode(f"{user}:{key}".encode()).decode()
+    basic = "Authorization: Basic " + b64encode(f"{user}:{key}".encode()).decode()
 
-    def get_object(number: int) -> HttpResponse:
-        return basic.get(f"/rest/v3.1/{CONTEXT}/{number}/getObject.json", {"objectMask": MASK})
+    def get_object(number: int) -> bytes:
+        query = urlencode({"objectMask": DETAIL})
+        return http("GET", f"/rest/v3.1/{CONTEXT}/{at(number)}/getObject.json?{query}", basic)
 
-    def filtered(number: int) -> HttpResponse:
-        chosen = {"networkTunnelContexts": {"id": {"operation": number}}}
-        asked = {"objectMask": MASK, "objectFilter": json.dumps(chosen)}
-        return basic.get("/rest/v3.1/SoftLayer_Account/getNetworkTunnelContexts.json", asked)
+    def filtered(number: int) -> bytes:
+        chosen = {"networkTunnelContexts": {"id": {"operation": at(number)}}}
+        query = urlencode({"objectMask": DETAIL, "objectFilter": json.dumps(chosen)})
+        path = "/rest/v3.1/SoftLayer_Account/getNetworkTunnelContexts.json"
+        return http("GET", f"{path}?{query}", basic)
 
-    def xml(number: int) -> HttpResponse:
+    def xml(number: int) -> bytes:
         headers = {
             "authenticate": {"username": user, "apiKey": key},
-            f"{CONTEXT}InitParameters": {"id": number},
-            "SoftLayer_ObjectMask": {"mask": MASK},
+            f"{CONTEXT}InitParameters": {"id": at(number)},
+            "SoftLayer_ObjectMask": {"mask": DETAIL},
         }
-        body = dumps(({"headers": headers},), "getObject")
-        return client.post(f"/xmlrpc/v3.1/{CONTEXT}", body, content_type="application/xml")
+        body = dumps(({"headers": headers},), "getObject").encode()
+        return http("POST", f"/xmlrpc/v3.1/{CONTEXT}", f"Content-Length: {len(body)}") + body
 
     return {
         "getObject, REST": get_object,
         "getNetworkTunnelContexts by id, REST": filtered,
         "getObject, XML-RPC": xml,
     }
+
+
+def at(number: int) -> int:
+    """The id of a tunnel."""
+    return number % TUNNELS + 1
+
+
+def http(verb: str, target: str, *headers: str) -> bytes:
+    """A request's head (RFC 9112)."""
+    return "\r\n".join([f"{verb} {target} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()

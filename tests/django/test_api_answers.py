@@ -73,7 +73,7 @@ def test_one_of_thousands_is_looked_up_and_a_page_is_not_read_beyond_its_end(fiv
         return [one["sql"] for one in captured]
 
     (*_, looked_up) = rows_read(filter=only(five[2]))
-    assert f'"vpnportal_tunnel"."id" = {five[2].pk}' in looked_up
+    assert f'"vpnportal_tunnel"."id" = ({five[2].pk})' in looked_up
     *_, page, count = rows_read(limit=2, offset=1)
     assert "LIMIT 2 OFFSET 1" in page and "COUNT(*)" in count
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpnportal.api import json_values, xml_values
+from vpnportal.api import json_values, xml_tree, xml_values
 
 WRITABLE = st.text(
     alphabet=st.characters(
@@ -53,7 +53,7 @@ def test_what_is_written_as_xml_is_read_by_pythons_own_client(value):
 
 @given(VALUES)
 def test_what_is_written_as_xml_comes_back(value):
-    (param,) = xml_values.parse(response(value)).children[0].children
+    (param,) = xml_tree.parse(response(value)).children[0].children
 
     assert xml_values.value_of(param.children[0]) == value
 
@@ -78,7 +78,7 @@ def test_what_is_written_as_json_comes_back_and_is_one_line_without_blanks_aroun
     | st.text(alphabet='<>&;/"[]{}:,\\ux01.e-valuentrgi ', max_size=80).map(str.encode)
 )
 def test_any_bytes_are_a_value_or_refused(data):
-    for read in (xml_values.parse, json_values.parse):
+    for read in (xml_tree.parse, json_values.parse):
         with suppress(ValueError):
             read(data)
 
@@ -107,7 +107,7 @@ LAUGHS = b"".join(
     ],
 )
 def test_xml_that_grows_nests_or_lies_is_refused_at_once(body):
-    refused_at_once(xml_values.parse, body, r".+")
+    refused_at_once(xml_tree.parse, body, r".+")
 
 
 @pytest.mark.parametrize(
@@ -136,15 +136,15 @@ def test_xml_that_grows_nests_or_lies_is_refused_at_once(body):
     ],
 )
 def test_what_is_no_value_is_refused(value):
-    element = xml_values.parse(f"<value>{value}</value>".encode())
+    element = xml_tree.parse(f"<value>{value}</value>".encode())
     with pytest.raises(ValueError, match=r".*"):
         xml_values.value_of(element)
 
 
 def test_iso_8859_1_is_read_only_where_it_is_declared_and_utf_8_fails():
     declared = b"<?xml version='1.0' encoding='iso-8859-1'?>"
-    assert xml_values.parse(declared + "<a>é</a>".encode()).text == "é"
-    assert xml_values.parse(declared + "<a>é</a>".encode("iso-8859-1")).text == "é"
+    assert xml_tree.parse(declared + "<a>é</a>".encode()).text == "é"
+    assert xml_tree.parse(declared + "<a>é</a>".encode("iso-8859-1")).text == "é"
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,19 @@ def answer(call: Call, caller: Caller) -> Answer:
     arguments = _arguments(method, call.arguments)
     if method.find:
         arguments = (method.find(caller, call.init), *arguments)
+    if method.by_id and wanted.id is not None:
+        result = method.by_id(caller, wanted.id)
+        wanted = Filter() if wanted.only_id else wanted
+    else:
+        result = _run(method, caller, arguments)
+    return _written(method, call, Reader(caller), mask, wanted, result)
+
+
+def _run(method: Method, caller: Caller, arguments: Sequence[Any]) -> Any:
     try:
-        result = method.run(caller, *arguments)
+        return method.run(caller, *arguments)
     except Refused as refused:
         raise public(str(refused), _status_of(refused)) from refused
-    return _written(method, call, Reader(caller), mask, wanted, result)
 
 
 def _method(call: Call) -> Method:
@@ -85,8 +93,6 @@ def _chosen(
     shape: Shape, reader: Reader, wanted: Filter, call: Call, result: Any
 ) -> tuple[list[Any], int]:
     """The objects of one page, and how many there are on all."""
-    if wanted.id is not None and isinstance(result, QuerySet):
-        result = result.filter(pk=wanted.id)
     if not wanted.empty:
         result = _fitting(shape, reader, wanted, list(result))
     end = None if call.limit is None else call.offset + call.limit

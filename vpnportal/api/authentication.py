@@ -12,13 +12,14 @@ from ipaddress import ip_address, ip_network
 
 from django.conf import settings
 from django.db import DatabaseError
-from django.db.models import Q
+from django.db.models import CharField, DateTimeField, Q
 from django.utils import timezone
 
 from vpnportal.api.calls import Call, Caller
 from vpnportal.api.faults import no_passwords, too_often, wrong_key
 from vpnportal.api.rates import Rates
 from vpnportal.models import ApiKey
+from vpnportal.prepared import Prepared
 from vpnportal.services.api_keys import digest_of
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,13 @@ USE_IS_NOTED_EVERY = timedelta(minutes=1)
 BURST_SECONDS = 10
 # As at sign-in: ten wrong ones, and then one a minute.
 WRONG = Rates(burst=10, per_second=1 / 60)
+_usable = Prepared(
+    lambda digest, now: (
+        ApiKey.objects.usable(now).filter(digest=digest).select_related("user", "account")
+    ),
+    CharField(),
+    DateTimeField(),
+)
 CALLS = Rates(settings.API_RATE * BURST_SECONDS, settings.API_RATE)
 
 
@@ -66,12 +74,12 @@ def caller_of(call: Call, credentials: Credentials | None, address: str) -> Call
     digest = digest_of(credentials.key)
     if digest not in CALLS and (wait := WRONG.wait(address)):
         raise too_often(wait)
-    usable = ApiKey.objects.usable().select_related("user", "account")
-    key = usable.filter(digest=digest).first()
-    if key is None or not _is_good(key, credentials, address):
+    found = _usable(digest, timezone.now())
+    if not found or not _is_good(found[0], credentials, address):
         WRONG.take(address)
         log.warning("a wrong API key came from %s", address)
         raise wrong_key()
+    (key,) = found
     if wait := CALLS.take(digest):
         raise too_often(wait)
     _note_use(key, address)

@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from vpnportal.api import conditions
-from vpnportal.api.conditions import Condition, Malformed
+from vpnportal.api.conditions import Condition, Malformed, loosely
 from vpnportal.api.faults import invalid
 from vpnportal.api.masks import Mask
 
@@ -50,6 +50,11 @@ class Filter:
     def empty(self) -> bool:
         """Whether it says nothing at all; what is below it says something."""
         return not (self.conditions or self.orders or self.below)
+
+    @property
+    def only_id(self) -> bool:
+        """Whether it says nothing but what `id` has to equal."""
+        return self.id is not None and len(self.conditions) == 1 and not (self.orders or self.below)
 
     def mask(self) -> Mask:
         """What has to be known of an object, and no more: an empty mask would be everything."""
@@ -141,7 +146,7 @@ class _Reading:
                 into.conditions[name] = conditions.read(operation, options, self._now)
         except Malformed:
             return
-        if name == "id":
+        if name == "id" and loosely(operation) == str(_number(operation)):
             into.id = _number(operation)
 
     def _spend(self, count: int) -> None:

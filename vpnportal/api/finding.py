@@ -6,11 +6,14 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import Any, TypeVar
 
-from django.db.models import F, Model, OuterRef, Q, QuerySet, Subquery
+from django.contrib.auth.models import User
+from django.db.models import AutoField, BigAutoField, F, Model, OuterRef, Q, QuerySet, Subquery
 
 from vpnportal.api.calls import Caller
 from vpnportal.api.faults import Fault, not_found
-from vpnportal.models import Account, LastEdit, Revision, Subnet, Tunnel
+from vpnportal.domain.addresses import number as numeric
+from vpnportal.models import Account, ApiKey, LastEdit, Revision, Subnet, Tunnel
+from vpnportal.prepared import Prepared
 
 NO_ID = "server error. invalid method init parameters"
 # Clients of the old API cannot hold more.
@@ -62,7 +65,8 @@ def one(rows: QuerySet[Row], given: object) -> Row:
 
 def address_id(address: str) -> int:
     """The id of an address: its 32 bits as a signed number, which every client can hold."""
-    return int.from_bytes(IPv4Address(address).packed, "big", signed=True)
+    value = numeric(address)
+    return value - (1 << 32) if value >> 31 else value
 
 
 def address_of(given: object) -> IPv4Address:
@@ -122,14 +126,28 @@ def editable_customer_subnets(caller: Caller) -> QuerySet[Subnet]:
     return customer_subnets(caller).filter(account__in=editable_accounts(caller))
 
 
+def by_id(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, int], list[Row]]:
+    """Looks one of these rows up by its id: a list of it, or an empty one."""
+
+    def blank(user: Any, account: Any, pk: Any) -> QuerySet[Row]:
+        return rows(Caller(ApiKey(), User(pk=user), Account(pk=account))).filter(pk=pk)
+
+    prepared = Prepared(blank, AutoField(), BigAutoField(), BigAutoField())
+    return lambda caller, pk: prepared(caller.user.pk, caller.account.pk, pk)
+
+
 def finder(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, object], Row]:
-    """Finds one of these rows by the init id of a call."""
+    """Finds one of these rows by the init id of a call; a fault where `one` has one."""
+    look_up = by_id(rows)
 
     def find(caller: Caller, init: object) -> Row:
-        return one(rows(caller), init)
+        found = look_up(caller, identity(init))
+        if not found:
+            raise not_found(init)
+        return found[0]
 
     return find
 
 
 def _present(caller: Caller, rows: Any) -> Any:
-    return rows.present().filter(account=caller.account).order_by("pk")
+    return rows.present().filter(account_id=caller.account.pk).order_by("pk")

@@ -26,6 +26,7 @@ class Method:
     `takes` has one reader for each argument; those that are left out are read from None. With a
     `shape` the answer is an object of it, or with `many` a list or queryset, which masks, filters
     and limits choose from; `root` is where filters of it begin, "" for the object's properties.
+    With `by_id` one of thousands need not be looked for when a filter asks for an id.
     """
 
     run: Callable[..., Any]
@@ -34,6 +35,7 @@ class Method:
     shape: Shape | None = None
     many: bool = False
     root: str = ""
+    by_id: Callable[[Caller, int], Sequence[Any]] | None = None
 
 
 @dataclass(slots=True)

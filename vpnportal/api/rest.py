@@ -39,7 +39,7 @@ def read(request: HttpRequest) -> tuple[Call, Credentials | None]:
         limit,
         offset,
     )
-    return call, basic(request.headers.get("Authorization", ""))
+    return call, basic(request.META.get("HTTP_AUTHORIZATION", ""))
 
 
 def answered(answer: Answer) -> HttpResponse:

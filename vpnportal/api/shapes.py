@@ -31,7 +31,7 @@ class Reader:
     caller: Caller
     shown: set[int] = field(default_factory=set)
     left: int = MOST_OBJECTS
-    kept: dict[str, Any] = field(default_factory=dict)
+    kept: dict[Any, Any] = field(default_factory=dict)
 
     def allow(self, count: int) -> None:
         """A fault if so many objects more are too many."""
@@ -87,7 +87,7 @@ def written(
     reader.take(len(objects))
     asked = mask.of(shape.name)
     names = [name for name in shape.locals if name in asked] or list(shape.locals)
-    rows = [_locals(reader, shape, one, names) for one in objects]
+    rows = _locals(reader, shape, objects, names)
     for name, relation in shape.relations.items():
         if name in asked or (relation.many and counter(name) in asked):
             _relate(reader, rows, objects, name, relation, asked)
@@ -100,9 +100,17 @@ def counter(relation: str) -> str:
     return re.sub(r"(?<=ss)es$|(?<!s)s$", "", relation) + "Count"
 
 
-def _locals(reader: Reader, shape: Shape, one: Any, names: Sequence[str]) -> dict[str, Any]:
-    values = ((name, shape.locals[name](reader, one)) for name in names)
-    return {name: value for name, value in values if value is not None or name in shape.nulls}
+def _locals(
+    reader: Reader, shape: Shape, objects: Sequence[Any], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    wanted = [(name, shape.locals[name]) for name in names]
+    rows = []
+    for one in objects:
+        values = [(name, local(reader, one)) for name, local in wanted]
+        rows.append(
+            {name: value for name, value in values if value is not None or name in shape.nulls}
+        )
+    return rows
 
 
 def _relate(

@@ -1,40 +1,22 @@
-"""Values of XML-RPC, read from untrusted bytes and written.
-
-No document type, and so no entity, is accepted; depth, elements and numbers are bounded.
-"""
+"""Values of XML-RPC, read from a tree and written. Numbers are bounded."""
 
 from __future__ import annotations
 
 import math
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any
-from xml.parsers import expat
 from xml.sax.saxutils import escape
 
-MOST_DEPTH = 100
-MOST_ELEMENTS = 100_000
-LATIN = re.compile(rb"""^\s*<\?xml[^>]{0,80}encoding\s*=\s*["']iso-8859-1["']""", re.I)
+from vpnportal.api.xml_tree import Element
+
 INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 DOUBLE = re.compile(r"[+-]?[0-9]{0,20}\.?[0-9]{0,20}([eE][+-]?[0-9]{1,3})?")
 # What XML 1.0 cannot hold, not even as a reference.
 UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-@dataclass(slots=True)
-class Element:
-    """One element, with its text if it has no children."""
-
-    tag: str
-    text: str = ""
-    children: list[Element] = field(default_factory=list)
-
-
-def parse(body: bytes) -> Element:
-    """The root element; ValueError for what is not well formed or goes beyond the limits."""
-    return _Tree().parse(body)
+# What has to be looked at before it is written.
+UNUSUAL = re.compile("[^ -%'-;=?-~]")
 
 
 def value_of(element: Element) -> Any:
@@ -48,60 +30,18 @@ def value_of(element: Element) -> Any:
 
 
 def written(value: Any) -> str:
-    """The same as text; what XML cannot hold is replaced by U+FFFD."""
-    parts: list[str] = []
-    _write(value, parts.append)
-    return "".join(parts)
-
-
-class _Tree:
-    def __init__(self) -> None:
-        self._open: list[Element] = [Element("")]
-        self._text: list[str] = []
-        self._left = MOST_ELEMENTS
-
-    def parse(self, body: bytes) -> Element:
-        parser = expat.ParserCreate(_encoding(body))
-        parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = _refuse_doctype
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._text.append
-        try:
-            parser.Parse(body, True)
-        except expat.ExpatError as error:
-            raise ValueError(str(error)) from None
-        return self._open[0].children[0]
-
-    def _start(self, tag: str, _: object) -> None:
-        self._left -= 1
-        if self._left < 0 or len(self._open) > MOST_DEPTH:
-            raise ValueError("too many elements, or too deep")
-        element = Element(tag)
-        self._open[-1].children.append(element)
-        self._open.append(element)
-        self._text.clear()
-
-    def _end(self, _: str) -> None:
-        element = self._open.pop()
-        if not element.children:
-            element.text = "".join(self._text)
-        self._text.clear()
-
-
-def _encoding(body: bytes) -> str:
-    """Clients declare ISO 8859-1 and send UTF-8: what is declared counts only if that fails."""
-    try:
-        body.decode()
-    except UnicodeDecodeError:
-        if LATIN.match(body):
-            return "iso-8859-1"
-        raise ValueError("it is not UTF-8") from None
-    return "utf-8"
-
-
-def _refuse_doctype(*_: object) -> None:
-    raise ValueError("a document type is not accepted")
+    """A value as text; what XML cannot hold is replaced by U+FFFD."""
+    if isinstance(value, str):
+        return f"<value><string>{_escaped(value)}</string></value>"
+    if isinstance(value, dict):
+        members = [
+            f"<member><name>{_escaped(name)}</name>{written(one)}</member>"
+            for name, one in value.items()
+        ]
+        return f"<value><struct>{''.join(members)}</struct></value>"
+    if isinstance(value, (list, tuple)):
+        return f"<value><array><data>{''.join(map(written, value))}</data></array></value>"
+    return f"<value>{_scalar(value)}</value>"
 
 
 def _integer(element: Element) -> int:
@@ -172,29 +112,6 @@ READERS: dict[str, Callable[[Element], Any]] = {
 }
 
 
-def _write(value: Any, put: Callable[[str], object]) -> None:
-    put("<value>")
-    if isinstance(value, dict):
-        put("<struct>")
-        for name, one in value.items():
-            put(f"<member><name>{_escaped(name)}</name>")
-            _write(one, put)
-            put("</member>")
-        put("</struct>")
-    elif isinstance(value, (list, tuple)):
-        _write_all(value, put)
-    else:
-        put(_scalar(value))
-    put("</value>")
-
-
-def _write_all(values: Iterable[Any], put: Callable[[str], object]) -> None:
-    put("<array><data>")
-    for one in values:
-        _write(one, put)
-    put("</data></array>")
-
-
 def _scalar(value: object) -> str:
     """No dateTime and no base64 among them: clients cannot print those."""
     if value is None:
@@ -209,5 +126,7 @@ def _scalar(value: object) -> str:
 
 
 def _escaped(text: str) -> str:
+    if not UNUSUAL.search(text):
+        return text
     # A reader of XML makes a line feed of a carriage return that is not written so.
     return escape(UNWRITABLE.sub("\ufffd", text), {"\r": "&#13;"})

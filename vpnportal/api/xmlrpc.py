@@ -6,11 +6,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from vpnportal.api import xml_values
+from vpnportal.api import xml_tree, xml_values
 from vpnportal.api.authentication import Credentials, basic
 from vpnportal.api.calls import Answer, Call, limit_and_offset
 from vpnportal.api.faults import Fault, bad_request, wrong_method
-from vpnportal.api.xml_values import Element, value_of
+from vpnportal.api.xml_tree import Element
+from vpnportal.api.xml_values import value_of
 
 NOT_WELL_FORMED, NO_PARAMETERS = "-32700", "-32602"
 VERSIONS = ("v3", "v3.1")
@@ -22,7 +23,7 @@ def read(request: HttpRequest) -> tuple[Call, Credentials | None]:
         raise wrong_method("POST")
     service = _service(request.path_info)
     try:
-        method, parameters = _read(xml_values.parse(request.body))
+        method, parameters = _read(xml_tree.parse(request.body))
     except ValueError as error:
         raise Fault(NOT_WELL_FORMED, f"parse error. not well formed: {error}", 400) from None
     headers, *arguments = parameters or [{"headers": {}}]
@@ -102,7 +103,7 @@ def _mask(headers: dict[str, Any], service: str) -> object:
 def _credentials(headers: dict[str, Any], request: HttpRequest) -> Credentials | None:
     """Those in the headers struct, or those of HTTP."""
     if "authenticate" not in headers:
-        return basic(request.headers.get("Authorization", ""))
+        return basic(request.META.get("HTTP_AUTHORIZATION", ""))
     given = _struct(headers, "authenticate")
     name, key = given.get("username"), given.get("apiKey")
     return Credentials(name, key) if isinstance(name, str) and isinstance(key, str) else None

@@ -112,9 +112,8 @@ class Profile(models.Model):
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     """Which keys still let a program in, and whose they are to manage."""
 
-    def usable(self) -> ApiKeyQuerySet:
+    def usable(self, now: datetime) -> ApiKeyQuerySet:
         """Neither revoked nor expired, of a user who may sign in and belongs to the account."""
-        now = timezone.now()
         return self.filter(
             models.Q(expires_at=None) | models.Q(expires_at__gt=now),
             revoked_at=None,

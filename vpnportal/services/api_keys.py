@@ -47,7 +47,10 @@ def create(
         Account.objects.select_for_update().get(pk=account.pk)
         if not account.memberships.filter(user=user).exists():
             raise Refused(Problem("", f"{user} does not belong to {account}."))
-        if ApiKey.objects.usable().filter(account=account, user=user).count() >= KEYS_AT_MOST:
+        if (
+            ApiKey.objects.usable(timezone.now()).filter(account=account, user=user).count()
+            >= KEYS_AT_MOST
+        ):
             problem = f"There are {KEYS_AT_MOST} keys: revoke one that is not needed."
             raise Refused(Problem("", problem))
         ApiKey.objects.create(

@@ -14,10 +14,12 @@ from vpnportal.api.types.contexts import CONTEXT, SUBNET
 from vpnportal.api.types.users import USER
 from vpnportal.models import Account, Subnet, Tunnel
 
+_found = finding.finder(finding.accounts)
+
 
 def own(caller: Caller, init: object) -> Account:
     """The caller's account; another id is nobody's."""
-    return finding.one(finding.accounts(caller), caller.account.pk if init is None else init)
+    return _found(caller, caller.account.pk if init is None else init)
 
 
 account = service(ACCOUNT.name)
@@ -35,21 +37,34 @@ def get_current_user(caller: Caller, one: Account) -> User:
     find=own,
     shape=SHAPES[CONTEXT],
     many=True,
+    by_id=finding.by_id(finding.visible),
     root="networkTunnelContexts",
 )
 def get_contexts(caller: Caller, one: Account) -> QuerySet[Tunnel]:
-    """A queryset, so that one of thousands is found by its id."""
+    """Of the account: nobody is told of others."""
     return finding.visible(caller)
 
 
-@account.method("getSubnets", find=own, shape=SHAPES[SUBNET], many=True, root="subnets")
+@account.method(
+    "getSubnets",
+    find=own,
+    shape=SHAPES[SUBNET],
+    many=True,
+    by_id=finding.by_id(own_subnets),
+    root="subnets",
+)
 def get_subnets(caller: Caller, one: Account) -> QuerySet[Subnet]:
     """What the provider has assigned to the account."""
     return own_subnets(caller)
 
 
 @account.method(
-    "getPrivateSubnets", find=own, shape=SHAPES[SUBNET], many=True, root="privateSubnets"
+    "getPrivateSubnets",
+    find=own,
+    shape=SHAPES[SUBNET],
+    many=True,
+    by_id=finding.by_id(private_subnets),
+    root="privateSubnets",
 )
 def get_private_subnets(caller: Caller, one: Account) -> QuerySet[Subnet]:
     """Those in which there are servers."""

@@ -6,12 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from django.db.models import prefetch_related_objects
-
 from vpnportal.api import finding
 from vpnportal.api.faults import public
 from vpnportal.api.shapes import MOST_OBJECTS, TOO_MUCH, Reader, Relation, Shape, shape
-from vpnportal.api.types.values import column, constant, fetch
+from vpnportal.api.types import belonging
+from vpnportal.api.types.values import column, constant
 from vpnportal.domain.addresses import dotted, number
 from vpnportal.models import AddressTranslation, Subnet
 
@@ -111,22 +110,13 @@ def _by(field: str, reader: Reader) -> dict[str, list[AddressTranslation]]:
     return known
 
 
-def _subnets_of_tunnels(rows: Sequence[AddressTranslation]) -> dict[int, list[Subnet]]:
-    """By the ids of the rows' tunnels, which rows that came from their tunnels know already."""
-    unknown = [row for row in rows if not AddressTranslation.tunnel.is_cached(row)]
-    if unknown:
-        prefetch_related_objects(unknown, "tunnel")
-    tunnels = {row.tunnel_id: row.tunnel for row in rows}
-    fetch(tunnels.values(), "subnets")
-    return {pk: list(tunnel.subnets.all()) for pk, tunnel in tunnels.items()}
-
-
 def records(field: str) -> Any:
     """The relation from a translation to one of its two addresses."""
 
     def load(reader: Reader, rows: Sequence[AddressTranslation]) -> Sequence[Any]:
-        mine = _subnets_of_tunnels(rows)
-        return [held(getattr(row, field), row.name, mine[row.tunnel_id]) for row in rows]
+        subnets = belonging.subnets(reader, [row.tunnel_id for row in rows])
+        known = zip(rows, subnets, strict=True)
+        return [held(getattr(row, field), row.name, mine) for row, mine in known]
 
     return load
 

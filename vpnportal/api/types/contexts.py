@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any
 
 from django.db.models import Prefetch, Q, prefetch_related_objects
 
 from vpnportal.api.shapes import Load, Reader, Relation, Shape, shape
-from vpnportal.api.types.values import column, fetch, itself, leads, moment
+from vpnportal.api.types import belonging
+from vpnportal.api.types.values import column, itself, leads, moment
 from vpnportal.models import Membership, Revision, Subnet, Tunnel
 from vpnportal.models.revisions import locks
 
@@ -29,8 +29,7 @@ def _preshared_key(reader: Reader, tunnel: Any) -> str | None:
 
 def _attached(kind: Subnet.Kind) -> Load:
     def load(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
-        fetch(tunnels, "subnets")
-        rows = (sorted(one.subnets.all(), key=attrgetter("pk")) for one in tunnels)
+        rows = belonging.subnets(reader, [one.pk for one in tunnels])
         return [[row for row in several if row.kind == kind] for several in rows]
 
     return load
@@ -58,8 +57,7 @@ def _revisions(wanted: Callable[[Revision], bool]) -> Load:
 
 
 def _translations(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
-    fetch(tunnels, "translations")
-    return [list(one.translations.all()) for one in tunnels]
+    return belonging.translations(reader, [one.pk for one in tunnels])
 
 
 def _active(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -36,13 +36,6 @@ def itself(reader: Reader, objects: Sequence[Any]) -> Sequence[Any]:
 def nothing(reader: Reader, objects: Sequence[Any]) -> Sequence[Any]:
     """A relation to what the portal has not."""
     return [[] for _ in objects]
-
-
-def fetch(objects: Iterable[Any], lookup: str) -> None:
-    """Read a relation of many of all that have not read it yet, in one query."""
-    left = [one for one in objects if lookup not in getattr(one, "_prefetched_objects_cache", ())]
-    if left:
-        prefetch_related_objects(left, lookup)
 
 
 def leads(path: str) -> Load:
