@@ -187,6 +187,8 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A page never waits for a broker that is away: the minute's converge finds the revision.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Without it kombu tries to connect for six seconds all the same.
+    "max_retries": 0,
     "socket_connect_timeout": 1,
     "socket_timeout": 3,
     "visibility_timeout": 300,

@@ -32,7 +32,8 @@ def served(application: str, at: Path, **environment: str) -> Iterator[Path]:
     """The socket at which it answers, until the block ends."""
     command = [sys.executable, "-m", "gunicorn", application, "--bind", f"unix:{at}", *options()]
     command += ["--log-level", "warning"]
-    process = subprocess.Popen(command, env={**os.environ, **environment})
+    with at.with_suffix(".log").open("wb") as log:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=log)
     try:
         wait_for(at.exists, 30)
         yield at

@@ -154,3 +154,20 @@ def test_the_last_owner_stays_until_somebody_else_is_one(operator, account, memb
     assert owners() == before
     assert operator.post(url, members | change | {"memberships-1-role": "owner"}).status_code == 302
     assert owners() == ["bob"]
+
+
+@pytest.mark.parametrize("several", [False, True], ids=["one", "several"])
+def test_an_accounts_last_owner_is_not_deleted(operator, account, members, user, bob, several):
+    if several:
+        url = reverse("admin:auth_user_changelist")
+        asked = {"action": "delete_selected", "_selected_action": [user.pk, bob.pk], "post": "yes"}
+    else:
+        url, asked = reverse("admin:auth_user_delete", args=[user.pk]), {"post": "yes"}
+
+    refused = operator.post(url, asked)
+
+    assert f"{account}, which would have no owner" in refused.content.decode()
+    assert User.objects.filter(pk__in=[user.pk, bob.pk]).count() == 2
+    User.objects.create_user("cleo").memberships.create(account=account, role="owner")
+    assert operator.post(url, asked).status_code == 302
+    assert not User.objects.filter(pk=user.pk).exists()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from vpnportal import requests
+from vpnportal import requests, tasks
+from vpnportal.celery import app
 from vpnportal.domain.sight import Association
 from vpnportal.requests import Requests
 
@@ -61,3 +64,16 @@ def test_a_tunnel_that_came_up_is_asked_for_at_once_when_it_goes_down(concentrat
     asked.after(7, Association.DOWN)
 
     assert len(sent) == before + 1
+
+
+def test_nobody_waits_for_a_broker_that_is_away(
+    concentrator, tmp_path, django_capture_on_commit_callbacks, caplog
+):
+    away = app.connection_for_write(f"redis+socket://{tmp_path}/away.sock")
+    began = time.monotonic()
+
+    with django_capture_on_commit_callbacks(execute=True):
+        tasks.request_converge(concentrator, connection=away)
+
+    assert time.monotonic() - began < 1
+    assert "No such file or directory" in caplog.text

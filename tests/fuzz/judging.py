@@ -58,7 +58,7 @@ def _wrong(sent: Sent, answer: HttpResponse, seconds: float) -> Iterator[str]:
         yield "an internal error"
     if answer.status_code not in (200, 400, 401, 403, 404, 405, 409, 413, 423, 429, 500, 501):
         yield f"status {answer.status_code}"
-    if answer.cookies or "Location" in answer or answer["Cache-Control"] != "no-store":
+    if answer.cookies or "Location" in answer or answer.get("Cache-Control") != "no-store":
         yield "a cookie, a redirect, or something for a cache"
     if seconds > SECONDS:
         yield f"{seconds:.1f} seconds"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from urllib.parse import quote
 
 from django.db import transaction
@@ -18,17 +20,31 @@ from vpnportal.api.rates import Rates
 BATCH = 100
 
 
+Send = Callable[[Sent], HttpResponse]
+
+
+def run_served(world: World, count: int, seed: int, send: Send) -> Findings:
+    """Whatever the requests do stays done."""
+    findings, requests = Findings(), Requests(world, seed)
+    before = of_the_other(world)
+    for _ in range(count):
+        _try(send, requests.one(), findings)
+    if of_the_other(world) != before:
+        findings.found.append(("something of the other account was changed", sent_none(0)))
+    return findings
+
+
 def run(world: World, count: int, seed: int) -> Findings:
     """Nothing of it stays in the database, and nobody is asked to converge."""
     findings, requests = Findings(), Requests(world, seed)
     before = of_the_other(world)
     authentication.CALLS = Rates(1e9, 1e9)
-    client = Client(raise_request_exception=False)
+    send = partial(_send, Client(raise_request_exception=False))
     for start in range(0, count, BATCH):
         authentication.WRONG.clear()
         with transaction.atomic():
             for _ in range(min(BATCH, count - start)):
-                _try(client, requests.one(), findings)
+                _try(send, requests.one(), findings)
             if of_the_other(world) != before:
                 findings.found.append(
                     ("something of the other account was changed", sent_none(start))
@@ -42,9 +58,9 @@ def sent_none(start: int) -> Sent:
     return Sent("batch", str(start), "", b"")
 
 
-def _try(client: Client, sent: Sent, findings: Findings) -> None:
+def _try(send: Send, sent: Sent, findings: Findings) -> None:
     began = time.perf_counter()
-    answer = _send(client, sent)
+    answer = send(sent)
     findings.judge(sent, answer, time.perf_counter() - began)
 
 

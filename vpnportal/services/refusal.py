@@ -29,7 +29,7 @@ class Refused(Exception):
     """Nothing was changed; `problems` say why and what would be right."""
 
     def __init__(self, *problems: Problem) -> None:
-        super().__init__("; ".join(problem.text for problem in problems))
+        super().__init__(" ".join(problem.text for problem in problems))
         self.problems = problems
 
 
