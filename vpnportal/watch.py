@@ -33,7 +33,7 @@ LOOK_SECONDS = 10.0
 LOOK_SHARE = 20
 # What has waited for its time is looked for so often, also while nothing happens.
 TICK_SECONDS = 1.0
-WAKE_SECONDS = 0.5
+WAKE_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 
 

@@ -95,7 +95,8 @@ def writing(portal: Portal, specs: list[TunnelSpec]) -> Iterator[Figure]:
             times.append(milliseconds(counter.write_what_is_due))
     # The first round makes the rows.
     times = times[len(times) // 3 :]
-    yield under("10,000 rows of traffic written, 200 at a time", sum(times) / 2000, 10, "s")
+    name = f"10,000 rows of traffic written, {counting.PAIRS_AT_ONCE} at a time"
+    yield under(name, sum(times) / 2000, 10, "s")
     yield under("one of these transactions, p95", p95(times), LONGEST_WRITE_MS, "ms")
     now = timezone.now()
     seen = carrying(lines, 3, now)

@@ -32,6 +32,7 @@ USE_IS_NOTED_EVERY = timedelta(minutes=1)
 BURST_SECONDS = 10
 # As at sign-in: ten wrong ones, and then one a minute.
 WRONG = Rates(burst=10, per_second=1 / 60)
+CALLS = Rates(settings.API_RATE * BURST_SECONDS, settings.API_RATE)
 _usable = Prepared(
     lambda digest, now: (
         ApiKey.objects.usable(now).filter(digest=digest).select_related("user", "account")
@@ -39,7 +40,6 @@ _usable = Prepared(
     CharField(),
     DateTimeField(),
 )
-CALLS = Rates(settings.API_RATE * BURST_SECONDS, settings.API_RATE)
 
 
 @dataclass(frozen=True, slots=True)
