@@ -30,10 +30,15 @@ def product(request: pytest.FixtureRequest) -> Iterator[Product]:
         running.stop()
 
 
-@pytest.fixture
-def live(product: Product) -> Product:
-    """The same with the mission's example applied and answering."""
+def brought_up(product: Product) -> Product:
+    """With the mission's example applied and answering."""
     if not product.ping():
         product.apply(translate())
         wait_for(product.ping, 10)
     return product
+
+
+@pytest.fixture
+def live(product: Product) -> Product:
+    """The same with the mission's example applied and answering."""
+    return brought_up(product)

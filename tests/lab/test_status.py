@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.lab.conftest import brought_up
 from tests.lab.test_example import load
 from tests.product import Product, wait_for
 from vpnportal.domain.traffic import Amounts
@@ -56,9 +57,10 @@ def newest(product: Product) -> dict:
     return max(children(product), key=lambda one: one["installed_at"])
 
 
-@pytest.fixture(params=[1, 2], ids=["IKEv1", "IKEv2"])
-def counted(request, live: Product) -> Product:
-    """The example up in one IKE version, and all that went through so far is written down."""
+@pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])
+def up(request, product: Product) -> Product:
+    """The example in one IKE version for all tests, and then in the other."""
+    live = brought_up(product)
     device = live.state / "lab" / "peer" / "swanctl.conf"
     wanted = re.sub(r"version = \d", f"version = {request.param}", device.read_text())
     if wanted != device.read_text():
@@ -66,8 +68,14 @@ def counted(request, live: Product) -> Product:
         live.apply(f'services.edit(tunnel, "ike_version", {request.param}, user)')
         wait_for(lambda: f"IKEv{request.param}" in ask_charon(live, "--list-sas"), 15)
     wait_for(live.ping, 15)
-    wait_for(lambda: steady(live), 4 * SEEN_SECONDS)
     return live
+
+
+@pytest.fixture
+def counted(up: Product) -> Product:
+    """All that went through so far is written down; so nothing may be sent before a test."""
+    wait_for(lambda: steady(up), 4 * SEEN_SECONDS)
+    return up
 
 
 def steady(product: Product) -> bool:
