@@ -58,13 +58,18 @@ class Service:
         """`getObject` for what `find` finds, and one for each relation: getAddressTranslations."""
         self.methods["getObject"] = Method(_itself, find, shape=shape)
         for name, relation in shape.relations.items():
-            self.methods[f"get{name[0].upper()}{name[1:]}"] = Method(
+            self.methods[getter(name)] = Method(
                 _getter(relation),
                 find,
                 shape=SHAPES[relation.shape],
                 many=relation.many,
                 root=name,
             )
+
+
+def getter(relation: str) -> str:
+    """getAddressTranslations of addressTranslations."""
+    return f"get{relation[0].upper()}{relation[1:]}"
 
 
 def _itself(caller: Caller, one: Any) -> Any:

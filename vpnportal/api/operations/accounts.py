@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.contrib.auth.models import User
 from django.db.models import QuerySet
 
 from vpnportal.api import finding
 from vpnportal.api.calls import Caller
-from vpnportal.api.methods import service
+from vpnportal.api.methods import getter, service
 from vpnportal.api.shapes import SHAPES
 from vpnportal.api.types.accounts import ACCOUNT, own_subnets, private_subnets
-from vpnportal.api.types.contexts import CONTEXT, SUBNET
 from vpnportal.api.types.users import USER
-from vpnportal.models import Account, Subnet, Tunnel
+from vpnportal.models import Account
 
 _found = finding.finder(finding.accounts)
 
@@ -32,40 +34,21 @@ def get_current_user(caller: Caller, one: Account) -> User:
     return caller.user
 
 
-@account.method(
-    "getNetworkTunnelContexts",
-    find=own,
-    shape=SHAPES[CONTEXT],
-    many=True,
-    by_id=finding.by_id(finding.visible),
-    root="networkTunnelContexts",
-)
-def get_contexts(caller: Caller, one: Account) -> QuerySet[Tunnel]:
-    """Of the account: nobody is told of others."""
-    return finding.visible(caller)
+def _getter(relation: str, rows: Callable[[Caller], QuerySet[Any]]) -> None:
+    """Of thousands the database picks a page, or the one with an id, which the relation cannot."""
+
+    @account.method(
+        getter(relation),
+        find=own,
+        shape=SHAPES[ACCOUNT.relations[relation].shape],
+        many=True,
+        root=relation,
+        by_id=finding.by_id(rows),
+    )
+    def get(caller: Caller, one: Account) -> QuerySet[Any]:
+        return rows(caller)
 
 
-@account.method(
-    "getSubnets",
-    find=own,
-    shape=SHAPES[SUBNET],
-    many=True,
-    by_id=finding.by_id(own_subnets),
-    root="subnets",
-)
-def get_subnets(caller: Caller, one: Account) -> QuerySet[Subnet]:
-    """What the provider has assigned to the account."""
-    return own_subnets(caller)
-
-
-@account.method(
-    "getPrivateSubnets",
-    find=own,
-    shape=SHAPES[SUBNET],
-    many=True,
-    by_id=finding.by_id(private_subnets),
-    root="privateSubnets",
-)
-def get_private_subnets(caller: Caller, one: Account) -> QuerySet[Subnet]:
-    """Those in which there are servers."""
-    return private_subnets(caller)
+_getter("networkTunnelContexts", finding.visible)
+_getter("subnets", own_subnets)
+_getter("privateSubnets", private_subnets)

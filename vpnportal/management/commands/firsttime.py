@@ -11,6 +11,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
+from django.utils import timezone
 
 from vpnportal.models import Account, Concentrator, Datacenter, Membership, Pool, Subnet, Tunnel
 
@@ -74,6 +75,7 @@ def _first_tunnel(account: Account, concentrator: Concentrator) -> None:
         concentrator=concentrator,
         name="ipsec001",
         hosted_peer=concentrator.public_address,
+        ordered_at=timezone.now(),
     )
     for kind, network in (
         (Subnet.Kind.HOSTED, "10.2.0.0/24"),
