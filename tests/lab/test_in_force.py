@@ -150,7 +150,7 @@ def test_what_the_peer_refuses_leaves_the_older_settings_running_and_says_so(liv
     finally:
         live.apply('services.edit(tunnel, "phase_two_encryption", "AES256", user)')
     wait_for(lambda: sight(live) == "up", 15)
-    assert live.ping()
+    wait_for(live.ping, 10)
 
 
 def sight(product: Product) -> str:

@@ -132,7 +132,8 @@ def test_the_customers_device_answers_a_matching_proposal_and_packets_pass(labor
     swanctl(socket, "--load-all", "--noprompt", "--file", str(file))
     swanctl(socket, "--initiate", "--child", "test", "--timeout", "10")
 
-    assert reaches(laboratory, "server", "192.168.10.15")
+    # In IKEv1 the responder installs its side after the initiator.
+    wait_for(lambda: reaches(laboratory, "server", "192.168.10.15"), 10)
     assert reaches(laboratory, "customer", "10.2.0.10")
     logs = [charon.log.read_text() for charon in (laboratory.concentrator, laboratory.peer)]
     assert [key in log for log in logs] == [False, False]

@@ -136,7 +136,7 @@ def test_a_change_of_one_tunnel_leaves_the_associations_and_the_traffic_of_the_o
         )
 
     assert others(fifty) == before
-    assert fifty.many.ping(fifty.many.peers[CHANGED].computer)
+    wait_for(lambda: fifty.many.ping(fifty.many.peers[CHANGED].computer), 10)
 
 
 def test_a_translation_never_touches_the_associations_of_its_tunnel(fifty):
