@@ -26,7 +26,7 @@ def options() -> list[str]:
     """What Procfile gives to gunicorn beside an application and an address."""
     (web,) = [line for line in (ROOT / "Procfile").read_text().splitlines() if line[:4] == "web:"]
     words = shlex.split(web)
-    return [word for word in words[words.index("--workers") :]]
+    return words[words.index("--workers") :]
 
 
 @contextmanager
@@ -48,34 +48,26 @@ class Connection:
     """One that is kept open; as little Python as can be, because it shares the processors."""
 
     def __init__(self, at: Path) -> None:
-        self._at = at
-        self._socket: socket.socket | None = None
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.connect(str(at))
 
     def __enter__(self) -> Connection:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._socket:
-            self._socket.close()
+        self._socket.close()
 
     def ask(self, request: bytes) -> bytes:
         """The whole answer, which has to tell its length."""
-        if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.connect(str(self._at))
         self._socket.sendall(request)
         got = b""
         while b"\r\n\r\n" not in got:
             got += self._more()
         head, _, body = got.partition(b"\r\n\r\n")
-        lower = head.lower()
-        _, _, rest = lower.partition(b"content-length:")
+        _, _, rest = head.lower().partition(b"content-length:")
         length = int(rest.split(b"\r\n", 1)[0])
         while len(body) < length:
             body += self._more()
-        if b"connection: close" in lower:
-            self._socket.close()
-            self._socket = None
         return head + b"\r\n\r\n" + body
 
     def _more(self) -> bytes:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from tests.fuzz.world import World
 from vpnportal.api import xml_values
@@ -56,6 +56,11 @@ class Sent:
     query: str
     body: bytes
     headers: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def target(self) -> str:
+        """The path as it is sent."""
+        return quote(self.path, safe="/%", errors="replace")
 
 
 class Requests:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from urllib.parse import quote
 
 from django.db import transaction
 from django.http import HttpResponse
@@ -18,39 +17,39 @@ from vpnportal.api import authentication
 from vpnportal.api.rates import Rates
 
 BATCH = 100
-
-
 Send = Callable[[Sent], HttpResponse]
 
 
 def run_served(world: World, count: int, seed: int, send: Send) -> Findings:
     """Whatever the requests do stays done."""
     findings, requests = Findings(), Requests(world, seed)
-    before = of_the_other(world)
-    for _ in range(count):
-        _try(send, requests.one(), findings)
-    if of_the_other(world) != before:
-        findings.found.append(("something of the other account was changed", sent_none(0)))
+    _batch(world, requests, range(count), send, findings)
     return findings
 
 
 def run(world: World, count: int, seed: int) -> Findings:
     """Nothing of it stays in the database, and nobody is asked to converge."""
     findings, requests = Findings(), Requests(world, seed)
-    before = of_the_other(world)
     authentication.CALLS = Rates(1e9, 1e9)
     send = partial(_send, Client(raise_request_exception=False))
     for start in range(0, count, BATCH):
         authentication.WRONG.clear()
         with transaction.atomic():
-            for _ in range(min(BATCH, count - start)):
-                _try(send, requests.one(), findings)
-            if of_the_other(world) != before:
-                findings.found.append(
-                    ("something of the other account was changed", sent_none(start))
-                )
+            numbers = range(start, min(start + BATCH, count))
+            _batch(world, requests, numbers, send, findings)
             transaction.set_rollback(True)
     return findings
+
+
+def _batch(
+    world: World, requests: Requests, numbers: range, send: Send, findings: Findings
+) -> None:
+    before = of_the_other(world)
+    for _ in numbers:
+        _try(send, requests.one(), findings)
+    if of_the_other(world) != before:
+        found = ("something of the other account was changed", sent_none(numbers.start))
+        findings.found.append(found)
 
 
 def sent_none(start: int) -> Sent:
@@ -68,7 +67,7 @@ def _send(client: Client, sent: Sent) -> HttpResponse:
     """The test client takes a path apart as a server does, but for what is no URL at all."""
     return client.generic(
         sent.verb,
-        quote(sent.path, safe="/%", errors="replace"),
+        sent.target,
         sent.body,
         content_type="application/json",
         headers=sent.headers,

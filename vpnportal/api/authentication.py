@@ -74,12 +74,11 @@ def caller_of(call: Call, credentials: Credentials | None, address: str) -> Call
     digest = digest_of(credentials.key)
     if digest not in CALLS and (wait := WRONG.wait(address)):
         raise too_often(wait)
-    found = _usable(digest, timezone.now())
-    if not found or not _is_good(found[0], credentials, address):
+    key = next(iter(_usable(digest, timezone.now())), None)
+    if key is None or not _is_good(key, credentials, address):
         WRONG.take(address)
         log.warning("a wrong API key came from %s", address)
         raise wrong_key()
-    (key,) = found
     if wait := CALLS.take(digest):
         raise too_often(wait)
     _note_use(key, address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ from django.db.models import AutoField, BigAutoField, F, Model, OuterRef, Q, Que
 
 from vpnportal.api.calls import Caller
 from vpnportal.api.faults import Fault, not_found
-from vpnportal.domain.addresses import number as numeric
+from vpnportal.domain import addresses
 from vpnportal.models import Account, ApiKey, LastEdit, Revision, Subnet, Tunnel
 from vpnportal.prepared import Prepared
 
@@ -57,15 +57,12 @@ def identity(given: object) -> int:
 
 def one(rows: QuerySet[Row], given: object) -> Row:
     """The row with this id; a fault that does not tell whether another caller would have it."""
-    found = rows.filter(pk=identity(given)).first()
-    if found is None:
-        raise not_found(given)
-    return found
+    return _only(rows.filter(pk=identity(given)), given)
 
 
 def address_id(address: str) -> int:
     """The id of an address: its 32 bits as a signed number, which every client can hold."""
-    value = numeric(address)
+    value = addresses.number(address)
     return value - (1 << 32) if value >> 31 else value
 
 
@@ -141,12 +138,15 @@ def finder(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, object]
     look_up = by_id(rows)
 
     def find(caller: Caller, init: object) -> Row:
-        found = look_up(caller, identity(init))
-        if not found:
-            raise not_found(init)
-        return found[0]
+        return _only(look_up(caller, identity(init)), init)
 
     return find
+
+
+def _only(found: Iterable[Row], given: object) -> Row:
+    for row in found:
+        return row
+    raise not_found(given)
 
 
 def _present(caller: Caller, rows: Any) -> Any:

@@ -31,8 +31,6 @@ def value_of(element: Element) -> Any:
 
 def written(value: Any) -> str:
     """A value as text; what XML cannot hold is replaced by U+FFFD."""
-    if isinstance(value, str):
-        return f"<value><string>{_escaped(value)}</string></value>"
     if isinstance(value, dict):
         members = [
             f"<member><name>{_escaped(name)}</name>{written(one)}</member>"
