@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from django.conf import settings
 
-from tests.lab.faults import matrix
+from tests.system.faults import matrix
 
-FOLDERS = ("lab", "browser", "django", "unit")
+FOLDERS = ("system", "browser", "integration", "unit")
 
 
 def pytest_configure(config: pytest.Config) -> None:

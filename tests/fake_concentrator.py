@@ -7,15 +7,15 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import count
 
-from vpnportal.device import DeviceError
-from vpnportal.device.steps import Report, Step
 from vpnportal.domain.addresses import AddressSet
-from vpnportal.domain.desired import Connection, Secret
-from vpnportal.domain.diff import Plan, Start
-from vpnportal.domain.elements import Element, Elements
-from vpnportal.domain.in_force import Stale
-from vpnportal.domain.names import ike_fingerprint
-from vpnportal.domain.observed import ChildSa, IkeSa, Observed, Scope
+from vpnportal.domain.gateway_config.desired import Connection, Secret
+from vpnportal.domain.gateway_config.names import ike_fingerprint
+from vpnportal.domain.gateway_config.nat_elements import Element, Elements
+from vpnportal.domain.planning.observed import ChildSa, IkeSa, Observed, Scope
+from vpnportal.domain.planning.plan import Plan, Start
+from vpnportal.domain.planning.stale_sas import Stale
+from vpnportal.gateway import DeviceError
+from vpnportal.gateway.steps import Report, Step
 
 
 class FakeConcentrator:

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vpnportal.domain.algorithms import (
-    UNNAMED,
-    Suite,
-    esp_proposal,
-    esp_suite,
-    ike_proposal,
-    ike_suite,
-)
-from vpnportal.domain.attempt import Offer
-from vpnportal.domain.heard import Heard, Reply
+from vpnportal.domain.gateway_config.proposals import esp_proposal, ike_proposal
+from vpnportal.domain.peer_probe.connection import Offer
+from vpnportal.domain.peer_probe.reply import Heard, Reply
+from vpnportal.domain.tunnel.algorithms import UNNAMED, Suite, esp_suite, ike_suite
 
 One = tuple[str, str, int]
 

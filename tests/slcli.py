@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.product import ROOT
+from tests.running_portal import ROOT
 
 SLCLI = str(ROOT / ".venv-slcli" / "bin" / "slcli")
 

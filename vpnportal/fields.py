@@ -11,7 +11,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.db import models
 
-from vpnportal import seal
+from vpnportal import encryption
 from vpnportal.domain.addresses import parse_subnet
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ class Sealed:
     @classmethod
     def of(cls, text: str, context: str) -> Sealed:
         """The text sealed for the row named by `context`; no text is no secret."""
-        return cls(seal.seal(text, context)) if text else cls()
+        return cls(encryption.seal(text, context)) if text else cls()
 
     def open(self, context: str) -> str:
         """The text, or "" where there is none; seal.CannotOpen for a moved or changed token."""
-        return seal.unseal(self.token, context) if self.token else ""
+        return encryption.unseal(self.token, context) if self.token else ""
 
     def __bool__(self) -> bool:
         return bool(self.token)

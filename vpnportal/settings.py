@@ -32,7 +32,7 @@ ALLOWED_HOSTS = env.list("VPNPORTAL_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("VPNPORTAL_ORIGINS", [])
 
 INSTALLED_APPS = [
-    "vpnportal.operators.OperatorsAdmin",
+    "vpnportal.admin_site.OperatorsAdmin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -47,21 +47,21 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     # Programs are answered here: no session, no cookie and no page is between them and the API.
-    "vpnportal.api.doors.Doors",
+    "vpnportal.api.middleware.Doors",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
-    "vpnportal.web.zone.PersonalTimeZone",
+    "vpnportal.web.middleware.PersonalTimeZone",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
     # Innermost, so that its answer has all headers; nothing before it reads a body.
-    "vpnportal.web.limits.BoundedRequests",
+    "vpnportal.web.middleware.BoundedRequests",
 ]
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
@@ -73,8 +73,8 @@ AXES_LOCKOUT_PARAMETERS = ["ip_address"]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=10)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_CLIENT_IP_CALLABLE = "vpnportal.incoming.client_address"
-AXES_LOCKOUT_CALLABLE = "vpnportal.web.sessions.locked_out"
+AXES_CLIENT_IP_CALLABLE = "vpnportal.http.client_address"
+AXES_LOCKOUT_CALLABLE = "vpnportal.web.accounts.sign_in.locked_out"
 AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False

@@ -9,10 +9,10 @@ from celery.signals import worker_ready
 from celery.utils.nodenames import nodesplit
 from django.db import OperationalError, transaction
 
-from vpnportal import asking, departures, reconcile
 from vpnportal.celery import EVERY_SECONDS, app
-from vpnportal.device import DeviceError
+from vpnportal.gateway import DeviceError
 from vpnportal.models import Concentrator, Question
+from vpnportal.reconciler import address_release, peer_probe, reconcile
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
         # In between, others of this lane get their turn.
         request_converge(lane, tunnel_id)
     if tunnel_id is not None:
-        for other in departures.waiting(lane, tunnel_id):
+        for other in address_release.waiting(lane, tunnel_id):
             # One that is away finds by itself what it holds too much, and no heap of messages.
             request_converge(other, expires=EVERY_SECONDS)
 
@@ -42,7 +42,7 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
 @app.task(name="vpnportal.tasks.ask")
 def ask(question_id: int) -> None:
     """Go on with a question to a peer; between its rounds, others of this lane get their turn."""
-    if asking.ask(question_id):
+    if peer_probe.ask(question_id):
         question = Question.objects.select_related("tunnel__concentrator").get(pk=question_id)
         request_ask(question.tunnel.concentrator, question_id)
 
@@ -84,5 +84,5 @@ def look_at_once(sender, **_: object) -> None:
     name, _host = nodesplit(sender.hostname)
     lane = Concentrator.objects.filter(name=name).first()
     if lane is not None:
-        asking.sweep(lane)
+        peer_probe.sweep(lane)
         _send(lane, None)

@@ -14,12 +14,20 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
 django.setup()
 
-from tests.bench import converge, dos, click, listing, lost  # noqa: E402, I001
-from tests.bench import mappings, one_change, path, profile, swanctl  # noqa: E402
-from tests.bench import watchers  # noqa: E402
 from tests.bench import (  # noqa: E402
     api,
+    click,
+    converge,
+    dos,
+    listing,
+    lost,
+    mappings,
     mappings_page,
+    one_change,
+    path,
+    profile,
+    swanctl,
+    watchers,
 )
 from tests.bench.bench import Bench  # noqa: E402
 from tests.bench.figures import Figure, heading, line, write  # noqa: E402

@@ -12,13 +12,13 @@ from xmlrpc.client import dumps
 from django.contrib.auth.models import User
 from django.db import connection
 
+from tests.api_client import CONTEXT, DETAIL
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, at_least, in_turn, median, told
 from tests.bench.listing import fill
 from tests.bench.portal import Portal
 from tests.bench.served import Connection, per_second, served
 from tests.bench.stage import STATE
-from tests.calling import CONTEXT, DETAIL
 from vpnportal.models import Account, Membership
 from vpnportal.services import api_keys
 

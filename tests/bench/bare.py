@@ -12,9 +12,9 @@ from typing import Any
 import vici
 from nftables import Nftables
 
-from vpnportal.domain.desired import Connection, Desired, Secret
-from vpnportal.domain.elements import Element, Map
-from vpnportal.domain.names import tunnel_id
+from vpnportal.domain.gateway_config.desired import Connection, Desired, Secret
+from vpnportal.domain.gateway_config.names import tunnel_id
+from vpnportal.domain.gateway_config.nat_elements import Element, Map
 
 PLACE = {"family": "ip", "table": "vpnportal"}
 

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Page, expect, sync_playwright
 
+from lab.peers import strangers
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, p95, under
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.person import enter, note_of, sign_in, word_of
-from tests.lab.conftest import translate
-from tests.product import Product, wait_for
-from vpnportal.lab.peers import strangers
+from tests.running_portal import Product, wait_for
+from tests.system.conftest import translate
 
 OTHERS, ROUNDS, LIMIT_SECONDS = 1_000, 30, 0.5
 # The clock is the page's own, from the click to the words in the page.

@@ -17,12 +17,12 @@ from django.test.utils import override_settings
 from django.urls import include, path
 from django.utils import timezone
 
+from lab.peers import strangers
 from tests.bench.bench import LARGE, Bench
 from tests.bench.figures import Figure, in_turn, median, milliseconds, under
 from tests.bench.portal import Portal, add_live, specification
 from tests.bench.stage import STATE
-from vpnportal.domain.spec import TunnelSpec
-from vpnportal.lab.peers import strangers
+from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.models import (
     Account,
     AddressTranslation,

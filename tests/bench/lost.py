@@ -10,8 +10,8 @@ from tests.bench.bare import Bare
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, at_most, median, milliseconds
 from tests.bench.stage import Stage
-from vpnportal.domain.compile import compile_specs
-from vpnportal.seal import fingerprint_key
+from vpnportal.domain.gateway_config.compile import compile_specs
+from vpnportal.encryption import fingerprint_key
 
 ROUNDS = 3
 

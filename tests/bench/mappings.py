@@ -10,9 +10,9 @@ from itertools import cycle
 from tests.bench.bare import Bare
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, at_most, in_turn, median, milliseconds
-from vpnportal.domain.compile import compile_specs
-from vpnportal.domain.spec import Translation, TunnelSpec
-from vpnportal.seal import fingerprint_key
+from vpnportal.domain.gateway_config.compile import compile_specs
+from vpnportal.domain.tunnel.spec import Translation, TunnelSpec
+from vpnportal.encryption import fingerprint_key
 
 COUNT, ROUNDS = 10_000, 7
 INTERNAL, CUSTOMER = IPv4Network("12.0.0.0/16"), IPv4Network("172.16.0.0/16")

@@ -18,7 +18,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
 django.setup()
 
 from tests.bench.portal import Portal  # noqa: E402
-from vpnportal import reconcile  # noqa: E402
+from vpnportal.reconciler import reconcile  # noqa: E402
 
 
 def resident(name: str) -> int:

@@ -12,9 +12,9 @@ from tests.bench.bench import Bench
 from tests.bench.figures import Figure, at_most, in_turn, median, milliseconds
 from tests.bench.portal import changed
 from tests.bench.stage import Stage
-from vpnportal.domain.compile import compile_specs
-from vpnportal.domain.spec import TunnelSpec
-from vpnportal.seal import fingerprint_key
+from vpnportal.domain.gateway_config.compile import compile_specs
+from vpnportal.domain.tunnel.spec import TunnelSpec
+from vpnportal.encryption import fingerprint_key
 
 Change: TypeAlias = Callable[[TunnelSpec, int], TunnelSpec]
 ROUNDS = 25

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from lab.peers import strangers
 from tests.bench.bare import Bare
 from tests.bench.portal import add_live, specification
-from vpnportal.domain.compile import compile_specs
-from vpnportal.lab.peers import strangers
+from vpnportal.domain.gateway_config.compile import compile_specs
+from vpnportal.encryption import fingerprint_key
 from vpnportal.models import Account, Concentrator
-from vpnportal.seal import fingerprint_key
 
 
 def load(count: int) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 
+from lab.namespaces import inside
+from lab.topology import PEER, SERVER
 from tests.bench.bare import Bare
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, in_turn, median, within
 from tests.bench.stage import Stage
-from vpnportal.domain.elements import Element, Map
-from vpnportal.lab.namespaces import inside
-from vpnportal.lab.topology import PEER, SERVER
+from vpnportal.domain.gateway_config.nat_elements import Element, Map
 
 ROUNDS, SECONDS, PINGS, OTHERS = 15, 2, 500, 49_999
 KEYS, VALUES = int(IPv4Address("13.0.0.1")), int(IPv4Address("14.0.0.1"))

@@ -12,12 +12,12 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from vpnportal.domain.frozen import digest, freeze
-from vpnportal.domain.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
+from lab.peers import HOSTED, Peer
+from vpnportal.domain.tunnel.serialization import digest, freeze
+from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
+from vpnportal.encryption import fingerprint_key
 from vpnportal.fields import Sealed
-from vpnportal.lab.peers import HOSTED, Peer
 from vpnportal.models import Account, Concentrator, Datacenter, RemoteClaim, Revision, Tunnel
-from vpnportal.seal import fingerprint_key
 
 # Tunnel n has the n-th /21 of these: its own translations are the first ones in there.
 STATIC_NAT = IPv4Address("11.0.0.0")

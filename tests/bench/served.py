@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from tests.product import ROOT, wait_for
+from tests.running_portal import ROOT, wait_for
 
 ASKERS = 4
 # So many requests on one connection: it stays with the process that took it, and they are to share.

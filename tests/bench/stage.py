@@ -14,19 +14,19 @@ from pathlib import Path
 
 from django.db import connection
 
+from lab.many_peers import ManyPeers, entered
+from lab.topology import CONCENTRATOR
 from tests.bench.bare import Bare
 from tests.bench.portal import Portal, specification
-from vpnportal import reconcile
-from vpnportal.aim import aim_at
-from vpnportal.device.charon import Charon
-from vpnportal.device.concentrator import Concentrator as Device
-from vpnportal.domain.desired import Desired
-from vpnportal.domain.diff import diff
-from vpnportal.domain.names import tunnel_id
-from vpnportal.domain.sight import Association, associations
-from vpnportal.domain.spec import TunnelSpec
-from vpnportal.lab.many import ManyPeers, entered
-from vpnportal.lab.topology import CONCENTRATOR
+from vpnportal.domain.gateway_config.desired import Desired
+from vpnportal.domain.gateway_config.names import tunnel_id
+from vpnportal.domain.planning.plan import diff
+from vpnportal.domain.planning.sa_status import Association, associations
+from vpnportal.domain.tunnel.spec import TunnelSpec
+from vpnportal.gateway.driver import Concentrator as Device
+from vpnportal.gateway.vici.session import Charon
+from vpnportal.reconciler import reconcile
+from vpnportal.reconciler.target import aim_at
 
 STATE = Path(os.environ["VPNPORTAL_STATE"])
 PREFIX = os.environ["VPNPORTAL_LAB"]

@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
+from lab.many_peers import ManyPeers
+from lab.strongswan_conf import load_command
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, in_turn, median, milliseconds
 from tests.bench.one_change import ours
 from tests.bench.portal import changed
 from tests.bench.stage import PREFIX, STATE, Stage
-from vpnportal.domain.compile import compile_specs
-from vpnportal.domain.desired import Desired, Section
-from vpnportal.domain.spec import TunnelSpec
-from vpnportal.lab.many import ManyPeers
-from vpnportal.lab.strongswan import load_command
-from vpnportal.seal import fingerprint_key
+from vpnportal.domain.gateway_config.compile import compile_specs
+from vpnportal.domain.gateway_config.desired import Desired, Section
+from vpnportal.domain.tunnel.spec import TunnelSpec
+from vpnportal.encryption import fingerprint_key
 
 SIZES = (10, 100, 1_000, 5_000)
 FLAT = 1.5

@@ -17,20 +17,21 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from lab.peers import strangers
 from tests.bench.bench import LARGE, Bench
 from tests.bench.figures import Figure, at_most, in_turn, median, milliseconds, p95, under
 from tests.bench.portal import Portal, specification
 from tests.bench.stage import STATE
-from vpnportal import counting, tallies
-from vpnportal.counting import Counting
-from vpnportal.domain.compile import compile_one
-from vpnportal.domain.desired import Shape
-from vpnportal.domain.metering import Meter
-from vpnportal.domain.spec import TunnelSpec
-from vpnportal.domain.traffic import Amounts, Carrier, Line, last_hour
-from vpnportal.lab.peers import strangers
+from vpnportal.domain.gateway_config.compile import compile_one
+from vpnportal.domain.gateway_config.desired import Shape
+from vpnportal.domain.traffic.accounting import Meter
+from vpnportal.domain.traffic.counters import Amounts, Carrier, Line, last_hour
+from vpnportal.domain.tunnel.spec import TunnelSpec
+from vpnportal.encryption import fingerprint_key
 from vpnportal.models import Account, Concentrator, Membership, Traffic
-from vpnportal.seal import fingerprint_key
+from vpnportal.monitor import traffic_recorder
+from vpnportal.monitor import traffic_recorder as monitor_traffic_recorder
+from vpnportal.monitor.traffic_recorder import Counting
 
 WATCHERS, POLLS, ROUNDS, PAIRS = 100, 200, 5, 30
 # While a tunnel carries something, a page asks twice between two changes.
@@ -64,7 +65,9 @@ def polling(portal: Portal, spec: TunnelSpec) -> Iterator[Figure]:
         took = 0.0
         for _ in range(POLLS // len(few) // POLLS_PER_CHANGE):
             now = timezone.now()
-            tallies.note(portal.lane, meter.look(shape, carrying(lines, next(turns), now), now))
+            monitor_traffic_recorder.note(
+                portal.lane, meter.look(shape, carrying(lines, next(turns), now), now)
+            )
             Concentrator.objects.update(seen_at=now)
             for page in list(few) * POLLS_PER_CHANGE:
                 took += milliseconds(page.ask)
@@ -90,12 +93,12 @@ def writing(portal: Portal, specs: list[TunnelSpec]) -> Iterator[Figure]:
         fill_the_hour()
         now = timezone.now()
         counter.look(shapes, carrying(lines, turn, now), now)
-        counting.WRITE_SECONDS = 0
+        traffic_recorder.WRITE_SECONDS = 0
         while counter.waiting:
             times.append(milliseconds(counter.write_what_is_due))
     # The first round makes the rows.
     times = times[len(times) // 3 :]
-    name = f"10,000 rows of traffic written, {counting.PAIRS_AT_ONCE} at a time"
+    name = f"10,000 rows of traffic written, {traffic_recorder.PAIRS_AT_ONCE} at a time"
     yield under(name, sum(times) / 2000, 10, "s")
     yield under("one of these transactions, p95", p95(times), LONGEST_WRITE_MS, "ms")
     now = timezone.now()

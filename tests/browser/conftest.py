@@ -17,7 +17,7 @@ from playwright.sync_api import (
 )
 
 from tests.browser.person import sign_in
-from tests.product import Product
+from tests.running_portal import Product
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.product import Product
+from tests.running_portal import Product
 
 EXAMPLE = {
     "Phase One": {

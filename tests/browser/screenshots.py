@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.person import EXAMPLE, enter, sign_in, word_of
-from tests.product import ROOT, Product
+from tests.running_portal import ROOT, Product
 
 PICTURES = ROOT / "docs" / "screenshots"
 LOOKS = {"wide-light": (1280, "light"), "narrow-dark": (390, "dark")}

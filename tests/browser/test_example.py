@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import expect
 
 from tests.browser.person import EXAMPLE, SAVED_ALREADY, enter, note_of, state, word_of
-from tests.product import wait_for
+from tests.running_portal import wait_for
 
 TRANSLATION = "10.1.255.92 → 192.168.10.15 (database)"
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import opened
 from tests.browser.person import enter, note_of
-from tests.product import Product
+from tests.running_portal import Product
 
 KEY = re.compile(r"[A-HJ-NP-Za-kmnp-z2-9]{24}")
 # A second hosted subnet of the account, and a service that the provider offers to everybody.

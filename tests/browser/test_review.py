@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import opened
 from tests.browser.person import enter, note_of, state
-from tests.product import Product, wait_for
+from tests.running_portal import Product, wait_for
 
 TRANSLATE = """
 row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")

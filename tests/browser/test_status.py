@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import opened
 from tests.browser.person import word_of
-from tests.lab.conftest import translate
-from tests.product import Product, wait_for
+from tests.running_portal import Product, wait_for
+from tests.system.conftest import translate
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
 

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.person import enter, note_of, state, word_of
-from tests.product import Product, wait_for
+from tests.running_portal import Product, wait_for
 
 TRANSLATE = """
 row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")

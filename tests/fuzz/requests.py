@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tests.fuzz.world import World
-from vpnportal.api import xml_values
-from vpnportal.api.operations import SERVICES
-from vpnportal.api.shapes import SHAPES, counter
+from vpnportal.api import xmlrpc_codec
+from vpnportal.api.registry import SERVICES
+from vpnportal.api.serializers import SHAPES, counter
 
 TEXTS = (
     "", "a", "dal13", "hou02", "10.1.128.5", "192.168.3.20", "10.2.0.0/24", "255.255.255.255", "0",
@@ -113,7 +113,7 @@ class Requests:
         if self._chance(0.2):
             headers["resultLimit"] = {"limit": self._limit(), "offset": self._limit()}
         parameters = [{"headers": headers}, *self._arguments()]
-        params = "".join(f"<param>{xml_values.written(one)}</param>" for one in parameters)
+        params = "".join(f"<param>{xmlrpc_codec.written(one)}</param>" for one in parameters)
         named = f"<methodName>{method}</methodName>"
         body = f"<methodCall>{named}<params>{params}</params></methodCall>"
         verb = "POST" if self._chance(0.97) else self._pick(VERBS)

@@ -14,7 +14,7 @@ from tests.fuzz.judging import Findings
 from tests.fuzz.requests import Requests, Sent
 from tests.fuzz.world import World, of_the_other
 from vpnportal.api import authentication
-from vpnportal.api.rates import Rates
+from vpnportal.api.rate_limit import Rates
 
 BATCH = 100
 Send = Callable[[Sent], HttpResponse]

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from django.contrib.auth.models import User
 from django.db.models import Model
 
-from vpnportal.api.finding import address_id
+from vpnportal.api.lookup import address_id
 from vpnportal.fields import Sealed
 from vpnportal.models import (
     Account,

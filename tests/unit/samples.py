@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from vpnportal.domain.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
-from vpnportal.domain.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
+from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
+from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 
 KEY = b"k" * 32
 EXAMPLE = TunnelSpec(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vpnportal.device import DeviceError
-from vpnportal.device.charon import Charon
+from vpnportal.gateway import DeviceError
+from vpnportal.gateway.vici.session import Charon
 
 BOUND = 0.05
 

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
-from vpnportal.domain.algorithms import esp_proposal, ike_proposal
-from vpnportal.domain.compile import compile_specs
-from vpnportal.domain.elements import Element, Map
-from vpnportal.domain.names import ike_fingerprint, is_our_secret
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.gateway_config.compile import compile_specs
+from vpnportal.domain.gateway_config.names import ike_fingerprint, is_our_secret
+from vpnportal.domain.gateway_config.nat_elements import Element, Map
+from vpnportal.domain.gateway_config.proposals import esp_proposal, ike_proposal
+from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
 def children(spec: TunnelSpec) -> dict[str, dict]:

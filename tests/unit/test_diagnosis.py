@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.samples import example, networks
 from vpnportal.domain.diagnosis import Cause, Evidence, Finding, diagnose, to_the_other_end
-from vpnportal.domain.lines import Line, Role
+from vpnportal.domain.diagnosis.log_lines import Line, Role
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BEGUN = (

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
-from vpnportal.domain.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS, KEYLIFE_SECONDS
-from vpnportal.domain.compile import compile_one
-from vpnportal.domain.exports import EXPORTS, NOT_AVAILABLE, other_end
-from vpnportal.domain.exports.hosts import host_name
+from vpnportal.domain.exports import EXPORTS, NOT_AVAILABLE, peer_view
+from vpnportal.domain.exports.hosts_file import host_name
 from vpnportal.domain.exports.mikrotik import duration
-from vpnportal.domain.spec import PhaseOne, PhaseTwo, TunnelSpec
+from vpnportal.domain.gateway_config.compile import compile_one
+from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS, KEYLIFE_SECONDS
+from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
 
 WRITTEN = Path(__file__).parent / "exports"
 SIGNS = {"cisco-ios": "!"}
@@ -64,7 +64,7 @@ def nameless(spec: TunnelSpec) -> TunnelSpec:
 
 
 def written(slug: str, spec: TunnelSpec, title: str = "") -> str:
-    return EXPORTS[slug].write(other_end(spec, "ipsec038", title, "revision 8, which is live"))
+    return EXPORTS[slug].write(peer_view(spec, "ipsec038", title, "revision 8, which is live"))
 
 
 def statements(slug: str, text: str) -> list[str]:
@@ -131,7 +131,7 @@ def test_the_preshared_key_is_in_no_export_and_the_same_is_written_twice(
     key = f"canary {text}"
     spec = replace(spec, preshared_key=key)
 
-    assert key not in repr(other_end(spec, "ipsec038"))
+    assert key not in repr(peer_view(spec, "ipsec038"))
     for slug in EXPORTS:
         assert key not in written(slug, spec)
         assert written(slug, spec) == written(slug, spec)
@@ -140,7 +140,7 @@ def test_the_preshared_key_is_in_no_export_and_the_same_is_written_twice(
 @FEW
 @given(specs())
 def test_the_device_is_told_the_selectors_that_charon_has(spec: TunnelSpec):
-    end = other_end(spec, "ipsec038")
+    end = peer_view(spec, "ipsec038")
 
     told = {
         (tuple(one.cidr for one in child.hosted), tuple(one.cidr for one in child.own))
@@ -237,7 +237,7 @@ def test_without_pfs_the_device_is_told_so(slug: str, statement: str):
 def test_a_device_that_must_start_does_and_without_dpd_asks_nothing(
     slug: str, starting: str, silent: str | None
 ):
-    end = replace(other_end(EXAMPLE, "ipsec038"), must_start=True, dpd=0)
+    end = replace(peer_view(EXAMPLE, "ipsec038"), must_start=True, dpd=0)
 
     lines = statements(slug, EXPORTS[slug].write(end))
 
@@ -271,7 +271,7 @@ def test_what_is_missing_is_said_and_has_a_placeholder():
 
 @pytest.mark.parametrize("name", ["ipsec038\n}", "-x; reboot", '"', "ü" * 40, ""])
 def test_a_devices_name_is_letters_and_digits_whatever_it_was(name: str):
-    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", other_end(EXAMPLE, name).name)
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", peer_view(EXAMPLE, name).name)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_translations_are_sorted_by_address():
         )
     )
 
-    order = [row.internal for row in other_end(spec, "ipsec038").translations]
+    order = [row.internal for row in peer_view(spec, "ipsec038").translations]
 
     assert order == [IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")]
 

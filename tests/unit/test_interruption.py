@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
-from vpnportal.domain.changes import changes, taken
-from vpnportal.domain.interruption import Extent, interruption
+from vpnportal.domain.planning.interruption import Extent, interruption
+from vpnportal.domain.tunnel.spec_diff import changes, taken
 
 IKEV2 = example(ike_version=2)
 TWO = networks("192.168.10.0/24", "192.168.20.0/24")

@@ -9,15 +9,15 @@ import pytest
 
 from tests.fake_concentrator import FakeConcentrator
 from tests.unit.samples import EXAMPLE, KEY, example, networks
-from tests.unit.test_diff import settle, sight
-from vpnportal.domain.changes import changes
-from vpnportal.domain.compile import compile_specs
-from vpnportal.domain.desired import Connection
-from vpnportal.domain.diff import diff
-from vpnportal.domain.frozen import freeze, thaw
-from vpnportal.domain.observed import IkeSa
-from vpnportal.domain.sight import Association
-from vpnportal.domain.spec import Starts, TunnelSpec
+from tests.unit.test_plan import settle, sight
+from vpnportal.domain.gateway_config.compile import compile_specs
+from vpnportal.domain.gateway_config.desired import Connection
+from vpnportal.domain.planning.observed import IkeSa
+from vpnportal.domain.planning.plan import diff
+from vpnportal.domain.planning.sa_status import Association
+from vpnportal.domain.tunnel.serialization import freeze, thaw
+from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
+from vpnportal.domain.tunnel.spec_diff import changes
 
 ANSWERS_ONLY = example(starts=Starts.OTHER)
 SUBNETS = {

@@ -7,8 +7,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from vpnportal.device import pacing
-from vpnportal.domain.diff import Start
+from vpnportal.domain.planning.plan import Start
+from vpnportal.gateway.vici import pacing
 
 
 class Peers:

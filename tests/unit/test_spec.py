@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from tests.unit.samples import EXAMPLE, example, networks, specs, translation
-from vpnportal.domain.frozen import freeze, thaw
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.tunnel.serialization import freeze, thaw
+from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
 def test_the_missions_example_has_no_problem():

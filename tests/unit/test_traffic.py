@@ -10,12 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.samples import KEY, example
-from vpnportal.domain.algorithms import UNNAMED
-from vpnportal.domain.compile import compile_specs
-from vpnportal.domain.metering import Carried, Meter
-from vpnportal.domain.picture import as_json, from_json
-from vpnportal.domain.quantities import packets, rate, size
-from vpnportal.domain.traffic import (
+from vpnportal.domain.gateway_config.compile import compile_specs
+from vpnportal.domain.traffic.accounting import Carried, Meter
+from vpnportal.domain.traffic.counters import (
     NOTHING,
     UNSEEN,
     Amounts,
@@ -26,6 +23,9 @@ from vpnportal.domain.traffic import (
     minute_of,
     watched,
 )
+from vpnportal.domain.traffic.sa_snapshot import as_json, from_json
+from vpnportal.domain.traffic.units import packets, rate, size
+from vpnportal.domain.tunnel.algorithms import UNNAMED
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 (CONNECTION,) = compile_specs([example()], KEY).connections.values()

@@ -3,6 +3,6 @@
 Nothing of a draft and no preshared key is in it; a tunnel is moved here and otherwise looked at.
 """
 
-from vpnportal.admin import accounts, people, places, tunnels
+from vpnportal.admin import accounts, concentrators, tunnels, users
 
-__all__ = ["accounts", "people", "places", "tunnels"]
+__all__ = ["accounts", "concentrators", "tunnels", "users"]

@@ -11,8 +11,8 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
 from vpnportal.models import Account, Membership
-from vpnportal.services.members import alone, refuse_last_owners
-from vpnportal.services.refusal import Refused
+from vpnportal.services.errors import Refused
+from vpnportal.services.memberships import alone, refuse_last_owners
 
 OWNER = Membership.Role.OWNER
 

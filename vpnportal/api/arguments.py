@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from vpnportal.api import finding
+from vpnportal.api import lookup
 from vpnportal.api.faults import invalid
 
 YES, NO = (True, 1, "1", "true"), (False, 0, "0", "false", "")
@@ -39,7 +39,7 @@ def digits(what: str, read: Callable[[str], Any] = int) -> Callable[[Any], Any]:
         if isinstance(given, bool) or not isinstance(given, int | str):
             raise invalid(f"{what}: send a number.")
         # Python refuses to write very long numbers down, and none of them is right.
-        return take(given if isinstance(given, str) else str(max(-1, min(given, finding.MOST))))
+        return take(given if isinstance(given, str) else str(max(-1, min(given, lookup.MOST))))
 
     return number
 
@@ -51,7 +51,7 @@ def name(what: str, known: Mapping[str, object]) -> Callable[[Any], Any]:
 
 def numeral(what: str, known: Mapping[int, object]) -> Callable[[Any], Any]:
     """One of the numbers of a table."""
-    return digits(what, lambda given: _one_of(known, finding.number(given)))
+    return digits(what, lambda given: _one_of(known, lookup.number(given)))
 
 
 def _one_of(known: Mapping[Any, object], given: object) -> object:

@@ -17,9 +17,9 @@ from django.utils import timezone
 
 from vpnportal.api.calls import Call, Caller
 from vpnportal.api.faults import no_passwords, too_often, wrong_key
-from vpnportal.api.rates import Rates
+from vpnportal.api.prepared_query import Prepared
+from vpnportal.api.rate_limit import Rates
 from vpnportal.models import ApiKey
-from vpnportal.prepared import Prepared
 from vpnportal.services.api_keys import digest_of
 
 log = logging.getLogger(__name__)

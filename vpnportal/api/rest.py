@@ -9,7 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from vpnportal.api import json_values
+from vpnportal.api import json_codec
 from vpnportal.api.authentication import Credentials, basic
 from vpnportal.api.calls import Answer, Call, limit_and_offset
 from vpnportal.api.faults import Fault, bad_request, wrong_method
@@ -44,7 +44,7 @@ def read(request: HttpRequest) -> tuple[Call, Credentials | None]:
 
 def answered(answer: Answer) -> HttpResponse:
     """The bare value."""
-    response = HttpResponse(json_values.written(answer.value), content_type="application/json")
+    response = HttpResponse(json_codec.written(answer.value), content_type="application/json")
     if answer.total is not None:
         response["SoftLayer-Total-Items"] = str(answer.total)
     return response
@@ -52,7 +52,7 @@ def answered(answer: Answer) -> HttpResponse:
 
 def refused(fault: Fault) -> HttpResponse:
     """Text and code under a status that says no, too."""
-    body = json_values.written({"error": fault.text, "code": fault.code})
+    body = json_codec.written({"error": fault.text, "code": fault.code})
     return HttpResponse(body, status=fault.status, content_type="application/json")
 
 
@@ -73,7 +73,7 @@ def _arguments(body: bytes) -> tuple[Any, ...]:
     if not body.strip():
         return ()
     try:
-        read = json_values.parse(body)
+        read = json_codec.parse(body)
     except ValueError as error:
         raise bad_request(f"The body is not JSON that can be read: {error}.") from None
     given = (read.get("parameters") or []) if isinstance(read, dict) else None
@@ -85,7 +85,7 @@ def _arguments(body: bytes) -> tuple[Any, ...]:
 def _filter(text: str) -> object:
     """A filter that cannot be read is none, as it was with the old API."""
     try:
-        return json_values.parse(text.encode())
+        return json_codec.parse(text.encode())
     except ValueError:
         return None
 

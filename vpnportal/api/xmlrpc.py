@@ -6,12 +6,12 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from vpnportal.api import xml_tree, xml_values
+from vpnportal.api import xml_parser, xmlrpc_codec
 from vpnportal.api.authentication import Credentials, basic
 from vpnportal.api.calls import Answer, Call, limit_and_offset
 from vpnportal.api.faults import Fault, bad_request, wrong_method
-from vpnportal.api.xml_tree import Element
-from vpnportal.api.xml_values import value_of
+from vpnportal.api.xml_parser import Element
+from vpnportal.api.xmlrpc_codec import value_of
 
 NOT_WELL_FORMED, NO_PARAMETERS = "-32700", "-32602"
 VERSIONS = ("v3", "v3.1")
@@ -23,7 +23,7 @@ def read(request: HttpRequest) -> tuple[Call, Credentials | None]:
         raise wrong_method("POST")
     service = _service(request.path_info)
     try:
-        method, parameters = _read(xml_tree.parse(request.body))
+        method, parameters = _read(xml_parser.parse(request.body))
     except ValueError as error:
         raise Fault(NOT_WELL_FORMED, f"parse error. not well formed: {error}", 400) from None
     headers, *arguments = parameters or [{"headers": {}}]
@@ -47,7 +47,7 @@ def read(request: HttpRequest) -> tuple[Call, Credentials | None]:
 
 def answered(answer: Answer) -> HttpResponse:
     """One value."""
-    value = xml_values.written(answer.value)
+    value = xmlrpc_codec.written(answer.value)
     response = _response(f"<params><param>{value}</param></params>")
     if answer.total is not None:
         response["SoftLayer-Total-Items"] = str(answer.total)
@@ -56,7 +56,7 @@ def answered(answer: Answer) -> HttpResponse:
 
 def refused(fault: Fault) -> HttpResponse:
     """Always with status 200: clients look at the fault only then."""
-    value = xml_values.written({"faultCode": fault.code, "faultString": fault.text})
+    value = xmlrpc_codec.written({"faultCode": fault.code, "faultString": fault.text})
     return _response(f"<fault>{value}</fault>")
 
 

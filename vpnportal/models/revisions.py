@@ -10,12 +10,12 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.utils import timezone
 
-from vpnportal.domain.frozen import digest, freeze, thaw
-from vpnportal.domain.spec import Starts, TunnelSpec
+from vpnportal.domain.tunnel.serialization import digest, freeze, thaw
+from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
+from vpnportal.encryption import fingerprint_key
 from vpnportal.fields import Sealed, SealedField
-from vpnportal.models.places import Concentrator
+from vpnportal.models.concentrators import Concentrator
 from vpnportal.models.tunnels import Tunnel
-from vpnportal.seal import fingerprint_key
 
 # An apply that nobody took up for so long no longer locks the tunnel; it still may be done later.
 LOCK_FOR = timedelta(minutes=2)

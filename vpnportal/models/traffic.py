@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from vpnportal.models.places import Concentrator
+from vpnportal.models.concentrators import Concentrator
 from vpnportal.models.tunnels import Tunnel
 
 

@@ -9,10 +9,11 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
 
 from vpnportal.domain.addresses import number
-from vpnportal.domain.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
+from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.accounts import Account, Membership
-from vpnportal.models.places import Concentrator, Subnet
+from vpnportal.models.concentrators import Concentrator
+from vpnportal.models.subnets import Subnet
 
 if TYPE_CHECKING:
     from vpnportal.models.revisions import Revision

@@ -1,32 +1,31 @@
 """Everything that may be done to a tunnel; pages and programs both come here."""
 
-from vpnportal.services.applying import Trial, apply
-from vpnportal.services.attaching import attach_subnet, detach_subnet
-from vpnportal.services.commands import connect, disconnect, reconnect, rekey
+from vpnportal.services.apply_draft import Trial, apply
 from vpnportal.services.customer_subnets import (
     attach_customer_subnet,
     delete_customer_subnet,
     make_customer_subnet,
 )
-from vpnportal.services.drafts import edit, set_preshared_key
-from vpnportal.services.edits import UNKNOWN, Overtaken
-from vpnportal.services.keys import generate_preshared_key, reveal_preshared_key
-from vpnportal.services.moving import move
-from vpnportal.services.ordering import cancel, order
-from vpnportal.services.refusal import Refused
+from vpnportal.services.drafts import edit, edit_several, set_preshared_key
+from vpnportal.services.edit_conflicts import UNKNOWN, Overtaken
+from vpnportal.services.errors import Refused
+from vpnportal.services.hosted_subnets import attach_subnet, detach_subnet
+from vpnportal.services.move_tunnel import move
+from vpnportal.services.orders import cancel, order
+from vpnportal.services.preshared_keys import generate_preshared_key, reveal_preshared_key
 from vpnportal.services.remote_subnets import add_remote_subnet, remove_remote_subnet
-from vpnportal.services.restoring import discard, put_back, restore, undo
-from vpnportal.services.rows import Row, row_problems
-from vpnportal.services.several import edit_several
-from vpnportal.services.single_translations import (
+from vpnportal.services.restore_draft import discard, put_back, restore, undo
+from vpnportal.services.translations import (
+    Row,
     RowEdit,
     add_translations,
     edit_translations,
     remove_translation,
+    row_problems,
+    set_translations,
 )
-from vpnportal.services.state import State
-from vpnportal.services.states import state_of, states_of
-from vpnportal.services.translations import set_translations
+from vpnportal.services.tunnel_commands import connect, disconnect, reconnect, rekey
+from vpnportal.services.tunnel_state import State, state_of, states_of
 
 __all__ = [
     "UNKNOWN",

@@ -12,11 +12,11 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from vpnportal.domain.keys import Shown
-from vpnportal.domain.spec import Problem
+from vpnportal.domain.tunnel.preshared_keys import Shown
+from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Account, ApiKey
-from vpnportal.services import typed
-from vpnportal.services.refusal import Refused
+from vpnportal.services import input_parsing
+from vpnportal.services.errors import Refused
 
 # 256 bits as 64 characters: by their number the old clients tell a key from a password.
 KEY_BYTES = 32
@@ -76,7 +76,7 @@ def digest_of(text: str) -> str:
 
 def _name(text: str) -> str:
     try:
-        name = typed.name(text)
+        name = input_parsing.name(text)
     except ValueError as error:
         raise Refused(Problem("name", str(error))) from None
     if not name:

@@ -7,9 +7,9 @@ from ipaddress import IPv4Network
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from vpnportal.domain.spec import Problem
+from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Account, Subnet, Tunnel
-from vpnportal.services.refusal import Refused
+from vpnportal.services.errors import Refused
 from vpnportal.services.remote_subnets import add_remote_subnet
 
 # Whoever makes more of them in vain than somebody could attach has made a mistake.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import User
+from collections.abc import Mapping
+from typing import Any
 
-from vpnportal.domain.changes import in_words
+from django.contrib.auth.models import User
+from django.views.decorators.debug import sensitive_variables
+
+from vpnportal.domain.tunnel.spec import PFS_WITHOUT_GROUP, Problem
+from vpnportal.domain.tunnel.spec_diff import in_words
 from vpnportal.fields import Sealed
 from vpnportal.models import Tunnel
-from vpnportal.services.edits import (
+from vpnportal.services.edit_conflicts import (
     KEY,
     UNKNOWN,
     Seen,
@@ -15,7 +20,8 @@ from vpnportal.services.edits import (
     note_edits,
     require_seen,
 )
-from vpnportal.services.refusal import unlocked
+from vpnportal.services.errors import Refused
+from vpnportal.services.tunnel_lock import unlocked
 
 EDITABLE = frozenset(
     (
@@ -69,3 +75,32 @@ def set_preshared_key(tunnel: Tunnel, text: str, author: User, seen: Seen = UNKN
             Tunnel.objects.filter(pk=fresh.pk).update(preshared_key=sealed)
             note_edits(fresh, [KEY], author)
     tunnel.preshared_key = sealed
+
+
+@sensitive_variables("values", "changed", "columns")
+def edit_several(tunnel: Tunnel, values: Mapping[str, Any], author: User) -> None:
+    """Keep well-formed values of columns, and a preshared key as its text; KeyError for others.
+
+    Refused if they would switch PFS on without a group. What is kept already is no edit.
+    """
+    if unknown := values.keys() - EDITABLE - {KEY}:
+        raise KeyError(*unknown)
+    with unlocked(tunnel) as fresh:
+        changed = {name: value for name, value in values.items() if value != _kept(fresh, name)}
+        pfs = changed.get("phase_two_pfs", fresh.phase_two_pfs)
+        group = changed.get("phase_two_group", fresh.phase_two_group)
+        if pfs and group == 0 and changed.keys() & {"phase_two_pfs", "phase_two_group"}:
+            raise Refused(Problem("phase_two_group", PFS_WITHOUT_GROUP))
+        if not changed:
+            return
+        columns = dict(changed)
+        if KEY in changed:
+            columns[KEY] = Sealed.of(changed[KEY], fresh.preshared_key_context)
+        Tunnel.objects.filter(pk=fresh.pk).update(**columns)
+        note_edits(fresh, changed, author)
+
+
+def _kept(tunnel: Tunnel, name: str) -> Any:
+    if name == KEY:
+        return tunnel.preshared_key.open(tunnel.preshared_key_context)
+    return getattr(tunnel, name)

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from vpnportal.domain.changes import Change, changes
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.tunnel.spec import TunnelSpec
+from vpnportal.domain.tunnel.spec_diff import Change, changes
+from vpnportal.encryption import CannotOpen
 from vpnportal.models import Revision, Tunnel
 from vpnportal.models.revisions import RevisionQuerySet
-from vpnportal.seal import CannotOpen
 
 
 @dataclass(frozen=True, slots=True)

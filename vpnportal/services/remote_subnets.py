@@ -7,10 +7,11 @@ from ipaddress import IPv4Network
 from django.contrib.auth.models import User
 
 from vpnportal.domain.addresses import inside
-from vpnportal.domain.spec import Problem, Translation
+from vpnportal.domain.tunnel.spec import Problem, Translation
 from vpnportal.models import Subnet, Tunnel
-from vpnportal.services.edits import note_edits
-from vpnportal.services.refusal import Refused, unlocked
+from vpnportal.services.edit_conflicts import note_edits
+from vpnportal.services.errors import Refused
+from vpnportal.services.tunnel_lock import unlocked
 
 
 def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Subnet:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vpnportal.domain.changes import Change, taken
-from vpnportal.domain.interruption import Extent, Interruption, interruption
-from vpnportal.domain.spec import Translation, TunnelSpec
+from vpnportal.domain.planning.interruption import Extent, Interruption, interruption
+from vpnportal.domain.tunnel.spec import Translation, TunnelSpec
+from vpnportal.domain.tunnel.spec_diff import Change, taken
+from vpnportal.encryption import fingerprint_key
 from vpnportal.models import Tunnel
-from vpnportal.seal import fingerprint_key
-from vpnportal.services.state import State
+from vpnportal.services.tunnel_state import State
 
 # Of thousands of translations that were pasted the first are told; all of them are counted.
 MOST_LINES = 100

@@ -8,16 +8,16 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from vpnportal.api import finding
+from vpnportal.api import lookup
 from vpnportal.api.calls import Caller
-from vpnportal.api.shapes import Load, Reader, Relation, Shape, shape
-from vpnportal.api.types.values import column
+from vpnportal.api.serializers import Load, Reader, Relation, Shape, shape
+from vpnportal.api.types.properties import column
 from vpnportal.models import Account, Subnet
 
 
 def own_subnets(caller: Caller) -> QuerySet[Subnet]:
     """What the provider has assigned to the account; services that are everybody's are not its."""
-    return finding.subnets(caller).exclude(account=None)
+    return lookup.subnets(caller).exclude(account=None)
 
 
 def private_subnets(caller: Caller) -> QuerySet[Subnet]:
@@ -45,7 +45,7 @@ ACCOUNT = shape(
         {"id": column("pk"), "companyName": column("name")},
         {
             "networkTunnelContexts": Relation(
-                "SoftLayer_Network_Tunnel_Module_Context", _of_each(finding.visible)
+                "SoftLayer_Network_Tunnel_Module_Context", _of_each(lookup.visible)
             ),
             "subnets": Relation(SUBNET, _of_each(own_subnets)),
             "privateSubnets": Relation(SUBNET, _of_each(private_subnets)),

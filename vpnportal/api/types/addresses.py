@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
 
-from vpnportal.api import finding
+from vpnportal.api import lookup
 from vpnportal.api.faults import public
-from vpnportal.api.shapes import MOST_OBJECTS, TOO_MUCH, Reader, Relation, Shape, shape
-from vpnportal.api.types import belonging
-from vpnportal.api.types.values import column, constant
+from vpnportal.api.serializers import MOST_OBJECTS, TOO_MUCH, Reader, Relation, Shape, shape
+from vpnportal.api.types import related_rows
+from vpnportal.api.types.properties import column, constant
 from vpnportal.domain.addresses import dotted, number
 from vpnportal.models import AddressTranslation, Subnet
 
@@ -102,7 +102,7 @@ def _translations(field: str) -> Any:
 def _by(field: str, reader: Reader) -> dict[str, list[AddressTranslation]]:
     """The caller's translations by one of their addresses, read once for an answer."""
     if field not in reader.kept:
-        rows = AddressTranslation.objects.filter(tunnel__in=finding.visible(reader.caller))
+        rows = AddressTranslation.objects.filter(tunnel__in=lookup.visible(reader.caller))
         reader.kept[field] = {}
         for row in rows:
             reader.kept[field].setdefault(getattr(row, field), []).append(row)
@@ -114,7 +114,7 @@ def records(field: str) -> Any:
     """The relation from a translation to one of its two addresses."""
 
     def load(reader: Reader, rows: Sequence[AddressTranslation]) -> Sequence[Any]:
-        subnets = belonging.subnets(reader, [row.tunnel_id for row in rows])
+        subnets = related_rows.subnets(reader, [row.tunnel_id for row in rows])
         known = zip(rows, subnets, strict=True)
         return [held(getattr(row, field), row.name, mine) for row, mine in known]
 
@@ -122,7 +122,7 @@ def records(field: str) -> Any:
 
 
 SHARED = {
-    "id": lambda reader, one: finding.address_id(one.text),
+    "id": lambda reader, one: lookup.address_id(one.text),
     "subnetId": lambda reader, one: one.subnet.pk if one.subnet else None,
     "ipAddress": column("text"),
 }

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from vpnportal.api.shapes import Reader, Relation, Shape, shape
+from vpnportal.api.serializers import Reader, Relation, Shape, shape
 from vpnportal.api.types.products import CATEGORY_CODE, DESCRIPTION, FREE
-from vpnportal.api.types.values import column, constant, itself, leads, moment
+from vpnportal.api.types.properties import column, constant, itself, leads, moment
 
 
 def _ordered(reader: Reader, tunnel: Any) -> str | None:

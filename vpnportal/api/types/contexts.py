@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db.models import Prefetch, Q, prefetch_related_objects
 
-from vpnportal.api.shapes import Load, Reader, Relation, Shape, shape
-from vpnportal.api.types import belonging
-from vpnportal.api.types.values import column, itself, leads, moment
+from vpnportal.api.serializers import Load, Reader, Relation, Shape, shape
+from vpnportal.api.types import related_rows
+from vpnportal.api.types.properties import column, itself, leads, moment
 from vpnportal.models import Membership, Revision, Subnet, Tunnel
 from vpnportal.models.revisions import locks
 
@@ -29,7 +29,7 @@ def _preshared_key(reader: Reader, tunnel: Any) -> str | None:
 
 def _attached(kind: Subnet.Kind) -> Load:
     def load(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
-        rows = belonging.subnets(reader, [one.pk for one in tunnels])
+        rows = related_rows.subnets(reader, [one.pk for one in tunnels])
         return [[row for row in several if row.kind == kind] for several in rows]
 
     return load
@@ -57,7 +57,7 @@ def _revisions(wanted: Callable[[Revision], bool]) -> Load:
 
 
 def _translations(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
-    return belonging.translations(reader, [one.pk for one in tunnels])
+    return related_rows.translations(reader, [one.pk for one in tunnels])
 
 
 def _active(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vpnportal.api.shapes import Relation, Shape, shape
+from vpnportal.api.serializers import Relation, Shape, shape
 from vpnportal.api.types.addresses import all_addresses
-from vpnportal.api.types.values import column
+from vpnportal.api.types.properties import column
 
 CUSTOMER_SUBNET = shape(
     Shape(

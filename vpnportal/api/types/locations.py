@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from vpnportal.api.shapes import Reader, Relation, Shape, shape
-from vpnportal.api.types.values import column, constant, nothing
+from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.types.properties import column, constant, nothing
 from vpnportal.models import Datacenter
 
 ACTIVE = 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vpnportal.api.shapes import Reader, Relation, Shape, shape
-from vpnportal.api.types.values import constant
+from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.types.properties import constant
 
 PACKAGE, ITEM, CATEGORY, PRICE = 0, 1092, 117, 51379
 CATEGORY_CODE = "network_tunnel"

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from vpnportal.api import finding
-from vpnportal.api.shapes import Reader, Relation, Shape, shape
+from vpnportal.api import lookup
+from vpnportal.api.serializers import Reader, Relation, Shape, shape
 from vpnportal.api.types.addresses import all_addresses, has_ends
-from vpnportal.api.types.values import column, constant, leads, nothing
+from vpnportal.api.types.properties import column, constant, leads, nothing
 from vpnportal.models import Subnet, Tunnel
 
 TYPES = {
@@ -25,7 +25,7 @@ def _usable(reader: Reader, row: Subnet) -> str:
 
 def _contexts(reader: Reader, rows: Sequence[Subnet]) -> Sequence[Any]:
     """The caller's tunnels only: a service has those of every account."""
-    mine = finding.visible(reader.caller).filter(subnets__in=rows).distinct().in_bulk()
+    mine = lookup.visible(reader.caller).filter(subnets__in=rows).distinct().in_bulk()
     links = Tunnel.subnets.through.objects.filter(tunnel__in=mine, subnet__in=rows)
     found: dict[int, list[Any]] = defaultdict(list)
     for subnet, tunnel in links.order_by("tunnel").values_list("subnet", "tunnel"):

@@ -6,8 +6,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from vpnportal.api.shapes import Reader, Relation, Shape, shape
-from vpnportal.api.types.values import column, constant, itself, moment
+from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.types.properties import column, constant, itself, moment
 from vpnportal.models import Revision
 
 KIND = "SoftLayer_Provisioning_Version1_Transaction"

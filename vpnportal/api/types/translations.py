@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vpnportal.api import finding
-from vpnportal.api.shapes import Reader, Relation, Shape, shape
+from vpnportal.api import lookup
+from vpnportal.api.serializers import Reader, Relation, Shape, shape
 from vpnportal.api.types.addresses import TRANSLATION, records
-from vpnportal.api.types.values import column
+from vpnportal.api.types.properties import column
 from vpnportal.models import AddressTranslation
 
 
 def _contexts(reader: Reader, rows: Sequence[AddressTranslation]) -> Sequence[Any]:
     """Looked up anew: what a context tells is more than its row has."""
-    found = finding.visible(reader.caller).in_bulk({row.tunnel_id for row in rows})
+    found = lookup.visible(reader.caller).in_bulk({row.tunnel_id for row in rows})
     return [found.get(row.tunnel_id) for row in rows]
 
 
@@ -25,9 +25,9 @@ shape(
             "id": column("pk"),
             "networkTunnelContextId": column("tunnel_id"),
             "internalIpAddress": column("internal_address"),
-            "internalIpAddressId": lambda reader, one: finding.address_id(one.internal_address),
+            "internalIpAddressId": lambda reader, one: lookup.address_id(one.internal_address),
             "customerIpAddress": column("customer_address"),
-            "customerIpAddressId": lambda reader, one: finding.address_id(one.customer_address),
+            "customerIpAddressId": lambda reader, one: lookup.address_id(one.customer_address),
             "notes": column("name"),
         },
         {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vpnportal.api.shapes import Reader, Relation, Shape, shape
-from vpnportal.api.types.values import column, moment, nothing
+from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.types.properties import column, moment, nothing
 
 
 def _account(reader: Reader, users: Sequence[Any]) -> Sequence[Any]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from vpnportal.domain.diagnosis.findings import Cause
-from vpnportal.domain.lines import Line, Role
+from vpnportal.domain.diagnosis.log_lines import Line, Role
 
 _EXCHANGE = re.compile(r"(generating|parsed) (\w+) (request|response) \d+ \[ (.*?) ?\]")
 _PACKET = re.compile(r"(received|sending) packet: from \S+\[(\d+)\] to \S+\[(\d+)\]")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from vpnportal.domain.diagnosis.evidence import Evidence, symptoms
+from vpnportal.domain.diagnosis import phase_two, proposal_mismatch, psk_and_identity, reachability
+from vpnportal.domain.diagnosis.evidence import Evidence, Shown, symptoms
 from vpnportal.domain.diagnosis.findings import DECISIVE, Cause, Finding
 from vpnportal.domain.diagnosis.phase_two import pfs_differs
-from vpnportal.domain.diagnosis.running import running
-from vpnportal.domain.diagnosis.words import finding
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.diagnosis.running_tunnel import running
+from vpnportal.domain.tunnel.spec import TunnelSpec
 
 # What the other role told more exactly needs no vague word beside it.
 _VAGUE = {
@@ -41,3 +41,26 @@ def _once(found: Iterable[Finding]) -> Iterable[Finding]:
     return (
         one for one in best.values() if one.theirs or not _VAGUE.get(one.cause, set()) & best.keys()
     )
+
+
+_WORDS: dict[Cause, Callable[[TunnelSpec, Shown], Finding]] = {
+    Cause.ALGORITHM: phase_two.algorithm,
+    Cause.NO_KEY: psk_and_identity.no_key,
+    Cause.KEY: psk_and_identity.key,
+    Cause.IDENTITY: psk_and_identity.identity,
+    Cause.KEY_OR_IDENTITY: psk_and_identity.key_or_identity,
+    Cause.IKE_VERSION: proposal_mismatch.ike_version,
+    Cause.PHASE_ONE: proposal_mismatch.phase_one,
+    Cause.PHASE_TWO: proposal_mismatch.phase_two,
+    Cause.PFS: phase_two.pfs,
+    Cause.SUBNETS: phase_two.subnets,
+    Cause.DOS_LIMIT: reachability.dos_limit,
+    Cause.REFUSED: reachability.refused,
+    Cause.NAT_T: reachability.nat_t,
+    Cause.NO_ANSWER: reachability.no_answer,
+}
+
+
+def finding(spec: TunnelSpec, shown: Shown) -> Finding:
+    """The finding for a symptom."""
+    return _WORDS[shown.symptom.cause](spec, shown)

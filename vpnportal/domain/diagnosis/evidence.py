@@ -7,16 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from vpnportal.domain.diagnosis.attempts import (
-    Attempt,
-    Stage,
-    Symptom,
-    by_attempt,
-    version_of,
-)
+from vpnportal.domain.diagnosis.attempts import Attempt, Stage, Symptom, by_attempt, version_of
 from vpnportal.domain.diagnosis.findings import Cause
-from vpnportal.domain.diagnosis.rules import symptom_of
-from vpnportal.domain.lines import Line, Role
+from vpnportal.domain.diagnosis.log_lines import Line, Role
+from vpnportal.domain.diagnosis.log_rules import symptom_of
 
 # What was heard so long before the latest line says nothing of now.
 LASTS = timedelta(minutes=15)

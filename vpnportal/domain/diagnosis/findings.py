@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vpnportal.domain.algorithms import IKE_VERSIONS
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.tunnel.algorithms import IKE_VERSIONS
+from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
 class Cause(StrEnum):

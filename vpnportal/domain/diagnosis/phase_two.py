@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from vpnportal.domain.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
 from vpnportal.domain.diagnosis.attempts import Stage
 from vpnportal.domain.diagnosis.evidence import Shown
 from vpnportal.domain.diagnosis.findings import Cause, Finding
-from vpnportal.domain.diagnosis.ours import pfs_of, subnets_of
-from vpnportal.domain.diagnosis.proposals import in_words
-from vpnportal.domain.spec import TunnelSpec
+from vpnportal.domain.diagnosis.local_settings import pfs_of, subnets_of
+from vpnportal.domain.diagnosis.proposal_parser import in_words
+from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
+from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
 def pfs_differs(

@@ -11,8 +11,8 @@ from datetime import timedelta
 
 from vpnportal.domain.diagnosis.attempts import Attempt, Phase, Stage, Symptom
 from vpnportal.domain.diagnosis.findings import Cause
-from vpnportal.domain.diagnosis.proposals import differences, word
-from vpnportal.domain.lines import Role
+from vpnportal.domain.diagnosis.log_lines import Role
+from vpnportal.domain.diagnosis.proposal_parser import differences, word
 
 # A responder's IKE_SA of IKEv1 that is ended so soon was not liked for its identity.
 AT_ONCE = timedelta(seconds=2)

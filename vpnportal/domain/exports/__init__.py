@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from vpnportal.domain.exports.cisco_ios import cisco_ios
 from vpnportal.domain.exports.fortigate import fortigate
-from vpnportal.domain.exports.hosts import hosts
+from vpnportal.domain.exports.hosts_file import hosts
 from vpnportal.domain.exports.juniper_srx import juniper_srx
 from vpnportal.domain.exports.libreswan import libreswan
 from vpnportal.domain.exports.mikrotik import mikrotik
 from vpnportal.domain.exports.opnsense import opnsense
-from vpnportal.domain.exports.other_end import OtherEnd, other_end
+from vpnportal.domain.exports.peer_view import OtherEnd, peer_view
 from vpnportal.domain.exports.pfsense import pfsense
+from vpnportal.domain.exports.safe_text import KEY, NOT_AVAILABLE
 from vpnportal.domain.exports.strongswan import strongswan
-from vpnportal.domain.exports.text import KEY, NOT_AVAILABLE
 
-__all__ = ["EXPORTS", "KEY", "NOT_AVAILABLE", "Export", "OtherEnd", "other_end"]
+__all__ = ["EXPORTS", "KEY", "NOT_AVAILABLE", "Export", "OtherEnd", "peer_view"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vpnportal.domain.exports.head import head, pairs_remark
-from vpnportal.domain.exports.other_end import OtherEnd
-from vpnportal.domain.exports.text import KEY, Remarks
-from vpnportal.domain.exports.words import Said, Words, is_aead, numbered, phase_one, phase_two
+from vpnportal.domain.exports.algorithm_names import (
+    Said,
+    Words,
+    is_aead,
+    numbered,
+    phase_one,
+    phase_two,
+)
+from vpnportal.domain.exports.header import head, pairs_remark
+from vpnportal.domain.exports.peer_view import OtherEnd
+from vpnportal.domain.exports.safe_text import KEY, Remarks
 
 GROUPS = (1, 2, 5, 14, 15, 16, 19, 20, 21)
 HASHES = {"MD5": "md5", "SHA256": "sha256", "SHA384": "sha384", "SHA512": "sha512"}

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vpnportal.domain.exports.head import head, pairs_remark
-from vpnportal.domain.exports.other_end import OtherEnd
-from vpnportal.domain.exports.text import KEY, Remarks
-from vpnportal.domain.exports.words import Words, is_aead, numbered, phase_one, phase_two
+from vpnportal.domain.exports.algorithm_names import Words, is_aead, numbered, phase_one, phase_two
+from vpnportal.domain.exports.header import head, pairs_remark
+from vpnportal.domain.exports.peer_view import OtherEnd
+from vpnportal.domain.exports.safe_text import KEY, Remarks
 
 CIPHERS = {
     "DES": "des-cbc",

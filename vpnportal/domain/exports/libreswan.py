@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vpnportal.domain.exports.head import head, pairs_remark
-from vpnportal.domain.exports.other_end import Net, OtherEnd
-from vpnportal.domain.exports.text import KEY, Remarks
-from vpnportal.domain.exports.words import Said, Words, phase_one, phase_two
+from vpnportal.domain.exports.algorithm_names import Said, Words, phase_one, phase_two
+from vpnportal.domain.exports.header import head, pairs_remark
+from vpnportal.domain.exports.peer_view import Net, OtherEnd
+from vpnportal.domain.exports.safe_text import KEY, Remarks
 
 CIPHERS = {
     "3DES": "3des",

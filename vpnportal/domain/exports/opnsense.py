@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
-from vpnportal.domain.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
-from vpnportal.domain.exports.head import head
-from vpnportal.domain.exports.other_end import Child, OtherEnd
-from vpnportal.domain.exports.text import KEY, NOT_AVAILABLE, Remarks
-from vpnportal.domain.exports.values import Field, page
-from vpnportal.domain.exports.words import Words, joined, phase_one, phase_two
+from vpnportal.domain.exports.algorithm_names import Words, joined, phase_one, phase_two
+from vpnportal.domain.exports.form_values import Field, page
+from vpnportal.domain.exports.header import head
+from vpnportal.domain.exports.peer_view import Child, OtherEnd
+from vpnportal.domain.exports.safe_text import KEY, NOT_AVAILABLE, Remarks
+from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
 
 WORDS = Words(
     {one.name: one.keyword for one in ENCRYPTIONS.values()},

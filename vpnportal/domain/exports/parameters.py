@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from vpnportal.domain.algorithms import GROUPS
-from vpnportal.domain.exports.other_end import Net, OtherEnd
-from vpnportal.domain.exports.words import is_aead
-from vpnportal.domain.spec import PhaseOne, PhaseTwo
+from vpnportal.domain.exports.algorithm_names import is_aead
+from vpnportal.domain.exports.peer_view import Net, OtherEnd
+from vpnportal.domain.tunnel.algorithms import GROUPS
+from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo
 
 WIDTH = 28
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vpnportal.domain.exports.head import head
-from vpnportal.domain.exports.other_end import Child, OtherEnd
-from vpnportal.domain.exports.text import KEY, Remarks
-from vpnportal.domain.exports.values import Field, page
-from vpnportal.domain.exports.words import Words, phase_one, phase_two
+from vpnportal.domain.exports.algorithm_names import Words, phase_one, phase_two
+from vpnportal.domain.exports.form_values import Field, page
+from vpnportal.domain.exports.header import head
+from vpnportal.domain.exports.peer_view import Child, OtherEnd
+from vpnportal.domain.exports.safe_text import KEY, Remarks
 
 WORDS = Words(
     {

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from vpnportal.services import digests
+from vpnportal.services import draft_digests
 
 
 class Command(BaseCommand):
@@ -15,4 +15,4 @@ class Command(BaseCommand):
     help = "Fill in the digests of drafts and revisions that have none."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        digests.fill()
+        draft_digests.fill()

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand
 from django.core.management.utils import get_random_secret_key
 
-from vpnportal.seal import new_key
+from vpnportal.encryption import new_key
 
 
 class Command(BaseCommand):

@@ -8,9 +8,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from vpnportal.lab.laboratory import Laboratory
-from vpnportal.lab.namespaces import LaboratoryError
-from vpnportal.lab.topology import ALL_NAMES, CONCENTRATORS
+from lab.laboratory import Laboratory
+from lab.namespaces import LaboratoryError
+from lab.topology import ALL_NAMES, CONCENTRATORS
 
 
 class Command(BaseCommand):

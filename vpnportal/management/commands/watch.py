@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from vpnportal.models import Concentrator
-from vpnportal.watch import watch
+from vpnportal.monitor.watcher import watch
 
 
 class Command(BaseCommand):

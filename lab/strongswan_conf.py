@@ -1,0 +1,77 @@
+"""What strongSwan's programs are told: the text of strongswan.conf, and how they are called."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from lab.dataplane import DataPlane
+
+CHARON = "/usr/lib/ipsec/charon"
+PLUGINS = (
+    "random nonce aes rc2 sha1 sha2 md5 hmac kdf gcrypt openssl gmp pem pkcs1 x509 pubkey"
+    " constraints curve25519 {plane} socket-default updown vici counters"
+)
+# Levels above 2 would write keys. cfg 2 names the proposals of both sides when they differ.
+SETTINGS = """\
+# Written by `manage.py lab up`; changes here are lost at the next one.
+charon {{
+    load = {plugins}
+    filelog {{
+        laboratory {{
+            path = {log}
+            append = yes
+            flush_line = yes
+            time_format = "%FT%T"
+            ike_name = yes
+            default = 1
+            ike = 2
+            cfg = 2
+            net = 1
+        }}
+    }}
+    plugins {{
+        vici {{
+            socket = {uri}
+        }}
+        {plane}
+    }}
+    start-scripts {{
+        {script}
+    }}
+}}
+"""
+
+
+def settings(plane: DataPlane, socket: Path, log: Path, script: str) -> str:
+    """The text of a strongswan.conf; charon runs the script, if it is not empty, when it starts."""
+    return SETTINGS.format(
+        plugins=PLUGINS.format(plane=plane.plugins),
+        log=_quoted(str(log)),
+        uri=_quoted(f"unix://{socket}"),
+        plane=plane.settings,
+        script=f"load = {_quoted(script)}" if script else "",
+    )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def load_command(socket: Path, connections: Path) -> list[str]:
+    """What makes the daemon behind the socket read a swanctl file."""
+    where = ["--uri", f"unix://{socket}", "--file", str(connections)]
+    return [*unconfined(), "swanctl", "--load-all", "--noprompt", *where]
+
+
+@cache
+def unconfined() -> tuple[str, ...]:
+    """What to put before strongSwan's programs where AppArmor holds them to the files in /etc."""
+    prefix = ("setpriv", "--apparmor-profile", "unconfined")
+    try:
+        probe = subprocess.run([*prefix, "true"], capture_output=True, check=False)
+    except OSError:
+        return ()
+    return prefix if probe.returncode == 0 else ()

@@ -1,0 +1,183 @@
+"""An account with a tunnel like the mission's, and keys that only the tests have."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client
+
+from tests.api_client import Program
+from tests.fake_concentrator import FakeConcentrator
+from vpnportal import encryption, services
+from vpnportal.api import authentication
+from vpnportal.fields import Sealed
+from vpnportal.models import Account, Concentrator, Datacenter, Membership, Subnet, Tunnel
+from vpnportal.reconciler import reconcile
+
+
+@pytest.fixture(autouse=True)
+def _keys(tmp_path_factory, settings):
+    settings.KEYS = tmp_path_factory.mktemp("keys")
+    settings.SEAL_KEY_FILE = settings.KEYS / "seal.key"
+    settings.FINGERPRINT_KEY_FILE = settings.KEYS / "fingerprint.key"
+    # A slow hash is for passwords that somebody wants.
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.HTTPS = settings.SECURE_SSL_REDIRECT = False
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    encryption._keys.cache_clear()
+    call_command("keys")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_called_yet():
+    """How often an address or a key was seen is kept by the process."""
+    authentication.CALLS.clear()
+    authentication.WRONG.clear()
+
+
+def member(account: Account, name: str, role: str) -> User:
+    """Somebody with a role in an account."""
+    person = User.objects.create_user(name, password="a password for the tests")
+    Membership.objects.create(account=account, user=person, role=role)
+    return person
+
+
+@pytest.fixture
+def account(db) -> Account:
+    return Account.objects.create(name="Example account")
+
+
+@pytest.fixture
+def user(account) -> User:
+    """Somebody who may change the account's tunnels."""
+    return member(account, "ada", Membership.Role.OPERATOR)
+
+
+@pytest.fixture
+def bob(account) -> User:
+    """A second person who may change the account's tunnels."""
+    return member(account, "bob", Membership.Role.OPERATOR)
+
+
+@pytest.fixture
+def concentrator(db) -> Concentrator:
+    houston = Datacenter.objects.create(name="hou02", long_name="Houston 2")
+    return Concentrator.objects.create(
+        name="hou02-vpn01", datacenter=houston, public_address="203.0.113.1"
+    )
+
+
+def hosted_peer(name: str) -> str:
+    """203.0.113.1 for ipsec001, as the laboratory has it, and another one for each other tunnel."""
+    number = int(name.removeprefix("ipsec"))
+    return f"203.0.113.{1 if number == 1 else 100 + number}"
+
+
+def make_tunnel(account: Account, concentrator: Concentrator, name: str, **subnets: str) -> Tunnel:
+    """A tunnel with its subnets: keywords are names of kinds."""
+    tunnel = Tunnel.objects.create(
+        account=account, concentrator=concentrator, name=name, hosted_peer=hosted_peer(name)
+    )
+    for kind, network in subnets.items():
+        tunnel.subnets.add(
+            Subnet.objects.create(
+                account=account, kind=Subnet.Kind[kind.upper()], network=IPv4Network(network)
+            )
+        )
+    return tunnel
+
+
+@pytest.fixture
+def tunnel(account, concentrator) -> Tunnel:
+    """As first-time data makes it."""
+    return make_tunnel(
+        account, concentrator, "ipsec001", hosted="10.2.0.0/24", static_nat="10.1.255.92/30"
+    )
+
+
+@pytest.fixture
+def device(monkeypatch):
+    fake = FakeConcentrator()
+    monkeypatch.setattr(reconcile, "reach", lambda lane: fake)
+    return fake
+
+
+@pytest.fixture
+def ready(tunnel: Tunnel, user) -> Tunnel:
+    """The mission's example, filled in and not applied."""
+    services.edit(tunnel, "remote_peer", "203.0.113.2", user)
+    services.set_preshared_key(tunnel, "a key", user)
+    services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
+    row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+    services.set_translations(tunnel, [row], user)
+    return Tunnel.objects.get(pk=tunnel.pk)
+
+
+@pytest.fixture
+def second_tunnel(account, concentrator) -> Tunnel:
+    """Another tunnel of the same account and concentrator, filled in."""
+    tunnel = make_tunnel(
+        account, concentrator, "ipsec002", hosted="10.3.0.0/24", customer="192.168.20.0/24"
+    )
+    tunnel.remote_peer = "203.0.113.3"
+    tunnel.preshared_key = Sealed.of("second key", tunnel.preshared_key_context)
+    tunnel.save()
+    return tunnel
+
+
+@pytest.fixture
+def page(client, user):
+    """A signed-in browser without JavaScript."""
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def bobs_page(bob):
+    """The same of the second person."""
+    client = Client()
+    client.force_login(bob)
+    return client
+
+
+@pytest.fixture
+def stranger(client, db):
+    """A browser of somebody who belongs to another account only."""
+    other = Account.objects.create(name="Another account")
+    person = User.objects.create_user("eve", password="a password for the tests")
+    Membership.objects.create(account=other, user=person, role=Membership.Role.OWNER)
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def viewer(client, account):
+    """A browser of somebody who may look and not change."""
+    person = User.objects.create_user("vic", password="a password for the tests")
+    Membership.objects.create(account=account, user=person, role=Membership.Role.VIEWER)
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def program(user, account) -> Program:
+    """A script with a key of somebody who may change the account's tunnels."""
+    return Program(user, account)
+
+
+@pytest.fixture
+def owner(account) -> User:
+    """Somebody who may also order and cancel, and see keys."""
+    return member(account, "olga", Membership.Role.OWNER)
+
+
+@pytest.fixture
+def owners_program(owner, account) -> Program:
+    """A script with a key of an owner."""
+    return Program(owner, account)

@@ -1,0 +1,479 @@
+"""The way from Apply to the concentrator and back, with a device that holds what it is given."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from django.utils import timezone
+
+from vpnportal import services, tasks
+from vpnportal.domain.planning.observed import IkeSa
+from vpnportal.domain.planning.sa_status import Association
+from vpnportal.fields import Sealed
+from vpnportal.gateway import DeviceError
+from vpnportal.gateway.steps import Step
+from vpnportal.models import Account, Concentrator, Revision, Subnet, Tunnel
+from vpnportal.models.concentrators import STALE_AFTER
+from vpnportal.models.revisions import LOCK_FOR
+from vpnportal.reconciler import reconcile, revision_outcomes, sa_status_store
+
+Outcome = Revision.Outcome
+pytestmark = pytest.mark.django_db
+
+
+def look(tunnel: Tunnel, **kwargs) -> None:
+    reconcile.converge(tunnel.concentrator_id, tunnel.pk, **kwargs)
+
+
+def test_an_apply_ends_live_and_the_concentrator_holds_it(ready, user, device):
+    revision = services.apply(ready, user)
+    look(ready)
+
+    revision.refresh_from_db()
+    assert (revision.outcome, revision.reason) == (Outcome.LIVE, "")
+    assert [step["text"] for step in revision.steps] == [
+        "Taken up by the concentrator's worker",
+        f"Loaded the connection ctx{ready.pk}",
+    ]
+    assert device.connections.keys() == {f"ctx{ready.pk}"}
+    assert {element.texts[0] for element in device.elements} == {"10.1.255.92", "192.168.10.15"}
+
+
+def test_an_edit_reaches_the_concentrator_only_by_apply(ready, user, device):
+    services.apply(ready, user)
+    look(ready)
+    held = dict(device.connections)
+
+    services.edit(ready, "phase_one_encryption", "AES256", user)
+    reconcile.converge(ready.concentrator_id)
+
+    assert device.connections == held
+    assert [change.after for change in services.state_of(ready).pending] == ["AES256"]
+
+
+def test_a_second_converge_is_an_empty_plan_in_either_scope(ready, user, device):
+    services.apply(ready, user)
+    look(ready)
+    done = len(device.plans)
+
+    look(ready)
+    reconcile.converge(ready.concentrator_id)
+
+    assert len(device.plans) == done
+
+
+def test_while_a_configuration_is_applied_edits_are_refused_and_change_nothing(ready, user):
+    services.apply(ready, user)
+
+    with pytest.raises(services.Refused):
+        services.edit(ready, "phase_one_encryption", "AES256", user)
+    with pytest.raises(services.Refused):
+        services.apply(ready, user)
+
+    assert Tunnel.objects.get().phase_one_encryption == "3DES"
+    assert Revision.objects.count() == 1
+
+
+def test_what_charon_refuses_fails_with_its_reason_and_the_old_one_stands(ready, user, device):
+    services.apply(ready, user)
+    look(ready)
+    held, secrets = dict(device.connections), dict(device.secrets)
+
+    services.set_preshared_key(ready, "another key", user)
+    device.refuses = {f"ctx{ready.pk}": "invalid value for: proposals"}
+    revision = services.apply(ready, user)
+    look(ready)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.FAILED
+    assert revision.reason == (
+        "The concentrator refused the configuration: invalid value for: proposals."
+    )
+    assert (device.connections, device.secrets) == (held, secrets)
+    assert services.state_of(ready).live.number == 1
+
+
+def test_a_refused_tunnel_does_not_hold_up_the_others(ready, user, device, second_tunnel):
+    second = services.apply(second_tunnel, user)
+    first = services.apply(ready, user)
+    device.refuses = {f"ctx{ready.pk}": "no"}
+
+    reconcile.converge(ready.concentrator_id)
+
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.LIVE)
+    assert device.connections.keys() == {f"ctx{second_tunnel.pk}"}
+
+
+def test_an_unreachable_concentrator_fails_the_apply_cleanly_and_loses_nothing(ready, user, device):
+    device.unreachable = "charon is not running."
+    revision = services.apply(ready, user)
+
+    with pytest.raises(DeviceError):
+        look(ready, give_up=True)
+    assert services.state_of(ready).applying, "a charon that starts again gets some seconds"
+
+    Revision.objects.update(created_at=revision.created_at - reconcile.PATIENCE)
+    with pytest.raises(DeviceError):
+        look(ready, give_up=True)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.FAILED
+    assert revision.reason == (
+        "The concentrator hou02-vpn01 cannot be reached: charon is not running."
+    )
+    assert Tunnel.objects.get().translations.count() == 1
+
+
+def test_a_message_that_comes_twice_and_late_changes_nothing(ready, user, device):
+    revision = services.apply(ready, user)
+    look(ready)
+    finished = Revision.objects.get().finished_at
+    done = len(device.plans)
+
+    for _ in range(3):
+        look(ready)
+
+    revision.refresh_from_db()
+    assert (revision.outcome, revision.finished_at) == (Outcome.LIVE, finished)
+    assert len(device.plans) == done
+
+
+def test_what_a_killed_worker_left_half_done_is_finished_by_the_next_look(ready, user, device):
+    revision = services.apply(ready, user)
+    Revision.objects.update(outcome=Outcome.APPLYING)
+
+    reconcile.converge(ready.concentrator_id)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.LIVE
+
+
+def test_after_charon_lost_everything_the_applied_revision_is_loaded_and_not_the_draft(
+    ready, user, device
+):
+    services.apply(ready, user)
+    look(ready)
+    held = dict(device.connections)
+    services.edit(ready, "phase_one_encryption", "AES256", user)
+
+    device.connections, device.secrets, device.associations = {}, {}, []
+    reconcile.converge(ready.concentrator_id)
+
+    assert device.connections == held
+
+
+def test_charon_looks_for_what_runs_while_a_change_of_phase_two_is_loaded(ready, user, device):
+    services.apply(ready, user)
+    look(ready)
+    done = len(device.plans)
+    device.waited.clear()
+
+    services.edit(ready, "phase_two_keylife", 3_000, user)
+    revision = services.apply(ready, user)
+    device.tells_what_runs = False
+    with pytest.raises(DeviceError):
+        look(ready)
+
+    # Loaded, and no outcome before it is known what runs.
+    assert [[one.name for one in plan.load] for plan in device.plans[done:]] == [[f"ctx{ready.pk}"]]
+    assert device.waited == [done + 1]
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.APPLYING
+    device.tells_what_runs = True
+    look(ready)
+    look(ready)
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.LIVE
+    (sa,) = device.associations
+    assert {child.name for child in sa.children} == device.connections[f"ctx{ready.pk}"].children
+
+
+def test_what_dials_with_an_old_key_is_hung_up_before_the_new_one_is_loaded(ready, user, device):
+    services.apply(ready, user)
+    look(ready)
+    done, name = len(device.plans), f"ctx{ready.pk}"
+    device.associations = [IkeSa(name, "7", "CONNECTING", ())]
+    device.waited.clear()
+
+    services.set_preshared_key(ready, "another key", user)
+    services.apply(ready, user)
+    look(ready)
+
+    first = device.plans[done]
+    assert device.waited[0] == done
+    assert [one.unique_id for one in first.hang_up] == ["7"]
+    assert [one.name for one in first.load] == [name]
+
+
+def test_a_targeted_converge_sees_nothing_of_other_tunnels(ready, user, device, second_tunnel):
+    for tunnel in (ready, second_tunnel):
+        services.apply(tunnel, user)
+        look(tunnel)
+
+    assert [scope.connection for scope in device.scopes if scope] == [
+        *[f"ctx{ready.pk}"] * 2,
+        *[f"ctx{second_tunnel.pk}"] * 2,
+    ]
+    assert None not in device.scopes
+    assert device.connections.keys() == {f"ctx{ready.pk}", f"ctx{second_tunnel.pk}"}
+
+
+def test_an_old_key_is_forgotten_by_the_targeted_converge(ready, user, device):
+    for key in ("a key", "another key"):
+        services.set_preshared_key(ready, key, user)
+        services.apply(ready, user)
+        look(ready)
+
+    assert [secret.data for secret in device.secrets.values()] == ["another key"]
+
+
+def test_a_lock_that_nobody_takes_up_does_not_last_for_ever(ready, user, device):
+    first = services.apply(ready, user)
+    Revision.objects.update(created_at=first.created_at - LOCK_FOR)
+
+    services.edit(ready, "phase_one_encryption", "AES256", user)
+    second = services.apply(ready, user)
+    look(ready)
+
+    assert list(Revision.objects.order_by("number").values_list("pk", "outcome")) == [
+        (first.pk, Outcome.REPLACED),
+        (second.pk, Outcome.LIVE),
+    ]
+
+
+def test_two_tunnels_that_cannot_share_both_ends_are_refused_at_apply(
+    ready, user, device, second_tunnel
+):
+    held = services.apply(second_tunnel, user)
+    services.edit(ready, "remote_peer", second_tunnel.remote_peer, user)
+    # As after an address was given to another tunnel, and the gateway has not let go of it yet.
+    Revision.objects.filter(pk=held.pk).update(hosted_peer=ready.hosted_peer)
+
+    with pytest.raises(services.Refused) as refusal:
+        services.apply(ready, user)
+
+    (problem,) = refusal.value.problems
+    assert problem.field == "remote_peer"
+    assert second_tunnel.name in problem.text
+
+
+def test_an_overlap_with_a_strangers_tunnel_is_refused_without_its_name(
+    ready, user, device, second_tunnel
+):
+    services.apply(second_tunnel, user)
+    Tunnel.objects.filter(pk=second_tunnel.pk).update(
+        account=Account.objects.create(name="Somebody else")
+    )
+    services.add_remote_subnet(ready, IPv4Network("192.168.20.128/25"), user)
+
+    with pytest.raises(services.Refused) as refusal:
+        services.apply(ready, user)
+
+    (problem,) = refusal.value.problems
+    assert problem.text == (
+        "192.168.20.128/25 overlaps a network of another tunnel of this concentrator."
+    )
+
+
+def test_the_message_carries_ids_and_nothing_else(
+    ready, user, monkeypatch, django_capture_on_commit_callbacks
+):
+    sent = []
+    monkeypatch.setattr(
+        tasks.converge, "apply_async", lambda args, **options: sent.append((args, options))
+    )
+
+    with django_capture_on_commit_callbacks(execute=True):
+        services.apply(ready, user)
+
+    assert sent == [
+        ((ready.concentrator_id, ready.pk), {"queue": f"concentrator.{ready.concentrator.name}"})
+    ]
+
+
+def test_a_broker_that_is_away_loses_no_apply(
+    ready, user, device, monkeypatch, django_capture_on_commit_callbacks
+):
+    def refuse(*args, **options):
+        raise ConnectionError("no broker")
+
+    monkeypatch.setattr(tasks.converge, "apply_async", refuse)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        services.apply(ready, user)
+    assert services.state_of(ready).word == "queued"
+
+    reconcile.converge(ready.concentrator_id)
+    assert services.state_of(ready).latest.outcome == Outcome.LIVE
+
+
+def test_rows_of_the_table_are_kept_all_or_none(ready, user):
+    rows = [
+        services.Row(IPv4Address("10.1.255.93"), IPv4Address("192.168.10.16")),
+        services.Row(IPv4Address("10.1.255.94"), IPv4Address("172.16.0.1")),
+    ]
+
+    with pytest.raises(services.Refused) as refusal:
+        services.set_translations(ready, rows, user)
+
+    assert [problem.field for problem in refusal.value.problems] == ["translation 10.1.255.94"]
+    assert ready.translations.count() == 1
+
+
+def test_customers_may_swap_two_translations_in_one_save(ready, user):
+    first, second = IPv4Address("192.168.10.15"), IPv4Address("192.168.10.16")
+    here, there = IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")
+    services.set_translations(ready, [services.Row(there, second)], user)
+
+    services.set_translations(ready, [services.Row(here, second), services.Row(there, first)], user)
+
+    assert {str(row) for row in ready.translations.all()} == {
+        "10.1.255.92 to 192.168.10.16",
+        "10.1.255.93 to 192.168.10.15",
+    }
+
+
+def test_a_removed_network_that_another_tunnel_protects_too_stays(ready, second_tunnel, user):
+    shared = services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"), user)
+
+    services.remove_remote_subnet(ready, shared.pk, user)
+
+    assert Subnet.objects.filter(pk=shared.pk).exists()
+    assert shared not in ready.subnets.all()
+
+
+def test_a_newer_apply_takes_the_place_of_one_that_still_waits(ready, user):
+    first = services.apply(ready, user)
+    Revision.objects.update(created_at=first.created_at - LOCK_FOR)
+
+    second = services.apply(ready, user)
+
+    assert [revision.pk for revision in Revision.objects.standing()] == [second.pk]
+
+
+def test_one_revision_of_a_tunnel_is_live(ready, user, device):
+    for keylife in (3_600, 1_800):
+        services.edit(ready, "phase_two_keylife", keylife, user)
+        services.apply(ready, user)
+        look(ready)
+
+    assert list(Revision.objects.order_by("number").values_list("outcome", flat=True)) == [
+        Outcome.REPLACED,
+        Outcome.LIVE,
+    ]
+
+
+def test_an_outcome_is_given_once(ready, user, device):
+    revision = services.apply(ready, user)
+    Revision.objects.update(outcome=Outcome.REPLACED)
+
+    revision_outcomes.finish([revision])
+    revision_outcomes.fail([revision], "too late")
+
+    revision.refresh_from_db()
+    assert (revision.outcome, revision.reason) == (Outcome.REPLACED, "")
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_start_that_charon_refused_is_a_step_beside_what_is_written_before_and_after(
+    ready, user, device, everything
+):
+    revision = services.apply(ready, user)
+    device.refuses_starts = {f"ctx{ready.pk}"}
+
+    look(ready)
+    revision_outcomes.note([Revision.objects.get()], Step("", "Something else"))
+    reconcile.converge(ready.concentrator_id, None if everything else ready.pk)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.LIVE
+    assert [(step["text"], step["ok"]) for step in revision.steps[2:]] == [
+        ("Started it", True),
+        ("Something else", True),
+        ("charon refused to start it", False),
+        ("Started it", True),
+    ]
+
+
+def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_live(
+    ready, user, device
+):
+    device.peer_answers = False
+    revision = services.apply(ready, user)
+
+    look(ready)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.LIVE
+    assert len(device.started) == 1
+    assert Tunnel.objects.get(pk=ready.pk).association == "connecting"
+
+
+def test_an_older_look_never_overwrites_a_newer_one(ready):
+    now = timezone.now()
+
+    sa_status_store.note_one(ready.concentrator, ready.pk, {ready.pk: Association.UP}, now)
+    earlier = now - timedelta(seconds=1)
+    sa_status_store.note_one(
+        ready.concentrator, ready.pk, {ready.pk: Association.CONNECTING}, earlier
+    )
+    sa_status_store.note_all(ready.concentrator, {}, earlier)
+
+    assert Tunnel.objects.get(pk=ready.pk).association == "up"
+
+
+def test_what_was_seen_too_long_ago_is_unknown_and_told_with_what_it_was(ready):
+    sa_status_store.note_one(
+        ready.concentrator, ready.pk, {ready.pk: Association.UP}, timezone.now()
+    )
+    sa_status_store.note_in_sight(ready.concentrator, userland_esp=True)
+    fresh = services.state_of(Tunnel.objects.get(pk=ready.pk))
+
+    Concentrator.objects.update(seen_at=timezone.now() - STALE_AFTER)
+    stale = services.state_of(Tunnel.objects.get(pk=ready.pk))
+
+    assert (fresh.association, fresh.unreachable) == ("up", "")
+    assert (stale.association, stale.seen) == ("unknown", "up")
+    assert stale.unreachable == "Nothing was heard from the concentrator hou02-vpn01 lately."
+
+
+def test_a_revision_that_does_not_open_leaves_its_tunnel_alone_and_holds_up_no_other(
+    ready, user, device, second_tunnel
+):
+    services.apply(ready, user)
+    look(ready)
+    held, elements = dict(device.connections), set(device.elements)
+    Revision.objects.update(specification=Sealed("00000000:nothing"))
+
+    second = services.apply(second_tunnel, user)
+    reconcile.converge(ready.concentrator_id)
+    look(ready)
+
+    second.refresh_from_db()
+    assert second.outcome == Outcome.LIVE
+    assert device.connections.keys() == {*held, f"ctx{second_tunnel.pk}"}
+    assert (len(device.secrets), device.elements) == (2, elements)
+    assert {sa.connection for sa in device.associations} == set(device.connections)
+
+
+def test_an_apply_that_broke_off_before_it_forgot_the_old_key_forgets_it_when_it_goes_on(
+    ready, user, device
+):
+    services.apply(ready, user)
+    look(ready)
+    (old,) = device.secrets.values()
+    services.set_preshared_key(ready, "another key", user)
+    revision = services.apply(ready, user)
+    look(ready)
+    # As if the worker had died between the new connection and the old secret.
+    device.secrets[old.id] = old
+    Revision.objects.filter(pk=revision.pk).update(outcome=Outcome.APPLYING)
+
+    look(ready)
+
+    assert old.id not in device.secrets
+    assert len(device.secrets) == 1

@@ -1,0 +1,44 @@
+"""A running product for each file of this folder, on which nothing was applied before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.running_portal import Product, wait_for
+
+
+def translate(internal: str = "10.1.255.92", name: str = "database") -> str:
+    """Code that gives 192.168.10.15 this address and no other."""
+    return f"""
+kept = [services.Row(row.as_value().internal, None) for row in tunnel.translations.all()]
+new = services.Row(IPv4Address({internal!r}), IPv4Address("192.168.10.15"), {name!r})
+services.set_translations(tunnel, [*kept, new], user)
+"""
+
+
+@pytest.fixture(scope="module")
+def product(request: pytest.FixtureRequest) -> Iterator[Product]:
+    """The product, the example's parameters filled in, nothing applied."""
+    running = Product(request.module.__name__.rpartition("_")[2])
+    try:
+        running.start()
+        running.fill_in()
+        yield running
+    finally:
+        running.stop()
+
+
+def brought_up(product: Product) -> Product:
+    """With the mission's example applied and answering."""
+    if not product.ping():
+        product.apply(translate())
+        wait_for(product.ping, 10)
+    return product
+
+
+@pytest.fixture
+def live(product: Product) -> Product:
+    """The same with the mission's example applied and answering."""
+    return brought_up(product)

@@ -1,0 +1,122 @@
+"""A device that was tampered with: it seals whatever packet it likes into a tunnel that is up.
+
+AES-CBC with HMAC-SHA2-256-128 (RFC 3602, RFC 4868) in UDP (RFC 3948), with the keys that the
+device's own charon negotiated and now writes into its log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import socket
+import struct
+from ipaddress import IPv4Address
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from lab.many_peers import entered
+from tests.running_portal import Product, wait_for
+
+HERE, THERE = "203.0.113.2", "203.0.113.1"
+BLOCK = 16
+# Beyond all that was sent; a receiver's window moves forward to it (RFC 4303, 3.4.3).
+FIRST_SEQUENCE = 100_000
+
+
+class Tampered:
+    """The customer's device of a product whose tunnel is up, with its outbound keys in hand."""
+
+    def __init__(self, product: Product) -> None:
+        self._product = product
+        self._folder = product.state / "lab" / "peer"
+        self._sequence = FIRST_SEQUENCE
+        before = self._listed("concentrator")
+        self._tell_keys()
+        name = re.search(r"^  (ctx1-\S+): ", before, re.MULTILINE)
+        assert name, before
+        self._swanctl("concentrator", "--rekey", "--child", name[1])
+        wait_for(lambda: len(self._keys()) >= 2, 5)
+        wait_for(lambda: self._spis() - set(_spi(before)), 5)
+        (self._spi,) = list(self._spis() - set(_spi(before)))
+        self._encryption, self._integrity = self._keys()
+
+    def send(self, source: str, target: str) -> None:
+        """An echo request with these addresses, through the tunnel."""
+        inner = _ip(source, target, socket.IPPROTO_ICMP, _echo())
+        esp = self._seal(inner)
+        udp = struct.pack("!HHHH", 4500, 4500, 8 + len(esp), 0) + esp
+        with (
+            entered(self._product.prefix, "peer"),
+            socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
+        ):
+            raw.sendto(_ip(HERE, THERE, socket.IPPROTO_UDP, udp), (THERE, 0))
+
+    def _seal(self, inner: bytes) -> bytes:
+        self._sequence += 1
+        padding = -(len(inner) + 2) % BLOCK
+        plain = inner + bytes(range(1, padding + 1)) + bytes((padding, socket.IPPROTO_IPIP))
+        vector = os.urandom(BLOCK)
+        encryptor = Cipher(algorithms.AES(self._encryption), modes.CBC(vector)).encryptor()
+        head = struct.pack("!II", int(self._spi, 16), self._sequence)
+        body = head + vector + encryptor.update(plain) + encryptor.finalize()
+        return body + hmac.digest(self._integrity, body, hashlib.sha256)[:16]
+
+    def _tell_keys(self) -> None:
+        settings = self._folder / "strongswan.conf"
+        settings.write_text(settings.read_text().replace("default = 1", "default = 1\nchd = 4"))
+        self._swanctl("peer", "--reload-settings")
+
+    def _keys(self) -> list[bytes]:
+        """What the responder of the rekey sends with: the concentrator has begun it."""
+        log = (self._folder / "charon.log").read_text()
+        return [
+            key
+            for kind in ("encryption", "integrity")
+            if (key := _dumped(log, f"{kind} responder key"))
+        ]
+
+    def _spis(self) -> set[str]:
+        return set(_spi(self._listed("concentrator")))
+
+    def _listed(self, host: str) -> str:
+        return self._swanctl(host, "--list-sas")
+
+    def _swanctl(self, host: str, *command: str) -> str:
+        uri = f"unix://{self._product.state}/lab/{host}/charon.vici"
+        return self._product.run("swanctl", *command, "--uri", uri).stdout
+
+
+def _spi(listed: str) -> list[str]:
+    return re.findall(r"^    in  ([0-9a-f]{8})", listed, re.MULTILINE)
+
+
+def _dumped(log: str, title: str) -> bytes:
+    """The last dump of that title: lines of `16: 0A 1B …  text`."""
+    found = re.findall(
+        rf"{title} => (\d+) bytes @ \S+\n((?:.*?\d+: (?:[0-9A-F]{{2}} )+.*\n)+)", log
+    )
+    if not found:
+        return b""
+    count, lines = found[-1]
+    pairs = [re.search(r"\d+: ((?:[0-9A-F]{2} ){1,16})", line) for line in lines.splitlines()]
+    return bytes.fromhex("".join(pair[1] for pair in pairs if pair))[: int(count)]
+
+
+def _echo() -> bytes:
+    body = struct.pack("!BBHHH", 8, 0, 0, 0x77, 1) + b"tampered"
+    return body[:2] + struct.pack("!H", _checksum(body)) + body[4:]
+
+
+def _ip(source: str, target: str, protocol: int, body: bytes) -> bytes:
+    addresses = IPv4Address(source).packed + IPv4Address(target).packed
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(body), 1, 0, 64, protocol, 0) + addresses
+    return head[:10] + struct.pack("!H", _checksum(head)) + head[12:] + body
+
+
+def _checksum(raw: bytes) -> int:
+    total = sum(struct.unpack(f"!{len(raw) // 2}H", raw))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF

@@ -1,0 +1,63 @@
+"""A network admin in a browser without JavaScript's help: what htmx would send is sent here."""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from http.cookiejar import CookieJar
+
+from tests.running_portal import Product
+
+SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status and a page."""
+
+    status: int
+    text: str
+
+
+class Person:
+    """Signed in; every request is the real portal's."""
+
+    def __init__(self, product: Product) -> None:
+        self._url = product.printed("URL").rstrip("/")
+        self._cookies = CookieJar()
+        self._opener = urllib.request.build_opener(
+            urllib.request.HTTPCookieProcessor(self._cookies)
+        )
+        self.get("/sign-in/")
+        name, password = product.printed("User name"), product.printed("Password")
+        signed_in = self.post("/sign-in/", {"username": name, "password": password})
+        assert "Sign out" in signed_in.text, signed_in
+
+    def get(self, path: str) -> Answer:
+        return self._ask(path, None, {})
+
+    def post(self, path: str, fields: dict[str, str], field: str = "") -> Answer:
+        """As htmx does when this field is left, or the form's button pressed where it is ""."""
+        token = next((one.value for one in self._cookies if one.name == "csrftoken"), "")
+        headers = {"X-CSRFToken": token or "", "Referer": self._url}
+        if field:
+            headers |= {"HX-Request": "true", "HX-Trigger-Name": field}
+        data = urllib.parse.urlencode(fields).encode()
+        return self._ask(path, data, headers)
+
+    def reaches(self) -> bool:
+        """Whether the portal answers at all."""
+        try:
+            return self.get("/tunnels/").status == 200
+        except OSError:
+            return False
+
+    def _ask(self, path: str, data: bytes | None, headers: dict[str, str]) -> Answer:
+        request = urllib.request.Request(self._url + path, data, headers)  # noqa: S310
+        try:
+            with self._opener.open(request, timeout=SECONDS) as response:
+                return Answer(response.status, response.read().decode())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.read().decode())

@@ -1,0 +1,63 @@
+"""The flows of translations that are gone end, and those of all others go on."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+import pytest
+
+from lab import namespaces
+from lab.many_peers import entered
+from lab.topology import CONCENTRATOR, Host
+from vpnportal.gateway.netfilter import conntrack
+from vpnportal.gateway.netfilter.netlink import Link
+
+PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "f"
+SERVERS = ("10.2.0.10", "10.2.0.11")
+CUSTOMERS = ("10.1.255.92", "10.1.255.93")
+ALL = {(server, customer) for server in SERVERS for customer in CUSTOMERS}
+TRACK = "table ip t { chain c { type filter hook output priority 0; ct state new accept; }; }"
+# As many translations that had no flow: beyond some, the kernel is asked otherwise.
+MANY = 2 * conntrack.BATCH
+
+
+@pytest.fixture
+def tracking() -> Iterator[None]:
+    """A gateway that tracks connections; a flow between each server and each customer."""
+    addresses = tuple(f"{address}/32" for address in SERVERS + CUSTOMERS)
+    namespaces.delete(PREFIX)
+    try:
+        namespaces.make(PREFIX, [Host(CONCENTRATOR, "", {"lo": addresses})], ())
+        with entered(PREFIX, CONCENTRATOR):
+            do("nft", TRACK)
+            for server, customer in ALL:
+                do("ping", "-c", "1", "-I", server, customer)
+            yield
+    finally:
+        namespaces.delete(PREFIX)
+
+
+@pytest.mark.parametrize("others", [0, MANY])
+def test_only_flows_that_began_at_an_address_that_is_gone_end(tracking, others):
+    unused = [int(IPv4Address("10.99.0.0")) + n for n in range(others)]
+    link = Link()
+    assert tracked() == ALL
+
+    conntrack.end(link, [int(IPv4Address(CUSTOMERS[0])), *unused], unused)
+    assert tracked() == {(server, CUSTOMERS[1]) for server in SERVERS}
+
+    conntrack.end(link, unused, [int(IPv4Address(SERVERS[0])), *unused])
+    assert tracked() == {(SERVERS[1], CUSTOMERS[1])}
+
+
+def tracked() -> set[tuple[str, str]]:
+    """Where each flow began, and where to."""
+    return set(re.findall(r"src=(\S+) dst=(\S+) type=8", do("conntrack", "-L")))
+
+
+def do(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout

@@ -1,0 +1,52 @@
+"""What others do to the concentrator is found, put right within a minute, and written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.running_portal import Product, wait_for
+
+FOREIGN = """
+connections {
+    office { remote_addrs = 198.51.100.9
+        local { auth = psk }
+        remote { auth = psk } }
+    ctx1 { version = 2
+        remote_addrs = 203.0.113.2
+        proposals = des-md5-modp768
+        local { auth = psk }
+        remote { auth = psk }
+        children { weak { remote_ts = 0.0.0.0/0 } } }
+}
+"""
+
+
+def swanctl(product: Product, *command: str) -> str:
+    uri = f"unix://{product.state}/lab/concentrator/charon.vici"
+    return product.run("swanctl", *command, "--uri", uri).stdout
+
+
+def repairs(product: Product) -> list[str]:
+    return product.do('say(list(Repair.objects.values_list("text", flat=True)))')
+
+
+def test_edits_by_another_hand_are_put_right_within_a_minute_and_written_down(live, tmp_path):
+    file: Path = tmp_path / "swanctl.conf"
+    file.write_text(FOREIGN)
+    swanctl(live, "--load-conns", "--file", str(file))
+    swanctl(live, "--terminate", "--ike", "ctx1", "--force")
+    wait_for(live.ping, 65)
+    conns = swanctl(live, "--list-conns")
+    assert "weak" not in conns
+    assert "office" in conns, "what is not ours is left alone"
+
+    removal = ("delete", "element", "ip", "vpnportal", "inbound", "{ 10.1.255.92 }")
+    assert live.on("concentrator", "nft", *removal).returncode == 0
+    assert not live.ping()
+    assert wait_for(live.ping, 65) < 65
+
+    # What is not ours is seen by the minute's look only, which a tunnel's own may come before.
+    wait_for(lambda: live.do("say(Concentrator.objects.get().foreign)") == ["office"], 65)
+    wanted = {"Loaded the connection ctx1", "Changed the address translations (1)"}
+    assert wanted <= set(repairs(live))
+    swanctl(live, "--load-conns", "--file", "/dev/null")

@@ -1,0 +1,66 @@
+"""What comes out of a tunnel reaches its servers, and nothing else of the provider's."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.running_portal import PYTHON, Product, wait_for
+
+LISTEN = """
+import socket
+with socket.create_server(("0.0.0.0", 8022)) as server:
+    while True:
+        server.accept()[0].close()
+"""
+CONNECT = "import socket; socket.create_connection(({!r}, 8022), timeout=1)"
+
+
+@pytest.fixture
+def listening(live: Product) -> Iterator[Product]:
+    """The same service on the gateway and on the server."""
+    started = [
+        subprocess.Popen(
+            ["ip", "netns", "exec", f"{live.prefix}-{host}", PYTHON, "-c", LISTEN],
+            stderr=subprocess.DEVNULL,
+        )
+        for host in ("concentrator", "server")
+    ]
+    wait_for(lambda: reaches(live, "concentrator", "10.2.0.1"), 5)
+    wait_for(lambda: reaches(live, "server", "10.2.0.10"), 5)
+    yield live
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def reaches(product: Product, host: str, address: str) -> bool:
+    return product.on(host, PYTHON, "-c", CONNECT.format(address)).returncode == 0
+
+
+def dropped(product: Product, counter: str) -> int:
+    listed = product.on("concentrator", "nft", "-j", "list", "counters").stdout
+    (found,) = (
+        item["counter"]["packets"]
+        for item in json.loads(listed)["nftables"]
+        if item.get("counter", {}).get("name") == counter
+    )
+    return found
+
+
+def test_a_customer_reaches_the_servers_and_of_the_gateway_only_its_ping(listening):
+    before = dropped(listening, "to_the_gateway")
+
+    assert reaches(listening, "customer", "10.2.0.10")
+    assert not reaches(listening, "customer", "10.2.0.1")
+
+    assert dropped(listening, "to_the_gateway") > before
+    assert listening.ping("10.2.0.1", host="customer")
+
+
+@pytest.mark.parametrize("address", ["10.1.255.93", "10.3.0.10", "203.0.113.1"])
+def test_a_customer_reaches_nothing_that_the_tunnel_does_not_lead_to(listening, address):
+    assert not listening.ping(address, host="customer")

@@ -1,0 +1,115 @@
+"""Who starts a tunnel, and with which version of IKE, as both ends and the page see it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.running_portal import Product, wait_for
+from tests.system.test_example import load
+from tests.system.test_stale_sas import VICI, associations
+
+
+def device(product: Product) -> Path:
+    return product.state / "lab" / "peer" / "swanctl.conf"
+
+
+def speaks(product: Product, version: int) -> None:
+    """The customer's device does this version only."""
+    text = device(product).read_text()
+    for other in (1, 2):
+        text = text.replace(f"version = {other}\n", f"version = {version}\n")
+    load(product, device(product), text)
+
+
+def dial(product: Product) -> None:
+    """The device begins."""
+    uri = f"unix://{product.state}/lab/peer/charon.vici"
+    which = ("--ike", "customer", "--child", "private")
+    product.run("swanctl", "--initiate", *which, "--timeout", "5", "--uri", uri)
+
+
+def hang_up(product: Product) -> None:
+    """Both ends forget what runs, without a word to the other."""
+    for socket, name in ((VICI, "ctx1"), ("lab/peer/charon.vici", "customer")):
+        uri = f"unix://{product.state}/{socket}"
+        product.run("swanctl", "--terminate", "--ike", name, "--force", "--uri", uri)
+
+
+def state(product: Product) -> str:
+    return product.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).association)")
+
+
+def found(product: Product) -> list[list[str]]:
+    return product.do(
+        "from vpnportal.services.diagnosis import findings_of\n"
+        "say([[one.field, one.advice] for one in findings_of(Tunnel.objects.get(pk=tunnel.pk))])"
+    )
+
+
+@pytest.fixture
+def both_versions(live: Product) -> Iterator[Product]:
+    live.apply('services.edit(tunnel, "ike_version", 0, user)')
+    yield live
+    speaks(live, 1)
+    live.apply('services.edit(tunnel, "ike_version", 1, user)')
+    wait_for(live.ping, 20)
+
+
+def test_with_both_versions_either_is_answered_and_ikev2_is_what_this_end_begins_with(
+    both_versions,
+):
+    speaks(both_versions, 1)
+    hang_up(both_versions)
+    wait_for(lambda: state(both_versions) in ("down", "connecting"), 15)
+    wait_for(lambda: any("IKEv1" in text for _, text in found(both_versions)), 15)
+
+    dial(both_versions)
+    wait_for(both_versions.ping, 10)
+    assert "IKEv1" in associations(both_versions)
+
+    speaks(both_versions, 2)
+    hang_up(both_versions)
+    wait_for(both_versions.ping, 30)
+    assert "IKEv2" in associations(both_versions)
+    wait_for(lambda: state(both_versions) == "up", 15)
+
+
+@pytest.fixture
+def answers_only(live: Product) -> Iterator[Product]:
+    live.apply('services.edit(tunnel, "starts", "other", user)')
+    yield live
+    live.apply('services.edit(tunnel, "starts", "either", user)')
+    wait_for(live.ping, 20)
+
+
+def test_the_other_end_only_is_not_dialled_and_comes_up_when_it_dials(answers_only):
+    assert answers_only.ping()
+    hang_up(answers_only)
+
+    wait_for(lambda: state(answers_only) == "waits for the other end", 15)
+    answers_only.do("from vpnportal import tasks\ntasks.request_converge(tunnel.concentrator)")
+    with pytest.raises(AssertionError):
+        wait_for(answers_only.ping, 5)
+    assert associations(answers_only).strip() == ""
+
+    dial(answers_only)
+    wait_for(answers_only.ping, 10)
+    wait_for(lambda: state(answers_only) == "up", 15)
+
+
+def test_the_other_end_only_stays_so_when_charon_is_started_again(answers_only):
+    os.kill(answers_only.process("charon", host="concentrator"), signal.SIGKILL)
+    wait_for(lambda: not answers_only.ping(), 5)
+
+    wait_for(lambda: state(answers_only) == "waits for the other end", 30)
+    with pytest.raises(AssertionError):
+        wait_for(answers_only.ping, 5)
+
+    hang_up(answers_only)
+    dial(answers_only)
+    wait_for(answers_only.ping, 10)

@@ -1,0 +1,102 @@
+"""The laboratory with many peers: each of them is reached through a tunnel of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lab.many_peers import ManyPeers, entered
+from lab.namespaces import existing
+from lab.peers import HOSTED, Peer
+from lab.prerequisites import of_this_machine
+from lab.topology import CONCENTRATOR
+from tests.running_portal import wait_for
+from vpnportal.domain.gateway_config.compile import Opened, compile_specs
+from vpnportal.domain.planning.plan import diff
+from vpnportal.domain.planning.sa_status import Association, associations
+from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
+from vpnportal.gateway.driver import Concentrator
+
+PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "m"
+
+
+@pytest.fixture(params=[1, 2], ids=["IKEv1", "IKEv2"])
+def many(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ManyPeers]:
+    if refusal := of_this_machine():
+        pytest.skip(refusal)
+    with ManyPeers(PREFIX, tmp_path / "m", 12, ike_version=request.param).running() as many:
+        yield many
+
+
+def specification(peer: Peer, ike_version: int) -> TunnelSpec:
+    return TunnelSpec(
+        tunnel_id=peer.number + 1,
+        hosted_peer=peer.hosted_peer,
+        remote_peer=peer.remote_peer,
+        preshared_key=peer.preshared_key,
+        ike_version=ike_version,
+        phase_one=PhaseOne("AES128", "SHA1", 2, 14_400),
+        phase_two=PhaseTwo("AES128", "SHA1", True, 2, 3_600),
+        hosted_subnets=(HOSTED,),
+        remote_subnets=(peer.remote_network,),
+        static_nat_subnets=(),
+        translations=(),
+    )
+
+
+def load(many: ManyPeers, peers: Iterable[Peer]) -> Concentrator:
+    """Everything that the portal would load for these peers, and their tunnels started."""
+    device = Concentrator(str(many.concentrator.socket))
+    desired = compile_specs((specification(peer, many.ike_version) for peer in peers), b"a key")
+    with entered(many.prefix, CONCENTRATOR):
+        observed = device.observe()
+        device.apply(diff(desired, observed), observed.userland_esp, lambda step: None)
+        device.start(diff(desired, device.observe()).initiate, lambda step: None)
+    return device
+
+
+def test_each_peer_answers_through_its_own_tunnel_and_no_other(many):
+    (*others, last) = many.peers
+    assert not many.ping(others[0].computer)
+
+    device = load(many, others)
+
+    def up() -> bool:
+        with entered(many.prefix, CONCENTRATOR):
+            seen = device.observe()
+        words = associations(seen.connections, seen.associations)
+        return list(words.values()) == [Association.UP] * len(others)
+
+    wait_for(up, 20)
+    # In IKEv1 the responder installs its side after the initiator.
+    wait_for(lambda: all(many.ping(peer.computer) for peer in others), 10)
+    assert not many.ping(last.computer)
+
+
+def test_of_many_that_are_loaded_only_the_one_that_charon_refuses_is_missing(many):
+    device = Concentrator(str(many.concentrator.socket))
+    specs = [specification(peer, many.ike_version) for peer in many.peers]
+    desired = compile_specs(specs, b"a key")
+    refused = desired.connections["ctx5"]
+    source = Opened({**refused.settings, "proposals": ["nonsense"]}, specs[4].preshared_key)
+    desired.connections["ctx5"] = replace(refused, source=source)
+
+    with entered(many.prefix, CONCENTRATOR):
+        before = device.observe()
+        reasons = device.apply(diff(desired, before), before.userland_esp, lambda step: None)
+        after = device.observe()
+
+    assert reasons == {"ctx5": "invalid value for: proposals, config discarded"}
+    assert after.connections.keys() == desired.connections.keys() - {"ctx5"}
+    others = {one.id for one in desired.secrets.values() if one.connection != "ctx5"}
+    assert after.secrets == others
+
+
+def test_nothing_is_left_of_it(many):
+    many.down()
+
+    assert existing(PREFIX) == []

@@ -1,0 +1,200 @@
+"""Of fifty tunnels that are up, a change of one leaves the other forty-nine alone."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+import pytest
+
+from lab import namespaces
+from lab.many_peers import ManyPeers, entered
+from lab.peers import HOSTED
+from lab.topology import CONCENTRATOR, PEER, SERVER
+from tests.running_portal import wait_for
+from tests.system.test_many_tunnels import specification
+from vpnportal.domain.gateway_config.compile import compile_specs
+from vpnportal.domain.gateway_config.nat_elements import Elements
+from vpnportal.domain.planning.observed import CARRYING, IkeSa, Scope
+from vpnportal.domain.planning.plan import Start, diff
+from vpnportal.domain.planning.sa_status import Association, associations
+from vpnportal.domain.tunnel.spec import Translation, TunnelSpec
+from vpnportal.gateway.driver import Concentrator
+from vpnportal.gateway.steps import Step
+
+PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "o"
+COUNT, CHANGED = 50, 7
+# The device protects a /24 for each peer; these are what a tunnel may ask for of it.
+WHOLE = IPv4Network("10.64.7.0/24")
+
+
+class Fifty:
+    """The product's engine at the concentrator of fifty tunnels."""
+
+    def __init__(self, many: ManyPeers) -> None:
+        self.many = many
+        self.device = Concentrator(str(many.concentrator.socket))
+        self.specs = {peer.number: specification(peer, many.ike_version) for peer in many.peers}
+
+    def converge(self) -> None:
+        """Until a look finds nothing to do, as the worker does with the watch's requests."""
+        desired = compile_specs(self.specs.values(), b"a key")
+
+        def done() -> bool:
+            observed = self.device.observe()
+            plan = diff(desired, observed)
+            if plan.without_initiation():
+                self.device.apply(plan.without_initiation(), observed.userland_esp, ignore)
+            elif plan.initiate:
+                self.device.start(plan.initiate, ignore)
+            words = set(associations(observed.connections, observed.associations).values())
+            return not plan and words == {Association.UP}
+
+        with entered(self.many.prefix, CONCENTRATOR):
+            wait_for(done, 30)
+
+    def change(self, **changes) -> None:
+        self.specs[CHANGED] = replace(self.specs[CHANGED], **changes)
+        self.converge()
+
+    def running(self, name: str = "") -> tuple[IkeSa, ...]:
+        with entered(self.many.prefix, CONCENTRATOR):
+            found = self.device.observe().associations
+        return tuple(sa for sa in found if name in ("", sa.connection))
+
+    def identities(self) -> dict[str, set[tuple[str, ...]]]:
+        """The unique ids of every association, by connection."""
+        return {
+            sa.connection: {(sa.unique_id, *(child.unique_id for child in sa.children))}
+            for sa in self.running()
+        }
+
+
+def ignore(step) -> None:
+    """Nobody reads these steps."""
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])
+def fifty(request, tmp_path_factory) -> Iterator[Fifty]:
+    folder: Path = tmp_path_factory.mktemp("o")
+    with ManyPeers(PREFIX, folder, COUNT, ike_version=request.param).running() as many:
+        running = Fifty(many)
+        running.converge()
+        yield running
+
+
+@contextmanager
+def no_ping_lost(many: ManyPeers, numbers: Iterable[int]) -> Iterator[None]:
+    """Everybody is pinged every 100 ms while the block runs, and nobody misses an answer."""
+    targets = {n: str(many.peers[n].computer) for n in numbers}
+    pinging = {
+        n: subprocess.Popen(
+            namespaces.inside(many.prefix, SERVER, ["ping", "-n", "-q", "-i", "0.1", target]),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for n, target in targets.items()
+    }
+    try:
+        yield
+    finally:
+        for process in pinging.values():
+            process.send_signal(2)
+        said = {n: process.communicate(timeout=10)[0] for n, process in pinging.items()}
+    missed = {}
+    for n, text in said.items():
+        sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", text)[0])
+        # One may be on its way when the pinging ends.
+        if received < max(1, sent - 1):
+            missed[n] = (sent, received)
+    assert missed == {}
+
+
+def others(fifty: Fifty) -> dict[str, set[tuple[str, ...]]]:
+    return {
+        name: ids
+        for name, ids in fifty.identities().items()
+        if name != f"ctx{fifty.specs[CHANGED].tunnel_id}"
+    }
+
+
+def test_a_change_of_one_tunnel_leaves_the_associations_and_the_traffic_of_the_others(fifty):
+    before = others(fifty)
+    assert len(before) == COUNT - 1
+    spec = fifty.specs[CHANGED]
+
+    with no_ping_lost(fifty.many, set(fifty.specs) - {CHANGED}):
+        fifty.change(
+            phase_one=replace(spec.phase_one, keylife=20_000),
+            phase_two=replace(spec.phase_two, keylife=3_000),
+        )
+
+    assert others(fifty) == before
+    wait_for(lambda: fifty.many.ping(fifty.many.peers[CHANGED].computer), 10)
+
+
+def test_a_translation_never_touches_the_associations_of_its_tunnel(fifty):
+    before = fifty.identities()
+    spec: TunnelSpec = fifty.specs[CHANGED]
+    row = Translation(IPv4Address("10.1.7.1"), IPv4Address("10.64.7.9"), "nine")
+
+    with no_ping_lost(fifty.many, fifty.specs):
+        fifty.change(static_nat_subnets=(IPv4Network("10.1.7.0/30"),), translations=(row,))
+        assert fifty.many.ping("10.1.7.1")
+        fifty.change(static_nat_subnets=spec.static_nat_subnets, translations=())
+
+    assert fifty.identities() == before
+
+
+def test_a_start_that_charon_refuses_is_told_when_that_tunnel_is_looked_at_again(fifty):
+    told = list[Step]()
+    name, other = f"ctx{fifty.specs[CHANGED].tunnel_id}", f"ctx{fifty.specs[0].tunnel_id}"
+    before = fifty.identities()
+
+    with entered(fifty.many.prefix, CONCENTRATOR):
+        fifty.device.start((Start(name, "nothing", "198.19.0.8"),), told.append)
+        fifty.device.observe(Scope(other, frozenset(), Elements()))
+        assert [step.ok for step in told] == [True]
+        fifty.device.observe(Scope(name, frozenset(), Elements()))
+
+    refused = "charon refused to start nothing: CHILD_SA config 'nothing' not found"
+    assert told[1:] == [Step(name, refused, ok=False, mends=False)]
+    assert fifty.identities() == before
+
+
+def test_a_pair_of_subnets_comes_and_goes_with_its_own_child_only(fifty):
+    """In IKEv2 where that was asked for."""
+    halves, hosted = tuple(WHOLE.subnets()), tuple(HOSTED.subnets())
+    # Userland ESP wants an address of the device in each network that it protects.
+    address = ["ip", "address", "add", f"{halves[1][1]}/25", "dev", "lo"]
+    subprocess.run(namespaces.inside(fifty.many.prefix, PEER, address), check=True)
+    fifty.change(remote_subnets=halves[:1], one_child_per_pair=True)
+    name = f"ctx{fifty.specs[CHANGED].tunnel_id}"
+    (first,) = carried(fifty, name)
+
+    with no_ping_lost(fifty.many, fifty.specs):
+        fifty.change(remote_subnets=halves)
+        assert len(carried(fifty, name)) == 2
+        assert first in carried(fifty, name)
+        fifty.change(remote_subnets=halves[:1])
+
+    assert carried(fifty, name) == {first}
+    fifty.change(remote_subnets=halves, hosted_subnets=hosted)
+    assert len(carried(fifty, name)) == 4
+    fifty.change(remote_subnets=(WHOLE,), hosted_subnets=(HOSTED,), one_child_per_pair=False)
+
+
+def carried(fifty: Fifty, name: str) -> set[tuple[str, str]]:
+    """Unique ids of the IKE_SA and of each child that carries traffic."""
+    return {
+        (sa.unique_id, child.unique_id)
+        for sa in fifty.running(name)
+        for child in sa.children
+        if child.state in CARRYING
+    }

@@ -1,0 +1,83 @@
+"""What goes through a translation besides a ping, and what is found where a key should not be."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.running_portal import Product, read, wait_for
+from tests.system.test_example import capture
+
+BYTES = 2_000_000
+SEND = f"""
+import socket
+with socket.create_server(("192.168.10.15", 8080)) as door:
+    connection, who = door.accept()
+    connection.sendall(bytes({BYTES}))
+    connection.close()
+"""
+RECEIVE = """
+import socket
+with socket.create_connection(("10.1.255.92", 8080), timeout=10) as connection:
+    count = 0
+    while part := connection.recv(65536):
+        count += len(part)
+print(count)
+"""
+
+
+def test_a_large_transfer_fits_through_the_tunnel(live: Product):
+    """Segments are clamped: a full-sized one in ESP would be larger than the path."""
+    where = ["ip", "netns", "exec", f"{live.prefix}-customer"]
+    sender = subprocess.Popen([*where, "python3", "-c", SEND])
+    wait_for(lambda: ":8080" in live.on("customer", "ss", "-ltn").stdout, 5)
+
+    with (
+        capture(live, "customer", "private") as at_customer,
+        capture(live, "server", "hosted") as at_server,
+    ):
+        received = live.on("server", "python3", "-c", RECEIVE)
+
+    assert sender.wait(10) == 0
+    assert received.stdout.strip() == str(BYTES)
+    assert segment_size(at_customer, "Flags [S],") == segment_size(at_server, "Flags [S.],") == 1340
+
+
+def segment_size(seen: list[str], flags: str) -> int:
+    """The maximum segment size, in bytes, of the first such packet that arrived."""
+    (size, *_) = (re.findall(r"\bmss (\d+)", line) for line in seen if flags in line)
+    return int(size[0])
+
+
+def test_a_preshared_key_is_in_no_file_and_no_command_line_but_the_devices_own(live: Product):
+    key = live.key_of_the_device().encode()
+    device = live.state / "lab" / "peer"
+
+    files = [
+        file for file in live.state.rglob("*") if file.is_file() and device not in file.parents
+    ]
+    with_key = [str(file) for file in files if key in file.read_bytes()]
+    told = [str(line) for line in Path("/proc").glob("[0-9]*/cmdline") if key in read(line)]
+
+    assert any(file.suffix == ".log" for file in files)
+    assert any(live.state / "redis" in file.parents for file in files)
+    assert (with_key, told) == ([], [])
+
+
+def test_what_a_server_sends_past_every_tunnel_is_dropped_and_counted(live: Product):
+    before = dropped(live)
+
+    with capture(live, "peer", "public") as seen:
+        assert not live.ping("198.51.100.7")
+
+    assert not [line for line in seen if "198.51.100.7" in line]
+    assert dropped(live) == before + 1
+
+
+COUNTER = "outside_tunnels"
+
+
+def dropped(product: Product) -> int:
+    listed = product.on("concentrator", "nft", "list", "counter", "ip", "vpnportal", COUNTER)
+    return int(re.findall(r"packets (\d+)", listed.stdout)[0])

@@ -1,0 +1,32 @@
+"""The gateway's own addresses belong to no tunnel."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from tests.unit.samples import EXAMPLE, KEY
+from vpnportal.domain.addresses import AddressSet
+from vpnportal.domain.gateway_config.compile import compile_one
+from vpnportal.domain.planning.plan import objection
+
+CLAIMS = compile_one(EXAMPLE, KEY).claims
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("192.168.10.15", "192.168.10.0/24"), ("10.1.255.93", "10.1.255.92/30")],
+)
+def test_a_network_with_an_address_of_the_gateway_in_it_is_objected_to(address: str, network: str):
+    gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address(address)))
+
+    assert objection(CLAIMS, gateway) == (
+        f"{network} has {address} in it, which is an address of the gateway itself"
+    )
+
+
+def test_an_address_in_a_hosted_network_is_what_a_gateway_has():
+    gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address("203.0.113.1")))
+
+    assert objection(CLAIMS, gateway) == ""

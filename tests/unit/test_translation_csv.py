@@ -1,0 +1,83 @@
+"""The translation table as CSV: what is written comes back, and no spreadsheet runs any of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vpnportal.domain.tunnel.translation_csv import (
+    Cells,
+    as_csv,
+    as_typed,
+    decoded,
+    harmless,
+    lines_of,
+)
+
+NAMES = st.text(alphabet="=+-@',;\" ab1|!", max_size=12)
+
+
+@given(NAMES)
+def test_whatever_is_made_harmless_is_read_back_as_it_was(name):
+    assert as_typed(harmless(name)) == name
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@given(name=NAMES)
+def test_no_cell_begins_like_a_formula_wherever_a_spreadsheet_cuts(separator, name):
+    (_, line) = as_csv([("10.1.255.92", "192.168.10.15", name)])
+
+    cells = next(csv.reader(io.StringIO(line), delimiter=separator, quoting=csv.QUOTE_NONE))
+    assert not [cell for cell in cells if cell.strip(' "\r\n')[:1] in set("=+-@") if cell != name]
+    assert next(csv.reader(io.StringIO(line)))[2].lstrip(" ")[:1] not in set("=+-@")
+
+
+@pytest.mark.parametrize("cell", ["\tnot a name", "\r=1+1"])
+def test_a_tab_or_a_return_at_the_beginning_is_made_harmless_too(cell):
+    assert harmless(cell)[0] == "'"
+    assert as_typed(harmless(cell)) == cell
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_a_table_is_read_with_any_of_three_separators(separator, end):
+    rows = [("IP address", "Customer IP", "Name"), ("10.1.255.92", "192.168.10.15", "db")]
+    text = end.join(separator.join(row) for row in rows)
+
+    assert [cells for _, cells in lines_of(text, 10)] == rows
+
+
+def test_lines_keep_their_numbers_when_others_are_empty():
+    assert lines_of("10.1.255.92,192.168.10.15\n\n,,\n10.1.255.93,192.168.10.16,b\n", 10) == [
+        Cells(1, ("10.1.255.92", "192.168.10.15")),
+        Cells(4, ("10.1.255.93", "192.168.10.16", "b")),
+    ]
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_file_is_utf_8_with_or_without_a_mark(mark):
+    assert decoded(f"{mark}Zürich".encode()) == "Zürich"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_another_encoding_is_refused_by_its_line(encoding):
+    text = "10.1.255.92,192.168.10.15,ok\n10.1.255.93,192.168.10.16,Zürich\n"
+
+    with pytest.raises(ValueError, match=r"^Line (1|2) is not UTF-8 text. Save the table as"):
+        decoded(text.encode(encoding))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a,b\n" * 11, "There are more than 10 lines. Import them in parts."),
+        ('10.1.255.92,1,"never closed\n', "Line 1 cannot be read."),
+    ],
+)
+def test_what_is_no_table_is_refused_in_words(text, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        lines_of(text, 10)

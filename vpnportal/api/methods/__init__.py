@@ -1,0 +1,21 @@
+"""The methods of the old API. Importing this package makes every service known to `methods`."""
+
+from vpnportal.api import types  # noqa: F401
+from vpnportal.api.methods import (  # noqa: F401
+    accounts,
+    billing,
+    context_exports,
+    context_options,
+    context_subnets,
+    context_translations,
+    contexts,
+    customer_subnets,
+    locations,
+    orders,
+    packages,
+    subnets,
+    users,
+)
+from vpnportal.api.registry import SERVICES
+
+__all__ = ["SERVICES"]

@@ -1,0 +1,29 @@
+"""SoftLayer_Location and SoftLayer_Location_Datacenter: the same places under two names."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+
+from vpnportal.api import lookup
+from vpnportal.api.calls import Caller
+from vpnportal.api.registry import service
+from vpnportal.api.serializers import SHAPES
+from vpnportal.models import Datacenter
+
+
+def _places(caller: Caller) -> QuerySet[Datacenter]:
+    return Datacenter.objects.order_by("pk")
+
+
+def _service(name: str) -> None:
+    shape, find = SHAPES[name], lookup.finder(_places)
+    location = service(name)
+    location.getters(shape, find)
+
+    @location.method("getDatacenters", shape=shape, many=True)
+    def get_datacenters(caller: Caller) -> QuerySet[Datacenter]:
+        return _places(caller)
+
+
+_service("SoftLayer_Location")
+_service("SoftLayer_Location_Datacenter")

@@ -1,0 +1,191 @@
+"""The customers' words for algorithms, strongSwan's words for them, and their strength: one table.
+
+strongSwan's keywords: https://docs.strongswan.org/docs/5.9/config/proposals.html.
+Strengths follow RFC 8247 (IKE) and RFC 8221 (ESP).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import NamedTuple
+
+
+class Strength(StrEnum):
+    """How much an algorithm still protects, in the words the pages show."""
+
+    BROKEN = "broken"
+    WEAK = "weak"
+    GOOD = "good"
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """`keyword` is strongSwan's; an `aead` needs no integrity algorithm beside it.
+
+    `in_force` is what charon calls it in a running association, with the key's bits. `why` says
+    what its strength comes from, where that is not good; `ikev1` whether IKEv1 has it for ESP.
+    """
+
+    name: str
+    keyword: str
+    strength: Strength
+    in_force: str
+    aead: bool = False
+    why: str = ""
+    ikev1: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Authentication:
+    """A hash: HMAC integrity in both phases, and the PRF of phase one.
+
+    `in_force` is charon's word in a running association, as integrity; `prf` as PRF. `why` says
+    what its strength comes from, where that is not good.
+    """
+
+    name: str
+    keyword: str
+    strength: Strength
+    in_force: str
+    prf: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A Diffie-Hellman group by its IANA number; number 0 is the panel's "none"."""
+
+    number: int
+    keyword: str
+    strength: Strength
+    words: str
+    in_force: str = ""
+
+
+class Suite(NamedTuple):
+    """The algorithms of one association in charon's words; "" where it names none."""
+
+    encryption: str = ""
+    integrity: str = ""
+    prf: str = ""
+    group: str = ""
+
+    def differs_from(self, wanted: Suite) -> bool:
+        """Whether it runs with something else. What charon does not name proves nothing.
+
+        The first CHILD_SA of IKEv2 has its keys from IKE and names no group (RFC 7296, 1.2).
+        """
+        return any(have and have != want for have, want in zip(self, wanted, strict=True))
+
+
+UNNAMED = Suite()
+
+
+ENCRYPTIONS = {
+    e.name: e
+    for e in (
+        Encryption("DES", "des", Strength.BROKEN, "DES_CBC", why="56-bit key"),
+        Encryption("3DES", "3des", Strength.WEAK, "3DES_CBC", why="64-bit blocks"),
+        Encryption("AES128", "aes128", Strength.GOOD, "AES_CBC-128"),
+        Encryption("AES192", "aes192", Strength.GOOD, "AES_CBC-192"),
+        Encryption("AES256", "aes256", Strength.GOOD, "AES_CBC-256"),
+        Encryption("AES128-GCM", "aes128gcm16", Strength.GOOD, "AES_GCM_16-128", aead=True),
+        Encryption("AES192-GCM", "aes192gcm16", Strength.GOOD, "AES_GCM_16-192", aead=True),
+        Encryption("AES256-GCM", "aes256gcm16", Strength.GOOD, "AES_GCM_16-256", aead=True),
+        Encryption(
+            "ChaCha20-Poly1305",
+            "chacha20poly1305",
+            Strength.GOOD,
+            "CHACHA20_POLY1305",
+            aead=True,
+            ikev1=False,
+        ),
+    )
+}
+
+
+AUTHENTICATIONS = {
+    a.name: a
+    for a in (
+        Authentication(
+            "MD5", "md5", Strength.BROKEN, "HMAC_MD5_96", "PRF_HMAC_MD5", "128-bit hash"
+        ),
+        Authentication(
+            "SHA1", "sha1", Strength.WEAK, "HMAC_SHA1_96", "PRF_HMAC_SHA1", "160-bit hash"
+        ),
+        Authentication("SHA256", "sha256", Strength.GOOD, "HMAC_SHA2_256_128", "PRF_HMAC_SHA2_256"),
+        Authentication("SHA384", "sha384", Strength.GOOD, "HMAC_SHA2_384_192", "PRF_HMAC_SHA2_384"),
+        Authentication("SHA512", "sha512", Strength.GOOD, "HMAC_SHA2_512_256", "PRF_HMAC_SHA2_512"),
+    )
+}
+
+
+GROUPS = {
+    g.number: g
+    for g in (
+        Group(0, "", Strength.BROKEN, "none"),
+        Group(1, "modp768", Strength.BROKEN, "768-bit MODP", "MODP_768"),
+        Group(2, "modp1024", Strength.WEAK, "1024-bit MODP", "MODP_1024"),
+        Group(5, "modp1536", Strength.WEAK, "1536-bit MODP", "MODP_1536"),
+        Group(14, "modp2048", Strength.GOOD, "2048-bit MODP", "MODP_2048"),
+        Group(15, "modp3072", Strength.GOOD, "3072-bit MODP", "MODP_3072"),
+        Group(16, "modp4096", Strength.GOOD, "4096-bit MODP", "MODP_4096"),
+        Group(17, "modp6144", Strength.GOOD, "6144-bit MODP", "MODP_6144"),
+        Group(18, "modp8192", Strength.GOOD, "8192-bit MODP", "MODP_8192"),
+        Group(19, "ecp256", Strength.GOOD, "256-bit elliptic curve", "ECP_256"),
+        Group(20, "ecp384", Strength.GOOD, "384-bit elliptic curve", "ECP_384"),
+        Group(21, "ecp521", Strength.GOOD, "521-bit elliptic curve", "ECP_521"),
+        Group(31, "curve25519", Strength.GOOD, "Curve25519", "CURVE_25519"),
+    )
+}
+
+
+KEYLIFE_SECONDS = range(120, 172_800 + 1)
+
+
+IKE_VERSIONS = {0: "IKEv1 and IKEv2", 1: "IKEv1", 2: "IKEv2"}
+
+
+@cache
+def ike_suite(encryption: str, authentication: str, group: int) -> Suite:
+    """What charon names for an IKE_SA that was made with this phase one."""
+    cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
+    integrity = "" if cipher.aead else digest.in_force
+    return Suite(cipher.in_force, integrity, digest.prf, GROUPS[group].in_force)
+
+
+@cache
+def esp_suite(encryption: str, authentication: str, group: int) -> Suite:
+    """What charon names for a CHILD_SA that was made with this phase two; 0 is no PFS."""
+    cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
+    integrity = "" if cipher.aead else digest.in_force
+    return Suite(cipher.in_force, integrity, "", GROUPS[group].in_force)
+
+
+def names_of(suite: Suite) -> tuple[str, str, int]:
+    """Encryption, authentication and group in the customers' words; "" and 0 where it has none.
+
+    Beside an AEAD the authentication of phase one is its PRF.
+    """
+    digests = AUTHENTICATIONS.values()
+    by_integrity = (a.name for a in digests if a.in_force == suite.integrity)
+    by_prf = (a.name for a in digests if a.prf == suite.prf)
+    return (
+        next((e.name for e in ENCRYPTIONS.values() if e.in_force == suite.encryption), ""),
+        next(by_integrity, "") or next(by_prf, ""),
+        next((g.number for g in GROUPS.values() if g.number and g.in_force == suite.group), 0),
+    )
+
+
+def suite_words(suite: Suite) -> str:
+    """A running association's algorithms in the customers' words, such as AES256, SHA256, group 5.
+
+    What is in no list of theirs is told in charon's words. Without a group of its own, a CHILD_SA
+    has keys that were made from IKE's.
+    """
+    encryption, authentication, group = names_of(suite)
+    digest = authentication or suite.integrity or suite.prf
+    words = (encryption or suite.encryption, digest, f"group {group}" if group else suite.group)
+    return ", ".join(word for word in words if word)

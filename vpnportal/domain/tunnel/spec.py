@@ -1,0 +1,193 @@
+"""What the customer asks of one tunnel, frozen, and what is still wrong with it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network
+from itertools import combinations
+
+from vpnportal.domain import addresses
+from vpnportal.domain.tunnel.algorithms import ENCRYPTIONS, KEYLIFE_SECONDS
+
+DPD_SECONDS = range(5, 3_600 + 1)
+PFS_WITHOUT_GROUP = "Perfect Forward Secrecy needs a group: choose one, or switch PFS off."
+
+
+class Starts(StrEnum):
+    """Who begins: with OTHER this end only answers."""
+
+    EITHER = "either"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: the draft's field it belongs to, and what would be right."""
+
+    field: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseOne:
+    """What protects IKE itself. Names of `algorithms`, key life in seconds."""
+
+    encryption: str
+    authentication: str
+    group: int
+    keylife: int
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseTwo:
+    """What protects the traffic (ESP). The group counts only while `pfs` is on."""
+
+    encryption: str
+    authentication: str
+    pfs: bool
+    group: int
+    keylife: int
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """One address for one address: servers use `internal`, the tunnel carries `customer`."""
+
+    internal: IPv4Address
+    customer: IPv4Address
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelSpec:
+    """Everything that matters to the concentrator about one tunnel.
+
+    `ike_version` 0 is both: this end answers either, and begins with IKEv2. `dpd_seconds` is how
+    long the peer may be silent before it is asked whether it is there; 0 never asks.
+    """
+
+    tunnel_id: int
+    hosted_peer: IPv4Address
+    remote_peer: IPv4Address | None
+    preshared_key: str = field(repr=False)
+    ike_version: int
+    phase_one: PhaseOne
+    phase_two: PhaseTwo
+    hosted_subnets: tuple[IPv4Network, ...]
+    remote_subnets: tuple[IPv4Network, ...]
+    static_nat_subnets: tuple[IPv4Network, ...]
+    translations: tuple[Translation, ...]
+    one_child_per_pair: bool = False
+    dpd_seconds: int = 15
+    starts: Starts = Starts.EITHER
+
+    @property
+    def in_pairs(self) -> bool:
+        """Whether each pair of subnets has a child of its own.
+
+        IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5), so a peer that may use it has, too.
+        """
+        return self.one_child_per_pair or self.ike_version != 2
+
+    def problems(self) -> tuple[Problem, ...]:
+        """What keeps the whole tunnel from standing, in words; empty when it can."""
+        return (
+            *_peer_problems(self),
+            *_phase_problems(self),
+            *_option_problems(self),
+            *_subnet_problems(self),
+            *_translation_problems(self),
+        )
+
+
+def _peer_problems(spec: TunnelSpec) -> Iterator[Problem]:
+    if spec.remote_peer is None:
+        yield Problem("remote_peer", "Enter the static address of the customer's VPN device.")
+    elif spec.remote_peer == spec.hosted_peer:
+        yield Problem("remote_peer", f"{spec.remote_peer} is this end. Enter the other end's.")
+    elif objection := addresses.peer_objection(spec.remote_peer):
+        yield Problem("remote_peer", objection)
+    if not spec.preshared_key:
+        yield Problem("preshared_key", "Enter the key that both ends share.")
+
+
+def _phase_problems(spec: TunnelSpec) -> Iterator[Problem]:
+    if spec.phase_one.group == 0:
+        yield Problem(
+            "phase_one_group", "IKE needs a Diffie-Hellman group in phase one: choose one, not 0."
+        )
+    if spec.phase_two.pfs and spec.phase_two.group == 0:
+        yield Problem("phase_two_group", PFS_WITHOUT_GROUP)
+    for name, keylife in (
+        ("phase_one_keylife", spec.phase_one.keylife),
+        ("phase_two_keylife", spec.phase_two.keylife),
+    ):
+        if keylife not in KEYLIFE_SECONDS:
+            yield Problem(name, "Enter a key life from 120 to 172800 seconds.")
+
+
+def _option_problems(spec: TunnelSpec) -> Iterator[Problem]:
+    one, two = spec.phase_one.encryption, spec.phase_two.encryption
+    if spec.ike_version != 2 and ENCRYPTIONS[one].aead:
+        yield Problem("phase_one_encryption", _not_in_ikev1(one, "phase one"))
+    if spec.ike_version != 2 and not ENCRYPTIONS[two].ikev1:
+        yield Problem("phase_two_encryption", _not_in_ikev1(two, "phase two"))
+    if spec.dpd_seconds and spec.dpd_seconds not in DPD_SECONDS:
+        yield Problem("dpd_seconds", "Enter 0, or a time from 5 to 3600 seconds.")
+
+
+def _not_in_ikev1(encryption: str, phase: str) -> str:
+    return f"IKEv1 has no {encryption} in {phase}: choose IKEv2 only, or another encryption."
+
+
+def _subnet_problems(spec: TunnelSpec) -> Iterator[Problem]:
+    if not spec.hosted_subnets:
+        yield Problem("hosted_subnets", "Select at least one hosted subnet for the tunnel.")
+    if not spec.remote_subnets:
+        yield Problem("remote_subnets", "Add at least one network of the customer's end.")
+    for network in spec.remote_subnets:
+        if objection := addresses.subnet_objection(network):
+            yield Problem("remote_subnets", objection)
+    for one, other in combinations(spec.remote_subnets, 2):
+        if one.overlaps(other):
+            yield Problem("remote_subnets", f"{one} and {other} overlap: remove one of them.")
+    here = (*spec.hosted_subnets, *spec.static_nat_subnets)
+    for remote, own in addresses.overlaps(spec.remote_subnets, here):
+        yield Problem(
+            "remote_subnets",
+            f"{remote} overlaps {own}, which is at this end: the other end needs another network.",
+        )
+
+
+def _translation_problems(spec: TunnelSpec) -> Iterator[Problem]:
+    for row in spec.translations:
+        if problem := translation_problem(row, spec.static_nat_subnets, spec.remote_subnets):
+            yield problem
+    taken = Counter(row.customer for row in spec.translations)
+    for row in spec.translations:
+        if taken[row.customer] > 1:
+            yield Problem(
+                f"translation {row.internal}",
+                f"{row.customer} is entered more than once: a translation is one to one.",
+            )
+    for internal, times in Counter(row.internal for row in spec.translations).items():
+        if times > 1:
+            yield Problem(f"translation {internal}", f"{internal} is translated more than once.")
+
+
+def translation_problem(
+    row: Translation, static_nat: tuple[IPv4Network, ...], remote: tuple[IPv4Network, ...]
+) -> Problem | None:
+    """What is wrong with one row of the table, taken by itself."""
+    where = f"translation {row.internal}"
+    if not addresses.inside(row.internal, static_nat):
+        return Problem(where, f"{row.internal} is in no static NAT subnet of this tunnel.")
+    if not remote:
+        return Problem(where, f"Add the customer's network that holds {row.customer} first.")
+    if not addresses.is_host(row.customer, remote):
+        listed = ", ".join(str(network) for network in remote)
+        return Problem(where, f"{row.customer} is no host in the customer's networks ({listed}).")
+    return None

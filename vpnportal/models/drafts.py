@@ -1,0 +1,65 @@
+"""Who edited what of a draft last, what was set aside, who saw its key, what was asked for."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import User
+from django.db import models
+
+from vpnportal.domain.tunnel.serialization import thaw
+from vpnportal.domain.tunnel.spec import TunnelSpec
+from vpnportal.fields import SealedField
+from vpnportal.models.tunnels import Tunnel
+
+
+class LastEdit(models.Model):
+    """The last write to one field of a draft: whoever writes next is told who was before."""
+
+    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="last_edits")
+    field = models.CharField(max_length=40)
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint("tunnel", "field", name="one_last_edit_per_field")]
+
+    def __str__(self) -> str:
+        return f"{self.field} of {self.tunnel_id} by {self.author}"
+
+
+class SetAside(models.Model):
+    """The draft as it was before somebody discarded or restored over it: what undo brings back.
+
+    `what` tells which of the two it was. It counts until the draft is edited again.
+    """
+
+    tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="set_aside")
+    specification = SealedField()
+    what = models.CharField(max_length=80)
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"draft of {self.tunnel_id} from {self.at}"
+
+    @staticmethod
+    def context(tunnel_id: int) -> str:
+        """What the specification of this row is sealed to."""
+        return f"tunnel {tunnel_id} draft set aside"
+
+    def spec(self) -> TunnelSpec:
+        """The draft that it was, with its preshared key."""
+        return thaw(self.specification.open(self.context(self.tunnel_id)))
+
+
+class KeyReveal(models.Model):
+    """Somebody was shown the preshared key of a draft."""
+
+    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="key_reveals")
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"key of {self.tunnel_id} shown to {self.author}"

@@ -1,0 +1,78 @@
+"""Where tunnels end: data centers, their concentrators, and the subnets assigned there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.db import models
+
+from vpnportal.fields import NetworkEndField, NetworkField
+from vpnportal.models.accounts import Account
+from vpnportal.models.concentrators import Datacenter
+
+if TYPE_CHECKING:
+    from vpnportal.models.tunnels import Tunnel
+
+
+class SubnetQuerySet(models.QuerySet["Subnet"]):
+    """Lookup and permission in one."""
+
+    def offered_to(self, tunnel: Tunnel) -> SubnetQuerySet:
+        """What a tunnel may be attached to at its end, as hosted or as service subnet."""
+        kinds = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
+        return self.filter(
+            models.Q(account=tunnel.account_id) | models.Q(account=None),
+            models.Q(datacenter=tunnel.concentrator.datacenter_id) | models.Q(datacenter=None),
+            kind__in=kinds,
+        )
+
+
+class Subnet(models.Model):
+    """A network an account has; tunnels are attached to it.
+
+    Without an account it is a service of the provider, which every account may reach. Without a
+    data center it is at every one of them.
+    """
+
+    class Kind(models.TextChoices):
+        HOSTED = "hosted", "Protected private (hosted) subnet"
+        SERVICE = "service", "Service subnet"
+        STATIC_NAT = "static-nat", "Assigned Static NAT subnet"
+        CUSTOMER = "customer", "Protected Customer (Remote) Subnet"
+
+    account = models.ForeignKey(
+        Account, models.CASCADE, null=True, blank=True, related_name="subnets"
+    )
+    datacenter = models.ForeignKey(
+        Datacenter, models.PROTECT, null=True, blank=True, related_name="subnets"
+    )
+    name = models.CharField(max_length=80, blank=True)
+    kind = models.CharField(max_length=10, choices=Kind)
+    network = NetworkField()
+    first = NetworkEndField()
+    last = NetworkEndField(last=True)
+
+    objects = SubnetQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index("kind", "first", name="subnets_by_address")]
+        constraints = [
+            models.UniqueConstraint("account", "kind", "network", name="one_row_per_subnet"),
+            models.UniqueConstraint(
+                "network",
+                condition=models.Q(kind__in=("hosted", "static-nat")),
+                name="provider_subnet_once",
+            ),
+            models.UniqueConstraint(
+                "network",
+                condition=models.Q(account__isnull=True),
+                name="one_row_per_service",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(account__isnull=False) | models.Q(kind="service"),
+                name="only_services_are_everybodys",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.network)

@@ -1,0 +1,199 @@
+"""What charon says of the tunnels, written down: a tunnel's row when it changed, and no oftener.
+
+Lines go to a tunnel only if the concentrator that said them has a standing revision of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from vpnportal.domain.diagnosis.anomalies import Facts, Notices
+from vpnportal.domain.diagnosis.log_collector import Ears, Ends, Heard
+from vpnportal.domain.diagnosis.log_lines import Line, as_json, from_json
+from vpnportal.domain.gateway_config.desired import Shape
+from vpnportal.domain.gateway_config.names import tunnel_id
+from vpnportal.domain.planning.observed import IkeSa
+from vpnportal.gateway.icmp_errors import Unreachable
+from vpnportal.gateway.vici.events import Event
+from vpnportal.models import Concentrator, Hearing, Revision
+
+# So old may be what is known of whose addresses are whose; addresses are given anew seldom.
+KNOWN_SECONDS, MISSED_SECONDS = 5.0, 1.0
+# The same attempt with the same end is written down again after so long.
+SAME_AGAIN = timedelta(seconds=30)
+# What is different each time: numbers of messages and of associations, SPIs, sizes.
+_COUNTED = re.compile(r"\(\d+ bytes\)|\d{5,}|\b[0-9a-f]{8}_[io]\b|\{\d+\}|(?<=ctx)\d+\[\d+\]")
+
+
+class Owners:
+    """Whose addresses are whose at one concentrator, by the revisions that stand there."""
+
+    def __init__(self, lane: Concentrator) -> None:
+        self._lane = lane
+        self._asked_at = -KNOWN_SECONDS
+        self._between: dict[Ends, set[int]] = {}
+        self._of_peer: dict[str, dict[int, set[int]]] = {}
+
+    def __call__(self, ends: Ends) -> Iterable[int]:
+        """The tunnel between two addresses; of a peer alone, its tunnels if of one account."""
+        age = time.monotonic() - self._asked_at
+        found = self._find(ends) if age < KNOWN_SECONDS else set()
+        if not found and age >= MISSED_SECONDS:
+            self._ask()
+            found = self._find(ends)
+        return sorted(found)
+
+    def _find(self, ends: Ends) -> set[int]:
+        if ends.local:
+            return self._between.get(ends, set())
+        accounts = self._of_peer.get(ends.remote, {})
+        return next(iter(accounts.values())) if len(accounts) == 1 else set()
+
+    def _ask(self) -> None:
+        self._asked_at = time.monotonic()
+        self._between = defaultdict(set)
+        self._of_peer = defaultdict(lambda: defaultdict(set))
+        rows = Revision.objects.filter(concentrator=self._lane).standing()
+        fields = ("hosted_peer", "remote_peer", "tunnel_id", "tunnel__account_id")
+        for hosted, remote, tunnel, account in rows.values_list(*fields):
+            self._between[Ends(hosted, remote)].add(tunnel)
+            self._of_peer[remote][account].add(tunnel)
+
+
+def facts_of(lane: Concentrator) -> dict[int, Facts]:
+    """The facts that were kept of a concentrator's tunnels, without those that have none."""
+    rows = Hearing.objects.filter(tunnel__in=_here(lane)).exclude(facts={})
+    return dict(rows.values_list("tunnel_id", "facts"))
+
+
+def note(lane: Concentrator, heard: Mapping[int, Heard], facts: Mapping[int, Facts]) -> None:
+    """Write down what was heard, and facts that changed, in one transaction."""
+    tunnels = heard.keys() | facts.keys()
+    if not tunnels:
+        return
+    with transaction.atomic():
+        rows = Hearing.objects.filter(tunnel__in=tunnels).in_bulk(field_name="tunnel_id")
+        here = set(_here(lane).filter(tunnel__in=tunnels))
+        changed = []
+        for tunnel in tunnels & here:
+            row = rows.get(tunnel) or Hearing(tunnel_id=tunnel)
+            if _take(row, heard.get(tunnel), facts.get(tunnel)):
+                row.changed_at = timezone.now()
+                changed.append(row)
+        Hearing.objects.bulk_create(
+            changed,
+            update_conflicts=True,
+            unique_fields=["tunnel"],
+            update_fields=["lines", "facts", "changed_at"],
+        )
+
+
+def _here(lane: Concentrator) -> QuerySet[Revision, int]:
+    rows = Revision.objects.filter(concentrator=lane).standing().order_by()
+    return rows.values_list("tunnel_id", flat=True)
+
+
+def _take(row: Hearing, heard: Heard | None, facts: Facts | None) -> bool:
+    """Put what is new into a row; False if nothing is."""
+    lines, before = row.lines, row.facts
+    if facts is not None:
+        row.facts = facts
+    if heard is not None:
+        earlier = from_json(row.lines)
+        if heard.anew or not _same(row, earlier, heard):
+            row.lines = as_json(heard.after(earlier))
+    return row.lines != lines or row.facts != before
+
+
+def _same(row: Hearing, earlier: tuple[Line, ...], heard: Heard) -> bool:
+    """Whether the attempt before went the same way, not long ago."""
+    if row.pk is None or timezone.now() - row.changed_at > SAME_AGAIN:
+        return False
+    if any(line.ike for line in heard.lines):
+        return _way(earlier[-len(heard.lines) :]) == _way(heard.lines)
+    return set(_way(heard.lines)) <= set(_way(earlier))
+
+
+def _way(lines: Iterable[Line]) -> list[tuple[str, str]]:
+    return [(str(line.role), _COUNTED.sub("#", line.text)) for line in lines]
+
+
+log = logging.getLogger(__name__)
+
+# An attempt that fails is over in less time than this; it is written down as a whole.
+GATHER_SECONDS = 0.3
+# A tunnel is written down once in so long, and so many of them at a time.
+WRITE_SECONDS = 1.0
+TUNNELS_AT_ONCE = 200
+
+
+class Listening:
+    """The hearings of one concentrator, for one lifetime of its charon."""
+
+    def __init__(self, lane: Concentrator) -> None:
+        self._lane = lane
+        self._ears = Ears(era=format(int(time.time()), "x"))
+        self._owners = Owners(lane)
+        self._notices = Notices(facts_of(lane))
+        self._facts: dict[int, Facts] = {}
+        self._write_at: float | None = None
+        self._written_at = 0.0
+        self._errors = _errors()
+
+    def close(self) -> None:
+        """Hear no more, and write down what was heard."""
+        if self._errors:
+            self._errors.close()
+        self._write()
+
+    def hear(self, event: Event) -> None:
+        """One event of charon's, or none."""
+        at = timezone.now()
+        if event.said:
+            if loaded := self._ears.hear(event.said, at):
+                self._facts |= self._notices.loaded(loaded)
+        elif event.child_down:
+            for name in event.connections:
+                self._facts |= self._notices.went_down(tunnel_id(name), at)
+        for refusal in self._errors.heard() if self._errors else ():
+            self._ears.refused(refusal.ends, refusal.text, at)
+
+    def look(
+        self, loaded: Mapping[str, Shape], running: Iterable[IkeSa], at: datetime, everything: bool
+    ) -> None:
+        """What charon lists of some of its connections, or of all."""
+        self._facts |= self._notices.look(loaded, running, at, everything)
+
+    def write_what_is_due(self) -> None:
+        """To be called often; it does nothing most of the time."""
+        if not (self._facts or self._ears.waiting):
+            return
+        now = time.monotonic()
+        if self._write_at is None:
+            self._write_at = max(now + GATHER_SECONDS, self._written_at + WRITE_SECONDS)
+        if now >= self._write_at:
+            self._write()
+
+    def _write(self) -> None:
+        heard = self._ears.take(self._owners, TUNNELS_AT_ONCE)
+        facts, self._facts = self._facts, {}
+        note(self._lane, heard, facts)
+        self._write_at, self._written_at = None, time.monotonic()
+
+
+def _errors() -> Unreachable | None:
+    """Only root may listen to ICMP; without it a port that is refused looks like a silent one."""
+    try:
+        return Unreachable()
+    except PermissionError:
+        log.warning("ICMP errors cannot be heard: this process may not open raw sockets")
+        return None

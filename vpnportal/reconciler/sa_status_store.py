@@ -1,0 +1,85 @@
+"""What was seen of the tunnels' associations, written down: only what changed.
+
+Worker and watch both look. Each says when it began to, and an older look never overwrites a newer.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
+
+from vpnportal.domain.planning.sa_status import Association
+from vpnportal.models import Concentrator, Departure, Revision, Tunnel
+
+
+def note_all(lane: Concentrator, seen: dict[int, Association], at: datetime) -> None:
+    """The associations of every tunnel of a concentrator; what was not seen is not loaded."""
+    known = running_at(lane).values_list("pk", "association")
+    by_word: dict[str, list[int]] = defaultdict(list)
+    for pk, word in known:
+        if seen.get(pk, "") != word:
+            by_word[seen.get(pk, "")].append(pk)
+    for word, pks in by_word.items():
+        _write(Tunnel.objects.filter(pk__in=pks), word, at)
+
+
+def note_one(
+    lane: Concentrator, tunnel_id: int, seen: dict[int, Association], at: datetime
+) -> None:
+    """The association of one tunnel."""
+    _write(running_at(lane).filter(pk=tunnel_id), seen.get(tunnel_id, ""), at)
+
+
+def note_in_sight(lane: Concentrator, userland_esp: bool) -> None:
+    """The concentrator answered just now."""
+    Concentrator.objects.filter(pk=lane.pk).update(
+        seen_at=timezone.now(), unreachable_reason="", userland_esp=userland_esp
+    )
+
+
+def note_abilities(lane: Concentrator, algorithms: dict[str, list[str]], version: str) -> None:
+    """What charon said that it can do; written when it changed."""
+    row = Concentrator.objects.filter(pk=lane.pk)
+    if (algorithms, version) != row.values_list("algorithms", "charon_version").first():
+        row.update(algorithms=algorithms, charon_version=version)
+
+
+def note_for_operators(lane: Concentrator, foreign: Iterable[str], dropped: Mapping) -> None:
+    """Connections that somebody else loaded, and packets dropped; written when they changed."""
+    found = {"foreign": list(foreign), "dropped": dict(dropped)}
+    if found != {"foreign": lane.foreign, "dropped": lane.dropped}:
+        Concentrator.objects.filter(pk=lane.pk).update(**found)
+
+
+def note_dropped_by_esp(lane: Concentrator, more: int) -> None:
+    """Packets that left a tunnel with addresses that it does not lead to, since the last note."""
+    Concentrator.objects.filter(pk=lane.pk).update(dropped_by_esp=F("dropped_by_esp") + more)
+
+
+def note_unreachable(lane: Concentrator, reason: str) -> None:
+    """The concentrator did not answer; `seen_at` stays, so that pages can tell the age."""
+    Concentrator.objects.filter(pk=lane.pk).exclude(unreachable_reason=reason).update(
+        unreachable_reason=reason
+    )
+
+
+def running_at(lane: Concentrator) -> QuerySet[Tunnel]:
+    """Tunnels for which this concentrator speaks: one that moves, until it is live elsewhere."""
+    moving = Departure.objects.open().values("tunnel")
+    live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, tunnel__in=moving)
+    at = dict(live.values_list("tunnel_id", "concentrator_id"))
+    here = [tunnel for tunnel, place in at.items() if place == lane.pk]
+    return Tunnel.objects.filter(Q(concentrator=lane) | Q(pk__in=here)).exclude(
+        pk__in=at.keys() - here
+    )
+
+
+def _write(tunnels: QuerySet[Tunnel], word: str, at: datetime) -> None:
+    older = Q(association_at__isnull=True) | Q(association_at__lt=at)
+    # Written before the clock was set back; until that time comes, nothing would be newer.
+    older |= Q(association_at__gt=timezone.now())
+    tunnels.filter(older).update(association=word, association_at=at)

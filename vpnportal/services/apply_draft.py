@@ -1,0 +1,76 @@
+"""Apply Configurations: what still is wrong, or a frozen revision on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from django.contrib.auth.models import User
+
+from vpnportal import tasks
+from vpnportal.domain.addresses import inside
+from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
+from vpnportal.models import RemoteClaim, Revision, Tunnel
+from vpnportal.reconciler.trials import TRIAL_MOST
+from vpnportal.services.edit_conflicts import UNKNOWN, Seen, require_latest
+from vpnportal.services.errors import Refused
+from vpnportal.services.tunnel_conflicts import conflicts
+from vpnportal.services.tunnel_lock import unlocked
+
+TRIAL_SECONDS = range(5, int(TRIAL_MOST.total_seconds()) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Keep if healthy: so long after it is live the tunnel must be up, and `ping` must answer."""
+
+    seconds: int
+    ping: IPv4Address | None = None
+
+
+def apply(
+    tunnel: Tunnel, author: User, trial: Trial | None = None, seen: Seen = UNKNOWN
+) -> Revision:
+    """Freeze the draft and ask the concentrator's lane to look; Refused while it cannot stand.
+
+    The revision is queued, not done: its outcome tells what became of it. With a trial, the last
+    good revision comes back by itself when this one turns out not to be healthy. `seen` is the
+    version of the draft that the author looked at: Overtaken if somebody else edited it since.
+    """
+    with unlocked(tunnel) as fresh:
+        require_latest(fresh, author, seen)
+        spec = fresh.draft()
+        problems = (
+            *spec.problems(),
+            *conflicts(fresh, spec, author),
+            *_trial_problems(spec, trial),
+        )
+        if problems:
+            raise Refused(*problems)
+        # Whatever nobody took up in time is not what its author wants any more.
+        unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
+        unfinished.update(outcome=Revision.Outcome.REPLACED)
+        revision = Revision.frozen(fresh, spec, author)
+        if trial:
+            revision.keep_seconds = trial.seconds
+            revision.keep_ping = str(trial.ping) if trial.ping else None
+        revision.save()
+        RemoteClaim.objects.bulk_create(
+            [RemoteClaim.of(revision, network) for network in spec.remote_subnets]
+        )
+        if fresh.held_at:
+            Tunnel.objects.filter(pk=fresh.pk).update(held_at=None, held_by=None)
+        tasks.request_converge(fresh.concentrator, fresh.pk)
+    return revision
+
+
+def _trial_problems(spec: TunnelSpec, trial: Trial | None) -> Iterator[Problem]:
+    if trial is None:
+        return
+    if trial.seconds not in TRIAL_SECONDS:
+        yield Problem("keep_seconds", "Enter a time from 5 to 3600 seconds.")
+    if trial.ping and not inside(trial.ping, spec.remote_subnets):
+        listed = ", ".join(str(network) for network in spec.remote_subnets)
+        text = f"{trial.ping} is not behind the tunnel. Enter an address in {listed}."
+        yield Problem("keep_ping", text)

@@ -1,0 +1,67 @@
+"""What a person may set about themselves: the time zone and the password."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from zoneinfo import available_timezones
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.forms import PasswordChangeForm
+from django.contrib.auth.models import User
+from django.contrib.auth.views import PasswordChangeView
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_http_methods
+
+from vpnportal.models import Profile
+from vpnportal.web.responses import OK, UNPROCESSABLE, Request, header, page
+
+
+class ProfileForm(forms.Form):
+    """The zones of the IANA database, those with a place in them."""
+
+    time_zone = forms.ChoiceField(
+        label="Time zone", error_messages={"invalid_choice": "Choose one of the list."}
+    )
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        zones = sorted(zone for zone in available_timezones() if "/" in zone or zone == "UTC")
+        choices = [(zone, zone.replace("_", " ")) for zone in zones]
+        self.fields["time_zone"].choices = choices  # type: ignore[attr-defined]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def profile(request: Request) -> HttpResponse:
+    """Show it, or keep what was chosen."""
+    kept = Profile.objects.filter(user=request.user).first() or Profile()
+    given = request.POST if request.method == "POST" else None
+    form = ProfileForm(given, initial={"time_zone": kept.time_zone})
+    if form.is_valid():
+        zone = form.cleaned_data["time_zone"]
+        Profile.objects.update_or_create(user=request.user, defaults={"time_zone": zone})
+        told = zone.replace("_", " ")
+        messages.success(request, f"Times are shown in the zone {told} from now on.")
+        return redirect("profile")
+    status = UNPROCESSABLE if form.errors else OK
+    return page(request, "account/profile.html", {"form": form}, status)
+
+
+@method_decorator(sensitive_post_parameters(), name="dispatch")
+class ChangePassword(PasswordChangeView):
+    """Django's own: it signs out every other session of this person."""
+
+    template_name = "account/password.html"
+    success_url = reverse_lazy("profile")
+
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        return super().get_context_data(**header(cast(User, self.request.user)), **context)
+
+    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
+        answer = super().form_valid(form)
+        messages.success(self.request, "The password was changed; other sessions are signed out.")
+        return answer

@@ -1,0 +1,130 @@
+"""The static NAT subnets of a tunnel: look at them, and save the translations of all open ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from django.contrib import messages
+from django.http import Http404, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from vpnportal.domain.addresses import inside, parse_address
+from vpnportal.models import Revision, Subnet, Tunnel
+from vpnportal.services import Refused
+from vpnportal.web.responses import OK, Request, partial, status_of
+from vpnportal.web.tunnel.page import is_editable, panel, state_context
+from vpnportal.web.tunnel.translations.open_subnets import (
+    Look,
+    Looks,
+    looks_of,
+    turned,
+    url_of,
+    wants_to_go,
+)
+from vpnportal.web.tunnel.translations.submitted_rows import Typed, changed_rows, keep, kept_pairs
+from vpnportal.web.tunnel.translations.table import Sheet, static_nat, table_context
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def subnet(request: Request, pk: int, subnet: int) -> HttpResponse:
+    """One subnet, expanded, collapsed or turned to another page, as a button of it says.
+
+    Nothing is saved. Rows that were typed come along and stay.
+    """
+    tunnel = get_object_or_404(Tunnel.objects.visible_to(request.user), pk=pk)
+    given = request.POST if request.method == "POST" else request.GET
+    row = next((row for row in static_nat(tunnel) if row.pk == subnet), None)
+    if row is None:
+        raise Http404("This tunnel has no such subnet.")
+    first = int(row.network.network_address)
+    looks = _checked(turned(looks_of(given), subnet, first, given), row)
+    changed = changed_rows(kept_pairs(tunnel), request.POST)
+    if request.htmx:
+        shown = table_context(tunnel, _live(tunnel), Sheet(looks, changed))
+        block = next(block for block in shown["blocks"] if block.pk == subnet)
+        shown |= {"tunnel": tunnel, "block": block, "editable": is_editable(request, tunnel)}
+        # Enter belongs to the form of the whole table, a button to its subnet.
+        part = "tunnel/_static_nat.html" if "enter" in given else "tunnel/_subnet.html"
+        return partial(request, part, shown)
+    look = looks.get(subnet)
+    if changed or (look and look.problem):
+        return panel(request, tunnel, OK, Sheet(looks, changed))
+    place = f"customer-{look.at}" if look and look.at else f"subnet-{subnet}"
+    return redirect(url_of(tunnel, looks, place))
+
+
+@require_safe
+def look(request: Request, pk: int) -> HttpResponse:
+    """Enter in a field of somebody who may only look: go to the address, or stay."""
+    if going := wants_to_go(request.GET):
+        return subnet(request, pk, going)
+    tunnel = get_object_or_404(Tunnel.objects.visible_to(request.user), pk=pk)
+    return redirect(url_of(tunnel, looks_of(request.GET), "static_nat"))
+
+
+@require_safe
+def standing(request: Request, pk: int) -> HttpResponse:
+    """How the rows stand that a page shows: for each address a class and two texts."""
+    tunnel = get_object_or_404(Tunnel.objects.visible_to(request.user), pk=pk)
+    shown = table_context(tunnel, _live(tunnel), Sheet(looks_of(request.GET)))["blocks"]
+    lines = (line for block in shown for line in block.lines or ())
+    return JsonResponse({line.address: (line.slug, line.word, line.used) for line in lines})
+
+
+@require_POST
+def translations(request: Request, pk: int) -> HttpResponse:
+    """Add/Modify Context Address Translations: every changed row, or none of them."""
+    if going := wants_to_go(request.POST):
+        return subnet(request, pk, going)
+    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    looks = looks_of(request.POST)
+    changed = changed_rows(kept_pairs(tunnel), request.POST)
+    try:
+        keep(tunnel, changed, request.user)
+    except Refused as refused:
+        return _refuse(request, tunnel, looks, changed, refused)
+    told = _told(len(changed))
+    if request.htmx:
+        shown = state_context(tunnel)
+        rows = table_context(tunnel, shown["state"].live, Sheet(looks, saved=changed))
+        context = {**shown, **rows, "editable": True, "told": told}
+        return partial(request, "tunnel/_translated.html", context)
+    messages.success(request, told)
+    return redirect(url_of(tunnel, looks, "static_nat"))
+
+
+def _live(tunnel: Tunnel) -> Revision | None:
+    """The revision that the concentrator holds: all that rows need of the tunnel's state."""
+    live = tunnel.revisions.filter(outcome=Revision.Outcome.LIVE)
+    return live.select_related("concentrator").first()
+
+
+def _told(count: int) -> str:
+    if not count:
+        return "Nothing was changed."
+    return f"{count} address translation{'' if count == 1 else 's'} saved."
+
+
+def _checked(looks: dict[int, Look], row: Subnet) -> dict[int, Look]:
+    """An address to go to must be one of the subnet."""
+    look = looks.get(row.pk)
+    if look is None or not look.at or look.problem:
+        return looks
+    if inside(parse_address(look.at), [row.network]):
+        return looks
+    problem = f"{look.at} is not in {row.network}."
+    return {**looks, row.pk: replace(look, page=1, problem=problem)}
+
+
+def _refuse(
+    request: Request, tunnel: Tunnel, looks: Looks, changed: Mapping[str, Typed], refused: Refused
+) -> HttpResponse:
+    """The table as it was typed, each problem beside its row."""
+    status, sheet = status_of(refused), Sheet(looks, changed, refused, leads=True)
+    if not request.htmx:
+        return panel(request, tunnel, status, sheet)
+    rows = table_context(tunnel, _live(tunnel), sheet)
+    context = {"tunnel": tunnel, "editable": True, "refused": refused.problems, **rows}
+    return partial(request, "tunnel/_translated.html", context, status)
