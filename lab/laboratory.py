@@ -42,9 +42,9 @@ class Laboratory:
     def refusal(self) -> str | None:
         """Why no laboratory can be made here, in words; None if it can."""
         return (
-            prerequisites.of_this_machine()
-            or prerequisites.of_a_name(self.prefix)
-            or prerequisites.of_a_folder(self.folder, self._gateway(CONCENTRATORS[-1]).socket)
+            prerequisites.missing_on_machine()
+            or prerequisites.name_objection(self.prefix)
+            or prerequisites.folder_objection(self.folder, self._gateway(CONCENTRATORS[-1]).socket)
         )
 
     def up(self) -> None:

@@ -67,8 +67,10 @@ class ManyPeers:
     def up(self) -> None:
         """Makes everything anew; LaboratoryError, and nothing left running, if that fails."""
         socket = self.concentrator.socket
-        refusal = prerequisites.of_this_machine() or prerequisites.of_a_folder(self.folder, socket)
-        if refusal := refusal or prerequisites.of_a_name(self.prefix):
+        refusal = prerequisites.missing_on_machine() or prerequisites.folder_objection(
+            self.folder, socket
+        )
+        if refusal := refusal or prerequisites.name_objection(self.prefix):
             raise LaboratoryError(refusal)
         self.down()
         try:

@@ -29,7 +29,7 @@ TUN_DEVICE = "/dev/net/tun"
 LONGEST_SOCKET = 107
 
 
-def of_this_machine() -> str | None:
+def missing_on_machine() -> str | None:
     """What it lacks: root, packages, or what root may do (in many containers it may not)."""
     if os.geteuid() != 0:
         return "The laboratory needs root, which alone may make network namespaces."
@@ -53,14 +53,14 @@ def _missing_packages() -> list[str]:
     return sorted(programs | plugins)
 
 
-def of_a_name(prefix: str) -> str | None:
+def name_objection(prefix: str) -> str | None:
     """What is wrong with how the namespaces would be called."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", prefix):
         return f"A laboratory cannot be called {prefix!r}: use up to 40 letters, digits and dashes."
     return None
 
 
-def of_a_folder(folder: Path, socket: Path) -> str | None:
+def folder_objection(folder: Path, socket: Path) -> str | None:
     """What is wrong with where its files would lie."""
     if len(os.fsencode(socket)) > LONGEST_SOCKET:
         return (

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 
 from vpnportal.api.calls import Call, Caller
-from vpnportal.api.dispatch import answer
+from vpnportal.api.dispatch import dispatch
 from vpnportal.api.faults import Fault
 from vpnportal.models import Account, ApiKey
 
@@ -36,7 +36,7 @@ class Program:
         """The value of an answer; `name` is SERVICE.method, or a method of a context."""
         service, _, method = name.rpartition(".")
         call = Call(service or CONTEXT, method, on, arguments, **how)
-        return answer(call, self.caller).value
+        return dispatch(call, self.caller).value
 
     def fault(self, name: str, *arguments: Any, **how: Any) -> Fault:
         """The fault that it must be answered with."""

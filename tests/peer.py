@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vpnportal.domain.gateway_config.proposals import esp_proposal, ike_proposal
-from vpnportal.domain.peer_probe.connection import Offer
-from vpnportal.domain.peer_probe.reply import Heard, Reply
+from vpnportal.domain.peer_probe.connection import ProbeOffer
+from vpnportal.domain.peer_probe.reply import OfferReply, OfferResult
 from vpnportal.domain.tunnel.algorithms import UNNAMED, Suite, esp_suite, ike_suite
 
 One = tuple[str, str, int]
@@ -26,28 +26,30 @@ class Peer:
     subnets: bool = True
     talks: bool = True
 
-    def reply(self, offer: Offer) -> Reply:
+    def reply(self, offer: ProbeOffer) -> OfferReply:
         heard, suite = self._phase_two(offer) if offer.esp else self._phase_one(offer)
         phase, renewed = (2, offer.version == 2) if offer.esp else (1, False)
-        return Reply(offer.name, offer.version, phase, heard, suite, renewed and bool(suite[0]))
+        return OfferReply(
+            offer.name, offer.version, phase, heard, suite, renewed and bool(suite[0])
+        )
 
-    def _phase_one(self, offer: Offer) -> tuple[Heard, Suite]:
+    def _phase_one(self, offer: ProbeOffer) -> tuple[OfferResult, Suite]:
         if offer.version == self.version and _within(ike_proposal(*self.one), offer.ike):
-            return Heard.SELECTED, ike_suite(*self.one)
+            return OfferResult.SELECTED, ike_suite(*self.one)
         return self._no()
 
-    def _phase_two(self, offer: Offer) -> tuple[Heard, Suite]:
+    def _phase_two(self, offer: ProbeOffer) -> tuple[OfferResult, Suite]:
         assert offer.ike == (ike_proposal(*self.one),), "phase two goes on with what was selected"
         if not self.key:
-            return Heard.KEY, UNNAMED
+            return OfferResult.KEY, UNNAMED
         if not self.subnets:
-            return Heard.SUBNETS, UNNAMED
+            return OfferResult.SUBNETS, UNNAMED
         if _within(esp_proposal(*self.two), offer.esp):
-            return Heard.SELECTED, esp_suite(*self.two)
+            return OfferResult.SELECTED, esp_suite(*self.two)
         return self._no()
 
-    def _no(self) -> tuple[Heard, Suite]:
-        return (Heard.REFUSED if self.talks else Heard.SILENT), UNNAMED
+    def _no(self) -> tuple[OfferResult, Suite]:
+        return (OfferResult.REFUSED if self.talks else OfferResult.SILENT), UNNAMED
 
 
 def _within(wanted: str, offered: tuple[str, ...]) -> bool:

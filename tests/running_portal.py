@@ -38,7 +38,7 @@ services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
 """
 
 
-class Product:
+class RunningPortal:
     """A running `bin/run`; `name` makes its state folder and its namespaces its own."""
 
     def __init__(self, name: str, *arguments: str, **environment: str) -> None:
@@ -56,7 +56,7 @@ class Product:
         self.arguments = arguments or ("--port", "0")
         self.said = ""
 
-    def start(self) -> Product:
+    def start(self) -> RunningPortal:
         """Start it and read what it prints, up to its last block."""
         self._running = subprocess.Popen(
             [str(ROOT / "bin" / "run"), *self.arguments],

@@ -14,7 +14,7 @@ from django.urls import reverse
 from django.utils.decorators import method_decorator
 
 
-class OperatorsSite(AdminSite):
+class AdministrationSite(AdminSite):
     """Customers are told that there is no such page."""
 
     site_header = site_title = "vpnportal: operators of the service"
@@ -31,7 +31,7 @@ class OperatorsSite(AdminSite):
         return redirect(f"{reverse('login')}?{wanted}")
 
 
-class OperatorsAdmin(AdminConfig):
+class AdministrationConfig(AdminConfig):
     """Puts it in the place of Django's own; `vpnportal.admin` fills it."""
 
-    default_site = "vpnportal.admin_site.OperatorsSite"
+    default_site = "vpnportal.admin_site.AdministrationSite"

@@ -32,7 +32,7 @@ ALLOWED_HOSTS = env.list("VPNPORTAL_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("VPNPORTAL_ORIGINS", [])
 
 INSTALLED_APPS = [
-    "vpnportal.admin_site.OperatorsAdmin",
+    "vpnportal.admin_site.AdministrationConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -47,7 +47,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     # Programs are answered here: no session, no cookie and no page is between them and the API.
-    "vpnportal.api.middleware.Doors",
+    "vpnportal.api.middleware.LegacyApiMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -10,8 +10,8 @@ from celery.utils.nodenames import nodesplit
 from django.db import OperationalError, transaction
 
 from vpnportal.celery import EVERY_SECONDS, app
-from vpnportal.gateway import DeviceError
-from vpnportal.models import Concentrator, Question
+from vpnportal.gateway import GatewayError
+from vpnportal.models import Concentrator, PeerProbe
 from vpnportal.reconciler import address_release, peer_probe, reconcile
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
     last_try = self.request.retries >= self.max_retries
     try:
         left = reconcile.converge(concentrator_id, tunnel_id, give_up=last_try)
-    except (DeviceError, OperationalError) as error:
+    except (GatewayError, OperationalError) as error:
         # A full disk is emptied, and a database that is locked for long is free again.
         if last_try:
             log.warning("Concentrator %s: %s", concentrator_id, error)
@@ -34,7 +34,7 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
         # In between, others of this lane get their turn.
         request_converge(lane, tunnel_id)
     if tunnel_id is not None:
-        for other in address_release.waiting(lane, tunnel_id):
+        for other in address_release.still_configured_on(lane, tunnel_id):
             # One that is away finds by itself what it holds too much, and no heap of messages.
             request_converge(other, expires=EVERY_SECONDS)
 
@@ -42,8 +42,8 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
 @app.task(name="vpnportal.tasks.ask")
 def ask(question_id: int) -> None:
     """Go on with a question to a peer; between its rounds, others of this lane get their turn."""
-    if peer_probe.ask(question_id):
-        question = Question.objects.select_related("tunnel__concentrator").get(pk=question_id)
+    if peer_probe.start_probe(question_id):
+        question = PeerProbe.objects.select_related("tunnel__concentrator").get(pk=question_id)
         request_ask(question.tunnel.concentrator, question_id)
 
 

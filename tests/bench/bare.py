@@ -14,7 +14,7 @@ from nftables import Nftables
 
 from vpnportal.domain.gateway_config.desired import Connection, Desired, Secret
 from vpnportal.domain.gateway_config.names import tunnel_id
-from vpnportal.domain.gateway_config.nat_elements import Element, Map
+from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
 
 PLACE = {"family": "ip", "table": "vpnportal"}
 
@@ -56,7 +56,7 @@ class Bare:
         for child in connection.children:
             list(self.vici.initiate({"ike": connection.name, "child": child, "timeout": "-1"}))
 
-    def translate(self, remove: Iterable[Element] = (), add: Iterable[Element] = ()) -> None:
+    def translate(self, remove: Iterable[NatElement] = (), add: Iterable[NatElement] = ()) -> None:
         """One transaction."""
         commands = [*_commands("delete", tuple(remove)), *_commands("add", tuple(add))]
         self._ask(commands)
@@ -66,7 +66,7 @@ class Bare:
         list(self.vici.list_conns())
         list(self.vici.list_sas())
         self.vici.get_shared()
-        for name in Map:
+        for name in NatMap:
             json.loads(self._ask([{"list": {"map": {**PLACE, "name": name}}}]))
 
     def _ask(self, commands: list[dict[str, Any]]) -> str:
@@ -76,8 +76,8 @@ class Bare:
         return output
 
 
-def _commands(verb: str, elements: tuple[Element, ...]) -> Iterable[dict[str, Any]]:
-    for name in Map:
+def _commands(verb: str, elements: tuple[NatElement, ...]) -> Iterable[dict[str, Any]]:
+    for name in NatMap:
         pairs: list[Any] = [
             _text(one.key) if verb == "delete" else [_text(one.key), _text(one.value)]
             for one in elements

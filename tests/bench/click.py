@@ -13,7 +13,7 @@ from tests.bench.bench import Bench
 from tests.bench.figures import Figure, p95, under
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.person import enter, note_of, sign_in, word_of
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 
 OTHERS, ROUNDS, LIMIT_SECONDS = 1_000, 30, 0.5
@@ -35,7 +35,7 @@ WATCH = """words => {
 
 def run(bench: Bench) -> Iterator[Figure]:
     """The product as bin/run starts it, a real Chromium, and a peer that answers."""
-    product = Product("k")
+    product = RunningPortal("k")
     try:
         product.start()
         product.fill_in()
@@ -75,7 +75,7 @@ def chromium() -> Iterator[Page]:
         browser.close()
 
 
-def load_others(product: Product) -> None:
+def load_others(product: RunningPortal) -> None:
     """The concentrator has an address for each; what it sends to their peers is lost."""
     lines = [f"address add {one.hosted_peer}/32 dev public" for one in strangers(OTHERS + 1)]
     for host, text in (
@@ -85,5 +85,5 @@ def load_others(product: Product) -> None:
         command = ("ip", "-n", f"{product.prefix}-{host}", "-batch", "-")
         subprocess.run(command, input=text + "\n", text=True, check=True)
     product.do(f"from tests.bench.others import load\nload({OTHERS})")
-    dialled = 'say(Tunnel.objects.exclude(association="connecting").count())'
+    dialled = 'say(Tunnel.objects.exclude(sa_status="connecting").count())'
     wait_for(lambda: product.do(dialled) <= 1, 120)

@@ -99,7 +99,7 @@ def fill(tunnels: int = LARGE) -> None:
         )
         for rest, word in enumerate(("up", "up", "up", "down", "connecting", "")):
             some = Tunnel.objects.annotate(rest=Mod("pk", 6)).filter(rest=rest)
-            some.update(association=word, friendly_name=Concat(Value("Branch "), "name"))
+            some.update(sa_status=word, friendly_name=Concat(Value("Branch "), "name"))
         changed = Tunnel.objects.annotate(rest=Mod("pk", 10)).filter(rest=0)
         changed.update(phase_two_keylife=7_200, draft_digest="of another draft")
         Revision.objects.update(author=person, finished_at=timezone.now())

@@ -10,7 +10,7 @@ from tests.bench.bare import Bare
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, at_most, median, milliseconds
 from tests.bench.stage import Stage
-from vpnportal.domain.gateway_config.compile import compile_specs
+from tests.desired_state import compile_specs
 from vpnportal.encryption import fingerprint_key
 
 ROUNDS = 3

@@ -10,7 +10,7 @@ from itertools import cycle
 from tests.bench.bare import Bare
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, at_most, in_turn, median, milliseconds
-from vpnportal.domain.gateway_config.compile import compile_specs
+from tests.desired_state import compile_specs
 from vpnportal.domain.tunnel.spec import Translation, TunnelSpec
 from vpnportal.encryption import fingerprint_key
 

@@ -20,7 +20,15 @@ from tests.bench.bench import Bench
 from tests.bench.figures import Figure, in_turn, median, milliseconds, under
 from tests.bench.portal import Portal
 from vpnportal import services
-from vpnportal.models import Account, Concentrator, LastUsed, Membership, Revision, Subnet, Tunnel
+from vpnportal.models import (
+    Account,
+    Concentrator,
+    Membership,
+    Revision,
+    Subnet,
+    TranslationUsage,
+    Tunnel,
+)
 from vpnportal.urls import urlpatterns as product
 
 ROUNDS, LIMIT_MS = 15, 150
@@ -96,15 +104,15 @@ def filled() -> tuple[Tunnel, User]:
     services.set_preshared_key(tunnel, "a key", person)
     services.add_remote_subnet(tunnel, REMOTE, person)
     rows = [
-        services.Row(internal, REMOTE[1 + count], f"host {count}")
+        services.TranslationRow(internal, REMOTE[1 + count], f"host {count}")
         for count, internal in enumerate(NAT)
     ]
     services.set_translations(tunnel, rows, person)
     tunnel = Tunnel.objects.get(pk=tunnel.pk)
-    Revision.frozen(tunnel, tunnel.draft(), person).save()
+    Revision.next_for(tunnel, tunnel.draft(), person).save()
     Revision.objects.update(outcome=Revision.Outcome.LIVE, finished_at=now)
     minute = int(now.timestamp()) // 60 - 1
     pairs = {str(row.internal): [str(row.customer), minute] for row in rows}
-    LastUsed.objects.create(tunnel=tunnel, pairs=pairs)
+    TranslationUsage.objects.create(tunnel=tunnel, pairs=pairs)
     Concentrator.objects.update(seen_at=now, used_since=now, used_read_at=now)
     return tunnel, person

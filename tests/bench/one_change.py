@@ -12,7 +12,7 @@ from tests.bench.bench import Bench
 from tests.bench.figures import Figure, at_most, in_turn, median, milliseconds
 from tests.bench.portal import changed
 from tests.bench.stage import Stage
-from vpnportal.domain.gateway_config.compile import compile_specs
+from tests.desired_state import compile_specs
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import fingerprint_key
 

@@ -7,7 +7,7 @@ from django.conf import settings
 from lab.peers import strangers
 from tests.bench.bare import Bare
 from tests.bench.portal import add_live, specification
-from vpnportal.domain.gateway_config.compile import compile_specs
+from tests.desired_state import compile_specs
 from vpnportal.encryption import fingerprint_key
 from vpnportal.models import Account, Concentrator
 

@@ -16,7 +16,7 @@ from tests.bench.bare import Bare
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, in_turn, median, within
 from tests.bench.stage import Stage
-from vpnportal.domain.gateway_config.nat_elements import Element, Map
+from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
 
 ROUNDS, SECONDS, PINGS, OTHERS = 15, 2, 500, 49_999
 KEYS, VALUES = int(IPv4Address("13.0.0.1")), int(IPv4Address("14.0.0.1"))
@@ -24,8 +24,8 @@ ADDED = [
     element
     for n in range(OTHERS)
     for element in (
-        Element(Map.INBOUND, KEYS + n, VALUES + n),
-        Element(Map.OUTBOUND, VALUES + n, KEYS + n),
+        NatElement(NatMap.INBOUND, KEYS + n, VALUES + n),
+        NatElement(NatMap.OUTBOUND, VALUES + n, KEYS + n),
     )
 ]
 

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from lab.peers import HOSTED, Peer
-from vpnportal.domain.tunnel.serialization import digest, freeze
+from vpnportal.domain.tunnel.serialization import serialize, spec_digest
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
 from vpnportal.encryption import fingerprint_key
 from vpnportal.fields import Sealed
@@ -127,7 +127,7 @@ def _tunnel(spec: TunnelSpec, lane: Concentrator, account: Account) -> Tunnel:
         ike_version=spec.ike_version,
         **{f"phase_one_{name}": value for name, value in asdict(spec.phase_one).items()},
         **{f"phase_two_{name}": value for name, value in asdict(spec.phase_two).items()},
-        draft_digest=digest(spec, fingerprint_key()),
+        draft_digest=spec_digest(spec, fingerprint_key()),
     )
 
 
@@ -137,8 +137,8 @@ def _revision(spec: TunnelSpec, lane: Concentrator, outcome: str, number: int = 
         tunnel_id=spec.tunnel_id,
         concentrator=lane,
         number=number,
-        specification=Sealed.of(freeze(spec), context),
-        digest=digest(spec, fingerprint_key()),
+        specification=Sealed.of(serialize(spec), context),
+        digest=spec_digest(spec, fingerprint_key()),
         hosted_peer=str(spec.hosted_peer),
         remote_peer=str(spec.remote_peer),
         outcome=outcome,

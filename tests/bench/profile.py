@@ -13,7 +13,7 @@ from tests.bench.figures import Figure, median, milliseconds
 from tests.bench.lost import lose
 from tests.bench.portal import changed
 from tests.bench.stage import Stage
-from vpnportal.domain.gateway_config.compile import compile_specs
+from tests.desired_state import compile_specs
 from vpnportal.encryption import fingerprint_key
 
 LINES, ROUNDS = 30, 7

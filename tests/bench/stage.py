@@ -18,15 +18,16 @@ from lab.many_peers import ManyPeers, entered
 from lab.topology import CONCENTRATOR
 from tests.bench.bare import Bare
 from tests.bench.portal import Portal, specification
+from tests.observation import observe
 from vpnportal.domain.gateway_config.desired import Desired
 from vpnportal.domain.gateway_config.names import tunnel_id
-from vpnportal.domain.planning.plan import diff
-from vpnportal.domain.planning.sa_status import Association, associations
+from vpnportal.domain.planning.plan import make_plan
+from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.domain.tunnel.spec import TunnelSpec
-from vpnportal.gateway.driver import Concentrator as Device
-from vpnportal.gateway.vici.session import Charon
+from vpnportal.gateway.driver import GatewayDriver as Device
+from vpnportal.gateway.vici.session import CharonSession
 from vpnportal.reconciler import reconcile
-from vpnportal.reconciler.target import aim_at
+from vpnportal.reconciler.target import load_target
 
 STATE = Path(os.environ["VPNPORTAL_STATE"])
 PREFIX = os.environ["VPNPORTAL_LAB"]
@@ -116,13 +117,13 @@ class Stage:
                 tools.initiate(one)
         self.wait_until_up()
         tools.load_all(desired, lambda number: number > self.played, start_action="start")
-        seen = device.observe()
-        plan = diff(desired, seen).without_initiation()
+        seen = observe(device)
+        plan = make_plan(desired, seen).without_initiation()
         device.apply(plan, seen.userland_esp, lambda step: None)
 
     def desired(self) -> Desired:
         """All that it should hold."""
-        return aim_at(self.portal.lane, None).desired
+        return load_target(self.portal.lane, None).desired
 
     def wait_until_up(self, seconds: float = 120) -> float:
         """So many seconds it took until every peer that is played had its tunnel."""
@@ -136,8 +137,8 @@ class Stage:
 
     def up(self) -> int:
         """How many tunnels are."""
-        with Charon(str(self.socket)) as charon:
-            running = charon.associations()
+        with CharonSession(str(self.socket)) as charon:
+            running = charon.list_sas()
             return sum(any(child.state == "INSTALLED" for child in sa.children) for sa in running)
 
     def settled(self, spec: TunnelSpec) -> None:
@@ -145,9 +146,9 @@ class Stage:
         for _ in range(200):
             reconcile.converge(self.portal.lane.pk, spec.tunnel_id)
             name = f"ctx{spec.tunnel_id}"
-            with Charon(str(self.socket)) as charon:
-                seen = associations(charon.connections(name), charon.associations(name))
-            if seen.get(spec.tunnel_id) is Association.UP:
+            with CharonSession(str(self.socket)) as charon:
+                seen = sa_status_by_tunnel(charon.list_conns(name), charon.list_sas(name))
+            if seen.get(spec.tunnel_id) is SaStatus.UP:
                 return
             time.sleep(0.02)
         raise TimeoutError(f"{name} is {seen} after its change")

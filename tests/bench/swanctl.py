@@ -14,8 +14,8 @@ from tests.bench.figures import Figure, in_turn, median, milliseconds
 from tests.bench.one_change import ours
 from tests.bench.portal import changed
 from tests.bench.stage import PREFIX, STATE, Stage
-from vpnportal.domain.gateway_config.compile import compile_specs
-from vpnportal.domain.gateway_config.desired import Desired, Section
+from tests.desired_state import compile_specs
+from vpnportal.domain.gateway_config.desired import Desired, ViciSection
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import fingerprint_key
 
@@ -66,16 +66,16 @@ def by_file(lab: ManyPeers, specs: Sequence[TunnelSpec]):
 
 def write(file: Path, desired: Desired) -> None:
     """All connections and secrets as a swanctl file."""
-    secrets: Section = {
+    secrets: ViciSection = {
         f"ike-{name}": {"id-1": secret.owners[0], "id-2": secret.owners[1], "secret": secret.data}
         for name, secret in desired.secrets.items()
     }
-    connections: Section = {name: one.settings for name, one in desired.connections.items()}
+    connections: ViciSection = {name: one.settings for name, one in desired.connections.items()}
     file.touch(0o600)
     file.write_text(text({"connections": connections, "secrets": secrets}))
 
 
-def text(section: Section) -> str:
+def text(section: ViciSection) -> str:
     """A section of settings, see strongswan.conf(5)."""
     return "\n".join(
         f"{name} {{\n{text(value)}\n}}"

@@ -22,16 +22,16 @@ from tests.bench.bench import LARGE, Bench
 from tests.bench.figures import Figure, at_most, in_turn, median, milliseconds, p95, under
 from tests.bench.portal import Portal, specification
 from tests.bench.stage import STATE
-from vpnportal.domain.gateway_config.compile import compile_one
-from vpnportal.domain.gateway_config.desired import Shape
-from vpnportal.domain.traffic.accounting import Meter
-from vpnportal.domain.traffic.counters import Amounts, Carrier, Line, last_hour
+from vpnportal.domain.gateway_config.compile import compile_tunnel
+from vpnportal.domain.gateway_config.desired import LoadedConnection
+from vpnportal.domain.traffic.accounting import TrafficAccountant
+from vpnportal.domain.traffic.counters import ChildSaSample, IkeSaSample, TrafficCounts, last_hour
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import fingerprint_key
 from vpnportal.models import Account, Concentrator, Membership, Traffic
 from vpnportal.monitor import traffic_recorder
 from vpnportal.monitor import traffic_recorder as monitor_traffic_recorder
-from vpnportal.monitor.traffic_recorder import Counting
+from vpnportal.monitor.traffic_recorder import TrafficRecorder
 
 WATCHERS, POLLS, ROUNDS, PAIRS = 100, 200, 5, 30
 # While a tunnel carries something, a page asks twice between two changes.
@@ -58,15 +58,15 @@ def polling(portal: Portal, spec: TunnelSpec) -> Iterator[Figure]:
     settings.SECRET_KEY = token_urlsafe(50)
     pages = [Page(reverse("status", args=[spec.tunnel_id])) for _ in range(WATCHERS)]
     turns, (shape, lines) = itertools.count(1), held([spec])
-    meter = Meter({}, None)
+    meter = TrafficAccountant({}, None)
 
     def polls(few: Sequence[Page]) -> float:
         """Milliseconds of one poll; every change is met by all of these pages."""
         took = 0.0
         for _ in range(POLLS // len(few) // POLLS_PER_CHANGE):
             now = timezone.now()
-            monitor_traffic_recorder.note(
-                portal.lane, meter.look(shape, carrying(lines, next(turns), now), now)
+            monitor_traffic_recorder.save_traffic(
+                portal.lane, meter.sample(shape, carrying(lines, next(turns), now), now)
             )
             Concentrator.objects.update(seen_at=now)
             for page in list(few) * POLLS_PER_CHANGE:
@@ -87,12 +87,12 @@ def polling(portal: Portal, spec: TunnelSpec) -> Iterator[Figure]:
 def writing(portal: Portal, specs: list[TunnelSpec]) -> Iterator[Figure]:
     """Ten thousand tunnels that all carry something, then none of them."""
     shapes, lines = held(specs)
-    counter = Counting(portal.lane)
+    counter = TrafficRecorder(portal.lane)
     times: list[float] = []
     for turn in range(1, 4):
         fill_the_hour()
         now = timezone.now()
-        counter.look(shapes, carrying(lines, turn, now), now)
+        counter.sample_all(shapes, carrying(lines, turn, now), now)
         traffic_recorder.WRITE_SECONDS = 0
         while counter.waiting:
             times.append(milliseconds(counter.write_what_is_due))
@@ -103,7 +103,7 @@ def writing(portal: Portal, specs: list[TunnelSpec]) -> Iterator[Figure]:
     yield under("one of these transactions, p95", p95(times), LONGEST_WRITE_MS, "ms")
     now = timezone.now()
     seen = carrying(lines, 3, now)
-    (idle,) = in_turn(ROUNDS, lambda: milliseconds(lambda: counter.look(shapes, seen, now)))
+    (idle,) = in_turn(ROUNDS, lambda: milliseconds(lambda: counter.sample_all(shapes, seen, now)))
     yield under("10,000 tunnels counted that carried nothing", median(idle), 500, "ms")
 
 
@@ -136,32 +136,32 @@ class Page:
             self._seen = found[1]
 
 
-def held(specs: list[TunnelSpec]) -> tuple[dict[str, Shape], list[Line]]:
+def held(specs: list[TunnelSpec]) -> tuple[dict[str, LoadedConnection], list[IkeSaSample]]:
     """What a concentrator has loaded and runs of these."""
     shapes, lines, began = {}, [], timezone.now()
     for spec in specs:
-        one = compile_one(spec, fingerprint_key()).connection
-        shapes[one.name] = one.shape
+        one = compile_tunnel(spec, fingerprint_key()).connection
+        shapes[one.name] = one.as_loaded
         carriers = tuple(
-            Carrier(
+            ChildSaSample(
                 *(f"{one.name}-{number}", child.name, "INSTALLED", one.child_suite),
-                *(child.local_ts, child.remote_ts, Amounts(), began),
+                *(child.local_ts, child.remote_ts, TrafficCounts(), began),
             )
-            for number, child in enumerate(one.shape.children)
+            for number, child in enumerate(one.as_loaded.children)
         )
-        lines.append(Line(one.name, "1", 1, one.suite, began, None, carriers))
+        lines.append(IkeSaSample(one.name, "1", 1, one.suite, began, None, carriers))
     return shapes, lines
 
 
-def carrying(lines: list[Line], turn: int, now: datetime) -> list[Line]:
+def carrying(lines: list[IkeSaSample], turn: int, now: datetime) -> list[IkeSaSample]:
     """The same, each child with more on its counters than the turn before."""
-    amounts, later = Amounts(turn * 90_000, turn * 80_000, turn * 90, turn * 80), now
+    amounts, later = TrafficCounts(turn * 90_000, turn * 80_000, turn * 90, turn * 80), now
     return [
         replace(
             line,
-            carriers=tuple(
-                replace(one, amounts=amounts, rekey_at=later, ends_at=later)
-                for one in line.carriers
+            child_sas=tuple(
+                replace(one, counts=amounts, rekey_at=later, ends_at=later)
+                for one in line.child_sas
             ),
         )
         for line in lines

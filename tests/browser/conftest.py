@@ -17,7 +17,7 @@ from playwright.sync_api import (
 )
 
 from tests.browser.person import sign_in
-from tests.running_portal import Product
+from tests.running_portal import RunningPortal
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [
@@ -49,8 +49,8 @@ say(draft.pk)
 """
 
 
-def running(name: str) -> Iterator[Product]:
-    product = Product(name)
+def running(name: str) -> Iterator[RunningPortal]:
+    product = RunningPortal(name)
     try:
         yield product.start()
     finally:
@@ -62,13 +62,13 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="module")
-def portal() -> Iterator[Product]:
+def portal() -> Iterator[RunningPortal]:
     """The product as `bin/run` starts it."""
     yield from running(f"b{next(_numbers)}")
 
 
 @pytest.fixture(scope="module")
-def fresh_portal() -> Iterator[Product]:
+def fresh_portal() -> Iterator[RunningPortal]:
     """Another one, on which nobody has entered anything yet."""
     yield from running(f"n{next(_numbers)}")
 
@@ -86,17 +86,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(chromium: Browser, portal: Product) -> Iterator[Page]:
+def page(chromium: Browser, portal: RunningPortal) -> Iterator[Page]:
     """Somebody who has signed in. Whatever the browser complains of fails the test."""
     yield from opened(chromium.new_context(), portal)
 
 
 @pytest.fixture
-def page_without_javascript(chromium: Browser, fresh_portal: Product) -> Iterator[Page]:
+def page_without_javascript(chromium: Browser, fresh_portal: RunningPortal) -> Iterator[Page]:
     yield from opened(chromium.new_context(java_script_enabled=False), fresh_portal)
 
 
-def opened(context: BrowserContext, portal: Product) -> Iterator[Page]:
+def opened(context: BrowserContext, portal: RunningPortal) -> Iterator[Page]:
     page, complaints = context.new_page(), []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda line: complaints.append(line.text) if unexpected(line) else None)
@@ -113,7 +113,7 @@ def unexpected(line: ConsoleMessage) -> bool:
 
 
 @pytest.fixture(scope="module")
-def draft_url(portal: Product) -> str:
+def draft_url(portal: RunningPortal) -> str:
     return f"{portal.printed('URL')}tunnels/{portal.do(DRAFT)}/"
 
 

@@ -6,7 +6,7 @@ import re
 
 from playwright.sync_api import Locator, Page, expect
 
-from tests.running_portal import Product
+from tests.running_portal import RunningPortal
 
 EXAMPLE = {
     "Phase One": {
@@ -26,7 +26,7 @@ EXAMPLE = {
 SAVED_ALREADY = ("14400", "3600")
 
 
-def sign_in(page: Page, portal: Product) -> None:
+def sign_in(page: Page, portal: RunningPortal) -> None:
     page.goto(portal.printed("URL"))
     page.get_by_label("User name").fill(portal.printed("User name"))
     page.get_by_label("Password").fill(portal.printed("Password"))

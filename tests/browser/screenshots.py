@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.person import EXAMPLE, enter, sign_in, word_of
-from tests.running_portal import ROOT, Product
+from tests.running_portal import ROOT, RunningPortal
 
 PICTURES = ROOT / "docs" / "screenshots"
 LOOKS = {"wide-light": (1280, "light"), "narrow-dark": (390, "dark")}
@@ -46,7 +46,7 @@ def main() -> None:
     """Fill in the mission's example as a person would, then look at everything."""
     only = set(sys.argv[1:])
     PICTURES.mkdir(exist_ok=True)
-    product = Product("s")
+    product = RunningPortal("s")
     try:
         product.start()
         with sync_playwright() as playwright:
@@ -61,7 +61,7 @@ def main() -> None:
         product.stop()
 
 
-def apply_the_example(page: Page, product: Product) -> None:
+def apply_the_example(page: Page, product: RunningPortal) -> None:
     page.get_by_role("link", name="ipsec001").click()
     enter(page.get_by_role("group", name="General"), "Tunnel Name", "Dallas office")
     for phase, fields in EXAMPLE.items():
@@ -85,7 +85,7 @@ def apply_the_example(page: Page, product: Product) -> None:
     enter(page.get_by_role("group", name="Phase Two"), "Key Life (in seconds)", "7200")
 
 
-def take(browser: Browser, product: Product, look: str, pk: int, only: set[str]) -> None:
+def take(browser: Browser, product: RunningPortal, look: str, pk: int, only: set[str]) -> None:
     width, scheme = LOOKS[look]
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"

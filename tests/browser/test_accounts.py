@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.running_portal import Product
+from tests.running_portal import RunningPortal
 
 PASSWORD = "a long password for somebody new"
 
@@ -21,7 +21,7 @@ def newcomer(chromium: Browser) -> Iterator[Page]:
     context.close()
 
 
-def link(page: Page, portal: Product, name: str, role: str) -> str:
+def link(page: Page, portal: RunningPortal, name: str, role: str) -> str:
     page.goto(f"{portal.printed('URL')}accounts/")
     page.get_by_label("For whom").fill(name)
     page.get_by_role("combobox", name="Role", exact=True).select_option(role)
@@ -38,7 +38,7 @@ def join(newcomer: Page, url: str, name: str) -> None:
 
 
 def test_an_invited_person_works_with_the_tunnels_until_their_role_is_changed(
-    page: Page, newcomer: Page, portal: Product
+    page: Page, newcomer: Page, portal: RunningPortal
 ):
     join(newcomer, link(page, portal, "Bob in Dallas", "operator"), "robert")
     expect(newcomer.get_by_role("heading", name="IPSec VPN tunnels")).to_be_visible()
@@ -58,7 +58,7 @@ def test_an_invited_person_works_with_the_tunnels_until_their_role_is_changed(
 
 
 def test_the_invitation_is_read_in_the_dark_and_on_a_narrow_screen(
-    page: Page, newcomer: Page, portal: Product
+    page: Page, newcomer: Page, portal: RunningPortal
 ):
     newcomer.set_viewport_size({"width": 390, "height": 800})
     url = link(page, portal, "Eve", "viewer")
@@ -70,7 +70,7 @@ def test_the_invitation_is_read_in_the_dark_and_on_a_narrow_screen(
     page.get_by_role("button", name="Withdraw").first.click()
 
 
-def test_a_person_chooses_a_zone_and_reads_times_in_it(page: Page, portal: Product):
+def test_a_person_chooses_a_zone_and_reads_times_in_it(page: Page, portal: RunningPortal):
     page.get_by_role("link", name="admin", exact=True).click()
     page.get_by_label("Time zone").select_option("Asia/Tokyo")
     page.get_by_role("button", name="Save").click()

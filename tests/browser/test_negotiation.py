@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import opened
 from tests.browser.person import enter, note_of
-from tests.running_portal import Product
+from tests.running_portal import RunningPortal
 
 KEY = re.compile(r"[A-HJ-NP-Za-kmnp-z2-9]{24}")
 # A second hosted subnet of the account, and a service that the provider offers to everybody.
@@ -30,14 +30,14 @@ Concentrator.objects.filter(pk=lane.pk).update(algorithms=kept)
 
 
 @pytest.fixture
-def offering(draft: Page, portal: Product) -> Page:
+def offering(draft: Page, portal: RunningPortal) -> Page:
     portal.do(OFFERED)
     draft.reload()
     return draft
 
 
 @pytest.fixture
-def without_javascript(chromium: Browser, portal: Product, draft_url: str) -> Iterator[Page]:
+def without_javascript(chromium: Browser, portal: RunningPortal, draft_url: str) -> Iterator[Page]:
     for page in opened(chromium.new_context(java_script_enabled=False), portal):
         page.goto(draft_url)
         yield page
@@ -107,7 +107,7 @@ def test_the_network_that_was_meant_is_one_click_away(draft: Page):
 
 
 def test_what_charon_cannot_do_is_listed_with_the_reason_and_cannot_be_chosen(
-    draft: Page, portal: Product
+    draft: Page, portal: RunningPortal
 ):
     lists = portal.do(LACKS)
     try:

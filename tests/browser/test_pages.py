@@ -19,11 +19,11 @@ if not draft.revisions.exists():
     services.set_preshared_key(draft, "k", user)
     services.edit(draft, "remote_peer", "198.51.100.7", user)
     draft = Tunnel.objects.get(pk=draft.pk)
-    revision = Revision.frozen(draft, draft.draft(), user)
+    revision = Revision.next_for(draft, draft.draft(), user)
     revision.outcome, revision.reason, revision.steps = "failed", "It was refused.", steps
     revision.save()
     draft.concentrator.repairs.create(tunnel=draft, text="Loaded the connection again")
-    Concentrator.objects.update(foreign=["office"])
+    Concentrator.objects.update(foreign_connections=["office"])
     long = User.objects.create(username="maria.fernandez-gonzalez@branch.example.com")
     Membership.objects.create(account=draft.account, user=long, role="viewer")
     api_keys.create(draft.account, user, "a script", None, ["192.0.2.0/24"])

@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import opened
 from tests.browser.person import enter, note_of, state
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 
 TRANSLATE = """
-row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+row = services.TranslationRow(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
 services.set_translations(tunnel, [row], user)
 """
 BOB = """
@@ -37,7 +37,7 @@ DISCARD = "if services.state_of(tunnel).pending: services.discard(tunnel, user)"
 
 
 @pytest.fixture
-def up(portal: Product) -> None:
+def up(portal: RunningPortal) -> None:
     """The example is applied, whoever did it, and nothing else is pending."""
     if not portal.do("say(tunnel.revisions.filter(outcome='live').exists())"):
         portal.fill_in()
@@ -53,7 +53,7 @@ def mine(page: Page, up: None) -> Page:
 
 
 @pytest.fixture
-def bobs(chromium: Browser, portal: Product, mine: Page) -> Iterator[Page]:
+def bobs(chromium: Browser, portal: RunningPortal, mine: Page) -> Iterator[Page]:
     """The same page in the browser of a second person."""
     portal.do(BOB, PASSWORD=PASSWORD)
     context = chromium.new_context()
@@ -112,7 +112,9 @@ def test_the_review_says_what_each_change_interrupts_and_discard_takes_all_back(
     expect(one.get_by_label("Remote Peer Address")).to_have_value("203.0.113.77")
 
 
-def test_an_earlier_revision_is_restored_with_the_keyboard_and_undone(mine: Page, portal: Product):
+def test_an_earlier_revision_is_restored_with_the_keyboard_and_undone(
+    mine: Page, portal: RunningPortal
+):
     number = portal.do("say(tunnel.latest().number)")
     life = portal.do("say(tunnel.phase_two_keylife)")
     portal.apply('services.edit(tunnel, "phase_two_keylife", 3210, user)')
@@ -183,7 +185,7 @@ def test_what_the_hand_is_on_is_not_changed_and_saving_it_tells_who_did(mine: Pa
 
 
 @contextmanager
-def nobody_applies(portal: Product) -> Iterator[None]:
+def nobody_applies(portal: RunningPortal) -> Iterator[None]:
     """Whatever is applied meanwhile stays on its way."""
     workers = portal.processes("worker", host="concentrator")
     for worker in workers:
@@ -196,7 +198,7 @@ def nobody_applies(portal: Product) -> Iterator[None]:
 
 
 def test_while_somebody_applies_nothing_can_be_entered_and_what_is_typed_stays(
-    mine: Page, portal: Product
+    mine: Page, portal: RunningPortal
 ):
     name = mine.get_by_label("Tunnel Name")
     name.fill(half := f"Dallas {mine.evaluate('Date.now()')}")
@@ -221,7 +223,9 @@ def test_while_somebody_applies_nothing_can_be_entered_and_what_is_typed_stays(
     expect(state(mine)).to_contain_text(re.compile(r"Revision \d+ is live"))
 
 
-def test_a_page_that_is_loaded_while_somebody_applies_opens_by_itself(mine: Page, portal: Product):
+def test_a_page_that_is_loaded_while_somebody_applies_opens_by_itself(
+    mine: Page, portal: RunningPortal
+):
     with nobody_applies(portal):
         portal.do('services.edit(tunnel, "phase_two_keylife", 4200, user)')
         portal.do("services.apply(Tunnel.objects.get(pk=tunnel.pk), user)")
@@ -244,7 +248,7 @@ def test_axe_finds_nothing_in_a_review_and_it_fits_a_narrow_screen(mine: Page, s
 
 
 def test_without_javascript_changes_are_reviewed_discarded_and_brought_back(
-    chromium: Browser, portal: Product, up: None
+    chromium: Browser, portal: RunningPortal, up: None
 ):
     for page in opened(chromium.new_context(java_script_enabled=False), portal):
         page.get_by_role("link", name="ipsec001").click()

@@ -10,14 +10,14 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.browser.conftest import opened
 from tests.browser.person import word_of
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
 
 
 @pytest.fixture(scope="module")
-def carrying(fresh_portal: Product) -> Product:
+def carrying(fresh_portal: RunningPortal) -> RunningPortal:
     """The example, applied and answering."""
     fresh_portal.fill_in()
     fresh_portal.apply(translate())
@@ -26,7 +26,7 @@ def carrying(fresh_portal: Product) -> Product:
 
 
 @pytest.fixture
-def watching(chromium: Browser, carrying: Product) -> Iterator[Page]:
+def watching(chromium: Browser, carrying: RunningPortal) -> Iterator[Page]:
     """Its page, open, with the counters on it."""
     for page in opened(chromium.new_context(viewport=WIDE), carrying):
         page.get_by_role("link", name="ipsec001").click()
@@ -59,7 +59,7 @@ def test_the_numbers_move_by_themselves_and_disturb_nothing_that_is_typed(watchi
     expect(name).to_be_focused()
 
 
-def test_without_javascript_the_same_is_on_the_page(chromium: Browser, carrying: Product):
+def test_without_javascript_the_same_is_on_the_page(chromium: Browser, carrying: RunningPortal):
     context = chromium.new_context(java_script_enabled=False)
     for page in opened(context, carrying):
         page.get_by_role("link", name="ipsec001").click()

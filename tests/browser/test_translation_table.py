@@ -9,7 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.person import note_of
-from tests.running_portal import Product
+from tests.running_portal import RunningPortal
 
 SAVE = "Add/Modify Context Address Translations"
 # A tunnel of its own with a /24 and a /20, whose rows other tests do not touch.
@@ -28,7 +28,7 @@ if new:
         )
     services.add_remote_subnet(table, IPv4Network("172.20.0.0/16"), user)
 table.translations.all().delete()
-rows = [services.Row(IPv4Address("10.1.250.1"), IPv4Address("172.20.0.1"), "mail")]
+rows = [services.TranslationRow(IPv4Address("10.1.250.1"), IPv4Address("172.20.0.1"), "mail")]
 services.set_translations(table, rows, user)
 say(table.pk)
 """
@@ -41,7 +41,7 @@ PASTE = """(input, text) => {
 
 
 @pytest.fixture
-def table(page: Page, portal: Product) -> Page:
+def table(page: Page, portal: RunningPortal) -> Page:
     """The page of a tunnel with one translation, its /24 expanded."""
     page.goto(f"{portal.printed('URL')}tunnels/{portal.do(TABLE)}/")
     page.get_by_role("button", name="10.1.250.0/24").click()
@@ -229,7 +229,9 @@ def test_an_open_table_is_fit_for_everybody(table: Page, scheme: str, width: int
     assert not save_button.evaluate(covered)
 
 
-def test_rows_tell_what_became_of_them_without_loading_the_page_again(table: Page, portal: Product):
+def test_rows_tell_what_became_of_them_without_loading_the_page_again(
+    table: Page, portal: RunningPortal
+):
     state = table.locator("tr", has=customer(table, 1)).locator(".stands")
     expect(state).to_have_text("not applied yet")
 
@@ -240,7 +242,7 @@ table = Tunnel.objects.get(name="ipsec009")
 services.edit(table, "remote_peer", "198.51.100.9", user)
 services.set_preshared_key(table, "k", user)
 table = Tunnel.objects.get(pk=table.pk)
-Revision.frozen(table, table.draft(), user).save()
+Revision.next_for(table, table.draft(), user).save()
 table.revisions.update(outcome="live", finished_at=timezone.now())
 """
     )
@@ -249,7 +251,7 @@ table.revisions.update(outcome="live", finished_at=timezone.now())
     portal.do('Tunnel.objects.get(name="ipsec009").revisions.all().delete()')
 
 
-def test_the_same_without_javascript(page_without_javascript: Page, fresh_portal: Product):
+def test_the_same_without_javascript(page_without_javascript: Page, fresh_portal: RunningPortal):
     page = page_without_javascript
     page.goto(f"{fresh_portal.printed('URL')}tunnels/{fresh_portal.do(TABLE)}/")
     page.get_by_role("button", name="10.1.192.0/20").click()

@@ -6,17 +6,17 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.person import enter, note_of, state, word_of
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 
 TRANSLATE = """
-row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+row = services.TranslationRow(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
 services.set_translations(tunnel, [row], user)
 """
 NOBODY = "203.0.113.9"
 
 
 @pytest.fixture
-def answered(portal: Product) -> None:
+def answered(portal: RunningPortal) -> None:
     """The example is applied, whoever did it."""
     if not portal.ping():
         portal.fill_in()
@@ -25,7 +25,7 @@ def answered(portal: Product) -> None:
 
 
 def test_a_wrong_peer_is_taken_back_and_the_customer_host_answers_again(
-    page: Page, portal: Product, answered: None
+    page: Page, portal: RunningPortal, answered: None
 ):
     page.get_by_role("link", name="ipsec001").click()
     peer = enter(page.get_by_role("group", name="Phase One"), "Remote Peer Address", NOBODY)

@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Locator, Page, expect
 
-from tests.running_portal import Product
+from tests.running_portal import RunningPortal
 
 # Two tunnels that can be applied, and one that nothing was entered for.
 ORDERED = """
@@ -36,13 +36,13 @@ say(names)
 
 
 @pytest.fixture(scope="module")
-def names(portal: Product, draft_url: str) -> Iterator[list[str]]:
+def names(portal: RunningPortal, draft_url: str) -> Iterator[list[str]]:
     """Lima and Oslo are ready to be applied, Rome is not."""
     yield portal.do(ORDERED)
 
 
 @pytest.fixture
-def tunnels(page: Page, names: list[str], portal: Product) -> Page:
+def tunnels(page: Page, names: list[str], portal: RunningPortal) -> Page:
     page.goto(portal.printed("URL") + "tunnels/")
     return page
 
@@ -105,7 +105,7 @@ def test_two_are_applied_at_once_with_the_keyboard_and_a_third_says_what_is_miss
 
 
 def test_the_list_follows_what_others_do_and_keeps_what_is_selected(
-    tunnels: Page, names: list[str], portal: Product
+    tunnels: Page, names: list[str], portal: RunningPortal
 ):
     rome = tunnels.get_by_role("checkbox", name=f"Select {names[2]}")
     rome.check()

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from tests.fuzz.world import World
 from vpnportal.api import xmlrpc_codec
 from vpnportal.api.registry import SERVICES
-from vpnportal.api.serializers import SHAPES, counter
+from vpnportal.api.serializers import DATA_TYPES, counter
 
 TEXTS = (
     "", "a", "dal13", "hou02", "10.1.128.5", "192.168.3.20", "10.2.0.0/24", "255.255.255.255", "0",
@@ -113,7 +113,7 @@ class Requests:
         if self._chance(0.2):
             headers["resultLimit"] = {"limit": self._limit(), "offset": self._limit()}
         parameters = [{"headers": headers}, *self._arguments()]
-        params = "".join(f"<param>{xmlrpc_codec.written(one)}</param>" for one in parameters)
+        params = "".join(f"<param>{xmlrpc_codec.to_xml(one)}</param>" for one in parameters)
         named = f"<methodName>{method}</methodName>"
         body = f"<methodCall>{named}<params>{params}</params></methodCall>"
         verb = "POST" if self._chance(0.97) else self._pick(VERBS)
@@ -196,12 +196,12 @@ class Requests:
         return {self._pick(NAMES): self._value(depth - 1) for _ in many}
 
     def _mask(self) -> str:
-        inside = self._props(self._pick(sorted(SHAPES)), self._random.randrange(6))
+        inside = self._props(self._pick(sorted(DATA_TYPES)), self._random.randrange(6))
         root = self._pick(("mask[{}]", "[mask[{}]]", "filteredMask[{}]", "{}", "mask(X)[{}]"))
         return root.format(inside)
 
     def _props(self, shape: str, depth: int) -> str:
-        known = SHAPES[shape]
+        known = DATA_TYPES[shape]
         chosen = self._random.sample(
             list(known.locals), min(len(known.locals), self._random.randrange(3))
         )
@@ -214,12 +214,16 @@ class Requests:
     def _filter(self, service: str, method: str) -> Any:
         known = SERVICES.get(service)
         called = known.methods.get(method) if known else None
-        shape = called.shape if called and called.shape else SHAPES[self._pick(sorted(SHAPES))]
+        shape = (
+            called.data_type
+            if called and called.data_type
+            else DATA_TYPES[self._pick(sorted(DATA_TYPES))]
+        )
         below = self._conditions(shape.name, 3)
         return {called.root: below} if called and called.root else below
 
     def _conditions(self, shape: str, depth: int) -> dict[str, Any]:
-        known, found = SHAPES[shape], {}
+        known, found = DATA_TYPES[shape], {}
         for name in self._random.sample(list(known.locals), min(len(known.locals), 2)):
             found[name] = self._condition()
         if depth and known.relations and self._chance(0.6):

@@ -14,7 +14,7 @@ from tests.fuzz.judging import Findings
 from tests.fuzz.requests import Requests, Sent
 from tests.fuzz.world import World, of_the_other
 from vpnportal.api import authentication
-from vpnportal.api.rate_limit import Rates
+from vpnportal.api.rate_limit import TokenBuckets
 
 BATCH = 100
 Send = Callable[[Sent], HttpResponse]
@@ -30,7 +30,7 @@ def run_served(world: World, count: int, seed: int, send: Send) -> Findings:
 def run(world: World, count: int, seed: int) -> Findings:
     """Nothing of it stays in the database, and nobody is asked to converge."""
     findings, requests = Findings(), Requests(world, seed)
-    authentication.CALLS = Rates(1e9, 1e9)
+    authentication.CALLS = TokenBuckets(1e9, 1e9)
     send = partial(_send, Client(raise_request_exception=False))
     for start in range(0, count, BATCH):
         authentication.WRONG.clear()

@@ -12,13 +12,13 @@ from vpnportal.api.lookup import address_id
 from vpnportal.fields import Sealed
 from vpnportal.models import (
     Account,
+    AddressPool,
     AddressTranslation,
     ApiKey,
     Concentrator,
     Datacenter,
     LastEdit,
     Membership,
-    Pool,
     Revision,
     Subnet,
     Tunnel,
@@ -49,10 +49,10 @@ def make() -> World:
         name="hou02-vpn01", datacenter=place, public_address="203.0.113.1"
     )
     for kind, network in (
-        (Pool.Kind.HOSTED_PEER, "203.0.113.128/25"),
-        (Pool.Kind.STATIC_NAT, "10.1.0.0/22"),
+        (AddressPool.Kind.HOSTED_PEER, "203.0.113.128/25"),
+        (AddressPool.Kind.STATIC_NAT, "10.1.0.0/22"),
     ):
-        Pool(concentrator=lane, kind=kind, network=IPv4Network(network)).save()
+        AddressPool(concentrator=lane, kind=kind, network=IPv4Network(network)).save()
     for number in range(2):
         Subnet.objects.create(kind=Kind.SERVICE, network=IPv4Network(f"10.{number}.9.0/24"))
     mine, other = Account.objects.create(name="Mine"), Account.objects.create(name=CANARY)
@@ -158,7 +158,7 @@ def _foreign_tunnel(other: Account, lane: Concentrator) -> None:
 
 def _apply(tunnel: Tunnel) -> None:
     """As it is when the concentrator is done."""
-    revision = Revision.frozen(tunnel, tunnel.draft(), None)
+    revision = Revision.next_for(tunnel, tunnel.draft(), None)
     revision.outcome = Revision.Outcome.LIVE
     revision.save()
 

@@ -10,7 +10,7 @@ from django.core.management import call_command
 from django.test import Client
 
 from tests.api_client import Program
-from tests.fake_concentrator import FakeConcentrator
+from tests.fake_gateway import FakeGateway
 from vpnportal import encryption, services
 from vpnportal.api import authentication
 from vpnportal.fields import Sealed
@@ -103,8 +103,8 @@ def tunnel(account, concentrator) -> Tunnel:
 
 @pytest.fixture
 def device(monkeypatch):
-    fake = FakeConcentrator()
-    monkeypatch.setattr(reconcile, "reach", lambda lane: fake)
+    fake = FakeGateway()
+    monkeypatch.setattr(reconcile, "driver_for", lambda lane: fake)
     return fake
 
 
@@ -114,7 +114,9 @@ def ready(tunnel: Tunnel, user) -> Tunnel:
     services.edit(tunnel, "remote_peer", "203.0.113.2", user)
     services.set_preshared_key(tunnel, "a key", user)
     services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
-    row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+    row = services.TranslationRow(
+        IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database"
+    )
     services.set_translations(tunnel, [row], user)
     return Tunnel.objects.get(pk=tunnel.pk)
 

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.html import part, read
-from vpnportal.models import Concentrator, Pool, Subnet, Tunnel
+from vpnportal.models import AddressPool, Concentrator, Subnet, Tunnel
 from vpnportal.services.memberships import LAST_OWNER
 
 pytestmark = pytest.mark.django_db
@@ -102,7 +102,7 @@ def test_a_tunnel_is_moved_and_cannot_be_edited_or_deleted(operator, ready, conc
     other = Concentrator.objects.create(
         name="vpn02", datacenter=concentrator.datacenter, public_address="203.0.113.5"
     )
-    Pool.objects.create(concentrator=other, kind="hosted-peer", network="203.0.113.32/28")
+    AddressPool.objects.create(concentrator=other, kind="hosted-peer", network="203.0.113.32/28")
     move = reverse("admin:vpnportal_tunnel_move", args=[ready.pk])
 
     assert operator.post(move, {"concentrator": concentrator.pk}).status_code == 200

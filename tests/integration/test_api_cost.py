@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.api_client import CONTEXT, DETAIL, Program, only
 from vpnportal.api.registry import SERVICES
-from vpnportal.api.serializers import SHAPES, Shape
+from vpnportal.api.serializers import DATA_TYPES, DataType
 from vpnportal.fields import Sealed
 from vpnportal.models import (
     Account,
@@ -62,7 +62,7 @@ def grow(account: Account, first: int, count: int) -> None:
             )
             for at in range(number % 8)
         )
-        Revision.frozen(tunnel, tunnel.draft(), None).save()
+        Revision.next_for(tunnel, tunnel.draft(), None).save()
 
 
 def queries(program: Program, *call: object, **how: object) -> int:
@@ -71,15 +71,15 @@ def queries(program: Program, *call: object, **how: object) -> int:
     return len(captured)
 
 
-def masks_of(shape: Shape) -> list[str]:
+def masks_of(shape: DataType) -> list[str]:
     """A mask for each of its relations, with all that is one level further than that."""
     return [
-        f"mask[{name}[{','.join(SHAPES[relation.shape].relations)}]]"
+        f"mask[{name}[{','.join(DATA_TYPES[relation.shape].relations)}]]"
         for name, relation in shape.relations.items()
     ]
 
 
-@pytest.mark.parametrize("mask", masks_of(SHAPES[CONTEXT]))
+@pytest.mark.parametrize("mask", masks_of(DATA_TYPES[CONTEXT]))
 def test_each_relation_costs_the_same_for_two_contexts_and_for_twelve(
     account, owners_program, mask
 ):
@@ -90,7 +90,7 @@ def test_each_relation_costs_the_same_for_two_contexts_and_for_twelve(
     assert queries(owners_program, LIST, mask=mask) == few <= 12
 
 
-@pytest.mark.parametrize("mask", masks_of(SHAPES["SoftLayer_Network_Subnet"]))
+@pytest.mark.parametrize("mask", masks_of(DATA_TYPES["SoftLayer_Network_Subnet"]))
 def test_each_relation_costs_the_same_for_few_subnets_and_for_many(account, owners_program, mask):
     mask = mask.replace("ipAddresses", "ipAddressCount")
     grow(account, first=1, count=2)
@@ -111,10 +111,10 @@ def test_what_slcli_asks_for_in_detail_costs_few_queries(account, owners_program
 
 
 def test_every_relation_has_a_getter(account, owners_program):
-    for name, relation in SHAPES[CONTEXT].relations.items():
+    for name, relation in DATA_TYPES[CONTEXT].relations.items():
         method = SERVICES[CONTEXT].methods[f"get{name[0].upper()}{name[1:]}"]
-        assert (method.shape, method.many, method.root) == (
-            SHAPES[relation.shape],
+        assert (method.data_type, method.many, method.root) == (
+            DATA_TYPES[relation.shape],
             relation.many,
             name,
         )

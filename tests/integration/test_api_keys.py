@@ -14,10 +14,10 @@ from django.utils import timezone
 
 from tests.html import read
 from vpnportal.api import authentication
-from vpnportal.api.authentication import Credentials, caller_of
+from vpnportal.api.authentication import Credentials, authenticate
 from vpnportal.api.calls import Call
 from vpnportal.api.faults import Fault
-from vpnportal.api.rate_limit import Rates
+from vpnportal.api.rate_limit import TokenBuckets
 from vpnportal.models import Account, ApiKey, Membership
 from vpnportal.services import Refused, api_keys, memberships
 
@@ -34,7 +34,7 @@ def key(account, user) -> str:
 
 def is_let_in(key: str, name: str = "ada", address: str = HOME) -> bool:
     try:
-        return bool(caller_of(CALL, Credentials(name, key), address))
+        return bool(authenticate(CALL, Credentials(name, key), address))
     except Fault as fault:
         if fault.status != 401:
             raise
@@ -62,7 +62,7 @@ def test_a_key_acts_as_its_user_in_its_account_alone(account, user, key):
     other = Account.objects.create(name="Another account")
     Membership.objects.create(account=other, user=user, role=Membership.Role.OWNER)
 
-    caller = caller_of(CALL, Credentials("ada", key), HOME)
+    caller = authenticate(CALL, Credentials("ada", key), HOME)
 
     assert (caller.user, caller.account) == (user, account)
 
@@ -207,7 +207,7 @@ def test_wrong_keys_are_slow_for_whoever_tries_them_and_for_nobody_else(account,
 
 def test_a_program_that_calls_too_often_waits(monkeypatch, key):
     now = [0.0]
-    monkeypatch.setattr(authentication, "CALLS", Rates(3, 0.5, clock=lambda: now[0]))
+    monkeypatch.setattr(authentication, "CALLS", TokenBuckets(3, 0.5, clock=lambda: now[0]))
     for _ in range(3):
         assert is_let_in(key)
 
@@ -220,7 +220,7 @@ def test_a_program_that_calls_too_often_waits(monkeypatch, key):
 
 
 def test_keys_in_memory_are_forgotten_before_they_are_too_many():
-    rates = Rates(1, 1, most=3, clock=lambda: 0.0)
+    rates = TokenBuckets(1, 1, most=3, clock=lambda: 0.0)
     for name in "abcd":
         assert rates.take(name) == 0
 

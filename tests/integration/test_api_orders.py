@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from tests.api_client import CONTAINER
-from vpnportal.models import Datacenter, Pool, Subnet, Tunnel
+from vpnportal.models import AddressPool, Datacenter, Subnet, Tunnel
 
 pytestmark = pytest.mark.django_db
 ORDER, PACKAGE = "SoftLayer_Product_Order", "SoftLayer_Product_Package"
@@ -19,7 +19,9 @@ BILLING = "SoftLayer_Billing_Item"
 def place(concentrator) -> Datacenter:
     """A data center where two tunnels can be ordered."""
     for kind, network in (("hosted-peer", "203.0.113.64/30"), ("static-nat", "10.1.248.0/29")):
-        Pool.objects.create(concentrator=concentrator, kind=kind, network=IPv4Network(network))
+        AddressPool.objects.create(
+            concentrator=concentrator, kind=kind, network=IPv4Network(network)
+        )
     return concentrator.datacenter
 
 

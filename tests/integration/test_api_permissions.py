@@ -17,7 +17,7 @@ from vpnportal.api.arguments import as_it_is, struct, structs
 from vpnportal.api.faults import Fault
 from vpnportal.api.lookup import address_id
 from vpnportal.api.registry import SERVICES
-from vpnportal.api.serializers import SHAPES, Shape
+from vpnportal.api.serializers import DATA_TYPES, DataType
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, AddressTranslation, Membership, Revision, Subnet, Tunnel
 
@@ -60,7 +60,7 @@ def foreign(ready, owner, concentrator) -> dict[str, int]:
         customer_address="192.168.10.15",
         name="canary",
     )
-    revision = Revision.frozen(tunnel, tunnel.draft(), person)
+    revision = Revision.next_for(tunnel, tunnel.draft(), person)
     revision.pk = FIRST + 7
     revision.save()
     return {
@@ -176,20 +176,20 @@ def test_no_mask_leads_to_what_is_anothers(foreign, ready, owners_program):
     for tunnel in Tunnel.objects.all():
         tunnel.subnets.add(service)
 
-    for path in paths(SHAPES[CONTEXT], 4):
+    for path in paths(DATA_TYPES[CONTEXT], 4):
         shown = owners_program.call(f"{CONTEXT}.getObject", on=ready.pk, mask=f"mask[{path}]")
 
         assert "canary" not in str(shown), path
         assert "'10.77." not in str(shown), path
 
 
-def paths(shape: Shape, levels: int) -> Iterator[str]:
+def paths(shape: DataType, levels: int) -> Iterator[str]:
     """Every way through this many relations."""
     for name, relation in shape.relations.items():
-        if levels == 1 or not SHAPES[relation.shape].relations:
+        if levels == 1 or not DATA_TYPES[relation.shape].relations:
             yield name
         else:
-            yield from (f"{name}.{path}" for path in paths(SHAPES[relation.shape], levels - 1))
+            yield from (f"{name}.{path}" for path in paths(DATA_TYPES[relation.shape], levels - 1))
 
 
 def test_a_service_subnet_tells_only_of_the_callers_contexts(foreign, ready, owners_program):

@@ -14,7 +14,7 @@ from tests.api_client import Program, only
 from tests.integration.conftest import make_tunnel
 from vpnportal.api import middleware
 from vpnportal.api.calls import Call
-from vpnportal.api.dispatch import answer
+from vpnportal.api.dispatch import dispatch
 from vpnportal.models import Tunnel
 from vpnportal.services import api_keys
 
@@ -126,7 +126,7 @@ def test_a_mask_that_cannot_be_read_is_refused_before_anything_is_changed(ready,
 def test_a_plain_value_has_no_total_and_no_mask(ready, program):
     call = Call("SoftLayer_Network_Tunnel_Module_Context", "getKeylifeLimits", mask="mask[id]")
 
-    assert answer(call, program.caller).total is None
+    assert dispatch(call, program.caller).total is None
 
 
 @pytest.mark.parametrize("path", ["/rest/v3.1/SoftLayer_Account", "/xmlrpc/v3/SoftLayer_Account"])
@@ -155,7 +155,7 @@ def test_whatever_breaks_is_told_as_a_fault_and_nothing_of_the_call_is_logged(
         raise RuntimeError("no")
 
     key = api_keys.create(account, user, "a script").text
-    monkeypatch.setattr(middleware, "answer", broken)
+    monkeypatch.setattr(middleware, "dispatch", broken)
     headers = {"Authorization": "Basic " + _coded(f"ada:{key}")}
 
     told = Client().post(

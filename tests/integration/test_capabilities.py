@@ -23,8 +23,8 @@ CANNOT = "this concentrator's charon cannot do it"
 
 @pytest.fixture
 def seen(concentrator) -> Concentrator:
-    sa_status_store.note_abilities(concentrator, CAN, "5.9.8")
-    sa_status_store.note_in_sight(concentrator, userland_esp=True)
+    sa_status_store.save_capabilities(concentrator, CAN, "5.9.8")
+    sa_status_store.save_online(concentrator, userland_esp=True)
     return concentrator
 
 
@@ -37,13 +37,13 @@ def options(answer, field: str) -> dict[str, tuple[str, bool]]:
 
 
 def test_what_charon_can_do_is_written_down_only_when_it_changed(concentrator):
-    sa_status_store.note_abilities(concentrator, CAN, "5.9.8")
+    sa_status_store.save_capabilities(concentrator, CAN, "5.9.8")
 
     with CaptureQueriesContext(connection) as queries:
-        sa_status_store.note_abilities(concentrator, CAN, "5.9.8")
+        sa_status_store.save_capabilities(concentrator, CAN, "5.9.8")
 
     assert [q["sql"].split()[0] for q in queries] == ["SELECT"]
-    sa_status_store.note_abilities(concentrator, CAN, "6.1.0")
+    sa_status_store.save_capabilities(concentrator, CAN, "6.1.0")
     kept = Concentrator.objects.get()
     assert (kept.algorithms, kept.charon_version) == (CAN, "6.1.0")
 
@@ -87,7 +87,7 @@ def test_a_strongswan_that_may_lack_ikev1_says_so(tunnel, seen, page):
     url = reverse("tunnel", args=[tunnel.pk])
     assert "is built without IKEv1" not in words(page.get(url), "more")
 
-    sa_status_store.note_abilities(seen, CAN, "6.1.0")
+    sa_status_store.save_capabilities(seen, CAN, "6.1.0")
 
     answer = page.get(url)
     assert "This concentrator runs strongSwan 6.1.0." in words(answer, "more")

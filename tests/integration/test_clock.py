@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from vpnportal import services
 from vpnportal.celery import EVERY_SECONDS, LaneScheduler, app
-from vpnportal.domain.planning.sa_status import Association
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import Concentrator, Revision, Tunnel
 from vpnportal.reconciler import sa_status_store
 
@@ -17,19 +17,19 @@ AHEAD = timedelta(hours=6)
 
 def test_what_is_seen_now_counts_more_than_what_was_seen_later(tunnel):
     later = timezone.now() + AHEAD
-    Tunnel.objects.update(association=Association.UP, association_at=later)
+    Tunnel.objects.update(sa_status=SaStatus.UP, sa_status_at=later)
 
-    sa_status_store.note_one(
-        tunnel.concentrator, tunnel.pk, {tunnel.pk: Association.DOWN}, timezone.now()
+    sa_status_store.save_one(
+        tunnel.concentrator, tunnel.pk, {tunnel.pk: SaStatus.DOWN}, timezone.now()
     )
 
-    assert Tunnel.objects.get().association == Association.DOWN
+    assert Tunnel.objects.get().sa_status == SaStatus.DOWN
 
 
 def test_a_concentrator_seen_later_than_now_is_not_in_sight(concentrator):
     concentrator.seen_at = timezone.now() + AHEAD
 
-    assert not concentrator.in_sight()
+    assert not concentrator.is_online()
 
 
 def test_an_apply_later_than_now_locks_nothing(ready, user):

@@ -10,13 +10,13 @@ from django.utils import timezone
 
 from vpnportal import services, tasks
 from vpnportal.domain.planning.observed import IkeSa
-from vpnportal.domain.planning.sa_status import Association
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.fields import Sealed
-from vpnportal.gateway import DeviceError
+from vpnportal.gateway import GatewayError
 from vpnportal.gateway.steps import Step
 from vpnportal.models import Account, Concentrator, Revision, Subnet, Tunnel
 from vpnportal.models.concentrators import STALE_AFTER
-from vpnportal.models.revisions import LOCK_FOR
+from vpnportal.models.revisions import LOCK_DURATION
 from vpnportal.reconciler import reconcile, revision_outcomes, sa_status_store
 
 Outcome = Revision.Outcome
@@ -112,12 +112,12 @@ def test_an_unreachable_concentrator_fails_the_apply_cleanly_and_loses_nothing(r
     device.unreachable = "charon is not running."
     revision = services.apply(ready, user)
 
-    with pytest.raises(DeviceError):
+    with pytest.raises(GatewayError):
         look(ready, give_up=True)
     assert services.state_of(ready).applying, "a charon that starts again gets some seconds"
 
-    Revision.objects.update(created_at=revision.created_at - reconcile.PATIENCE)
-    with pytest.raises(DeviceError):
+    Revision.objects.update(created_at=revision.created_at - reconcile.GRACE_PERIOD)
+    with pytest.raises(GatewayError):
         look(ready, give_up=True)
 
     revision.refresh_from_db()
@@ -175,11 +175,11 @@ def test_charon_looks_for_what_runs_while_a_change_of_phase_two_is_loaded(ready,
     services.edit(ready, "phase_two_keylife", 3_000, user)
     revision = services.apply(ready, user)
     device.tells_what_runs = False
-    with pytest.raises(DeviceError):
+    with pytest.raises(GatewayError):
         look(ready)
 
     # Loaded, and no outcome before it is known what runs.
-    assert [[one.name for one in plan.load] for plan in device.plans[done:]] == [[f"ctx{ready.pk}"]]
+    assert [[one.name for one in plan.load_connections] for plan in device.plans[done:]] == [[f"ctx{ready.pk}"]]
     assert device.waited == [done + 1]
     revision.refresh_from_db()
     assert revision.outcome == Outcome.APPLYING
@@ -205,8 +205,8 @@ def test_what_dials_with_an_old_key_is_hung_up_before_the_new_one_is_loaded(read
 
     first = device.plans[done]
     assert device.waited[0] == done
-    assert [one.unique_id for one in first.hang_up] == ["7"]
-    assert [one.name for one in first.load] == [name]
+    assert [one.unique_id for one in first.terminate_dialing] == ["7"]
+    assert [one.name for one in first.load_connections] == [name]
 
 
 def test_a_targeted_converge_sees_nothing_of_other_tunnels(ready, user, device, second_tunnel):
@@ -233,7 +233,7 @@ def test_an_old_key_is_forgotten_by_the_targeted_converge(ready, user, device):
 
 def test_a_lock_that_nobody_takes_up_does_not_last_for_ever(ready, user, device):
     first = services.apply(ready, user)
-    Revision.objects.update(created_at=first.created_at - LOCK_FOR)
+    Revision.objects.update(created_at=first.created_at - LOCK_DURATION)
 
     services.edit(ready, "phase_one_encryption", "AES256", user)
     second = services.apply(ready, user)
@@ -305,7 +305,7 @@ def test_a_broker_that_is_away_loses_no_apply(
 
     with django_capture_on_commit_callbacks(execute=True):
         services.apply(ready, user)
-    assert services.state_of(ready).word == "queued"
+    assert services.state_of(ready).label == "queued"
 
     reconcile.converge(ready.concentrator_id)
     assert services.state_of(ready).latest.outcome == Outcome.LIVE
@@ -313,8 +313,8 @@ def test_a_broker_that_is_away_loses_no_apply(
 
 def test_rows_of_the_table_are_kept_all_or_none(ready, user):
     rows = [
-        services.Row(IPv4Address("10.1.255.93"), IPv4Address("192.168.10.16")),
-        services.Row(IPv4Address("10.1.255.94"), IPv4Address("172.16.0.1")),
+        services.TranslationRow(IPv4Address("10.1.255.93"), IPv4Address("192.168.10.16")),
+        services.TranslationRow(IPv4Address("10.1.255.94"), IPv4Address("172.16.0.1")),
     ]
 
     with pytest.raises(services.Refused) as refusal:
@@ -327,9 +327,11 @@ def test_rows_of_the_table_are_kept_all_or_none(ready, user):
 def test_customers_may_swap_two_translations_in_one_save(ready, user):
     first, second = IPv4Address("192.168.10.15"), IPv4Address("192.168.10.16")
     here, there = IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")
-    services.set_translations(ready, [services.Row(there, second)], user)
+    services.set_translations(ready, [services.TranslationRow(there, second)], user)
 
-    services.set_translations(ready, [services.Row(here, second), services.Row(there, first)], user)
+    services.set_translations(
+        ready, [services.TranslationRow(here, second), services.TranslationRow(there, first)], user
+    )
 
     assert {str(row) for row in ready.translations.all()} == {
         "10.1.255.92 to 192.168.10.16",
@@ -348,11 +350,11 @@ def test_a_removed_network_that_another_tunnel_protects_too_stays(ready, second_
 
 def test_a_newer_apply_takes_the_place_of_one_that_still_waits(ready, user):
     first = services.apply(ready, user)
-    Revision.objects.update(created_at=first.created_at - LOCK_FOR)
+    Revision.objects.update(created_at=first.created_at - LOCK_DURATION)
 
     second = services.apply(ready, user)
 
-    assert [revision.pk for revision in Revision.objects.standing()] == [second.pk]
+    assert [revision.pk for revision in Revision.objects.live_or_applying()] == [second.pk]
 
 
 def test_one_revision_of_a_tunnel_is_live(ready, user, device):
@@ -371,8 +373,8 @@ def test_an_outcome_is_given_once(ready, user, device):
     revision = services.apply(ready, user)
     Revision.objects.update(outcome=Outcome.REPLACED)
 
-    revision_outcomes.finish([revision])
-    revision_outcomes.fail([revision], "too late")
+    revision_outcomes.mark_live([revision])
+    revision_outcomes.mark_failed([revision], "too late")
 
     revision.refresh_from_db()
     assert (revision.outcome, revision.reason) == (Outcome.REPLACED, "")
@@ -386,7 +388,7 @@ def test_a_start_that_charon_refused_is_a_step_beside_what_is_written_before_and
     device.refuses_starts = {f"ctx{ready.pk}"}
 
     look(ready)
-    revision_outcomes.note([Revision.objects.get()], Step("", "Something else"))
+    revision_outcomes.append_step([Revision.objects.get()], Step("", "Something else"))
     reconcile.converge(ready.concentrator_id, None if everything else ready.pk)
 
     revision.refresh_from_db()
@@ -410,34 +412,30 @@ def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_liv
     revision.refresh_from_db()
     assert revision.outcome == Outcome.LIVE
     assert len(device.started) == 1
-    assert Tunnel.objects.get(pk=ready.pk).association == "connecting"
+    assert Tunnel.objects.get(pk=ready.pk).sa_status == "connecting"
 
 
 def test_an_older_look_never_overwrites_a_newer_one(ready):
     now = timezone.now()
 
-    sa_status_store.note_one(ready.concentrator, ready.pk, {ready.pk: Association.UP}, now)
+    sa_status_store.save_one(ready.concentrator, ready.pk, {ready.pk: SaStatus.UP}, now)
     earlier = now - timedelta(seconds=1)
-    sa_status_store.note_one(
-        ready.concentrator, ready.pk, {ready.pk: Association.CONNECTING}, earlier
-    )
-    sa_status_store.note_all(ready.concentrator, {}, earlier)
+    sa_status_store.save_one(ready.concentrator, ready.pk, {ready.pk: SaStatus.CONNECTING}, earlier)
+    sa_status_store.save_all(ready.concentrator, {}, earlier)
 
-    assert Tunnel.objects.get(pk=ready.pk).association == "up"
+    assert Tunnel.objects.get(pk=ready.pk).sa_status == "up"
 
 
 def test_what_was_seen_too_long_ago_is_unknown_and_told_with_what_it_was(ready):
-    sa_status_store.note_one(
-        ready.concentrator, ready.pk, {ready.pk: Association.UP}, timezone.now()
-    )
-    sa_status_store.note_in_sight(ready.concentrator, userland_esp=True)
+    sa_status_store.save_one(ready.concentrator, ready.pk, {ready.pk: SaStatus.UP}, timezone.now())
+    sa_status_store.save_online(ready.concentrator, userland_esp=True)
     fresh = services.state_of(Tunnel.objects.get(pk=ready.pk))
 
     Concentrator.objects.update(seen_at=timezone.now() - STALE_AFTER)
     stale = services.state_of(Tunnel.objects.get(pk=ready.pk))
 
-    assert (fresh.association, fresh.unreachable) == ("up", "")
-    assert (stale.association, stale.seen) == ("unknown", "up")
+    assert (fresh.sa_status, fresh.unreachable) == ("up", "")
+    assert (stale.sa_status, stale.last_sa_status) == ("unknown", "up")
     assert stale.unreachable == "Nothing was heard from the concentrator hou02-vpn01 lately."
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from vpnportal import tasks
 from vpnportal.celery import app
-from vpnportal.domain.planning.sa_status import Association
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.monitor import converge_requests
-from vpnportal.monitor.converge_requests import Requests
+from vpnportal.monitor.converge_requests import ConvergeRequests
 
 pytestmark = pytest.mark.django_db
 
@@ -32,10 +32,10 @@ def sent(monkeypatch) -> list[int]:
 
 
 def test_a_request_that_comes_too_soon_waits_and_is_not_lost(concentrator, clock, sent):
-    asked = Requests(concentrator)
+    asked = ConvergeRequests(concentrator)
 
-    asked.after(7, Association.OLDER)
-    asked.after(7, Association.DOWN)
+    asked.after(7, SaStatus.OLDER)
+    asked.after(7, SaStatus.DOWN)
     assert sent == [7]
     clock[0] += 2.1
     asked.send_due()
@@ -46,9 +46,9 @@ def test_a_request_that_comes_too_soon_waits_and_is_not_lost(concentrator, clock
 def test_a_tunnel_that_goes_up_and_down_for_ever_is_asked_for_ever_more_seldom(
     concentrator, clock, sent
 ):
-    asked = Requests(concentrator)
+    asked = ConvergeRequests(concentrator)
     for _ in range(600):
-        asked.after(7, Association.DOWN)
+        asked.after(7, SaStatus.DOWN)
         asked.send_due()
         clock[0] += 1.0
 
@@ -56,15 +56,15 @@ def test_a_tunnel_that_goes_up_and_down_for_ever_is_asked_for_ever_more_seldom(
 
 
 def test_a_tunnel_that_came_up_is_asked_for_at_once_when_it_goes_down(concentrator, clock, sent):
-    asked = Requests(concentrator)
+    asked = ConvergeRequests(concentrator)
     for _ in range(100):
-        asked.after(7, Association.DOWN)
+        asked.after(7, SaStatus.DOWN)
         clock[0] += 1.0
     before = len(sent)
 
-    asked.after(7, Association.UP)
+    asked.after(7, SaStatus.UP)
     clock[0] += 1.0
-    asked.after(7, Association.DOWN)
+    asked.after(7, SaStatus.DOWN)
 
     assert len(sent) == before + 1
 

@@ -8,7 +8,7 @@ import pytest
 
 from vpnportal import services
 from vpnportal.models import LastEdit, Revision, Tunnel
-from vpnportal.services import Overtaken, restore_draft
+from vpnportal.services import EditConflict, restore_draft
 from vpnportal.services.edit_conflicts import key_version_of, newest_edit
 
 AT, BESIDE = IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")
@@ -18,8 +18,8 @@ def draft(tunnel: Tunnel) -> Tunnel:
     return Tunnel.objects.get(pk=tunnel.pk)
 
 
-def row(customer: str | None, name: str = "", at: IPv4Address = AT) -> services.Row:
-    return services.Row(at, IPv4Address(customer) if customer else None, name)
+def row(customer: str | None, name: str = "", at: IPv4Address = AT) -> services.TranslationRow:
+    return services.TranslationRow(at, IPv4Address(customer) if customer else None, name)
 
 
 def test_the_second_to_save_a_field_is_told_who_changed_it_and_may_overwrite_it_then(
@@ -27,7 +27,7 @@ def test_the_second_to_save_a_field_is_told_who_changed_it_and_may_overwrite_it_
 ):
     services.edit(ready, "phase_one_encryption", "AES256", bob, seen="3DES")
 
-    with pytest.raises(Overtaken) as told:
+    with pytest.raises(EditConflict) as told:
         services.edit(ready, "phase_one_encryption", "AES128", user, seen="3DES")
 
     (problem,) = told.value.problems
@@ -51,7 +51,7 @@ def test_a_preshared_key_is_overtaken_by_its_version_and_neither_key_is_told(rea
     seen = key_version_of(ready)
     services.set_preshared_key(ready, "the key of bob", bob, seen)
 
-    with pytest.raises(Overtaken) as told:
+    with pytest.raises(EditConflict) as told:
         services.set_preshared_key(ready, "the key of ada", user, seen)
 
     assert "the key of" not in str(told.value)
@@ -68,7 +68,7 @@ def test_a_row_of_the_table_is_overtaken_by_itself_and_one_not_touched_is_left_a
     services.set_translations(ready, [row("192.168.10.16", "bob's")], bob, seen)
 
     services.set_translations(ready, [seen[AT], row("192.168.10.17", "ada's", BESIDE)], user, seen)
-    with pytest.raises(Overtaken) as told:
+    with pytest.raises(EditConflict) as told:
         services.set_translations(ready, [row("192.168.10.18")], user, seen)
 
     (problem,) = told.value.problems
@@ -89,13 +89,13 @@ def test_an_apply_or_a_discard_of_what_somebody_else_changed_since_is_refused(re
         lambda: services.apply(ready, user, seen=seen),
         lambda: restore_draft.discard(ready, user, seen),
         lambda: restore_draft.restore(ready, Revision.objects.get(), user, seen),
-        lambda: restore_draft.put_back(ready, "phase_two_group", user, seen),
+        lambda: restore_draft.revert_field(ready, "phase_two_group", user, seen),
     ):
-        with pytest.raises(Overtaken, match="bob changed this tunnel at "):
+        with pytest.raises(EditConflict, match="bob changed this tunnel at "):
             act()
     assert draft(ready).phase_two_group == 14
     # What bob did not touch may be put back, and one's own edits are no news.
-    restore_draft.put_back(ready, "phase_one_group", user, seen)
+    restore_draft.revert_field(ready, "phase_one_group", user, seen)
     assert draft(ready).phase_one_group == 2
 
 

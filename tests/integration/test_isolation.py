@@ -7,7 +7,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from vpnportal import services
-from vpnportal.models import Account, Pool, Subnet
+from vpnportal.models import Account, AddressPool, Subnet
 
 pytestmark = pytest.mark.django_db
 
@@ -42,7 +42,7 @@ def test_a_remote_network_that_covers_a_strangers_servers(
 def test_a_remote_network_that_covers_addresses_which_may_still_be_given(
     ready, user, device, concentrator
 ):
-    Pool.objects.create(
+    AddressPool.objects.create(
         concentrator=concentrator, kind="static-nat", network=IPv4Network("10.1.248.0/22")
     )
     services.add_remote_subnet(ready, IPv4Network("10.1.250.0/24"), user)

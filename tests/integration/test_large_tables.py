@@ -13,7 +13,7 @@ from django.urls import reverse
 from tests.html import form, part, read, words
 from vpnportal import services
 from vpnportal.models import Subnet, Tunnel
-from vpnportal.services import Row
+from vpnportal.services import TranslationRow
 
 HTMX = {"HX-Request": "true"}
 both = pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
@@ -36,7 +36,7 @@ def keep(tunnel: Tunnel, **rows: str) -> None:
     for at, text in rows.items():
         customer, _, name = text.partition(" ")
         internal = IPv4Address(at.removeprefix("at_").replace("_", "."))
-        entered.append(Row(internal, IPv4Address(customer) if customer else None, name))
+        entered.append(TranslationRow(internal, IPv4Address(customer) if customer else None, name))
     services.set_translations(tunnel, entered, User.objects.get(username="ada"))
 
 
@@ -291,7 +291,7 @@ def test_a_table_costs_the_same_for_one_mapping_and_for_a_thousand(tunnel, large
     keep(tunnel, at_10_7_0_1="172.16.0.1 a")
     few = queries()
     first, beyond = IPv4Address("10.7.0.0"), IPv4Address("172.16.0.0")
-    rows = [Row(first + n, beyond + n, "x") for n in range(2, 1000)]
+    rows = [TranslationRow(first + n, beyond + n, "x") for n in range(2, 1000)]
     services.set_translations(tunnel, rows, User.objects.get(username="ada"))
 
     assert queries() == few

@@ -8,11 +8,11 @@ from ipaddress import IPv4Network
 import pytest
 from django.utils import timezone
 
-from tests.fake_concentrator import FakeConcentrator
+from tests.fake_gateway import FakeGateway
 from vpnportal import services, tasks
-from vpnportal.domain.planning.sa_status import Association
-from vpnportal.gateway import DeviceError
-from vpnportal.models import Concentrator, Pool, Revision, Tunnel
+from vpnportal.domain.planning.sa_status import SaStatus
+from vpnportal.gateway import GatewayError
+from vpnportal.models import AddressPool, Concentrator, Revision, Tunnel
 from vpnportal.reconciler import reconcile, sa_status_store
 
 Outcome = Revision.Outcome
@@ -31,15 +31,15 @@ def new(concentrator) -> Concentrator:
         name="hou02-vpn02", datacenter=concentrator.datacenter, public_address="203.0.113.5"
     )
     network = IPv4Network("203.0.113.32/32")
-    Pool.objects.create(concentrator=other, kind="hosted-peer", network=network)
+    AddressPool.objects.create(concentrator=other, kind="hosted-peer", network=network)
     return other
 
 
 @pytest.fixture
-def devices(old, new, monkeypatch) -> dict[int, FakeConcentrator]:
+def devices(old, new, monkeypatch) -> dict[int, FakeGateway]:
     """What the concentrators hold, by their keys."""
-    fakes = {old.pk: FakeConcentrator(), new.pk: FakeConcentrator()}
-    monkeypatch.setattr(reconcile, "reach", lambda lane: fakes[lane.pk])
+    fakes = {old.pk: FakeGateway(), new.pk: FakeGateway()}
+    monkeypatch.setattr(reconcile, "driver_for", lambda lane: fakes[lane.pk])
     return fakes
 
 
@@ -51,7 +51,7 @@ def live(ready, user, devices, old) -> Tunnel:
     return ready
 
 
-def holds(device: FakeConcentrator) -> bool:
+def holds(device: FakeGateway) -> bool:
     return bool(device.connections or device.secrets or device.elements or device.associations)
 
 
@@ -69,9 +69,9 @@ def test_moving_changes_the_draft_and_sends_nothing(live, user, old, new, device
     fresh = Tunnel.objects.get(pk=live.pk)
     assert (fresh.concentrator, fresh.hosted_peer) == (new, "203.0.113.32")
     assert [change.label for change in services.state_of(fresh).pending] == ["Hosted Peer Address"]
-    sa_status_store.note_in_sight(old, userland_esp=True)
+    sa_status_store.save_online(old, userland_esp=True)
     state = services.state_of(Tunnel.objects.get(pk=live.pk))
-    assert (state.live.concentrator, state.association, state.unreachable) == (old, "up", "")
+    assert (state.live.concentrator, state.sa_status, state.unreachable) == (old, "up", "")
     assert devices[old.pk].connections == before
     assert not holds(devices[new.pk])
 
@@ -86,11 +86,11 @@ def test_after_the_apply_the_new_one_holds_it_and_the_old_one_lets_go(
     assert holds(devices[old.pk]), "nothing is taken away before the new one has it"
     reconcile.converge(new.pk, live.pk)
     assert (revision.concentrator, outcomes(live)) == (new, [Outcome.REPLACED, Outcome.LIVE])
-    assert services.state_of(live).leaving == ("hou02-vpn01",)
+    assert services.state_of(live).releasing_from == ("hou02-vpn01",)
     reconcile.converge(old.pk)
 
     assert [holds(devices[lane.pk]) for lane in (old, new)] == [False, True]
-    assert services.state_of(live).leaving == ()
+    assert services.state_of(live).releasing_from == ()
     assert not old.repairs.exists(), "to let go is no drift"
 
 
@@ -104,7 +104,7 @@ def test_if_the_new_one_refuses_the_old_one_goes_on(live, user, old, new, device
 
     assert outcomes(live) == [Outcome.LIVE, Outcome.FAILED]
     assert holds(devices[old.pk])
-    assert services.state_of(live).leaving == ("hou02-vpn01",)
+    assert services.state_of(live).releasing_from == ("hou02-vpn01",)
 
 
 def test_the_old_ones_worker_is_asked_as_soon_as_the_new_one_has_it(
@@ -128,25 +128,29 @@ def test_a_concentrator_that_was_away_lets_go_when_it_is_back(live, user, old, n
     revision = services.apply(live, user)
 
     reconcile.converge(new.pk, live.pk)
-    with pytest.raises(DeviceError):
+    with pytest.raises(GatewayError):
         reconcile.converge(old.pk)
 
     revision.refresh_from_db()
     assert revision.outcome == Outcome.LIVE
-    assert services.state_of(live).leaving == ("hou02-vpn01",)
+    assert services.state_of(live).releasing_from == ("hou02-vpn01",)
 
     devices[old.pk].unreachable = ""
     reconcile.converge(old.pk)
 
     assert not holds(devices[old.pk])
-    assert services.state_of(live).leaving == ()
+    assert services.state_of(live).releasing_from == ()
 
 
 def test_the_old_address_is_given_to_nobody_before_the_old_one_let_go(
     live, user, old, new, devices, account
 ):
-    Pool.objects.create(concentrator=old, kind="hosted-peer", network=IPv4Network("203.0.113.8/32"))
-    Pool.objects.create(concentrator=old, kind="static-nat", network=IPv4Network("10.1.9.0/24"))
+    AddressPool.objects.create(
+        concentrator=old, kind="hosted-peer", network=IPv4Network("203.0.113.8/32")
+    )
+    AddressPool.objects.create(
+        concentrator=old, kind="static-nat", network=IPv4Network("10.1.9.0/24")
+    )
     Concentrator.objects.filter(pk=old.pk).update(public_address="203.0.113.9")
     Tunnel.objects.filter(pk=live.pk).update(hosted_peer="203.0.113.8")
     live.refresh_from_db()
@@ -175,7 +179,7 @@ def test_a_tunnel_that_moves_back_has_its_old_address_and_keeps_what_runs(
 
     assert Tunnel.objects.get(pk=live.pk).hosted_peer == "203.0.113.1"
     assert devices[old.pk].associations == before
-    assert services.state_of(live).leaving == ()
+    assert services.state_of(live).releasing_from == ()
 
 
 def test_a_trial_that_fails_on_the_new_one_brings_the_tunnel_back_to_the_old_one(
@@ -186,7 +190,9 @@ def test_a_trial_that_fails_on_the_new_one_brings_the_tunnel_back_to_the_old_one
     services.apply(live, user, services.Trial(seconds=30))
     reconcile.converge(new.pk, live.pk)
     reconcile.converge(old.pk)
-    assert services.state_of(live).leaving == ("hou02-vpn01",), "its address is held in reserve"
+    assert services.state_of(live).releasing_from == ("hou02-vpn01",), (
+        "its address is held in reserve"
+    )
 
     Revision.objects.filter(number=2).update(trial_ends_at=timezone.now() - timedelta(seconds=1))
     reconcile.converge(new.pk)
@@ -198,37 +204,37 @@ def test_a_trial_that_fails_on_the_new_one_brings_the_tunnel_back_to_the_old_one
 
 def test_where_it_runs_is_where_it_is_looked_at(live, user, old, new):
     services.move(live, new, user)
-    up, now = {live.pk: Association.UP}, timezone.now()
+    up, now = {live.pk: SaStatus.UP}, timezone.now()
 
-    sa_status_store.note_all(new, {}, now + timedelta(seconds=1))
-    sa_status_store.note_all(old, up, now + timedelta(seconds=2))
-    sa_status_store.note_one(new, live.pk, {}, now + timedelta(seconds=3))
-    assert Tunnel.objects.get(pk=live.pk).association == "up"
+    sa_status_store.save_all(new, {}, now + timedelta(seconds=1))
+    sa_status_store.save_all(old, up, now + timedelta(seconds=2))
+    sa_status_store.save_one(new, live.pk, {}, now + timedelta(seconds=3))
+    assert Tunnel.objects.get(pk=live.pk).sa_status == "up"
 
     Revision.objects.filter(tunnel=live).update(concentrator=new)
-    sa_status_store.note_one(old, live.pk, {}, now + timedelta(seconds=4))
-    assert Tunnel.objects.get(pk=live.pk).association == "up"
-    sa_status_store.note_all(new, {}, now + timedelta(seconds=5))
-    assert Tunnel.objects.get(pk=live.pk).association == ""
+    sa_status_store.save_one(old, live.pk, {}, now + timedelta(seconds=4))
+    assert Tunnel.objects.get(pk=live.pk).sa_status == "up"
+    sa_status_store.save_all(new, {}, now + timedelta(seconds=5))
+    assert Tunnel.objects.get(pk=live.pk).sa_status == ""
 
 
 def test_a_cancelled_tunnel_that_was_about_to_move_leaves_both(live, user, old, new, devices):
     services.move(live, new, user)
     services.cancel(live, user)
 
-    assert services.state_of(live).leaving == ("hou02-vpn01",), "the other one never had it"
+    assert services.state_of(live).releasing_from == ("hou02-vpn01",), "the other one never had it"
     reconcile.converge(old.pk)
 
-    assert services.state_of(live).word == "cancelled"
+    assert services.state_of(live).label == "cancelled"
     assert not holds(devices[old.pk])
 
 
 def test_a_move_to_where_it_is_or_where_no_address_is_left_is_refused(live, user, old, new):
     with pytest.raises(services.Refused, match="is at hou02-vpn01 already"):
         services.move(live, old, user)
-    Pool.objects.all().delete()
+    AddressPool.objects.all().delete()
     with pytest.raises(services.Refused, match="No hosted peer address is left at hou02-vpn02"):
         services.move(live, new, user)
 
     assert Tunnel.objects.get(pk=live.pk).concentrator == old
-    assert not live.departures.exists()
+    assert not live.releases.exists()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from vpnportal import services
 from vpnportal.models import Revision, Subnet, Tunnel
-from vpnportal.services import Overtaken, Refused, restore_draft
+from vpnportal.services import EditConflict, Refused, restore_draft
 from vpnportal.services.edit_conflicts import key_version_of, newest_edit
 
 AT, NET = IPv4Address("10.1.255.92"), IPv4Network("192.168.30.0/24")
@@ -39,8 +39,8 @@ STEPS = st.one_of(
 )
 
 
-def row(value: tuple[str | None, str]) -> services.Row:
-    return services.Row(AT, IPv4Address(value[0]) if value[0] else None, value[1])
+def row(value: tuple[str | None, str]) -> services.TranslationRow:
+    return services.TranslationRow(AT, IPv4Address(value[0]) if value[0] else None, value[1])
 
 
 def kept(tunnel: Tunnel) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class Story:
             self._write(person, field, value, screen)
             return
         told = self.told(lambda: self._write(person, field, value, screen))
-        assert told == (Overtaken if value != there and not same else None)
+        assert told == (EditConflict if value != there and not same else None)
         if told:
             self.look(person)
         elif value != there:
@@ -110,7 +110,7 @@ class Story:
     def apply(self, person: str) -> None:
         seen = self.screens[person]["version"]
         told = self.told(lambda: services.apply(self.tunnel, self.people[person], seen=seen))
-        assert told == (Overtaken if self._news_for(person) else None)
+        assert told == (EditConflict if self._news_for(person) else None)
         if told:
             return
         assert self.told(lambda: self._write(person, "phase_one_group", 15, None)) is Refused
@@ -136,7 +136,7 @@ class Story:
         news = self.last.get(field, ("", 0))
         self._replace(
             person,
-            lambda tunnel, author, seen: restore_draft.put_back(tunnel, field, author, seen),
+            lambda tunnel, author, seen: restore_draft.revert_field(tunnel, field, author, seen),
             target,
             news[0] not in ("", person) and news[1] > self.screens[person]["when"],
         )
@@ -160,7 +160,7 @@ class Story:
         seen = self.screens[person]["version"]
         told = self.told(lambda: act(self.tunnel, self.people[person], seen))
         if news or (news is None and self._news_for(person)):
-            assert told is Overtaken
+            assert told is EditConflict
         elif target is None:
             assert told is Refused
         else:
@@ -183,7 +183,7 @@ class Story:
         elif field == ROW and screen:
             services.set_translations(self.tunnel, [row(value)], author, {AT: row(screen[ROW])})
         else:
-            seen = screen[field] if screen else services.UNKNOWN
+            seen = screen[field] if screen else services.VERSION_UNKNOWN
             services.edit(self.tunnel, field, value, author, seen)
 
     def _changed(self, person: str, draft: dict[str, Any]) -> None:

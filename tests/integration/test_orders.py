@@ -14,7 +14,7 @@ import pytest
 from tests.running_portal import ROOT
 from vpnportal import services
 from vpnportal.fields import Sealed
-from vpnportal.models import Concentrator, Pool, Revision, Subnet, Tunnel
+from vpnportal.models import AddressPool, Concentrator, Revision, Subnet, Tunnel
 from vpnportal.reconciler import reconcile, revision_cache
 
 Outcome = Revision.Outcome
@@ -31,10 +31,10 @@ for number in (1, 2):
         name=f"hou02-vpn0{number}", datacenter=houston, public_address=f"203.0.113.{number}"
     )
     peers, blocks = f"198.51.{number}.0/28", f"10.1.{number}.0/24"
-    Pool.objects.create(concentrator=lane, kind="hosted-peer", network=IPv4Network(peers))
-    Pool.objects.create(concentrator=lane, kind="static-nat", network=IPv4Network(blocks))
+    AddressPool.objects.create(concentrator=lane, kind="hosted-peer", network=IPv4Network(peers))
+    AddressPool.objects.create(concentrator=lane, kind="static-nat", network=IPv4Network(blocks))
 one_more = IPv4Network("198.51.3.0/30")
-Pool.objects.create(concentrator=lane, kind="hosted-peer", network=one_more)
+AddressPool.objects.create(concentrator=lane, kind="hosted-peer", network=one_more)
 """
 ORDER_FIVE = """
 import json
@@ -112,7 +112,9 @@ def test_forty_orders_at_once_for_thirty_addresses_are_thirty_tunnels_and_ten_se
 def pools(concentrator) -> Concentrator:
     """Two hosted peer addresses and two static NAT subnets."""
     for kind, network in (("hosted-peer", "198.51.100.0/30"), ("static-nat", "10.1.9.0/29")):
-        Pool.objects.create(concentrator=concentrator, kind=kind, network=IPv4Network(network))
+        AddressPool.objects.create(
+            concentrator=concentrator, kind=kind, network=IPv4Network(network)
+        )
     return concentrator
 
 
@@ -131,7 +133,7 @@ def test_an_order_is_a_tunnel_with_a_name_an_address_and_a_block_and_nothing_app
     assert facts(first) == ("ipsec001", "198.51.100.1", ["10.1.9.0/30"])
     assert facts(second) == ("ipsec002", "198.51.100.2", ["10.1.9.4/30"])
     assert (first.account, first.ordered_by) == (account, user)
-    assert services.state_of(first).word == "never applied"
+    assert services.state_of(first).label == "never applied"
 
 
 def test_the_concentrator_with_the_fewest_tunnels_and_room_is_taken(pools, account, user, tunnel):
@@ -141,7 +143,7 @@ def test_the_concentrator_with_the_fewest_tunnels_and_room_is_taken(pools, accou
     assert services.order(account, pools.datacenter, user).concentrator == pools
 
     for kind, network in (("hosted-peer", "198.51.100.8/30"), ("static-nat", "10.1.8.0/30")):
-        Pool.objects.create(concentrator=empty, kind=kind, network=IPv4Network(network))
+        AddressPool.objects.create(concentrator=empty, kind=kind, network=IPv4Network(network))
 
     assert services.order(account, pools.datacenter, user).concentrator == empty
 
@@ -173,7 +175,7 @@ def test_a_location_without_a_concentrator_is_told(account, user, pools):
 def applied(pools, ready, user, device) -> Tunnel:
     """The mission's example, live; its static NAT subnet is one of a pool."""
     block = IPv4Network("10.1.255.0/24")
-    Pool.objects.create(concentrator=pools, kind="static-nat", network=block)
+    AddressPool.objects.create(concentrator=pools, kind="static-nat", network=block)
     services.apply(ready, user)
     reconcile.converge(pools.pk, ready.pk)
     return ready
@@ -185,16 +187,16 @@ def test_a_cancelled_tunnel_is_taken_off_first_and_then_its_addresses_are_free(
     device,
 ):
     revision = applied.revisions.get()
-    Pool.objects.create(
+    AddressPool.objects.create(
         concentrator=applied.concentrator, kind="hosted-peer", network=IPv4Network("203.0.113.0/30")
     )
-    Pool.objects.filter(network="198.51.100.0/30").delete()
+    AddressPool.objects.filter(network="198.51.100.0/30").delete()
     Concentrator.objects.update(public_address="203.0.113.2")
 
     services.cancel(applied, user)
 
-    assert services.state_of(applied).word == "being cancelled"
-    assert services.state_of(applied).leaving == ("hou02-vpn01",)
+    assert services.state_of(applied).label == "being cancelled"
+    assert services.state_of(applied).releasing_from == ("hou02-vpn01",)
     assert applied.subnets.filter(network="10.1.255.92/30").exists()
     with pytest.raises(services.Refused, match="No hosted peer address is left"):
         services.order(applied.account, applied.concentrator.datacenter, user)
@@ -202,9 +204,9 @@ def test_a_cancelled_tunnel_is_taken_off_first_and_then_its_addresses_are_free(
     reconcile.converge(applied.concentrator_id)
 
     assert (device.connections, device.secrets, device.elements) == ({}, {}, set())
-    assert services.state_of(applied).word == "cancelled"
+    assert services.state_of(applied).label == "cancelled"
     assert not Subnet.objects.filter(kind__in=("static-nat", "customer")).exists()
-    departure = applied.departures.get()
+    departure = applied.releases.get()
     assert (departure.author, departure.hosted_peer) == (user, "203.0.113.1")
     assert f"Unloaded the connection ctx{applied.pk}" in [one["text"] for one in departure.steps]
     revision.refresh_from_db()
@@ -221,15 +223,15 @@ def test_a_cancelled_tunnels_addresses_stay_taken_while_its_concentrator_is_away
     device.unreachable = "charon is not running."
     services.cancel(applied, user)
 
-    with pytest.raises(reconcile.DeviceError):
+    with pytest.raises(reconcile.GatewayError):
         reconcile.converge(applied.concentrator_id)
     # A look at this tunnel alone does not tell that nothing is left of it.
     device.unreachable = ""
     reconcile.converge(applied.concentrator_id, applied.pk)
 
-    assert services.state_of(applied).leaving == ("hou02-vpn01",)
+    assert services.state_of(applied).releasing_from == ("hou02-vpn01",)
     reconcile.converge(applied.concentrator_id)
-    assert services.state_of(applied).leaving == ()
+    assert services.state_of(applied).releasing_from == ()
 
 
 def test_what_is_left_of_a_cancelled_tunnel_keeps_its_addresses(
@@ -245,11 +247,11 @@ def test_what_is_left_of_a_cancelled_tunnel_keeps_its_addresses(
 
     services.cancel(applied, user)
     reconcile.converge(applied.concentrator_id)
-    assert (len(device.elements), services.state_of(applied).word) == (2, "being cancelled")
+    assert (len(device.elements), services.state_of(applied).label) == (2, "being cancelled")
 
     Revision.objects.filter(pk=other.pk).update(specification=sealed)
     reconcile.converge(applied.concentrator_id)
-    assert (device.elements, services.state_of(applied).word) == (set(), "cancelled")
+    assert (device.elements, services.state_of(applied).label) == (set(), "cancelled")
 
 
 def test_taking_a_cancelled_tunnel_off_is_no_drift(applied, user):
@@ -272,7 +274,7 @@ def test_a_late_message_about_a_cancelled_tunnel_takes_nothing_from_its_successo
     )
     second_tunnel.subnets.add(block)
     services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"), user)
-    row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"))
+    row = services.TranslationRow(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"))
     services.set_translations(second_tunnel, [row], user)
     services.apply(second_tunnel, user)
     reconcile.converge(applied.concentrator_id, second_tunnel.pk)
@@ -288,7 +290,7 @@ def test_a_tunnel_that_was_never_applied_is_cancelled_at_once(pools, account, us
 
     services.cancel(tunnel, user)
 
-    assert services.state_of(tunnel).word == "cancelled"
+    assert services.state_of(tunnel).label == "cancelled"
     assert facts(services.order(account, pools.datacenter, user)) == (
         "ipsec002",
         "198.51.100.1",

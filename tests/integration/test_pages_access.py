@@ -72,7 +72,7 @@ FILLED = {
 def tunnel(tunnel: Tunnel) -> Tunnel:
     """Applied once, so that there is a revision to look at and to restore."""
     tunnel.remote_peer = "203.0.113.2"
-    revision = Revision.frozen(tunnel, tunnel.draft(), None)
+    revision = Revision.next_for(tunnel, tunnel.draft(), None)
     revision.outcome = Revision.Outcome.LIVE
     revision.save()
     return tunnel

@@ -64,7 +64,7 @@ def test_several_are_disconnected_and_connected(ready, second_tunnel, user, page
     ]
     assert between == "disconnected"
     assert on == ["ipsec001: The concentrator is told to connect it."]
-    assert Tunnel.objects.get(pk=ready.pk).held_at is None
+    assert Tunnel.objects.get(pk=ready.pk).disconnected_at is None
 
 
 def test_a_tunnel_that_was_cancelled_meanwhile_is_refused_in_words(
@@ -149,7 +149,7 @@ def test_a_page_that_shows_everything_already_is_told_nothing_and_else_only_what
     assert poll(page, shown).status_code == 204
     assert part(shown, "news").get("hx-trigger") == "every 5s"
 
-    Tunnel.objects.filter(pk=second_tunnel.pk).update(association="up")
+    Tunnel.objects.filter(pk=second_tunnel.pk).update(sa_status="up")
     answer = poll(page, shown)
 
     pk = second_tunnel.pk
@@ -164,7 +164,7 @@ NEWS = {
     "a disconnect": lambda one, user: services.disconnect(one, user),
     "a cancellation": lambda one, user: services.cancel(one, user),
     "an outcome": lambda one, user: Revision.objects.update(outcome="failed"),
-    "an association": lambda one, user: Tunnel.objects.update(association="down"),
+    "an association": lambda one, user: Tunnel.objects.update(sa_status="down"),
     "out of sight": lambda one, user: Concentrator.objects.update(seen_at=None),
 }
 
@@ -175,7 +175,7 @@ def test_whatever_a_row_tells_is_news(second_tunnel, user, page, news):
     services.apply(second_tunnel, user)
     Revision.objects.update(outcome="live")
     services.edit(second_tunnel, "phase_two_group", 14, user)
-    Tunnel.objects.update(association="up")
+    Tunnel.objects.update(sa_status="up")
     shown = page.get(LIST)
 
     news(second_tunnel, user)

@@ -55,13 +55,13 @@ def test_an_operator_finds_the_page_from_the_others_and_must_sign_in_for_it(oper
 def test_an_operator_sees_how_each_concentrator_stands(operator, account, concentrator):
     for number, word in enumerate(("up", "up", "older", "down", ""), start=1):
         make_tunnel(account, concentrator, f"ipsec00{number}")
-        Tunnel.objects.filter(name=f"ipsec00{number}").update(association=word)
+        Tunnel.objects.filter(name=f"ipsec00{number}").update(sa_status=word)
     Tunnel.objects.filter(name="ipsec002").update(cancelled_at=timezone.now())
     Concentrator.objects.update(
         seen_at=timezone.now(),
         userland_esp=True,
-        foreign=["office", "<b>"],
-        dropped={"to_the_gateway": 7, "between_tunnels": 0, "of_tomorrow": 1, "by_esp": 2},
+        foreign_connections=["office", "<b>"],
+        drop_counters={"to_the_gateway": 7, "between_tunnels": 0, "of_tomorrow": 1, "by_esp": 2},
         dropped_by_esp=3,
     )
 

@@ -10,7 +10,7 @@ from django.urls import reverse
 from tests.form_data import PHASE_ONE
 from tests.html import part, read, typed, words
 from vpnportal import services
-from vpnportal.models import Concentrator, Pool, Revision, Subnet, Tunnel
+from vpnportal.models import AddressPool, Concentrator, Revision, Subnet, Tunnel
 from vpnportal.services.edit_conflicts import newest_edit
 from vpnportal.web.tunnel.page import state_context
 
@@ -110,7 +110,7 @@ def test_a_row_that_somebody_else_changed_is_told_of_beside_it_and_other_rows_ar
 def test_a_row_somebody_else_changed_does_not_keep_a_page_that_shows_the_old_one_from_applying(
     ready, page, bob
 ):
-    row = services.Row(*(ready.draft().translations[0].internal,), None)
+    row = services.TranslationRow(*(ready.draft().translations[0].internal,), None)
     services.set_translations(ready, [row], bob)
     was = "10.1.255.92\t192.168.10.15\tdatabase"
     form = {"customer-10.1.255.92": "192.168.10.15", "name-10.1.255.92": "database"}
@@ -122,7 +122,7 @@ def test_a_row_somebody_else_changed_does_not_keep_a_page_that_shows_the_old_one
 def test_a_row_that_is_wrong_in_itself_is_overtaken_at_the_next_attempt(ready, page, bob):
     rows = {"10.1.255.92": "192.168.10.16", "10.1.255.93": "192.168.10.17"}
     for at, customer in rows.items():
-        row = services.Row(IPv4Address(at), IPv4Address(customer))
+        row = services.TranslationRow(IPv4Address(at), IPv4Address(customer))
         services.set_translations(ready, [row], bob)
     form = {
         "customer-10.1.255.92": "192.168.10.18",
@@ -168,8 +168,10 @@ def test_a_move_of_the_draft_is_told_before_it_is_applied(ready, page, bob, conc
     other = Concentrator.objects.create(
         name="hou02-vpn02", datacenter=concentrator.datacenter, public_address="203.0.113.5"
     )
-    Pool.objects.create(
-        concentrator=other, kind=Pool.Kind.HOSTED_PEER, network=IPv4Network("203.0.113.32/28")
+    AddressPool.objects.create(
+        concentrator=other,
+        kind=AddressPool.Kind.HOSTED_PEER,
+        network=IPv4Network("203.0.113.32/28"),
     )
     services.move(ready, other, bob)
 

@@ -76,7 +76,7 @@ def test_a_page_costs_the_same_for_one_translation_and_for_a_hundred(tunnel, use
 
     def translate(count: int) -> None:
         inside, beyond = IPv4Address("10.1.254.0"), IPv4Address("192.168.10.0")
-        rows = [services.Row(inside + i, beyond + i, "web") for i in range(1, count + 1)]
+        rows = [services.TranslationRow(inside + i, beyond + i, "web") for i in range(1, count + 1)]
         services.set_translations(tunnel, rows, user)
 
     translate(1)
@@ -90,7 +90,7 @@ def test_a_page_costs_the_same_after_one_apply_and_after_a_hundred(second_tunnel
     def applied(outcome: str, count: int) -> None:
         for _ in range(count):
             services.apply(second_tunnel, user)
-            Revision.objects.filter(outcome="queued").update(outcome=outcome, restores=1)
+            Revision.objects.filter(outcome="queued").update(outcome=outcome, restored_number=1)
             second_tunnel.concentrator.repairs.create(tunnel=second_tunnel, text="Loaded it")
 
     url = reverse("state", args=[second_tunnel.pk])

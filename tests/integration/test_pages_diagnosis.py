@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tests.html import part, words
 from vpnportal import services
-from vpnportal.models import Concentrator, Hearing, Revision, Tunnel
+from vpnportal.models import Concentrator, DiagnosticLog, Revision, Tunnel
 from vpnportal.services.diagnosis import findings_of
 
 REFUSED = (
@@ -37,14 +37,14 @@ def live(second_tunnel, user) -> Tunnel:
 
 
 def seen(association: str, **more: object) -> None:
-    Tunnel.objects.update(association=association)
+    Tunnel.objects.update(sa_status=association)
     Concentrator.objects.update(**{"seen_at": timezone.now(), **more})
 
 
 def heard(tunnel: Tunnel, *texts: str, **facts: object) -> None:
     at = timezone.now().isoformat()
     lines = [{"at": at, "role": "initiator", "text": text, "ike": "1"} for text in texts]
-    Hearing.objects.update_or_create(tunnel=tunnel, defaults={"lines": lines, "facts": facts})
+    DiagnosticLog.objects.update_or_create(tunnel=tunnel, defaults={"lines": lines, "facts": facts})
 
 
 def state(page, tunnel: Tunnel):

@@ -106,7 +106,7 @@ def test_a_tunnel_name_is_one_line_of_printable_text(tunnel, page, name):
     assert Tunnel.objects.get().friendly_name == ""
 
 
-@pytest.mark.parametrize("field", ["name", "account", "preshared_key_context", "association"])
+@pytest.mark.parametrize("field", ["name", "account", "preshared_key_context", "sa_status"])
 def test_what_the_panel_does_not_edit_cannot_be_edited(tunnel, page, field):
     before = columns(tunnel)
 
@@ -215,7 +215,9 @@ def test_while_a_tunnel_is_applied_every_change_is_refused_in_words(applying, pa
         plain, htmx = page.post(url, form), page.post(url, form, headers=headers)
 
         assert (plain.status_code, htmx.status_code) == (423, 423), url
-        assert services.tunnel_lock.APPLYING_NOW in " ".join("".join(read(plain).itertext()).split())
+        assert services.tunnel_lock.APPLYING_NOW in " ".join(
+            "".join(read(plain).itertext()).split()
+        )
         assert services.tunnel_lock.APPLYING_NOW in " ".join("".join(read(htmx).itertext()).split())
     assert columns(applying) == before
     assert applying.subnets.count() == 2

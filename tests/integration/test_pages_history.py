@@ -12,7 +12,7 @@ from django.urls import reverse
 from tests.html import part, read, typed, words
 from vpnportal import services
 from vpnportal.fields import Sealed
-from vpnportal.models import Account, Membership, Revision, SetAside, Subnet, Tunnel
+from vpnportal.models import Account, DraftBackup, Membership, Revision, Subnet, Tunnel
 
 CANARY = "canary-in-the-coal-mine-7f3a"
 
@@ -74,8 +74,8 @@ def test_one_revision_tells_its_steps_and_its_reason(thrice, page):
 
 
 def test_a_revision_that_came_back_by_itself_says_so(thrice, page, user):
-    back = Revision.frozen(thrice, Revision.objects.get(number=1).spec(), None)
-    back.restores = 1
+    back = Revision.next_for(thrice, Revision.objects.get(number=1).spec(), None)
+    back.restored_number = 1
     back.save()
 
     answer = page.get(url("history", thrice))
@@ -189,7 +189,9 @@ def test_every_field_of_a_specification_comes_back_with_its_revision(ready, user
     services.add_remote_subnet(ready, IPv4Network("192.168.30.0/24"), user)
     gone = ready.subnets.get(network="192.168.10.0/24").pk
     services.remove_remote_subnet(ready, gone, user)
-    services.set_translations(ready, [services.Row(IPv4Address("10.1.255.92"), None)], user)
+    services.set_translations(
+        ready, [services.TranslationRow(IPv4Address("10.1.255.92"), None)], user
+    )
 
     services.restore(ready, Revision.objects.get(), user)
 
@@ -250,7 +252,7 @@ def test_no_key_and_nothing_sealed_is_in_history_review_or_what_undo_keeps(thric
     answers.append(page.get(url("state", thrice), headers={"HX-Request": "true"}))
     answers.append(page.post(url("undo", thrice), follow=True))
     sealed = [one.specification.token for one in Revision.objects.all()]
-    kept = SetAside.objects.values_list("specification", flat=True)
+    kept = DraftBackup.objects.values_list("specification", flat=True)
 
     for answer in answers:
         shown = answer.content.decode()
@@ -285,7 +287,7 @@ def test_a_page_of_history_costs_the_same_for_three_revisions_and_for_many(thric
     few = queries(page, url("history", thrice))
     spec = Revision.objects.get(number=1).spec()
     for _ in range(47):
-        Revision.frozen(thrice, spec, None).save()
+        Revision.next_for(thrice, spec, None).save()
 
     assert queries(page, url("history", thrice)) == few <= 10
     assert len(listed(page.get(url("history", thrice)))) == 20

@@ -12,7 +12,7 @@ from django.urls import reverse
 from tests.html import part, read, typed, words
 from tests.integration.conftest import make_tunnel
 from vpnportal import services
-from vpnportal.models import Account, Datacenter, Membership, Pool, Revision, Tunnel
+from vpnportal.models import Account, AddressPool, Datacenter, Membership, Revision, Tunnel
 from vpnportal.reconciler import reconcile
 
 ORDER = reverse("order")
@@ -30,7 +30,9 @@ def owner(user, client):
 def houston(concentrator) -> Datacenter:
     """Two hosted peer addresses and two static NAT subnets are left there."""
     for kind, network in (("hosted-peer", "198.51.100.0/30"), ("static-nat", "10.1.9.0/29")):
-        Pool.objects.create(concentrator=concentrator, kind=kind, network=IPv4Network(network))
+        AddressPool.objects.create(
+            concentrator=concentrator, kind=kind, network=IPv4Network(network)
+        )
     return concentrator.datacenter
 
 
@@ -272,7 +274,7 @@ def test_cancelled_twice_is_cancelled_once_and_told(owner, live):
     answer = owner.post(cancel_url(live), {"name": "ipsec001"}, follow=True)
 
     assert "ipsec001 was cancelled already." in words(answer, "live")
-    assert live.departures.count() == 1
+    assert live.releases.count() == 1
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator", None])

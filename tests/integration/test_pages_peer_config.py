@@ -165,7 +165,7 @@ def test_a_stranger_finds_none_of_it(live, stranger):
 def test_hostile_names_are_text_on_every_page(ready, page, user):
     name = "<img src=x>\n} secrets { x"
     services.edit(ready, "friendly_name", name, user)
-    rows = [services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), name)]
+    rows = [services.TranslationRow(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), name)]
     services.set_translations(ready, rows, user)
 
     for one in (url(ready), reverse("hand-over", args=[ready.pk])):
@@ -191,7 +191,9 @@ def test_it_costs_the_same_for_one_translation_and_for_a_hundred(tunnel, page, r
 
     def queries(count: int) -> int:
         inside, beyond = IPv4Address("10.1.254.0"), IPv4Address("192.168.10.0")
-        rows = [services.Row(inside + i, beyond + i, f"web{i}") for i in range(1, count + 1)]
+        rows = [
+            services.TranslationRow(inside + i, beyond + i, f"web{i}") for i in range(1, count + 1)
+        ]
         services.set_translations(tunnel, rows, user)
         with CaptureQueriesContext(connection) as captured:
             assert page.get(reverse(route, args=[tunnel.pk])).status_code == 200

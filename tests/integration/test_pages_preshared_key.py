@@ -163,7 +163,7 @@ def test_a_page_that_fails_with_the_key_in_hand_reports_no_key(kept, owner, monk
     def fail(request, tunnel, **shown):
         raise RuntimeError("the page is gone")
 
-    monkeypatch.setattr(preshared_key, "panel", fail)
+    monkeypatch.setattr(preshared_key, "tunnel_page", fail)
     try:
         owner.post(reverse("reveal-key", args=[kept.pk]))
     except RuntimeError as error:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tests.html import part, read, typed, words
 from vpnportal import services
-from vpnportal.models import LastEdit, Revision, SetAside, Subnet, Tunnel
+from vpnportal.models import DraftBackup, LastEdit, Revision, Subnet, Tunnel
 from vpnportal.services import restore_draft
 from vpnportal.services.review import review_of
 
@@ -24,7 +24,7 @@ def live(ready, user, concentrator) -> Tunnel:
     Revision.objects.update(outcome="live", finished_at=timezone.now())
     concentrator.seen_at = timezone.now()
     concentrator.save()
-    Tunnel.objects.filter(pk=ready.pk).update(association="up")
+    Tunnel.objects.filter(pk=ready.pk).update(sa_status="up")
     return Tunnel.objects.get(pk=ready.pk)
 
 
@@ -50,7 +50,7 @@ def changed(live, user) -> Tunnel:
     services.set_preshared_key(live, "another key", user)
     services.add_remote_subnet(live, IPv4Network("192.168.30.0/24"), user)
     services.set_translations(
-        live, [services.Row(live.draft().translations[0].internal, None)], user
+        live, [services.TranslationRow(live.draft().translations[0].internal, None)], user
     )
     return Tunnel.objects.get(pk=live.pk)
 
@@ -80,7 +80,7 @@ def test_every_change_is_told_before_and_after_with_what_it_interrupts(changed, 
 
 
 def test_the_tunnel_that_is_down_has_nothing_to_interrupt(changed, page):
-    Tunnel.objects.update(association="down")
+    Tunnel.objects.update(sa_status="down")
 
     answer = page.get(url("tunnel", changed))
 
@@ -95,7 +95,7 @@ def test_a_thousand_pasted_translations_are_counted_and_the_first_are_told(live,
     live.subnets.add(nat)
     services.add_remote_subnet(live, IPv4Network("172.16.0.0/20"), user)
     beyond = IPv4Network("172.16.0.0/20")
-    pasted = [services.Row(at, beyond[n + 1]) for n, at in enumerate(nat.network)]
+    pasted = [services.TranslationRow(at, beyond[n + 1]) for n, at in enumerate(nat.network)]
     services.set_translations(live, pasted, user)
 
     fresh = Tunnel.objects.get(pk=live.pk)
@@ -166,7 +166,7 @@ def test_nothing_is_discarded_restored_or_undone_while_a_configuration_is_applie
 ):
     page.post(url("put-back", changed), {"field": "preshared_key"})
     services.apply(changed, user)
-    before = [list(LastEdit.objects.values()), list(SetAside.objects.values())]
+    before = [list(LastEdit.objects.values()), list(DraftBackup.objects.values())]
 
     answers = [
         page.post(url("discard", changed)),
@@ -176,7 +176,7 @@ def test_nothing_is_discarded_restored_or_undone_while_a_configuration_is_applie
     ]
 
     assert {answer.status_code for answer in answers} == {423}
-    assert [list(LastEdit.objects.values()), list(SetAside.objects.values())] == before
+    assert [list(LastEdit.objects.values()), list(DraftBackup.objects.values())] == before
 
 
 def test_what_is_not_part_of_a_revision_and_what_the_provider_assigned_stays(live, user):

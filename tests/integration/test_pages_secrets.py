@@ -26,7 +26,7 @@ def filled(second_tunnel, user) -> Tunnel:
         account=tunnel.account, kind=Subnet.Kind.STATIC_NAT, network=IPv4Network("10.1.254.0/30")
     )
     tunnel.subnets.add(nat)
-    rows = [services.Row(IPv4Address("10.1.254.1"), IPv4Address("192.168.20.1"), SCRIPT)]
+    rows = [services.TranslationRow(IPv4Address("10.1.254.1"), IPv4Address("192.168.20.1"), SCRIPT)]
     services.set_translations(tunnel, rows, user)
     services.set_preshared_key(tunnel, f"old {CANARY}", user)
     services.edit(tunnel, "friendly_name", SCRIPT, user)

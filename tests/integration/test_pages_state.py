@@ -13,7 +13,7 @@ from django.utils import timezone
 from tests.html import part, read, typed, words
 from vpnportal import services
 from vpnportal.models import Concentrator, Revision, Subnet, Tunnel
-from vpnportal.models.revisions import LOCK_FOR
+from vpnportal.models.revisions import LOCK_DURATION
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def finish(revision: Revision, outcome: str, **more: object) -> None:
 
 
 def seen(association: str, **more: object) -> None:
-    Tunnel.objects.update(association=association)
+    Tunnel.objects.update(sa_status=association)
     Concentrator.objects.update(**{"seen_at": timezone.now(), "unreachable_reason": "", **more})
 
 
@@ -150,7 +150,7 @@ def test_a_failure_gives_its_reason_its_steps_and_what_still_stands(
 def test_an_apply_that_nobody_takes_up_says_so_and_the_tunnel_can_be_edited_again(
     second_tunnel, queued, page
 ):
-    Revision.objects.update(created_at=timezone.now() - LOCK_FOR)
+    Revision.objects.update(created_at=timezone.now() - LOCK_DURATION)
 
     answer = state(page, second_tunnel)
 
@@ -238,7 +238,7 @@ REFUSED_REKEY = "The keys cannot be renewed. The tunnel is up, but"
 
 
 @pytest.mark.parametrize(
-    ("rekeyed", "association", "warned", "praised"),
+    ("rekeyed", "sa_status", "warned", "praised"),
     [
         ("", "up", False, False),
         ("due", "up", False, False),
@@ -316,7 +316,9 @@ def test_applied_translations_are_listed_and_drafts_of_them_are_not(second_tunne
 
     def translate(last: int) -> None:
         internal, customer = IPv4Address(f"10.1.254.{last}"), IPv4Address(f"192.168.20.{last}")
-        services.set_translations(second_tunnel, [services.Row(internal, customer, "web")], user)
+        services.set_translations(
+            second_tunnel, [services.TranslationRow(internal, customer, "web")], user
+        )
 
     translate(1)
     finish(services.apply(second_tunnel, user), "live")

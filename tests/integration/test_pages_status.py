@@ -18,7 +18,7 @@ from django.utils import timezone
 from tests.html import part, words
 from tests.integration.traffic_rows import count
 from vpnportal import services
-from vpnportal.domain.traffic.counters import Amounts, minute_of, moment_of
+from vpnportal.domain.traffic.counters import TrafficCounts, minute_of, moment_of
 from vpnportal.domain.tunnel.algorithms import Suite
 from vpnportal.models import (
     AddressTranslation,
@@ -49,8 +49,8 @@ def make_live(tunnel: Tunnel, user) -> Tunnel:
     services.apply(tunnel, user)
     Revision.objects.update(outcome="live", finished_at=timezone.now())
     now = minute_of(timezone.now())
-    Concentrator.objects.update(seen_at=timezone.now(), watched=[[now - 70, now + 1]])
-    Tunnel.objects.update(association="up")
+    Concentrator.objects.update(seen_at=timezone.now(), observed_minutes=[[now - 70, now + 1]])
+    Tunnel.objects.update(sa_status="up")
     return Tunnel.objects.get(pk=tunnel.pk)
 
 
@@ -190,7 +190,7 @@ def test_names_that_people_gave_are_shortened_and_only_text(live, user, page):
 def test_pairs_that_should_run_and_do_not_are_down_and_keep_what_they_carried(ready, user, page):
     add_remote_subnets(ready, 2)
     live = make_live(ready, user)
-    Tunnel.objects.update(association="partial")
+    Tunnel.objects.update(sa_status="partial")
     count(live)
     count(live, keep=1)
 
@@ -201,13 +201,13 @@ def test_pairs_that_should_run_and_do_not_are_down_and_keep_what_they_carried(re
 
 
 def test_what_is_being_dialled_is_connecting_and_not_down(live, page):
-    Tunnel.objects.update(association="connecting")
+    Tunnel.objects.update(sa_status="connecting")
 
     assert [row[2] for row in rows(status(page, live))] == ["connecting"]
 
 
 def test_what_somebody_disconnected_is_disconnected_and_not_down(live, page):
-    Tunnel.objects.update(association="", held_at=timezone.now())
+    Tunnel.objects.update(sa_status="", disconnected_at=timezone.now())
 
     answer = status(page, live)
 
@@ -257,7 +257,7 @@ def test_what_a_concentrator_counted_that_the_tunnel_has_left_is_not_shown_as_ru
         name="old", datacenter=live.concentrator.datacenter, public_address="203.0.113.9"
     )
     Traffic.objects.update(concentrator=other)
-    Tunnel.objects.update(association="down")
+    Tunnel.objects.update(sa_status="down")
 
     assert [row[2] for row in rows(status(page, live))] == ["down"]
 
@@ -267,7 +267,7 @@ def test_the_last_hour_is_told_in_the_readers_time_with_its_peak_and_its_gaps(li
     now = this_minute()
     count(live)
     Traffic.objects.update(minutes={PAIR: [[now - 5, 30_000_000, 2_000_000, 9, 1]]})
-    Concentrator.objects.update(watched=[[now - 59, now - 30], [now - 19, now]])
+    Concentrator.objects.update(observed_minutes=[[now - 59, now - 30], [now - 19, now]])
 
     caption = words(status(page, live), "hour-words")
 
@@ -287,7 +287,7 @@ def test_gaps_of_the_chart_are_neither_bars_nor_axis(live, page):
     now = this_minute()
     count(live)
     Traffic.objects.update(minutes={PAIR: [[now, 1, 0, 1, 0]]})
-    Concentrator.objects.update(watched=[[now - 9, now]])
+    Concentrator.objects.update(observed_minutes=[[now - 9, now]])
 
     figure = next(part(status(page, live), "status").iter("figure"))
 
@@ -331,7 +331,7 @@ def test_pairs_that_one_association_carries_share_a_chart_and_the_page_says_so(r
 
 
 def test_an_hour_that_nobody_measured_is_not_an_hour_of_nothing(live, page):
-    Concentrator.objects.update(watched=[])
+    Concentrator.objects.update(observed_minutes=[])
 
     answer = status(page, live)
 
@@ -344,7 +344,7 @@ def test_a_page_that_shows_the_newest_is_told_nothing(live, page):
     first = token(status(page, live))
 
     assert status(page, live, seen=first).status_code == 204
-    count(live, Amounts(800_000_000, 0, 1, 0))
+    count(live, TrafficCounts(800_000_000, 0, 1, 0))
     second = status(page, live, seen=first)
     assert (second.status_code, rows(second)[0][4]) == (200, "2 GB 900,001 packets")
 
@@ -352,11 +352,11 @@ def test_a_page_that_shows_the_newest_is_told_nothing(live, page):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda: Tunnel.objects.update(association="down"),
+        lambda: Tunnel.objects.update(sa_status="down"),
         lambda: Concentrator.objects.update(unreachable_reason="charon is not running."),
         lambda: Revision.objects.update(outcome="replaced"),
     ],
-    ids=["association", "sight", "revision"],
+    ids=["sa_status", "sight", "revision"],
 )
 def test_whatever_shows_in_the_section_is_a_change(live, page, change):
     count(live)

@@ -151,7 +151,9 @@ def test_a_public_network_is_kept_and_warned_of(tunnel, page):
 
 @both
 def test_removing_a_network_says_which_translations_lead_nowhere_then(ready, page, headers, user):
-    row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+    row = services.TranslationRow(
+        IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database"
+    )
     services.set_translations(ready, [row], user)
     subnet = Subnet.objects.get(kind=Subnet.Kind.CUSTOMER).pk
 
@@ -238,7 +240,11 @@ def test_saving_without_javascript_leads_back_to_the_open_table(ready, page):
 def test_an_emptied_row_removes_its_translation(ready, page, headers, user):
     services.set_translations(
         ready,
-        [services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")],
+        [
+            services.TranslationRow(
+                IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database"
+            )
+        ],
         user,
     )
 

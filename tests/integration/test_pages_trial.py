@@ -32,7 +32,7 @@ def finish(revision: Revision, outcome: str, **more: object) -> None:
 
 
 def seen(association: str) -> None:
-    Tunnel.objects.update(association=association)
+    Tunnel.objects.update(sa_status=association)
     Concentrator.objects.update(seen_at=timezone.now())
 
 
@@ -66,7 +66,7 @@ def test_apply_takes_the_trial_that_was_asked_for(second_tunnel, page, headers):
     assert post(page, second_tunnel, headers, **ASKED).status_code == 200
 
     revision = second_tunnel.revisions.get()
-    assert (revision.keep_seconds, revision.keep_ping) == (30, "192.168.20.15")
+    assert (revision.trial_seconds, revision.trial_ping) == (30, "192.168.20.15")
 
 
 @BOTH_WAYS
@@ -74,7 +74,7 @@ def test_without_the_tick_nothing_beside_it_counts(second_tunnel, page, headers)
     answer = post(page, second_tunnel, headers, keep_seconds="soon", keep_ping="10.9.9.9")
 
     assert answer.status_code == 200
-    assert second_tunnel.revisions.get().keep_seconds is None
+    assert second_tunnel.revisions.get().trial_seconds is None
 
 
 TIME = "Enter a time from 5 to 3600 seconds."
@@ -130,7 +130,7 @@ def test_a_revision_on_trial_says_until_when_and_what_comes_back(applied, second
 
 def test_a_trial_that_nobody_judged_in_time_says_that_instead(applied, second_tunnel, page):
     ended = timezone.now() - timedelta(seconds=5)
-    finish(applied, "live", trial_ends_at=ended, keep_ping="192.168.20.15")
+    finish(applied, "live", trial_ends_at=ended, trial_ping="192.168.20.15")
 
     assert (
         f"Its trial is over since {ended:%H:%M:%S} UTC; the concentrator's worker has not judged "
@@ -146,7 +146,7 @@ def test_what_was_taken_back_gives_its_reason_beside_what_came_back(
     reason = "After 30 seconds the tunnel was down, so it was taken back."
     finish(services.apply(second_tunnel, user), "withdrawn", reason=reason)
     again = services.apply(second_tunnel, user)
-    finish(again, "live", restores=1)
+    finish(again, "live", restored_number=1)
 
     answer = words(state(page, second_tunnel), "state")
 

@@ -140,7 +140,7 @@ def test_counts_and_the_filter_by_state_are_right_across_pages(
     Concentrator.objects.update(seen_at=timezone.now())
     revision = services.apply(second_tunnel, user)
     Revision.objects.update(outcome="live")
-    Tunnel.objects.filter(pk=second_tunnel.pk).update(association="up")
+    Tunnel.objects.filter(pk=second_tunnel.pk).update(sa_status="up")
 
     first, last = page.get(LIST), page.get(LIST, {"page": 3})
     up, fresh = page.get(LIST, {"state": "up"}), page.get(LIST, {"state": "never-applied"})
@@ -169,7 +169,7 @@ def test_changes_not_applied_can_be_listed(ready, second_tunnel, user, page):
 def test_unknown_tells_its_age_and_a_failure_tells_what_runs_on(second_tunnel, user, page):
     services.apply(second_tunnel, user)
     Revision.objects.update(outcome="live")
-    Tunnel.objects.update(association="up")
+    Tunnel.objects.update(sa_status="up")
     Concentrator.objects.update(seen_at=timezone.now() - timedelta(hours=3))
     assert rows(page.get(LIST))["ipsec002"][1] == "unknown last seen up 3 hours ago"
 

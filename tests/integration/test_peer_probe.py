@@ -14,13 +14,13 @@ from tests.html import part, read, words
 from tests.peer import Peer
 from tests.unit.test_peer_probe_strategy import ALL
 from vpnportal import services, tasks
-from vpnportal.gateway import DeviceError
-from vpnportal.models import Question, Tunnel
+from vpnportal.gateway import GatewayError
+from vpnportal.models import PeerProbe, Tunnel
 from vpnportal.reconciler import peer_probe
 from vpnportal.services import Refused
-from vpnportal.services.peer_probe import AT_MOST, ask, fill_in, newest
+from vpnportal.services.peer_probe import AT_MOST, fill_in, newest, start_probe
 
-State = Question.State
+State = PeerProbe.State
 pytestmark = pytest.mark.django_db
 HTMX = {"HX-Request": "true"}
 ACCEPTED = {
@@ -51,15 +51,15 @@ class FakeProbe:
     def is_up(self, name: str) -> bool:
         return name in self.up
 
-    def able(self):
+    def algorithms(self):
         return ALL
 
     def sweep(self) -> None:
         if self.unreachable:
-            raise DeviceError(self.unreachable)
+            raise GatewayError(self.unreachable)
         self.swept += 1
 
-    def ask(self, spec, offer):
+    def offer(self, spec, offer):
         self.offers.append(offer.name)
         return self.peer.reply(offer)
 
@@ -67,22 +67,22 @@ class FakeProbe:
 @pytest.fixture
 def probe(monkeypatch) -> FakeProbe:
     fake = FakeProbe()
-    monkeypatch.setattr(peer_probe, "reach", lambda lane: fake)
+    monkeypatch.setattr(peer_probe, "prober_for", lambda lane: fake)
     return fake
 
 
-def ended(question: Question) -> Question:
+def ended(question: PeerProbe) -> PeerProbe:
     """The question after all of its rounds."""
     for _ in range(60):
-        if not peer_probe.ask(question.pk):
+        if not peer_probe.start_probe(question.pk):
             question.refresh_from_db()
             return question
     raise AssertionError("it never ends")
 
 
 @pytest.fixture
-def answered(ready, user, probe) -> Question:
-    return ended(ask(ready, user))
+def answered(ready, user, probe) -> PeerProbe:
+    return ended(start_probe(ready, user))
 
 
 def test_the_answer_is_what_the_peer_accepts_and_changes_nothing_by_itself(ready, answered):
@@ -94,16 +94,16 @@ def test_the_answer_is_what_the_peer_accepts_and_changes_nothing_by_itself(ready
 
 def test_each_round_goes_on_where_the_last_one_ended(ready, user, probe, monkeypatch):
     monkeypatch.setattr(peer_probe, "ROUND_SECONDS", 0)
-    question = ask(ready, user)
+    question = start_probe(ready, user)
 
     rounds = 0
-    while peer_probe.ask(question.pk):
+    while peer_probe.start_probe(question.pk):
         rounds += 1
-        assert Question.objects.get().state == State.ASKING
+        assert PeerProbe.objects.get().state == State.ASKING
 
     assert rounds == len(probe.offers) > 3
     assert len(set(probe.offers)) == len(probe.offers)
-    assert Question.objects.get().answer["phase_two_encryption"] == "AES128"
+    assert PeerProbe.objects.get().answer["phase_two_encryption"] == "AES128"
 
 
 def test_the_first_round_takes_away_what_a_crash_has_left(answered, probe):
@@ -116,12 +116,12 @@ def test_no_preshared_key_is_in_the_row_or_in_the_message(
     sent = []
     monkeypatch.setattr(tasks.ask, "apply_async", lambda *a, **k: sent.append((a, k)))
     with django_capture_on_commit_callbacks(execute=True):
-        question = ask(ready, user)
+        question = start_probe(ready, user)
 
     ended(question)
 
     assert sent == [(((question.pk,),), {"queue": "concentrator.hou02-vpn01"})]
-    assert "a key" not in json.dumps(Question.objects.values().get(), default=str)
+    assert "a key" not in json.dumps(PeerProbe.objects.values().get(), default=str)
 
 
 @pytest.mark.parametrize(
@@ -139,15 +139,15 @@ def test_only_the_device_of_the_draft_is_asked_and_never_this_end(
     Tunnel.objects.filter(pk=ready.pk).update(remote_peer=peer)
 
     with pytest.raises(Refused, match=text):
-        ask(ready, user)
+        start_probe(ready, user)
 
-    assert not Question.objects.exists()
+    assert not PeerProbe.objects.exists()
 
 
 def test_an_address_that_only_the_gateway_knows_as_its_own_is_not_asked(ready, user, probe):
     probe.own.add(IPv4Address("203.0.113.2"))
 
-    question = ended(ask(ready, user))
+    question = ended(start_probe(ready, user))
 
     assert (question.state, probe.offers) == (State.FAILED, [])
     assert "is the concentrator itself" in question.reason
@@ -155,14 +155,14 @@ def test_an_address_that_only_the_gateway_knows_as_its_own_is_not_asked(ready, u
 
 @pytest.mark.parametrize("word", ["up", "older", "partial"])
 def test_a_tunnel_that_is_up_is_not_disturbed(ready, user, word):
-    Tunnel.objects.filter(pk=ready.pk).update(association=word)
+    Tunnel.objects.filter(pk=ready.pk).update(sa_status=word)
 
     with pytest.raises(Refused, match="The tunnel is up"):
-        ask(ready, user)
+        start_probe(ready, user)
 
 
 def test_the_concentrator_looks_again_whether_the_tunnel_is_up(ready, user, probe):
-    question = ask(ready, user)
+    question = start_probe(ready, user)
     probe.up = {f"ctx{ready.pk}"}
 
     ended(question)
@@ -172,8 +172,8 @@ def test_the_concentrator_looks_again_whether_the_tunnel_is_up(ready, user, prob
 
 def test_an_address_changed_meanwhile_ends_the_question(ready, user, probe, monkeypatch):
     monkeypatch.setattr(peer_probe, "ROUND_SECONDS", 0)
-    question = ask(ready, user)
-    assert peer_probe.ask(question.pk)
+    question = start_probe(ready, user)
+    assert peer_probe.start_probe(question.pk)
     services.edit(ready, "remote_peer", "203.0.113.9", user)
 
     ended(question)
@@ -182,7 +182,7 @@ def test_an_address_changed_meanwhile_ends_the_question(ready, user, probe, monk
 
 
 def test_an_apply_meanwhile_goes_first(ready, user, probe):
-    question = ask(ready, user)
+    question = start_probe(ready, user)
     services.apply(ready, user)
 
     ended(question)
@@ -193,7 +193,7 @@ def test_an_apply_meanwhile_goes_first(ready, user, probe):
 def test_a_concentrator_that_cannot_be_reached_is_said(ready, user, probe):
     probe.unreachable = "charon is not running."
 
-    question = ended(ask(ready, user))
+    question = ended(start_probe(ready, user))
 
     assert question.state == State.FAILED
     assert question.reason == (
@@ -202,14 +202,14 @@ def test_a_concentrator_that_cannot_be_reached_is_said(ready, user, probe):
 
 
 def test_one_question_at_a_time_and_one_that_nobody_finishes_has_failed(ready, user, probe):
-    first = ask(ready, user)
+    first = start_probe(ready, user)
     with pytest.raises(Refused, match="being asked already"):
-        ask(ready, user)
+        start_probe(ready, user)
 
-    Question.objects.update(created_at=timezone.now() - peer_probe.LASTS)
+    PeerProbe.objects.update(created_at=timezone.now() - peer_probe.LASTS)
 
     assert newest(ready).state == State.FAILED
-    second = ask(ready, user)
+    second = start_probe(ready, user)
     assert ended(first).state == State.FAILED
     assert probe.offers == []
     assert ended(second).state == State.ANSWERED
@@ -217,22 +217,22 @@ def test_one_question_at_a_time_and_one_that_nobody_finishes_has_failed(ready, u
 
 def test_a_peer_is_asked_a_few_times_only(ready, user):
     for number in range(AT_MOST):
-        question = ask(ready, user)
-        Question.objects.filter(pk=question.pk).update(state=State.FAILED)
+        question = start_probe(ready, user)
+        PeerProbe.objects.filter(pk=question.pk).update(state=State.FAILED)
         assert number < AT_MOST
     with pytest.raises(Refused, match="Ask again later"):
-        ask(ready, user)
+        start_probe(ready, user)
 
-    Question.objects.update(created_at=timezone.now() - timedelta(minutes=11))
+    PeerProbe.objects.update(created_at=timezone.now() - timedelta(minutes=11))
 
-    ask(ready, user)
+    start_probe(ready, user)
 
 
 def test_nothing_is_asked_or_filled_in_while_a_configuration_is_applied(answered, ready, user):
     services.apply(ready, user)
 
     with pytest.raises(Refused, match="being applied"):
-        ask(ready, user)
+        start_probe(ready, user)
     with pytest.raises(Refused, match="being applied"):
         fill_in(ready, answered, user)
 
@@ -329,7 +329,7 @@ def test_a_viewer_sees_the_answer_and_neither_asks_nor_fills_in(answered, ready,
     assert {post.status_code for post in posts} == {404}
     assert not list(part(shown, "ask").iter("button"))
     assert "This is what 203.0.113.2 accepts." in words(shown, "ask")
-    assert Question.objects.count() == 1
+    assert PeerProbe.objects.count() == 1
 
 
 def test_a_stranger_finds_nothing(answered, ready, stranger):
@@ -353,7 +353,7 @@ def test_the_answer_about_one_tunnel_does_not_fill_in_another(answered, second_t
 def test_what_phase_two_still_needs_is_said_beside_the_answer(tunnel, user, page, probe):
     services.edit(tunnel, "remote_peer", "203.0.113.2", user)
     services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
-    question = ended(ask(tunnel, user))
+    question = ended(start_probe(tunnel, user))
 
     assert question.state == State.ANSWERED
     assert "phase_two_encryption" not in question.answer

@@ -10,7 +10,7 @@ from django.db.models import AutoField, BigAutoField, CharField, Count, DateTime
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from vpnportal.api.prepared_query import Prepared
+from vpnportal.api.prepared_query import PreparedQuery
 from vpnportal.fields import Sealed
 from vpnportal.models import Tunnel
 
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.django_db
 def of_person(user_pk, pk):
     """With a join, foreign keys that are followed, an annotation, and converted columns."""
     mine = Tunnel.objects.filter(account__memberships__user_id=user_pk, pk=pk)
-    return mine.select_related("account", "concentrator__datacenter", "held_by").annotate(
+    return mine.select_related("account", "concentrator__datacenter", "disconnected_by").annotate(
         count=Count("subnets")
     )
 
 
 @pytest.fixture
-def prepared() -> Prepared[Tunnel]:
-    return Prepared(of_person, AutoField(), BigAutoField())
+def prepared() -> PreparedQuery[Tunnel]:
+    return PreparedQuery(of_person, AutoField(), BigAutoField())
 
 
 def test_rows_are_those_that_django_finds_with_all_that_belongs_to_them(prepared, tunnel, user):
@@ -42,7 +42,11 @@ def test_rows_are_those_that_django_finds_with_all_that_belongs_to_them(prepared
     assert found.preshared_key.open(found.preshared_key_context) == "a key"
     with CaptureQueriesContext(connection) as asked:
         assert found.concentrator.datacenter == known.concentrator.datacenter
-        assert (found.account, found.held_by, found.count) == (known.account, None, known.count)
+        assert (found.account, found.disconnected_by, found.count) == (
+            known.account,
+            None,
+            known.count,
+        )
     assert not asked
     found.friendly_name = "renamed"
     found.save()
@@ -67,7 +71,7 @@ def test_each_call_has_its_own_values_and_one_query(prepared, tunnel, user):
 def test_a_time_is_compared_as_it_is_kept(tunnel):
     tunnel.ordered_at = timezone.now()
     tunnel.save()
-    since = Prepared(
+    since = PreparedQuery(
         lambda at, name: Tunnel.objects.filter(ordered_at__gte=at, name=name),
         DateTimeField(),
         CharField(),
@@ -90,7 +94,7 @@ def test_the_sql_is_made_once_for_each_connection(tunnel, user):
             assert prepared(user.pk, tunnel.pk) == [tunnel]
         connection.close()
 
-    prepared = Prepared(counted, AutoField(), BigAutoField())
+    prepared = PreparedQuery(counted, AutoField(), BigAutoField())
     ask()
     thread = Thread(target=ask)
     thread.start()

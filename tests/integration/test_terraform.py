@@ -10,7 +10,7 @@ from django.core.management import call_command
 
 from tests.softlayer_go import Refused, Session, boolean, integer
 from vpnportal import tasks
-from vpnportal.models import Account, Membership, Pool, Revision, Subnet, Tunnel
+from vpnportal.models import Account, AddressPool, Membership, Revision, Subnet, Tunnel
 from vpnportal.reconciler import reconcile
 
 CONTEXT = "Network_Tunnel_Module_Context"
@@ -30,7 +30,9 @@ def session(
     monkeypatch.setattr(tasks.converge, "apply_async", lambda ids, **_: reconcile.converge(*ids))
     Membership.objects.filter(user=user).update(role=Membership.Role.OWNER)
     for kind, network in (("hosted-peer", "203.0.113.16/28"), ("static-nat", "10.1.255.0/24")):
-        Pool.objects.create(concentrator=concentrator, kind=kind, network=IPv4Network(network))
+        AddressPool.objects.create(
+            concentrator=concentrator, kind=kind, network=IPv4Network(network)
+        )
     call_command("apikey", "create", user.username, name="terraform")
     key = capsys.readouterr().out.splitlines()[-1]
     return Session(live_server.thread.host, live_server.thread.port, user.username, key)

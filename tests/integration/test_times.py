@@ -13,7 +13,7 @@ from vpnportal.models import Concentrator, Profile, Revision
 
 def test_every_time_of_a_page_is_in_its_readers_zone(page, user, ready):
     at = datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
-    revision = Revision.frozen(ready, ready.draft(), user)
+    revision = Revision.next_for(ready, ready.draft(), user)
     revision.outcome, revision.finished_at = Revision.Outcome.LIVE, at
     revision.steps = [{"at": at.isoformat(), "text": "Loaded", "ok": True}]
     revision.save()

@@ -13,7 +13,7 @@ from django.urls import reverse
 from tests.html import form, part, read, words
 from vpnportal import services
 from vpnportal.models import Subnet, Tunnel
-from vpnportal.services import Row
+from vpnportal.services import TranslationRow
 
 HEADER = "IP address,Customer IP,Name\r\n"
 
@@ -24,7 +24,8 @@ def at(last: int) -> str:
 
 def keep(tunnel: Tunnel, *rows: tuple[int, str, str]) -> None:
     entered = [
-        Row(IPv4Address(at(n)), IPv4Address(to) if to else None, name) for n, to, name in rows
+        TranslationRow(IPv4Address(at(n)), IPv4Address(to) if to else None, name)
+        for n, to, name in rows
     ]
     services.set_translations(tunnel, entered, User.objects.get(username="ada"))
 

@@ -13,11 +13,11 @@ from django.utils import timezone
 
 from tests.html import read
 from vpnportal import services
-from vpnportal.gateway import DeviceError
-from vpnportal.gateway.netfilter.usage_set import Use
-from vpnportal.models import Concentrator, LastUsed, Revision, Subnet, Tunnel
+from vpnportal.gateway import GatewayError
+from vpnportal.gateway.netfilter.usage_set import TranslationUse
+from vpnportal.models import Concentrator, Revision, Subnet, TranslationUsage, Tunnel
 from vpnportal.monitor import translation_usage
-from vpnportal.monitor.translation_usage import Readings
+from vpnportal.monitor.translation_usage import UsageReader
 
 AT, HOST = int(IPv4Address("10.1.255.92")), int(IPv4Address("192.168.10.15"))
 OTHER_HOST = int(IPv4Address("192.168.10.16"))
@@ -45,8 +45,8 @@ def kernel(monkeypatch):
     return told
 
 
-def reading(tunnel) -> Readings:
-    return Readings(Concentrator.objects.get(pk=tunnel.concentrator_id))
+def reading(tunnel) -> UsageReader:
+    return UsageReader(Concentrator.objects.get(pk=tunnel.concentrator_id))
 
 
 def stands(page, tunnel) -> dict[str, list[str]]:
@@ -55,7 +55,7 @@ def stands(page, tunnel) -> dict[str, list[str]]:
 
 
 def test_a_row_tells_how_long_ago_it_was_used(live, page, kernel):
-    kernel["uses"] = [Use(AT, HOST, 3 * 3600 + 60)]
+    kernel["uses"] = [TranslationUse(AT, HOST, 3 * 3600 + 60)]
 
     reading(live).read_when_due()
 
@@ -71,7 +71,7 @@ def test_a_row_that_never_was_used_tells_since_when_that_is_known(live, page, ke
     assert (word, use) == ("live", f"never used since {since.day} {since:%b %Y}")
 
 
-@pytest.mark.parametrize("uses", [None, DeviceError("no permission")], ids=["no rules", "error"])
+@pytest.mark.parametrize("uses", [None, GatewayError("no permission")], ids=["no rules", "error"])
 def test_what_was_not_read_is_unknown_and_not_never(live, page, kernel, uses):
     kernel["uses"] = uses
 
@@ -88,13 +88,13 @@ def test_out_of_sight_neither_live_nor_its_use_is_told(live, page, kernel):
 
 
 def test_a_tunnel_that_somebody_disconnected_has_no_live_row(live, page, kernel):
-    Tunnel.objects.update(held_at=timezone.now())
+    Tunnel.objects.update(disconnected_at=timezone.now())
 
     assert stands(page, live)["10.1.255.92"][:2] == ["waiting", "disconnected"]
 
 
 def test_an_address_that_got_another_host_was_not_used_by_the_former_one(live, page, kernel):
-    kernel["uses"] = [Use(AT, OTHER_HOST, 60)]
+    kernel["uses"] = [TranslationUse(AT, OTHER_HOST, 60)]
 
     reading(live).read_when_due()
 
@@ -102,10 +102,10 @@ def test_an_address_that_got_another_host_was_not_used_by_the_former_one(live, p
 
 
 def test_a_reading_that_says_nothing_new_writes_no_tunnel(live, kernel):
-    kernel["uses"] = [Use(AT, HOST, 90)]
+    kernel["uses"] = [TranslationUse(AT, HOST, 90)]
     readings = reading(live)
     readings.read_when_due()
-    before = LastUsed.objects.get().pairs
+    before = TranslationUsage.objects.get().pairs
 
     readings._next = 0.0
     with CaptureQueriesContext(connection) as captured:
@@ -116,7 +116,7 @@ def test_a_reading_that_says_nothing_new_writes_no_tunnel(live, kernel):
 
 
 def test_what_was_used_before_a_restart_of_the_gateway_is_not_forgotten(live, page, kernel):
-    kernel["uses"] = [Use(AT, HOST, 7200)]
+    kernel["uses"] = [TranslationUse(AT, HOST, 7200)]
     reading(live).read_when_due()
 
     kernel["uses"] = []
@@ -126,28 +126,28 @@ def test_what_was_used_before_a_restart_of_the_gateway_is_not_forgotten(live, pa
 
 
 def test_pairs_of_nobody_are_left_out(live, kernel):
-    kernel["uses"] = [Use(int(IPv4Address("10.9.9.9")), HOST, 1)]
+    kernel["uses"] = [TranslationUse(int(IPv4Address("10.9.9.9")), HOST, 1)]
 
     reading(live).read_when_due()
 
-    assert not LastUsed.objects.exists()
+    assert not TranslationUsage.objects.exists()
 
 
 def test_what_a_former_tunnel_used_of_the_same_addresses_is_not_told_of_the_new_one(live, kernel):
     Tunnel.objects.update(ordered_at=timezone.now() - timedelta(minutes=10))
-    kernel["uses"] = [Use(AT, HOST, 3600)]
+    kernel["uses"] = [TranslationUse(AT, HOST, 3600)]
     reading(live).read_when_due()
-    assert not LastUsed.objects.exists()
+    assert not TranslationUsage.objects.exists()
 
-    kernel["uses"] = [Use(AT, HOST, 60)]
+    kernel["uses"] = [TranslationUse(AT, HOST, 60)]
     reading(live).read_when_due()
 
-    assert LastUsed.objects.get().pairs.keys() == {"10.1.255.92"}
+    assert TranslationUsage.objects.get().pairs.keys() == {"10.1.255.92"}
 
 
 def test_readings_cost_the_same_for_one_mapping_and_for_a_hundred(live, kernel):
     def queries(count: int) -> int:
-        kernel["uses"] = [Use(AT + n % 4, HOST + n, 60) for n in range(count)]
+        kernel["uses"] = [TranslationUse(AT + n % 4, HOST + n, 60) for n in range(count)]
         with CaptureQueriesContext(connection) as captured:
             reading(live).read_when_due()
         return len(captured)
@@ -162,8 +162,8 @@ def test_each_row_says_whether_it_is_live_or_what_the_next_apply_makes_of_it(
     services.set_translations(
         live,
         [
-            services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.20")),
-            services.Row(IPv4Address("10.1.255.93"), IPv4Address("192.168.10.21")),
+            services.TranslationRow(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.20")),
+            services.TranslationRow(IPv4Address("10.1.255.93"), IPv4Address("192.168.10.21")),
         ],
         user,
     )
@@ -175,12 +175,14 @@ def test_each_row_says_whether_it_is_live_or_what_the_next_apply_makes_of_it(
         "10.1.255.95": "",
     }
 
-    services.set_translations(live, [services.Row(IPv4Address("10.1.255.92"), None)], user)
+    services.set_translations(
+        live, [services.TranslationRow(IPv4Address("10.1.255.92"), None)], user
+    )
     assert stands(page, live)["10.1.255.92"][:2] == ["ending", "192.168.10.15 until the next Apply"]
 
 
 def test_the_page_says_the_same_as_the_rows_are_told(live, page, kernel):
-    kernel["uses"] = [Use(AT, HOST, 10)]
+    kernel["uses"] = [TranslationUse(AT, HOST, 10)]
     reading(live).read_when_due()
     nat = Subnet.objects.get(network="10.1.255.92/30").pk
 

@@ -54,7 +54,7 @@ def test_a_trial_that_is_not_healthy_brings_the_last_good_revision_back(on_trial
 
     assert outcomes(ready) == {1: Outcome.REPLACED, 2: Outcome.WITHDRAWN, 3: Outcome.LIVE}
     back = ready.latest()
-    assert (back.restores, back.author) == (1, None)
+    assert (back.restored_number, back.author) == (1, None)
     assert back.spec() == ready.revisions.get(number=1).spec()
     assert ready.revisions.get(number=2).reason == (
         "After 30 seconds the tunnel was down, so it was taken back."
@@ -64,14 +64,14 @@ def test_a_trial_that_is_not_healthy_brings_the_last_good_revision_back(on_trial
 
 def test_what_a_peer_took_is_good_at_once_and_not_while_another_is_on_its_way(ready, user, device):
     services.apply(ready, user)
-    outcomes_of.note_taken(ready.pk)
-    assert ready.latest().up_at is None
+    outcomes_of.mark_accepted_by_peer(ready.pk)
+    assert ready.latest().first_up_at is None
     look(ready)
-    Revision.objects.update(up_at=None)
+    Revision.objects.update(first_up_at=None)
 
-    outcomes_of.note_taken(ready.pk)
+    outcomes_of.mark_accepted_by_peer(ready.pk)
 
-    assert ready.latest().up_at is not None
+    assert ready.latest().first_up_at is not None
 
 
 def test_whoever_converges_next_judges_also_when_nobody_asked_for_this_tunnel(on_trial, ready):
@@ -132,7 +132,7 @@ def test_a_trial_of_a_trial_comes_back_to_what_was_proven(on_trial, ready, user,
 
     look(ready)
 
-    assert ready.latest().restores == 1
+    assert ready.latest().restored_number == 1
 
 
 def test_nobody_takes_the_networks_that_a_trial_may_bring_back(
@@ -144,7 +144,9 @@ def test_nobody_takes_the_networks_that_a_trial_may_bring_back(
 ):
     services.add_remote_subnet(ready, IPv4Network("192.168.30.0/24"), user)
     services.remove_remote_subnet(ready, ready.subnets.get(network="192.168.10.0/24").pk, user)
-    services.set_translations(ready, [services.Row(IPv4Address("10.1.255.92"), None)], user)
+    services.set_translations(
+        ready, [services.TranslationRow(IPv4Address("10.1.255.92"), None)], user
+    )
     services.apply(ready, user, services.Trial(seconds=30))
     look(ready)
     services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"), user)
@@ -166,7 +168,7 @@ def test_a_trial_that_cannot_be_judged_is_refused(ready, user, seconds, ping):
 def test_what_comes_back_is_the_last_that_was_ever_up(on_trial, ready, user, device):
     """A revision that its peer never took is not good, although it stood before."""
     refused = ready.revisions.get(number=2)
-    Revision.objects.filter(pk=refused.pk).update(keep_seconds=None, trial_ends_at=None)
+    Revision.objects.filter(pk=refused.pk).update(trial_seconds=None, trial_ends_at=None)
     Revision.objects.filter(number=1).update(outcome=Outcome.REPLACED)
     services.edit(ready, "phase_two_keylife", 1900, user)
     third = services.apply(ready, user, services.Trial(seconds=30))
@@ -176,4 +178,4 @@ def test_what_comes_back_is_the_last_that_was_ever_up(on_trial, ready, user, dev
     look(ready)
 
     assert outcomes(ready)[2] == Outcome.REPLACED
-    assert ready.latest().restores == 1
+    assert ready.latest().restored_number == 1

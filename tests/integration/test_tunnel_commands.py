@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tests.html import read
 from vpnportal import services
-from vpnportal.models import Concentrator, Repair, Revision, Tunnel, Wish
+from vpnportal.models import Concentrator, DriftRepair, Revision, Tunnel, TunnelCommand
 from vpnportal.reconciler import reconcile
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ def now(tunnel: Tunnel) -> Tunnel:
 
 
 def word(tunnel: Tunnel) -> str:
-    return services.state_of(now(tunnel)).word
+    return services.state_of(now(tunnel)).label
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_the_concentrator_holds_nothing_of_a_disconnected_tunnel_until_it_is_con
 
     assert (device.connections.keys(), set(device.elements)) == (held[0].keys(), held[2])
     assert word(up) == "up"
-    assert [wish.ok for wish in Wish.objects.all()] == [True, True]
+    assert [wish.ok for wish in TunnelCommand.objects.all()] == [True, True]
 
 
 def test_what_was_done_is_told_with_the_wish_and_is_no_drift(up, user, device):
@@ -70,10 +70,10 @@ def test_what_was_done_is_told_with_the_wish_and_is_no_drift(up, user, device):
     services.connect(now(up), user)
     look(up)
 
-    connected, disconnected = Wish.objects.all()
+    connected, disconnected = TunnelCommand.objects.all()
     assert "Unloaded the connection ctx" in " ".join(one["text"] for one in disconnected.steps)
     assert "Loaded the connection ctx" in " ".join(one["text"] for one in connected.steps)
-    assert not Repair.objects.exists()
+    assert not DriftRepair.objects.exists()
 
 
 def test_a_lost_message_costs_a_minute_and_nothing_else(up, user, device):
@@ -82,7 +82,7 @@ def test_a_lost_message_costs_a_minute_and_nothing_else(up, user, device):
     reconcile.converge(up.concentrator_id)
 
     assert device.connections == {}
-    assert Wish.objects.get().ok
+    assert TunnelCommand.objects.get().ok
 
 
 def test_another_tunnel_stays_as_it_is(up, second_tunnel, user, device):
@@ -104,7 +104,7 @@ def test_apply_connects_a_disconnected_tunnel(up, user, device):
     look(up)
 
     assert device.connections
-    assert now(up).held_at is None
+    assert now(up).disconnected_at is None
 
 
 def test_a_rekey_says_what_the_other_end_made_of_it(up, user, device):
@@ -117,7 +117,7 @@ def test_a_rekey_says_what_the_other_end_made_of_it(up, user, device):
     services.rekey(up, user)
     look(up)
 
-    told = [(wish.ok, wish.text) for wish in Wish.objects.order_by("pk")]
+    told = [(wish.ok, wish.text) for wish in TunnelCommand.objects.order_by("pk")]
     assert told[:2] == [
         (True, "Both ends have new keys."),
         (False, "The other end refused to renew the keys."),
@@ -133,24 +133,24 @@ def test_a_reconnect_ends_what_runs_and_starts_anew(up, user, device):
     after = {sa.unique_id for sa in device.associations}
     assert after
     assert not after & before
-    assert Wish.objects.get().steps[0]["text"] == "Ended an IKE_SA to negotiate anew"
+    assert TunnelCommand.objects.get().steps[0]["text"] == "Ended an IKE_SA to negotiate anew"
 
 
 def test_a_wish_that_waited_too_long_is_not_done_any_more(up, user, device):
     services.reconnect(up, user)
-    Wish.objects.update(asked_at=timezone.now() - timedelta(minutes=3))
+    TunnelCommand.objects.update(requested_at=timezone.now() - timedelta(minutes=3))
     before = {sa.unique_id for sa in device.associations}
 
     look(up)
 
     assert {sa.unique_id for sa in device.associations} == before
-    assert not Wish.objects.get().ok
-    assert "Ask again" in Wish.objects.get().text
+    assert not TunnelCommand.objects.get().ok
+    assert "Ask again" in TunnelCommand.objects.get().text
 
 
 def test_a_disconnect_that_waited_is_done_all_the_same(up, user, device):
     services.disconnect(up, user)
-    Wish.objects.update(asked_at=timezone.now() - timedelta(days=1))
+    TunnelCommand.objects.update(requested_at=timezone.now() - timedelta(days=1))
 
     look(up)
 

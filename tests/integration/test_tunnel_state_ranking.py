@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from tests.unit.samples import EXAMPLE
 from vpnportal import encryption, services
-from vpnportal.domain.tunnel.serialization import freeze
+from vpnportal.domain.tunnel.serialization import serialize
 from vpnportal.fields import Sealed
-from vpnportal.models import Concentrator, Departure, Revision, Tunnel
-from vpnportal.services.tunnel_state_ranking import WORDS, ranked, with_changes
+from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
+from vpnportal.services.tunnel_state_ranking import LABELS, with_changes, with_state_rank
 
 Outcome = Revision.Outcome
 HISTORIES = (
@@ -34,8 +34,8 @@ HISTORIES = (
 
 def every_way_to_stand(account, here: Concentrator, there: Concentrator) -> list[Tunnel]:
     """A tunnel for each history, association, hold, cancellation, and place where it is seen."""
-    now, made, frozen = timezone.now(), [], freeze(EXAMPLE)
-    seen = (*Tunnel.Association, "")
+    now, made, frozen = timezone.now(), [], serialize(EXAMPLE)
+    seen = (*Tunnel.SaStatus, "")
     ways = product(HISTORIES, seen, (None, now), (None, now), (here, there), (here, there))
     for number, (history, association, held, cancelled, draft_at, ran_at) in enumerate(ways, 1):
         tunnel = Tunnel(
@@ -44,8 +44,8 @@ def every_way_to_stand(account, here: Concentrator, there: Concentrator) -> list
             concentrator=draft_at,
             name=f"ipsec{number:03}",
             hosted_peer=str(IPv4Address("198.18.0.0") + number),
-            association=association,
-            held_at=held,
+            sa_status=association,
+            disconnected_at=held,
             cancelled_at=cancelled,
         )
         made.append((tunnel, history, ran_at))
@@ -59,13 +59,13 @@ def every_way_to_stand(account, here: Concentrator, there: Concentrator) -> list
             hosted_peer="203.0.113.1",
             remote_peer="203.0.113.2",
             outcome=outcome,
-            answers_only=bool(tunnel.pk & 2),
+            responder_only=bool(tunnel.pk & 2),
         )
         for tunnel, history, ran_at in made
         for number, outcome in enumerate(history, 1)
     )
-    Departure.objects.bulk_create(
-        Departure(tunnel=tunnel, concentrator=here, hosted_peer=tunnel.hosted_peer)
+    AddressRelease.objects.bulk_create(
+        AddressRelease(tunnel=tunnel, concentrator=here, hosted_peer=tunnel.hosted_peer)
         for tunnel, _, _ in made
         if tunnel.pk % 2
     )
@@ -82,11 +82,11 @@ def test_the_database_finds_the_word_that_the_page_says_however_a_tunnel_stands(
     Concentrator.objects.bulk_update((concentrator, away), ["seen_at"])
     tunnels = every_way_to_stand(account, concentrator, away)
 
-    found = dict(ranked(Tunnel.objects.all()).values_list("pk", "rank"))
+    found = dict(with_state_rank(Tunnel.objects.all()).values_list("pk", "rank"))
 
-    said = {pk: state.word for pk, state in services.states_of(tunnels).items()}
-    assert {pk: WORDS[rank] for pk, rank in found.items()} == said
-    assert set(said.values()) == set(WORDS)
+    said = {pk: state.label for pk, state in services.states_of(tunnels).items()}
+    assert {pk: LABELS[rank] for pk, rank in found.items()} == said
+    assert set(said.values()) == set(LABELS)
 
 
 def changed() -> set[str]:
@@ -107,7 +107,9 @@ def test_the_database_finds_the_tunnels_whose_pages_list_changes_after_each_edit
         name="hou02-vpn02", datacenter=ready.concentrator.datacenter, public_address="203.0.113.5"
     )
     other.pools.create(kind="hosted-peer", network=IPv4Network("198.51.100.0/29"))
-    row = services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
+    row = services.TranslationRow(
+        IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database"
+    )
     applied = [services.apply(one, user) for one in (ready, second_tunnel)]
 
     def after(edit, *arguments) -> set[str]:
@@ -122,9 +124,9 @@ def test_the_database_finds_the_tunnels_whose_pages_list_changes_after_each_edit
     assert after(services.edit, "phase_two_group", 2, user) == set(), "changed back is not changed"
     assert after(services.set_preshared_key, "another key", user) == {"ipsec001"}
     assert after(services.set_preshared_key, "a key", user) == set()
-    assert after(services.set_translations, [services.Row(row.internal, None)], user) == {
-        "ipsec001"
-    }
+    assert after(
+        services.set_translations, [services.TranslationRow(row.internal, None)], user
+    ) == {"ipsec001"}
     assert after(services.set_translations, [row], user) == set()
     assert after(services.add_remote_subnet, IPv4Network("192.168.30.0/24"), user) == {"ipsec001"}
     assert after(services.discard, user) == set()

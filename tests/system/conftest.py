@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 
 
 def translate(internal: str = "10.1.255.92", name: str = "database") -> str:
     """Code that gives 192.168.10.15 this address and no other."""
     return f"""
-kept = [services.Row(row.as_value().internal, None) for row in tunnel.translations.all()]
-new = services.Row(IPv4Address({internal!r}), IPv4Address("192.168.10.15"), {name!r})
+kept = [services.TranslationRow(row.as_value().internal, None) for row in tunnel.translations.all()]
+new = services.TranslationRow(IPv4Address({internal!r}), IPv4Address("192.168.10.15"), {name!r})
 services.set_translations(tunnel, [*kept, new], user)
 """
 
 
 @pytest.fixture(scope="module")
-def product(request: pytest.FixtureRequest) -> Iterator[Product]:
+def product(request: pytest.FixtureRequest) -> Iterator[RunningPortal]:
     """The product, the example's parameters filled in, nothing applied."""
-    running = Product(request.module.__name__.rpartition("_")[2])
+    running = RunningPortal(request.module.__name__.rpartition("_")[2])
     try:
         running.start()
         running.fill_in()
@@ -30,7 +30,7 @@ def product(request: pytest.FixtureRequest) -> Iterator[Product]:
         running.stop()
 
 
-def brought_up(product: Product) -> Product:
+def brought_up(product: RunningPortal) -> RunningPortal:
     """With the mission's example applied and answering."""
     if not product.ping():
         product.apply(translate())
@@ -39,6 +39,6 @@ def brought_up(product: Product) -> Product:
 
 
 @pytest.fixture
-def live(product: Product) -> Product:
+def live(product: RunningPortal) -> RunningPortal:
     """The same with the mission's example applied and answering."""
     return brought_up(product)

@@ -19,7 +19,7 @@ from typing import Any
 import vici
 from vici.exception import CommandException
 
-from tests.running_portal import PYTHON, ROOT, Product, read, wait_for
+from tests.running_portal import PYTHON, ROOT, RunningPortal, read, wait_for
 
 HOSTED, REMOTE = "203.0.113.1", "203.0.113.2"
 DEVICE = {
@@ -46,24 +46,24 @@ charon {
 PLUGINS = re.compile(r"load = (.*)")
 DESK = """
 import json, sys
-from vpnportal.reconciler.target import aim_at
-from vpnportal.gateway.vici.session import Charon
+from vpnportal.reconciler.target import load_target
+from vpnportal.gateway.vici.session import CharonSession
 from vpnportal.models import *
 from vpnportal.services.diagnosis import findings_of
 from django.conf import settings
 from django.utils import timezone
 def tunnel(): return Tunnel.objects.get(name="ipsec001")
-def desired(): return aim_at(tunnel().concentrator, tunnel().pk).desired
+def desired(): return load_target(tunnel().concentrator, tunnel().pk).desired
 def load():
-    with Charon(settings.VICI_SOCKET) as charon:
+    with CharonSession(settings.VICI_SOCKET) as charon:
         for several in (desired().secrets, desired().connections):
             assert not any(refusal for _, refusal in charon.load(several.values()))
 def forget():
-    with Charon(settings.VICI_SOCKET) as charon:
-        for secret in desired().secrets: charon.forget(secret)
+    with CharonSession(settings.VICI_SOCKET) as charon:
+        for secret in desired().secrets: charon.unload_shared(secret)
 def children(): return sorted(c for one in desired().connections.values() for c in one.children)
 def found():
-    kept = Hearing.objects.filter(tunnel=tunnel()).first()
+    kept = DiagnosticLog.objects.filter(tunnel=tunnel()).first()
     lines = kept.lines if kept else []
     return {
         "findings": [
@@ -83,7 +83,7 @@ for line in sys.stdin:
 class Bench:
     """A product whose tunnel is applied, and the customer's device, which a test may set wrong."""
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: RunningPortal) -> None:
         self.product = product
         self.key = product.key_of_the_device()
         self._since = ""

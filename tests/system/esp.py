@@ -17,7 +17,7 @@ from ipaddress import IPv4Address
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from lab.many_peers import entered
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 
 HERE, THERE = "203.0.113.2", "203.0.113.1"
 BLOCK = 16
@@ -28,7 +28,7 @@ FIRST_SEQUENCE = 100_000
 class Tampered:
     """The customer's device of a product whose tunnel is up, with its outbound keys in hand."""
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: RunningPortal) -> None:
         self._product = product
         self._folder = product.state / "lab" / "peer"
         self._sequence = FIRST_SEQUENCE

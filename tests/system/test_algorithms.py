@@ -22,12 +22,12 @@ import pytest
 import vici
 
 from lab.laboratory import Laboratory
+from tests.desired_state import compile_specs
 from tests.unit.samples import EXAMPLE, KEY
-from vpnportal.domain.gateway_config.compile import compile_specs
-from vpnportal.domain.planning.plan import Stale
+from vpnportal.domain.planning.plan import StaleSa
 from vpnportal.domain.tunnel import algorithms
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
-from vpnportal.gateway.vici.session import Charon
+from vpnportal.gateway.vici.session import CharonSession
 
 # The device's words, written down apart from the product's own table of them.
 ENCRYPTIONS = {
@@ -165,7 +165,7 @@ def ping(laboratory: Laboratory) -> bool:
     return within(PATIENCE, lambda: subprocess.run(command, capture_output=True).returncode == 0)
 
 
-def comes_up(laboratory: Laboratory, charon: Charon, spec: TunnelSpec) -> bool:
+def comes_up(laboratory: Laboratory, charon: CharonSession, spec: TunnelSpec) -> bool:
     desired = compile_specs([spec], KEY)
     (connection,), (secret,) = desired.connections.values(), desired.secrets.values()
     (child,) = connection.children
@@ -174,9 +174,9 @@ def comes_up(laboratory: Laboratory, charon: Charon, spec: TunnelSpec) -> bool:
     with vici_session(laboratory) as session:
         first = within(PATIENCE, lambda: installed(session, child))
         up = bool(first) and ping(laboratory) and renews(session, child, first, spec)
-    for sa in charon.associations("ctx42"):
-        charon.terminate(Stale("ctx42", sa.unique_id, whole_ike=True))
-    charon.forget(secret.id)
+    for sa in charon.list_sas("ctx42"):
+        charon.terminate(StaleSa("ctx42", sa.unique_id, whole_ike=True))
+    charon.unload_shared(secret.id)
     return up
 
 
@@ -205,7 +205,7 @@ def vici_session(laboratory: Laboratory) -> Iterator[vici.Session]:
 @pytest.mark.parametrize("version", [1, 2])
 def test_every_choice_of_the_original_panel_comes_up(laboratory, version):
     failed = []
-    with Charon(str(laboratory.concentrator.socket)) as charon:
+    with CharonSession(str(laboratory.concentrator.socket)) as charon:
         for one, two in PAIRS:
             set_up_device(laboratory, version, one, two)
             if not comes_up(laboratory, charon, asked(version, one, two)):
@@ -222,7 +222,7 @@ def test_every_choice_of_the_original_panel_comes_up(laboratory, version):
 )
 def test_every_newer_choice_comes_up(laboratory, version, pairs):
     failed = []
-    with Charon(str(laboratory.concentrator.socket)) as charon:
+    with CharonSession(str(laboratory.concentrator.socket)) as charon:
         for one, two in pairs:
             set_up_device(laboratory, version, one, two)
             spec = asked(version, one, two)

@@ -14,7 +14,7 @@ from lab import namespaces
 from lab.many_peers import entered
 from lab.topology import CONCENTRATOR, Host
 from vpnportal.gateway.netfilter import conntrack
-from vpnportal.gateway.netfilter.netlink import Link
+from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "f"
 SERVERS = ("10.2.0.10", "10.2.0.11")
@@ -44,13 +44,13 @@ def tracking() -> Iterator[None]:
 @pytest.mark.parametrize("others", [0, MANY])
 def test_only_flows_that_began_at_an_address_that_is_gone_end(tracking, others):
     unused = [int(IPv4Address("10.99.0.0")) + n for n in range(others)]
-    link = Link()
+    link = NetlinkSocket()
     assert tracked() == ALL
 
-    conntrack.end(link, [int(IPv4Address(CUSTOMERS[0])), *unused], unused)
+    conntrack.delete_flows(link, [int(IPv4Address(CUSTOMERS[0])), *unused], unused)
     assert tracked() == {(server, CUSTOMERS[1]) for server in SERVERS}
 
-    conntrack.end(link, unused, [int(IPv4Address(SERVERS[0])), *unused])
+    conntrack.delete_flows(link, unused, [int(IPv4Address(SERVERS[0])), *unused])
     assert tracked() == {(SERVERS[1], CUSTOMERS[1])}
 
 

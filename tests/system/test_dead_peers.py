@@ -10,12 +10,14 @@ import pytest
 
 from lab.many_peers import ManyPeers, entered
 from lab.topology import CONCENTRATOR
+from tests.desired_state import compile_specs
+from tests.observation import observe
 from tests.running_portal import wait_for
 from tests.system.test_many_tunnels import specification
-from vpnportal.domain.gateway_config.compile import ASKED, compile_specs
+from vpnportal.domain.gateway_config.compile import ASKED
 from vpnportal.domain.planning.observed import CARRYING
-from vpnportal.domain.planning.plan import diff
-from vpnportal.gateway.driver import Concentrator
+from vpnportal.domain.planning.plan import make_plan
+from vpnportal.gateway.driver import GatewayDriver
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "d"
 SECONDS = 5
@@ -38,9 +40,9 @@ def many(request, tmp_path_factory) -> Iterator[ManyPeers]:
         yield many
 
 
-def carried(device: Concentrator, many: ManyPeers) -> dict[str, set[str]]:
+def carried(device: GatewayDriver, many: ManyPeers) -> dict[str, set[str]]:
     with entered(many.prefix, CONCENTRATOR):
-        running = device.observe().associations
+        running = observe(device).ike_sas
     return {
         sa.connection: {child.unique_id for child in sa.children if child.state in CARRYING}
         for sa in running
@@ -49,14 +51,14 @@ def carried(device: Concentrator, many: ManyPeers) -> dict[str, set[str]]:
 
 
 def test_a_killed_peer_is_noticed_in_time_and_only_where_somebody_asks(many):
-    device = Concentrator(str(many.concentrator.socket))
+    device = GatewayDriver(str(many.concentrator.socket))
     specs = [specification(peer, many.ike_version) for peer in many.peers]
     asks, never = replace(specs[0], dpd_seconds=SECONDS), replace(specs[1], dpd_seconds=0)
     desired = compile_specs([asks, never], b"a key")
     with entered(many.prefix, CONCENTRATOR):
-        observed = device.observe()
-        device.apply(diff(desired, observed), observed.userland_esp, lambda step: None)
-        device.start(diff(desired, device.observe()).initiate, lambda step: None)
+        observed = observe(device)
+        device.apply(make_plan(desired, observed), observed.userland_esp, lambda step: None)
+        device.initiate(make_plan(desired, observe(device)).initiate, lambda step: None)
     wait_for(lambda: carried(device, many).keys() == {"ctx1", "ctx2"}, 15)
     before = carried(device, many)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.test_stale_sas import VICI, associations, lost_pings, spi
 
 WISH = """
-wish = tunnel.wishes.first()
+wish = tunnel.commands.first()
 say({"done": wish.done_at is not None, "ok": wish.ok, "text": wish.text})
 """
 
 
-def command(product: Product, name: str) -> str:
+def command(product: RunningPortal, name: str) -> str:
     """Ask for it and wait for its outcome; the answer is what came of it."""
     product.do(f"services.{name}(tunnel, user)")
     wait_for(lambda: product.do(WISH)["done"], 15)
@@ -22,11 +22,13 @@ def command(product: Product, name: str) -> str:
     return said["text"]
 
 
-def loaded(product: Product) -> str:
+def loaded(product: RunningPortal) -> str:
     return product.run("swanctl", "--list-conns", "--uri", f"unix://{product.state}/{VICI}").stdout
 
 
-def test_a_disconnected_tunnel_carries_nothing_and_the_other_end_cannot_start_it(live: Product):
+def test_a_disconnected_tunnel_carries_nothing_and_the_other_end_cannot_start_it(
+    live: RunningPortal,
+):
     command(live, "disconnect")
     try:
         assert not live.ping()
@@ -43,7 +45,7 @@ def test_a_disconnected_tunnel_carries_nothing_and_the_other_end_cannot_start_it
     print(f"answered {took:.1f} s after it was connected again")
 
 
-def test_a_disconnected_tunnel_stays_so_when_charon_is_started_again(live: Product):
+def test_a_disconnected_tunnel_stays_so_when_charon_is_started_again(live: RunningPortal):
     command(live, "disconnect")
     try:
         live.run("kill", "-9", str(live.process("charon", "concentrator")))
@@ -57,11 +59,11 @@ def test_a_disconnected_tunnel_stays_so_when_charon_is_started_again(live: Produ
     wait_for(live.ping, 15)
 
 
-def _sight(product: Product) -> str:
-    return product.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).word)")
+def _sight(product: RunningPortal) -> str:
+    return product.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).label)")
 
 
-def test_a_rekey_gives_both_ends_new_keys_and_loses_no_ping(live: Product):
+def test_a_rekey_gives_both_ends_new_keys_and_loses_no_ping(live: RunningPortal):
     before = set(re.findall(r"\b[0-9a-f]{8}\b", associations(live)))
 
     with lost_pings(live) as lost:
@@ -71,7 +73,7 @@ def test_a_rekey_gives_both_ends_new_keys_and_loses_no_ping(live: Product):
     assert set(re.findall(r"\b[0-9a-f]{8}\b", associations(live))) - before
 
 
-def test_a_reconnect_negotiates_anew_and_is_up_again_within_seconds(live: Product):
+def test_a_reconnect_negotiates_anew_and_is_up_again_within_seconds(live: RunningPortal):
     before = spi(associations(live))
 
     with lost_pings(live) as lost:

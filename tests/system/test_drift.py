@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 
 FOREIGN = """
 connections {
@@ -21,13 +21,13 @@ connections {
 """
 
 
-def swanctl(product: Product, *command: str) -> str:
+def swanctl(product: RunningPortal, *command: str) -> str:
     uri = f"unix://{product.state}/lab/concentrator/charon.vici"
     return product.run("swanctl", *command, "--uri", uri).stdout
 
 
-def repairs(product: Product) -> list[str]:
-    return product.do('say(list(Repair.objects.values_list("text", flat=True)))')
+def repairs(product: RunningPortal) -> list[str]:
+    return product.do('say(list(DriftRepair.objects.values_list("text", flat=True)))')
 
 
 def test_edits_by_another_hand_are_put_right_within_a_minute_and_written_down(live, tmp_path):
@@ -46,7 +46,9 @@ def test_edits_by_another_hand_are_put_right_within_a_minute_and_written_down(li
     assert wait_for(live.ping, 65) < 65
 
     # What is not ours is seen by the minute's look only, which a tunnel's own may come before.
-    wait_for(lambda: live.do("say(Concentrator.objects.get().foreign)") == ["office"], 65)
+    wait_for(
+        lambda: live.do("say(Concentrator.objects.get().foreign_connections)") == ["office"], 65
+    )
     wanted = {"Loaded the connection ctx1", "Changed the address translations (1)"}
     assert wanted <= set(repairs(live))
     swanctl(live, "--load-conns", "--file", "/dev/null")

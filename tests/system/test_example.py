@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 
 
 @contextlib.contextmanager
-def capture(product: Product, host: str, interface: str) -> Iterator[list[str]]:
+def capture(product: RunningPortal, host: str, interface: str) -> Iterator[list[str]]:
     """The packets that pass an interface meanwhile, a line each, once the block is left."""
     lines: list[str] = []
     where = ["ip", "netns", "exec", f"{product.prefix}-{host}"]
@@ -121,11 +121,11 @@ SECOND_CHILD = """        children {
             }"""
 
 
-def vici(product: Product) -> str:
+def vici(product: RunningPortal) -> str:
     return f"unix://{product.state}/lab/concentrator/charon.vici"
 
 
-def load(product: Product, device, text: str) -> None:
+def load(product: RunningPortal, device, text: str) -> None:
     device.write_text(text)
     uri = f"unix://{product.state}/lab/peer/charon.vici"
     product.run("swanctl", "--load-all", "--uri", uri, "--file", str(device), check=True)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.faults import damage, ground_truth, settings
 from tests.system.faults.damage import Fault
 from tests.system.faults.matrix import CELL
@@ -64,7 +64,7 @@ def small_disk(folder) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
     """A product with the seam in its processes, the first settings applied and answering."""
-    product = Product("faults")
+    product = RunningPortal("faults")
     holds = Holds(product)
     product.environment |= holds.environment()
     holds.make()
@@ -83,7 +83,7 @@ def scene() -> Iterator[Scene]:
 
 
 FIRST = """
-rows = [services.Row(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "host of AES256")]
+rows = [services.TranslationRow(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "host of AES256")]
 services.set_translations(tunnel, rows, user)
 """
 

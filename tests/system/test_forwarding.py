@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.running_portal import PYTHON, Product, wait_for
+from tests.running_portal import PYTHON, RunningPortal, wait_for
 
 LISTEN = """
 import socket
@@ -20,7 +20,7 @@ CONNECT = "import socket; socket.create_connection(({!r}, 8022), timeout=1)"
 
 
 @pytest.fixture
-def listening(live: Product) -> Iterator[Product]:
+def listening(live: RunningPortal) -> Iterator[RunningPortal]:
     """The same service on the gateway and on the server."""
     started = [
         subprocess.Popen(
@@ -37,11 +37,11 @@ def listening(live: Product) -> Iterator[Product]:
         process.wait()
 
 
-def reaches(product: Product, host: str, address: str) -> bool:
+def reaches(product: RunningPortal, host: str, address: str) -> bool:
     return product.on(host, PYTHON, "-c", CONNECT.format(address)).returncode == 0
 
 
-def dropped(product: Product, counter: str) -> int:
+def dropped(product: RunningPortal, counter: str) -> int:
     listed = product.on("concentrator", "nft", "-j", "list", "counters").stdout
     (found,) = (
         item["counter"]["packets"]

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.test_example import load
 from tests.system.test_stale_sas import VICI, associations
 
 
-def device(product: Product) -> Path:
+def device(product: RunningPortal) -> Path:
     return product.state / "lab" / "peer" / "swanctl.conf"
 
 
-def speaks(product: Product, version: int) -> None:
+def speaks(product: RunningPortal, version: int) -> None:
     """The customer's device does this version only."""
     text = device(product).read_text()
     for other in (1, 2):
@@ -26,25 +26,25 @@ def speaks(product: Product, version: int) -> None:
     load(product, device(product), text)
 
 
-def dial(product: Product) -> None:
+def dial(product: RunningPortal) -> None:
     """The device begins."""
     uri = f"unix://{product.state}/lab/peer/charon.vici"
     which = ("--ike", "customer", "--child", "private")
     product.run("swanctl", "--initiate", *which, "--timeout", "5", "--uri", uri)
 
 
-def hang_up(product: Product) -> None:
+def hang_up(product: RunningPortal) -> None:
     """Both ends forget what runs, without a word to the other."""
     for socket, name in ((VICI, "ctx1"), ("lab/peer/charon.vici", "customer")):
         uri = f"unix://{product.state}/{socket}"
         product.run("swanctl", "--terminate", "--ike", name, "--force", "--uri", uri)
 
 
-def state(product: Product) -> str:
-    return product.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).association)")
+def state(product: RunningPortal) -> str:
+    return product.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).sa_status)")
 
 
-def found(product: Product) -> list[list[str]]:
+def found(product: RunningPortal) -> list[list[str]]:
     return product.do(
         "from vpnportal.services.diagnosis import findings_of\n"
         "say([[one.field, one.advice] for one in findings_of(Tunnel.objects.get(pk=tunnel.pk))])"
@@ -52,7 +52,7 @@ def found(product: Product) -> list[list[str]]:
 
 
 @pytest.fixture
-def both_versions(live: Product) -> Iterator[Product]:
+def both_versions(live: RunningPortal) -> Iterator[RunningPortal]:
     live.apply('services.edit(tunnel, "ike_version", 0, user)')
     yield live
     speaks(live, 1)
@@ -80,36 +80,36 @@ def test_with_both_versions_either_is_answered_and_ikev2_is_what_this_end_begins
 
 
 @pytest.fixture
-def answers_only(live: Product) -> Iterator[Product]:
+def responder_only(live: RunningPortal) -> Iterator[RunningPortal]:
     live.apply('services.edit(tunnel, "starts", "other", user)')
     yield live
     live.apply('services.edit(tunnel, "starts", "either", user)')
     wait_for(live.ping, 20)
 
 
-def test_the_other_end_only_is_not_dialled_and_comes_up_when_it_dials(answers_only):
-    assert answers_only.ping()
-    hang_up(answers_only)
+def test_the_other_end_only_is_not_dialled_and_comes_up_when_it_dials(responder_only):
+    assert responder_only.ping()
+    hang_up(responder_only)
 
-    wait_for(lambda: state(answers_only) == "waits for the other end", 15)
-    answers_only.do("from vpnportal import tasks\ntasks.request_converge(tunnel.concentrator)")
+    wait_for(lambda: state(responder_only) == "waits for the other end", 15)
+    responder_only.do("from vpnportal import tasks\ntasks.request_converge(tunnel.concentrator)")
     with pytest.raises(AssertionError):
-        wait_for(answers_only.ping, 5)
-    assert associations(answers_only).strip() == ""
+        wait_for(responder_only.ping, 5)
+    assert associations(responder_only).strip() == ""
 
-    dial(answers_only)
-    wait_for(answers_only.ping, 10)
-    wait_for(lambda: state(answers_only) == "up", 15)
+    dial(responder_only)
+    wait_for(responder_only.ping, 10)
+    wait_for(lambda: state(responder_only) == "up", 15)
 
 
-def test_the_other_end_only_stays_so_when_charon_is_started_again(answers_only):
-    os.kill(answers_only.process("charon", host="concentrator"), signal.SIGKILL)
-    wait_for(lambda: not answers_only.ping(), 5)
+def test_the_other_end_only_stays_so_when_charon_is_started_again(responder_only):
+    os.kill(responder_only.process("charon", host="concentrator"), signal.SIGKILL)
+    wait_for(lambda: not responder_only.ping(), 5)
 
-    wait_for(lambda: state(answers_only) == "waits for the other end", 30)
+    wait_for(lambda: state(responder_only) == "waits for the other end", 30)
     with pytest.raises(AssertionError):
-        wait_for(answers_only.ping, 5)
+        wait_for(responder_only.ping, 5)
 
-    hang_up(answers_only)
-    dial(answers_only)
-    wait_for(answers_only.ping, 10)
+    hang_up(responder_only)
+    dial(responder_only)
+    wait_for(responder_only.ping, 10)

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.test_example import load as load_device
 from tests.system.test_stale_sas import device, sight
 
@@ -31,7 +31,7 @@ UNNOTICED = 0.5
 BROKEN = 1
 
 TRANSLATE = """
-rows = [services.Row(IPv4Address(a), IPv4Address(b) if b else None) for a, b in ROWS.items()]
+rows = [services.TranslationRow(IPv4Address(a), IPv4Address(b) if b else None) for a, b in ROWS.items()]
 services.set_translations(tunnel, rows, user)
 """
 ADD = 'services.add_remote_subnet(tunnel, IPv4Network("192.168.20.0/24"), user)\n'
@@ -79,7 +79,7 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def both(product: Product) -> Product:
+def both(product: RunningPortal) -> RunningPortal:
     """A device that is ready for whatever is tried here, with two translations through it."""
     product.on("peer", "ip", "address", "add", "203.0.113.3/24", "dev", "public")
     text = device(product).read_text()
@@ -95,7 +95,7 @@ def both(product: Product) -> Product:
 
 
 @pytest.fixture(params=[1, 2], ids=["IKEv1", "IKEv2"])
-def up(request, both: Product) -> Product:
+def up(request, both: RunningPortal) -> RunningPortal:
     both.ike_version = request.param
     both.apply(edits(ike_version=request.param))
     wait_for(both.ping, 15)
@@ -103,7 +103,7 @@ def up(request, both: Product) -> Product:
 
 
 @contextlib.contextmanager
-def silence(product: Product, target: str = "10.1.255.92") -> Iterator[list[float]]:
+def silence(product: RunningPortal, target: str = "10.1.255.92") -> Iterator[list[float]]:
     """Asks a hundred times a second meanwhile; the list gets the longest time without answer."""
     longest: list[float] = []
     ask = ["ping", "-n", "-D", "-i", str(EVERY_SECONDS), target]
@@ -118,7 +118,7 @@ def silence(product: Product, target: str = "10.1.255.92") -> Iterator[list[floa
     longest.append(max(after - before for before, after in pairwise(answered)))
 
 
-def measured(product: Product, change: str) -> tuple[str, float]:
+def measured(product: RunningPortal, change: str) -> tuple[str, float]:
     """How far the review says that a change interrupts, and how long an apply of it did."""
     extent, words = product.do(change + FORECAST)
     with silence(product) as longest:

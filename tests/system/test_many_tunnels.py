@@ -12,21 +12,23 @@ import pytest
 from lab.many_peers import ManyPeers, entered
 from lab.namespaces import existing
 from lab.peers import HOSTED, Peer
-from lab.prerequisites import of_this_machine
+from lab.prerequisites import missing_on_machine
 from lab.topology import CONCENTRATOR
+from tests.desired_state import compile_specs
+from tests.observation import observe
 from tests.running_portal import wait_for
-from vpnportal.domain.gateway_config.compile import Opened, compile_specs
-from vpnportal.domain.planning.plan import diff
-from vpnportal.domain.planning.sa_status import Association, associations
+from vpnportal.domain.gateway_config.compile import InlineSettings
+from vpnportal.domain.planning.plan import make_plan
+from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
-from vpnportal.gateway.driver import Concentrator
+from vpnportal.gateway.driver import GatewayDriver
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "m"
 
 
 @pytest.fixture(params=[1, 2], ids=["IKEv1", "IKEv2"])
 def many(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ManyPeers]:
-    if refusal := of_this_machine():
+    if refusal := missing_on_machine():
         pytest.skip(refusal)
     with ManyPeers(PREFIX, tmp_path / "m", 12, ike_version=request.param).running() as many:
         yield many
@@ -48,14 +50,14 @@ def specification(peer: Peer, ike_version: int) -> TunnelSpec:
     )
 
 
-def load(many: ManyPeers, peers: Iterable[Peer]) -> Concentrator:
+def load(many: ManyPeers, peers: Iterable[Peer]) -> GatewayDriver:
     """Everything that the portal would load for these peers, and their tunnels started."""
-    device = Concentrator(str(many.concentrator.socket))
+    device = GatewayDriver(str(many.concentrator.socket))
     desired = compile_specs((specification(peer, many.ike_version) for peer in peers), b"a key")
     with entered(many.prefix, CONCENTRATOR):
-        observed = device.observe()
-        device.apply(diff(desired, observed), observed.userland_esp, lambda step: None)
-        device.start(diff(desired, device.observe()).initiate, lambda step: None)
+        observed = observe(device)
+        device.apply(make_plan(desired, observed), observed.userland_esp, lambda step: None)
+        device.initiate(make_plan(desired, observe(device)).initiate, lambda step: None)
     return device
 
 
@@ -67,9 +69,9 @@ def test_each_peer_answers_through_its_own_tunnel_and_no_other(many):
 
     def up() -> bool:
         with entered(many.prefix, CONCENTRATOR):
-            seen = device.observe()
-        words = associations(seen.connections, seen.associations)
-        return list(words.values()) == [Association.UP] * len(others)
+            seen = observe(device)
+        words = sa_status_by_tunnel(seen.connections, seen.ike_sas)
+        return list(words.values()) == [SaStatus.UP] * len(others)
 
     wait_for(up, 20)
     # In IKEv1 the responder installs its side after the initiator.
@@ -78,17 +80,17 @@ def test_each_peer_answers_through_its_own_tunnel_and_no_other(many):
 
 
 def test_of_many_that_are_loaded_only_the_one_that_charon_refuses_is_missing(many):
-    device = Concentrator(str(many.concentrator.socket))
+    device = GatewayDriver(str(many.concentrator.socket))
     specs = [specification(peer, many.ike_version) for peer in many.peers]
     desired = compile_specs(specs, b"a key")
     refused = desired.connections["ctx5"]
-    source = Opened({**refused.settings, "proposals": ["nonsense"]}, specs[4].preshared_key)
+    source = InlineSettings({**refused.settings, "proposals": ["nonsense"]}, specs[4].preshared_key)
     desired.connections["ctx5"] = replace(refused, source=source)
 
     with entered(many.prefix, CONCENTRATOR):
-        before = device.observe()
-        reasons = device.apply(diff(desired, before), before.userland_esp, lambda step: None)
-        after = device.observe()
+        before = observe(device)
+        reasons = device.apply(make_plan(desired, before), before.userland_esp, lambda step: None)
+        after = observe(device)
 
     assert reasons == {"ctx5": "invalid value for: proposals, config discarded"}
     assert after.connections.keys() == desired.connections.keys() - {"ctx5"}

@@ -17,15 +17,16 @@ from lab import namespaces
 from lab.many_peers import ManyPeers, entered
 from lab.peers import HOSTED
 from lab.topology import CONCENTRATOR, PEER, SERVER
+from tests.desired_state import compile_specs
+from tests.observation import observe
 from tests.running_portal import wait_for
 from tests.system.test_many_tunnels import specification
-from vpnportal.domain.gateway_config.compile import compile_specs
-from vpnportal.domain.gateway_config.nat_elements import Elements
+from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.planning.observed import CARRYING, IkeSa, Scope
-from vpnportal.domain.planning.plan import Start, diff
-from vpnportal.domain.planning.sa_status import Association, associations
+from vpnportal.domain.planning.plan import Start, make_plan
+from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.domain.tunnel.spec import Translation, TunnelSpec
-from vpnportal.gateway.driver import Concentrator
+from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "o"
@@ -39,7 +40,7 @@ class Fifty:
 
     def __init__(self, many: ManyPeers) -> None:
         self.many = many
-        self.device = Concentrator(str(many.concentrator.socket))
+        self.device = GatewayDriver(str(many.concentrator.socket))
         self.specs = {peer.number: specification(peer, many.ike_version) for peer in many.peers}
 
     def converge(self) -> None:
@@ -47,14 +48,14 @@ class Fifty:
         desired = compile_specs(self.specs.values(), b"a key")
 
         def done() -> bool:
-            observed = self.device.observe()
-            plan = diff(desired, observed)
+            observed = observe(self.device)
+            plan = make_plan(desired, observed)
             if plan.without_initiation():
                 self.device.apply(plan.without_initiation(), observed.userland_esp, ignore)
             elif plan.initiate:
-                self.device.start(plan.initiate, ignore)
-            words = set(associations(observed.connections, observed.associations).values())
-            return not plan and words == {Association.UP}
+                self.device.initiate(plan.initiate, ignore)
+            words = set(sa_status_by_tunnel(observed.connections, observed.ike_sas).values())
+            return not plan and words == {SaStatus.UP}
 
         with entered(self.many.prefix, CONCENTRATOR):
             wait_for(done, 30)
@@ -65,7 +66,7 @@ class Fifty:
 
     def running(self, name: str = "") -> tuple[IkeSa, ...]:
         with entered(self.many.prefix, CONCENTRATOR):
-            found = self.device.observe().associations
+            found = observe(self.device).ike_sas
         return tuple(sa for sa in found if name in ("", sa.connection))
 
     def identities(self) -> dict[str, set[tuple[str, ...]]]:
@@ -158,13 +159,13 @@ def test_a_start_that_charon_refuses_is_told_when_that_tunnel_is_looked_at_again
     before = fifty.identities()
 
     with entered(fifty.many.prefix, CONCENTRATOR):
-        fifty.device.start((Start(name, "nothing", "198.19.0.8"),), told.append)
-        fifty.device.observe(Scope(other, frozenset(), Elements()))
+        fifty.device.initiate((Start(name, "nothing", "198.19.0.8"),), told.append)
+        observe(fifty.device, Scope(other, frozenset(), NatElements()))
         assert [step.ok for step in told] == [True]
-        fifty.device.observe(Scope(name, frozenset(), Elements()))
+        observe(fifty.device, Scope(name, frozenset(), NatElements()))
 
     refused = "charon refused to start nothing: CHILD_SA config 'nothing' not found"
-    assert told[1:] == [Step(name, refused, ok=False, mends=False)]
+    assert told[1:] == [Step(name, refused, ok=False, is_repair=False)]
     assert fifty.identities() == before
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 from tests.system.test_example import load, vici
 from vpnportal.domain.exports import KEY
@@ -19,13 +19,13 @@ say(EXPORTS["strongswan"].write(peer_view(live.spec(), tunnel.name, "Head office
 SECOND = """
 if not tunnel.subnets.filter(network="192.168.20.0/24").exists():
     services.add_remote_subnet(tunnel, IPv4Network("192.168.20.0/24"), user)
-new = services.Row(IPv4Address("10.1.255.93"), IPv4Address("192.168.20.15"), "backup")
+new = services.TranslationRow(IPv4Address("10.1.255.93"), IPv4Address("192.168.20.15"), "backup")
 services.set_translations(tunnel, [new], user)
 """
 PFS = 'say(Revision.objects.filter(outcome="live").latest("number").first_rekey)'
 
 
-def configure(product: Product) -> None:
+def configure(product: RunningPortal) -> None:
     """As an admin does who reads the first lines of the file; what ran before ends."""
     device = product.state / "lab" / "peer" / "swanctl.conf"
     key = product.key_of_the_device()

@@ -14,16 +14,16 @@ import pytest
 import vici
 from vici.exception import CommandException
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 from tests.system.test_example import load
 
 # The limit of questions in ten minutes is for people.
 BEGIN = """
 import time
-from vpnportal.services.peer_probe import ask, learnt
-tunnel.questions.all().delete()
-question = ask(Tunnel.objects.get(pk=tunnel.pk), user)
+from vpnportal.services.peer_probe import learned_values, start_probe
+tunnel.peer_probes.all().delete()
+question = start_probe(Tunnel.objects.get(pk=tunnel.pk), user)
 """
 ASK = (
     BEGIN
@@ -32,7 +32,7 @@ while question.state in ("queued", "asking"):
     time.sleep(0.05)
     question.refresh_from_db()
 took = (question.finished_at - question.created_at).total_seconds()
-say({"state": question.state, "reason": question.reason, "learnt": learnt(question),
+say({"state": question.state, "reason": question.reason, "learnt": learned_values(question),
      "took": took, "row": str(question.__dict__)})
 """
 )
@@ -96,14 +96,14 @@ DEVICES = {
 
 
 @contextmanager
-def charon(product: Product, host: str) -> Iterator[vici.Session]:
+def charon(product: RunningPortal, host: str) -> Iterator[vici.Session]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(5)
         connection.connect(str(product.state / "lab" / host / "charon.vici"))
         yield vici.Session(connection)
 
 
-def set_device(product: Product, version: int, ike: str, esp: str) -> None:
+def set_device(product: RunningPortal, version: int, ike: str, esp: str) -> None:
     """Load the file with these words, and forget half-open IKE_SAs: they only go after 30 s."""
     file = product.state / "lab" / "peer" / "swanctl.conf"
     text = re.sub(r"version = \d", f"version = {version}", file.read_text())
@@ -116,13 +116,13 @@ def set_device(product: Product, version: int, ike: str, esp: str) -> None:
                 list(session.terminate({"ike-id": unique_id, "force": "yes", "timeout": "500"}))
 
 
-def key_of(product: Product) -> str:
+def key_of(product: RunningPortal) -> str:
     """The device's key, from its file: sooner than `lab status` tells it."""
     text = (product.state / "lab" / "peer" / "swanctl.conf").read_text()
     return re.findall(r'secret = "(.*)"', text)[0]
 
 
-def left_over(product: Product) -> list[str]:
+def left_over(product: RunningPortal) -> list[str]:
     """What the concentrator's charon holds of questions."""
     with charon(product, "concentrator") as session:
         names = [name.decode() for name in session.get_conns()["conns"]]
@@ -177,7 +177,7 @@ def test_without_a_key_no_other_tunnels_key_is_tried_either(product):
 
 
 @contextmanager
-def another_secret(product: Product) -> Iterator[None]:
+def another_secret(product: RunningPortal) -> Iterator[None]:
     """A key for the same device from another end: charon takes it for want of a better one."""
     owners = ["203.0.113.9", "203.0.113.2"]
     secret = {"id": "office", "type": "IKE", "owners": owners, "data": b"of another"}
@@ -233,7 +233,7 @@ def test_what_a_worker_left_that_was_killed_is_gone_when_it_is_back(product):
 
     wait_for(lambda: not left_over(product), 30)
 
-    product.do(SOMEBODY + "\ntunnel.questions.all().delete()")
+    product.do(SOMEBODY + "\ntunnel.peer_probes.all().delete()")
 
 
 @pytest.mark.parametrize("what", ["IKEv1, DES", "IKEv2, AES, no PFS"])
@@ -252,13 +252,13 @@ def test_once_filled_in_and_applied_the_ping_is_answered_and_a_running_tunnel_is
     wait_for(product.ping, 15)
     wait_for(lambda: association(product) == "up", 15)
     refused = product.do(
-        "from vpnportal.services.peer_probe import ask\n"
-        "try: say(ask(tunnel, user).pk)\n"
+        "from vpnportal.services.peer_probe import start_probe\n"
+        "try: say(start_probe(tunnel, user).pk)\n"
         "except services.Refused as refused: say(str(refused))"
     )
     assert refused == "The tunnel is up, so its peer accepts what is applied: it is not asked."
     assert product.ping()
 
 
-def association(product: Product) -> str:
-    return product.do("say(tunnel.association)")
+def association(product: RunningPortal) -> str:
+    return product.do("say(tunnel.sa_status)")

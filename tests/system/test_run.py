@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_portal import ROOT, Product, wait_for
+from tests.running_portal import ROOT, RunningPortal, wait_for
 
 
-class Run(Product):
+class Run(RunningPortal):
     """One bin/run, and what is left of it."""
 
     def start(self) -> Run:

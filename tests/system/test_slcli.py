@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from tests.running_portal import PYTHON, Product, wait_for
+from tests.running_portal import PYTHON, RunningPortal, wait_for
 from tests.slcli import Slcli
 
 SERVICE = """
@@ -25,7 +25,7 @@ service, _ = Subnet.objects.get_or_create(
 REMOTE = "192.168.10.0/24"
 
 
-def key_for(product: Product, user: str) -> str:
+def key_for(product: RunningPortal, user: str) -> str:
     """A new key of a person, as the command prints it for a script to take."""
     made = product.run(PYTHON, "manage.py", "apikey", "create", user, "--name", "a script")
     assert made.returncode == 0, made.stderr
@@ -33,9 +33,9 @@ def key_for(product: Product, user: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def product() -> Iterator[Product]:
+def product() -> Iterator[RunningPortal]:
     """As `bin/run` leaves it: a tunnel for which nothing was entered."""
-    running = Product("slcli")
+    running = RunningPortal("slcli")
     try:
         running.start()
         running.do(SERVICE)
@@ -45,7 +45,7 @@ def product() -> Iterator[Product]:
 
 
 @pytest.fixture(scope="module", params=["xmlrpc", "rest"])
-def slcli(product: Product, request, tmp_path_factory) -> Slcli:
+def slcli(product: RunningPortal, request, tmp_path_factory) -> Slcli:
     """The client of somebody who moved: another endpoint and another key."""
     endpoint = f"{product.printed('URL')}{request.param}/v3.1/"
     client = Slcli(tmp_path_factory.mktemp(request.param), endpoint)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 from tests.system.test_example import load as load_device
 
@@ -25,19 +25,19 @@ ACCEPTS_BOTH = {
 }
 
 
-def device(product: Product) -> Path:
+def device(product: RunningPortal) -> Path:
     return product.state / "lab" / "peer" / "swanctl.conf"
 
 
-def load(product: Product, text: str) -> None:
+def load(product: RunningPortal, text: str) -> None:
     load_device(product, device(product), text)
 
 
-def associations(product: Product) -> str:
+def associations(product: RunningPortal) -> str:
     return product.run("swanctl", "--list-sas", "--uri", f"unix://{product.state}/{VICI}").stdout
 
 
-def settled(product: Product, *words: str) -> bool:
+def settled(product: RunningPortal, *words: str) -> bool:
     """Whether exactly one child runs, with these words, and the page says that it is up."""
     listed = associations(product)
     return listed.count("INSTALLED") == 1 == listed.count("ESTABLISHED") and all(
@@ -46,7 +46,7 @@ def settled(product: Product, *words: str) -> bool:
 
 
 @pytest.fixture(params=[1, 2], ids=["IKEv1", "IKEv2"])
-def willing(request, live: Product) -> Iterator[Product]:
+def willing(request, live: RunningPortal) -> Iterator[RunningPortal]:
     """The example in one IKE version, with a device that accepts old and new settings."""
     shipped = device(live).read_text()
     text = shipped.replace("version = 1", f"version = {request.param}")
@@ -65,7 +65,7 @@ def willing(request, live: Product) -> Iterator[Product]:
 
 
 @contextmanager
-def lost_pings(product: Product) -> Iterator[list[int]]:
+def lost_pings(product: RunningPortal) -> Iterator[list[int]]:
     """Pings every 20 ms while the block runs; afterwards the list has how many were lost."""
     lost: list[int] = []
     where = ("ip", "netns", "exec", f"{product.prefix}-server")
@@ -153,8 +153,8 @@ def test_what_the_peer_refuses_leaves_the_older_settings_running_and_says_so(liv
     wait_for(live.ping, 10)
 
 
-def sight(product: Product) -> str:
-    return product.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).association)")
+def sight(product: RunningPortal) -> str:
+    return product.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).sa_status)")
 
 
 def test_a_difference_in_pfs_shows_within_seconds_and_not_at_the_first_rekey(willing):
@@ -178,7 +178,7 @@ def test_a_difference_in_pfs_shows_within_seconds_and_not_at_the_first_rekey(wil
         willing.apply('services.edit(tunnel, "phase_one_keylife", 14400, user)')
 
 
-def rekeyed(product: Product) -> str:
+def rekeyed(product: RunningPortal) -> str:
     return product.do("say(tunnel.latest().first_rekey)")
 
 

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import brought_up
 from tests.system.test_example import load
-from vpnportal.domain.traffic.counters import Amounts
+from vpnportal.domain.traffic.counters import TrafficCounts
 
 # Payload and headers of ICMP and IP, in bytes, of each packet of a ping.
 PAYLOAD, HEADERS, PINGS = 1_000, 28, 50
@@ -23,42 +23,42 @@ say({"pairs": row.pairs, "lines": row.lines, "minutes": row.minutes})
 SEEN_SECONDS = 15
 
 
-def carried(product: Product) -> Amounts:
+def carried(product: RunningPortal) -> TrafficCounts:
     """The sum over all keys there were."""
-    total = Amounts()
+    total = TrafficCounts()
     for _, *amounts in product.do(KEPT)["pairs"].values():
-        total = total.plus(Amounts(*amounts))
+        total = total.plus(TrafficCounts(*amounts))
     return total
 
 
-def children(product: Product) -> list[dict]:
+def children(product: RunningPortal) -> list[dict]:
     return [one for line in product.do(KEPT)["lines"] for one in line["carriers"]]
 
 
-def send(product: Product) -> Amounts:
+def send(product: RunningPortal) -> TrafficCounts:
     """Known traffic in both directions, and what it amounts to."""
     sent = product.on(
         "server", "ping", "-q", "-i", "0.01", "-c", str(PINGS), "-s", str(PAYLOAD), "10.1.255.92"
     )
     assert f"{PINGS} received" in sent.stdout
     each = PINGS * (PAYLOAD + HEADERS)
-    return Amounts(each, each, PINGS, PINGS)
+    return TrafficCounts(each, each, PINGS, PINGS)
 
 
-def ask_charon(product: Product, *command: str) -> str:
+def ask_charon(product: RunningPortal, *command: str) -> str:
     vici = f"unix://{product.state}/lab/concentrator/charon.vici"
     done = product.run("swanctl", *command, "--uri", vici)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def newest(product: Product) -> dict:
+def newest(product: RunningPortal) -> dict:
     """The child that is the youngest of those that are written down."""
     return max(children(product), key=lambda one: one["installed_at"])
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])
-def up(request, product: Product) -> Product:
+def up(request, product: RunningPortal) -> RunningPortal:
     """The example in one IKE version for all tests, and then in the other."""
     live = brought_up(product)
     device = live.state / "lab" / "peer" / "swanctl.conf"
@@ -72,13 +72,13 @@ def up(request, product: Product) -> Product:
 
 
 @pytest.fixture
-def counted(up: Product) -> Product:
+def counted(up: RunningPortal) -> RunningPortal:
     """All that went through so far is written down; so nothing may be sent before a test."""
     wait_for(lambda: steady(up), 4 * SEEN_SECONDS)
     return up
 
 
-def steady(product: Product) -> bool:
+def steady(product: RunningPortal) -> bool:
     """Whether what is written is what charon lists, so that the rest is what a test sends."""
     if not product.do("say(Traffic.objects.filter(tunnel=tunnel).count())"):
         return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 from tests.system.esp import Tampered
 from tests.system.test_example import capture
@@ -13,13 +13,15 @@ OWN, SERVER = "192.168.10.15", "10.2.0.10"
 
 
 @pytest.fixture(scope="module")
-def tampered(product: Product) -> Tampered:
+def tampered(product: RunningPortal) -> Tampered:
     product.apply(translate())
     wait_for(product.ping, 10)
     return Tampered(product)
 
 
-def seen_by_the_server(product: Product, tampered: Tampered, source: str, target: str) -> list[str]:
+def seen_by_the_server(
+    product: RunningPortal, tampered: Tampered, source: str, target: str
+) -> list[str]:
     with capture(product, "server", "hosted") as seen:
         tampered.send(source, target)
         product.ping(SERVER, host="server")
@@ -50,5 +52,5 @@ def test_a_packet_that_its_tunnel_does_not_lead_to_is_dropped_and_counted(
     wait_for(lambda: dropped(product) == before + 1, 10)
 
 
-def dropped(product: Product) -> int:
+def dropped(product: RunningPortal) -> int:
     return product.do("say(Concentrator.objects.get().dropped_by_esp)")

@@ -6,7 +6,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.running_portal import Product, read, wait_for
+from tests.running_portal import RunningPortal, read, wait_for
 from tests.system.test_example import capture
 
 BYTES = 2_000_000
@@ -27,7 +27,7 @@ print(count)
 """
 
 
-def test_a_large_transfer_fits_through_the_tunnel(live: Product):
+def test_a_large_transfer_fits_through_the_tunnel(live: RunningPortal):
     """Segments are clamped: a full-sized one in ESP would be larger than the path."""
     where = ["ip", "netns", "exec", f"{live.prefix}-customer"]
     sender = subprocess.Popen([*where, "python3", "-c", SEND])
@@ -50,7 +50,7 @@ def segment_size(seen: list[str], flags: str) -> int:
     return int(size[0])
 
 
-def test_a_preshared_key_is_in_no_file_and_no_command_line_but_the_devices_own(live: Product):
+def test_a_preshared_key_is_in_no_file_and_no_command_line_but_the_devices_own(live: RunningPortal):
     key = live.key_of_the_device().encode()
     device = live.state / "lab" / "peer"
 
@@ -65,7 +65,7 @@ def test_a_preshared_key_is_in_no_file_and_no_command_line_but_the_devices_own(l
     assert (with_key, told) == ([], [])
 
 
-def test_what_a_server_sends_past_every_tunnel_is_dropped_and_counted(live: Product):
+def test_what_a_server_sends_past_every_tunnel_is_dropped_and_counted(live: RunningPortal):
     before = dropped(live)
 
     with capture(live, "peer", "public") as seen:
@@ -78,6 +78,6 @@ def test_what_a_server_sends_past_every_tunnel_is_dropped_and_counted(live: Prod
 COUNTER = "outside_tunnels"
 
 
-def dropped(product: Product) -> int:
+def dropped(product: RunningPortal) -> int:
     listed = product.on("concentrator", "nft", "list", "counter", "ip", "vpnportal", COUNTER)
     return int(re.findall(r"packets (\d+)", listed.stdout)[0])

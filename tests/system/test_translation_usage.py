@@ -6,40 +6,40 @@ import json
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 
 TWO = """
 rows = [("10.1.255.92", "192.168.10.15"), ("10.1.255.93", "192.168.10.16")]
 services.set_translations(
-    tunnel, [services.Row(IPv4Address(at), IPv4Address(customer)) for at, customer in rows], user
+    tunnel, [services.TranslationRow(IPv4Address(at), IPv4Address(customer)) for at, customer in rows], user
 )
 """
 STANDING = """
-from vpnportal.web.tunnel.translations.row_status import standing_of
-from vpnportal.web.tunnel.translations.submitted_rows import kept_pairs
-standing, kept = standing_of(tunnel, services.state_of(tunnel).live), kept_pairs(tunnel)
-say({at: standing.of(at, pair)[1:] for at, pair in kept.items()})
+from vpnportal.web.tunnel.translations.row_status import row_statuses_of
+from vpnportal.web.tunnel.translations.submitted_rows import saved_pairs
+statuses = row_statuses_of(tunnel, services.state_of(tunnel).live)
+say({at: statuses.of(at, pair)[1:] for at, pair in saved_pairs(tunnel).items()})
 """
 SET = ("ip", "vpnportal", "used")
 PAIR = ["10.1.255.92", "192.168.10.15"]
 
 
 @pytest.fixture(scope="module")
-def two(product: Product) -> Product:
+def two(product: RunningPortal) -> RunningPortal:
     """The example with a second translation, whose host does not exist."""
     product.apply(TWO)
     wait_for(product.ping, 10)
     return product
 
 
-def used(product: Product) -> list[list[str]]:
+def used(product: RunningPortal) -> list[list[str]]:
     """The pairs that nftables remembers."""
     listed = json.loads(product.on("concentrator", "nft", "-j", "list", "set", *SET).stdout)
     (found,) = (item["set"] for item in listed["nftables"] if "set" in item)
     return [one["elem"]["val"]["concat"] for one in found.get("elem", [])]
 
 
-def forget(product: Product) -> None:
+def forget(product: RunningPortal) -> None:
     product.on("concentrator", "nft", "flush", "set", *SET)
     assert used(product) == []
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 
 NAMES = {"concentrator": "hou02-vpn01", "concentrator2": "hou02-vpn02"}
@@ -38,7 +38,7 @@ for name in ("remote_peer", "phase_one_encryption", "phase_one_authentication", 
 services.set_preshared_key(ordered, KEY, user)
 services.add_remote_subnet(ordered, IPv4Network("192.168.20.0/24"), user)
 ordered.subnets.add(Subnet.objects.get(network="10.2.0.0/24"))
-row = services.Row(nat.network[1], IPv4Address("192.168.20.15"), "web")
+row = services.TranslationRow(nat.network[1], IPv4Address("192.168.20.15"), "web")
 services.set_translations(ordered, [row], user)
 """
 # Applies a tunnel, waits for the outcome, and tells it with the seconds that it took.
@@ -56,9 +56,9 @@ say([revision.outcome, time.monotonic() - began])
 
 
 @pytest.fixture(scope="module")
-def two() -> Iterator[Product]:
+def two() -> Iterator[RunningPortal]:
     """Both topologies' hosts, with the example applied and answering through the first."""
-    running = Product("two", "--port", "0", "--concentrators", "2")
+    running = RunningPortal("two", "--port", "0", "--concentrators", "2")
     try:
         running.start()
         running.fill_in()
@@ -75,7 +75,7 @@ def two() -> Iterator[Product]:
 
 
 @pytest.fixture(scope="module")
-def ordered(two: Product) -> str:
+def ordered(two: RunningPortal) -> str:
     """A tunnel that was ordered, filled in and applied; the address that its customer has here."""
     ordering = (
         'ordered = services.order(tunnel.account, Datacenter.objects.get(name="hou02"), user)'
@@ -85,12 +85,12 @@ def ordered(two: Product) -> str:
     return "10.1.254.1"
 
 
-def swanctl(product: Product, host: str, *arguments: str) -> str:
+def swanctl(product: RunningPortal, host: str, *arguments: str) -> str:
     uri = f"unix://{product.state}/lab/{host}/charon.vici"
     return product.run("swanctl", *arguments, "--uri", uri, check=True).stdout
 
 
-def holds(product: Product, host: str) -> list[str]:
+def holds(product: RunningPortal, host: str) -> list[str]:
     """What a concentrator has of the example: connections, associations, translations."""
     held = swanctl(product, host, "--list-conns") + swanctl(product, host, "--list-sas")
     for name in ("inbound", "outbound"):
@@ -98,25 +98,25 @@ def holds(product: Product, host: str) -> list[str]:
     return re.findall(r"^ctx1\b|10\.1\.255\.92|192\.168\.10\.15", held, re.M)
 
 
-def route(product: Product, host: str) -> list[str]:
+def route(product: RunningPortal, host: str) -> list[str]:
     """As the provider's routing would, once the tunnel has moved."""
     command = ["ip", "route", "replace", "10.1.255.92/30", "via", GATEWAYS[host]]
     return ["ip", "netns", "exec", f"{product.prefix}-server", *command]
 
 
-def move(product: Product, host: str) -> list:
+def move(product: RunningPortal, host: str) -> list:
     """Move the example's draft, apply it, and change the route when it is live."""
     moving = "services.move(tunnel, Concentrator.objects.get(name=PLACE), user)\n"
     routing = f"import subprocess; subprocess.run({route(product, host)}, check=True)\n"
     return product.do(moving + APPLY + routing + TELL, PLACE=NAMES[host], NAME="ipsec001")
 
 
-def leaving(product: Product) -> list[str]:
-    return product.do("say(services.state_of(tunnel).leaving)")
+def leaving(product: RunningPortal) -> list[str]:
+    return product.do("say(services.state_of(tunnel).releasing_from)")
 
 
 @pytest.fixture
-def at_first(two: Product, ordered: str) -> Product:
+def at_first(two: RunningPortal, ordered: str) -> RunningPortal:
     """The example's tunnel runs through the first concentrator only, an ordered one beside it."""
     if not holds(two, "concentrator"):
         move(two, "concentrator")
@@ -125,7 +125,7 @@ def at_first(two: Product, ordered: str) -> Product:
 
 
 @contextlib.contextmanager
-def away(product: Product, host: str) -> Iterator[None]:
+def away(product: RunningPortal, host: str) -> Iterator[None]:
     """A concentrator whose charon does not answer and whose worker was killed."""
     charon = product.process("charon", host=host)
     os.kill(charon, signal.SIGSTOP)
@@ -138,7 +138,7 @@ def away(product: Product, host: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def pinging(product: Product, seconds: list[float]) -> Iterator[None]:
+def pinging(product: RunningPortal, seconds: list[float]) -> Iterator[None]:
     """Asks a hundred times a second meanwhile; `seconds` gets the longest time without answer."""
     ask = ["ping", "-n", "-D", "-i", "0.01", "10.1.255.92"]
     where = ["ip", "netns", "exec", f"{product.prefix}-server"]

@@ -42,7 +42,7 @@ def refused_at_once(parse: Callable[[bytes], object], body: bytes, why: str) -> 
 
 
 def response(value: object) -> bytes:
-    inside = f"<params><param>{xmlrpc_codec.written(value)}</param></params>"
+    inside = f"<params><param>{xmlrpc_codec.to_xml(value)}</param></params>"
     return f"<methodResponse>{inside}</methodResponse>".encode()
 
 
@@ -67,7 +67,7 @@ def test_no_text_makes_an_answer_that_is_not_xml(text):
 
 @given(VALUES)
 def test_what_is_written_as_json_comes_back_and_is_one_line_without_blanks_around(value):
-    written = json_codec.written(value)
+    written = json_codec.to_json(value)
 
     assert json_codec.parse(written) == value
     assert written == written.strip() and b"\n" not in written

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vpnportal.gateway import DeviceError
-from vpnportal.gateway.vici.session import Charon
+from vpnportal.gateway import GatewayError
+from vpnportal.gateway.vici.session import CharonSession
 
 BOUND = 0.05
 
@@ -46,13 +46,13 @@ def hung(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
 )
 @pytest.mark.parametrize(
     "ask",
-    [Charon.ask_associations, lambda charon: charon.initiate("ctx1", "a")],
+    [CharonSession.start_list_sas, lambda charon: charon.initiate("ctx1", "a")],
     ids=["a look", "a start"],
 )
 def test_every_call_ends_in_bounded_time(hung: str, ask: Callable):
     began = time.monotonic()
 
-    with Charon(hung, timeout=BOUND) as charon, pytest.raises(DeviceError):
+    with CharonSession(hung, timeout=BOUND) as charon, pytest.raises(GatewayError):
         ask(charon)()
 
     assert time.monotonic() - began < 1

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests.unit.samples import EXAMPLE, example
-from vpnportal.domain.tunnel.charon_capabilities import Abilities
+from vpnportal.domain.tunnel.charon_capabilities import CharonCapabilities
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
 
 OLD = frozenset(
@@ -17,7 +17,7 @@ AEAD_ONLY = frozenset(["AES_GCM_16", "PRF_HMAC_SHA2_256", "ECP_256"])
 
 
 def fields(spec: TunnelSpec, names: frozenset[str], userland_esp: bool = True) -> list[str]:
-    return [one.field for one in Abilities(names, userland_esp).problems(spec)]
+    return [one.field for one in CharonCapabilities(names, userland_esp).problems(spec)]
 
 
 def phases(one: tuple, two: tuple, pfs: bool = True) -> TunnelSpec:
@@ -68,13 +68,13 @@ def test_a_kernel_has_ciphers_of_its_own_for_phase_two_and_no_groups():
     [("5.9.8", False), ("6.0.3", False), ("6.1.0", True), ("10.0", True), ("", False)],
 )
 def test_from_6_1_on_strongswan_may_lack_ikev1(version, may):
-    assert Abilities(version=version).may_lack_ikev1 is may
+    assert CharonCapabilities(version=version).may_lack_ikev1 is may
 
 
 def test_a_problem_says_what_would_be_right():
     spec = example(phase_one=replace(EXAMPLE.phase_one, encryption="DES"))
 
-    assert [one.text for one in Abilities(OLD, True).problems(spec)] == [
+    assert [one.text for one in CharonCapabilities(OLD, True).problems(spec)] == [
         "This concentrator's charon cannot do DES: choose another one here and at the other end, "
         "or ask the operators of the service for it."
     ]

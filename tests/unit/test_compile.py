@@ -8,10 +8,10 @@ from ipaddress import IPv4Address
 import pytest
 from hypothesis import given
 
+from tests.desired_state import compile_specs
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
-from vpnportal.domain.gateway_config.compile import compile_specs
-from vpnportal.domain.gateway_config.names import ike_fingerprint, is_our_secret
-from vpnportal.domain.gateway_config.nat_elements import Element, Map
+from vpnportal.domain.gateway_config.names import ike_fingerprint_of, is_portal_secret
+from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
 from vpnportal.domain.gateway_config.proposals import esp_proposal, ike_proposal
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
@@ -79,8 +79,8 @@ def test_a_key_life_is_the_hard_limit_and_renegotiation_comes_before():
 def test_a_translation_is_one_element_each_way():
     internal, customer = int(IPv4Address("10.1.255.92")), int(IPv4Address("192.168.10.15"))
     assert compile_specs([EXAMPLE], KEY).elements == {
-        Element(Map.INBOUND, internal, customer),
-        Element(Map.OUTBOUND, customer, internal),
+        NatElement(NatMap.INBOUND, internal, customer),
+        NatElement(NatMap.OUTBOUND, customer, internal),
     }
 
 
@@ -103,7 +103,7 @@ def test_a_translation_changes_no_name():
 def test_what_matters_to_ike_renames_every_child_and_the_secret(other: TunnelSpec):
     before, after = compile_specs([EXAMPLE], KEY), compile_specs([other], KEY)
 
-    names = {ike_fingerprint(name) for name in (*children(EXAMPLE), *children(other))}
+    names = {ike_fingerprint_of(name) for name in (*children(EXAMPLE), *children(other))}
 
     assert len(names) == 2
     assert not before.secrets.keys() & after.secrets.keys()
@@ -115,7 +115,7 @@ def test_a_change_of_phase_two_leaves_ike_alone():
     (before,), (after,) = children(EXAMPLE), children(other)
 
     assert before != after
-    assert ike_fingerprint(before) == ike_fingerprint(after)
+    assert ike_fingerprint_of(before) == ike_fingerprint_of(after)
 
 
 def test_one_more_subnet_of_ikev1_leaves_the_other_children_their_names():
@@ -135,4 +135,4 @@ def test_secrets_are_in_no_name_and_no_setting(spec: TunnelSpec):
     desired = compile_specs([spec], KEY)
 
     assert spec.preshared_key not in repr(desired)
-    assert all(is_our_secret(name) for name in desired.secrets)
+    assert all(is_portal_secret(name) for name in desired.secrets)

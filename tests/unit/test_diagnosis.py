@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.unit.samples import example, networks
-from vpnportal.domain.diagnosis import Cause, Evidence, Finding, diagnose, to_the_other_end
-from vpnportal.domain.diagnosis.log_lines import Line, Role
+from vpnportal.domain.diagnosis import Cause, Evidence, Finding, diagnose, message_for_peer
+from vpnportal.domain.diagnosis.log_lines import LogLine, Role
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 BEGUN = (
@@ -55,22 +55,22 @@ RESPONDED = (
 
 def lines(
     *texts: str, at: datetime = NOON, role: Role = Role.INITIATOR, ike: str = "1"
-) -> tuple[Line, ...]:
+) -> tuple[LogLine, ...]:
     """An attempt that begins at a time, with a line each millisecond."""
     step = timedelta(milliseconds=1)
-    return tuple(Line(at + step * number, role, text, ike) for number, text in enumerate(texts))
+    return tuple(LogLine(at + step * number, role, text, ike) for number, text in enumerate(texts))
 
 
 def later(**time: int) -> datetime:
     return NOON + timedelta(**time)
 
 
-def causes(*attempts: tuple[Line, ...], **evidence) -> list[Cause]:
+def causes(*attempts: tuple[LogLine, ...], **evidence) -> list[Cause]:
     said = tuple(line for attempt in attempts for line in attempt)
     return [one.cause for one in diagnose(example(), Evidence(said, **evidence))]
 
 
-def found(*attempts: tuple[Line, ...], **evidence) -> Finding:
+def found(*attempts: tuple[LogLine, ...], **evidence) -> Finding:
     said = tuple(line for attempt in attempts for line in attempt)
     (only,) = diagnose(example(), Evidence(said, **evidence))
     return only
@@ -286,7 +286,7 @@ def test_the_text_for_the_other_end_says_what_to_set_there_and_holds_no_secret()
     spec = example(remote_subnets=networks("192.168.10.0/24"))
     (finding,) = diagnose(spec, Evidence(lines(*REFUSED_ONE)))
 
-    text = to_the_other_end(spec, finding)
+    text = message_for_peer(spec, finding)
 
     assert text.splitlines() == [
         "IPsec tunnel (IKEv1) between our gateway 203.0.113.1 and your device 203.0.113.2:",
@@ -296,4 +296,4 @@ def test_the_text_for_the_other_end_says_what_to_set_there_and_holds_no_secret()
     ]
     lost = lines(*BEGUN, "no shared key found for '203.0.113.1' - '203.0.113.2'")
     (here,) = diagnose(spec, Evidence(lost))
-    assert to_the_other_end(spec, here) == ""
+    assert message_for_peer(spec, here) == ""

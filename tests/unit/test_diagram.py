@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.samples import translation
-from vpnportal.web.tunnel.diagram import CHARACTER, Ends, beside, column, in_words
+from vpnportal.web.tunnel.diagram import (
+    CHARACTER,
+    DiagramEnds,
+    horizontal_layout,
+    in_words,
+    vertical_layout,
+)
 
 TEXTS = st.lists(st.text(max_size=60), min_size=1, max_size=12).map(tuple)
 ROWS = st.lists(st.text(max_size=80), max_size=12).map(
@@ -14,7 +20,10 @@ ROWS = st.lists(st.text(max_size=80), max_size=12).map(
 )
 
 
-@given(st.builds(Ends, TEXTS, TEXTS, TEXTS, TEXTS, ROWS), st.sampled_from((beside, column)))
+@given(
+    st.builds(DiagramEnds, TEXTS, TEXTS, TEXTS, TEXTS, ROWS),
+    st.sampled_from((horizontal_layout, vertical_layout)),
+)
 def test_no_text_leaves_its_box_and_no_box_lies_on_another_or_outside(ends, layout):
     drawing = layout(ends)
 
@@ -33,7 +42,7 @@ def test_no_text_leaves_its_box_and_no_box_lies_on_another_or_outside(ends, layo
             assert beside_it or one.bottom <= other.y or other.bottom <= one.y
 
 
-@given(st.builds(Ends, TEXTS, TEXTS, TEXTS, TEXTS, ROWS))
+@given(st.builds(DiagramEnds, TEXTS, TEXTS, TEXTS, TEXTS, ROWS))
 def test_the_words_tell_the_state_and_how_many_translations_are_left_out(ends):
     words = in_words(ends, "partly up")
 

@@ -15,7 +15,7 @@ from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translati
 from vpnportal.domain.exports import EXPORTS, NOT_AVAILABLE, peer_view
 from vpnportal.domain.exports.hosts_file import host_name
 from vpnportal.domain.exports.mikrotik import duration
-from vpnportal.domain.gateway_config.compile import compile_one
+from vpnportal.domain.gateway_config.compile import compile_tunnel
 from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS, KEYLIFE_SECONDS
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
 
@@ -147,7 +147,7 @@ def test_the_device_is_told_the_selectors_that_charon_has(spec: TunnelSpec):
         for child in end.children
     }
 
-    shape = compile_one(spec, KEY).connection.shape
+    shape = compile_tunnel(spec, KEY).connection.as_loaded
     assert told == {(child.local_ts, child.remote_ts) for child in shape.children}
 
 

@@ -8,10 +8,10 @@ import pytest
 
 from tests.unit.samples import EXAMPLE, KEY
 from vpnportal.domain.addresses import AddressSet
-from vpnportal.domain.gateway_config.compile import compile_one
-from vpnportal.domain.planning.plan import objection
+from vpnportal.domain.gateway_config.compile import compile_tunnel
+from vpnportal.domain.planning.plan import gateway_address_conflict
 
-CLAIMS = compile_one(EXAMPLE, KEY).claims
+CLAIMS = compile_tunnel(EXAMPLE, KEY).claims
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ CLAIMS = compile_one(EXAMPLE, KEY).claims
 def test_a_network_with_an_address_of_the_gateway_in_it_is_objected_to(address: str, network: str):
     gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address(address)))
 
-    assert objection(CLAIMS, gateway) == (
+    assert gateway_address_conflict(CLAIMS, gateway) == (
         f"{network} has {address} in it, which is an address of the gateway itself"
     )
 
@@ -29,4 +29,4 @@ def test_a_network_with_an_address_of_the_gateway_in_it_is_objected_to(address: 
 def test_an_address_in_a_hosted_network_is_what_a_gateway_has():
     gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address("203.0.113.1")))
 
-    assert objection(CLAIMS, gateway) == ""
+    assert gateway_address_conflict(CLAIMS, gateway) == ""

@@ -13,8 +13,8 @@ import pytest
 from vici.protocol import Message, Packet
 
 from vpnportal.gateway.steps import Step
-from vpnportal.gateway.vici.initiator import Mouth
-from vpnportal.gateway.vici.persistent_session import LastingSession
+from vpnportal.gateway.vici.initiator import InitiateSession
+from vpnportal.gateway.vici.persistent_session import PersistentSession
 
 REFUSED = Message.serialize({"success": "no", "errmsg": "CHILD_SA config 'a' not found"})
 NOTHING = Message.serialize({})
@@ -71,7 +71,7 @@ def charon(tmp_path: Path) -> Iterator[SlowCharon]:
 
 
 def test_a_refusal_is_told_when_that_tunnel_is_looked_at_and_not_before(charon: SlowCharon):
-    mouth, told = Mouth(charon.path), list[Step]()
+    mouth, told = InitiateSession(charon.path), list[Step]()
 
     mouth.initiate("ctx1", "a", told.append)
     mouth.settle("ctx2")
@@ -84,7 +84,7 @@ def test_a_refusal_is_told_when_that_tunnel_is_looked_at_and_not_before(charon: 
 
 
 def test_a_refusal_is_told_before_the_next_start(charon: SlowCharon):
-    mouth, told = Mouth(charon.path), list[Step]()
+    mouth, told = InitiateSession(charon.path), list[Step]()
     charon.go.set()
 
     mouth.initiate("ctx1", "a", told.append)
@@ -94,17 +94,17 @@ def test_a_refusal_is_told_before_the_next_start(charon: SlowCharon):
 
 
 def test_what_nobody_took_the_answer_of_is_not_asked_again_in_that_session(charon: SlowCharon):
-    session = LastingSession(charon.path)
-    session.ask(lambda one: one.initiate("ctx1", "a"))
+    session = PersistentSession(charon.path)
+    session.start(lambda one: one.initiate("ctx1", "a"))
 
     with session.use() as another:
-        assert another.connections("ctx2") == {}
+        assert another.list_conns("ctx2") == {}
 
     assert charon.sessions == 2
 
 
 def test_a_charon_that_went_away_with_its_answer_costs_a_start_and_no_error(charon: SlowCharon):
-    mouth, told = Mouth(charon.path), list[Step]()
+    mouth, told = InitiateSession(charon.path), list[Step]()
     mouth.initiate("ctx1", "a", told.append)
 
     charon.gone = True

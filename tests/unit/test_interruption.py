@@ -10,7 +10,7 @@ from hypothesis import given
 
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
 from vpnportal.domain.planning.interruption import Extent, interruption
-from vpnportal.domain.tunnel.spec_diff import changes, taken
+from vpnportal.domain.tunnel.spec_diff import diff_specs, with_field_from
 
 IKEV2 = example(ike_version=2)
 TWO = networks("192.168.10.0/24", "192.168.20.0/24")
@@ -88,10 +88,10 @@ def test_a_draft_without_a_peer_is_told_instead_of_compiled():
 @given(specs(tunnel_id=1), specs(tunnel_id=1))
 def test_taking_every_change_one_by_one_leads_to_the_other_specification(before, after):
     taken_over = before
-    for change in changes(before, after):
-        taken_over = taken(taken_over, after, change.field)
+    for change in diff_specs(before, after):
+        taken_over = with_field_from(taken_over, after, change.field)
 
-    assert changes(taken_over, after) == ()
+    assert diff_specs(taken_over, after) == ()
 
 
 @given(specs(tunnel_id=1), specs(tunnel_id=1))

@@ -78,7 +78,7 @@ def leaf(operation, **options):
     ],
 )
 def test_operators(value, leaf, expected):
-    assert read({"a": leaf}).fits({} if value is None else {"a": value}) is expected
+    assert read({"a": leaf}).matches({} if value is None else {"a": value}) is expected
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,17 @@ def test_operators(value, leaf, expected):
     ],
 )
 def test_what_cannot_be_read_is_no_condition(malformed):
-    assert read(malformed).fits({"a": 1})
+    assert read(malformed).matches({"a": 1})
 
 
 def test_a_path_through_a_list_fits_if_one_element_fits_all_that_is_asked():
     wanted = read({"a": {"x": leaf(1), "y": leaf(2)}})
 
-    assert wanted.fits({"a": [{"x": 0, "y": 0}, {"x": 1, "y": 2}]})
-    assert not wanted.fits({"a": [{"x": 1, "y": 0}, {"x": 0, "y": 2}]})
-    assert not wanted.fits({"a": []})
-    assert not wanted.fits({})
-    assert read({"a": {"x": leaf("is null")}}).fits({"a": []})
+    assert wanted.matches({"a": [{"x": 0, "y": 0}, {"x": 1, "y": 2}]})
+    assert not wanted.matches({"a": [{"x": 1, "y": 0}, {"x": 0, "y": 2}]})
+    assert not wanted.matches({"a": []})
+    assert not wanted.matches({})
+    assert read({"a": {"x": leaf("is null")}}).matches({"a": []})
 
 
 def test_the_filter_of_a_relation_begins_below_its_name_and_the_rest_is_for_nobody():
@@ -116,7 +116,7 @@ def test_the_filter_of_a_relation_begins_below_its_name_and_the_rest_is_for_nobo
     wanted = read(struct, "tunnels")
 
     assert (wanted.id, wanted.orders) == (445, [])
-    assert wanted.fits({"id": 445}) and not wanted.fits({"id": 446})
+    assert wanted.matches({"id": 445}) and not wanted.matches({"id": 446})
 
 
 def test_orders_are_taken_in_their_rank_and_what_is_missing_comes_first():
@@ -199,5 +199,5 @@ def test_any_filter_is_read_and_tried_on_anything(struct, value):
     wanted = read(struct)
 
     row = {"a": value, "b": [{"c": value}]}
-    assert wanted.fits(row) in (True, False)
+    assert wanted.matches(row) in (True, False)
     assert len(wanted.sort([(row, row), ({}, {})])) == 2

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vpnportal.api import object_masks, serializers
 from vpnportal.api.faults import Fault
-from vpnportal.api.serializers import Reader, Relation, Shape, written
+from vpnportal.api.serializers import DataType, Relation, SerializationContext, serialize
 
 LOCALS = {"Car": ("id", "name", "mask"), "Wheel": ("id", "size")}
 RELATIONS = {
@@ -29,8 +29,8 @@ def says(name: str):
 def _cars(monkeypatch):
     for name, known in RELATIONS.items():
         relations = {one: Relation(to, loads(many), many) for one, (to, many) in known.items()}
-        shape = Shape(name, {one: says(one) for one in LOCALS[name]}, relations)
-        monkeypatch.setitem(serializers.SHAPES, name, shape)
+        shape = DataType(name, {one: says(one) for one in LOCALS[name]}, relations)
+        monkeypatch.setitem(serializers.DATA_TYPES, name, shape)
 
 
 def trees(shape: str, depth: int = 2):
@@ -92,7 +92,12 @@ def expected(shape: str, tree) -> dict[str, object]:
 
 
 def answered(text: object) -> dict[str, object]:
-    return written(Reader(None), serializers.SHAPES["Car"], ["a car"], object_masks.parse(text))[0]
+    return serialize(
+        SerializationContext(None),
+        serializers.DATA_TYPES["Car"],
+        ["a car"],
+        object_masks.parse(text),
+    )[0]
 
 
 @given(st.data())

@@ -7,17 +7,18 @@ from dataclasses import replace
 
 import pytest
 
-from tests.fake_concentrator import FakeConcentrator
+from tests.desired_state import compile_specs
+from tests.fake_gateway import FakeGateway
+from tests.observation import observe
 from tests.unit.samples import EXAMPLE, KEY, example, networks
 from tests.unit.test_plan import settle, sight
-from vpnportal.domain.gateway_config.compile import compile_specs
 from vpnportal.domain.gateway_config.desired import Connection
 from vpnportal.domain.planning.observed import IkeSa
-from vpnportal.domain.planning.plan import diff
-from vpnportal.domain.planning.sa_status import Association
-from vpnportal.domain.tunnel.serialization import freeze, thaw
+from vpnportal.domain.planning.plan import make_plan
+from vpnportal.domain.planning.sa_status import SaStatus
+from vpnportal.domain.tunnel.serialization import deserialize, serialize
 from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
-from vpnportal.domain.tunnel.spec_diff import changes
+from vpnportal.domain.tunnel.spec_diff import diff_specs
 
 ANSWERS_ONLY = example(starts=Starts.OTHER)
 SUBNETS = {
@@ -42,7 +43,7 @@ def test_who_starts_renames_nothing_and_is_loaded_again():
     ours, theirs = compiled(EXAMPLE), compiled(ANSWERS_ONLY)
 
     assert ours.children == theirs.children
-    assert ours.shape != theirs.shape
+    assert ours.as_loaded != theirs.as_loaded
 
 
 def test_where_only_the_other_end_starts_nothing_is_tried_again_and_no_dead_peer_is_dialled():
@@ -53,17 +54,17 @@ def test_where_only_the_other_end_starts_nothing_is_tried_again_and_no_dead_peer
 
 
 def test_an_older_revision_thaws_to_the_defaults():
-    raw = json.loads(freeze(EXAMPLE))
+    raw = json.loads(serialize(EXAMPLE))
     for name in ("one_child_per_pair", "dpd_seconds", "starts"):
         del raw[name]
 
-    assert thaw(json.dumps(raw)) == EXAMPLE
+    assert deserialize(json.dumps(raw)) == EXAMPLE
 
 
 def test_options_that_changed_are_told_in_the_panels_words():
     other = example(ike_version=0, dpd_seconds=0, one_child_per_pair=True, starts=Starts.OTHER)
 
-    assert [(one.label, one.before, one.after) for one in changes(EXAMPLE, other)] == [
+    assert [(one.label, one.before, one.after) for one in diff_specs(EXAMPLE, other)] == [
         ("IKE version", "IKEv1", "IKEv1 and IKEv2"),
         ("One child per subnet pair", "off", "on"),
         ("Dead Peer Detection (DPD)", "after 15 seconds", "never"),
@@ -96,39 +97,39 @@ def test_one_more_subnet_leaves_the_pairs_of_ikev2_their_names():
 
 
 def test_the_other_end_only_is_never_dialled_and_comes_up_when_it_dials():
-    device = FakeConcentrator()
+    device = FakeGateway()
 
-    plan = diff(compile_specs([ANSWERS_ONLY], KEY), device.observe())
+    plan = make_plan(compile_specs([ANSWERS_ONLY], KEY), observe(device))
     device.apply(plan, True, lambda step: None)
 
     assert (plan.initiate, device.started) == ((), [])
-    assert not diff(compile_specs([ANSWERS_ONLY], KEY), device.observe())
-    assert sight(device) == {42: Association.DOWN}
+    assert not make_plan(compile_specs([ANSWERS_ONLY], KEY), observe(device))
+    assert sight(device) == {42: SaStatus.DOWN}
     device.peers_dial()
-    assert sight(device) == {42: Association.UP}
+    assert sight(device) == {42: SaStatus.UP}
 
 
 def test_what_runs_goes_on_when_only_who_starts_is_changed():
-    device = FakeConcentrator()
+    device = FakeGateway()
     settle(device, EXAMPLE)
     before = device.associations
 
     plans = settle(device, ANSWERS_ONLY)
 
-    assert [(len(plan.load), plan.ends_associations) for plan in plans] == [(1, False)]
+    assert [(len(plan.load_connections), plan.terminates_sas) for plan in plans] == [(1, False)]
     assert device.associations == before
 
 
 def test_what_still_dials_is_hung_up_when_only_the_other_end_may():
-    device = FakeConcentrator()
+    device = FakeGateway()
     device.peer_answers = False
     settle_once(device, EXAMPLE)
     device.associations = [IkeSa("ctx42", "1", "CONNECTING", ())]
 
-    plan = diff(compile_specs([ANSWERS_ONLY], KEY), device.observe())
+    plan = make_plan(compile_specs([ANSWERS_ONLY], KEY), observe(device))
 
-    assert [one.unique_id for one in plan.hang_up] == ["1"]
+    assert [one.unique_id for one in plan.terminate_dialing] == ["1"]
 
 
-def settle_once(device: FakeConcentrator, spec: TunnelSpec) -> None:
-    device.apply(diff(compile_specs([spec], KEY), device.observe()), True, lambda step: None)
+def settle_once(device: FakeGateway, spec: TunnelSpec) -> None:
+    device.apply(make_plan(compile_specs([spec], KEY), observe(device)), True, lambda step: None)

@@ -24,7 +24,7 @@ class Peers:
             self.open.append(connection)
         self.most = max(self.most, len(self.open))
 
-    def came_up(self) -> Iterable[str]:
+    def wait_established(self) -> Iterable[str]:
         if self.answering and self.open:
             yield self.open.pop(0)
 
@@ -44,7 +44,7 @@ def starts(count: int, first: str = "198.51.100.1", apart: int = 1) -> list[Star
 def test_peers_that_may_be_one_device_are_never_asked_by_more_than_four_at_once():
     peers = Peers()
 
-    started = list(pacing.start(peers, starts(50)))
+    started = list(pacing.initiate_paced(peers, starts(50)))
 
     assert (started, peers.most) == (starts(50), pacing.NEIGHBOURS)
 
@@ -52,7 +52,7 @@ def test_peers_that_may_be_one_device_are_never_asked_by_more_than_four_at_once(
 def test_peers_far_from_each_other_do_not_wait_for_each_other():
     peers = Peers(answering=False)
 
-    started = list(pacing.start(peers, starts(50, first="10.0.0.1", apart=1 << 16)))
+    started = list(pacing.initiate_paced(peers, starts(50, first="10.0.0.1", apart=1 << 16)))
 
     assert (len(started), peers.most) == (50, 50)
 
@@ -60,10 +60,10 @@ def test_peers_far_from_each_other_do_not_wait_for_each_other():
 def test_the_children_of_one_connection_have_one_turn():
     children = [Start("ctx1", f"ctx1-{n}", "198.51.100.1") for n in range(9)]
 
-    assert list(pacing.start(Peers(answering=False), children)) == children
+    assert list(pacing.initiate_paced(Peers(answering=False), children)) == children
 
 
 def test_who_does_not_answer_holds_up_the_next_for_a_moment_and_the_lane_for_its_budget():
-    started = list(pacing.start(Peers(answering=False), starts(1_000)))
+    started = list(pacing.initiate_paced(Peers(answering=False), starts(1_000)))
 
     assert pacing.NEIGHBOURS < len(started) < 1_000

@@ -9,31 +9,32 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fake_concentrator import FakeConcentrator
+from tests.desired_state import compile_specs
+from tests.fake_gateway import FakeGateway
+from tests.observation import observe
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
-from vpnportal.domain.gateway_config.compile import compile_specs
 from vpnportal.domain.planning.observed import IkeSa, Scope
-from vpnportal.domain.planning.plan import Plan, ahead, diff
-from vpnportal.domain.planning.sa_status import Association, associations
-from vpnportal.domain.planning.stale_sas import Stale
+from vpnportal.domain.planning.plan import Plan, make_plan, plan_without_sas
+from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
+from vpnportal.domain.planning.stale_sas import StaleSa
 from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
 
 
-def converge(device: FakeConcentrator, *wanted: TunnelSpec) -> Plan:
-    plan = diff(compile_specs(wanted, KEY), device.observe())
+def converge(device: FakeGateway, *wanted: TunnelSpec) -> Plan:
+    plan = make_plan(compile_specs(wanted, KEY), observe(device))
     device.apply(plan, True, lambda step: None)
     return plan
 
 
-def sight(device: FakeConcentrator) -> dict[int, Association]:
-    return associations(device.observe().connections, device.associations)
+def sight(device: FakeGateway) -> dict[int, SaStatus]:
+    return sa_status_by_tunnel(observe(device).connections, device.associations)
 
 
-def settle(device: FakeConcentrator, *wanted: TunnelSpec) -> list[Plan]:
+def settle(device: FakeGateway, *wanted: TunnelSpec) -> list[Plan]:
     """Until a look finds nothing to do, with peers that begin what only they may."""
     plans: list[Plan] = []
     device.peers_dial()
-    while plan := diff(compile_specs(wanted, KEY), device.observe()):
+    while plan := make_plan(compile_specs(wanted, KEY), observe(device)):
         assert len(plans) < 3, plan
         device.apply(plan, True, lambda step: None)
         plans.append(plan)
@@ -41,8 +42,8 @@ def settle(device: FakeConcentrator, *wanted: TunnelSpec) -> list[Plan]:
     return plans
 
 
-def holding(*wanted: TunnelSpec) -> FakeConcentrator:
-    device = FakeConcentrator()
+def holding(*wanted: TunnelSpec) -> FakeGateway:
+    device = FakeGateway()
     settle(device, *wanted)
     return device
 
@@ -52,7 +53,7 @@ def holding(*wanted: TunnelSpec) -> FakeConcentrator:
 def test_converging_ends_wherever_it_began_and_leaves_nothing_that_is_not_wanted(
     history: list[list[TunnelSpec]],
 ):
-    device = FakeConcentrator()
+    device = FakeGateway()
 
     for wanted in history:
         settle(device, *wanted)
@@ -80,8 +81,8 @@ def test_a_translation_only_change_touches_no_association():
 
     plan = converge(device, example(translations=(translation("10.1.255.93", "192.168.10.16"),)))
 
-    assert plan == Plan(remove=plan.remove, add=plan.add)
-    assert (len(plan.remove), len(plan.add)) == (2, 2)
+    assert plan == Plan(remove_elements=plan.remove_elements, add_elements=plan.add_elements)
+    assert (len(plan.remove_elements), len(plan.add_elements)) == (2, 2)
 
 
 def test_one_more_subnet_of_ikev1_starts_only_its_own_child():
@@ -101,7 +102,7 @@ def test_a_change_of_phase_two_makes_the_new_child_before_it_breaks_the_old_one(
     first, second = settle(device, example(phase_two=replace(EXAMPLE.phase_two, keylife=1_800)))
 
     assert (first.terminate, len(first.initiate)) == ((), 1)
-    assert second == Plan(terminate=(Stale("ctx42", sa.children[0].unique_id, False),))
+    assert second == Plan(terminate=(StaleSa("ctx42", sa.children[0].unique_id, False),))
     assert [one.unique_id for one in device.associations] == [sa.unique_id]
 
 
@@ -114,7 +115,7 @@ def test_an_older_association_goes_on_while_the_peer_refuses_the_new_settings():
 
     assert (plan.terminate, len(plan.initiate)) == ((), 1)
     assert device.associations == before
-    assert sight(device) == {42: Association.OLDER}
+    assert sight(device) == {42: SaStatus.OLDER}
 
 
 @pytest.mark.parametrize(
@@ -142,18 +143,20 @@ def test_an_association_whose_algorithms_are_not_its_names_is_loaded_and_made_ag
 
     (plan,) = settle(device, EXAMPLE)
 
-    assert [one.name for one in plan.load] == ["ctx42"]
+    assert [one.name for one in plan.load_connections] == ["ctx42"]
     assert [one.unique_id for one in plan.terminate] == [weak.unique_id]
 
 
 def test_a_connection_that_somebody_else_loaded_under_our_name_is_put_right():
     device = holding(EXAMPLE)
     ours = device.connections["ctx42"]
-    device.connections["ctx42"] = replace(ours, shape=ours.shape._replace(mark="somebody"))
+    device.connections["ctx42"] = replace(
+        ours, as_loaded=ours.as_loaded._replace(ike_fingerprint="somebody")
+    )
 
     (plan,) = settle(device, EXAMPLE)
 
-    assert [one.name for one in plan.load] == ["ctx42"]
+    assert [one.name for one in plan.load_connections] == ["ctx42"]
 
 
 def test_a_new_key_is_negotiated_in_a_new_ike_sa_and_the_old_secret_forgotten():
@@ -162,7 +165,7 @@ def test_a_new_key_is_negotiated_in_a_new_ike_sa_and_the_old_secret_forgotten():
 
     (plan,) = settle(device, example(preshared_key="another"))
 
-    assert plan.forget == (old,)
+    assert plan.unload_secrets == (old,)
     assert sa.unique_id not in {one.unique_id for one in device.associations}
 
 
@@ -172,7 +175,7 @@ def test_an_ike_sa_that_still_dials_with_the_old_key_is_ended():
 
     plan = converge(device, example(preshared_key="another"))
 
-    assert [(stale.unique_id, stale.whole_ike) for stale in plan.hang_up] == [("7", True)]
+    assert [(stale.unique_id, stale.whole_ike) for stale in plan.terminate_dialing] == [("7", True)]
 
 
 @pytest.mark.parametrize(
@@ -186,12 +189,12 @@ def test_an_ike_sa_that_still_dials_with_the_old_key_is_ended():
 )
 def test_what_leaves_ike_as_it_is_does_not_wait_to_hear_what_runs_and_ends_the_same(change: dict):
     direct, hasty, wanted = holding(EXAMPLE), holding(EXAMPLE), example(**change)
-    scope = Scope("ctx42", frozenset(), hasty.observe().elements)
+    scope = Scope("ctx42", frozenset(), observe(hasty).elements)
 
-    plan = ahead(compile_specs([wanted], KEY), hasty.observe(), scope)
-    assert plan and not plan.ends_associations and not plan.initiate
+    plan = plan_without_sas(compile_specs([wanted], KEY), observe(hasty), scope)
+    assert plan and not plan.terminates_sas and not plan.initiate
     hasty.apply(plan, True, lambda step: None)
-    assert not ahead(compile_specs([wanted], KEY), hasty.observe(), scope)
+    assert not plan_without_sas(compile_specs([wanted], KEY), observe(hasty), scope)
     settle(hasty, wanted)
 
     settle(direct, wanted)
@@ -211,10 +214,10 @@ def test_what_leaves_ike_as_it_is_does_not_wait_to_hear_what_runs_and_ends_the_s
 )
 def test_nothing_is_loaded_over_another_ike_before_it_is_known_what_dials(wanted: list[TunnelSpec]):
     device = holding(EXAMPLE)
-    scope = Scope("ctx42", frozenset(), device.observe().elements)
+    scope = Scope("ctx42", frozenset(), observe(device).elements)
 
-    assert not ahead(compile_specs(wanted, KEY), device.observe(), scope)
-    assert not ahead(compile_specs([EXAMPLE], KEY), FakeConcentrator().observe(), scope)
+    assert not plan_without_sas(compile_specs(wanted, KEY), observe(device), scope)
+    assert not plan_without_sas(compile_specs([EXAMPLE], KEY), observe(FakeGateway()), scope)
 
 
 def test_a_removed_tunnel_is_terminated_and_not_only_unloaded():
@@ -222,7 +225,7 @@ def test_a_removed_tunnel_is_terminated_and_not_only_unloaded():
 
     plan = converge(device)
 
-    assert plan.unload == ("ctx42",)
+    assert plan.unload_connections == ("ctx42",)
     assert [stale.whole_ike for stale in plan.terminate] == [True]
     assert (device.associations, device.secrets, device.elements) == ([], {}, set())
 
@@ -245,7 +248,7 @@ def test_a_hosted_network_without_an_address_of_the_gateway_gets_one():
     device = holding(example(hosted_subnets=networks("10.2.0.0/24", "10.3.0.0/24")))
 
     assert device.anchors == {IPv4Address("10.3.0.0")}
-    assert converge(device, EXAMPLE).unanchor == (IPv4Address("10.3.0.0"),)
+    assert converge(device, EXAMPLE).remove_addresses == (IPv4Address("10.3.0.0"),)
 
 
 def test_the_gateway_never_takes_the_address_of_a_hosted_network_that_is_one_host():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from vpnportal.domain.traffic.counters import Amounts
+from vpnportal.domain.traffic.counters import TrafficCounts
 from vpnportal.gateway.vici.events import event
 from vpnportal.gateway.vici.sa_counters import line
 
@@ -27,9 +27,9 @@ def in_bytes(value):
 
 
 def test_times_are_counted_from_when_charon_was_asked():
-    (child,) = line("ctx42", {**SA, "child-sas": {"one": CHILD}}, NOON).carriers
+    (child,) = line("ctx42", {**SA, "child-sas": {"one": CHILD}}, NOON).child_sas
 
-    assert child.amounts == Amounts(1028, 2056, 1, 2)
+    assert child.counts == TrafficCounts(1028, 2056, 1, 2)
     assert child.installed_at == NOON - timedelta(seconds=60)
     assert (child.rekey_at, child.ends_at) == (
         NOON + timedelta(seconds=3000),
@@ -40,7 +40,7 @@ def test_times_are_counted_from_when_charon_was_asked():
 def test_charon_counts_its_children_anew_and_their_spis_tell_them_apart():
     def id_of(spi: str) -> str:
         body = {**SA, "child-sas": {"one": {**CHILD, "spi-in": spi}}}
-        return line("ctx42", body, NOON).carriers[0].id
+        return line("ctx42", body, NOON).child_sas[0].id
 
     assert id_of("c1a2b3c4") != id_of("c1a2b3c5")
 
@@ -48,7 +48,7 @@ def test_charon_counts_its_children_anew_and_their_spis_tell_them_apart():
 def test_a_child_that_has_no_keys_yet_carries_nothing():
     coming = {key: value for key, value in CHILD.items() if key != "spi-in"}
 
-    assert line("ctx42", {**SA, "child-sas": {"one": coming}}, NOON).carriers == ()
+    assert line("ctx42", {**SA, "child-sas": {"one": coming}}, NOON).child_sas == ()
 
 
 def test_at_a_rekey_the_old_child_tells_what_it_counted_and_nobody_looks():
@@ -57,7 +57,7 @@ def test_at_a_rekey_the_old_child_tells_what_it_counted_and_nobody_looks():
     heard = event(b"child-rekey", body)
 
     assert heard.connections == ()
-    assert [one.amounts for one in heard.ended[0].carriers] == [Amounts(1028, 2056, 1, 2)]
+    assert [one.counts for one in heard.ended[0].child_sas] == [TrafficCounts(1028, 2056, 1, 2)]
 
 
 def test_a_child_that_goes_down_tells_what_it_counted_and_one_that_comes_up_does_not():

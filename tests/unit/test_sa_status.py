@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from vpnportal.domain.gateway_config.desired import ChildShape, Shape
+from vpnportal.domain.gateway_config.desired import LoadedChild, LoadedConnection
 from vpnportal.domain.planning.observed import ChildSa, IkeSa
-from vpnportal.domain.planning.sa_status import Association, associations, taken
+from vpnportal.domain.planning.sa_status import SaStatus, fully_established, sa_status_by_tunnel
 
 BOTH = ("ctx1-00000000-00000001", "ctx1-00000000-00000002")
-LOADED = Shape("", (), "", "", tuple(ChildShape(name, (), (), "") for name in BOTH))
+LOADED = LoadedConnection("", (), "", "", tuple(LoadedChild(name, (), (), "") for name in BOTH))
 
 
 def installed(*names: str, state: str = "INSTALLED") -> tuple[ChildSa, ...]:
@@ -19,26 +19,26 @@ def installed(*names: str, state: str = "INSTALLED") -> tuple[ChildSa, ...]:
 @pytest.mark.parametrize(
     ("running", "word"),
     [
-        ((), Association.DOWN),
-        ((IkeSa("ctx1", "1", "CONNECTING", ()),), Association.CONNECTING),
-        ((IkeSa("ctx1", "1", "ESTABLISHED", ()),), Association.DOWN),
+        ((), SaStatus.DOWN),
+        ((IkeSa("ctx1", "1", "CONNECTING", ()),), SaStatus.CONNECTING),
+        ((IkeSa("ctx1", "1", "ESTABLISHED", ()),), SaStatus.DOWN),
         (
             (IkeSa("ctx1", "1", "ESTABLISHED", installed("ctx1-00000000-00000001")),),
-            Association.PARTIAL,
+            SaStatus.PARTIAL,
         ),
-        ((IkeSa("ctx1", "1", "ESTABLISHED", installed(*BOTH)),), Association.UP),
+        ((IkeSa("ctx1", "1", "ESTABLISHED", installed(*BOTH)),), SaStatus.UP),
         (
             (IkeSa("ctx1", "1", "ESTABLISHED", installed(*BOTH, state="DELETED")),),
-            Association.DOWN,
+            SaStatus.DOWN,
         ),
         (
             (IkeSa("ctx1", "1", "ESTABLISHED", installed("ctx1-99999999-99999999")),),
-            Association.OLDER,
+            SaStatus.OLDER,
         ),
     ],
 )
-def test_a_tunnel_is_up_when_every_wanted_child_carries_traffic(running: tuple, word: Association):
-    assert associations({"ctx1": LOADED}, running) == {1: word}
+def test_a_tunnel_is_up_when_every_wanted_child_carries_traffic(running: tuple, word: SaStatus):
+    assert sa_status_by_tunnel({"ctx1": LOADED}, running) == {1: word}
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ def test_a_tunnel_is_up_when_every_wanted_child_carries_traffic(running: tuple, 
 def test_a_peer_agrees_when_all_is_up_also_beside_what_is_older(names, agreed):
     running = [IkeSa("ctx1", "1", "ESTABLISHED", installed(*names))]
 
-    assert taken({"ctx1": LOADED}, running) == agreed
+    assert fully_established({"ctx1": LOADED}, running) == agreed
 
 
 def test_what_runs_of_an_unloaded_connection_is_no_tunnel_that_is_up():
-    assert associations({}, [IkeSa("ctx1", "1", "ESTABLISHED", installed(*BOTH))]) == {}
+    assert sa_status_by_tunnel({}, [IkeSa("ctx1", "1", "ESTABLISHED", installed(*BOTH))]) == {}

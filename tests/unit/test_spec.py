@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from tests.unit.samples import EXAMPLE, example, networks, specs, translation
-from vpnportal.domain.tunnel.serialization import freeze, thaw
+from vpnportal.domain.tunnel.serialization import deserialize, serialize
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
@@ -107,4 +107,4 @@ def test_a_specification_does_not_show_its_key():
 @given(specs())
 def test_a_frozen_specification_thaws_to_itself(spec: TunnelSpec):
     assert spec.problems() == ()
-    assert thaw(freeze(spec)) == spec
+    assert deserialize(serialize(spec)) == spec

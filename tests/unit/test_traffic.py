@@ -9,19 +9,19 @@ from hypothesis import example as example_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.desired_state import compile_specs
 from tests.unit.samples import KEY, example
-from vpnportal.domain.gateway_config.compile import compile_specs
-from vpnportal.domain.traffic.accounting import Carried, Meter
+from vpnportal.domain.traffic.accounting import TrafficAccountant, TrafficDelta
 from vpnportal.domain.traffic.counters import (
     NOTHING,
     UNSEEN,
-    Amounts,
-    Carrier,
-    Line,
-    Moved,
+    ChildSaSample,
+    IkeSaSample,
+    TrafficCounts,
+    TrafficInterval,
     by_minute,
+    merge_observed_minutes,
     minute_of,
-    watched,
 )
 from vpnportal.domain.traffic.sa_snapshot import as_json, from_json
 from vpnportal.domain.traffic.units import packets, rate, size
@@ -29,37 +29,39 @@ from vpnportal.domain.tunnel.algorithms import UNNAMED
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 (CONNECTION,) = compile_specs([example()], KEY).connections.values()
-LOADED = {CONNECTION.name: CONNECTION.shape}
+LOADED = {CONNECTION.name: CONNECTION.as_loaded}
 (NAME,) = CONNECTION.children
 SELECTORS = (("10.2.0.0/24",), ("192.168.10.0/24",))
 PAIR = "10.2.0.0/24 192.168.10.0/24"
-FEW = st.builds(Amounts, *[st.integers(0, 5_000)] * 4)
+FEW = st.builds(TrafficCounts, *[st.integers(0, 5_000)] * 4)
 
 
-def carrier(id: str = "1-aa", amounts: Amounts = NOTHING, at: datetime = NOON) -> Carrier:
-    return Carrier(id, NAME, "INSTALLED", UNNAMED, *SELECTORS, amounts, at)
+def carrier(
+    id: str = "1-aa", amounts: TrafficCounts = NOTHING, at: datetime = NOON
+) -> ChildSaSample:
+    return ChildSaSample(id, NAME, "INSTALLED", UNNAMED, *SELECTORS, amounts, at)
 
 
-def line(*carriers: Carrier) -> Line:
-    return Line(CONNECTION.name, "1", carriers=carriers)
+def line(*carriers: ChildSaSample) -> IkeSaSample:
+    return IkeSaSample(CONNECTION.name, "1", child_sas=carriers)
 
 
 def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def total(told: list[Carried]) -> Amounts:
+def total(told: list[TrafficDelta]) -> TrafficCounts:
     """All that was told of the pair."""
     amounts = NOTHING
     for one in told:
         if PAIR in one.pairs:
-            amounts = amounts.plus(one.pairs[PAIR].amounts)
+            amounts = amounts.plus(one.pairs[PAIR].counts)
     return amounts
 
 
 @given(FEW, st.floats(0, 86_400), st.floats(0, UNSEEN.total_seconds()))
 def test_what_was_carried_between_two_looks_is_shared_out_among_its_minutes(amounts, begins, takes):
-    one = Moved(amounts, after(begins), after(begins + takes))
+    one = TrafficInterval(amounts, after(begins), after(begins + takes))
 
     shares = by_minute(one)
 
@@ -72,9 +74,9 @@ def test_what_was_carried_between_two_looks_is_shared_out_among_its_minutes(amou
 
 
 def test_what_was_carried_while_nobody_looked_is_in_the_sum_and_in_no_minute():
-    meter = Meter({}, None)
+    meter = TrafficAccountant({}, None)
 
-    told = meter.look(LOADED, [line(carrier(amounts=Amounts(9, 8, 7, 6)))], after(7_200))
+    told = meter.sample(LOADED, [line(carrier(amounts=TrafficCounts(9, 8, 7, 6)))], after(7_200))
 
     assert total(list(told.values())) == (9, 8, 7, 6)
     assert told[42].pairs[PAIR].minutes == {}
@@ -85,12 +87,12 @@ class Gateway:
 
     def __init__(self) -> None:
         self.now = NOON
-        self.children: dict[str, Carrier] = {}
-        self.late: list[Carrier] = []
-        self.told: list[Carried] = []
-        self.kept: tuple[Line, ...] = ()
+        self.children: dict[str, ChildSaSample] = {}
+        self.late: list[ChildSaSample] = []
+        self.told: list[TrafficDelta] = []
+        self.kept: tuple[IkeSaSample, ...] = ()
         self.carried = NOTHING
-        self.meter = Meter({}, None)
+        self.meter = TrafficAccountant({}, None)
         self.spi = 0
         self.install()
 
@@ -99,13 +101,13 @@ class Gateway:
         self.newest = f"{len(self.children) + 1}-{self.spi:08x}"
         self.children[self.newest] = carrier(self.newest, at=self.now)
 
-    def carry(self, amounts: Amounts) -> None:
+    def carry(self, amounts: TrafficCounts) -> None:
         one = self.children[self.newest]
-        self.children[self.newest] = replace(one, amounts=one.amounts.plus(amounts))
+        self.children[self.newest] = replace(one, counts=one.counts.plus(amounts))
         self.carried = self.carried.plus(amounts)
 
     def look(self) -> None:
-        self.tell(self.meter.look(LOADED, [line(*self.children.values())], self.now))
+        self.tell(self.meter.sample(LOADED, [line(*self.children.values())], self.now))
 
     def rekey(self) -> None:
         """The old child ends at once; the event that says what it counted is read later."""
@@ -121,7 +123,7 @@ class Gateway:
         self.hear()
         self.look()
         known = from_json(as_json(self.kept))
-        self.meter = Meter({42: known}, self.now)
+        self.meter = TrafficAccountant({42: known}, self.now)
 
     def restart_charon(self) -> None:
         """It counts its children from 1 again, and their packets from 0."""
@@ -130,17 +132,17 @@ class Gateway:
         self.children = {}
         self.install()
 
-    def tell(self, new: dict[int, Carried]) -> None:
+    def tell(self, new: dict[int, TrafficDelta]) -> None:
         self.told += new.values()
         for one in new.values():
-            self.kept = self.kept if one.lines is None else one.lines
+            self.kept = self.kept if one.ike_sas is None else one.ike_sas
 
 
 STEPS = ("look", "rekey", "hear", "restart_the_watch", "restart_charon")
 
 
 @given(st.lists(st.sampled_from(STEPS) | FEW, max_size=30))
-@example_of([Amounts(9, 9, 9, 9), "look", "rekey", "look", "hear"])
+@example_of([TrafficCounts(9, 9, 9, 9), "look", "rekey", "look", "hear"])
 def test_no_rekey_and_no_restart_loses_or_doubles_what_was_carried(steps):
     gateway = Gateway()
 
@@ -150,7 +152,7 @@ def test_no_rekey_and_no_restart_loses_or_doubles_what_was_carried(steps):
             getattr(gateway, step)()
         else:
             gateway.carry(step)
-        assert all(min(tally.amounts) >= 0 for one in gateway.told for tally in one.pairs.values())
+        assert all(min(tally.counts) >= 0 for one in gateway.told for tally in one.pairs.values())
     gateway.hear()
     gateway.look()
 
@@ -178,47 +180,52 @@ def test_what_waits_to_be_written_is_as_much_as_when_it_were_written_at_once(sev
         together = together.and_then(one)
 
     assert total([together]) == gateway.carried
-    assert together.lines == gateway.told[-1].lines
+    assert together.ike_sas == gateway.told[-1].ike_sas
     shares = [share for tally in together.pairs.values() for share in tally.minutes.values()]
     assert sum(share.bytes_in for share in shares) == gateway.carried.bytes_in
 
 
 def test_a_counter_that_began_anew_is_never_subtracted_from():
-    assert Amounts(7, 900, 1, 9).since(Amounts(100, 90, 1, 1)) == (7, 900, 1, 9)
-    assert Amounts(700, 900, 1, 9).since(Amounts(100, 90, 1, 1)) == (600, 810, 0, 8)
+    assert TrafficCounts(7, 900, 1, 9).since(TrafficCounts(100, 90, 1, 1)) == (7, 900, 1, 9)
+    assert TrafficCounts(700, 900, 1, 9).since(TrafficCounts(100, 90, 1, 1)) == (600, 810, 0, 8)
 
 
 def test_a_tunnel_that_carries_nothing_is_told_once_and_again_when_it_goes_down():
-    meter = Meter({}, None)
-    quiet = [line(carrier(amounts=Amounts(1, 1, 1, 1)))]
+    meter = TrafficAccountant({}, None)
+    quiet = [line(carrier(amounts=TrafficCounts(1, 1, 1, 1)))]
 
-    first, second = meter.look(LOADED, quiet, after(5)), meter.look(LOADED, quiet, after(15))
-    gone, still = meter.look(LOADED, [], after(25)), meter.look(LOADED, [], after(35))
+    first, second = meter.sample(LOADED, quiet, after(5)), meter.sample(LOADED, quiet, after(15))
+    gone, still = meter.sample(LOADED, [], after(25)), meter.sample(LOADED, [], after(35))
 
     assert (list(first), second, still) == ([42], {}, {})
-    assert (gone[42].lines, gone[42].turned, gone[42].pairs) == ((), True, {})
+    assert (gone[42].ike_sas, gone[42].turned, gone[42].pairs) == ((), True, {})
 
 
 def test_children_of_settings_that_are_not_loaded_are_older():
-    meter = Meter({}, None)
+    meter = TrafficAccountant({}, None)
     old, new = replace(carrier("1-aa"), name="ctx42-00000000-00000000"), carrier("2-bb")
 
-    told = meter.look(LOADED, [line(old, new)], after(5))
+    told = meter.sample(LOADED, [line(old, new)], after(5))
 
-    (running,) = told[42].lines
-    assert [one.older for one in running.carriers] == [True, False]
+    (running,) = told[42].ike_sas
+    assert [one.older for one in running.child_sas] == [True, False]
 
 
 def test_minutes_in_which_nobody_looked_are_left_out_of_what_was_watched():
     noon = minute_of(NOON)
-    spans = watched([], None, NOON)
+    spans = merge_observed_minutes([], None, NOON)
     for seconds in (10, 70, 130):
-        spans = watched(spans, after(seconds - 60), after(seconds))
+        spans = merge_observed_minutes(spans, after(seconds - 60), after(seconds))
 
     assert spans == [[noon, noon + 2]]
-    assert watched(spans, after(130), after(600)) == [[noon, noon + 2], [noon + 10, noon + 10]]
-    assert watched(spans, after(130), after(130) + timedelta(hours=2)) == [[noon + 122] * 2]
-    assert watched(spans, after(130), after(-3_600)) == [[noon - 60] * 2]
+    assert merge_observed_minutes(spans, after(130), after(600)) == [
+        [noon, noon + 2],
+        [noon + 10, noon + 10],
+    ]
+    assert merge_observed_minutes(spans, after(130), after(130) + timedelta(hours=2)) == [
+        [noon + 122] * 2
+    ]
+    assert merge_observed_minutes(spans, after(130), after(-3_600)) == [[noon - 60] * 2]
 
 
 def test_sizes_and_rates_are_told_as_people_say_them():

@@ -41,4 +41,4 @@ def test_packets_come_whole_in_whatever_pieces_they_arrive(packets: list[bytes],
 
 @given(SECTIONS)
 def test_a_message_is_read_as_the_library_wrote_it(section: dict):
-    assert wire.parsed(b"12" + Message.serialize(section), 2) == section
+    assert wire.parse_message(b"12" + Message.serialize(section), 2) == section

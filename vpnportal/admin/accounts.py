@@ -12,7 +12,7 @@ from django.http import HttpRequest
 
 from vpnportal.models import Account, Membership
 from vpnportal.services.errors import Refused
-from vpnportal.services.memberships import alone, refuse_last_owners
+from vpnportal.services.memberships import lock_account, refuse_last_owners
 
 OWNER = Membership.Role.OWNER
 
@@ -26,7 +26,7 @@ class SomebodyOwns(BaseInlineFormSet):
         if not leaving or any(self._becomes_owner(one) for one in self.forms):
             return
         # The admin saves in the transaction that this lock belongs to.
-        with alone(self.instance):
+        with lock_account(self.instance):
             try:
                 refuse_last_owners(self.instance, leaving)
             except Refused as refused:

@@ -10,7 +10,7 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from vpnportal.models import Concentrator, Datacenter, Pool, Subnet
+from vpnportal.models import AddressPool, Concentrator, Datacenter, Subnet
 from vpnportal.services.tunnel_conflicts import OWN
 
 SEEN = ("seen_at", "unreachable_reason", "charon_version")
@@ -35,13 +35,13 @@ class PoolForm(forms.ModelForm):
         kept = super().clean()
         network, kind = self.cleaned_data.get("network"), self.cleaned_data.get("kind")
         if network and kind:
-            others = Pool.objects.filter(kind=kind).exclude(pk=self.instance.pk)
+            others = AddressPool.objects.filter(kind=kind).exclude(pk=self.instance.pk)
             _refuse_overlap(network, list(others.values_list("network", flat=True)))
         return kept
 
 
-class Pools(admin.StackedInline):
-    model = Pool
+class AddressPools(admin.StackedInline):
+    model = AddressPool
     form = PoolForm
     extra = 0
 
@@ -53,7 +53,7 @@ class Concentrators(admin.ModelAdmin):
     list_display = ("name", "datacenter", "public_address", "seen_at")
     list_filter = ("datacenter",)
     search_fields = ("name", "public_address")
-    inlines = (Pools,)
+    inlines = (AddressPools,)
     fields = ("name", "datacenter", "public_address", *SEEN)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:

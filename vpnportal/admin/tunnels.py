@@ -24,12 +24,12 @@ SHOWN = (
     "concentrator",
     "hosted_peer",
     "remote_peer",
-    "association",
-    "association_at",
+    "sa_status",
+    "sa_status_at",
     "ordered_at",
     "ordered_by",
-    "held_at",
-    "held_by",
+    "disconnected_at",
+    "disconnected_by",
     "cancelled_at",
     "move",
 )
@@ -45,8 +45,8 @@ class MoveForm(forms.Form):
 class Tunnels(admin.ModelAdmin):
     """Everything is for reading but the place."""
 
-    list_display = ("name", "account", "concentrator", "hosted_peer", "remote_peer", "association")
-    list_filter = ("concentrator", "association", ("cancelled_at", admin.EmptyFieldListFilter))
+    list_display = ("name", "account", "concentrator", "hosted_peer", "remote_peer", "sa_status")
+    list_filter = ("concentrator", "sa_status", ("cancelled_at", admin.EmptyFieldListFilter))
     list_select_related = ("account", "concentrator")
     search_fields = ("name", "friendly_name", "account__name", "hosted_peer", "remote_peer")
     fields = readonly_fields = SHOWN

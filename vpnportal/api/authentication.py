@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from vpnportal.api.calls import Call, Caller
 from vpnportal.api.faults import no_passwords, too_often, wrong_key
-from vpnportal.api.prepared_query import Prepared
-from vpnportal.api.rate_limit import Rates
+from vpnportal.api.prepared_query import PreparedQuery
+from vpnportal.api.rate_limit import TokenBuckets
 from vpnportal.models import ApiKey
 from vpnportal.services.api_keys import digest_of
 
@@ -31,9 +31,9 @@ PASSWORD_FOR_TOKEN = ("SoftLayer_User_Customer", "getPortalLoginToken")
 USE_IS_NOTED_EVERY = timedelta(minutes=1)
 BURST_SECONDS = 10
 # As at sign-in: ten wrong ones, and then one a minute.
-WRONG = Rates(burst=10, per_second=1 / 60)
-CALLS = Rates(settings.API_RATE * BURST_SECONDS, settings.API_RATE)
-_usable = Prepared(
+WRONG = TokenBuckets(burst=10, per_second=1 / 60)
+CALLS = TokenBuckets(settings.API_RATE * BURST_SECONDS, settings.API_RATE)
+_usable = PreparedQuery(
     lambda digest, now: (
         ApiKey.objects.usable(now).filter(digest=digest).select_related("user", "account")
     ),
@@ -62,7 +62,7 @@ def basic(header: str) -> Credentials | None:
     return Credentials(name, key) if colon else None
 
 
-def caller_of(call: Call, credentials: Credentials | None, address: str) -> Caller:
+def authenticate(call: Call, credentials: Credentials | None, address: str) -> Caller:
     """Whoever has the key; a Fault, always the same one, where it is not good.
 
     A key that is in use is not locked out by wrong ones from the same address.

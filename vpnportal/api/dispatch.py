@@ -13,13 +13,13 @@ from django.utils import timezone
 
 from vpnportal.api import object_filters, object_masks
 from vpnportal.api.calls import Answer, Call, Caller
-from vpnportal.api.faults import Fault, public
+from vpnportal.api.faults import Fault, public_fault
 from vpnportal.api.methods import SERVICES
 from vpnportal.api.object_filters import Filter
 from vpnportal.api.object_masks import Mask
 from vpnportal.api.registry import Method
-from vpnportal.api.serializers import Reader, Shape, written
-from vpnportal.services import Overtaken, Refused
+from vpnportal.api.serializers import DataType, SerializationContext, serialize
+from vpnportal.services import EditConflict, Refused
 from vpnportal.services.preshared_keys import note_shown_keys
 from vpnportal.services.tunnel_lock import is_lock
 
@@ -27,7 +27,7 @@ NO_METHOD = "-32601"
 BAD_REQUEST, CONFLICT, LOCKED = 400, 409, 423
 
 
-def answer(call: Call, caller: Caller) -> Answer:
+def dispatch(call: Call, caller: Caller) -> Answer:
     """What a call gives, or a Fault."""
     method = _method(call)
     # All that can be wrong with a call is found before anything is changed.
@@ -43,20 +43,20 @@ def answer(call: Call, caller: Caller) -> Answer:
         wanted = Filter() if wanted.only_id else wanted
     else:
         result = _run(method, caller, arguments)
-    return _written(method, call, Reader(caller), mask, wanted, result)
+    return _written(method, call, SerializationContext(caller), mask, wanted, result)
 
 
 def _run(method: Method, caller: Caller, arguments: Sequence[Any]) -> Any:
     try:
         return method.run(caller, *arguments)
     except Refused as refused:
-        raise public(str(refused), _status_of(refused)) from refused
+        raise public_fault(str(refused), _status_of(refused)) from refused
 
 
 def _method(call: Call) -> Method:
     service = SERVICES.get(call.service)
     if service is None:
-        raise public(f"Service {call.service} does not exist.")
+        raise public_fault(f"Service {call.service} does not exist.")
     if call.method not in service.methods:
         raise Fault(NO_METHOD, f"server error. requested method not found: {call.method}", 404)
     return service.methods[call.method]
@@ -70,22 +70,27 @@ def _arguments(method: Method, given: Sequence[Any]) -> tuple[Any, ...]:
 
 def _status_of(refused: Refused) -> int:
     """Not 404, which to clients is a tunnel that is gone."""
-    if isinstance(refused, Overtaken):
+    if isinstance(refused, EditConflict):
         return CONFLICT
     return LOCKED if is_lock(refused) else BAD_REQUEST
 
 
 def _written(
-    method: Method, call: Call, reader: Reader, mask: Mask, wanted: Filter, result: Any
+    method: Method,
+    call: Call,
+    reader: SerializationContext,
+    mask: Mask,
+    wanted: Filter,
+    result: Any,
 ) -> Answer:
-    if method.shape is None or result is None:
+    if method.data_type is None or result is None:
         return Answer(result)
     chosen, total = [result], None
     if method.many:
-        chosen, total = _chosen(method.shape, reader, wanted, call, result)
-    rows = written(reader, method.shape, chosen, mask)
-    if mask.filtered and wanted.chooses:
-        facts = written(reader, method.shape, chosen, wanted.mask())
+        chosen, total = _chosen(method.data_type, reader, wanted, call, result)
+    rows = serialize(reader, method.data_type, chosen, mask)
+    if mask.filtered and wanted.has_conditions:
+        facts = serialize(reader, method.data_type, chosen, wanted.mask())
         for row, known in zip(rows, facts, strict=True):
             wanted.prune(row, known)
     note_shown_keys(reader.shown, reader.caller.user)
@@ -93,7 +98,7 @@ def _written(
 
 
 def _chosen(
-    shape: Shape, reader: Reader, wanted: Filter, call: Call, result: Any
+    shape: DataType, reader: SerializationContext, wanted: Filter, call: Call, result: Any
 ) -> tuple[list[Any], int]:
     """The objects of one page, and how many there are on all."""
     if not wanted.empty:
@@ -105,8 +110,10 @@ def _chosen(
     return chosen, result.count() if call.offset or end else len(chosen)
 
 
-def _fitting(shape: Shape, reader: Reader, wanted: Filter, objects: Sequence[Any]) -> list[Any]:
+def _fitting(
+    shape: DataType, reader: SerializationContext, wanted: Filter, objects: Sequence[Any]
+) -> list[Any]:
     """Whoever filters by a preshared key has asked for it: the reader notes it."""
-    known = zip(objects, written(reader, shape, objects, wanted.mask()), strict=True)
-    fitting = [(one, struct) for one, struct in known if wanted.fits(struct)]
+    known = zip(objects, serialize(reader, shape, objects, wanted.mask()), strict=True)
+    fitting = [(one, struct) for one, struct in known if wanted.matches(struct)]
     return [one for one, _ in wanted.sort(fitting)]

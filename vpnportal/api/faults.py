@@ -27,7 +27,7 @@ def not_found(what: object) -> Fault:
     return Fault("SoftLayer_Exception_ObjectNotFound", text, 404)
 
 
-def public(text: str, status: int = 500) -> Fault:
+def public_fault(text: str, status: int = 500) -> Fault:
     """The general one: unknown services and methods, locks, refusals."""
     return Fault("SoftLayer_Exception_Public", text, status)
 

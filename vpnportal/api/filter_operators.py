@@ -47,7 +47,7 @@ def read(operation: object, options: object, now: datetime) -> Condition:
     return _of(operation, now)
 
 
-def loosely(value: object) -> str:
+def loose_text(value: object) -> str:
     """445 is "445", and true is "1"."""
     if isinstance(value, bool):
         return str(int(value))
@@ -60,7 +60,7 @@ def order_key(value: object) -> tuple[int, float, str]:
     """What is missing comes first, then numbers, then texts."""
     if value is None:
         return (0, 0, "")
-    text = loosely(value)
+    text = loose_text(value)
     return (1, float(text), "") if NUMBER.fullmatch(text) else (2, 0, text)
 
 
@@ -71,7 +71,9 @@ def _of(operation: object, now: datetime) -> Condition:
         return lambda value: value is None
     if operation == "not null":
         return lambda value: value is not None
-    return _compared(operation, now) if isinstance(operation, str) else _equals(loosely(operation))
+    return (
+        _compared(operation, now) if isinstance(operation, str) else _equals(loose_text(operation))
+    )
 
 
 def _compared(operation: str, now: datetime) -> Condition:
@@ -85,13 +87,13 @@ def _compared(operation: str, now: datetime) -> Condition:
 
 
 def _equals(text: str) -> Condition:
-    return lambda value: value is not None and loosely(value) == text
+    return lambda value: value is not None and loose_text(value) == text
 
 
 def _textual(compare: Callable[[str, str], bool], text: str, sign: str) -> Condition:
     if not text and sign not in ("!=", "_="):
         raise Malformed
-    return lambda value: value is not None and compare(loosely(value), text)
+    return lambda value: value is not None and compare(loose_text(value), text)
 
 
 def _ordered(compare: Callable[[Any, Any], bool], text: str, now: datetime) -> Condition:
@@ -102,12 +104,12 @@ def _ordered(compare: Callable[[Any, Any], bool], text: str, now: datetime) -> C
     if NUMBER.fullmatch(text):
         return lambda value: bool(
             value is not None
-            and NUMBER.fullmatch(loosely(value))
-            and compare(float(loosely(value)), float(text))
+            and NUMBER.fullmatch(loose_text(value))
+            and compare(float(loose_text(value)), float(text))
         )
     than = _time(text)
     if than is None:
-        return lambda value: value is not None and compare(loosely(value), text)
+        return lambda value: value is not None and compare(loose_text(value), text)
     return lambda value: (at := _time(value)) is not None and compare(*_both(at, than))
 
 
@@ -150,8 +152,8 @@ def by_name(options: object) -> Options:
 
 
 def _in(options: Options, now: datetime) -> Condition:
-    texts = {loosely(one) for one in options.get("data", ())}
-    return lambda value: value is not None and loosely(value) in texts
+    texts = {loose_text(one) for one in options.get("data", ())}
+    return lambda value: value is not None and loose_text(value) in texts
 
 
 def _not_in(options: Options, now: datetime) -> Condition:

@@ -27,7 +27,7 @@ def parse(body: bytes) -> Any:
     return value
 
 
-def written(value: Any) -> bytes:
+def to_json(value: Any) -> bytes:
     """Without a blank or a line end: clients compare the whole body."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 

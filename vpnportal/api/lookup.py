@@ -11,7 +11,7 @@ from django.db.models import AutoField, BigAutoField, F, Model, OuterRef, Q, Que
 
 from vpnportal.api.calls import Caller
 from vpnportal.api.faults import Fault, not_found
-from vpnportal.api.prepared_query import Prepared
+from vpnportal.api.prepared_query import PreparedQuery
 from vpnportal.domain import addresses
 from vpnportal.models import Account, ApiKey, LastEdit, Revision, Subnet, Tunnel
 
@@ -23,7 +23,7 @@ TOLD = 40
 
 # Built once: to build it takes Django as long as to read a tunnel.
 CONTEXTS = Tunnel.objects.annotate(
-    asked_at=Subquery(
+    requested_at=Subquery(
         Revision.objects.filter(tunnel=OuterRef("pk"), outcome__in=Revision.UNFINISHED)
         .order_by("-created_at")
         .values("created_at")[:1]
@@ -55,7 +55,7 @@ def identity(given: object) -> int:
     return pk
 
 
-def one(rows: QuerySet[Row], given: object) -> Row:
+def get_or_fault(rows: QuerySet[Row], given: object) -> Row:
     """The row with this id; a fault that does not tell whether another caller would have it."""
     return _only(rows.filter(pk=identity(given)), given)
 
@@ -89,7 +89,7 @@ def editable_accounts(caller: Caller) -> QuerySet[Account]:
 def visible(caller: Caller) -> QuerySet[Tunnel]:
     """The tunnels that the caller sees, each with what its shape tells of it.
 
-    `role` is the caller's; `asked_at` when the newest configuration that is on its way was asked
+    `role` is the caller's; `requested_at` when the newest configuration that is on its way was asked
     for; `edited_at` of the newest edit.
     """
     rows = _present(caller, CONTEXTS.visible_to(caller.user))
@@ -129,11 +129,11 @@ def by_id(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, int], li
     def blank(user: Any, account: Any, pk: Any) -> QuerySet[Row]:
         return rows(Caller(ApiKey(), User(pk=user), Account(pk=account))).filter(pk=pk)
 
-    prepared = Prepared(blank, AutoField(), BigAutoField(), BigAutoField())
+    prepared = PreparedQuery(blank, AutoField(), BigAutoField(), BigAutoField())
     return lambda caller, pk: prepared(caller.user.pk, caller.account.pk, pk)
 
 
-def finder(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, object], Row]:
+def object_finder(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, object], Row]:
     """Finds one of these rows by the init id of a call; a fault where `one` has one."""
     look_up = by_id(rows)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from vpnportal.api import filter_operators
 from vpnportal.api.faults import invalid
-from vpnportal.api.filter_operators import Condition, Malformed, loosely
+from vpnportal.api.filter_operators import Condition, Malformed, loose_text
 from vpnportal.api.object_masks import Mask
 
 # Each of them is tried on every object.
@@ -42,9 +42,9 @@ class Filter:
     id: int | None = None
 
     @cached_property
-    def chooses(self) -> bool:
+    def has_conditions(self) -> bool:
         """Whether some object might not be asked for."""
-        return bool(self.conditions) or any(one.chooses for one in self.below.values())
+        return bool(self.conditions) or any(one.has_conditions for one in self.below.values())
 
     @property
     def empty(self) -> bool:
@@ -62,7 +62,7 @@ class Filter:
         names = ("id", *self.conditions, *(order.path[0] for order in self.orders))
         return Mask({**{name: Mask() for name in names}, **named})
 
-    def fits(self, value: Any) -> bool:
+    def matches(self, value: Any) -> bool:
         """Whether an object, or any of a list, is asked for; None is an object without properties.
 
         All that is asked of related objects has to be true of the same one.
@@ -74,7 +74,9 @@ class Filter:
     def _fits(self, one: Any) -> bool:
         struct = one if isinstance(one, dict) else {}
         return all(test(struct.get(name)) for name, test in self.conditions.items()) and all(
-            below.fits(struct.get(name)) for name, below in self.below.items() if below.chooses
+            below.matches(struct.get(name))
+            for name, below in self.below.items()
+            if below.has_conditions
         )
 
     def prune(self, shown: dict[str, Any], known: dict[str, Any]) -> None:
@@ -86,7 +88,7 @@ class Filter:
             before, facts = shown.get(name), known.get(name)
             if isinstance(before, list) and isinstance(facts, list):
                 pairs = list(zip(before, facts, strict=True))
-                kept = [(one, fact) for one, fact in pairs if below.fits(fact)]
+                kept = [(one, fact) for one, fact in pairs if below.matches(fact)]
                 shown[name] = [one for one, _ in kept]
             else:
                 kept = [(before, facts)]
@@ -146,7 +148,7 @@ class _Reading:
                 into.conditions[name] = filter_operators.read(operation, options, self._now)
         except Malformed:
             return
-        if name == "id" and loosely(operation) == str(_number(operation)):
+        if name == "id" and loose_text(operation) == str(_number(operation)):
             into.id = _number(operation)
 
     def _spend(self, count: int) -> None:

@@ -10,7 +10,7 @@ from vpnportal.api import lookup
 from vpnportal.api.arguments import digits, flag, name, numeral, text
 from vpnportal.api.faults import invalid
 from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
-from vpnportal.services import Row, RowEdit, input_parsing
+from vpnportal.services import TranslationEdit, TranslationRow, input_parsing
 from vpnportal.services.edit_conflicts import KEY
 
 Take = Callable[[Any], Any]
@@ -57,23 +57,23 @@ def edits_of(template: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str,
     return found
 
 
-def row_of(template: Mapping[str, Any]) -> Row:
+def row_of(template: Mapping[str, Any]) -> TranslationRow:
     """A translation to make; both addresses are needed, each as a text or as its id."""
     edit = row_edit_of(template)
     if edit.internal is None:
         raise invalid("internalIpAddress: send an address of a static NAT subnet of the tunnel.")
     if edit.customer is None:
         raise invalid("customerIpAddress: send the address of a host at the customer's end.")
-    return Row(edit.internal, edit.customer, edit.name or "")
+    return TranslationRow(edit.internal, edit.customer, edit.name or "")
 
 
-def row_edit_of(template: Mapping[str, Any]) -> RowEdit:
+def row_edit_of(template: Mapping[str, Any]) -> TranslationEdit:
     """What is to be changed of a translation.
 
     Null and "" are no address, and where there is a text its id is overlooked.
     """
     notes = template.get("notes")
-    return RowEdit(
+    return TranslationEdit(
         internal=_address(template, "internalIpAddress"),
         customer=_address(template, "customerIpAddress"),
         name=None if notes is None else text("notes", input_parsing.name)(notes),

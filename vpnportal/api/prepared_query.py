@@ -18,7 +18,7 @@ Row = TypeVar("Row", bound=Model)
 KEPT = "prepared_statements"
 
 
-class Blank(Expression):
+class Placeholder(Expression):
     """Stands in a queryset for the `at`-th of the values that come later, which `field` writes."""
 
     def __init__(self, at: int, field: Field[Any, Any]) -> None:
@@ -30,7 +30,7 @@ class Blank(Expression):
         return "%s", (self,)
 
 
-class Prepared(Generic[Row]):
+class PreparedQuery(Generic[Row]):
     """A queryset with blanks, such as `Prepared(lambda pk: Tunnel.objects.filter(pk=pk), field)`.
 
     It may follow foreign keys (`select_related`) and have annotations. A list of values cannot be
@@ -39,7 +39,7 @@ class Prepared(Generic[Row]):
 
     def __init__(self, rows: Callable[..., QuerySet[Row]], *blanks: Field[Any, Any]) -> None:
         self._rows = rows
-        self._blanks = [Blank(at, field) for at, field in enumerate(blanks)]
+        self._blanks = [Placeholder(at, field) for at, field in enumerate(blanks)]
 
     def __call__(self, *values: Any) -> list[Row]:
         """The rows with these values in place of the blanks, in one query."""
@@ -93,7 +93,7 @@ class _Statement:
         )
 
     def filled(self, values: Sequence[Any]) -> list[Any]:
-        return [values[one.at] if isinstance(one, Blank) else one for one in self.parameters]
+        return [values[one.at] if isinstance(one, Placeholder) else one for one in self.parameters]
 
     def objects(self, rows: Sequence[Sequence[Any]], connection: Any) -> Iterator[Any]:
         for row in map(list, rows):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from threading import Lock
 
 
-class Rates:
+class TokenBuckets:
     """So many at once, and then so many a second; who was not seen for longest is forgotten."""
 
     def __init__(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vpnportal.api.calls import Caller
-from vpnportal.api.serializers import SHAPES, Reader, Relation, Shape
+from vpnportal.api.serializers import DATA_TYPES, DataType, Relation, SerializationContext
 
 # From the caller and the init id of a call to the object; a fault where there is none.
 Find = Callable[[Caller, object], Any]
@@ -32,7 +32,7 @@ class Method:
     run: Callable[..., Any]
     find: Find | None = None
     takes: Sequence[Take] = ()
-    shape: Shape | None = None
+    data_type: DataType | None = None
     many: bool = False
     root: str = ""
     by_id: Callable[[Caller, int], Sequence[Any]] | None = None
@@ -54,14 +54,14 @@ class Service:
 
         return known
 
-    def getters(self, shape: Shape, find: Find) -> None:
+    def getters(self, shape: DataType, find: Find) -> None:
         """`getObject` for what `find` finds, and one for each relation: getAddressTranslations."""
-        self.methods["getObject"] = Method(_itself, find, shape=shape)
+        self.methods["getObject"] = Method(_itself, find, data_type=shape)
         for name, relation in shape.relations.items():
             self.methods[getter(name)] = Method(
                 _getter(relation),
                 find,
-                shape=SHAPES[relation.shape],
+                data_type=DATA_TYPES[relation.shape],
                 many=relation.many,
                 root=name,
             )
@@ -78,7 +78,7 @@ def _itself(caller: Caller, one: Any) -> Any:
 
 def _getter(relation: Relation) -> Callable[..., Any]:
     def run(caller: Caller, one: Any) -> Any:
-        return relation.load(Reader(caller), [one])[0]
+        return relation.load(SerializationContext(caller), [one])[0]
 
     return run
 

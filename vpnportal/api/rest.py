@@ -42,17 +42,17 @@ def read(request: HttpRequest) -> tuple[Call, Credentials | None]:
     return call, basic(request.META.get("HTTP_AUTHORIZATION", ""))
 
 
-def answered(answer: Answer) -> HttpResponse:
+def response(answer: Answer) -> HttpResponse:
     """The bare value."""
-    response = HttpResponse(json_codec.written(answer.value), content_type="application/json")
+    response = HttpResponse(json_codec.to_json(answer.value), content_type="application/json")
     if answer.total is not None:
         response["SoftLayer-Total-Items"] = str(answer.total)
     return response
 
 
-def refused(fault: Fault) -> HttpResponse:
+def fault_response(fault: Fault) -> HttpResponse:
     """Text and code under a status that says no, too."""
-    body = json_codec.written({"error": fault.text, "code": fault.code})
+    body = json_codec.to_json({"error": fault.text, "code": fault.code})
     return HttpResponse(body, status=fault.status, content_type="application/json")
 
 

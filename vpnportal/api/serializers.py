@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from vpnportal.api.calls import Caller
-from vpnportal.api.faults import public
+from vpnportal.api.faults import public_fault
 from vpnportal.api.object_masks import Mask
 
 # A mask may lead from an account to its tunnels and back again: so many objects in one answer.
@@ -22,7 +22,7 @@ TOO_MUCH = "This object mask asks for too much at once: ask for less, or page wi
 
 
 @dataclass(slots=True)
-class Reader:
+class SerializationContext:
     """One answer in the making: for whom, and what came up on the way.
 
     `shown` are the ids of the tunnels whose preshared key is in the answer.
@@ -36,7 +36,7 @@ class Reader:
     def allow(self, count: int) -> None:
         """A fault if so many objects more are too many."""
         if count > self.left:
-            raise public(TOO_MUCH)
+            raise public_fault(TOO_MUCH)
 
     def take(self, count: int) -> None:
         """Count objects that are written down; a fault once they are too many."""
@@ -44,9 +44,9 @@ class Reader:
         self.left -= count
 
 
-Local = Callable[[Reader, Any], Any]
+Local = Callable[[SerializationContext, Any], Any]
 # For each object, in order: its list, or the one other object, or None.
-Load = Callable[[Reader, Sequence[Any]], Sequence[Any]]
+Load = Callable[[SerializationContext, Sequence[Any]], Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class DataType:
     """A data type of the old API. Properties that are None are left out, except for `nulls`."""
 
     name: str
@@ -68,17 +68,17 @@ class Shape:
     nulls: frozenset[str] = frozenset()
 
 
-SHAPES: dict[str, Shape] = {}
+DATA_TYPES: dict[str, DataType] = {}
 
 
-def shape(described: Shape) -> Shape:
+def register_type(described: DataType) -> DataType:
     """Make a shape known by its name, by which relations lead to it."""
-    SHAPES[described.name] = described
+    DATA_TYPES[described.name] = described
     return described
 
 
-def written(
-    reader: Reader, shape: Shape, objects: Sequence[Any], mask: Mask
+def serialize(
+    reader: SerializationContext, shape: DataType, objects: Sequence[Any], mask: Mask
 ) -> list[dict[str, Any]]:
     """The objects as structs with what the mask asks for.
 
@@ -101,7 +101,7 @@ def counter(relation: str) -> str:
 
 
 def _locals(
-    reader: Reader, shape: Shape, objects: Sequence[Any], names: Sequence[str]
+    reader: SerializationContext, shape: DataType, objects: Sequence[Any], names: Sequence[str]
 ) -> list[dict[str, Any]]:
     wanted = [(name, shape.locals[name]) for name in names]
     rows = []
@@ -114,7 +114,7 @@ def _locals(
 
 
 def _relate(
-    reader: Reader,
+    reader: SerializationContext,
     rows: Sequence[dict[str, Any]],
     objects: Sequence[Any],
     name: str,
@@ -131,7 +131,7 @@ def _relate(
     # A subnet tells its addresses one by one when they are asked for: they may be too many.
     reader.allow(sum(len(several) for several in lists))
     flat = [one for several in lists for one in several]
-    children = iter(written(reader, SHAPES[relation.shape], flat, asked[name]))
+    children = iter(serialize(reader, DATA_TYPES[relation.shape], flat, asked[name]))
     for row, several in zip(rows, lists, strict=True):
         found = [next(children) for _ in several]
         if relation.many:

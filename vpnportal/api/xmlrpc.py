@@ -45,18 +45,18 @@ def read(request: HttpRequest) -> tuple[Call, Credentials | None]:
     return call, _credentials(headers, request)
 
 
-def answered(answer: Answer) -> HttpResponse:
+def response(answer: Answer) -> HttpResponse:
     """One value."""
-    value = xmlrpc_codec.written(answer.value)
+    value = xmlrpc_codec.to_xml(answer.value)
     response = _response(f"<params><param>{value}</param></params>")
     if answer.total is not None:
         response["SoftLayer-Total-Items"] = str(answer.total)
     return response
 
 
-def refused(fault: Fault) -> HttpResponse:
+def fault_response(fault: Fault) -> HttpResponse:
     """Always with status 200: clients look at the fault only then."""
-    value = xmlrpc_codec.written({"faultCode": fault.code, "faultString": fault.text})
+    value = xmlrpc_codec.to_xml({"faultCode": fault.code, "faultString": fault.text})
     return _response(f"<fault>{value}</fault>")
 
 

@@ -29,16 +29,16 @@ def value_of(element: Element) -> Any:
     return READERS[typed.tag](typed)
 
 
-def written(value: Any) -> str:
+def to_xml(value: Any) -> str:
     """A value as text; what XML cannot hold is replaced by U+FFFD."""
     if isinstance(value, dict):
         members = [
-            f"<member><name>{_escaped(name)}</name>{written(one)}</member>"
+            f"<member><name>{_escaped(name)}</name>{to_xml(one)}</member>"
             for name, one in value.items()
         ]
         return f"<value><struct>{''.join(members)}</struct></value>"
     if isinstance(value, (list, tuple)):
-        return f"<value><array><data>{''.join(map(written, value))}</data></array></value>"
+        return f"<value><array><data>{''.join(map(to_xml, value))}</data></array></value>"
     return f"<value>{_scalar(value)}</value>"
 
 

@@ -1,5 +1,5 @@
 """How it is done: strongSwan over vici and nftables, without Django."""
 
-from vpnportal.gateway.errors import DeviceError, DeviceRefused
+from vpnportal.gateway.errors import GatewayError, GatewayRefused
 
-__all__ = ["DeviceError", "DeviceRefused"]
+__all__ = ["GatewayError", "GatewayRefused"]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vpnportal.domain.addresses import AddressSet
-from vpnportal.gateway.errors import DeviceError
+from vpnportal.gateway.errors import GatewayError
 
 RTM_GETADDR, RTMGRP_IPV4_IFADDR = 22, 0x10
 NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300
@@ -29,10 +29,10 @@ class Addresses:
     """Those that the gateway has by itself, and those that the portal gave it."""
 
     own: AddressSet
-    anchors: AddressSet
+    loopback: AddressSet
 
 
-class OwnAddresses:
+class LocalAddresses:
     """What the namespace has that the first question was asked in."""
 
     def __init__(self, anchor_label: str) -> None:
@@ -46,7 +46,7 @@ class OwnAddresses:
             if self._known is None or self._changed():
                 self._known = self._read()
         except OSError as error:
-            raise DeviceError(f"the gateway's addresses cannot be read: {error}.") from error
+            raise GatewayError(f"the gateway's addresses cannot be read: {error}.") from error
         return self._known
 
     def _changed(self) -> bool:

@@ -9,7 +9,7 @@ import socket
 import struct
 from typing import NamedTuple
 
-from vpnportal.domain.diagnosis.log_collector import Ends
+from vpnportal.domain.diagnosis.log_collector import Endpoints
 
 DESTINATION_UNREACHABLE = 3
 # Port unreachable; and by RFC 1812, 5.2.7.1: forbidden network, host, and communication.
@@ -21,14 +21,14 @@ SOL_RAW, ICMP_FILTER = 255, 1
 AT_ONCE = 64
 
 
-class Refusal(NamedTuple):
+class IcmpError(NamedTuple):
     """One error about a packet between two ends."""
 
-    ends: Ends
+    endpoints: Endpoints
     text: str
 
 
-class Unreachable:
+class IcmpErrorListener:
     """Hears the errors that come to this gateway; needs the right to raw sockets."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Unreachable:
         """Hear no more."""
         self._socket.close()
 
-    def heard(self) -> list[Refusal]:
+    def read(self) -> list[IcmpError]:
         """What came since it was asked last; of a flood only the beginning."""
         found = []
         for _ in range(AT_ONCE):
@@ -54,7 +54,7 @@ class Unreachable:
         return found
 
 
-def _refusal(packet: bytes) -> Refusal | None:
+def _refusal(packet: bytes) -> IcmpError | None:
     """The error in an IPv4 packet, if it is about a packet of IKE."""
     error = packet[_header(packet) :]
     about = error[8:]
@@ -67,8 +67,8 @@ def _refusal(packet: bytes) -> Refusal | None:
     who, here, there = (
         socket.inet_ntoa(part) for part in (packet[12:16], about[12:16], about[16:20])
     )
-    return Refusal(
-        Ends(here, there), f"icmp: {who} says {CODES[error[1]]} at port {target} of {there}"
+    return IcmpError(
+        Endpoints(here, there), f"icmp: {who} says {CODES[error[1]]} at port {target} of {there}"
     )
 
 

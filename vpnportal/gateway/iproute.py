@@ -7,22 +7,22 @@ from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from vpnportal.gateway.errors import DeviceError
+from vpnportal.gateway.errors import GatewayError
 
 SECONDS = 20
 # Addresses that we added say so in their label, which must begin with the interface's name.
-ANCHOR_LABEL = "lo:vpnportal"
+LOOPBACK_LABEL = "lo:vpnportal"
 # https://docs.kernel.org/networking/xfrm_proc.html
 ESP_COUNTERS = Path("/proc/net/xfrm_stat")
 POLICY_DROPS = ("XfrmInTmplMismatch", "XfrmInNoPols", "XfrmInPolBlock")
 
 
-def add_anchor(address: IPv4Address) -> None:
+def add_loopback_address(address: IPv4Address) -> None:
     """Give the gateway this address, on its loopback interface."""
-    _run("ip", "address", "replace", f"{address}/32", "dev", "lo", "label", ANCHOR_LABEL)
+    _run("ip", "address", "replace", f"{address}/32", "dev", "lo", "label", LOOPBACK_LABEL)
 
 
-def remove_anchor(address: IPv4Address) -> None:
+def remove_loopback_address(address: IPv4Address) -> None:
     """Take an anchor away again."""
     _run("ip", "address", "del", f"{address}/32", "dev", "lo")
 
@@ -51,8 +51,8 @@ def _run(*command: str) -> None:
     try:
         subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
     except FileNotFoundError as error:
-        raise DeviceError(f"The program {command[0]} is not installed here.") from error
+        raise GatewayError(f"The program {command[0]} is not installed here.") from error
     except subprocess.TimeoutExpired as error:
-        raise DeviceError(f"{command[0]} did not end within {SECONDS} seconds.") from error
+        raise GatewayError(f"{command[0]} did not end within {SECONDS} seconds.") from error
     except subprocess.CalledProcessError as error:
-        raise DeviceError(f"{' '.join(command)} failed: {error.stderr.strip()}") from error
+        raise GatewayError(f"{' '.join(command)} failed: {error.stderr.strip()}") from error

@@ -11,26 +11,26 @@ from contextlib import contextmanager, suppress
 from ipaddress import IPv4Address
 from typing import Self
 
-from vpnportal.domain.gateway_config.desired import Section
-from vpnportal.domain.gateway_config.names import is_a_probe, probe_of
-from vpnportal.domain.peer_probe.connection import Offer, connection
-from vpnportal.domain.peer_probe.offers import Able, able
-from vpnportal.domain.peer_probe.reply import Heard, Reply, ends_phase_one, read, renewed
+from vpnportal.domain.gateway_config.desired import ViciSection
+from vpnportal.domain.gateway_config.names import is_probe, probe_of
+from vpnportal.domain.peer_probe.connection import ProbeOffer, connection
+from vpnportal.domain.peer_probe.offers import ProbeAlgorithms, probe_algorithms
+from vpnportal.domain.peer_probe.reply import OfferReply, OfferResult, ends_phase_one, read, renewed
 from vpnportal.domain.planning.observed import CARRYING, ChildSa
 from vpnportal.domain.tunnel.algorithms import Suite
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.gateway import iproute
-from vpnportal.gateway.addresses import OwnAddresses
-from vpnportal.gateway.errors import DeviceRefused
+from vpnportal.gateway.addresses import LocalAddresses
+from vpnportal.gateway.errors import GatewayRefused
 from vpnportal.gateway.vici.parsing import ike_sa, text
-from vpnportal.gateway.vici.session import Charon
+from vpnportal.gateway.vici.session import CharonSession
 
 # How long a peer may take for one or two answers in phase one, and for all of phase two.
 PHASE_ONE_SECONDS, PHASE_TWO_SECONDS = 1.5, 2.0
 PAUSE_SECONDS = 0.02
 
 
-class Probe:
+class PeerProber:
     """The gateway whose charon asks; each call ends within about two seconds."""
 
     def __init__(self, vici_socket: str) -> None:
@@ -38,44 +38,44 @@ class Probe:
 
     def owns(self, address: IPv4Address) -> bool:
         """Whether it is one of the gateway's own addresses."""
-        there = OwnAddresses(iproute.ANCHOR_LABEL).now()
-        return address in there.own or address in there.anchors
+        there = LocalAddresses(iproute.LOOPBACK_LABEL).now()
+        return address in there.own or address in there.loopback
 
     def is_up(self, name: str) -> bool:
         """Whether a child of the connection of this name carries traffic."""
-        with Charon(self._vici_socket) as charon:
-            running = charon.associations(name)
+        with CharonSession(self._vici_socket) as charon:
+            running = charon.list_sas(name)
         return any(child.state in CARRYING for sa in running for child in sa.children)
 
-    def able(self) -> Able:
+    def algorithms(self) -> ProbeAlgorithms:
         """What the running charon can offer."""
-        with _Asker(self._vici_socket) as charon:
+        with _ProbeSession(self._vici_socket) as charon:
             found = charon.algorithms()
-        return able({name for several in found.values() for name in several})
+        return probe_algorithms({name for several in found.values() for name in several})
 
-    def ask(self, spec: TunnelSpec, offer: Offer) -> Reply:
+    def offer(self, spec: TunnelSpec, offer: ProbeOffer) -> OfferReply:
         """Make the offer to the peer of the draft; nothing of it is left afterwards."""
         name, began = probe_of(spec.tunnel_id), time.monotonic()
-        with self._cleared(name), _Asker(self._vici_socket) as charon:
+        with self._cleared(name), _ProbeSession(self._vici_socket) as charon:
             if offer.esp:
                 charon.remember_for(name, spec)
             charon.load_probe(name, connection(spec, offer))
             reply = read(offer, self._attempt(charon, name, bool(offer.esp)))
-            if offer.version == 2 and offer.esp and reply.heard is Heard.SELECTED:
+            if offer.version == 2 and offer.esp and reply.heard is OfferResult.SELECTED:
                 suite = charon.renewal(name, began + PHASE_TWO_SECONDS)
                 reply = renewed(reply, suite) if suite else reply
         return reply
 
     def sweep(self) -> None:
         """Take away whatever earlier questions have left, also their associations."""
-        with _Asker(self._vici_socket) as charon:
+        with _ProbeSession(self._vici_socket) as charon:
             for name in charon.probes():
                 charon.clear(name)
 
-    def _attempt(self, charon: _Asker, name: str, with_child: bool) -> list[str]:
+    def _attempt(self, charon: _ProbeSession, name: str, with_child: bool) -> list[str]:
         """What charon says of it. Phase one ends with the choice: further it must not go."""
         lines = []
-        with _Asker(self._vici_socket) as other:
+        with _ProbeSession(self._vici_socket) as other:
             for line in charon.attempt(name, with_child):
                 lines.append(line)
                 if ends_phase_one(line) and not with_child:
@@ -88,22 +88,22 @@ class Probe:
 
         A session that failed in the middle of a reply is of no use for that.
         """
-        with _Asker(self._vici_socket) as charon:
+        with _ProbeSession(self._vici_socket) as charon:
             charon.clear(name)
         try:
             yield
         finally:
-            with _Asker(self._vici_socket) as charon:
+            with _ProbeSession(self._vici_socket) as charon:
                 charon.clear(name)
 
 
-class _Asker(Charon):
+class _ProbeSession(CharonSession):
     """A session that can also do what only a question needs."""
 
     def __enter__(self) -> Self:
         return self
 
-    def load_probe(self, name: str, settings: Section) -> None:
+    def load_probe(self, name: str, settings: ViciSection) -> None:
         """Put the connection there; what charon refuses is a DeviceRefused."""
         with self._errors():
             self._session.load_conn({name: settings})
@@ -125,7 +125,7 @@ class _Asker(Charon):
             with self._errors():
                 for event in self._session.initiate(request):
                     yield text(event)["msg"]
-        except DeviceRefused as refusal:
+        except GatewayRefused as refusal:
             yield str(refusal)
 
     def renewal(self, name: str, deadline: float) -> Suite | None:
@@ -152,17 +152,17 @@ class _Asker(Charon):
             loaded = text(self._session.get_conns()).get("conns", [])
             secrets = text(self._session.get_shared()).get("keys", [])
             running = [name for item in self._session.list_sas() for name in text(item)]
-        return frozenset(name for name in (*loaded, *secrets, *running) if is_a_probe(name))
+        return frozenset(name for name in (*loaded, *secrets, *running) if is_probe(name))
 
     def end(self, name: str) -> None:
         """End every association of a connection, whether or not the peer answers."""
         request = {"ike": name, "force": "yes", "timeout": "200"}
         # That nothing runs is a refusal, too.
-        with suppress(DeviceRefused), self._errors():
+        with suppress(GatewayRefused), self._errors():
             list(self._session.terminate(request))
 
     def clear(self, name: str) -> None:
         """Take away the connection, its associations and its secret, whatever is there of them."""
         self.unload(name)
         self.end(name)
-        self.forget(name)
+        self.unload_shared(name)

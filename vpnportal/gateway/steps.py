@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vpnportal.domain.planning.stale_sas import Stale
+from vpnportal.domain.planning.stale_sas import StaleSa
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,23 +18,23 @@ class Step:
     connection: str
     text: str
     ok: bool = True
-    mends: bool = True
+    is_repair: bool = True
 
 
 Report = Callable[[Step], None]
 
 
-def ended(stale: Stale) -> Step:
+def terminated_step(stale: StaleSa) -> Step:
     """An association was ended."""
-    return Step(stale.connection, _words(stale), mends=False)
+    return Step(stale.connection, _words(stale), is_repair=False)
 
 
-def made_anew(stale: Stale) -> Step:
+def reconnect_step(stale: StaleSa) -> Step:
     """An IKE_SA was ended because somebody wants another one."""
-    return Step(stale.connection, "Ended an IKE_SA to negotiate anew", mends=False)
+    return Step(stale.connection, "Ended an IKE_SA to negotiate anew", is_repair=False)
 
 
-def _words(stale: Stale) -> str:
+def _words(stale: StaleSa) -> str:
     if not stale.carries:
         return "Ended a negotiation that began with other settings"
     if stale.whole_ike:

@@ -1,11 +1,11 @@
 """What is kept: accounts, places, tunnels (drafts), revisions (frozen) and records."""
 
 from vpnportal.models.accounts import Account, ApiKey, Invitation, Membership, Profile
-from vpnportal.models.address_release import Departure
-from vpnportal.models.commands import Question, Wish
-from vpnportal.models.concentrators import Concentrator, Datacenter, Pool
-from vpnportal.models.drafts import KeyReveal, LastEdit, SetAside
-from vpnportal.models.observations import Hearing, LastUsed, Repair
+from vpnportal.models.address_release import AddressRelease
+from vpnportal.models.commands import PeerProbe, TunnelCommand
+from vpnportal.models.concentrators import AddressPool, Concentrator, Datacenter
+from vpnportal.models.drafts import DraftBackup, KeyReveal, LastEdit
+from vpnportal.models.observations import DiagnosticLog, DriftRepair, TranslationUsage
 from vpnportal.models.revisions import RemoteClaim, Revision
 from vpnportal.models.subnets import Subnet
 from vpnportal.models.traffic import Traffic
@@ -13,26 +13,26 @@ from vpnportal.models.tunnels import AddressTranslation, Tunnel
 
 __all__ = [
     "Account",
+    "AddressPool",
+    "AddressRelease",
     "AddressTranslation",
     "ApiKey",
     "Concentrator",
     "Datacenter",
-    "Departure",
-    "Hearing",
+    "DiagnosticLog",
+    "DraftBackup",
+    "DriftRepair",
     "Invitation",
     "KeyReveal",
     "LastEdit",
-    "LastUsed",
     "Membership",
-    "Pool",
+    "PeerProbe",
     "Profile",
-    "Question",
     "RemoteClaim",
-    "Repair",
     "Revision",
-    "SetAside",
     "Subnet",
     "Traffic",
+    "TranslationUsage",
     "Tunnel",
-    "Wish",
+    "TunnelCommand",
 ]

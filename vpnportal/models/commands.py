@@ -11,7 +11,7 @@ from django.utils import timezone
 from vpnportal.models.tunnels import Tunnel
 
 
-class Wish(models.Model):
+class TunnelCommand(models.Model):
     """Something to be done once with what runs of a tunnel; its concentrator's worker does it.
 
     `done_at` and `ok` are None until then; `text` says what came of it, and `steps` what was done,
@@ -24,10 +24,10 @@ class Wish(models.Model):
         REKEY = "rekey", "renew the keys"
         RECONNECT = "reconnect", "negotiate anew"
 
-    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="wishes")
+    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="commands")
     kind = models.CharField(max_length=10, choices=Kind)
     author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
-    asked_at = models.DateTimeField(auto_now_add=True)
+    requested_at = models.DateTimeField(auto_now_add=True)
     done_at = models.DateTimeField(null=True)
     ok = models.BooleanField(null=True)
     text = models.TextField(blank=True)
@@ -42,10 +42,10 @@ class Wish(models.Model):
     @property
     def age(self) -> timedelta:
         """How long ago somebody asked; long ago if a clock that was set back says later."""
-        return abs(timezone.now() - self.asked_at)
+        return abs(timezone.now() - self.requested_at)
 
 
-class Question(models.Model):
+class PeerProbe(models.Model):
     """Somebody asked what a tunnel's peer accepts; the concentrator's worker writes the answer.
 
     `answer` is {field of the draft: value}; `steps` a list of {"at", "text", "ok"}.
@@ -57,7 +57,7 @@ class Question(models.Model):
         ANSWERED = "answered", "answered"
         FAILED = "failed", "failed"
 
-    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="questions")
+    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="peer_probes")
     author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)

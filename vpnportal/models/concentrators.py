@@ -8,7 +8,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
-from vpnportal.domain.tunnel.charon_capabilities import Abilities
+from vpnportal.domain.tunnel.charon_capabilities import CharonCapabilities
 from vpnportal.fields import NetworkField
 
 # `watch` writes `seen_at` every few seconds; twice missed and the page says "unknown".
@@ -41,9 +41,9 @@ class Concentrator(models.Model):
     # strongSwan's, such as 5.9.8.
     charon_version = models.CharField(max_length=40, blank=True)
     # Connections that charon holds and the portal did not make: left alone, shown to operators.
-    foreign = models.JSONField(default=list, blank=True)
+    foreign_connections = models.JSONField(default=list, blank=True)
     # Packets that its rules dropped since they were written, by the name of the counter.
-    dropped = models.JSONField(default=dict, blank=True)
+    drop_counters = models.JSONField(default=dict, blank=True)
     # Packets that came out of a tunnel which does not lead there (RFC 4301, 5.2).
     dropped_by_esp = models.PositiveBigIntegerField(default=0)
     # Since when, and until when, the use of address translations was read here.
@@ -51,7 +51,7 @@ class Concentrator(models.Model):
     used_read_at = models.DateTimeField(null=True)
 
     # Minutes of the last hour in which all that runs was looked at: spans of first and last ones.
-    watched = models.JSONField(default=list, blank=True)
+    observed_minutes = models.JSONField(default=list, blank=True)
 
     def __str__(self) -> str:
         return self.name
@@ -62,12 +62,12 @@ class Concentrator(models.Model):
         return f"concentrator.{self.name}"
 
     @property
-    def abilities(self) -> Abilities:
+    def capabilities(self) -> CharonCapabilities:
         """What its charon can do, as far as `watch` has seen."""
         names = frozenset(name for several in self.algorithms.values() for name in several)
-        return Abilities(names, bool(self.userland_esp), self.charon_version)
+        return CharonCapabilities(names, bool(self.userland_esp), self.charon_version)
 
-    def in_sight(self, now: datetime | None = None) -> bool:
+    def is_online(self, now: datetime | None = None) -> bool:
         """Whether what `watch` wrote is fresh enough to be told as the present."""
         if self.seen_at is None or self.unreachable_reason:
             return False
@@ -75,7 +75,7 @@ class Concentrator(models.Model):
         return abs((now or timezone.now()) - self.seen_at) < STALE_AFTER
 
 
-class Pool(models.Model):
+class AddressPool(models.Model):
     """A block of a concentrator's addresses from which new tunnels are given theirs."""
 
     class Kind(models.TextChoices):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 from django.db import models
 
-from vpnportal.domain.tunnel.serialization import thaw
+from vpnportal.domain.tunnel.serialization import deserialize
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.fields import SealedField
 from vpnportal.models.tunnels import Tunnel
@@ -26,13 +26,13 @@ class LastEdit(models.Model):
         return f"{self.field} of {self.tunnel_id} by {self.author}"
 
 
-class SetAside(models.Model):
+class DraftBackup(models.Model):
     """The draft as it was before somebody discarded or restored over it: what undo brings back.
 
     `what` tells which of the two it was. It counts until the draft is edited again.
     """
 
-    tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="set_aside")
+    tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="draft_backup")
     specification = SealedField()
     what = models.CharField(max_length=80)
     author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
@@ -48,7 +48,7 @@ class SetAside(models.Model):
 
     def spec(self) -> TunnelSpec:
         """The draft that it was, with its preshared key."""
-        return thaw(self.specification.open(self.context(self.tunnel_id)))
+        return deserialize(self.specification.open(self.context(self.tunnel_id)))
 
 
 class KeyReveal(models.Model):

@@ -8,7 +8,7 @@ from vpnportal.models.concentrators import Concentrator
 from vpnportal.models.tunnels import Tunnel
 
 
-class Repair(models.Model):
+class DriftRepair(models.Model):
     """Something a converge put right that nobody had asked for: drift.
 
     `tunnel` is empty where it concerns the whole concentrator, or many tunnels at once.
@@ -26,29 +26,29 @@ class Repair(models.Model):
         return f"{self.at:%Y-%m-%d %H:%M:%S} {self.text}"
 
 
-class Hearing(models.Model):
+class DiagnosticLog(models.Model):
     """What charon said lately of one tunnel: the evidence of its diagnosis, never a secret.
 
     `lines` is a list of {"at": ISO 8601, "role": "initiator" or "responder", "text": one line},
     oldest first and of bounded length; `facts` are counts that the watch keeps.
     """
 
-    tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="hearing")
+    tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="diagnostic_log")
     lines = models.JSONField(default=list)
-    facts = models.JSONField(default=dict)
+    anomalies = models.JSONField(default=dict)
     changed_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
         return f"{len(self.lines)} lines about {self.tunnel_id}"
 
 
-class LastUsed(models.Model):
+class TranslationUsage(models.Model):
     """When the translations of one tunnel last carried traffic; a row for those that ever did.
 
     `pairs` is {internal address: [customer's address, minutes since 1970 in UTC]}.
     """
 
-    tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="last_used")
+    tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="translation_usage")
     pairs = models.JSONField(default=dict)
 
     def __str__(self) -> str:

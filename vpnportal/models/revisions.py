@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.utils import timezone
 
-from vpnportal.domain.tunnel.serialization import digest, freeze, thaw
+from vpnportal.domain.tunnel.serialization import deserialize, serialize, spec_digest
 from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
 from vpnportal.encryption import fingerprint_key
 from vpnportal.fields import Sealed, SealedField
@@ -18,29 +18,29 @@ from vpnportal.models.concentrators import Concentrator
 from vpnportal.models.tunnels import Tunnel
 
 # An apply that nobody took up for so long no longer locks the tunnel; it still may be done later.
-LOCK_FOR = timedelta(minutes=2)
+LOCK_DURATION = timedelta(minutes=2)
 
 
-def locks(asked_at: datetime | None) -> bool:
+def locks(requested_at: datetime | None) -> bool:
     """Whether an unfinished revision of that time keeps its tunnel from being edited now."""
-    return asked_at is not None and abs(timezone.now() - asked_at) <= LOCK_FOR
+    return requested_at is not None and abs(timezone.now() - requested_at) <= LOCK_DURATION
 
 
 class RevisionQuerySet(models.QuerySet["Revision"]):
     """Which revisions count."""
 
-    def standing(self) -> RevisionQuerySet:
+    def live_or_applying(self) -> RevisionQuerySet:
         """Live ones and those on their way: what a concentrator holds or is about to."""
-        return self.filter(outcome__in=Revision.STANDING)
+        return self.filter(outcome__in=Revision.LIVE_OR_APPLYING)
 
     def holding(self) -> RevisionQuerySet:
         """Standing ones, and those that a trial may bring back: what others may not take."""
-        return self.filter(outcome__in=(*Revision.STANDING, Revision.Outcome.FALLBACK))
+        return self.filter(outcome__in=(*Revision.LIVE_OR_APPLYING, Revision.Outcome.FALLBACK))
 
     def locking(self) -> RevisionQuerySet:
         """Those that keep their tunnel from being edited now."""
         now = timezone.now()
-        recent = (now - LOCK_FOR, now + LOCK_FOR)
+        recent = (now - LOCK_DURATION, now + LOCK_DURATION)
         return self.filter(outcome__in=Revision.UNFINISHED, created_at__range=recent)
 
 
@@ -65,7 +65,7 @@ class Revision(models.Model):
         FAILED = "failed", "failed"
 
     UNFINISHED = (Outcome.QUEUED, Outcome.APPLYING)
-    STANDING = (*UNFINISHED, Outcome.LIVE)
+    LIVE_OR_APPLYING = (*UNFINISHED, Outcome.LIVE)
 
     tunnel = models.ForeignKey(Tunnel, models.PROTECT, related_name="revisions")
     concentrator = models.ForeignKey(Concentrator, models.PROTECT, related_name="revisions")
@@ -82,15 +82,15 @@ class Revision(models.Model):
     steps = models.JSONField(default=list)
     reason = models.TextField(blank=True)
     # "Keep if healthy": so long after it is live the tunnel must be up, and this address answer.
-    keep_seconds = models.PositiveSmallIntegerField(null=True)
-    keep_ping = models.GenericIPAddressField(protocol="IPv4", null=True)
+    trial_seconds = models.PositiveSmallIntegerField(null=True)
+    trial_ping = models.GenericIPAddressField(protocol="IPv4", null=True)
     trial_ends_at = models.DateTimeField(null=True, db_index=True)
     # Only the other end may start its tunnel; told in the clear, for lists of thousands.
-    answers_only = models.BooleanField(default=False)
+    responder_only = models.BooleanField(default=False)
     # When its tunnel was seen up with it for the first time: a revision that never was is not good.
-    up_at = models.DateTimeField(null=True)
+    first_up_at = models.DateTimeField(null=True)
     # The number of the revision whose specification this one brings back.
-    restores = models.PositiveIntegerField(null=True)
+    restored_number = models.PositiveIntegerField(null=True)
     first_rekey = models.CharField(
         max_length=6, choices=Rekeyed, default=Rekeyed.NOT_NEEDED, blank=True
     )
@@ -123,7 +123,7 @@ class Revision(models.Model):
         return f"tunnel {tunnel_id} revision {number}"
 
     @classmethod
-    def frozen(cls, tunnel: Tunnel, spec: TunnelSpec, author: User | None) -> Revision:
+    def next_for(cls, tunnel: Tunnel, spec: TunnelSpec, author: User | None) -> Revision:
         """The next revision of a tunnel, not saved yet."""
         latest = tunnel.latest()
         number = latest.number + 1 if latest else 1
@@ -131,18 +131,18 @@ class Revision(models.Model):
             tunnel=tunnel,
             concentrator=tunnel.concentrator,
             number=number,
-            specification=Sealed.of(freeze(spec), cls.context(tunnel.pk, number)),
-            digest=digest(spec, fingerprint_key()),
+            specification=Sealed.of(serialize(spec), cls.context(tunnel.pk, number)),
+            digest=spec_digest(spec, fingerprint_key()),
             hosted_peer=str(spec.hosted_peer),
             remote_peer=str(spec.remote_peer),
             author=author,
-            answers_only=spec.starts is Starts.OTHER,
+            responder_only=spec.starts is Starts.OTHER,
             first_rekey=cls.Rekeyed.DUE if spec.ike_version != 1 else cls.Rekeyed.NOT_NEEDED,
         )
 
     def spec(self) -> TunnelSpec:
         """The specification, with its preshared key."""
-        return thaw(self.specification.open(self.context(self.tunnel_id, self.number)))
+        return deserialize(self.specification.open(self.context(self.tunnel_id, self.number)))
 
     @cached_property
     def opened(self) -> TunnelSpec:
@@ -157,7 +157,7 @@ class Revision(models.Model):
     @property
     def waits_too_long(self) -> bool:
         """Unfinished for so long that it no longer locks the tunnel."""
-        return self.unfinished and self.age >= LOCK_FOR
+        return self.unfinished and self.age >= LOCK_DURATION
 
     @property
     def age(self) -> timedelta:

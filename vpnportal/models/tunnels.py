@@ -61,7 +61,7 @@ class Tunnel(models.Model):
     A cancelled tunnel keeps its row, so that its name and its history stay.
     """
 
-    class Association(models.TextChoices):
+    class SaStatus(models.TextChoices):
         UP = "up", "up"
         OLDER = "older", "up with older settings"
         PARTIAL = "partial", "partly up"
@@ -104,12 +104,14 @@ class Tunnel(models.Model):
     draft_digest = models.CharField(max_length=32, blank=True, editable=False)
 
     # What `watch` last saw; it is the present only while the concentrator is in sight.
-    association = models.CharField(max_length=10, choices=Association, blank=True)
-    association_at = models.DateTimeField(null=True)
+    sa_status = models.CharField(max_length=10, choices=SaStatus, blank=True)
+    sa_status_at = models.DateTimeField(null=True)
 
     # Disconnected by somebody: the concentrator holds nothing of it until it is connected again.
-    held_at = models.DateTimeField(null=True, blank=True)
-    held_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    disconnected_at = models.DateTimeField(null=True, blank=True)
+    disconnected_by = models.ForeignKey(
+        User, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
 
     ordered_at = models.DateTimeField(null=True, blank=True)
     ordered_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")

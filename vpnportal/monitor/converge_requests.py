@@ -8,7 +8,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from vpnportal import tasks
-from vpnportal.domain.planning.sa_status import UNSETTLED, Association
+from vpnportal.domain.planning.sa_status import UNSETTLED, SaStatus
 from vpnportal.models import Concentrator, Revision
 from vpnportal.reconciler import first_rekey, trials, tunnel_commands
 
@@ -20,7 +20,7 @@ FORGOTTEN_AFTER = timedelta(seconds=3)
 FORGOTTEN_AGAIN_SECONDS = 5.0
 
 
-class Requests:
+class ConvergeRequests:
     """The requests of one watch; `send_due` is called about once a second."""
 
     def __init__(self, lane: Concentrator) -> None:
@@ -34,12 +34,12 @@ class Requests:
         """Look again at the whole concentrator."""
         tasks.request_converge(self._lane)
 
-    def after(self, tunnel: int, seen: Association | None) -> None:
+    def after(self, tunnel: int, seen: SaStatus | None) -> None:
         """Whatever a tunnel needs that was seen like this just now."""
-        if seen is Association.UP:
+        if seen is SaStatus.UP:
             self._again.pop(tunnel, None)
         due = first_rekey.due(self._lane).filter(tunnel_id=tunnel)
-        if seen in UNSETTLED or (seen is Association.UP and due.exists()):
+        if seen in UNSETTLED or (seen is SaStatus.UP and due.exists()):
             self.tunnel(tunnel)
 
     def tunnel(self, tunnel: int) -> None:
@@ -65,8 +65,8 @@ class Requests:
             concentrator=self._lane, outcome=Revision.Outcome.QUEUED, created_at__lt=overdue
         )
         forgotten = {*queued.values_list("tunnel_id", flat=True)}
-        forgotten |= {*trials.over(self._lane).values_list("tunnel_id", flat=True)}
-        asked = tunnel_commands.waiting(self._lane).filter(asked_at__lt=overdue)
+        forgotten |= {*trials.due(self._lane).values_list("tunnel_id", flat=True)}
+        asked = tunnel_commands.pending(self._lane).filter(requested_at__lt=overdue)
         forgotten |= {*asked.values_list("tunnel_id", flat=True)}
         for tunnel in forgotten:
             self._remind(tunnel)

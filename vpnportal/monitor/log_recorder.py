@@ -16,15 +16,15 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from vpnportal.domain.diagnosis.anomalies import Facts, Notices
-from vpnportal.domain.diagnosis.log_collector import Ears, Ends, Heard
-from vpnportal.domain.diagnosis.log_lines import Line, as_json, from_json
-from vpnportal.domain.gateway_config.desired import Shape
+from vpnportal.domain.diagnosis.anomalies import Anomalies, AnomalyDetector
+from vpnportal.domain.diagnosis.log_collector import Endpoints, LogCollector, TunnelLog
+from vpnportal.domain.diagnosis.log_lines import LogLine, as_json, from_json
+from vpnportal.domain.gateway_config.desired import LoadedConnection
 from vpnportal.domain.gateway_config.names import tunnel_id
 from vpnportal.domain.planning.observed import IkeSa
-from vpnportal.gateway.icmp_errors import Unreachable
+from vpnportal.gateway.icmp_errors import IcmpErrorListener
 from vpnportal.gateway.vici.events import Event
-from vpnportal.models import Concentrator, Hearing, Revision
+from vpnportal.models import Concentrator, DiagnosticLog, Revision
 
 # So old may be what is known of whose addresses are whose; addresses are given anew seldom.
 KNOWN_SECONDS, MISSED_SECONDS = 5.0, 1.0
@@ -34,16 +34,16 @@ SAME_AGAIN = timedelta(seconds=30)
 _COUNTED = re.compile(r"\(\d+ bytes\)|\d{5,}|\b[0-9a-f]{8}_[io]\b|\{\d+\}|(?<=ctx)\d+\[\d+\]")
 
 
-class Owners:
+class TunnelLookup:
     """Whose addresses are whose at one concentrator, by the revisions that stand there."""
 
     def __init__(self, lane: Concentrator) -> None:
         self._lane = lane
         self._asked_at = -KNOWN_SECONDS
-        self._between: dict[Ends, set[int]] = {}
+        self._between: dict[Endpoints, set[int]] = {}
         self._of_peer: dict[str, dict[int, set[int]]] = {}
 
-    def __call__(self, ends: Ends) -> Iterable[int]:
+    def __call__(self, ends: Endpoints) -> Iterable[int]:
         """The tunnel between two addresses; of a peer alone, its tunnels if of one account."""
         age = time.monotonic() - self._asked_at
         found = self._find(ends) if age < KNOWN_SECONDS else set()
@@ -52,7 +52,7 @@ class Owners:
             found = self._find(ends)
         return sorted(found)
 
-    def _find(self, ends: Ends) -> set[int]:
+    def _find(self, ends: Endpoints) -> set[int]:
         if ends.local:
             return self._between.get(ends, set())
         accounts = self._of_peer.get(ends.remote, {})
@@ -62,59 +62,61 @@ class Owners:
         self._asked_at = time.monotonic()
         self._between = defaultdict(set)
         self._of_peer = defaultdict(lambda: defaultdict(set))
-        rows = Revision.objects.filter(concentrator=self._lane).standing()
+        rows = Revision.objects.filter(concentrator=self._lane).live_or_applying()
         fields = ("hosted_peer", "remote_peer", "tunnel_id", "tunnel__account_id")
         for hosted, remote, tunnel, account in rows.values_list(*fields):
-            self._between[Ends(hosted, remote)].add(tunnel)
+            self._between[Endpoints(hosted, remote)].add(tunnel)
             self._of_peer[remote][account].add(tunnel)
 
 
-def facts_of(lane: Concentrator) -> dict[int, Facts]:
+def anomalies_of(lane: Concentrator) -> dict[int, Anomalies]:
     """The facts that were kept of a concentrator's tunnels, without those that have none."""
-    rows = Hearing.objects.filter(tunnel__in=_here(lane)).exclude(facts={})
-    return dict(rows.values_list("tunnel_id", "facts"))
+    rows = DiagnosticLog.objects.filter(tunnel__in=_here(lane)).exclude(anomalies={})
+    return dict(rows.values_list("tunnel_id", "anomalies"))
 
 
-def note(lane: Concentrator, heard: Mapping[int, Heard], facts: Mapping[int, Facts]) -> None:
+def save_log(
+    lane: Concentrator, heard: Mapping[int, TunnelLog], facts: Mapping[int, Anomalies]
+) -> None:
     """Write down what was heard, and facts that changed, in one transaction."""
     tunnels = heard.keys() | facts.keys()
     if not tunnels:
         return
     with transaction.atomic():
-        rows = Hearing.objects.filter(tunnel__in=tunnels).in_bulk(field_name="tunnel_id")
+        rows = DiagnosticLog.objects.filter(tunnel__in=tunnels).in_bulk(field_name="tunnel_id")
         here = set(_here(lane).filter(tunnel__in=tunnels))
         changed = []
         for tunnel in tunnels & here:
-            row = rows.get(tunnel) or Hearing(tunnel_id=tunnel)
+            row = rows.get(tunnel) or DiagnosticLog(tunnel_id=tunnel)
             if _take(row, heard.get(tunnel), facts.get(tunnel)):
                 row.changed_at = timezone.now()
                 changed.append(row)
-        Hearing.objects.bulk_create(
+        DiagnosticLog.objects.bulk_create(
             changed,
             update_conflicts=True,
             unique_fields=["tunnel"],
-            update_fields=["lines", "facts", "changed_at"],
+            update_fields=["lines", "anomalies", "changed_at"],
         )
 
 
 def _here(lane: Concentrator) -> QuerySet[Revision, int]:
-    rows = Revision.objects.filter(concentrator=lane).standing().order_by()
+    rows = Revision.objects.filter(concentrator=lane).live_or_applying().order_by()
     return rows.values_list("tunnel_id", flat=True)
 
 
-def _take(row: Hearing, heard: Heard | None, facts: Facts | None) -> bool:
+def _take(row: DiagnosticLog, heard: TunnelLog | None, facts: Anomalies | None) -> bool:
     """Put what is new into a row; False if nothing is."""
-    lines, before = row.lines, row.facts
+    lines, before = row.lines, row.anomalies
     if facts is not None:
-        row.facts = facts
+        row.anomalies = facts
     if heard is not None:
         earlier = from_json(row.lines)
-        if heard.anew or not _same(row, earlier, heard):
+        if heard.since or not _same(row, earlier, heard):
             row.lines = as_json(heard.after(earlier))
-    return row.lines != lines or row.facts != before
+    return row.lines != lines or row.anomalies != before
 
 
-def _same(row: Hearing, earlier: tuple[Line, ...], heard: Heard) -> bool:
+def _same(row: DiagnosticLog, earlier: tuple[LogLine, ...], heard: TunnelLog) -> bool:
     """Whether the attempt before went the same way, not long ago."""
     if row.pk is None or timezone.now() - row.changed_at > SAME_AGAIN:
         return False
@@ -123,7 +125,7 @@ def _same(row: Hearing, earlier: tuple[Line, ...], heard: Heard) -> bool:
     return set(_way(heard.lines)) <= set(_way(earlier))
 
 
-def _way(lines: Iterable[Line]) -> list[tuple[str, str]]:
+def _way(lines: Iterable[LogLine]) -> list[tuple[str, str]]:
     return [(str(line.role), _COUNTED.sub("#", line.text)) for line in lines]
 
 
@@ -136,15 +138,15 @@ WRITE_SECONDS = 1.0
 TUNNELS_AT_ONCE = 200
 
 
-class Listening:
+class LogRecorder:
     """The hearings of one concentrator, for one lifetime of its charon."""
 
     def __init__(self, lane: Concentrator) -> None:
         self._lane = lane
-        self._ears = Ears(era=format(int(time.time()), "x"))
-        self._owners = Owners(lane)
-        self._notices = Notices(facts_of(lane))
-        self._facts: dict[int, Facts] = {}
+        self._ears = LogCollector(era=format(int(time.time()), "x"))
+        self._owners = TunnelLookup(lane)
+        self._notices = AnomalyDetector(anomalies_of(lane))
+        self._facts: dict[int, Anomalies] = {}
         self._write_at: float | None = None
         self._written_at = 0.0
         self._errors = _errors()
@@ -155,23 +157,27 @@ class Listening:
             self._errors.close()
         self._write()
 
-    def hear(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         """One event of charon's, or none."""
         at = timezone.now()
         if event.said:
-            if loaded := self._ears.hear(event.said, at):
+            if loaded := self._ears.add(event.said, at):
                 self._facts |= self._notices.loaded(loaded)
         elif event.child_down:
             for name in event.connections:
                 self._facts |= self._notices.went_down(tunnel_id(name), at)
-        for refusal in self._errors.heard() if self._errors else ():
-            self._ears.refused(refusal.ends, refusal.text, at)
+        for refusal in self._errors.read() if self._errors else ():
+            self._ears.refused(refusal.endpoints, refusal.text, at)
 
-    def look(
-        self, loaded: Mapping[str, Shape], running: Iterable[IkeSa], at: datetime, everything: bool
+    def observe(
+        self,
+        loaded: Mapping[str, LoadedConnection],
+        running: Iterable[IkeSa],
+        at: datetime,
+        everything: bool,
     ) -> None:
         """What charon lists of some of its connections, or of all."""
-        self._facts |= self._notices.look(loaded, running, at, everything)
+        self._facts |= self._notices.observe(loaded, running, at, everything)
 
     def write_what_is_due(self) -> None:
         """To be called often; it does nothing most of the time."""
@@ -184,16 +190,16 @@ class Listening:
             self._write()
 
     def _write(self) -> None:
-        heard = self._ears.take(self._owners, TUNNELS_AT_ONCE)
+        heard = self._ears.drain(self._owners, TUNNELS_AT_ONCE)
         facts, self._facts = self._facts, {}
-        note(self._lane, heard, facts)
+        save_log(self._lane, heard, facts)
         self._write_at, self._written_at = None, time.monotonic()
 
 
-def _errors() -> Unreachable | None:
+def _errors() -> IcmpErrorListener | None:
     """Only root may listen to ICMP; without it a port that is refused looks like a silent one."""
     try:
-        return Unreachable()
+        return IcmpErrorListener()
     except PermissionError:
         log.warning("ICMP errors cannot be heard: this process may not open raw sockets")
         return None

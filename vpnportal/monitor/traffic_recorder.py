@@ -13,12 +13,19 @@ from datetime import datetime
 from django.db import transaction
 from django.utils import timezone
 
-from vpnportal.domain.gateway_config.desired import Shape
-from vpnportal.domain.traffic.accounting import Carried, Meter
-from vpnportal.domain.traffic.counters import NOTHING, Amounts, Line, last_hour, moment_of, watched
+from vpnportal.domain.gateway_config.desired import LoadedConnection
+from vpnportal.domain.traffic.accounting import TrafficAccountant, TrafficDelta
+from vpnportal.domain.traffic.counters import (
+    NOTHING,
+    IkeSaSample,
+    TrafficCounts,
+    last_hour,
+    merge_observed_minutes,
+    moment_of,
+)
 from vpnportal.domain.traffic.sa_snapshot import as_json, from_json
 from vpnportal.models import Concentrator, Traffic
-from vpnportal.reconciler.sa_status_store import running_at
+from vpnportal.reconciler.sa_status_store import tunnels_of
 
 # The hours of so many pairs of subnets in one transaction, and one transaction in so long: ten
 # thousand tunnels of one pair in fifty seconds, and nobody waits long for SQLite's one lock.
@@ -26,7 +33,7 @@ WRITE_SECONDS = 0.25
 PAIRS_AT_ONCE = 50
 
 
-class Counting:
+class TrafficRecorder:
     """The counters of one concentrator, for one lifetime of its charon."""
 
     def __init__(self, lane: Concentrator) -> None:
@@ -34,8 +41,8 @@ class Counting:
         self._spans = observed_spans(lane)
         # Not later than the last look; what was not written then had not changed.
         self._looked_at = moment_of(self._spans[-1][1]) if self._spans else None
-        self._meter = Meter(known(lane), self._looked_at)
-        self._waiting: dict[int, Carried] = {}
+        self._meter = TrafficAccountant(saved_samples(lane), self._looked_at)
+        self._waiting: dict[int, TrafficDelta] = {}
         self._write_at = 0.0
 
     @property
@@ -48,36 +55,42 @@ class Counting:
         while self._waiting:
             self._write()
 
-    def ended(self, lines: Iterable[Line]) -> None:
+    def ended(self, lines: Iterable[IkeSaSample]) -> None:
         """What children had counted when they ended, or when others took their place."""
         self._add(self._meter.ended(lines, timezone.now()))
 
-    def look(self, loaded: Mapping[str, Shape], lines: Iterable[Line], at: datetime) -> None:
+    def sample_all(
+        self, loaded: Mapping[str, LoadedConnection], lines: Iterable[IkeSaSample], at: datetime
+    ) -> None:
         """All that charon has."""
-        self._add(self._meter.look(loaded, lines, at))
-        spans = watched(self._spans, self._looked_at, at)
+        self._add(self._meter.sample(loaded, lines, at))
+        spans = merge_observed_minutes(self._spans, self._looked_at, at)
         if spans != self._spans:
             save_observed_spans(self._lane, spans)
         self._spans, self._looked_at = spans, at
 
-    def look_at(
-        self, loaded: Mapping[str, Shape], lines: Iterable[Line], at: datetime, tunnel: int
+    def sample_one(
+        self,
+        loaded: Mapping[str, LoadedConnection],
+        lines: Iterable[IkeSaSample],
+        at: datetime,
+        tunnel: int,
     ) -> None:
         """What charon has of one tunnel."""
-        self._add(self._meter.look(loaded, lines, at, tunnel))
+        self._add(self._meter.sample(loaded, lines, at, tunnel))
 
     def write_what_is_due(self) -> None:
         """To be called often; it does nothing most of the time."""
         if self._waiting and time.monotonic() >= self._write_at:
             self._write()
 
-    def _add(self, new: Mapping[int, Carried]) -> None:
+    def _add(self, new: Mapping[int, TrafficDelta]) -> None:
         for tunnel, carried in new.items():
             before = self._waiting.get(tunnel)
             self._waiting[tunnel] = before.and_then(carried) if before else carried
 
     def _write(self) -> None:
-        note(self._lane, {one: self._waiting.pop(one) for one in self._next()})
+        save_traffic(self._lane, {one: self._waiting.pop(one) for one in self._next()})
         self._write_at = time.monotonic() + WRITE_SECONDS
 
     def _next(self) -> list[int]:
@@ -92,7 +105,7 @@ class Counting:
         return several
 
 
-def known(lane: Concentrator) -> dict[int, tuple[Line, ...]]:
+def saved_samples(lane: Concentrator) -> dict[int, tuple[IkeSaSample, ...]]:
     """What was written of each tunnel that runs at a concentrator."""
     rows = Traffic.objects.filter(concentrator=lane).exclude(lines=[])
     return {tunnel: from_json(lines) for tunnel, lines in rows.values_list("tunnel_id", "lines")}
@@ -100,19 +113,19 @@ def known(lane: Concentrator) -> dict[int, tuple[Line, ...]]:
 
 def observed_spans(lane: Concentrator) -> list[list[int]]:
     """The minutes in which everything was looked at, as `save_observed_spans` wrote them."""
-    return Concentrator.objects.values_list("watched", flat=True).get(pk=lane.pk)
+    return Concentrator.objects.values_list("observed_minutes", flat=True).get(pk=lane.pk)
 
 
 def save_observed_spans(lane: Concentrator, spans: Iterable[Iterable[int]]) -> None:
     """The minutes of the last hour in which everything was looked at."""
-    Concentrator.objects.filter(pk=lane.pk).update(watched=spans)
+    Concentrator.objects.filter(pk=lane.pk).update(observed_minutes=spans)
 
 
-def note(lane: Concentrator, carried: Mapping[int, Carried]) -> None:
+def save_traffic(lane: Concentrator, carried: Mapping[int, TrafficDelta]) -> None:
     """Add what is new to the rows of these tunnels, if this concentrator speaks for them."""
     now = timezone.now()
     with transaction.atomic():
-        here = set(running_at(lane).filter(pk__in=carried).values_list("pk", flat=True))
+        here = set(tunnels_of(lane).filter(pk__in=carried).values_list("pk", flat=True))
         rows = Traffic.objects.filter(tunnel__in=here).in_bulk(field_name="tunnel_id")
         Traffic.objects.bulk_create(
             [
@@ -125,28 +138,28 @@ def note(lane: Concentrator, carried: Mapping[int, Carried]) -> None:
         )
 
 
-def _added(row: Traffic, lane: Concentrator, new: Carried, now: datetime) -> Traffic:
+def _added(row: Traffic, lane: Concentrator, new: TrafficDelta, now: datetime) -> Traffic:
     row.concentrator, row.taken_at = lane, new.at
-    if new.lines is not None:
-        row.lines = as_json(new.lines)
+    if new.ike_sas is not None:
+        row.lines = as_json(new.ike_sas)
     row.pairs = _pairs(row.pairs, new)
     row.minutes = _minutes(row, new, last_hour(now))
     return row
 
 
-def _pairs(kept: Mapping[str, list], new: Carried) -> dict[str, list]:
+def _pairs(kept: Mapping[str, list], new: TrafficDelta) -> dict[str, list]:
     """The sums by selectors, without those that the tunnel neither has any more nor carries."""
     pairs = dict(kept)
     for pair, tally in new.pairs.items():
         since, *before = pairs.get(pair, [tally.since.isoformat(), *NOTHING])
-        pairs[pair] = [since, *Amounts(*before).plus(tally.amounts)]
+        pairs[pair] = [since, *TrafficCounts(*before).plus(tally.counts)]
     if new.wanted is None:
         return pairs
-    run = {carrier.pair for line in new.lines or () for carrier in line.carriers}
+    run = {carrier.pair for line in new.ike_sas or () for carrier in line.child_sas}
     return {pair: sums for pair, sums in pairs.items() if pair in new.wanted | run}
 
 
-def _minutes(row: Traffic, new: Carried, hour: range) -> dict[str, list[list[int]]]:
+def _minutes(row: Traffic, new: TrafficDelta, hour: range) -> dict[str, list[list[int]]]:
     """Those of the last hour; of selectors that were let go all together, as there may be many."""
     minutes = dict(row.minutes)
     for pair, tally in new.pairs.items():
@@ -163,5 +176,5 @@ def _together(kept: list[list[int]], new: Iterable[list[int]]) -> list[list[int]
     minutes = {one[0]: one for one in kept}
     for minute, *amounts in new:
         _, *before = minutes.get(minute, [minute, *NOTHING])
-        minutes[minute] = [minute, *Amounts(*before).plus(Amounts(*amounts))]
+        minutes[minute] = [minute, *TrafficCounts(*before).plus(TrafficCounts(*amounts))]
     return [minutes[minute] for minute in sorted(minutes)]

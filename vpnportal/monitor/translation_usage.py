@@ -17,11 +17,11 @@ from typing import TypeAlias
 from django.db import transaction
 from django.utils import timezone
 
-from vpnportal.gateway import DeviceError
-from vpnportal.gateway.netfilter.netlink import Link
+from vpnportal.gateway import GatewayError
+from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 from vpnportal.gateway.netfilter.ruleset import REMEMBERED_SECONDS
 from vpnportal.gateway.netfilter.usage_set import last_used
-from vpnportal.models import Concentrator, LastUsed, Revision, Subnet
+from vpnportal.models import Concentrator, Revision, Subnet, TranslationUsage
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +33,12 @@ TUNNELS_AT_ONCE = 500
 Pair: TypeAlias = "tuple[int, int]"
 
 
-class Readings:
+class UsageReader:
     """The readings of one concentrator; `read_when_due` is called about once a second."""
 
     def __init__(self, lane: Concentrator) -> None:
         self._lane = lane
-        self._link = Link()
+        self._link = NetlinkSocket()
         self._written: dict[Pair, int] = {}
         self._next = 0.0
 
@@ -49,7 +49,7 @@ class Readings:
             return
         try:
             self._read()
-        except DeviceError as error:
+        except GatewayError as error:
             log.warning("%s does not tell the use of its translations: %s", self._lane, error)
         took = time.monotonic() - began
         self._next = time.monotonic() + max(READ_SECONDS, took * READ_SHARE)
@@ -63,28 +63,33 @@ class Readings:
         minutes = {(one.internal, one.customer): int(now - one.seconds) // 60 for one in uses}
         # The same packet may be a second older or younger in the next reading.
         newer = {pair: one for pair, one in minutes.items() if one > known.get(pair, 0)}
-        note(self._lane, newer)
-        note_read(self._lane, at)
+        save_usage(self._lane, newer)
+        save_read_time(self._lane, at)
         self._written = {pair: max(one, known.get(pair, 0)) for pair, one in minutes.items()}
 
 
-def note(lane: Concentrator, newer: Mapping[Pair, int]) -> None:
+def save_usage(lane: Concentrator, newer: Mapping[Pair, int]) -> None:
     """Pairs of addresses, and the minutes since 1970 in which they were used; no later than now."""
     of_tunnel = _by_tunnel(lane, newer) if newer else {}
     tunnels = sorted(of_tunnel)
     for at in range(0, len(tunnels), TUNNELS_AT_ONCE):
         chunk = tunnels[at : at + TUNNELS_AT_ONCE]
         with transaction.atomic():
-            rows = LastUsed.objects.select_for_update().in_bulk(chunk, field_name="tunnel_id")
-            LastUsed.objects.bulk_create(
-                [_merged(rows.get(pk) or LastUsed(tunnel_id=pk), of_tunnel[pk]) for pk in chunk],
+            rows = TranslationUsage.objects.select_for_update().in_bulk(
+                chunk, field_name="tunnel_id"
+            )
+            TranslationUsage.objects.bulk_create(
+                [
+                    _merged(rows.get(pk) or TranslationUsage(tunnel_id=pk), of_tunnel[pk])
+                    for pk in chunk
+                ],
                 update_conflicts=True,
                 update_fields=["pairs"],
                 unique_fields=["tunnel"],
             )
 
 
-def note_read(lane: Concentrator, at: datetime) -> None:
+def save_read_time(lane: Concentrator, at: datetime) -> None:
     """Until now the use is known, and without a gap since the first reading."""
     known = Concentrator.objects.filter(pk=lane.pk)
     known.update(used_read_at=at)
@@ -101,7 +106,9 @@ def _by_tunnel(lane: Concentrator, newer: Mapping[Pair, int]) -> dict[int, dict[
     What was used before a tunnel was ordered was the use of whoever had its addresses then.
     """
     running = set(
-        Revision.objects.standing().filter(concentrator=lane).values_list("tunnel", flat=True)
+        Revision.objects.live_or_applying()
+        .filter(concentrator=lane)
+        .values_list("tunnel", flat=True)
     )
     subnets = Subnet.objects.filter(kind=Subnet.Kind.STATIC_NAT, tunnels__isnull=False)
     rows = subnets.values_list("first", "last", "tunnels", "tunnels__ordered_at")
@@ -117,7 +124,7 @@ def _by_tunnel(lane: Concentrator, newer: Mapping[Pair, int]) -> dict[int, dict[
     return found
 
 
-def _merged(row: LastUsed, newer: Mapping[Pair, int]) -> LastUsed:
+def _merged(row: TranslationUsage, newer: Mapping[Pair, int]) -> TranslationUsage:
     """Of an address that got another host, the one that was used last counts."""
     for (internal, customer), minute in newer.items():
         key = str(IPv4Address(internal))

@@ -13,14 +13,14 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import tunnel_id
-from vpnportal.domain.planning.sa_status import associations, taken
-from vpnportal.gateway import DeviceError
-from vpnportal.gateway.vici.session import Charon
+from vpnportal.domain.planning.sa_status import fully_established, sa_status_by_tunnel
+from vpnportal.gateway import GatewayError
+from vpnportal.gateway.vici.session import CharonSession
 from vpnportal.models import Concentrator
-from vpnportal.monitor.converge_requests import Requests
-from vpnportal.monitor.log_recorder import Listening
-from vpnportal.monitor.traffic_recorder import Counting
-from vpnportal.monitor.translation_usage import Readings
+from vpnportal.monitor.converge_requests import ConvergeRequests
+from vpnportal.monitor.log_recorder import LogRecorder
+from vpnportal.monitor.traffic_recorder import TrafficRecorder
+from vpnportal.monitor.translation_usage import UsageReader
 from vpnportal.reconciler import reconcile, revision_outcomes, sa_status_store
 
 log = logging.getLogger(__name__)
@@ -37,85 +37,85 @@ WAKE_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 
 
-def watch(lane: Concentrator) -> NoReturn:
+def run_watcher(lane: Concentrator) -> NoReturn:
     """Go on for ever: a charon that goes away is waited for, and told of when it is back."""
     while True:
         try:
-            _Watcher(lane).run()
-        except DeviceError as error:
-            sa_status_store.note_unreachable(lane, reconcile.in_words(lane, error))
+            Watcher(lane).run()
+        except GatewayError as error:
+            sa_status_store.save_unreachable(lane, reconcile.unreachable_text(lane, error))
             log.warning("%s at %s: %s", lane, settings.VICI_SOCKET, error)
         close_old_connections()
         time.sleep(RETRY_SECONDS)
 
 
-class _Watcher:
+class Watcher:
     """One charon's lifetime: two sessions, one to listen and one to look."""
 
     def __init__(self, lane: Concentrator) -> None:
         self._lane = lane
-        self._requests = Requests(lane)
-        self._readings = Readings(lane)
+        self._requests = ConvergeRequests(lane)
+        self._readings = UsageReader(lane)
         self._strays = 0
         self._next_look = self._next_heartbeat = self._next_requests = 0.0
 
     def run(self) -> None:
         """Until charon goes away, which is a DeviceError."""
         with (
-            Charon(settings.VICI_SOCKET) as ears,
-            Charon(settings.VICI_SOCKET) as eyes,
-            closing(Listening(self._lane)) as self._listening,
-            closing(Counting(self._lane)) as self._counting,
+            CharonSession(settings.VICI_SOCKET) as ears,
+            CharonSession(settings.VICI_SOCKET) as eyes,
+            closing(LogRecorder(self._lane)) as self._listening,
+            closing(TrafficRecorder(self._lane)) as self._counting,
         ):
             heard = ears.listen(WAKE_SECONDS)
-            sa_status_store.note_abilities(self._lane, eyes.algorithms(), eyes.version())
+            sa_status_store.save_capabilities(self._lane, eyes.algorithms(), eyes.version())
             # The first one begins to listen. What happened before is found by the lane and by the
             # first look.
             first = next(heard)
             self._requests.everything()
             self._look_at_all(eyes)
             for event in chain((first,), heard):
-                self._listening.hear(event)
+                self._listening.add(event)
                 self._counting.ended(event.ended)
                 self._strays += event.stray
                 for name in event.connections:
                     self._look_at(eyes, name)
                 self._do_what_is_due(eyes)
 
-    def _do_what_is_due(self, eyes: Charon) -> None:
+    def _do_what_is_due(self, eyes: CharonSession) -> None:
         now = time.monotonic()
         if now >= self._next_look:
             self._look_at_all(eyes)
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT_SECONDS
-            sa_status_store.note_in_sight(self._lane, eyes.userland_esp())
+            sa_status_store.save_online(self._lane, eyes.userland_esp())
         if now >= self._next_requests:
             self._next_requests = now + TICK_SECONDS
             self._requests.send_due()
             if self._strays:
-                sa_status_store.note_dropped_by_esp(self._lane, self._strays)
+                sa_status_store.save_dropped_by_esp(self._lane, self._strays)
                 self._strays = 0
         self._listening.write_what_is_due()
         self._counting.write_what_is_due()
         self._readings.read_when_due()
 
-    def _look_at_all(self, eyes: Charon) -> None:
+    def _look_at_all(self, eyes: CharonSession) -> None:
         began, at = time.monotonic(), timezone.now()
-        loaded, (running, lines) = eyes.connections(), eyes.running(at)
-        sa_status_store.note_all(self._lane, associations(loaded, running), at)
-        self._listening.look(loaded, running, at, everything=True)
-        self._counting.look(loaded, lines, at)
+        loaded, (running, lines) = eyes.list_conns(), eyes.list_sas_with_counters(at)
+        sa_status_store.save_all(self._lane, sa_status_by_tunnel(loaded, running), at)
+        self._listening.observe(loaded, running, at, everything=True)
+        self._counting.sample_all(loaded, lines, at)
         took = time.monotonic() - began
         self._next_look = time.monotonic() + max(LOOK_SECONDS, took * LOOK_SHARE)
 
-    def _look_at(self, eyes: Charon, name: str) -> None:
+    def _look_at(self, eyes: CharonSession, name: str) -> None:
         at, tunnel = timezone.now(), tunnel_id(name)
-        loaded, (running, lines) = eyes.connections(name), eyes.running(at, name)
-        seen = associations(loaded, running)
-        sa_status_store.note_one(self._lane, tunnel, seen, at)
-        self._listening.look(loaded, running, at, everything=False)
-        self._counting.look_at(loaded, lines, at, tunnel)
-        if tunnel in taken(loaded, running):
+        loaded, (running, lines) = eyes.list_conns(name), eyes.list_sas_with_counters(at, name)
+        seen = sa_status_by_tunnel(loaded, running)
+        sa_status_store.save_one(self._lane, tunnel, seen, at)
+        self._listening.observe(loaded, running, at, everything=False)
+        self._counting.sample_one(loaded, lines, at, tunnel)
+        if tunnel in fully_established(loaded, running):
             # The lane may look much later; a trial that begins meanwhile must know what was good.
-            revision_outcomes.note_taken(tunnel)
+            revision_outcomes.mark_accepted_by_peer(tunnel)
         self._requests.after(tunnel, seen.get(tunnel))

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from vpnportal.domain.gateway_config.names import tunnel_id
 from vpnportal.gateway.steps import Step
-from vpnportal.models import Concentrator, Repair
+from vpnportal.models import Concentrator, DriftRepair
 
 # More than so many at once are one event, such as a charon that was started again.
 ONE_BY_ONE = 20
 
 
-class Drift:
+class DriftLog:
     """The repairs of one converge; a second pass of the same converge adds to them."""
 
     def __init__(self, lane: Concentrator) -> None:
         self._lane = lane
         self._steps: list[Step] = []
 
-    def note(self, step: Step) -> None:
+    def add(self, step: Step) -> None:
         """Something was put right."""
         self._steps.append(step)
 
-    def record(self) -> None:
+    def save(self) -> None:
         """Keep what was noted: each repair of a tunnel, or one line about very many."""
         if not self._steps:
             return
@@ -32,8 +32,8 @@ class Drift:
             general = [step for step in steps if not step.connection]
             steps = [Step("", text), *general]
         known = set(self._lane.tunnels.values_list("pk", flat=True))
-        Repair.objects.bulk_create(
-            Repair(concentrator=self._lane, tunnel_id=_tunnel(step, known), text=step.text)
+        DriftRepair.objects.bulk_create(
+            DriftRepair(concentrator=self._lane, tunnel_id=_tunnel(step, known), text=step.text)
             for step in steps
         )
 

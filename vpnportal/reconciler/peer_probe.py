@@ -16,18 +16,18 @@ from django.conf import settings
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import connection_of
-from vpnportal.domain.peer_probe.reply import Heard, Reply
-from vpnportal.domain.peer_probe.result import answer, in_words, remark
+from vpnportal.domain.peer_probe.reply import OfferReply, OfferResult
+from vpnportal.domain.peer_probe.result import in_words, learned_fields, summary
 from vpnportal.domain.peer_probe.strategy import next_offer, wants_phase_two
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import CannotOpen
-from vpnportal.gateway import DeviceError
-from vpnportal.gateway.peer_probe import Probe
-from vpnportal.models import Concentrator, Question, Revision
+from vpnportal.gateway import GatewayError
+from vpnportal.gateway.peer_probe import PeerProber
+from vpnportal.models import Concentrator, PeerProbe, Revision
 from vpnportal.reconciler import reconcile
 
 log = logging.getLogger(__name__)
-State = Question.State
+State = PeerProbe.State
 OPEN = (State.QUEUED, State.ASKING)
 # A worker that died, or a message that was lost, leaves a question that nobody answers any more.
 LASTS = timedelta(seconds=60)
@@ -36,59 +36,59 @@ OVERDUE = "The question was not finished in time: the concentrator's worker was 
 ROUND_SECONDS = 0.4
 
 
-def ask(question_id: int) -> bool:
+def start_probe(question_id: int) -> bool:
     """Go on with a question; True when it needs another round. What it asks, its row tells."""
-    question = Question.objects.filter(pk=question_id, state__in=OPEN).first()
+    question = PeerProbe.objects.filter(pk=question_id, state__in=OPEN).first()
     if question is None:
         return False
     if is_overdue(question):
         return _fail(question, OVERDUE)
     lane = question.tunnel.concentrator
     try:
-        return _round(question, reach(lane))
+        return _round(question, prober_for(lane))
     except CannotOpen:
         return _fail(question, "The preshared key cannot be read any more. Enter it again.")
-    except DeviceError as error:
-        return _fail(question, reconcile.in_words(lane, error))
+    except GatewayError as error:
+        return _fail(question, reconcile.unreachable_text(lane, error))
 
 
-def reach(lane: Concentrator) -> Probe:
+def prober_for(lane: Concentrator) -> PeerProber:
     """The gateway of a lane, which asks from where the lane's worker runs."""
-    return Probe(settings.VICI_SOCKET)
+    return PeerProber(settings.VICI_SOCKET)
 
 
 def sweep(lane: Concentrator) -> None:
     """Take away what a worker that died has left of its questions, where charon can be reached."""
     try:
-        reach(lane).sweep()
-    except DeviceError as error:
-        log.warning("Nothing was swept: %s", reconcile.in_words(lane, error))
+        prober_for(lane).sweep()
+    except GatewayError as error:
+        log.warning("Nothing was swept: %s", reconcile.unreachable_text(lane, error))
 
 
-def is_overdue(question: Question) -> bool:
+def is_overdue(question: PeerProbe) -> bool:
     """Whether it was asked so long ago that nobody waits for it any more."""
     return abs(timezone.now() - question.created_at) >= LASTS
 
 
-def _round(question: Question, device: Probe) -> bool:
+def _round(question: PeerProbe, device: PeerProber) -> bool:
     spec = question.tunnel.draft()
-    replies = [Reply.of_json(step["reply"]) for step in question.steps]
+    replies = [OfferReply.of_json(step["reply"]) for step in question.steps]
     if objection := _objection(question, spec, device):
         return _fail(question, objection)
     if not replies:
         device.sweep()
-    can, deadline = device.able(), time.monotonic() + ROUND_SECONDS
+    can, deadline = device.algorithms(), time.monotonic() + ROUND_SECONDS
     while offer := next_offer(replies, can, wants_phase_two(spec)):
-        replies.append(device.ask(spec, offer))
+        replies.append(device.offer(spec, offer))
         _record(question, replies)
         if time.monotonic() >= deadline:
             return True
-    if answer(replies):
-        return _end(question, State.ANSWERED, remark(replies, spec))
-    return _fail(question, remark(replies, spec))
+    if learned_fields(replies):
+        return _end(question, State.ANSWERED, summary(replies, spec))
+    return _fail(question, summary(replies, spec))
 
 
-def _objection(question: Question, spec: TunnelSpec, device: Probe) -> str:
+def _objection(question: PeerProbe, spec: TunnelSpec, device: PeerProber) -> str:
     """Why it must not be asked, or no longer; only the gateway itself can know all of it."""
     peer = question.answer.get("remote_peer", "")
     if question.tunnel.cancelled_at:
@@ -106,29 +106,29 @@ def _objection(question: Question, spec: TunnelSpec, device: Probe) -> str:
     return ""
 
 
-def _record(question: Question, replies: list[Reply]) -> None:
+def _record(question: PeerProbe, replies: list[OfferReply]) -> None:
     """The newest reply, and all that is known with it."""
     newest = replies[-1]
     step: dict[str, Any] = {
         "at": timezone.now().isoformat(),
         "text": in_words(newest),
-        "ok": newest.heard in (Heard.SELECTED, Heard.REFUSED),
+        "ok": newest.heard in (OfferResult.SELECTED, OfferResult.REFUSED),
         "reply": newest.as_json(),
     }
     question.steps.append(step)
-    question.answer |= answer(replies)
+    question.answer |= learned_fields(replies)
     _open(question).update(steps=question.steps, answer=question.answer, state=State.ASKING)
 
 
-def _fail(question: Question, reason: str) -> bool:
+def _fail(question: PeerProbe, reason: str) -> bool:
     return _end(question, State.FAILED, reason)
 
 
-def _end(question: Question, state: State, reason: str) -> bool:
+def _end(question: PeerProbe, state: State, reason: str) -> bool:
     _open(question).update(state=state, reason=reason, finished_at=timezone.now())
     return False
 
 
-def _open(question: Question) -> Any:
+def _open(question: PeerProbe) -> Any:
     """Its row, unless it has its outcome already."""
-    return Question.objects.filter(pk=question.pk, state__in=OPEN)
+    return PeerProbe.objects.filter(pk=question.pk, state__in=OPEN)

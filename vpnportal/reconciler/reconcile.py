@@ -15,10 +15,15 @@ from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.planning.observed import Observed
-from vpnportal.domain.planning.plan import Start, ahead, diff, objection
-from vpnportal.domain.planning.sa_status import Association, associations
-from vpnportal.gateway import DeviceError
-from vpnportal.gateway.driver import Concentrator as Device
+from vpnportal.domain.planning.plan import (
+    Start,
+    gateway_address_conflict,
+    make_plan,
+    plan_without_sas,
+)
+from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
+from vpnportal.gateway import GatewayError
+from vpnportal.gateway.driver import GatewayDriver as Device
 from vpnportal.gateway.steps import Step
 from vpnportal.models import Concentrator
 from vpnportal.reconciler import (
@@ -31,15 +36,15 @@ from vpnportal.reconciler import (
     tunnel_commands,
 )
 from vpnportal.reconciler import drift as reconciler_drift
-from vpnportal.reconciler.target import Aim, aim_at
+from vpnportal.reconciler.target import Target, load_target
 
 log = logging.getLogger(__name__)
 
 # A pass that changed something is followed by a look; what came in between costs one more.
-PASSES = 5
+MAX_PASSES = 5
 # A charon that is started again is back sooner. Without this, giving up a look that began long ago
 # would fail an apply of a moment ago.
-PATIENCE = timedelta(seconds=5)
+GRACE_PERIOD = timedelta(seconds=5)
 
 
 def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool = False) -> bool:
@@ -53,27 +58,27 @@ def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool =
     try:
         with _uncollected():
             return _converge(lane, tunnel_id)
-    except DeviceError as error:
-        unfinished = aim_at(lane, tunnel_id).unfinished
+    except GatewayError as error:
+        unfinished = load_target(lane, tunnel_id).unfinished
         if give_up:
-            overdue = [one for one in unfinished if one.age >= PATIENCE]
-            revision_outcomes.fail(overdue, in_words(lane, error))
+            overdue = [one for one in unfinished if one.age >= GRACE_PERIOD]
+            revision_outcomes.mark_failed(overdue, unreachable_text(lane, error))
         else:
-            revision_outcomes.note(
-                unfinished, Step("", f"{in_words(lane, error)} Trying again.", ok=False)
+            revision_outcomes.append_step(
+                unfinished, Step("", f"{unreachable_text(lane, error)} Trying again.", ok=False)
             )
         raise
     finally:
         revision_cache.let_secrets_go()
 
 
-def _objections(aim: Aim, observed: Observed) -> dict[str, str]:
+def _objections(aim: Target, observed: Observed) -> dict[str, str]:
     """Those that wait for their outcome and claim what is the gateway's own, by connection."""
     return {
         connection_of(one.tunnel_id): text
         for one in aim.unfinished
         if (found := revision_cache.of(one))
-        and (text := objection(found.claims, observed.addresses))
+        and (text := gateway_address_conflict(found.claims, observed.addresses))
     }
 
 
@@ -89,7 +94,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def reach(lane: Concentrator) -> Device:
+def driver_for(lane: Concentrator) -> Device:
     """The device of a lane, which runs where its worker runs."""
     return _device(settings.VICI_SOCKET)
 
@@ -100,39 +105,41 @@ def _device(vici_socket: str) -> Device:
     return Device(vici_socket)
 
 
-def in_words(lane: Concentrator, error: DeviceError) -> str:
+def unreachable_text(lane: Concentrator, error: GatewayError) -> str:
     """Why a concentrator cannot be reached, for a person."""
     text = f"The concentrator {lane.name} cannot be reached: {error} {settings.CONCENTRATOR_NOTE}"
     return text.strip()
 
 
 def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
-    device = reach(lane)
+    device = driver_for(lane)
     at = timezone.now()
-    aim, observed, starts = _settle(lane, tunnel_id, device)
-    if any([trials.judge(one, device, observed) for one in trials.over(lane, tunnel_id)]):
+    aim, observed, starts = _apply_until_stable(lane, tunnel_id, device)
+    if any([trials.evaluate(one, device, observed) for one in trials.due(lane, tunnel_id)]):
         # What came back instead is like any other apply.
-        aim, observed, starts = _settle(lane, tunnel_id, device)
-    asked = tunnel_commands.take_up(lane, tunnel_id)
-    if tunnel_commands.hang_up(asked, device, observed):
-        aim, observed, starts = _settle(lane, tunnel_id, device)
-    seen = associations(observed.connections, observed.associations)
+        aim, observed, starts = _apply_until_stable(lane, tunnel_id, device)
+    asked = tunnel_commands.claim(lane, tunnel_id)
+    if tunnel_commands.terminate_for_reconnect(asked, device, observed):
+        aim, observed, starts = _apply_until_stable(lane, tunnel_id, device)
+    seen = sa_status_by_tunnel(observed.connections, observed.ike_sas)
     dialled = {one.connection for one in starts}
     seen.update(
-        (tunnel, Association.CONNECTING)
+        (tunnel, SaStatus.CONNECTING)
         for tunnel, word in seen.items()
-        if word is Association.DOWN and connection_of(tunnel) in dialled
+        if word is SaStatus.DOWN and connection_of(tunnel) in dialled
     )
-    with revision_outcomes.recording(aim.revisions, otherwise=_refusal_logged) as report:
-        left = device.start(starts, report) if starts else 0
+    with revision_outcomes.record_steps(aim.revisions, otherwise=_refusal_logged) as report:
+        left = device.initiate(starts, report) if starts else 0
     if tunnel_id is None:
-        sa_status_store.note_all(lane, seen, at)
-        sa_status_store.note_for_operators(lane, observed.foreign, observed.dropped)
-        address_release.settle(lane, observed)
+        sa_status_store.save_all(lane, seen, at)
+        sa_status_store.save_for_operators(
+            lane, observed.foreign_connections, observed.drop_counters
+        )
+        address_release.complete_releases(lane, observed)
     else:
-        sa_status_store.note_one(lane, tunnel_id, seen, at)
+        sa_status_store.save_one(lane, tunnel_id, seen, at)
     _note_up(aim, seen)
-    tunnel_commands.fulfil(asked, device)
+    tunnel_commands.complete(asked, device)
     more = first_rekey.force(aim, device, seen)
     return bool(left) or more
 
@@ -143,48 +150,48 @@ def _refusal_logged(step: Step) -> None:
         log.warning("%s: %s", step.connection, step.text)
 
 
-def _note_up(aim: Aim, seen: dict[int, Association]) -> None:
+def _note_up(aim: Target, seen: dict[int, SaStatus]) -> None:
     """One tunnel's revision is at hand; of everything, only those that are up are asked for."""
-    if aim.scope and any(one.up_at for one in aim.revisions):
+    if aim.scope and any(one.first_up_at for one in aim.revisions):
         return
     up = [
         name
         for tunnel, word in seen.items()
-        if word is Association.UP and (name := connection_of(tunnel)) in aim.newest
+        if word is SaStatus.UP and (name := connection_of(tunnel)) in aim.newest
     ]
     if up:
-        revision_outcomes.note_up([aim.newest[name] for name in up])
+        revision_outcomes.mark_up([aim.newest[name] for name in up])
 
 
-def _settle(
+def _apply_until_stable(
     lane: Concentrator, tunnel_id: int | None, device: Device
-) -> tuple[Aim, Observed, tuple[Start, ...]]:
+) -> tuple[Target, Observed, tuple[Start, ...]]:
     """Look, plan and act until a look finds nothing to do but to start children."""
-    drift = reconciler_drift.Drift(lane)
+    drift = reconciler_drift.DriftLog(lane)
     # Also before the revisions are read: what comes of it may be written into one of them.
-    device.ask(None if tunnel_id is None else connection_of(tunnel_id))
-    for attempt in range(PASSES):
-        aim = aim_at(lane, tunnel_id)
-        revision_outcomes.begin(aim.unfinished)
-        running, observed = device.glance(aim.scope, aim.desired.connections)
+    device.start_observation(None if tunnel_id is None else connection_of(tunnel_id))
+    for attempt in range(MAX_PASSES):
+        aim = load_target(lane, tunnel_id)
+        revision_outcomes.mark_applying(aim.unfinished)
+        running, observed = device.observe(aim.scope, aim.desired.connections)
         if objections := _objections(aim, observed):
             revision_outcomes.fail_refused(aim.newest, objections)
             continue
         # charon cannot be asked for one secret, so those of a waiting apply are forgotten once.
         unsure = bool(aim.unfinished) and attempt == 0
-        plan = ahead(aim.desired, observed, aim.scope, unsure)
-        plan = plan.sparing(aim.unreadable, aim.desired)
+        plan = plan_without_sas(aim.desired, observed, aim.scope, unsure)
+        plan = plan.excluding(aim.unreadable, aim.desired)
         if not plan:
-            observed = replace(observed, associations=running())
-            plan = diff(aim.desired, observed, aim.scope, unsure)
-            plan = plan.sparing(aim.unreadable, aim.desired)
+            observed = replace(observed, ike_sas=running())
+            plan = make_plan(aim.desired, observed, aim.scope, unsure)
+            plan = plan.excluding(aim.unreadable, aim.desired)
         plan, starts = plan.without_initiation(), plan.initiate
         if not plan:
-            revision_outcomes.finish(aim.unfinished)
-            drift.record()
+            revision_outcomes.mark_live(aim.unfinished)
+            drift.save()
             return aim, observed, starts
-        unasked = address_release.recorder(lane, tunnel_commands.recorder(lane, drift.note))
-        with revision_outcomes.recording(aim.revisions, otherwise=unasked) as report:
+        unasked = address_release.recorder(lane, tunnel_commands.recorder(lane, drift.add))
+        with revision_outcomes.record_steps(aim.revisions, otherwise=unasked) as report:
             refused = device.apply(plan, observed.userland_esp, report)
         revision_outcomes.fail_refused(aim.newest, refused)
-    raise DeviceError("It does not keep what it is given; somebody else changes it, too.")
+    raise GatewayError("It does not keep what it is given; somebody else changes it, too.")

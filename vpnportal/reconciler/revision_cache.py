@@ -12,10 +12,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from vpnportal.domain.gateway_config.compile import compile_one
-from vpnportal.domain.gateway_config.desired import Compiled, Section
+from vpnportal.domain.gateway_config.compile import compile_tunnel
+from vpnportal.domain.gateway_config.desired import CompiledTunnel, ViciSection
 from vpnportal.encryption import CannotOpen, fingerprint_key
-from vpnportal.gateway import DeviceError
+from vpnportal.gateway import GatewayError
 from vpnportal.models import Revision
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Key(NamedTuple):
     created_at: datetime
 
     @property
-    def settings(self) -> Section:
+    def settings(self) -> ViciSection:
         """What its connection is loaded with, read again."""
         return _read(self).connection.settings
 
@@ -41,13 +41,13 @@ class Key(NamedTuple):
         return _read(self).secret.data
 
 
-_remembered: dict[Key, Compiled] = {}
+_remembered: dict[Key, CompiledTunnel] = {}
 # To be loaded: the one that is, with its preshared key, and those that may be next, still sealed.
-_opened: dict[Key, Compiled] = {}
+_opened: dict[Key, CompiledTunnel] = {}
 _read_ahead: dict[Key, Revision] = {}
 
 
-def remembered(keys: Iterable[Key]) -> dict[Key, Compiled]:
+def remembered(keys: Iterable[Key]) -> dict[Key, CompiledTunnel]:
     """These revisions; those that do not open are left out, and it is logged."""
     wanted = list(keys)
     missing = [key for key in wanted if key not in _remembered]
@@ -60,7 +60,7 @@ def remembered(keys: Iterable[Key]) -> dict[Key, Compiled]:
     return {key: _remembered[key] for key in wanted if key in _remembered}
 
 
-def of(revision: Revision) -> Compiled | None:
+def of(revision: Revision) -> CompiledTunnel | None:
     """One revision, or None when it does not open, which is logged."""
     key = Key(revision.pk, revision.created_at)
     if key not in _remembered and (one := _compiled(revision)):
@@ -81,15 +81,15 @@ def forget_all_but(keys: Iterable[Key]) -> None:
         del _remembered[gone]
 
 
-def _compiled(revision: Revision) -> Compiled | None:
+def _compiled(revision: Revision) -> CompiledTunnel | None:
     try:
-        return compile_one(revision.spec(), fingerprint_key())
+        return compile_tunnel(revision.spec(), fingerprint_key())
     except CannotOpen:
         log.exception("%s cannot be opened: its tunnel is left as it is", revision)
         return None
 
 
-def _slim(one: Compiled, key: Key) -> Compiled:
+def _slim(one: CompiledTunnel, key: Key) -> CompiledTunnel:
     return replace(
         one,
         connection=replace(one.connection, source=key),
@@ -97,7 +97,7 @@ def _slim(one: Compiled, key: Key) -> Compiled:
     )
 
 
-def _read(key: Key) -> Compiled:
+def _read(key: Key) -> CompiledTunnel:
     """A revision with everything. Of those that may be next only the sealed rows are read ahead."""
     if key not in _opened:
         _opened.clear()
@@ -109,7 +109,7 @@ def _read(key: Key) -> Compiled:
     if key not in _opened:
         # It did open when it was compiled. The next look finds out that it does not any more.
         _remembered.clear()
-        raise DeviceError("a revision that opened before does not open any more.")
+        raise GatewayError("a revision that opened before does not open any more.")
     return _opened[key]
 
 
@@ -117,6 +117,6 @@ def _rows(key: Key) -> Iterator[tuple[Key, Revision]]:
     """A revision, and the next ones of its concentrator beside it."""
     first = Revision.objects.filter(pk=key.pk)
     lane = first.values("concentrator")
-    rows = Revision.objects.standing().filter(concentrator__in=lane, pk__gt=key.pk)
+    rows = Revision.objects.live_or_applying().filter(concentrator__in=lane, pk__gt=key.pk)
     for revision in (*first, *rows.order_by("pk")[: AHEAD - 1]):
         yield Key(revision.pk, revision.created_at), revision

@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import connection_of
-from vpnportal.domain.planning.sa_status import Association
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.gateway.steps import Report, Step
 from vpnportal.models import RemoteClaim, Revision
 from vpnportal.models.revisions import RevisionQuerySet
@@ -22,12 +22,12 @@ Outcome = Revision.Outcome
 # While an apply takes long its steps can be watched; a fast one is written once.
 WRITTEN_AFTER_SECONDS = 0.1
 # A flapping tunnel must not fill the row of its revision.
-MOST_STEPS = 200
+MAX_STEPS = 200
 # So many are named in one statement; of more, those that need it are found first.
 AT_ONCE = 100
 
 
-def begin(revisions: Iterable[Revision]) -> None:
+def mark_applying(revisions: Iterable[Revision]) -> None:
     """The concentrator's worker has taken them up."""
     for revision in revisions:
         if revision.outcome == Outcome.QUEUED:
@@ -37,7 +37,7 @@ def begin(revisions: Iterable[Revision]) -> None:
 
 
 @contextmanager
-def recording(aimed_at: Iterable[Revision], otherwise: Report | None = None) -> Iterator[Report]:
+def record_steps(aimed_at: Iterable[Revision], otherwise: Report | None = None) -> Iterator[Report]:
     """What a device reports its steps to: each goes to the revisions that it concerns.
 
     While a revision waits for its outcome it has every step of its tunnel. Afterwards it has the
@@ -78,17 +78,17 @@ def _concerned(
     if not step.connection:
         return unfinished
     revision = by_connection.get(step.connection)
-    return [revision] if revision and (revision.unfinished or not step.mends) else []
+    return [revision] if revision and (revision.unfinished or not step.is_repair) else []
 
 
-def note(revisions: Iterable[Revision], step: Step) -> None:
+def append_step(revisions: Iterable[Revision], step: Step) -> None:
     """One more line of what was done for them."""
     for revision in revisions:
         _add(revision, step)
         _write({revision.pk: revision})
 
 
-def finish(revisions: Iterable[Revision]) -> None:
+def mark_live(revisions: Iterable[Revision]) -> None:
     """The concentrator holds them now; what stood before is replaced, or kept for a trial's end."""
     for revision in revisions:
         with transaction.atomic():
@@ -98,7 +98,7 @@ def finish(revisions: Iterable[Revision]) -> None:
             older = Revision.objects.holding().filter(
                 tunnel_id=revision.tunnel_id, number__lt=revision.number
             )
-            if revision.keep_seconds:
+            if revision.trial_seconds:
                 _begin_trial(revision, older)
                 older = older.exclude(outcome=Outcome.FALLBACK)
             older.update(outcome=Outcome.REPLACED)
@@ -106,7 +106,7 @@ def finish(revisions: Iterable[Revision]) -> None:
 
 def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:
     """From now on it has so many seconds; what may come back is kept in reserve."""
-    ends = timezone.now() + timedelta(seconds=revision.keep_seconds or 0)
+    ends = timezone.now() + timedelta(seconds=revision.trial_seconds or 0)
     Revision.objects.filter(pk=revision.pk).update(trial_ends_at=ends)
     if not older.filter(outcome=Outcome.FALLBACK).exists():
         good = _last_good(revision) or older.filter(outcome=Outcome.LIVE).first()
@@ -116,8 +116,8 @@ def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:
 
 def _last_good(revision: Revision) -> Revision | None:
     """The newest earlier one that was seen up, if nobody else was given its networks since."""
-    noted = Q(up_at__isnull=False)
-    if revision.tunnel.association == Association.UP:
+    noted = Q(first_up_at__isnull=False)
+    if revision.tunnel.sa_status == SaStatus.UP:
         # What is up may not have been noted yet.
         noted |= Q(outcome=Outcome.LIVE)
     earlier = Revision.objects.filter(
@@ -137,22 +137,22 @@ def _last_good(revision: Revision) -> Revision | None:
     return None if taken else good
 
 
-def note_up(newest: Iterable[int]) -> None:
+def mark_up(newest: Iterable[int]) -> None:
     """The tunnels of these revisions, by their keys, were seen up; only the first time counts."""
-    news, wanted = Revision.objects.filter(outcome=Outcome.LIVE, up_at=None), set(newest)
+    news, wanted = Revision.objects.filter(outcome=Outcome.LIVE, first_up_at=None), set(newest)
     if len(wanted) > AT_ONCE:
         wanted &= set(news.values_list("pk", flat=True))
-    news.filter(pk__in=wanted).update(up_at=timezone.now())
+    news.filter(pk__in=wanted).update(first_up_at=timezone.now())
 
 
-def note_taken(tunnel_id: int) -> None:
+def mark_accepted_by_peer(tunnel_id: int) -> None:
     """The peer took what is loaded of a tunnel: its live revision, if none is on its way."""
     unfinished = Revision.objects.filter(tunnel=OuterRef("tunnel"), outcome__in=Revision.UNFINISHED)
-    live = Revision.objects.filter(tunnel_id=tunnel_id, outcome=Outcome.LIVE, up_at=None)
-    live.exclude(Exists(unfinished)).update(up_at=timezone.now())
+    live = Revision.objects.filter(tunnel_id=tunnel_id, outcome=Outcome.LIVE, first_up_at=None)
+    live.exclude(Exists(unfinished)).update(first_up_at=timezone.now())
 
 
-def fail(revisions: Iterable[Revision], reason: str) -> None:
+def mark_failed(revisions: Iterable[Revision], reason: str) -> None:
     """They did not reach the concentrator; what stood before still stands."""
     for revision in revisions:
         _end(revision, Outcome.FAILED, reason)
@@ -182,7 +182,7 @@ def _unfinished(revision: Revision) -> RevisionQuerySet:
 
 
 def _add(revision: Revision, step: Step) -> None:
-    revision.steps = [*revision.steps[-MOST_STEPS:], step_log.line(step)]
+    revision.steps = [*revision.steps[-MAX_STEPS:], step_log.line(step)]
 
 
 def _write(revisions: dict[int, Revision]) -> None:

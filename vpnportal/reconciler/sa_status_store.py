@@ -12,13 +12,13 @@ from datetime import datetime
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from vpnportal.domain.planning.sa_status import Association
-from vpnportal.models import Concentrator, Departure, Revision, Tunnel
+from vpnportal.domain.planning.sa_status import SaStatus
+from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
 
 
-def note_all(lane: Concentrator, seen: dict[int, Association], at: datetime) -> None:
+def save_all(lane: Concentrator, seen: dict[int, SaStatus], at: datetime) -> None:
     """The associations of every tunnel of a concentrator; what was not seen is not loaded."""
-    known = running_at(lane).values_list("pk", "association")
+    known = tunnels_of(lane).values_list("pk", "sa_status")
     by_word: dict[str, list[int]] = defaultdict(list)
     for pk, word in known:
         if seen.get(pk, "") != word:
@@ -27,49 +27,50 @@ def note_all(lane: Concentrator, seen: dict[int, Association], at: datetime) -> 
         _write(Tunnel.objects.filter(pk__in=pks), word, at)
 
 
-def note_one(
-    lane: Concentrator, tunnel_id: int, seen: dict[int, Association], at: datetime
-) -> None:
+def save_one(lane: Concentrator, tunnel_id: int, seen: dict[int, SaStatus], at: datetime) -> None:
     """The association of one tunnel."""
-    _write(running_at(lane).filter(pk=tunnel_id), seen.get(tunnel_id, ""), at)
+    _write(tunnels_of(lane).filter(pk=tunnel_id), seen.get(tunnel_id, ""), at)
 
 
-def note_in_sight(lane: Concentrator, userland_esp: bool) -> None:
+def save_online(lane: Concentrator, userland_esp: bool) -> None:
     """The concentrator answered just now."""
     Concentrator.objects.filter(pk=lane.pk).update(
         seen_at=timezone.now(), unreachable_reason="", userland_esp=userland_esp
     )
 
 
-def note_abilities(lane: Concentrator, algorithms: dict[str, list[str]], version: str) -> None:
+def save_capabilities(lane: Concentrator, algorithms: dict[str, list[str]], version: str) -> None:
     """What charon said that it can do; written when it changed."""
     row = Concentrator.objects.filter(pk=lane.pk)
     if (algorithms, version) != row.values_list("algorithms", "charon_version").first():
         row.update(algorithms=algorithms, charon_version=version)
 
 
-def note_for_operators(lane: Concentrator, foreign: Iterable[str], dropped: Mapping) -> None:
+def save_for_operators(lane: Concentrator, foreign: Iterable[str], dropped: Mapping) -> None:
     """Connections that somebody else loaded, and packets dropped; written when they changed."""
-    found = {"foreign": list(foreign), "dropped": dict(dropped)}
-    if found != {"foreign": lane.foreign, "dropped": lane.dropped}:
+    found = {"foreign_connections": list(foreign), "drop_counters": dict(dropped)}
+    if found != {
+        "foreign_connections": lane.foreign_connections,
+        "drop_counters": lane.drop_counters,
+    }:
         Concentrator.objects.filter(pk=lane.pk).update(**found)
 
 
-def note_dropped_by_esp(lane: Concentrator, more: int) -> None:
+def save_dropped_by_esp(lane: Concentrator, more: int) -> None:
     """Packets that left a tunnel with addresses that it does not lead to, since the last note."""
     Concentrator.objects.filter(pk=lane.pk).update(dropped_by_esp=F("dropped_by_esp") + more)
 
 
-def note_unreachable(lane: Concentrator, reason: str) -> None:
+def save_unreachable(lane: Concentrator, reason: str) -> None:
     """The concentrator did not answer; `seen_at` stays, so that pages can tell the age."""
     Concentrator.objects.filter(pk=lane.pk).exclude(unreachable_reason=reason).update(
         unreachable_reason=reason
     )
 
 
-def running_at(lane: Concentrator) -> QuerySet[Tunnel]:
+def tunnels_of(lane: Concentrator) -> QuerySet[Tunnel]:
     """Tunnels for which this concentrator speaks: one that moves, until it is live elsewhere."""
-    moving = Departure.objects.open().values("tunnel")
+    moving = AddressRelease.objects.open().values("tunnel")
     live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, tunnel__in=moving)
     at = dict(live.values_list("tunnel_id", "concentrator_id"))
     here = [tunnel for tunnel, place in at.items() if place == lane.pk]
@@ -79,7 +80,7 @@ def running_at(lane: Concentrator) -> QuerySet[Tunnel]:
 
 
 def _write(tunnels: QuerySet[Tunnel], word: str, at: datetime) -> None:
-    older = Q(association_at__isnull=True) | Q(association_at__lt=at)
+    older = Q(sa_status_at__isnull=True) | Q(sa_status_at__lt=at)
     # Written before the clock was set back; until that time comes, nothing would be newer.
-    older |= Q(association_at__gt=timezone.now())
-    tunnels.filter(older).update(association=word, association_at=at)
+    older |= Q(sa_status_at__gt=timezone.now())
+    tunnels.filter(older).update(sa_status=word, sa_status_at=at)

@@ -9,9 +9,9 @@ from typing import TypeAlias
 from django.utils import timezone
 
 from vpnportal.gateway.steps import Report, Step
-from vpnportal.models import Departure, Wish
+from vpnportal.models import AddressRelease, TunnelCommand
 
-Asked: TypeAlias = Departure | Wish
+Asked: TypeAlias = AddressRelease | TunnelCommand
 
 
 def line(step: Step) -> dict[str, object]:
@@ -19,13 +19,13 @@ def line(step: Step) -> dict[str, object]:
     return {"at": timezone.now().isoformat(), "text": step.text, "ok": step.ok}
 
 
-def note(asked: Asked, step: Step) -> None:
+def append_step(asked: Asked, step: Step) -> None:
     """One more line in a row."""
     asked.steps.append(line(step))
     type(asked)._default_manager.filter(pk=asked.pk).update(steps=asked.steps)
 
 
-def recorder(find: Callable[[], Mapping[str, Asked]], otherwise: Report) -> Report:
+def route_steps(find: Callable[[], Mapping[str, Asked]], otherwise: Report) -> Report:
     """Steps go to the row of their connection, general ones to all rows; without any, `otherwise`.
 
     `find` gives the rows by connection, and is called with the first step.
@@ -40,6 +40,6 @@ def recorder(find: Callable[[], Mapping[str, Asked]], otherwise: Report) -> Repo
         if not concerned:
             otherwise(step)
         for asked in concerned:
-            note(asked, step)
+            append_step(asked, step)
 
     return report

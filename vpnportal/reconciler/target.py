@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from vpnportal.domain.gateway_config.desired import Desired
 from vpnportal.domain.gateway_config.names import connection_of
-from vpnportal.domain.gateway_config.nat_elements import Elements
+from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.planning.observed import Scope
 from vpnportal.models import Concentrator, Revision
 from vpnportal.models.revisions import RevisionQuerySet
@@ -19,13 +19,13 @@ from vpnportal.reconciler import revision_cache
 
 # Secrets and translations of so many earlier revisions are looked for beside the standing ones.
 # The minute's converge looks at everything and needs no such memory.
-EARLIER = 5
+EARLIER_REVISIONS = 5
 # So long after its outcome a revision still is told what becomes of its associations.
-TOLD_FOR = timedelta(minutes=2)
+RECORD_EVENTS_FOR = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class Target:
     """`newest` are the revisions aimed at, by connection: their keys in the database.
 
     `revisions` are those among them that somebody waits for, or did a moment ago. `scope` is None
@@ -45,15 +45,15 @@ class Aim:
         return tuple(revision for revision in self.revisions if revision.unfinished)
 
 
-def aim_at(lane: Concentrator, tunnel_id: int | None) -> Aim:
+def load_target(lane: Concentrator, tunnel_id: int | None) -> Target:
     """The aim for one tunnel of a concentrator, or for all of them."""
     rows = Revision.objects.filter(concentrator=lane)
     return _at_all(rows) if tunnel_id is None else _at_one(lane, rows, tunnel_id)
 
 
-def _at_all(rows: RevisionQuerySet) -> Aim:
+def _at_all(rows: RevisionQuerySet) -> Target:
     """Only what is told or waited for is read as a row: there may be ten thousand."""
-    standing = rows.standing().filter(tunnel__held_at=None).order_by("tunnel_id", "-number")
+    standing = rows.live_or_applying().filter(tunnel__disconnected_at=None).order_by("tunnel_id", "-number")
     keys: dict[int, revision_cache.Key] = {}
     for tunnel, pk, created_at in standing.values_list("tunnel_id", "pk", "created_at").iterator():
         keys.setdefault(tunnel, revision_cache.Key(pk, created_at))
@@ -61,11 +61,11 @@ def _at_all(rows: RevisionQuerySet) -> Aim:
     ordered = sorted(keys.values())
     found = revision_cache.remembered(ordered)
     revision_cache.forget_all_but(ordered)
-    recent = Q(finished_at__gt=timezone.now() - TOLD_FOR)
+    recent = Q(finished_at__gt=timezone.now() - RECORD_EVENTS_FOR)
     waited_for = Q(outcome__in=Revision.UNFINISHED) | Q(first_rekey=Revision.Rekeyed.DUE) | recent
     newest = {key.pk for key in ordered}
-    told = [one for one in rows.standing().filter(waited_for) if one.pk in newest]
-    return Aim(
+    told = [one for one in rows.live_or_applying().filter(waited_for) if one.pk in newest]
+    return Target(
         newest={connection_of(tunnel): key.pk for tunnel, key in keys.items()},
         revisions=tuple(one for one in told if revision_cache.Key(one.pk, one.created_at) in found),
         desired=Desired.of(found.values()),
@@ -74,18 +74,21 @@ def _at_all(rows: RevisionQuerySet) -> Aim:
     )
 
 
-def _at_one(lane: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Aim:
+def _at_one(lane: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Target:
     rows = rows.filter(tunnel_id=tunnel_id).order_by("-number")
-    rows = rows.annotate(held_at=F("tunnel__held_at"))
-    earlier = list(rows[:EARLIER])
-    standing = [one for one in earlier if one.outcome in Revision.STANDING]
+    rows = rows.annotate(disconnected_at=F("tunnel__disconnected_at"))
+    earlier = list(rows[:EARLIER_REVISIONS])
+    standing = [one for one in earlier if one.outcome in Revision.LIVE_OR_APPLYING]
     if not any(one.outcome == Revision.Outcome.LIVE for one in standing):
-        standing = list(rows.filter(outcome__in=Revision.STANDING))
+        standing = list(rows.filter(outcome__in=Revision.LIVE_OR_APPLYING))
     if not standing and _let_go(lane, tunnel_id):
         earlier = []
-    newest, name = [one for one in standing[:1] if one.held_at is None], connection_of(tunnel_id)
+    newest, name = (
+        [one for one in standing[:1] if one.disconnected_at is None],
+        connection_of(tunnel_id),
+    )
     wanted = [one for revision in newest if (one := revision_cache.of(revision))]
-    return Aim(
+    return Target(
         newest=dict.fromkeys([name], newest[0].pk) if newest else {},
         revisions=tuple(newest) if wanted else (),
         desired=Desired.of(wanted),
@@ -96,7 +99,7 @@ def _at_one(lane: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Aim:
 
 def _let_go(lane: Concentrator, tunnel_id: int) -> bool:
     """Whether the tunnel left; a late message must not take what others were given since."""
-    departures = lane.departures.filter(tunnel_id=tunnel_id)
+    departures = lane.releases.filter(tunnel_id=tunnel_id)
     return departures.exists() and not departures.open().exists()
 
 
@@ -106,5 +109,5 @@ def _scope(name: str, revisions: Iterable[Revision]) -> Scope:
     return Scope(
         connection=name,
         secrets=frozenset(one.secret.id for one in each),
-        elements=Elements.together(one.elements for one in each),
+        elements=NatElements.together(one.elements for one in each),
     )

@@ -14,15 +14,15 @@ from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.planning.observed import Observed
-from vpnportal.domain.planning.stale_sas import whole
-from vpnportal.gateway.driver import Concentrator as Device
+from vpnportal.domain.planning.stale_sas import stale_ike_sa
+from vpnportal.gateway.driver import GatewayDriver as Device
 from vpnportal.gateway.steps import Report
-from vpnportal.models import Concentrator, Revision, Wish
+from vpnportal.models import Concentrator, Revision, TunnelCommand
 from vpnportal.reconciler import step_log
 
-Kind = Wish.Kind
+Kind = TunnelCommand.Kind
 # Nobody wants later what is over in a moment; a tunnel that is held stays so.
-GOOD_FOR = timedelta(minutes=2)
+EXPIRES_AFTER = timedelta(minutes=2)
 OVERDUE = "The concentrator's worker did not take it up in time: nothing was done. Ask again."
 RENEWED = {
     True: "Both ends have new keys.",
@@ -31,43 +31,48 @@ RENEWED = {
 }
 
 
-def waiting(lane: Concentrator, tunnel_id: int | None = None) -> QuerySet[Wish]:
+def pending(lane: Concentrator, tunnel_id: int | None = None) -> QuerySet[TunnelCommand]:
     """Those that this concentrator's worker has to do, of one tunnel or of all, oldest first."""
     live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, concentrator=lane)
-    found = Wish.objects.filter(done_at=None, tunnel__in=live.values("tunnel")).order_by("pk")
+    found = TunnelCommand.objects.filter(done_at=None, tunnel__in=live.values("tunnel")).order_by(
+        "pk"
+    )
     return found if tunnel_id is None else found.filter(tunnel_id=tunnel_id)
 
 
 def recorder(lane: Concentrator, otherwise: Report) -> Report:
     """Steps that take a tunnel off, or put it back, belong to whoever asked; they are no drift."""
-    return step_log.recorder(
-        lambda: {connection_of(wish.tunnel_id): wish for wish in waiting(lane)}, otherwise
+    return step_log.route_steps(
+        lambda: {connection_of(wish.tunnel_id): wish for wish in pending(lane)}, otherwise
     )
 
 
-def take_up(lane: Concentrator, tunnel_id: int | None) -> list[Wish]:
+def claim(lane: Concentrator, tunnel_id: int | None) -> list[TunnelCommand]:
     """Those to be done now; what waited too long is told so and not done any more."""
     fresh = []
-    for wish in waiting(lane, tunnel_id):
-        if wish.kind in (Kind.REKEY, Kind.RECONNECT) and wish.age > GOOD_FOR:
+    for wish in pending(lane, tunnel_id):
+        if wish.kind in (Kind.REKEY, Kind.RECONNECT) and wish.age > EXPIRES_AFTER:
             _done(wish, OVERDUE, ok=False)
         else:
             fresh.append(wish)
     return fresh
 
 
-def hang_up(wishes: Iterable[Wish], device: Device, observed: Observed) -> bool:
+def terminate_for_reconnect(
+    wishes: Iterable[TunnelCommand], device: Device, observed: Observed
+) -> bool:
     """End what runs of the tunnels that are to negotiate anew; True when anything was ended."""
     named = {connection_of(one.tunnel_id): one for one in wishes if one.kind == Kind.RECONNECT}
-    ending = [sa for sa in observed.associations if sa.connection in named]
+    ending = [sa for sa in observed.ike_sas if sa.connection in named]
     if ending:
-        device.end(
-            [whole(sa) for sa in ending], lambda step: step_log.note(named[step.connection], step)
+        device.terminate(
+            [stale_ike_sa(sa) for sa in ending],
+            lambda step: step_log.append_step(named[step.connection], step),
         )
     return bool(ending)
 
 
-def fulfil(wishes: Iterable[Wish], device: Device) -> None:
+def complete(wishes: Iterable[TunnelCommand], device: Device) -> None:
     """The device holds what it should, and what had to be started is: what is left, and the word.
 
     One that was ended to negotiate anew is done before this.
@@ -87,5 +92,5 @@ DONE = {
 }
 
 
-def _done(wish: Wish, text: str, ok: bool = True) -> None:
-    Wish.objects.filter(pk=wish.pk).update(done_at=timezone.now(), ok=ok, text=text)
+def _done(wish: TunnelCommand, text: str, ok: bool = True) -> None:
+    TunnelCommand.objects.filter(pk=wish.pk).update(done_at=timezone.now(), ok=ok, text=text)

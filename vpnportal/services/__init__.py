@@ -6,18 +6,18 @@ from vpnportal.services.customer_subnets import (
     delete_customer_subnet,
     make_customer_subnet,
 )
-from vpnportal.services.drafts import edit, edit_several, set_preshared_key
-from vpnportal.services.edit_conflicts import UNKNOWN, Overtaken
+from vpnportal.services.drafts import edit, edit_fields, set_preshared_key
+from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, EditConflict
 from vpnportal.services.errors import Refused
 from vpnportal.services.hosted_subnets import attach_subnet, detach_subnet
 from vpnportal.services.move_tunnel import move
 from vpnportal.services.orders import cancel, order
 from vpnportal.services.preshared_keys import generate_preshared_key, reveal_preshared_key
 from vpnportal.services.remote_subnets import add_remote_subnet, remove_remote_subnet
-from vpnportal.services.restore_draft import discard, put_back, restore, undo
+from vpnportal.services.restore_draft import discard, restore, revert_field, undo
 from vpnportal.services.translations import (
-    Row,
-    RowEdit,
+    TranslationEdit,
+    TranslationRow,
     add_translations,
     edit_translations,
     remove_translation,
@@ -25,16 +25,16 @@ from vpnportal.services.translations import (
     set_translations,
 )
 from vpnportal.services.tunnel_commands import connect, disconnect, reconnect, rekey
-from vpnportal.services.tunnel_state import State, state_of, states_of
+from vpnportal.services.tunnel_state import TunnelState, state_of, states_of
 
 __all__ = [
-    "UNKNOWN",
-    "Overtaken",
+    "VERSION_UNKNOWN",
+    "EditConflict",
     "Refused",
-    "Row",
-    "RowEdit",
-    "State",
+    "TranslationEdit",
+    "TranslationRow",
     "Trial",
+    "TunnelState",
     "add_remote_subnet",
     "add_translations",
     "apply",
@@ -47,19 +47,19 @@ __all__ = [
     "discard",
     "disconnect",
     "edit",
-    "edit_several",
+    "edit_fields",
     "edit_translations",
     "generate_preshared_key",
     "make_customer_subnet",
     "move",
     "order",
-    "put_back",
     "reconnect",
     "rekey",
     "remove_remote_subnet",
     "remove_translation",
     "restore",
     "reveal_preshared_key",
+    "revert_field",
     "row_problems",
     "set_preshared_key",
     "set_translations",

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from vpnportal.models import Concentrator, Departure, Pool, Subnet, Tunnel
+from vpnportal.models import AddressPool, AddressRelease, Concentrator, Subnet, Tunnel
 
 # A static NAT subnet that a tunnel is given has four addresses.
 STATIC_NAT_PREFIX = 30
 
 
-def one_at_a_time() -> None:
+def lock_address_allocation() -> None:
     """Whoever gives addresses out waits here for whoever is at it, until the transaction ends.
 
     On SQLite an IMMEDIATE transaction is alone anyway, and this is a mere query.
@@ -21,7 +21,7 @@ def one_at_a_time() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class AllocatedAddresses:
     """What nobody may be given: hosted peer addresses, /30 blocks, and networks that hold many."""
 
     peers: frozenset[str]
@@ -29,13 +29,13 @@ class Taken:
     large: tuple[IPv4Network, ...]
 
     @classmethod
-    def now(cls) -> Taken:
+    def now(cls) -> AllocatedAddresses:
         """As it stands; four queries, however many concentrators are asked about afterwards."""
         peers = frozenset(
             (
                 # What a tunnel has, or had and was not let go of yet.
                 *Tunnel.objects.present().values_list("hosted_peer", flat=True),
-                *Departure.objects.open().values_list("hosted_peer", flat=True),
+                *AddressRelease.objects.open().values_list("hosted_peer", flat=True),
                 *Concentrator.objects.values_list("public_address", flat=True),
             )
         )
@@ -46,16 +46,16 @@ class Taken:
         return cls(peers, small, large)
 
 
-def free_hosted_peer(lane: Concentrator, taken: Taken) -> IPv4Address | None:
+def free_hosted_peer(lane: Concentrator, taken: AllocatedAddresses) -> IPv4Address | None:
     """The first address of the pools that is not taken."""
-    pools = _networks(lane, Pool.Kind.HOSTED_PEER)
+    pools = _networks(lane, AddressPool.Kind.HOSTED_PEER)
     hosts = (address for network in pools for address in network.hosts())
     return next((address for address in hosts if str(address) not in taken.peers), None)
 
 
-def free_static_nat(lane: Concentrator, taken: Taken) -> IPv4Network | None:
+def free_static_nat(lane: Concentrator, taken: AllocatedAddresses) -> IPv4Network | None:
     """The first /30 of the pools that overlaps no network of the provider's side."""
-    for pool in _networks(lane, Pool.Kind.STATIC_NAT):
+    for pool in _networks(lane, AddressPool.Kind.STATIC_NAT):
         # A smaller one cannot be divided.
         if pool.prefixlen > STATIC_NAT_PREFIX:
             continue
@@ -66,7 +66,7 @@ def free_static_nat(lane: Concentrator, taken: Taken) -> IPv4Network | None:
     return None
 
 
-def _networks(lane: Concentrator, kind: Pool.Kind) -> list[IPv4Network]:
+def _networks(lane: Concentrator, kind: AddressPool.Kind) -> list[IPv4Network]:
     return [row.network for row in lane.pools.filter(kind=kind).order_by("pk")]
 
 

@@ -5,26 +5,26 @@ from __future__ import annotations
 from django.contrib.auth.models import User
 
 from vpnportal import tasks
-from vpnportal.models import Departure, Tunnel
+from vpnportal.models import AddressRelease, Tunnel
 from vpnportal.reconciler import address_release
 
 
-def leave(tunnel: Tunnel, author: User) -> None:
+def start_release(tunnel: Tunnel, author: User) -> None:
     """Note that the tunnel leaves the place of its draft, whose address stays taken meanwhile.
 
     Where no revision was ever sent there is nothing to let go of.
     """
-    departure = Departure.objects.create(
+    departure = AddressRelease.objects.create(
         tunnel=tunnel,
         concentrator=tunnel.concentrator,
         hosted_peer=tunnel.hosted_peer,
         author=author,
     )
     if not tunnel.revisions.filter(concentrator=tunnel.concentrator).exists():
-        address_release.close(departure)
+        address_release.complete(departure)
 
 
-def ask_to_let_go(tunnel: Tunnel) -> None:
+def request_removal(tunnel: Tunnel) -> None:
     """Ask every concentrator that a tunnel left for a look at everything it holds."""
-    for departure in tunnel.departures.due().select_related("concentrator"):
+    for departure in tunnel.releases.due().select_related("concentrator"):
         tasks.request_converge(departure.concentrator)

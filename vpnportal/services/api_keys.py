@@ -12,7 +12,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils import timezone
 
-from vpnportal.domain.tunnel.preshared_keys import Shown
+from vpnportal.domain.tunnel.preshared_keys import RevealedKey
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Account, ApiKey
 from vpnportal.services import input_parsing
@@ -32,7 +32,7 @@ def create(
     name: str,
     last_day: date | None = None,
     sources: Sequence[str] = (),
-) -> Shown:
+) -> RevealedKey:
     """The text of a new key, which is kept nowhere.
 
     `last_day` is one in the zone of whoever makes it, `sources` are addresses or networks in CIDR
@@ -61,7 +61,7 @@ def create(
             expires_at=expires_at,
             sources=networks,
         )
-    return Shown(text)
+    return RevealedKey(text)
 
 
 def revoke(key: ApiKey) -> None:

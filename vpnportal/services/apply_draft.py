@@ -13,10 +13,10 @@ from vpnportal.domain.addresses import inside
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
 from vpnportal.models import RemoteClaim, Revision, Tunnel
 from vpnportal.reconciler.trials import TRIAL_MOST
-from vpnportal.services.edit_conflicts import UNKNOWN, Seen, require_latest
+from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, check_draft_version
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_conflicts import conflicts
-from vpnportal.services.tunnel_lock import unlocked
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 TRIAL_SECONDS = range(5, int(TRIAL_MOST.total_seconds()) + 1)
 
@@ -30,7 +30,7 @@ class Trial:
 
 
 def apply(
-    tunnel: Tunnel, author: User, trial: Trial | None = None, seen: Seen = UNKNOWN
+    tunnel: Tunnel, author: User, trial: Trial | None = None, seen: SeenVersion = VERSION_UNKNOWN
 ) -> Revision:
     """Freeze the draft and ask the concentrator's lane to look; Refused while it cannot stand.
 
@@ -38,8 +38,8 @@ def apply(
     good revision comes back by itself when this one turns out not to be healthy. `seen` is the
     version of the draft that the author looked at: Overtaken if somebody else edited it since.
     """
-    with unlocked(tunnel) as fresh:
-        require_latest(fresh, author, seen)
+    with lock_tunnel_for_edit(tunnel) as fresh:
+        check_draft_version(fresh, author, seen)
         spec = fresh.draft()
         problems = (
             *spec.problems(),
@@ -51,16 +51,16 @@ def apply(
         # Whatever nobody took up in time is not what its author wants any more.
         unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
         unfinished.update(outcome=Revision.Outcome.REPLACED)
-        revision = Revision.frozen(fresh, spec, author)
+        revision = Revision.next_for(fresh, spec, author)
         if trial:
-            revision.keep_seconds = trial.seconds
-            revision.keep_ping = str(trial.ping) if trial.ping else None
+            revision.trial_seconds = trial.seconds
+            revision.trial_ping = str(trial.ping) if trial.ping else None
         revision.save()
         RemoteClaim.objects.bulk_create(
             [RemoteClaim.of(revision, network) for network in spec.remote_subnets]
         )
-        if fresh.held_at:
-            Tunnel.objects.filter(pk=fresh.pk).update(held_at=None, held_by=None)
+        if fresh.disconnected_at:
+            Tunnel.objects.filter(pk=fresh.pk).update(disconnected_at=None, disconnected_by=None)
         tasks.request_converge(fresh.concentrator, fresh.pk)
     return revision
 

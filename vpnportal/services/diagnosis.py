@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from vpnportal.domain.diagnosis import Evidence, Finding, diagnose
 from vpnportal.domain.diagnosis.log_lines import from_json
-from vpnportal.models import Hearing, Revision, Tunnel
+from vpnportal.models import DiagnosticLog, Revision, Tunnel
 
 DOWNS_LAST = timedelta(minutes=5)
 
@@ -23,17 +23,17 @@ def findings_of(tunnel: Tunnel) -> tuple[Finding, ...]:
 
 
 def _revision(tunnel: Tunnel) -> Revision | None:
-    standing = tunnel.revisions.standing().order_by("-number").first()
+    standing = tunnel.revisions.live_or_applying().order_by("-number").first()
     return standing or tunnel.latest()
 
 
 def _evidence(tunnel: Tunnel, revision: Revision) -> Evidence:
-    kept = Hearing.objects.filter(tunnel=tunnel).first() or Hearing(tunnel=tunnel)
-    facts, now = kept.facts, timezone.now()
+    kept = DiagnosticLog.objects.filter(tunnel=tunnel).first() or DiagnosticLog(tunnel=tunnel)
+    facts, now = kept.anomalies, timezone.now()
     narrowed = facts.get("narrowed")
     return Evidence(
         lines=from_json(kept.lines),
-        up=tunnel.association == Tunnel.Association.UP,
+        up=tunnel.sa_status == Tunnel.SaStatus.UP,
         rekey_refused=revision.first_rekey == Revision.Rekeyed.FAILED,
         narrowed=(tuple(narrowed[0]), tuple(narrowed[1])) if narrowed else None,
         one_way_seconds=_seconds_since(facts.get("one_way_since"), now),

@@ -14,14 +14,14 @@ from vpnportal.fields import Sealed
 from vpnportal.models import Tunnel
 from vpnportal.services.edit_conflicts import (
     KEY,
-    UNKNOWN,
-    Seen,
+    VERSION_UNKNOWN,
+    SeenVersion,
+    check_field_version,
     key_version_of,
     note_edits,
-    require_seen,
 )
 from vpnportal.services.errors import Refused
-from vpnportal.services.tunnel_lock import unlocked
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 EDITABLE = frozenset(
     (
@@ -45,7 +45,9 @@ EDITABLE = frozenset(
 )
 
 
-def edit(tunnel: Tunnel, field: str, value: object, author: User, seen: object = UNKNOWN) -> None:
+def edit(
+    tunnel: Tunnel, field: str, value: object, author: User, seen: object = VERSION_UNKNOWN
+) -> None:
     """Keep one well-formed value of one column; KeyError for a column that is not the draft's.
 
     `seen` is the value that the author last saw kept. Overtaken when it is another by now: a write
@@ -53,24 +55,26 @@ def edit(tunnel: Tunnel, field: str, value: object, author: User, seen: object =
     """
     if field not in EDITABLE:
         raise KeyError(field)
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         kept = getattr(fresh, field)
         if kept != value:
-            require_seen(fresh, field, seen, kept, f" to {in_words(field, kept)}")
+            check_field_version(fresh, field, seen, kept, f" to {in_words(field, kept)}")
             Tunnel.objects.filter(pk=fresh.pk).update(**{field: value})
             note_edits(fresh, [field], author)
     setattr(tunnel, field, value)
 
 
-def set_preshared_key(tunnel: Tunnel, text: str, author: User, seen: Seen = UNKNOWN) -> None:
+def set_preshared_key(
+    tunnel: Tunnel, text: str, author: User, seen: SeenVersion = VERSION_UNKNOWN
+) -> None:
     """Seal a new preshared key into the draft; there is no way to read it back from a page.
 
     `seen` is the version of the key that the author last saw, as `key_version_of` tells it.
     """
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         sealed = fresh.preshared_key
         if sealed.open(fresh.preshared_key_context) != text:
-            require_seen(fresh, KEY, seen, key_version_of(fresh), "")
+            check_field_version(fresh, KEY, seen, key_version_of(fresh), "")
             sealed = Sealed.of(text, fresh.preshared_key_context)
             Tunnel.objects.filter(pk=fresh.pk).update(preshared_key=sealed)
             note_edits(fresh, [KEY], author)
@@ -78,14 +82,14 @@ def set_preshared_key(tunnel: Tunnel, text: str, author: User, seen: Seen = UNKN
 
 
 @sensitive_variables("values", "changed", "columns")
-def edit_several(tunnel: Tunnel, values: Mapping[str, Any], author: User) -> None:
+def edit_fields(tunnel: Tunnel, values: Mapping[str, Any], author: User) -> None:
     """Keep well-formed values of columns, and a preshared key as its text; KeyError for others.
 
     Refused if they would switch PFS on without a group. What is kept already is no edit.
     """
     if unknown := values.keys() - EDITABLE - {KEY}:
         raise KeyError(*unknown)
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         changed = {name: value for name, value in values.items() if value != _kept(fresh, name)}
         pfs = changed.get("phase_two_pfs", fresh.phase_two_pfs)
         group = changed.get("phase_two_group", fresh.phase_two_group)

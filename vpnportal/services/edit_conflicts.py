@@ -24,15 +24,15 @@ class Unknown(Enum):
 
 
 # Given as what was seen it overwrites whatever is there.
-UNKNOWN: Final = Unknown.UNKNOWN
+VERSION_UNKNOWN: Final = Unknown.UNKNOWN
 # The version of a draft that somebody saw; None for one that nobody had edited.
-Seen: TypeAlias = "datetime | Literal[Unknown.UNKNOWN] | None"
+SeenVersion: TypeAlias = "datetime | Literal[Unknown.UNKNOWN] | None"
 LastEdits: TypeAlias = "QuerySet[LastEdit]"
 KEY = "preshared_key"
 FORMER = "A former user"
 
 
-class Overtaken(Refused):
+class EditConflict(Refused):
     """Somebody else changed the same meanwhile; who saw that may send the same again."""
 
 
@@ -70,36 +70,36 @@ def edits_since(tunnel: Tunnel, version: datetime | None) -> LastEdits:
     return edits if version is None else edits.filter(at__gt=version)
 
 
-def require_latest(
-    tunnel: Tunnel, author: User, seen: Seen, fields: Iterable[str] | None = None
+def check_draft_version(
+    tunnel: Tunnel, author: User, seen: SeenVersion, fields: Iterable[str] | None = None
 ) -> None:
     """Overtaken if somebody else edited the draft, or these fields of it, after `seen`."""
-    if seen is UNKNOWN:
+    if seen is VERSION_UNKNOWN:
         return
     others = edits_since(tunnel, seen).exclude(author=author)
     later = list(others if fields is None else others.filter(field__in=fields))
     if later:
-        who, last = told_name(later[-1].author), clock(later[-1].at)
+        who, last = author_name(later[-1].author), clock(later[-1].at)
         text = f"{who} changed this tunnel at {last}, after you looked. Look at the changes again."
-        raise Overtaken(Problem("", text))
+        raise EditConflict(Problem("", text))
 
 
-def require_seen(tunnel: Tunnel, field: str, seen: object, kept: object, words: str) -> None:
+def check_field_version(tunnel: Tunnel, field: str, seen: object, kept: object, words: str) -> None:
     """Overtaken unless what is kept of a field is what its editor saw; `words` tell it to them."""
-    if seen is not UNKNOWN and seen != kept:
-        raise Overtaken(overtaken(tunnel, field, words))
+    if seen is not VERSION_UNKNOWN and seen != kept:
+        raise EditConflict(conflict(tunnel, field, words))
 
 
-def overtaken(tunnel: Tunnel, field: str, words: str) -> Problem:
+def conflict(tunnel: Tunnel, field: str, words: str) -> Problem:
     """Who changed a field meanwhile, to what and when, and what to do about it."""
     edit = tunnel.last_edits.filter(field=field).select_related("author").first()
-    who = told_name(edit.author if edit else None)
+    who = author_name(edit.author if edit else None)
     when = f" at {clock(edit.at)}" if edit else ""
     text = f"{who} changed this{words}{when}, while you were editing. Save again to overwrite that."
     return Problem(field, text)
 
 
-def told_name(author: User | None) -> str:
+def author_name(author: User | None) -> str:
     """The name of an editor, for a sentence to begin with."""
     return author.get_username() if author else FORMER
 

@@ -8,7 +8,7 @@ from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services.edit_conflicts import note_edits
 from vpnportal.services.errors import Refused
-from vpnportal.services.tunnel_lock import unlocked
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 FIELDS = {Subnet.Kind.HOSTED: "hosted_subnets", Subnet.Kind.SERVICE: "service_subnets"}
 # A specification has both kinds in one.
@@ -20,7 +20,7 @@ def attach_subnet(tunnel: Tunnel, subnet: Subnet, author: User) -> None:
 
     Refused where it overlaps what the tunnel has already.
     """
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         row = Subnet.objects.offered_to(fresh).get(pk=subnet.pk)
         if fresh.subnets.filter(pk=row.pk).exists():
             return
@@ -34,6 +34,6 @@ def attach_subnet(tunnel: Tunnel, subnet: Subnet, author: User) -> None:
 
 def detach_subnet(tunnel: Tunnel, subnet: Subnet, author: User) -> None:
     """Let the tunnel reach a hosted or service subnet no more; it stays the account's."""
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         fresh.subnets.remove(*fresh.subnets.filter(pk=subnet.pk, kind__in=FIELDS))
         note_edits(fresh, [CHANGED], author)

@@ -25,7 +25,7 @@ LAST_OWNER = "An account needs an owner: make somebody else one first."
 
 def invite(account: Account, role: str, note: str, author: User) -> str:
     """The token of a new invitation, which is kept nowhere; `note` says whom it is for."""
-    with alone(account):
+    with lock_account(account):
         if account.invitations.open().count() >= OPEN_AT_MOST:
             text = f"There are {OPEN_AT_MOST} open invitations: withdraw one that is not needed."
             raise Refused(Problem("role", text))
@@ -48,7 +48,7 @@ def accept(token: str, user: User) -> Account:
     if invitation is None:
         raise Refused(Problem("", "This invitation was used, withdrawn or is too old."))
     account = invitation.account
-    with alone(account):
+    with lock_account(account):
         if account.memberships.filter(user=user).exists():
             raise Refused(Problem("", f"{user} belongs to {account} already."))
         now = timezone.now()
@@ -59,14 +59,14 @@ def accept(token: str, user: User) -> Account:
     return account
 
 
-def withdraw(invitation: Invitation) -> None:
+def revoke_invitation(invitation: Invitation) -> None:
     """Its link lets nobody in any more."""
     Invitation.objects.open().filter(pk=invitation.pk).update(withdrawn_at=timezone.now())
 
 
 def set_role(membership: Membership, role: str) -> None:
     """What the member may do from the next request on; Refused for the last owner."""
-    with alone(membership.account):
+    with lock_account(membership.account):
         if role != Membership.Role.OWNER:
             refuse_last_owners(membership.account, [membership.pk])
         Membership.objects.filter(pk=membership.pk).update(role=Membership.Role(role))
@@ -78,7 +78,7 @@ def remove(membership: Membership) -> None:
 
     Keys are revoked: whoever is invited again one day makes new ones.
     """
-    with alone(membership.account):
+    with lock_account(membership.account):
         refuse_last_owners(membership.account, [membership.pk])
         for key in ApiKey.objects.filter(account=membership.account, user=membership.user):
             api_keys.revoke(key)
@@ -93,7 +93,7 @@ def refuse_last_owners(account: Account, leaving: Iterable[int]) -> None:
 
 
 @contextmanager
-def alone(account: Account) -> Iterator[None]:
+def lock_account(account: Account) -> Iterator[None]:
     """Nobody else changes the members of an account inside this block."""
     with transaction.atomic():
         Account.objects.select_for_update().get(pk=account.pk)

@@ -8,11 +8,15 @@ from django.contrib.auth.models import User
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Concentrator, Tunnel
-from vpnportal.services.address_allocation import Taken, free_hosted_peer, one_at_a_time
-from vpnportal.services.address_release import leave
+from vpnportal.services.address_allocation import (
+    AllocatedAddresses,
+    free_hosted_peer,
+    lock_address_allocation,
+)
+from vpnportal.services.address_release import start_release
 from vpnportal.services.edit_conflicts import note_edits
 from vpnportal.services.errors import Refused
-from vpnportal.services.tunnel_lock import unlocked
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 
 def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
@@ -22,13 +26,13 @@ def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
     the new concentrator, and for ever if none is. The customer's device needs the new address. A
     tunnel that moves back before it was let go of has its old address again.
     """
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         if fresh.concentrator_id == concentrator.pk:
             text = f"{fresh.name} is at {concentrator} already."
             raise Refused(Problem("concentrator", text))
-        one_at_a_time()
+        lock_address_allocation()
         hosted_peer = _address(fresh, concentrator)
-        leave(fresh, author)
+        start_release(fresh, author)
         Tunnel.objects.filter(pk=fresh.pk).update(
             concentrator=concentrator, hosted_peer=str(hosted_peer)
         )
@@ -37,11 +41,11 @@ def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
 
 
 def _address(tunnel: Tunnel, concentrator: Concentrator) -> IPv4Address:
-    back = tunnel.departures.open().filter(concentrator=concentrator).first()
+    back = tunnel.releases.open().filter(concentrator=concentrator).first()
     if back is not None:
         back.delete()
         return IPv4Address(back.hosted_peer)
-    hosted_peer = free_hosted_peer(concentrator, Taken.now())
+    hosted_peer = free_hosted_peer(concentrator, AllocatedAddresses.now())
     if hosted_peer is None:
         text = f"No hosted peer address is left at {concentrator}. Give it another pool first."
         raise Refused(Problem("concentrator", text))

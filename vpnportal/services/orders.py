@@ -16,14 +16,14 @@ from django.utils import timezone
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Account, Concentrator, Datacenter, Revision, Subnet, Tunnel
 from vpnportal.services.address_allocation import (
-    Taken,
+    AllocatedAddresses,
     free_hosted_peer,
     free_static_nat,
-    one_at_a_time,
+    lock_address_allocation,
 )
-from vpnportal.services.address_release import ask_to_let_go, leave
+from vpnportal.services.address_release import request_removal, start_release
 from vpnportal.services.errors import Refused
-from vpnportal.services.tunnel_lock import unlocked
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 # Whoever loses a race against somebody who does not come by here tries so often in all.
 ATTEMPTS = 5
@@ -47,7 +47,7 @@ class Location:
 
 def locations() -> list[Location]:
     """Every data center by name."""
-    taken = Taken.now()
+    taken = AllocatedAddresses.now()
     places = Datacenter.objects.order_by("long_name").prefetch_related("concentrators")
     return [Location(one, _missing(one, one.concentrators.all(), taken)) for one in places]
 
@@ -63,7 +63,7 @@ def order(
     for left in reversed(range(ATTEMPTS)):
         try:
             with transaction.atomic():
-                one_at_a_time()
+                lock_address_allocation()
                 if key and (before := Tunnel.objects.filter(ordered_by=author, order_key=key)):
                     return before.get()
                 return _give(account, datacenter, author, key)
@@ -79,8 +79,8 @@ def cancel(tunnel: Tunnel, author: User) -> None:
     Its name, its revisions and what it was stay. Until the last concentrator was seen without it,
     `State.leaving` names those that may hold it still.
     """
-    with unlocked(tunnel) as fresh:
-        one_at_a_time()
+    with lock_tunnel_for_edit(tunnel) as fresh:
+        lock_address_allocation()
         now = timezone.now()
         Tunnel.objects.filter(pk=fresh.pk).update(cancelled_at=now)
         fresh.cancelled_at = now
@@ -90,8 +90,8 @@ def cancel(tunnel: Tunnel, author: User) -> None:
             finished_at=Coalesce(F("finished_at"), now),
             trial_ends_at=None,
         )
-        leave(fresh, author)
-        ask_to_let_go(fresh)
+        start_release(fresh, author)
+        request_removal(fresh)
     tunnel.cancelled_at = now
 
 
@@ -101,7 +101,7 @@ def _lost_a_race(error: DatabaseError) -> bool:
 
 
 def _give(account: Account, datacenter: Datacenter, author: User, key: UUID | None) -> Tunnel:
-    lanes, taken = _least_used_first(datacenter), Taken.now()
+    lanes, taken = _least_used_first(datacenter), AllocatedAddresses.now()
     for lane in lanes:
         hosted_peer, block = free_hosted_peer(lane, taken), free_static_nat(lane, taken)
         if hosted_peer is None or block is None:
@@ -133,7 +133,9 @@ def _next_name() -> str:
     return f"ipsec{max(numbers, default=0) + 1:03}"
 
 
-def _missing(datacenter: Datacenter, lanes: Iterable[Concentrator], taken: Taken) -> str:
+def _missing(
+    datacenter: Datacenter, lanes: Iterable[Concentrator], taken: AllocatedAddresses
+) -> str:
     """Which of the two is used up everywhere; both, where each concentrator lacks another one.
 
     "" where one of them has both.

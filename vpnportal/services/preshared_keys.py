@@ -8,29 +8,29 @@ from django.contrib.auth.models import User
 from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
-from vpnportal.domain.tunnel.preshared_keys import Shown, new_key
+from vpnportal.domain.tunnel.preshared_keys import RevealedKey, new_key
 from vpnportal.models import KeyReveal, Tunnel
 from vpnportal.services.drafts import set_preshared_key
 
 
 @sensitive_variables("key")
-def generate_preshared_key(tunnel: Tunnel, author: User) -> Shown:
+def generate_preshared_key(tunnel: Tunnel, author: User) -> RevealedKey:
     """A new random key, kept in the draft; whoever asked for it is shown it this once."""
     key = new_key()
     with transaction.atomic():
         set_preshared_key(tunnel, key, author)
         KeyReveal.objects.create(tunnel=tunnel, author=author)
-    return Shown(key)
+    return RevealedKey(key)
 
 
 @sensitive_variables("key")
-def reveal_preshared_key(tunnel: Tunnel, author: User) -> Shown | None:
+def reveal_preshared_key(tunnel: Tunnel, author: User) -> RevealedKey | None:
     """The draft's key, if there is one; that it was shown is written down first."""
     key = tunnel.preshared_key.open(tunnel.preshared_key_context)
     if not key:
         return None
     KeyReveal.objects.create(tunnel=tunnel, author=author)
-    return Shown(key)
+    return RevealedKey(key)
 
 
 def note_shown_keys(tunnel_ids: Iterable[int], author: User) -> None:

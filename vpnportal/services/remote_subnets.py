@@ -11,12 +11,12 @@ from vpnportal.domain.tunnel.spec import Problem, Translation
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services.edit_conflicts import note_edits
 from vpnportal.services.errors import Refused
-from vpnportal.services.tunnel_lock import unlocked
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 
 def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Subnet:
     """Protect one more network of the customer's end; Refused where it overlaps one there."""
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         for other in fresh.networks(*Subnet.Kind):
             if other == network:
                 raise Refused(Problem("remote_subnets", f"{network} is on this tunnel already."))
@@ -36,7 +36,7 @@ def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> tuple[
 
     The answer has the translations that lead nowhere now: a draft may have them, Apply refuses.
     """
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         row = fresh.subnets.filter(pk=subnet_id, kind=Subnet.Kind.CUSTOMER).first()
         if row is None:
             return ()

@@ -10,30 +10,30 @@ from django.contrib.auth.models import User
 from django.db.models import F, Max
 
 from vpnportal.domain.addresses import inside
-from vpnportal.domain.tunnel.serialization import freeze
+from vpnportal.domain.tunnel.serialization import serialize
 from vpnportal.domain.tunnel.spec import Problem, Starts, TunnelSpec
-from vpnportal.domain.tunnel.spec_diff import Change, changes, taken, value_of
+from vpnportal.domain.tunnel.spec_diff import Change, diff_specs, value_of, with_field_from
 from vpnportal.encryption import CannotOpen
 from vpnportal.fields import Sealed
-from vpnportal.models import AddressTranslation, Revision, SetAside, Subnet, Tunnel
+from vpnportal.models import AddressTranslation, DraftBackup, Revision, Subnet, Tunnel
 from vpnportal.services.drafts import EDITABLE
 from vpnportal.services.edit_conflicts import (
     KEY,
-    UNKNOWN,
-    Seen,
+    VERSION_UNKNOWN,
+    SeenVersion,
+    check_draft_version,
     newest_edit,
     note_edits,
-    require_latest,
 )
 from vpnportal.services.errors import Refused
 from vpnportal.services.remote_subnets import detach
-from vpnportal.services.translations import Row, record
-from vpnportal.services.tunnel_lock import unlocked
+from vpnportal.services.translations import TranslationRow, record
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 HERE = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
 
 
-def possible(tunnel: Tunnel, spec: TunnelSpec) -> tuple[TunnelSpec, tuple[str, ...]]:
+def restrict_to_available(tunnel: Tunnel, spec: TunnelSpec) -> tuple[TunnelSpec, tuple[str, ...]]:
     """As much of a specification as this draft may have, and what it may not, in sentences."""
     own = Subnet.objects.offered_to(tunnel).filter(network__in=spec.hosted_subnets)
     there = {row.network for row in own}
@@ -60,9 +60,9 @@ def possible(tunnel: Tunnel, spec: TunnelSpec) -> tuple[TunnelSpec, tuple[str, .
     return target, tuple(left_out)
 
 
-def become(tunnel: Tunnel, target: TunnelSpec, author: User) -> tuple[Change, ...]:
+def write_spec_to_draft(tunnel: Tunnel, target: TunnelSpec, author: User) -> tuple[Change, ...]:
     """Write what differs, and that it was edited."""
-    found = changes(tunnel.draft(), target)
+    found = diff_specs(tunnel.draft(), target)
     fields = {change.field for change in found}
     columns = {name: _column(value_of(target, name)) for name in fields & EDITABLE}
     if KEY in fields:
@@ -106,7 +106,7 @@ def _set_translations(tunnel: Tunnel, target: TunnelSpec, fields: Iterable[str])
     tunnel.translations.filter(internal_address__in=addresses).delete()
     rows = (wanted[field] for field in changed if field in wanted)
     AddressTranslation.objects.bulk_create(
-        [record(tunnel, Row(row.internal, row.customer, row.name)) for row in rows]
+        [record(tunnel, TranslationRow(row.internal, row.customer, row.name)) for row in rows]
     )
 
 
@@ -122,29 +122,35 @@ class Replaced:
     left_out: tuple[str, ...]
 
 
-def discard(tunnel: Tunnel, author: User, seen: Seen = UNKNOWN) -> Replaced:
+def discard(tunnel: Tunnel, author: User, seen: SeenVersion = VERSION_UNKNOWN) -> Replaced:
     """Make the draft what is applied again; `undo` brings back what it was until the next edit.
 
     `seen` is the version of the draft that the author looked at: Overtaken if somebody else
     edited it since. What the provider assigned (the Hosted Peer Address, static NAT subnets), and
     what is no part of a revision (the Tunnel Name), stays.
     """
-    with unlocked(tunnel) as fresh:
-        require_latest(fresh, author, seen)
+    with lock_tunnel_for_edit(tunnel) as fresh:
+        check_draft_version(fresh, author, seen)
         return _replace(fresh, _applied(fresh), author, "discarded the changes")
 
 
-def put_back(tunnel: Tunnel, field: str, author: User, seen: Seen = UNKNOWN) -> Replaced:
+def revert_field(
+    tunnel: Tunnel, field: str, author: User, seen: SeenVersion = VERSION_UNKNOWN
+) -> Replaced:
     """Discard one change, named as `Change` names its field; one that is none changes nothing."""
-    with unlocked(tunnel) as fresh:
-        require_latest(fresh, author, seen, [field])
+    with lock_tunnel_for_edit(tunnel) as fresh:
+        check_draft_version(fresh, author, seen, [field])
         applied, draft = _applied(fresh), fresh.draft()
-        if field not in {change.field for change in changes(applied, draft)}:
+        if field not in {change.field for change in diff_specs(applied, draft)}:
             return Replaced((), ())
-        return _replace(fresh, taken(draft, applied, field), author, "put one change back")
+        return _replace(
+            fresh, with_field_from(draft, applied, field), author, "put one change back"
+        )
 
 
-def restore(tunnel: Tunnel, revision: Revision, author: User, seen: Seen = UNKNOWN) -> Replaced:
+def restore(
+    tunnel: Tunnel, revision: Revision, author: User, seen: SeenVersion = VERSION_UNKNOWN
+) -> Replaced:
     """Make the draft what a revision of this tunnel was; nothing is applied by that.
 
     Subnets that are no longer the account's, and translations in what is no longer assigned, are
@@ -152,37 +158,37 @@ def restore(tunnel: Tunnel, revision: Revision, author: User, seen: Seen = UNKNO
     """
     if revision.tunnel_id != tunnel.pk:
         raise ValueError(f"{revision} is not of {tunnel}")
-    with unlocked(tunnel) as fresh:
-        require_latest(fresh, author, seen)
+    with lock_tunnel_for_edit(tunnel) as fresh:
+        check_draft_version(fresh, author, seen)
         return _replace(fresh, _opened(revision), author, f"restored revision {revision.number}")
 
 
 def would_restore(tunnel: Tunnel, revision: Revision) -> Replaced:
     """What `restore` would change and leave out."""
-    target, left_out = possible(tunnel, _opened(revision))
-    return Replaced(changes(tunnel.draft(), target), left_out)
+    target, left_out = restrict_to_available(tunnel, _opened(revision))
+    return Replaced(diff_specs(tunnel.draft(), target), left_out)
 
 
 def undo(tunnel: Tunnel, author: User) -> Replaced:
     """Bring back the draft that was discarded or restored over; Refused after another edit."""
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         aside = undoable(fresh)
         if aside is None:
             raise Refused(Problem("", NOTHING_TO_UNDO))
-        target, left_out = possible(fresh, aside.spec())
+        target, left_out = restrict_to_available(fresh, aside.spec())
         aside.delete()
-        return Replaced(become(fresh, target, author), left_out)
+        return Replaced(write_spec_to_draft(fresh, target, author), left_out)
 
 
-def undoable(tunnel: Tunnel) -> SetAside | None:
+def undoable(tunnel: Tunnel) -> DraftBackup | None:
     """The draft that `undo` would bring back."""
     newest = Max("tunnel__last_edits__at")
-    asides = SetAside.objects.filter(tunnel=tunnel).annotate(newest=newest)
+    asides = DraftBackup.objects.filter(tunnel=tunnel).annotate(newest=newest)
     return asides.filter(at=F("newest")).select_related("author").first()
 
 
 def _applied(tunnel: Tunnel) -> TunnelSpec:
-    standing = tunnel.revisions.standing().order_by("-number").first()
+    standing = tunnel.revisions.live_or_applying().order_by("-number").first()
     if standing is None:
         raise Refused(Problem("", NOTHING_APPLIED))
     return _opened(standing)
@@ -199,10 +205,10 @@ def _opened(revision: Revision) -> TunnelSpec:
 def _replace(tunnel: Tunnel, spec: TunnelSpec, author: User, what: str) -> Replaced:
     """The draft becomes this as far as it can, and what it was is set aside."""
     before = tunnel.draft()
-    target, left_out = possible(tunnel, spec)
-    found = become(tunnel, target, author)
+    target, left_out = restrict_to_available(tunnel, spec)
+    found = write_spec_to_draft(tunnel, target, author)
     if found:
-        sealed = Sealed.of(freeze(before), SetAside.context(tunnel.pk))
+        sealed = Sealed.of(serialize(before), DraftBackup.context(tunnel.pk))
         kept = {"specification": sealed, "what": what, "author": author, "at": newest_edit(tunnel)}
-        SetAside.objects.update_or_create(tunnel=tunnel, defaults=kept)
+        DraftBackup.objects.update_or_create(tunnel=tunnel, defaults=kept)
     return Replaced(found, left_out)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from vpnportal.domain.planning.interruption import Extent, Interruption, interruption
 from vpnportal.domain.tunnel.spec import Translation, TunnelSpec
-from vpnportal.domain.tunnel.spec_diff import Change, taken
+from vpnportal.domain.tunnel.spec_diff import Change, with_field_from
 from vpnportal.encryption import fingerprint_key
 from vpnportal.models import Tunnel
-from vpnportal.services.tunnel_state import State
+from vpnportal.services.tunnel_state import TunnelState
 
 # Of thousands of translations that were pasted the first are told; all of them are counted.
 MOST_LINES = 100
@@ -18,12 +18,12 @@ ASSIGNED = ("hosted_peer", "static_nat_subnets")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ReviewLine:
     """One change that is not applied, and what it would interrupt if it were the only one."""
 
     change: Change
     interrupts: str
-    can_put_back: bool
+    can_revert: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Review:
     """The changes (`lines` are the first of them), and what all of them together interrupt."""
 
     count: int
-    lines: tuple[Line, ...]
+    lines: tuple[ReviewLine, ...]
     whole: Interruption
     can_discard: bool
 
@@ -52,20 +52,20 @@ class Review:
         return f"{changes}; {self.whole.sentence}"
 
 
-def review_of(tunnel: Tunnel, state: State) -> Review | None:
+def review_of(tunnel: Tunnel, state: TunnelState) -> Review | None:
     """What stands in the draft and is not applied; None when nothing does.
 
     The tunnel must have been given to `state_of`; then no query is asked.
     """
     if not state.pending:
         return None
-    applied = state.standing.opened if state.standing else None
+    applied = state.live_or_applying.opened if state.live_or_applying else None
     # What is out of sight may run.
-    running = applied if state.runs or state.association == "unknown" else None
+    running = applied if state.runs or state.sa_status == "unknown" else None
     draft, key = tunnel.draft(), fingerprint_key()
     alone = _Alone(running, draft, key)
     lines = tuple(
-        Line(change, alone.interrupts(change), _can_put_back(change, applied))
+        ReviewLine(change, alone.interrupts(change), _can_put_back(change, applied))
         for change in state.pending[:MOST_LINES]
     )
     discards = any(_can_put_back(change, applied) for change in state.pending)
@@ -94,7 +94,7 @@ class _Alone:
             before = replace(before, translations=self._was.get(field, ()))
             after = replace(before, translations=self._is.get(field, ()))
         else:
-            after = taken(before, self._draft, field)
+            after = with_field_from(before, self._draft, field)
         return interruption(before, after, self._key).text
 
 

@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 
 from vpnportal.domain.tunnel.spec import Problem, Translation, translation_problem
 from vpnportal.models import AddressTranslation, Subnet, Tunnel
-from vpnportal.services.edit_conflicts import Overtaken, note_edits, overtaken
+from vpnportal.services.edit_conflicts import EditConflict, conflict, note_edits
 from vpnportal.services.errors import Refused
-from vpnportal.services.tunnel_lock import unlocked
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 # A database takes so many values in one statement.
 AT_ONCE = 500
@@ -20,9 +20,9 @@ AT_ONCE = 500
 
 def set_translations(
     tunnel: Tunnel,
-    rows: Iterable[Row],
+    rows: Iterable[TranslationRow],
     author: User,
-    seen: Mapping[IPv4Address, Row] | None = None,
+    seen: Mapping[IPv4Address, TranslationRow] | None = None,
 ) -> None:
     """Keep these rows of the table, all of them or none.
 
@@ -31,14 +31,16 @@ def set_translations(
     `translation 10.1.255.92`; Overtaken for those that somebody else changed since they were seen.
     """
     saw = seen or {}
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         entered = {row.internal: row for row in rows if saw.get(row.internal) != row}
-        kept = kept_rows(fresh)
+        kept = saved_rows(fresh)
         if overtaking := tuple(_overtaken_rows(fresh, entered, kept, saw)):
-            raise Overtaken(*overtaking)
+            raise EditConflict(*overtaking)
         if wrong := tuple(problems(fresh, entered, kept)):
             raise Refused(*wrong)
-        changed = [at for at, row in entered.items() if row != kept.get(at, Row(at, None))]
+        changed = [
+            at for at, row in entered.items() if row != kept.get(at, TranslationRow(at, None))
+        ]
         gone = [str(at) for at in changed if entered[at].customer is None]
         for first in range(0, len(gone), AT_ONCE):
             chunk = gone[first : first + AT_ONCE]
@@ -55,18 +57,18 @@ def set_translations(
 
 def _overtaken_rows(
     tunnel: Tunnel,
-    entered: Mapping[IPv4Address, Row],
-    kept: Mapping[IPv4Address, Row],
-    saw: Mapping[IPv4Address, Row],
+    entered: Mapping[IPv4Address, TranslationRow],
+    kept: Mapping[IPv4Address, TranslationRow],
+    saw: Mapping[IPv4Address, TranslationRow],
 ) -> Iterator[Problem]:
     for at, row in entered.items():
-        there = kept.get(at, Row(at, None))
+        there = kept.get(at, TranslationRow(at, None))
         if at in saw and there not in (saw[at], row):
             words = f"{there.customer or 'nothing'} {there.name}".rstrip()
-            yield overtaken(tunnel, f"translation {at}", f" to {words}")
+            yield conflict(tunnel, f"translation {at}", f" to {words}")
 
 
-def record(tunnel: Tunnel, row: Row) -> AddressTranslation:
+def record(tunnel: Tunnel, row: TranslationRow) -> AddressTranslation:
     """A filled row as the database has it, not saved yet."""
     return AddressTranslation(
         tunnel=tunnel,
@@ -77,7 +79,7 @@ def record(tunnel: Tunnel, row: Row) -> AddressTranslation:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TranslationRow:
     """What somebody entered for one address; no customer address removes the translation."""
 
     internal: IPv4Address
@@ -85,19 +87,24 @@ class Row:
     name: str = ""
 
 
-def kept_rows(tunnel: Tunnel) -> dict[IPv4Address, Row]:
+def saved_rows(tunnel: Tunnel) -> dict[IPv4Address, TranslationRow]:
     """The translations of the draft, by internal address."""
     values = (row.as_value() for row in tunnel.translations.all())
-    return {value.internal: Row(value.internal, value.customer, value.name) for value in values}
+    return {
+        value.internal: TranslationRow(value.internal, value.customer, value.name)
+        for value in values
+    }
 
 
-def row_problems(tunnel: Tunnel, rows: Iterable[Row]) -> tuple[Problem, ...]:
+def row_problems(tunnel: Tunnel, rows: Iterable[TranslationRow]) -> tuple[Problem, ...]:
     """Why these rows cannot be kept, one problem for each wrong one; nothing is written."""
-    return tuple(problems(tunnel, {row.internal: row for row in rows}, kept_rows(tunnel)))
+    return tuple(problems(tunnel, {row.internal: row for row in rows}, saved_rows(tunnel)))
 
 
 def problems(
-    tunnel: Tunnel, entered: Mapping[IPv4Address, Row], kept: Mapping[IPv4Address, Row]
+    tunnel: Tunnel,
+    entered: Mapping[IPv4Address, TranslationRow],
+    kept: Mapping[IPv4Address, TranslationRow],
 ) -> Iterator[Problem]:
     """The same for rows by address, and for what is kept."""
     static_nat = tunnel.networks(Subnet.Kind.STATIC_NAT)
@@ -120,46 +127,48 @@ def problems(
 
 
 @dataclass(frozen=True, slots=True)
-class RowEdit:
+class TranslationEdit:
     """What is to be changed of one translation; None stays as it is."""
 
     internal: IPv4Address | None = None
     customer: IPv4Address | None = None
     name: str | None = None
 
-    def of(self, row: AddressTranslation) -> Row:
+    def of(self, row: AddressTranslation) -> TranslationRow:
         """The row as it would be."""
         kept = row.as_value()
         name = kept.name if self.name is None else self.name
-        return Row(self.internal or kept.internal, self.customer or kept.customer, name)
+        return TranslationRow(self.internal or kept.internal, self.customer or kept.customer, name)
 
 
-def add_translations(tunnel: Tunnel, rows: Sequence[Row], author: User) -> list[AddressTranslation]:
+def add_translations(
+    tunnel: Tunnel, rows: Sequence[TranslationRow], author: User
+) -> list[AddressTranslation]:
     """Translate these addresses, which none of the tunnel's does yet; all of them or none."""
-    with unlocked(tunnel) as fresh:
-        _require_right(fresh, rows, kept_rows(fresh))
+    with lock_tunnel_for_edit(tunnel) as fresh:
+        _require_right(fresh, rows, saved_rows(fresh))
         made = AddressTranslation.objects.bulk_create([record(fresh, row) for row in rows])
         _note(fresh, (row.internal for row in rows), author)
     return made
 
 
 def edit_translations(
-    tunnel: Tunnel, edits: Mapping[int, RowEdit], author: User
+    tunnel: Tunnel, edits: Mapping[int, TranslationEdit], author: User
 ) -> list[AddressTranslation]:
     """Change these translations, all of them or none; in the order of `edits`.
 
     AddressTranslation.DoesNotExist if one of the ids is none of this tunnel's. Two may change
     their addresses with each other.
     """
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         rows = fresh.translations.in_bulk(list(edits))
         for pk in edits:
             if pk not in rows:
                 raise AddressTranslation.DoesNotExist(pk)
         wanted = {pk: edits[pk].of(rows[pk]) for pk in edits}
-        was = {pk: RowEdit().of(row) for pk, row in rows.items()}
+        was = {pk: TranslationEdit().of(row) for pk, row in rows.items()}
         changed = [pk for pk in edits if wanted[pk] != was[pk]]
-        others = kept_rows(fresh)
+        others = saved_rows(fresh)
         for pk in changed:
             del others[was[pk].internal]
         _require_right(fresh, [wanted[pk] for pk in changed], others)
@@ -176,7 +185,7 @@ def edit_translations(
 
 def remove_translation(tunnel: Tunnel, pk: int, author: User) -> None:
     """Translate one address less; AddressTranslation.DoesNotExist if it is another tunnel's."""
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         row = fresh.translations.filter(pk=pk).first()
         if row is None:
             raise AddressTranslation.DoesNotExist(pk)
@@ -184,8 +193,10 @@ def remove_translation(tunnel: Tunnel, pk: int, author: User) -> None:
         _note(fresh, [row.as_value().internal], author)
 
 
-def _require_right(tunnel: Tunnel, rows: Sequence[Row], others: Mapping[IPv4Address, Row]) -> None:
-    entered: dict[IPv4Address, Row] = {}
+def _require_right(
+    tunnel: Tunnel, rows: Sequence[TranslationRow], others: Mapping[IPv4Address, TranslationRow]
+) -> None:
+    entered: dict[IPv4Address, TranslationRow] = {}
     for row in rows:
         if row.internal in entered or row.internal in others:
             text = f"{row.internal} is translated already: edit or delete that translation."

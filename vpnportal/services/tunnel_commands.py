@@ -10,13 +10,13 @@ from django.utils import timezone
 
 from vpnportal import tasks
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Revision, Tunnel, Wish
+from vpnportal.models import Revision, Tunnel, TunnelCommand
 from vpnportal.reconciler import trials, tunnel_commands
 from vpnportal.services.errors import Refused
-from vpnportal.services.tunnel_lock import unlocked
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
-Kind = Wish.Kind
-Seen = Tunnel.Association
+Kind = TunnelCommand.Kind
+Seen = Tunnel.SaStatus
 NOT_LIVE = "Nothing of this tunnel is on the concentrator yet: apply it first."
 HELD = "This tunnel is disconnected: connect it first."
 
@@ -27,12 +27,12 @@ def disconnect(tunnel: Tunnel, author: User) -> None:
     The other end can start nothing meanwhile. What it has reserved, and its draft, stay.
     """
     with _live(tunnel) as fresh:
-        if fresh.held_at:
+        if fresh.disconnected_at:
             raise Refused(Problem("", "This tunnel is disconnected already."))
         # Whatever nobody took up in time would be applied to a tunnel that is off.
         unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
         unfinished.update(outcome=Revision.Outcome.REPLACED)
-        trials.call_off(fresh)
+        trials.cancel(fresh)
         _hold(fresh, author)
         _wish(fresh, Kind.DISCONNECT, author)
 
@@ -40,10 +40,10 @@ def disconnect(tunnel: Tunnel, author: User) -> None:
 def connect(tunnel: Tunnel, author: User) -> None:
     """Put a disconnected tunnel back; one that is not up is negotiated anew, at once."""
     with _live(tunnel) as fresh:
-        if fresh.held_at:
+        if fresh.disconnected_at:
             _hold(fresh, None)
             _wish(fresh, Kind.CONNECT, author)
-        elif fresh.association in (Seen.UP, Seen.OLDER):
+        elif fresh.sa_status in (Seen.UP, Seen.OLDER):
             raise Refused(Problem("", "This tunnel is up already."))
         else:
             _wish(fresh, Kind.RECONNECT, author)
@@ -52,9 +52,9 @@ def connect(tunnel: Tunnel, author: User) -> None:
 def rekey(tunnel: Tunnel, author: User) -> None:
     """Renew the keys of what is up, without a break."""
     with _live(tunnel) as fresh:
-        if fresh.held_at:
+        if fresh.disconnected_at:
             raise Refused(Problem("", HELD))
-        if fresh.association not in (Seen.UP, Seen.OLDER, Seen.PARTIAL):
+        if fresh.sa_status not in (Seen.UP, Seen.OLDER, Seen.PARTIAL):
             raise Refused(Problem("", "Nothing is up whose keys could be renewed."))
         _wish(fresh, Kind.REKEY, author)
 
@@ -62,25 +62,25 @@ def rekey(tunnel: Tunnel, author: User) -> None:
 def reconnect(tunnel: Tunnel, author: User) -> None:
     """End what runs and negotiate anew; traffic stops for as long as that takes."""
     with _live(tunnel) as fresh:
-        if fresh.held_at:
+        if fresh.disconnected_at:
             raise Refused(Problem("", HELD))
         _wish(fresh, Kind.RECONNECT, author)
 
 
-def newest(tunnel: Tunnel) -> Wish | None:
+def newest(tunnel: Tunnel) -> TunnelCommand | None:
     """What was asked for last, whoever asked."""
-    return tunnel.wishes.select_related("author").first()
+    return tunnel.commands.select_related("author").first()
 
 
-def is_open(wish: Wish | None) -> bool:
+def is_open(wish: TunnelCommand | None) -> bool:
     """Whether its outcome is still to come."""
-    return wish is not None and wish.done_at is None and wish.age <= tunnel_commands.GOOD_FOR
+    return wish is not None and wish.done_at is None and wish.age <= tunnel_commands.EXPIRES_AFTER
 
 
 @contextmanager
 def _live(tunnel: Tunnel) -> Iterator[Tunnel]:
     """The fresh row of a tunnel that is on a concentrator, or would be if it were not held."""
-    with unlocked(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel) as fresh:
         if not fresh.revisions.filter(outcome=Revision.Outcome.LIVE).exists():
             raise Refused(Problem("", NOT_LIVE))
         yield fresh
@@ -88,16 +88,16 @@ def _live(tunnel: Tunnel) -> Iterator[Tunnel]:
 
 def _hold(tunnel: Tunnel, author: User | None) -> None:
     at = timezone.now() if author else None
-    Tunnel.objects.filter(pk=tunnel.pk).update(held_at=at, held_by=author)
+    Tunnel.objects.filter(pk=tunnel.pk).update(disconnected_at=at, disconnected_by=author)
 
 
-def _wish(tunnel: Tunnel, kind: Wish.Kind, author: User) -> None:
+def _wish(tunnel: Tunnel, kind: TunnelCommand.Kind, author: User) -> None:
     """Asked for twice it is done once; what was asked for before is done first, or is void."""
-    waiting = tunnel.wishes.filter(done_at=None)
+    waiting = tunnel.commands.filter(done_at=None)
     if any(is_open(one) and one.kind == kind for one in waiting):
         raise Refused(Problem("", "That is being done already."))
     waiting.update(done_at=timezone.now(), ok=False, text="Something else was asked for.")
-    Wish.objects.create(tunnel=tunnel, kind=kind, author=author)
+    TunnelCommand.objects.create(tunnel=tunnel, kind=kind, author=author)
     live = tunnel.revisions.filter(outcome=Revision.Outcome.LIVE).select_related("concentrator")
     for revision in live:
         tasks.request_converge(revision.concentrator, tunnel.pk)

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from django.contrib.auth.models import User
 
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
-from vpnportal.models import Concentrator, Pool, RemoteClaim, Revision, Subnet, Tunnel
+from vpnportal.models import AddressPool, Concentrator, RemoteClaim, Revision, Subnet, Tunnel
 from vpnportal.models.revisions import RevisionQuerySet
 
 OWN = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
@@ -25,7 +25,7 @@ def conflicts(tunnel: Tunnel, spec: TunnelSpec, reader: User) -> Iterator[Proble
         .exclude(tunnel=tunnel)
     )
     yield from _foreign_subnets(tunnel)
-    yield from tunnel.concentrator.abilities.problems(spec)
+    yield from tunnel.concentrator.capabilities.problems(spec)
     yield from _shared_ends(others, spec, reader)
     yield from _shared_networks(others, spec, reader)
     yield from _own_networks(spec)
@@ -75,7 +75,7 @@ def _shared_networks(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -
 
 def _own_networks(spec: TunnelSpec) -> Iterator[Problem]:
     """A route to the customer would take the servers' packets away, whoever's they are."""
-    pools = list(Pool.objects.values_list("network", flat=True))
+    pools = list(AddressPool.objects.values_list("network", flat=True))
     own = (*spec.hosted_subnets, *spec.static_nat_subnets)
     for network in spec.remote_subnets:
         if any(network.overlaps(other) for other in own):

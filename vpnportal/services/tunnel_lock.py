@@ -28,7 +28,7 @@ def is_lock(refused: Refused) -> bool:
 
 
 @contextmanager
-def unlocked(tunnel: Tunnel) -> Iterator[Tunnel]:
+def lock_tunnel_for_edit(tunnel: Tunnel) -> Iterator[Tunnel]:
     """The fresh row of a tunnel that nobody else edits or applies inside this block.
 
     Refused also when the database cannot be written: a page then keeps what somebody typed.
@@ -41,7 +41,7 @@ def unlocked(tunnel: Tunnel) -> Iterator[Tunnel]:
             if Revision.objects.locking().filter(tunnel=fresh).exists():
                 raise Refused(Problem("", APPLYING_NOW))
             yield fresh
-            draft_digests.note(fresh.pk)
+            draft_digests.update(fresh.pk)
     except OperationalError as error:
         log.exception("%s cannot be written", tunnel)
         raise Refused(Problem("", NO_ROOM)) from error

@@ -11,11 +11,11 @@ from django.db.models import F, OuterRef, Q, Subquery, prefetch_related_objects
 from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Translation
-from vpnportal.domain.tunnel.spec_diff import Change, changes
-from vpnportal.models import Concentrator, Departure, Revision, Tunnel
+from vpnportal.domain.tunnel.spec_diff import Change, diff_specs
+from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
 
 Outcome = Revision.Outcome
-Seen = Tunnel.Association
+Seen = Tunnel.SaStatus
 # A peer that agrees is up sooner; one that is still dialled then has something to tell.
 DIALS_FOR = timedelta(seconds=5)
 UP = (Seen.UP.label, Seen.PARTIAL.label)
@@ -25,7 +25,7 @@ TROUBLED = (Seen.DOWN.label, WAITS, Seen.PARTIAL.label, Seen.OLDER.label)
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class TunnelState:
     """What a page says of one tunnel.
 
     `latest` is the newest revision whatever became of it; `live` the one the concentrator holds;
@@ -41,15 +41,15 @@ class State:
     latest: Revision | None
     live: Revision | None
     pending: tuple[Change, ...]
-    association: str
-    seen: str
+    sa_status: str
+    last_sa_status: str
     seen_at: datetime | None
     unreachable: str
     cancelled: bool = False
-    held: bool = False
-    leaving: tuple[str, ...] = ()
-    reserve: Revision | None = None
-    withdrawn: Revision | None = None
+    disconnected: bool = False
+    releasing_from: tuple[str, ...] = ()
+    fallback: Revision | None = None
+    rolled_back: Revision | None = None
 
     @property
     def applying(self) -> bool:
@@ -57,7 +57,7 @@ class State:
         return self.latest is not None and self.latest.unfinished
 
     @property
-    def standing(self) -> Revision | None:
+    def live_or_applying(self) -> Revision | None:
         """What the concentrator holds or is about to: the draft is compared with this one."""
         return self.latest if self.applying else self.live
 
@@ -80,20 +80,20 @@ class State:
     @property
     def runs(self) -> bool:
         """Whether traffic goes through it, as far as anybody can see."""
-        return self.association in (*UP, Seen.OLDER.label)
+        return self.sa_status in (*UP, Seen.OLDER.label)
 
     @property
-    def older(self) -> bool:
+    def runs_old_settings(self) -> bool:
         """Whether what runs was negotiated with the settings of an earlier apply."""
-        return self.association == Seen.OLDER.label
+        return self.sa_status == Seen.OLDER.label
 
     @property
-    def cannot_renew(self) -> bool:
+    def first_rekey_failed(self) -> bool:
         """Up, but the other end refused to renew the keys."""
         return self._renewal == Revision.Rekeyed.FAILED
 
     @property
-    def can_renew(self) -> bool:
+    def first_rekey_agreed(self) -> bool:
         """Up, and the keys were renewed once to see that both ends mean the same by PFS."""
         return self._renewal == Revision.Rekeyed.AGREED
 
@@ -110,16 +110,16 @@ class State:
         return self.live.finished_at + timedelta(seconds=self.keylife)
 
     @property
-    def troubled(self) -> bool:
+    def needs_diagnosis(self) -> bool:
         """Whether somebody asks why."""
-        if self.held:
+        if self.disconnected:
             return False
         if self.live is None:
             return self.latest is not None and self.latest.outcome == Outcome.WITHDRAWN
-        if self.association == Seen.CONNECTING.label:
+        if self.sa_status == Seen.CONNECTING.label:
             began = self.live.finished_at
             return began is None or abs(timezone.now() - began) >= DIALS_FOR
-        return self.association in TROUBLED or self.cannot_renew
+        return self.sa_status in TROUBLED or self.first_rekey_failed
 
     @property
     def translations(self) -> tuple[Translation, ...]:
@@ -127,29 +127,29 @@ class State:
         return self.live.opened.translations if self.live else ()
 
     @property
-    def word(self) -> str:
+    def label(self) -> str:
         """The state in one word for a list."""
         if self.cancelled:
-            return "being cancelled" if self.leaving else "cancelled"
+            return "being cancelled" if self.releasing_from else "cancelled"
         if self.latest is None:
             return "never applied"
         if self.applying:
             return str(self.latest.outcome)
         if self.latest.outcome in (Outcome.FAILED, Outcome.WITHDRAWN):
             return self.latest.get_outcome_display()
-        return self.association
+        return self.sa_status
 
     @property
     def _renewal(self) -> str:
-        return self.live.first_rekey if self.live and self.association in UP else ""
+        return self.live.first_rekey if self.live and self.sa_status in UP else ""
 
 
-def state_of(tunnel: Tunnel) -> State:
+def state_of(tunnel: Tunnel) -> TunnelState:
     """The state of one tunnel, in a constant number of queries."""
     return states_of([tunnel])[tunnel.pk]
 
 
-def states_of(tunnels: Iterable[Tunnel]) -> dict[int, State]:
+def states_of(tunnels: Iterable[Tunnel]) -> dict[int, TunnelState]:
     """The states by tunnel id; the number of queries does not depend on how many there are."""
     rows = list(tunnels)
     prefetch_related_objects(rows, "subnets", "translations", "concentrator")
@@ -157,7 +157,7 @@ def states_of(tunnels: Iterable[Tunnel]) -> dict[int, State]:
     for revision in _relevant(rows):
         revisions[revision.tunnel_id].append(revision)
     leaving: dict[int, tuple[str, ...]] = {}
-    left = Departure.objects.open().filter(tunnel__in=rows)
+    left = AddressRelease.objects.open().filter(tunnel__in=rows)
     for tunnel_id, name in left.values_list("tunnel_id", "concentrator__name"):
         leaving[tunnel_id] = (*leaving.get(tunnel_id, ()), name)
     now = timezone.now()
@@ -183,34 +183,34 @@ def _relevant(rows: list[Tunnel]) -> Iterable[Revision]:
 
 def _state(
     tunnel: Tunnel, revisions: list[Revision], leaving: tuple[str, ...], now: datetime
-) -> State:
+) -> TunnelState:
     latest = _first(revisions, lambda one: True)
     live = _first(revisions, lambda one: one.outcome == Outcome.LIVE)
     standing = _first(revisions, lambda one: one.unfinished or one is live)
-    seen = tunnel.get_association_display() or "down"
-    if tunnel.association == Tunnel.Association.DOWN and live and live.answers_only:
+    seen = tunnel.get_sa_status_display() or "down"
+    if tunnel.sa_status == Tunnel.SaStatus.DOWN and live and live.responder_only:
         seen = WAITS
     # A tunnel that moves is seen where it runs, which is not where its draft is.
     concentrator = live.concentrator if live else tunnel.concentrator
-    in_sight = concentrator.in_sight(now)
-    cancelled, held = tunnel.cancelled_at is not None, tunnel.held_at is not None
+    in_sight = concentrator.is_online(now)
+    cancelled, held = tunnel.cancelled_at is not None, tunnel.disconnected_at is not None
     association = seen
     if held:
-        association = "disconnecting" if tunnel.association else "disconnected"
-    draft = () if cancelled else changes(standing.opened if standing else None, tunnel.draft())
-    return State(
+        association = "disconnecting" if tunnel.sa_status else "disconnected"
+    draft = () if cancelled else diff_specs(standing.opened if standing else None, tunnel.draft())
+    return TunnelState(
         latest=latest,
         live=live,
         pending=draft,
-        association=association if in_sight else "unknown",
-        seen=seen,
+        sa_status=association if in_sight else "unknown",
+        last_sa_status=seen,
         seen_at=concentrator.seen_at,
         unreachable=_unreachable(concentrator, in_sight),
         cancelled=cancelled,
-        held=held,
-        leaving=leaving,
-        reserve=_first(revisions, lambda one: one.outcome == Outcome.FALLBACK),
-        withdrawn=_taken_back(revisions, latest.restores if latest else None),
+        disconnected=held,
+        releasing_from=leaving,
+        fallback=_first(revisions, lambda one: one.outcome == Outcome.FALLBACK),
+        rolled_back=_taken_back(revisions, latest.restored_number if latest else None),
     )
 
 
@@ -218,11 +218,13 @@ def _first(revisions: list[Revision], wanted: Callable[[Revision], bool]) -> Rev
     return next((one for one in revisions if wanted(one)), None)
 
 
-def _taken_back(revisions: list[Revision], restores: int | None) -> Revision | None:
+def _taken_back(revisions: list[Revision], restored_number: int | None) -> Revision | None:
     """The one in whose place an earlier one came back."""
-    if restores is None:
+    if restored_number is None:
         return None
-    return _first(revisions, lambda one: one.outcome == Outcome.WITHDRAWN and one.number > restores)
+    return _first(
+        revisions, lambda one: one.outcome == Outcome.WITHDRAWN and one.number > restored_number
+    )
 
 
 def _unreachable(concentrator: Concentrator, in_sight: bool) -> str:

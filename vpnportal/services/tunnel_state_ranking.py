@@ -13,12 +13,12 @@ from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact, In, IsNull
 from django.utils import timezone
 
-from vpnportal.models import Concentrator, Departure, Revision, Tunnel
+from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
 from vpnportal.services.tunnel_state import WAITS, Outcome
 
-Seen = Tunnel.Association
+Seen = Tunnel.SaStatus
 # Every word, what somebody should look at first. A rank is a place in it.
-WORDS: tuple[str, ...] = (
+LABELS: tuple[str, ...] = (
     Outcome.FAILED.label,
     Outcome.WITHDRAWN.label,
     Seen.DOWN.label,
@@ -39,12 +39,12 @@ WORDS: tuple[str, ...] = (
 # Tunnels with their `rank`, which is no column.
 Ranked = QuerySet[Any]
 KEY = models.BigIntegerField()
-RANKS = {word: rank for rank, word in enumerate(WORDS)}
+RANKS = {word: rank for rank, word in enumerate(LABELS)}
 
 
-def ranked(tunnels: QuerySet[Tunnel]) -> Ranked:
+def with_state_rank(tunnels: QuerySet[Tunnel]) -> Ranked:
     """Each with the `rank` of its word."""
-    leaving = Departure.objects.open().filter(tunnel=OuterRef("pk"))
+    leaving = AddressRelease.objects.open().filter(tunnel=OuterRef("pk"))
     gone = Case(When(Exists(leaving), then=_rank("being cancelled")), default=_rank("cancelled"))
     newest = Revision.objects.filter(tunnel=OuterRef("pk")).order_by("-number")
     applied = Subquery(newest.annotate(rank=_of_newest()).values("rank")[:1])
@@ -54,7 +54,7 @@ def ranked(tunnels: QuerySet[Tunnel]) -> Ranked:
 
 def with_changes(tunnels: QuerySet[Any]) -> QuerySet[Any]:
     """Those whose draft is not what stands, or that nothing stands of; none that was cancelled."""
-    standing = Revision.objects.standing().filter(tunnel=OuterRef("pk")).order_by("-number")
+    standing = Revision.objects.live_or_applying().filter(tunnel=OuterRef("pk")).order_by("-number")
     applied = tunnels.filter(cancelled_at=None).annotate(
         applied_digest=Coalesce(Subquery(standing.values("digest")[:1]), Value(""))
     )
@@ -83,12 +83,12 @@ def _place() -> Case:
 
 
 def _of_association() -> Case:
-    seen = OuterRef("association")
+    seen = OuterRef("sa_status")
     live = Revision.objects.filter(tunnel=OuterRef("tunnel"), outcome=Outcome.LIVE)
-    waits = When(Exists(live.filter(answers_only=True)), then=_rank(WAITS))
+    waits = When(Exists(live.filter(responder_only=True)), then=_rank(WAITS))
     return Case(
         When(
-            IsNull(OuterRef("held_at"), True),
+            IsNull(OuterRef("disconnected_at"), True),
             then=Case(
                 When(
                     Exact(seen, Value(Seen.DOWN.value)),
@@ -106,7 +106,7 @@ def _of_association() -> Case:
 def _in_sight() -> list[int]:
     """The concentrators of which the present is known; 0 is none of them."""
     now = timezone.now()
-    return [0, *(one.pk for one in Concentrator.objects.all() if one.in_sight(now))]
+    return [0, *(one.pk for one in Concentrator.objects.all() if one.is_online(now))]
 
 
 def _rank(word: str) -> Value:

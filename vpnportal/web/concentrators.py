@@ -10,8 +10,8 @@ from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
 from vpnportal.domain.gateway_config.drop_counters import BY_ESP, COUNTERS
-from vpnportal.models import Concentrator, Repair, Tunnel
-from vpnportal.web.responses import Request, page
+from vpnportal.models import Concentrator, DriftRepair, Tunnel
+from vpnportal.web.responses import HtmxRequest, render_page
 
 # How many repairs of each concentrator the page lists, newest first.
 REPAIRS = 20
@@ -19,7 +19,7 @@ NOT_THERE = "not on it"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ConcentratorRow:
     """One concentrator. `tunnels` are numbers by association, `dropped` packets by reason."""
 
     concentrator: Concentrator
@@ -34,26 +34,27 @@ class Place:
 
 
 @require_safe
-def concentrators(request: Request) -> HttpResponse:
+def concentrators(request: HtmxRequest) -> HttpResponse:
     """All of them on one page, in a constant number of queries; nothing for anybody else."""
     if not request.user.is_staff:
         raise Http404("This page is for the operators of the service.")
-    newest = Repair.objects.select_related("tunnel").order_by("-pk")[:REPAIRS]
+    newest = DriftRepair.objects.select_related("tunnel").order_by("-pk")[:REPAIRS]
     rows = Concentrator.objects.select_related("datacenter").order_by("datacenter__name", "name")
     rows = rows.prefetch_related(Prefetch("repairs", newest, to_attr="newest_repairs"))
     tunnels = _tunnels()
     places = [
-        Place(row, row.in_sight(), tuple(tunnels[row.pk].items()), _dropped(row)) for row in rows
+        ConcentratorRow(row, row.is_online(), tuple(tunnels[row.pk].items()), _dropped(row))
+        for row in rows
     ]
-    return page(request, "operators/concentrators.html", {"places": places})
+    return render_page(request, "concentrators/page.html", {"places": places})
 
 
 def _tunnels() -> dict[int, dict[str, int]]:
     """How many tunnels each concentrator has, by association; in the order of the words."""
-    counted = Tunnel.objects.present().values_list("concentrator", "association")
+    counted = Tunnel.objects.present().values_list("concentrator", "sa_status")
     numbers = {(place, word): many for place, word, many in counted.annotate(Count("pk"))}
     found: dict[int, dict[str, int]] = defaultdict(dict)
-    for word in (*Tunnel.Association, ""):
+    for word in (*Tunnel.SaStatus, ""):
         for place in {place for place, seen in numbers if seen == word}:
             label = word.label if word else NOT_THERE
             found[place][label] = numbers[place, word]
@@ -62,7 +63,7 @@ def _tunnels() -> dict[int, dict[str, int]]:
 
 def _dropped(concentrator: Concentrator) -> tuple[tuple[str, int], ...]:
     """Packets by the words of their counter; a counter of another version by its own name."""
-    counted: dict[str, int] = dict(concentrator.dropped)
+    counted: dict[str, int] = dict(concentrator.drop_counters)
     if counted:
         # The kernel's ESP counts by itself, and what charon's drops its watch has heard of.
         by_esp = counted.pop("by_esp", 0) + concentrator.dropped_by_esp

@@ -15,10 +15,10 @@ from vpnportal import services
 from vpnportal.models import Account, Datacenter, Subnet, Tunnel
 from vpnportal.services import Refused
 from vpnportal.services.orders import locations
-from vpnportal.web.responses import OK, UNPROCESSABLE, Request, page, status_of
+from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
 
-class Order(forms.Form):
+class OrderForm(forms.Form):
     """Which account, where, and the key that makes the same form order one tunnel only."""
 
     use_required_attribute = False
@@ -38,7 +38,7 @@ class Order(forms.Form):
         error_messages={name: "Load this page again." for name in ("required", "invalid")},
     )
 
-    def __init__(self, request: Request, data: QueryDict | None = None) -> None:
+    def __init__(self, request: HtmxRequest, data: QueryDict | None = None) -> None:
         super().__init__(data, initial={"key": uuid4()})
         owned = Account.objects.owned_by(request.user).order_by("name")
         self.accounts = list(owned)
@@ -50,11 +50,11 @@ class Order(forms.Form):
 # A browser that goes back asks for a new form, whose key orders another tunnel.
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def order(request: Request) -> HttpResponse:
+def order(request: HtmxRequest) -> HttpResponse:
     """A location is chosen; name, hosted peer address and static NAT subnet are assigned."""
     if request.method != "POST":
-        return _order_page(request, Order(request))
-    form = Order(request, request.POST)
+        return _order_page(request, OrderForm(request))
+    form = OrderForm(request, request.POST)
     if not form.is_valid():
         return _order_page(request, form, UNPROCESSABLE)
     chosen = form.cleaned_data
@@ -67,13 +67,13 @@ def order(request: Request) -> HttpResponse:
     return redirect("tunnel", pk=tunnel.pk)
 
 
-def _order_page(request: Request, form: Order, status: int = OK) -> HttpResponse:
+def _order_page(request: HtmxRequest, form: OrderForm, status: int = OK) -> HttpResponse:
     places = locations()
     free = [place.datacenter for place in places if place.free]
     if len(free) == 1:
         form.initial["location"] = free[0].pk
     shown = {"form": form, "locations": places, "free": free}
-    return page(request, "tunnel/order.html", shown, status)
+    return render_page(request, "tunnel/order.html", shown, status)
 
 
 def _assigned(tunnel: Tunnel) -> str:

@@ -10,15 +10,15 @@ from typing import Any
 from django.utils.crypto import salted_hmac
 from django.utils.timesince import timesince
 
-from vpnportal.models import Repair, Revision, Wish
-from vpnportal.services import State
+from vpnportal.models import DriftRepair, Revision, TunnelCommand
+from vpnportal.services import TunnelState
 
 
 def token_of(
-    state: State,
+    state: TunnelState,
     findings: Iterable[tuple[str, ...]],
-    repairs: Iterable[Repair],
-    asked: tuple[Wish | None, bool],
+    repairs: Iterable[DriftRepair],
+    asked: tuple[TunnelCommand | None, bool],
     version: datetime | None,
 ) -> str:
     """The same while the page would look the same. No key is in it, nor anything made from one.
@@ -26,15 +26,15 @@ def token_of(
     charon's own lines are left out: with every attempt their times are others, and what somebody
     is about to copy would be replaced under the hand.
     """
-    last = state.seen_at if state.association == "unknown" else None
+    last = state.seen_at if state.sa_status == "unknown" else None
     shown: tuple[Any, ...] = (
-        state.word,
-        state.association,
-        (state.seen, last, timesince(last)) if last else "",
+        state.label,
+        state.sa_status,
+        (state.last_sa_status, last, timesince(last)) if last else "",
         state.unreachable,
-        state.leaving,
+        state.releasing_from,
         state.trial_is_over,
-        [_of(one) for one in (state.latest, state.live, state.reserve, state.withdrawn)],
+        [_of(one) for one in (state.latest, state.live, state.fallback, state.rolled_back)],
         [(one.label, one.before, one.after) for one in state.pending],
         list(findings),
         [one.pk for one in repairs],

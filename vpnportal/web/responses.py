@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from vpnportal.models import Account
-from vpnportal.services import Overtaken, Refused
+from vpnportal.services import EditConflict, Refused
 from vpnportal.services.tunnel_lock import is_lock
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OK, CONFLICT, UNPROCESSABLE, LOCKED = 200, 409, 422, 423
 
 
-class Request(HttpRequest):
+class HtmxRequest(HttpRequest):
     """A signed-in person's request, after the middleware."""
 
     user: User
@@ -31,13 +31,13 @@ def status_of(refused: Refused) -> int:
 
     423 (RFC 4918) while an apply locks the tunnel.
     """
-    if isinstance(refused, Overtaken):
+    if isinstance(refused, EditConflict):
         return CONFLICT
     return LOCKED if is_lock(refused) else UNPROCESSABLE
 
 
-def page(
-    request: Request, template: str, context: Mapping[str, Any], status: int = OK
+def render_page(
+    request: HtmxRequest, template: str, context: Mapping[str, Any], status: int = OK
 ) -> HttpResponse:
     """A whole page, with the names that its header shows."""
     return render(request, template, {**context, **header(request.user)}, status=status)
@@ -48,8 +48,8 @@ def header(user: User) -> dict[str, Any]:
     return {"accounts": list(Account.objects.visible_to(user).order_by("name"))}
 
 
-def partial(
-    request: Request, template: str, context: Mapping[str, Any], status: int = OK
+def render_fragment(
+    request: HtmxRequest, template: str, context: Mapping[str, Any], status: int = OK
 ) -> HttpResponse:
     """One element for htmx, perhaps with out-of-band ones after it."""
     return render(request, template, dict(context), status=status)

@@ -11,13 +11,13 @@ from typing import Any
 
 import vici
 
-from tests.running_portal import Product
+from tests.running_portal import RunningPortal
 from tests.system.faults.settings import Settings, other_than
 
 HOSTED = "10.2.0.0/24"
 
 
-def rows(product: Product, question: str) -> list[dict[str, Any]]:
+def rows(product: RunningPortal, question: str) -> list[dict[str, Any]]:
     """The answer of the product's database."""
     file = f"file:{product.state}/db/portal.sqlite3?mode=ro"
     with closing(sqlite3.connect(file, uri=True, timeout=10)) as database:
@@ -25,16 +25,16 @@ def rows(product: Product, question: str) -> list[dict[str, Any]]:
         return [dict(row) for row in database.execute(question)]
 
 
-def revisions(product: Product) -> dict[int, str]:
+def revisions(product: RunningPortal) -> dict[int, str]:
     """The outcome of each revision of the tunnel, by number."""
     found = rows(product, "SELECT number, outcome FROM vpnportal_revision WHERE tunnel_id = 1")
     return {row["number"]: row["outcome"] for row in found}
 
 
-def draft(product: Product) -> dict[str, Any]:
+def draft(product: RunningPortal) -> dict[str, Any]:
     """Everything that somebody typed, whether or not it was applied."""
     tunnel = rows(product, "SELECT * FROM vpnportal_tunnel WHERE id = 1")[0]
-    typed = {key: tunnel[key] for key in tunnel if not key.startswith("association")}
+    typed = {key: tunnel[key] for key in tunnel if not key.startswith("sa_status")}
     return {
         **typed,
         "subnets": [
@@ -52,18 +52,18 @@ def draft(product: Product) -> dict[str, Any]:
     }
 
 
-def association(product: Product) -> str:
+def association(product: RunningPortal) -> str:
     """What the pages say of the tunnel's association."""
-    return rows(product, "SELECT association FROM vpnportal_tunnel WHERE id = 1")[0]["association"]
+    return rows(product, "SELECT sa_status FROM vpnportal_tunnel WHERE id = 1")[0]["sa_status"]
 
 
-def subnets(product: Product) -> dict[str, int]:
+def subnets(product: RunningPortal) -> dict[str, int]:
     """The ids of the customer's networks."""
     question = "SELECT id, network FROM vpnportal_subnet WHERE kind = 'customer'"
     return {row["network"]: row["id"] for row in rows(product, question)}
 
 
-def wrong(product: Product, settings: Settings, live: int) -> list[str]:
+def wrong(product: RunningPortal, settings: Settings, live: int) -> list[str]:
     """All that is not as the newest applied revision says, in words; nothing when all is well."""
     try:
         return [
@@ -76,7 +76,7 @@ def wrong(product: Product, settings: Settings, live: int) -> list[str]:
         return [f"{type(error).__name__}: {error}"]
 
 
-def _outcomes(product: Product, live: int) -> Iterator[str]:
+def _outcomes(product: RunningPortal, live: int) -> Iterator[str]:
     found = revisions(product)
     standing = {number: found[number] for number in found if found[number] == "live"}
     if standing != {live: "live"}:
@@ -85,7 +85,7 @@ def _outcomes(product: Product, live: int) -> Iterator[str]:
         yield f"unfinished are {waiting}"
 
 
-def _charon(product: Product, settings: Settings) -> Iterator[str]:
+def _charon(product: RunningPortal, settings: Settings) -> Iterator[str]:
     """The connection with one child for each subnet, one IKE_SA with just these, one secret."""
     loaded, running, secrets = _listed(product)
     selectors = sorted((HOSTED, network) for network in settings.subnets)
@@ -121,7 +121,7 @@ def _carrying(child: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _listed(
-    product: Product,
+    product: RunningPortal,
 ) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]], list[str]]:
     """Connections by name, IKE_SAs with their connections' names, and ids of secrets."""
     with socket.socket(socket.AF_UNIX) as connection:
@@ -145,7 +145,7 @@ def _text(value: Any) -> Any:
     return value
 
 
-def _kernel(product: Product, settings: Settings) -> Iterator[str]:
+def _kernel(product: RunningPortal, settings: Settings) -> Iterator[str]:
     listed = product.on("concentrator", "nft", "-j", "list", "table", "ip", "vpnportal").stdout
     found = json.loads(listed or '{"nftables": []}')["nftables"]
     maps = {item["map"]["name"]: item["map"].get("elem", []) for item in found if "map" in item}
@@ -159,13 +159,13 @@ def _kernel(product: Product, settings: Settings) -> Iterator[str]:
         yield "there are no rules"
 
 
-def _pings(product: Product, settings: Settings) -> Iterator[str]:
+def _pings(product: RunningPortal, settings: Settings) -> Iterator[str]:
     if not _answers(product, settings.internal, 0.3):
         yield f"{settings.internal} does not answer"
     if _answers(product, other_than(settings).internal, 0.3):
         yield f"{other_than(settings).internal} still answers"
 
 
-def _answers(product: Product, target: str, seconds: float) -> bool:
+def _answers(product: RunningPortal, target: str, seconds: float) -> bool:
     ping = ("ping", "-c", "1", "-W", str(seconds), target)
     return product.on("server", *ping).returncode == 0

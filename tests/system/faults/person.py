@@ -8,7 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
 
-from tests.running_portal import Product
+from tests.running_portal import RunningPortal
 
 SECONDS = 60
 
@@ -24,7 +24,7 @@ class Answer:
 class Person:
     """Signed in; every request is the real portal's."""
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: RunningPortal) -> None:
         self._url = product.printed("URL").rstrip("/")
         self._cookies = CookieJar()
         self._opener = urllib.request.build_opener(

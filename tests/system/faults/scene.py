@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 from tests.system.faults import ground_truth, settings
 from tests.system.faults.person import Answer, Person
 from tests.system.faults.settings import Settings
@@ -24,7 +24,7 @@ SOCKET = "redis/redis.sock"
 class Scene:
     """`wanted` is what was applied last, as revision `number`; `typed` the draft at that time."""
 
-    product: Product
+    product: RunningPortal
     holds: Holds
     person: Person
     wanted: Settings

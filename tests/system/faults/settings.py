@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.running_portal import Product
+from tests.running_portal import RunningPortal
 from tests.system.faults.person import Answer, Person
 
 SHIPPED, EITHER = "aes256-sha256-modp1536\n", "aes256-sha256-modp1536, aes128-sha256-modp1536\n"
@@ -47,7 +47,7 @@ def other_than(settings: Settings) -> Settings:
     return OTHER if settings == ONE else ONE
 
 
-def teach_peer(product: Product) -> None:
+def teach_peer(product: RunningPortal) -> None:
     """The customer's device accepts either configuration, whichever is asked for."""
     device: Path = product.state / "lab" / "peer" / "swanctl.conf"
     text = device.read_text().replace(SHIPPED, EITHER)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
-from tests.running_portal import Product, wait_for
+from tests.running_portal import RunningPortal, wait_for
 
 # Relative to the checkout, so that also a portal that sees it elsewhere finds it.
 SEAM = str(Path(__file__).resolve().parent.relative_to(Path.cwd()) / "seam")
@@ -34,7 +34,7 @@ SECONDS_TO_A_STEP = 30
 class Holds:
     """The folder through which this process and the held one speak; see seam/sitecustomize.py."""
 
-    def __init__(self, product: Product) -> None:
+    def __init__(self, product: RunningPortal) -> None:
         self.folder = product.state / "holds"
         self._count = itertools.count()
 

@@ -11,12 +11,12 @@ from django.db.models import QuerySet
 from vpnportal.api import lookup
 from vpnportal.api.calls import Caller
 from vpnportal.api.registry import getter, service
-from vpnportal.api.serializers import SHAPES
+from vpnportal.api.serializers import DATA_TYPES
 from vpnportal.api.types.accounts import ACCOUNT, own_subnets, private_subnets
 from vpnportal.api.types.users import USER
 from vpnportal.models import Account
 
-_found = lookup.finder(lookup.accounts)
+_found = lookup.object_finder(lookup.accounts)
 
 
 def own(caller: Caller, init: object) -> Account:
@@ -28,7 +28,7 @@ account = service(ACCOUNT.name)
 account.getters(ACCOUNT, own)
 
 
-@account.method("getCurrentUser", find=own, shape=USER)
+@account.method("getCurrentUser", find=own, data_type=USER)
 def get_current_user(caller: Caller, one: Account) -> User:
     """Whose key it is."""
     return caller.user
@@ -40,7 +40,7 @@ def _getter(relation: str, rows: Callable[[Caller], QuerySet[Any]]) -> None:
     @account.method(
         getter(relation),
         find=own,
-        shape=SHAPES[ACCOUNT.relations[relation].shape],
+        data_type=DATA_TYPES[ACCOUNT.relations[relation].shape],
         many=True,
         root=relation,
         by_id=lookup.by_id(rows),

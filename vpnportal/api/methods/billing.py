@@ -8,16 +8,16 @@ from vpnportal.api.arguments import as_it_is, flag
 from vpnportal.api.calls import Caller
 from vpnportal.api.faults import invalid
 from vpnportal.api.registry import service
-from vpnportal.api.serializers import SHAPES
+from vpnportal.api.serializers import DATA_TYPES
 from vpnportal.models import Tunnel
 
-SHAPE = SHAPES["SoftLayer_Billing_Item"]
+SHAPE = DATA_TYPES["SoftLayer_Billing_Item"]
 LATER = (
     "cancelImmediately: nothing is billed here, so there is no next billing date to cancel at. "
     "Send true to cancel now."
 )
-visible = lookup.finder(lookup.visible)
-owned = lookup.finder(lookup.owned)
+visible = lookup.object_finder(lookup.visible)
+owned = lookup.object_finder(lookup.owned)
 
 item = service(SHAPE.name)
 item.getters(SHAPE, visible)

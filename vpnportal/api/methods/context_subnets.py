@@ -34,12 +34,14 @@ def _offered(tunnel: Tunnel, kind: Subnet.Kind) -> QuerySet[Subnet]:
 def _attach(name: str, kind: Subnet.Kind) -> None:
     @context.method(f"add{name}SubnetToNetworkTunnel", find=_named_or_only, takes=[as_it_is])
     def add(caller: Caller, tunnel: Tunnel, subnet: Any) -> bool:
-        services.attach_subnet(tunnel, lookup.one(_offered(tunnel, kind), subnet), caller.user)
+        services.attach_subnet(
+            tunnel, lookup.get_or_fault(_offered(tunnel, kind), subnet), caller.user
+        )
         return True
 
     @context.method(f"remove{name}SubnetFromNetworkTunnel", find=editable, takes=[as_it_is])
     def remove(caller: Caller, tunnel: Tunnel, subnet: Any) -> bool:
-        row = lookup.one(tunnel.subnets.filter(kind=kind), subnet)
+        row = lookup.get_or_fault(tunnel.subnets.filter(kind=kind), subnet)
         services.detach_subnet(tunnel, row, caller.user)
         return True
 
@@ -51,7 +53,7 @@ _attach("Service", Kind.SERVICE)
 @context.method("addCustomerSubnetToNetworkTunnel", find=_named_or_only, takes=[as_it_is])
 def add_customer_subnet(caller: Caller, tunnel: Tunnel, subnet: Any) -> bool:
     """Protect one more network of the customer's end."""
-    row = lookup.one(lookup.customer_subnets(caller), subnet)
+    row = lookup.get_or_fault(lookup.customer_subnets(caller), subnet)
     services.attach_customer_subnet(tunnel, row, caller.user)
     return True
 
@@ -59,6 +61,6 @@ def add_customer_subnet(caller: Caller, tunnel: Tunnel, subnet: Any) -> bool:
 @context.method("removeCustomerSubnetFromNetworkTunnel", find=editable, takes=[as_it_is])
 def remove_customer_subnet(caller: Caller, tunnel: Tunnel, subnet: Any) -> bool:
     """Protect one less, which is deleted if no other tunnel protects it."""
-    row = lookup.one(tunnel.subnets.filter(kind=Kind.CUSTOMER), subnet)
+    row = lookup.get_or_fault(tunnel.subnets.filter(kind=Kind.CUSTOMER), subnet)
     services.remove_remote_subnet(tunnel, row.pk, caller.user)
     return True

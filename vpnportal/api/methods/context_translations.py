@@ -13,21 +13,23 @@ from vpnportal.api.calls import Caller
 from vpnportal.api.faults import invalid, not_found
 from vpnportal.api.methods.contexts import context, editable
 from vpnportal.api.object_templates import row_edit_of, row_of
-from vpnportal.api.serializers import SHAPES
+from vpnportal.api.serializers import DATA_TYPES
 from vpnportal.api.types.addresses import TRANSLATION
 from vpnportal.models import AddressTranslation, Tunnel
 
-SHAPE = SHAPES[TRANSLATION]
+SHAPE = DATA_TYPES[TRANSLATION]
 Template = Mapping[str, Any]
 
 
-@context.method("createAddressTranslation", find=editable, takes=[struct], shape=SHAPE)
+@context.method("createAddressTranslation", find=editable, takes=[struct], data_type=SHAPE)
 def create(caller: Caller, tunnel: Tunnel, template: Template) -> AddressTranslation:
     """Translate one address more."""
     return create_several(caller, tunnel, [template])[0]
 
 
-@context.method("createAddressTranslations", find=editable, takes=[structs], shape=SHAPE, many=True)
+@context.method(
+    "createAddressTranslations", find=editable, takes=[structs], data_type=SHAPE, many=True
+)
 def create_several(
     caller: Caller, tunnel: Tunnel, templates: Sequence[Template]
 ) -> list[AddressTranslation]:
@@ -36,13 +38,15 @@ def create_several(
     return services.add_translations(tunnel, rows, caller.user)
 
 
-@context.method("editAddressTranslation", find=editable, takes=[struct], shape=SHAPE)
+@context.method("editAddressTranslation", find=editable, takes=[struct], data_type=SHAPE)
 def edit(caller: Caller, tunnel: Tunnel, template: Template) -> AddressTranslation:
     """Its id stays, whatever is changed."""
     return edit_several(caller, tunnel, [template])[0]
 
 
-@context.method("editAddressTranslations", find=editable, takes=[structs], shape=SHAPE, many=True)
+@context.method(
+    "editAddressTranslations", find=editable, takes=[structs], data_type=SHAPE, many=True
+)
 def edit_several(
     caller: Caller, tunnel: Tunnel, templates: Sequence[Template]
 ) -> list[AddressTranslation]:

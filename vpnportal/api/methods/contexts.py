@@ -12,13 +12,13 @@ from vpnportal.api import lookup, object_templates
 from vpnportal.api.arguments import struct
 from vpnportal.api.calls import Caller
 from vpnportal.api.registry import service
-from vpnportal.api.serializers import SHAPES, Reader
+from vpnportal.api.serializers import DATA_TYPES, SerializationContext
 from vpnportal.api.types.contexts import CONTEXT
 from vpnportal.models import Tunnel
 
-SHAPE = SHAPES[CONTEXT]
-visible = lookup.finder(lookup.visible)
-editable = lookup.finder(lookup.editable)
+SHAPE = DATA_TYPES[CONTEXT]
+visible = lookup.object_finder(lookup.visible)
+editable = lookup.object_finder(lookup.editable)
 
 context = service(CONTEXT)
 # The draft: what is not applied yet is in it.
@@ -29,11 +29,11 @@ context.getters(SHAPE, visible)
 @sensitive_variables("template", "shown", "edits")
 def edit_object(caller: Caller, tunnel: Tunnel, template: Mapping[str, Any]) -> bool:
     """Keep the properties that differ, all of them or none."""
-    reader = Reader(caller)
+    reader = SerializationContext(caller)
     names = object_templates.EDITABLE.keys() - {"presharedKey"}
     shown = {name: SHAPE.locals[name](reader, tunnel) for name in names}
     edits = object_templates.edits_of(template, shown)
-    services.edit_several(tunnel, edits, caller.user)
+    services.edit_fields(tunnel, edits, caller.user)
     return True
 
 

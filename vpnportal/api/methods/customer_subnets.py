@@ -14,18 +14,18 @@ from vpnportal.api.registry import service
 from vpnportal.api.types.customer_subnets import CUSTOMER_SUBNET
 from vpnportal.models import Subnet
 
-visible = lookup.finder(lookup.customer_subnets)
-editable = lookup.finder(lookup.editable_customer_subnets)
+visible = lookup.object_finder(lookup.customer_subnets)
+editable = lookup.object_finder(lookup.editable_customer_subnets)
 
 subnet = service(CUSTOMER_SUBNET.name)
 subnet.getters(CUSTOMER_SUBNET, visible)
 
 
-@subnet.method("createObject", takes=[struct], shape=CUSTOMER_SUBNET)
+@subnet.method("createObject", takes=[struct], data_type=CUSTOMER_SUBNET)
 def create_object(caller: Caller, template: Mapping[str, Any]) -> Subnet:
     """The account's subnet of this network; the same one again if there is one."""
     named = template.get("accountId")
-    account = lookup.one(
+    account = lookup.get_or_fault(
         lookup.editable_accounts(caller), caller.account.pk if named is None else named
     )
     return services.make_customer_subnet(account, network_of(template))

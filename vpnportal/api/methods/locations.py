@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from vpnportal.api import lookup
 from vpnportal.api.calls import Caller
 from vpnportal.api.registry import service
-from vpnportal.api.serializers import SHAPES
+from vpnportal.api.serializers import DATA_TYPES
 from vpnportal.models import Datacenter
 
 
@@ -16,11 +16,11 @@ def _places(caller: Caller) -> QuerySet[Datacenter]:
 
 
 def _service(name: str) -> None:
-    shape, find = SHAPES[name], lookup.finder(_places)
+    shape, find = DATA_TYPES[name], lookup.object_finder(_places)
     location = service(name)
     location.getters(shape, find)
 
-    @location.method("getDatacenters", shape=shape, many=True)
+    @location.method("getDatacenters", data_type=shape, many=True)
     def get_datacenters(caller: Caller) -> QuerySet[Datacenter]:
         return _places(caller)
 

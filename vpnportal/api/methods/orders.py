@@ -9,7 +9,7 @@ from vpnportal import services
 from vpnportal.api import lookup
 from vpnportal.api.arguments import as_it_is, flag, struct
 from vpnportal.api.calls import Caller
-from vpnportal.api.faults import Fault, public
+from vpnportal.api.faults import Fault, public_fault
 from vpnportal.api.registry import service
 from vpnportal.api.types.locations import keyname
 from vpnportal.api.types.products import DESCRIPTION, ITEM, PACKAGE, PRICE
@@ -31,7 +31,7 @@ def verify_order(caller: Caller, container: Mapping[str, Any]) -> dict[str, Any]
     place = _place(_tunnel(container))
     for location in locations():
         if location.datacenter == place and not location.free:
-            raise public(location.missing)
+            raise public_fault(location.missing)
     return _understood(place)
 
 

@@ -19,7 +19,7 @@ package = service(PACKAGES.name)
 package.getters(PACKAGES, _find)
 
 
-@package.method("getAllObjects", shape=PACKAGES, many=True)
+@package.method("getAllObjects", data_type=PACKAGES, many=True)
 def get_all_objects(caller: Caller) -> list[int]:
     """All there is to order."""
     return [PACKAGE]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from vpnportal.api import lookup
 from vpnportal.api.registry import service
-from vpnportal.api.serializers import SHAPES
+from vpnportal.api.serializers import DATA_TYPES
 
-SHAPE = SHAPES["SoftLayer_Network_Subnet"]
-visible = lookup.finder(lookup.subnets)
+SHAPE = DATA_TYPES["SoftLayer_Network_Subnet"]
+visible = lookup.object_finder(lookup.subnets)
 
 subnet = service(SHAPE.name)
 subnet.getters(SHAPE, visible)

@@ -17,7 +17,7 @@ NO_KEYS = (
 
 
 def _oneself(caller: Caller, init: object) -> User:
-    return lookup.one(User.objects.filter(pk=caller.user.pk), init)
+    return lookup.get_or_fault(User.objects.filter(pk=caller.user.pk), init)
 
 
 user = service(USER.name)

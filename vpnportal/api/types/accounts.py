@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from vpnportal.api import lookup
 from vpnportal.api.calls import Caller
-from vpnportal.api.serializers import Load, Reader, Relation, Shape, shape
+from vpnportal.api.serializers import DataType, Load, Relation, SerializationContext, register_type
 from vpnportal.api.types.properties import column
 from vpnportal.models import Account, Subnet
 
@@ -28,7 +28,7 @@ def private_subnets(caller: Caller) -> QuerySet[Subnet]:
 def _of_each(rows: Callable[[Caller], QuerySet[Any]]) -> Load:
     """A caller has one account, so its rows are all that are found."""
 
-    def load(reader: Reader, accounts: Sequence[Account]) -> Sequence[Any]:
+    def load(reader: SerializationContext, accounts: Sequence[Account]) -> Sequence[Any]:
         found: dict[int, list[Any]] = defaultdict(list)
         for row in rows(reader.caller):
             found[row.account_id].append(row)
@@ -39,8 +39,8 @@ def _of_each(rows: Callable[[Caller], QuerySet[Any]]) -> Load:
 
 SUBNET = "SoftLayer_Network_Subnet"
 
-ACCOUNT = shape(
-    Shape(
+ACCOUNT = register_type(
+    DataType(
         "SoftLayer_Account",
         {"id": column("pk"), "companyName": column("name")},
         {

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 from typing import Any, overload
 
 from vpnportal.api import lookup
-from vpnportal.api.faults import public
-from vpnportal.api.serializers import MOST_OBJECTS, TOO_MUCH, Reader, Relation, Shape, shape
+from vpnportal.api.faults import public_fault
+from vpnportal.api.serializers import (
+    MOST_OBJECTS,
+    TOO_MUCH,
+    DataType,
+    Relation,
+    SerializationContext,
+    register_type,
+)
 from vpnportal.api.types import related_rows
 from vpnportal.api.types.properties import column, constant
 from vpnportal.domain.addresses import dotted, number
@@ -63,7 +70,7 @@ class Addresses(Sequence[Address]):
     def __iter__(self) -> Iterator[Address]:
         """A fault where nobody could want them all; a part of them can be sliced."""
         if len(self) > MOST_OBJECTS:
-            raise public(TOO_MUCH)
+            raise public_fault(TOO_MUCH)
         return (Address(value, self.subnet) for value in self.values)
 
     @overload
@@ -76,7 +83,7 @@ class Addresses(Sequence[Address]):
         return Address(self.values[at], self.subnet)
 
 
-def all_addresses(reader: Reader, subnets: Sequence[Subnet]) -> Sequence[Any]:
+def all_addresses(reader: SerializationContext, subnets: Sequence[Subnet]) -> Sequence[Any]:
     """The relation from a subnet to its addresses."""
     return [Addresses.of(one) for one in subnets]
 
@@ -87,19 +94,19 @@ def held(text: str, name: str, subnets: Iterable[Subnet]) -> Address:
     return Address(value, next((s for s in subnets if s.first <= value <= s.last), None), name)
 
 
-def _subnet(reader: Reader, addresses: Sequence[Address]) -> Sequence[Any]:
+def _subnet(reader: SerializationContext, addresses: Sequence[Address]) -> Sequence[Any]:
     return [one.subnet for one in addresses]
 
 
 def _translations(field: str) -> Any:
-    def load(reader: Reader, addresses: Sequence[Address]) -> Sequence[Any]:
+    def load(reader: SerializationContext, addresses: Sequence[Address]) -> Sequence[Any]:
         found: Mapping[str, list[AddressTranslation]] = _by(field, reader)
         return [found.get(one.text, []) for one in addresses]
 
     return load
 
 
-def _by(field: str, reader: Reader) -> dict[str, list[AddressTranslation]]:
+def _by(field: str, reader: SerializationContext) -> dict[str, list[AddressTranslation]]:
     """The caller's translations by one of their addresses, read once for an answer."""
     if field not in reader.kept:
         rows = AddressTranslation.objects.filter(tunnel__in=lookup.visible(reader.caller))
@@ -113,7 +120,7 @@ def _by(field: str, reader: Reader) -> dict[str, list[AddressTranslation]]:
 def records(field: str) -> Any:
     """The relation from a translation to one of its two addresses."""
 
-    def load(reader: Reader, rows: Sequence[AddressTranslation]) -> Sequence[Any]:
+    def load(reader: SerializationContext, rows: Sequence[AddressTranslation]) -> Sequence[Any]:
         subnets = related_rows.subnets(reader, [row.tunnel_id for row in rows])
         known = zip(rows, subnets, strict=True)
         return [held(getattr(row, field), row.name, mine) for row, mine in known]
@@ -128,8 +135,8 @@ SHARED = {
 }
 TRANSLATION = "SoftLayer_Network_Tunnel_Module_Context_Address_Translation"
 
-shape(
-    Shape(
+register_type(
+    DataType(
         "SoftLayer_Network_Subnet_IpAddress",
         {
             **SHARED,
@@ -145,8 +152,8 @@ shape(
         },
     )
 )
-shape(
-    Shape(
+register_type(
+    DataType(
         "SoftLayer_Network_Customer_Subnet_IpAddress",
         {**SHARED, "notes": column("name")},
         {

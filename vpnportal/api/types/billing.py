@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
 from vpnportal.api.types.products import CATEGORY_CODE, DESCRIPTION, FREE
 from vpnportal.api.types.properties import column, constant, itself, leads, moment
 
 
-def _ordered(reader: Reader, tunnel: Any) -> str | None:
+def _ordered(reader: SerializationContext, tunnel: Any) -> str | None:
     return moment(tunnel.ordered_at)
 
 
@@ -23,8 +23,8 @@ SHARED = {
     "recurringFee": constant(FREE),
     "oneTimeFee": constant(FREE),
 }
-shape(
-    Shape(
+register_type(
+    DataType(
         "SoftLayer_Billing_Item",
         {
             **SHARED,
@@ -41,8 +41,8 @@ shape(
         },
     )
 )
-shape(
-    Shape(
+register_type(
+    DataType(
         "SoftLayer_Billing_Order_Item",
         SHARED,
         {
@@ -53,12 +53,12 @@ shape(
 )
 
 
-def _items(reader: Reader, tunnels: Any) -> Any:
+def _items(reader: SerializationContext, tunnels: Any) -> Any:
     return [[one] for one in tunnels]
 
 
-shape(
-    Shape(
+register_type(
+    DataType(
         "SoftLayer_Billing_Order",
         {
             "id": column("pk"),

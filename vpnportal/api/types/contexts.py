@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Prefetch, Q, prefetch_related_objects
 
-from vpnportal.api.serializers import Load, Reader, Relation, Shape, shape
+from vpnportal.api.serializers import DataType, Load, Relation, SerializationContext, register_type
 from vpnportal.api.types import related_rows
 from vpnportal.api.types.properties import column, itself, leads, moment
 from vpnportal.models import Membership, Revision, Subnet, Tunnel
@@ -18,7 +18,7 @@ SUBNET = "SoftLayer_Network_Subnet"
 Kind = Subnet.Kind
 
 
-def _preshared_key(reader: Reader, tunnel: Any) -> str | None:
+def _preshared_key(reader: SerializationContext, tunnel: Any) -> str | None:
     """Only for owners, and whoever is shown one is written down."""
     if tunnel.role != Membership.Role.OWNER or not tunnel.preshared_key:
         return None
@@ -28,14 +28,14 @@ def _preshared_key(reader: Reader, tunnel: Any) -> str | None:
 
 
 def _attached(kind: Subnet.Kind) -> Load:
-    def load(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
+    def load(reader: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
         rows = related_rows.subnets(reader, [one.pk for one in tunnels])
         return [[row for row in several if row.kind == kind] for several in rows]
 
     return load
 
 
-def _services(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
+def _services(reader: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
     """What `offered_to` says of each, in one query for all."""
     prefetch_related_objects(list(tunnels), "concentrator")
     everybodys = Q(account=reader.caller.account) | Q(account=None)
@@ -47,7 +47,7 @@ def _services(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
 
 
 def _revisions(wanted: Callable[[Revision], bool]) -> Load:
-    def load(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
+    def load(reader: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
         rows = Revision.objects.defer("specification", "steps").order_by("number")
         prefetch_related_objects(list(tunnels), Prefetch("revisions", rows, "told_revisions"))
         several: Any = tunnels
@@ -56,17 +56,17 @@ def _revisions(wanted: Callable[[Revision], bool]) -> Load:
     return load
 
 
-def _translations(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
+def _translations(reader: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
     return related_rows.translations(reader, [one.pk for one in tunnels])
 
 
-def _active(reader: Reader, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
+def _active(reader: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
     running = _revisions(lambda row: row.unfinished and not row.waits_too_long)
     return [rows[-1] if rows else None for rows in running(reader, tunnels)]
 
 
-shape(
-    Shape(
+register_type(
+    DataType(
         CONTEXT,
         {
             "id": column("pk"),
@@ -76,7 +76,7 @@ shape(
             "internalPeerIpAddress": column("hosted_peer"),
             "customerPeerIpAddress": column("remote_peer"),
             "presharedKey": _preshared_key,
-            "advancedConfigurationFlag": lambda reader, one: int(locks(one.asked_at)),
+            "advancedConfigurationFlag": lambda reader, one: int(locks(one.requested_at)),
             "createDate": lambda reader, one: moment(one.ordered_at),
             "modifyDate": lambda reader, one: moment(one.edited_at or one.ordered_at),
             "phaseOneAuthentication": column("phase_one_authentication"),

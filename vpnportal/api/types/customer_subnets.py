@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from vpnportal.api.serializers import Relation, Shape, shape
+from vpnportal.api.serializers import DataType, Relation, register_type
 from vpnportal.api.types.addresses import all_addresses
 from vpnportal.api.types.properties import column
 
-CUSTOMER_SUBNET = shape(
-    Shape(
+CUSTOMER_SUBNET = register_type(
+    DataType(
         "SoftLayer_Network_Customer_Subnet",
         {
             "id": column("pk"),

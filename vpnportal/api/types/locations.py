@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
 from vpnportal.api.types.properties import column, constant, nothing
 from vpnportal.models import Datacenter
 
@@ -19,7 +19,7 @@ def keyname(place: Datacenter) -> str:
     return re.sub(r"(?<!\d)(\d)$", r"0\1", words)
 
 
-def _regions(reader: Reader, places: Sequence[Datacenter]) -> Sequence[Any]:
+def _regions(reader: SerializationContext, places: Sequence[Datacenter]) -> Sequence[Any]:
     return [[one] for one in places]
 
 
@@ -34,12 +34,12 @@ RELATIONS = {
     # One price is everybody's, so there are no groups of locations with their own.
     "priceGroups": Relation("SoftLayer_Location_Group_Pricing", nothing),
 }
-shape(Shape("SoftLayer_Location", LOCALS, RELATIONS))
-shape(Shape("SoftLayer_Location_Datacenter", LOCALS, RELATIONS))
-shape(
-    Shape(
+register_type(DataType("SoftLayer_Location", LOCALS, RELATIONS))
+register_type(DataType("SoftLayer_Location_Datacenter", LOCALS, RELATIONS))
+register_type(
+    DataType(
         "SoftLayer_Location_Region",
         {"keyname": lambda reader, one: keyname(one), "description": column("long_name")},
     )
 )
-shape(Shape("SoftLayer_Location_Group_Pricing", {"id": column("pk")}))
+register_type(DataType("SoftLayer_Location_Group_Pricing", {"id": column("pk")}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
 from vpnportal.api.types.properties import constant
 
 PACKAGE, ITEM, CATEGORY, PRICE = 0, 1092, 117, 51379
@@ -14,17 +14,17 @@ DESCRIPTION = "IPSEC - Standard"
 FREE = "0"
 
 
-def _one(reader: Reader, objects: Sequence[Any]) -> Sequence[Any]:
+def _one(reader: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
     """There is one of everything, so nothing needs to be told apart."""
     return [PACKAGE for _ in objects]
 
 
-def _a_list(reader: Reader, objects: Sequence[Any]) -> Sequence[Any]:
+def _a_list(reader: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
     return [[PACKAGE] for _ in objects]
 
 
-PACKAGES = shape(
-    Shape(
+PACKAGES = register_type(
+    DataType(
         "SoftLayer_Product_Package",
         {
             "id": constant(PACKAGE),
@@ -36,8 +36,8 @@ PACKAGES = shape(
         {"items": Relation("SoftLayer_Product_Item", _a_list)},
     )
 )
-shape(
-    Shape(
+register_type(
+    DataType(
         "SoftLayer_Product_Item",
         {
             "id": constant(ITEM),
@@ -52,8 +52,8 @@ shape(
         },
     )
 )
-shape(
-    Shape(
+register_type(
+    DataType(
         "SoftLayer_Product_Item_Category",
         {
             "id": constant(CATEGORY),
@@ -62,8 +62,8 @@ shape(
         },
     )
 )
-shape(
-    Shape(
+register_type(
+    DataType(
         "SoftLayer_Product_Item_Price",
         {
             "id": constant(PRICE),

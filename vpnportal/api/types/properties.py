@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import prefetch_related_objects
 
-from vpnportal.api.serializers import Load, Reader
+from vpnportal.api.serializers import Load, SerializationContext
 
 
 def moment(at: datetime | None) -> str | None:
@@ -17,23 +17,23 @@ def moment(at: datetime | None) -> str | None:
     return at.isoformat(timespec="seconds") if at else None
 
 
-def constant(value: Any) -> Callable[[Reader, Any], Any]:
+def constant(value: Any) -> Callable[[SerializationContext, Any], Any]:
     """A property that is the same of every object."""
     return lambda reader, one: value
 
 
-def column(name: str) -> Callable[[Reader, Any], Any]:
+def column(name: str) -> Callable[[SerializationContext, Any], Any]:
     """A property that is an attribute of the object."""
     get = attrgetter(name)
     return lambda reader, one: get(one)
 
 
-def itself(reader: Reader, objects: Sequence[Any]) -> Sequence[Any]:
+def itself(reader: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
     """A relation to what the portal has in the same row."""
     return objects
 
 
-def nothing(reader: Reader, objects: Sequence[Any]) -> Sequence[Any]:
+def nothing(reader: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
     """A relation to what the portal has not."""
     return [[] for _ in objects]
 
@@ -42,7 +42,7 @@ def leads(path: str) -> Load:
     """A relation that follows foreign keys: one query for each that was not followed yet."""
     lookup, get = path.replace(".", "__"), attrgetter(path)
 
-    def load(reader: Reader, objects: Sequence[Any]) -> Sequence[Any]:
+    def load(reader: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
         prefetch_related_objects(list(objects), lookup)
         return [get(one) for one in objects]
 

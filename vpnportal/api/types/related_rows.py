@@ -7,19 +7,19 @@ from typing import Any
 
 from django.db.models import BigAutoField, F, QuerySet
 
-from vpnportal.api.prepared_query import Prepared
-from vpnportal.api.serializers import Reader
+from vpnportal.api.prepared_query import PreparedQuery
+from vpnportal.api.serializers import SerializationContext
 from vpnportal.models import AddressTranslation, Subnet
 
 
-class Belonging:
+class RelatedRows:
     """Rows of one kind, each with the `tunnel_id` that it belongs to, in their order."""
 
     def __init__(self, rows: QuerySet[Any]) -> None:
         self._rows = rows
-        self._of_one = Prepared(lambda pk: rows.filter(tunnel_id=pk), BigAutoField())
+        self._of_one = PreparedQuery(lambda pk: rows.filter(tunnel_id=pk), BigAutoField())
 
-    def __call__(self, reader: Reader, tunnels: Iterable[int]) -> list[list[Any]]:
+    def __call__(self, reader: SerializationContext, tunnels: Iterable[int]) -> list[list[Any]]:
         """The rows of each of these tunnels, in one query for those that are not known yet."""
         wanted = list(tunnels)
         known: dict[int, list[Any]] = reader.kept.setdefault(self, {})
@@ -37,5 +37,5 @@ class Belonging:
         return self._rows.filter(tunnel_id__in=tunnels)
 
 
-subnets = Belonging(Subnet.objects.order_by("pk").annotate(tunnel_id=F("tunnels")))
-translations = Belonging(AddressTranslation.objects.order_by("pk"))
+subnets = RelatedRows(Subnet.objects.order_by("pk").annotate(tunnel_id=F("tunnels")))
+translations = RelatedRows(AddressTranslation.objects.order_by("pk"))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from vpnportal.api import lookup
-from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
 from vpnportal.api.types.addresses import all_addresses, has_ends
 from vpnportal.api.types.properties import column, constant, leads, nothing
 from vpnportal.models import Subnet, Tunnel
@@ -19,11 +19,11 @@ TYPES = {
 }
 
 
-def _usable(reader: Reader, row: Subnet) -> str:
+def _usable(reader: SerializationContext, row: Subnet) -> str:
     return str(row.network.num_addresses - (2 if has_ends(row) else 0))
 
 
-def _contexts(reader: Reader, rows: Sequence[Subnet]) -> Sequence[Any]:
+def _contexts(reader: SerializationContext, rows: Sequence[Subnet]) -> Sequence[Any]:
     """The caller's tunnels only: a service has those of every account."""
     mine = lookup.visible(reader.caller).filter(subnets__in=rows).distinct().in_bulk()
     links = Tunnel.subnets.through.objects.filter(tunnel__in=mine, subnet__in=rows)
@@ -33,8 +33,8 @@ def _contexts(reader: Reader, rows: Sequence[Subnet]) -> Sequence[Any]:
     return [found[row.pk] for row in rows]
 
 
-shape(
-    Shape(
+register_type(
+    DataType(
         "SoftLayer_Network_Subnet",
         {
             "id": column("pk"),
@@ -65,6 +65,6 @@ shape(
         },
     )
 )
-shape(Shape("SoftLayer_Hardware", {}))
-shape(Shape("SoftLayer_Virtual_Guest", {}))
-shape(Shape("SoftLayer_Tag_Reference", {}))
+register_type(DataType("SoftLayer_Hardware", {}))
+register_type(DataType("SoftLayer_Virtual_Guest", {}))
+register_type(DataType("SoftLayer_Tag_Reference", {}))

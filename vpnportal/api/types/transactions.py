@@ -6,23 +6,23 @@ from typing import Any
 
 from django.utils import timezone
 
-from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
 from vpnportal.api.types.properties import column, constant, itself, moment
 from vpnportal.models import Revision
 
 KIND = "SoftLayer_Provisioning_Version1_Transaction"
 
 
-def _since(reader: Reader, one: Revision) -> int:
+def _since(reader: SerializationContext, one: Revision) -> int:
     return max(0, int(((one.finished_at or timezone.now()) - one.created_at).total_seconds()))
 
 
-def _changed(reader: Reader, one: Any) -> str | None:
+def _changed(reader: SerializationContext, one: Any) -> str | None:
     return moment(one.finished_at or one.created_at)
 
 
-shape(
-    Shape(
+register_type(
+    DataType(
         KIND,
         {
             "id": column("pk"),
@@ -37,9 +37,9 @@ shape(
         },
     )
 )
-shape(Shape(f"{KIND}_Group", {"name": constant("Apply Configurations")}))
-shape(
-    Shape(
+register_type(DataType(f"{KIND}_Group", {"name": constant("Apply Configurations")}))
+register_type(
+    DataType(
         f"{KIND}_Status",
         {
             "name": lambda reader, one: str(one.outcome).upper(),

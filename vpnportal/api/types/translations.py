@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from vpnportal.api import lookup
-from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
 from vpnportal.api.types.addresses import TRANSLATION, records
 from vpnportal.api.types.properties import column
 from vpnportal.models import AddressTranslation
 
 
-def _contexts(reader: Reader, rows: Sequence[AddressTranslation]) -> Sequence[Any]:
+def _contexts(reader: SerializationContext, rows: Sequence[AddressTranslation]) -> Sequence[Any]:
     """Looked up anew: what a context tells is more than its row has."""
     found = lookup.visible(reader.caller).in_bulk({row.tunnel_id for row in rows})
     return [found.get(row.tunnel_id) for row in rows]
 
 
-shape(
-    Shape(
+register_type(
+    DataType(
         TRANSLATION,
         {
             "id": column("pk"),

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from vpnportal.api.serializers import Reader, Relation, Shape, shape
+from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
 from vpnportal.api.types.properties import column, moment, nothing
 
 
-def _account(reader: Reader, users: Sequence[Any]) -> Sequence[Any]:
+def _account(reader: SerializationContext, users: Sequence[Any]) -> Sequence[Any]:
     return [reader.caller.account for _ in users]
 
 
-USER = shape(
-    Shape(
+USER = register_type(
+    DataType(
         "SoftLayer_User_Customer",
         {
             "id": column("pk"),
@@ -31,4 +31,4 @@ USER = shape(
         },
     )
 )
-shape(Shape("SoftLayer_User_Customer_ApiAuthentication", {}))
+register_type(DataType("SoftLayer_User_Customer_ApiAuthentication", {}))

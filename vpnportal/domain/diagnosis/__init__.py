@@ -2,6 +2,6 @@
 
 from vpnportal.domain.diagnosis.diagnose import diagnose
 from vpnportal.domain.diagnosis.evidence import Evidence
-from vpnportal.domain.diagnosis.findings import Cause, Finding, to_the_other_end
+from vpnportal.domain.diagnosis.findings import Cause, Finding, message_for_peer
 
-__all__ = ["Cause", "Evidence", "Finding", "diagnose", "to_the_other_end"]
+__all__ = ["Cause", "Evidence", "Finding", "diagnose", "message_for_peer"]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from vpnportal.domain.gateway_config.desired import Shape
+from vpnportal.domain.gateway_config.desired import LoadedConnection
 from vpnportal.domain.gateway_config.names import tunnel_id
 from vpnportal.domain.planning.observed import ChildSa, IkeSa
 from vpnportal.domain.planning.stale_sas import by_connection
@@ -23,7 +23,7 @@ SETTLED_SECONDS = 5
 # Children that go down together count once.
 TOGETHER, DOWNS_LAST, DOWNS = timedelta(seconds=2), timedelta(minutes=5), 10
 
-Facts = dict[str, Any]
+Anomalies = dict[str, Any]
 
 
 class _Mark(NamedTuple):
@@ -34,15 +34,15 @@ class _Mark(NamedTuple):
     at: datetime
 
 
-class Notices:
+class AnomalyDetector:
     """The facts of the tunnels that have any; others are not in memory, but for their counters."""
 
-    def __init__(self, facts: Mapping[int, Facts]) -> None:
+    def __init__(self, facts: Mapping[int, Anomalies]) -> None:
         """`facts` are those that were kept."""
         self._facts = dict(facts)
         self._marks: dict[str, _Mark] = {}
 
-    def went_down(self, tunnel: int, at: datetime) -> dict[int, Facts]:
+    def went_down(self, tunnel: int, at: datetime) -> dict[int, Anomalies]:
         """A child went down. The answer has the tunnel's facts if they changed, as below."""
         facts = dict(self._facts.get(tunnel, {}))
         downs = _recent(facts.get("downs", ()), at)
@@ -50,16 +50,20 @@ class Notices:
             facts["downs"] = [*downs, at.isoformat()][-DOWNS:]
         return self._change({tunnel: facts})
 
-    def loaded(self, tunnel: int) -> dict[int, Facts]:
+    def loaded(self, tunnel: int) -> dict[int, Anomalies]:
         """New settings: how often the older ones went down says nothing any more."""
         facts = {
             name: fact for name, fact in self._facts.get(tunnel, {}).items() if name != "downs"
         }
         return self._change({tunnel: facts})
 
-    def look(
-        self, loaded: Mapping[str, Shape], running: Iterable[IkeSa], at: datetime, everything: bool
-    ) -> dict[int, Facts]:
+    def observe(
+        self,
+        loaded: Mapping[str, LoadedConnection],
+        running: Iterable[IkeSa],
+        at: datetime,
+        everything: bool,
+    ) -> dict[int, Anomalies]:
         """Compare connections and what runs of them with what was seen before."""
         sas, now = by_connection(running), {}
         marks: dict[str, _Mark] = {} if everything else self._marks
@@ -85,7 +89,7 @@ class Notices:
             return _Mark(child.packets_in, child.packets_out, at)
         return mark
 
-    def _change(self, now: Mapping[int, Facts]) -> dict[int, Facts]:
+    def _change(self, now: Mapping[int, Anomalies]) -> dict[int, Anomalies]:
         changed = {
             tunnel: facts for tunnel, facts in now.items() if facts != self._facts.get(tunnel, {})
         }
@@ -98,11 +102,11 @@ class Notices:
 
 
 def _facts(
-    shape: Shape, children: Iterable[ChildSa], marks: Mapping[str, _Mark], at: datetime
-) -> Facts:
+    shape: LoadedConnection, children: Iterable[ChildSa], marks: Mapping[str, _Mark], at: datetime
+) -> Anomalies:
     wanted = {one.name: one for one in shape.children}
     settled: dict[str, int] = {}
-    facts: Facts = {}
+    facts: Anomalies = {}
     for child in children:
         one = wanted.get(child.name)
         if one and (set(child.local_ts), set(child.remote_ts)) != (

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from vpnportal.domain.diagnosis.findings import Cause
-from vpnportal.domain.diagnosis.log_lines import Line, Role
+from vpnportal.domain.diagnosis.log_lines import LogLine, Role
 
 _EXCHANGE = re.compile(r"(generating|parsed) (\w+) (request|response) \d+ \[ (.*?) ?\]")
 _PACKET = re.compile(r"(received|sending) packet: from \S+\[(\d+)\] to \S+\[(\d+)\]")
@@ -84,7 +84,7 @@ class Attempt:
 
     role: Role
     version: int = 0
-    lines: list[Line] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
     reached: dict[Stage, datetime] = field(default_factory=dict)
     phase: Phase = Phase.ONE
     offers: dict[str, str] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Attempt:
     proven: bool = False
     asked_again: bool = False
 
-    def read(self, line: Line) -> None:
+    def read(self, line: LogLine) -> None:
         """Take in what a line tells of the way that the attempt goes."""
         self.lines.append(line)
         text = line.text
@@ -148,7 +148,7 @@ class Attempt:
         return None
 
 
-def version_of(lines: Iterable[Line]) -> int:
+def version_of(lines: Iterable[LogLine]) -> int:
     """The version of an IKE_SA, 0 where no line shows it.
 
     Asked of all lines at once, because charon's threads overtake each other when they tell: the
@@ -161,9 +161,9 @@ def version_of(lines: Iterable[Line]) -> int:
     return 0
 
 
-def by_attempt(lines: Iterable[Line]) -> list[list[Line]]:
+def by_attempt(lines: Iterable[LogLine]) -> list[list[LogLine]]:
     """The lines of each IKE_SA and role, in order; those without an IKE_SA are by themselves."""
-    found: dict[tuple[str, Role], list[Line]] = {}
+    found: dict[tuple[str, Role], list[LogLine]] = {}
     for line in lines:
         found.setdefault((line.ike, line.role), []).append(line)
     return list(found.values())

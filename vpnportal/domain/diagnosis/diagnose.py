@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from vpnportal.domain.diagnosis import phase_two, proposal_mismatch, psk_and_identity, reachability
-from vpnportal.domain.diagnosis.evidence import Evidence, Shown, symptoms
+from vpnportal.domain.diagnosis.evidence import ActiveSymptom, Evidence, symptoms
 from vpnportal.domain.diagnosis.findings import DECISIVE, Cause, Finding
 from vpnportal.domain.diagnosis.phase_two import pfs_differs
 from vpnportal.domain.diagnosis.running_tunnel import running
@@ -43,7 +43,7 @@ def _once(found: Iterable[Finding]) -> Iterable[Finding]:
     )
 
 
-_WORDS: dict[Cause, Callable[[TunnelSpec, Shown], Finding]] = {
+_WORDS: dict[Cause, Callable[[TunnelSpec, ActiveSymptom], Finding]] = {
     Cause.ALGORITHM: phase_two.algorithm,
     Cause.NO_KEY: psk_and_identity.no_key,
     Cause.KEY: psk_and_identity.key,
@@ -61,6 +61,6 @@ _WORDS: dict[Cause, Callable[[TunnelSpec, Shown], Finding]] = {
 }
 
 
-def finding(spec: TunnelSpec, shown: Shown) -> Finding:
+def finding(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """The finding for a symptom."""
     return _WORDS[shown.symptom.cause](spec, shown)

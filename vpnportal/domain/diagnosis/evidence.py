@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from vpnportal.domain.diagnosis.attempts import Attempt, Stage, Symptom, by_attempt, version_of
 from vpnportal.domain.diagnosis.findings import Cause
-from vpnportal.domain.diagnosis.log_lines import Line, Role
+from vpnportal.domain.diagnosis.log_lines import LogLine, Role
 from vpnportal.domain.diagnosis.log_rules import symptom_of
 
 # What was heard so long before the latest line says nothing of now.
@@ -29,7 +29,7 @@ class Evidence:
     the same networks.
     """
 
-    lines: tuple[Line, ...] = ()
+    lines: tuple[LogLine, ...] = ()
     up: bool = False
     rekey_refused: bool = False
     narrowed: tuple[tuple[str, ...], tuple[str, ...]] | None = None
@@ -39,7 +39,7 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ActiveSymptom:
     """A symptom that still counts, with the lines behind it, and IKE's version where it shows."""
 
     symptom: Symptom
@@ -49,7 +49,7 @@ class Shown:
     version: int = 0
 
 
-def symptoms(evidence: Evidence) -> list[Shown]:
+def symptoms(evidence: Evidence) -> list[ActiveSymptom]:
     """What still counts, the newest first: of each role the last that was told, and silence."""
     attempts, found = [], []
     for lines in by_attempt(evidence.lines):
@@ -59,9 +59,9 @@ def symptoms(evidence: Evidence) -> list[Shown]:
         if not evidence.up or attempt.proven or attempt.role is Role.INITIATOR:
             found += several
     found.sort(key=lambda one: one.at)
-    last: dict[tuple[Role, object], Shown] = {}
+    last: dict[tuple[Role, object], ActiveSymptom] = {}
     for one in found:
-        if evidence.lines[-1].at - one.at <= LASTS and not _outlived(
+        if evidence.lines[-1].at - one.at <= LASTS and not _superseded(
             one, found, attempts, evidence
         ):
             kind = one.symptom.cause if one.symptom.cause is Cause.DOS_LIMIT else one.symptom.weak
@@ -71,21 +71,26 @@ def symptoms(evidence: Evidence) -> list[Shown]:
     ]
 
 
-def _read(lines: list[Line]) -> tuple[Attempt, list[Shown]]:
+def _read(lines: list[LogLine]) -> tuple[Attempt, list[ActiveSymptom]]:
     """An attempt, and what it shows: the last that was told, and silence if it came before that."""
     attempt = Attempt(lines[0].role, version_of(lines))
-    last: dict[bool, Shown] = {}
+    last: dict[bool, ActiveSymptom] = {}
     for at, line in enumerate(lines):
         attempt.read(line)
         symptom = symptom_of(attempt, line)
         if symptom and not (symptom.weak and False in last):
             behind = tuple(one.text for one in lines[max(0, at + 1 - BEHIND) : at + 1])
-            last[symptom.weak] = Shown(symptom, attempt.role, line.at, behind, attempt.version)
+            last[symptom.weak] = ActiveSymptom(
+                symptom, attempt.role, line.at, behind, attempt.version
+            )
     return attempt, list(last.values())
 
 
-def _outlived(
-    one: Shown, found: Iterable[Shown], attempts: Iterable[Attempt], evidence: Evidence
+def _superseded(
+    one: ActiveSymptom,
+    found: Iterable[ActiveSymptom],
+    attempts: Iterable[Attempt],
+    evidence: Evidence,
 ) -> bool:
     """Whether something newer shows that it is not so any more."""
     beyond = one.symptom.beyond
@@ -102,7 +107,7 @@ def _outlived(
     )
 
 
-def _refused(lines: Iterable[Line], attempts: Iterable[Attempt]) -> Iterable[Shown]:
+def _refused(lines: Iterable[LogLine], attempts: Iterable[Attempt]) -> Iterable[ActiveSymptom]:
     """A port that was called unreachable, if the peer was not heard from it since."""
     dialled = [one for one in attempts if one.role is Role.INITIATOR and one.sent_to]
     if not dialled:
@@ -114,5 +119,7 @@ def _refused(lines: Iterable[Line], attempts: Iterable[Attempt]) -> Iterable[Sho
             if latest.reached.get(Stage.HEARD, line.at) <= line.at:
                 symptom = Symptom(Cause.REFUSED, Stage.HEARD, theirs=match[1], weak=True)
                 texts = tuple(one.text for one in latest.lines[1 - BEHIND :])
-                yield Shown(symptom, Role.INITIATOR, line.at, (*texts, line.text), latest.version)
+                yield ActiveSymptom(
+                    symptom, Role.INITIATOR, line.at, (*texts, line.text), latest.version
+                )
             return

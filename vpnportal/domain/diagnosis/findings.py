@@ -55,7 +55,7 @@ class Finding:
     request: str = ""
 
 
-def to_the_other_end(spec: TunnelSpec, finding: Finding) -> str:
+def message_for_peer(spec: TunnelSpec, finding: Finding) -> str:
     """A short text for the other end's admin; "" when that end has nothing to do with it."""
     if not finding.request:
         return ""

@@ -26,7 +26,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line; `ike` is charon's number of the IKE_SA it belongs to, "" if it tells none."""
 
     at: datetime
@@ -35,13 +35,13 @@ class Line:
     ike: str = ""
 
 
-def tidy(text: str) -> str:
+def sanitize(text: str) -> str:
     """The text as one line of at most `LONGEST` characters that all print."""
     line = _HIDDEN.sub("?", text)
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
 
 
-def as_json(lines: Iterable[Line]) -> list[dict[str, str]]:
+def as_json(lines: Iterable[LogLine]) -> list[dict[str, str]]:
     """What is kept of lines."""
     return [
         {"at": one.at.isoformat(), "role": str(one.role), "text": one.text, "ike": one.ike}
@@ -49,9 +49,11 @@ def as_json(lines: Iterable[Line]) -> list[dict[str, str]]:
     ]
 
 
-def from_json(kept: Iterable[dict[str, Any]]) -> tuple[Line, ...]:
+def from_json(kept: Iterable[dict[str, Any]]) -> tuple[LogLine, ...]:
     """Lines as they were kept."""
     return tuple(
-        Line(datetime.fromisoformat(one["at"]), Role(one["role"]), one["text"], one.get("ike", ""))
+        LogLine(
+            datetime.fromisoformat(one["at"]), Role(one["role"]), one["text"], one.get("ike", "")
+        )
         for one in kept
     )

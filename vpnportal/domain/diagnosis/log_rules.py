@@ -9,7 +9,7 @@ import re
 
 from vpnportal.domain.diagnosis.attempts import Attempt, Symptom
 from vpnportal.domain.diagnosis.findings import Cause
-from vpnportal.domain.diagnosis.log_lines import Line
+from vpnportal.domain.diagnosis.log_lines import LogLine
 from vpnportal.domain.diagnosis.symptoms import (
     Rule,
     algorithm,
@@ -95,7 +95,7 @@ _RULES: tuple[tuple[re.Pattern[str], Rule], ...] = tuple(
 )
 
 
-def symptom_of(attempt: Attempt, line: Line) -> Symptom | None:
+def symptom_of(attempt: Attempt, line: LogLine) -> Symptom | None:
     """What a line shows of an attempt that has read it; None for most lines."""
     for pattern, rule in _RULES:
         if match := pattern.fullmatch(line.text):

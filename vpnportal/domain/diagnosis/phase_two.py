@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vpnportal.domain.diagnosis.attempts import Stage
-from vpnportal.domain.diagnosis.evidence import Shown
+from vpnportal.domain.diagnosis.evidence import ActiveSymptom
 from vpnportal.domain.diagnosis.findings import Cause, Finding
 from vpnportal.domain.diagnosis.local_settings import pfs_of, subnets_of
 from vpnportal.domain.diagnosis.proposal_parser import in_words
@@ -32,7 +32,7 @@ def pfs_differs(
     )
 
 
-def pfs(spec: TunnelSpec, shown: Shown) -> Finding:
+def pfs(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """Only the group of phase two differs."""
     theirs = in_words(shown.symptom.theirs) or shown.symptom.theirs
     # Of "AES256, SHA256, group 14" only the last part is the difference.
@@ -40,7 +40,7 @@ def pfs(spec: TunnelSpec, shown: Shown) -> Finding:
     return pfs_differs(spec, " or ".join(each), shown.lines, spec.ike_version or shown.version)
 
 
-def subnets(spec: TunnelSpec, shown: Shown) -> Finding:
+def subnets(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """The traffic selectors differ."""
     theirs, ours = shown.symptom.theirs, subnets_of(spec)
     if theirs:
@@ -65,7 +65,7 @@ def subnets(spec: TunnelSpec, shown: Shown) -> Finding:
     )
 
 
-def algorithm(spec: TunnelSpec, shown: Shown) -> Finding:
+def algorithm(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """This end lacks what both agreed on."""
     # Only of a group charon does not always tell the name.
     what = shown.symptom.ours or f"group {spec.phase_one.group}"

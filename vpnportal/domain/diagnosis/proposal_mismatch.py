@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vpnportal.domain.diagnosis.evidence import Shown
+from vpnportal.domain.diagnosis.evidence import ActiveSymptom
 from vpnportal.domain.diagnosis.findings import Finding
 from vpnportal.domain.diagnosis.local_settings import phase_one_of, phase_two_of
 from vpnportal.domain.diagnosis.proposal_parser import differences, in_words
@@ -12,7 +12,7 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 _FIELDS = {"encryption": "encryption", "authentication": "authentication", "groups": "group"}
 
 
-def ike_version(spec: TunnelSpec, shown: Shown) -> Finding:
+def ike_version(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """The ends use different versions of IKE."""
     if spec.ike_version == 0:
         return _begins_with_ikev2(spec, shown)
@@ -30,7 +30,7 @@ def ike_version(spec: TunnelSpec, shown: Shown) -> Finding:
     )
 
 
-def _begins_with_ikev2(spec: TunnelSpec, shown: Shown) -> Finding:
+def _begins_with_ikev2(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """This end takes both, but must begin with one of them."""
     return Finding(
         shown.symptom.cause,
@@ -43,7 +43,7 @@ def _begins_with_ikev2(spec: TunnelSpec, shown: Shown) -> Finding:
     )
 
 
-def phase_one(spec: TunnelSpec, shown: Shown) -> Finding:
+def phase_one(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """The proposals for IKE differ."""
     symptom = shown.symptom
     ours = phase_one_of(spec)
@@ -67,7 +67,7 @@ def phase_one(spec: TunnelSpec, shown: Shown) -> Finding:
     return _proposal(shown, f"phase_one_{part}", "phase one", ours)
 
 
-def phase_two(spec: TunnelSpec, shown: Shown) -> Finding:
+def phase_two(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """The proposals for ESP differ."""
     symptom, version = shown.symptom, shown.version or spec.ike_version
     ours = phase_two_of(spec)
@@ -90,7 +90,7 @@ def phase_two(spec: TunnelSpec, shown: Shown) -> Finding:
 
 
 def _proposal(
-    shown: Shown, field: str, phase: str, ours: str, without_group: bool = False
+    shown: ActiveSymptom, field: str, phase: str, ours: str, without_group: bool = False
 ) -> Finding:
     theirs = in_words(shown.symptom.theirs, without_group) or shown.symptom.theirs
     if without_group:

@@ -13,10 +13,10 @@ from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GRO
 # So many proposals of a peer are told; some send dozens.
 SHOWN = 5
 PARTS = ("encryption", "authentication", "groups")
-_ENCRYPTIONS = {one.in_force.replace("-", "_"): name for name, one in ENCRYPTIONS.items()}
-_INTEGRITY = {one.in_force: name for name, one in AUTHENTICATIONS.items()}
+_ENCRYPTIONS = {one.charon_name.replace("-", "_"): name for name, one in ENCRYPTIONS.items()}
+_INTEGRITY = {one.charon_name: name for name, one in AUTHENTICATIONS.items()}
 _PRF = {one.prf: name for name, one in AUTHENTICATIONS.items()}
-_GROUPS = {one.in_force: str(one.number) for one in GROUPS.values() if one.in_force}
+_GROUPS = {one.charon_name: str(one.number) for one in GROUPS.values() if one.charon_name}
 _OTHER_GROUPS = ("MODP_", "ECP_", "CURVE_", "KE_")
 _OTHER_INTEGRITY = ("HMAC_", "AES_XCBC_96", "AES_CMAC_96")
 _LEFT_OUT = ("NO_EXT_SEQ", "EXT_SEQ", "ESN")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from vpnportal.domain.diagnosis.evidence import Shown
+from vpnportal.domain.diagnosis.evidence import ActiveSymptom
 from vpnportal.domain.diagnosis.findings import Finding
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
-def no_key(spec: TunnelSpec, shown: Shown) -> Finding:
+def no_key(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """A key is missing, at this end or the other."""
     ends = f"{spec.hosted_peer} and {spec.remote_peer}"
     if shown.symptom.here:
@@ -29,7 +29,7 @@ def no_key(spec: TunnelSpec, shown: Shown) -> Finding:
     )
 
 
-def key(spec: TunnelSpec, shown: Shown) -> Finding:
+def key(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """Both ends have a key, and not the same."""
     return Finding(
         shown.symptom.cause,
@@ -41,7 +41,7 @@ def key(spec: TunnelSpec, shown: Shown) -> Finding:
     )
 
 
-def identity(spec: TunnelSpec, shown: Shown) -> Finding:
+def identity(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """One end is not who the other expects."""
     symptom, ours, expected = shown.symptom, str(spec.hosted_peer), str(spec.remote_peer)
     if not symptom.here:
@@ -62,7 +62,7 @@ def identity(spec: TunnelSpec, shown: Shown) -> Finding:
     )
 
 
-def _ours_differs(spec: TunnelSpec, shown: Shown, text: str, theirs: str = "") -> Finding:
+def _ours_differs(spec: TunnelSpec, shown: ActiveSymptom, text: str, theirs: str = "") -> Finding:
     ours = str(spec.hosted_peer)
     return Finding(
         shown.symptom.cause,
@@ -76,7 +76,7 @@ def _ours_differs(spec: TunnelSpec, shown: Shown, text: str, theirs: str = "") -
     )
 
 
-def key_or_identity(spec: TunnelSpec, shown: Shown) -> Finding:
+def key_or_identity(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """The other end refuses, and does not tell which of the two differs."""
     return Finding(
         shown.symptom.cause,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from vpnportal.domain.diagnosis.evidence import Shown
+from vpnportal.domain.diagnosis.evidence import ActiveSymptom
 from vpnportal.domain.diagnosis.findings import Finding
 from vpnportal.domain.diagnosis.log_lines import Role
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
-def dos_limit(spec: TunnelSpec, shown: Shown) -> Finding:
+def dos_limit(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """This end ignores the peer for a while."""
     return Finding(
         shown.symptom.cause,
@@ -23,7 +23,7 @@ def dos_limit(spec: TunnelSpec, shown: Shown) -> Finding:
     )
 
 
-def refused(spec: TunnelSpec, shown: Shown) -> Finding:
+def refused(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """A device says that the port cannot be reached."""
     port = shown.symptom.theirs
     return Finding(
@@ -38,7 +38,7 @@ def refused(spec: TunnelSpec, shown: Shown) -> Finding:
     )
 
 
-def nat_t(spec: TunnelSpec, shown: Shown) -> Finding:
+def nat_t(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """The peer is heard on one port only."""
     if shown.symptom.here:
         text = (
@@ -61,7 +61,7 @@ def nat_t(spec: TunnelSpec, shown: Shown) -> Finding:
     )
 
 
-def no_answer(spec: TunnelSpec, shown: Shown) -> Finding:
+def no_answer(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
     """One end does not hear the other."""
     if shown.role is Role.RESPONDER and shown.symptom.here:
         text = "The other end asks again and again: our answers do not arrive there."

@@ -9,7 +9,7 @@ from datetime import timedelta
 from vpnportal.domain.diagnosis.evidence import Evidence
 from vpnportal.domain.diagnosis.findings import Cause, Finding
 from vpnportal.domain.diagnosis.local_settings import subnets_of
-from vpnportal.domain.diagnosis.log_lines import Line
+from vpnportal.domain.diagnosis.log_lines import LogLine
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 # So many downs in five minutes are more than a few edits make.
@@ -87,7 +87,7 @@ def _duplicates(ended: tuple[str, ...]) -> Finding:
     )
 
 
-def _ended(lines: Iterable[Line]) -> tuple[str, ...]:
+def _ended(lines: Iterable[LogLine]) -> tuple[str, ...]:
     """Where charon itself put an end to duplicates, if more than once lately."""
     told = [line for line in lines if _ENDED.fullmatch(line.text)]
     return tuple(line.text for line in told if told[-1].at - line.at <= _WITHIN)

@@ -16,12 +16,12 @@ from vpnportal.domain.exports.juniper_srx import juniper_srx
 from vpnportal.domain.exports.libreswan import libreswan
 from vpnportal.domain.exports.mikrotik import mikrotik
 from vpnportal.domain.exports.opnsense import opnsense
-from vpnportal.domain.exports.peer_view import OtherEnd, peer_view
+from vpnportal.domain.exports.peer_view import PeerView, peer_view
 from vpnportal.domain.exports.pfsense import pfsense
 from vpnportal.domain.exports.safe_text import KEY, NOT_AVAILABLE
 from vpnportal.domain.exports.strongswan import strongswan
 
-__all__ = ["EXPORTS", "KEY", "NOT_AVAILABLE", "Export", "OtherEnd", "peer_view"]
+__all__ = ["EXPORTS", "KEY", "NOT_AVAILABLE", "Export", "PeerView", "peer_view"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Export:
     slug: str
     title: str
     suffix: str
-    write: Callable[[OtherEnd], str]
+    write: Callable[[PeerView], str]
     media_type: str = "text/plain; charset=utf-8"
 
-    def file_name(self, end: OtherEnd) -> str:
+    def file_name(self, end: PeerView) -> str:
         """`ipsec038.swanctl.conf`."""
         return f"{end.name}{self.suffix}"
 

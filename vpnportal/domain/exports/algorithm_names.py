@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from vpnportal.domain.exports.peer_view import OtherEnd
+from vpnportal.domain.exports.peer_view import PeerView
 from vpnportal.domain.exports.safe_text import Remarks
 from vpnportal.domain.tunnel.algorithms import ENCRYPTIONS
 
@@ -20,7 +20,7 @@ class Words:
     group: Mapping[int, str]
 
 
-class Said(NamedTuple):
+class DeviceNames(NamedTuple):
     """One phase in the device's words; "" for what is not said in it."""
 
     encryption: str
@@ -28,21 +28,21 @@ class Said(NamedTuple):
     group: str
 
 
-def phase_one(end: OtherEnd, words: Words, remarks: Remarks) -> Said:
+def phase_one(end: PeerView, words: Words, remarks: Remarks) -> DeviceNames:
     """With an AEAD, `authentication` is the hash of the PRF."""
     asked = end.phase_one
     # RFC 5282 gives IKE an AEAD in version 2 only.
     known = {
         name: word for name, word in words.encryption.items() if end.ikev2 or not is_aead(name)
     }
-    return Said(
+    return DeviceNames(
         remarks.word(known, asked.encryption, f"phase one encryption with {end.version}"),
         remarks.word(words.authentication, asked.authentication, "phase one authentication"),
         remarks.word(words.group, asked.group, "phase one Diffie-Hellman group"),
     )
 
 
-def phase_two(end: OtherEnd, words: Words, remarks: Remarks) -> Said:
+def phase_two(end: PeerView, words: Words, remarks: Remarks) -> DeviceNames:
     """No authentication with an AEAD, and no group without PFS."""
     asked = end.phase_two
     encryption = remarks.word(words.encryption, asked.encryption, "phase two encryption")
@@ -54,7 +54,7 @@ def phase_two(end: OtherEnd, words: Words, remarks: Remarks) -> Said:
     if asked.pfs:
         what = f"phase two Diffie-Hellman group with {end.version}"
         group = remarks.word(words.group, asked.group, what)
-    return Said(encryption, authentication, group)
+    return DeviceNames(encryption, authentication, group)
 
 
 def is_aead(encryption: str) -> bool:
@@ -62,7 +62,7 @@ def is_aead(encryption: str) -> bool:
     return encryption in ENCRYPTIONS and ENCRYPTIONS[encryption].aead
 
 
-def joined(said: Said) -> str:
+def joined(said: DeviceNames) -> str:
     """`aes256-sha256-modp1536`, as strongSwan and its kin write a proposal."""
     return "-".join(word for word in said if word)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vpnportal.domain.exports.algorithm_names import (
-    Said,
+    DeviceNames,
     Words,
     is_aead,
     numbered,
@@ -20,7 +20,7 @@ from vpnportal.domain.exports.algorithm_names import (
     phase_two,
 )
 from vpnportal.domain.exports.header import head, pairs_remark
-from vpnportal.domain.exports.peer_view import OtherEnd
+from vpnportal.domain.exports.peer_view import PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks
 
 GROUPS = (1, 2, 5, 14, 15, 16, 19, 20, 21)
@@ -68,7 +68,7 @@ DPD_SECONDS = range(10, 3_600 + 1)
 WEAK = {"DES", "3DES", "MD5", 1, 2, 5}
 
 
-def cisco_ios(end: OtherEnd) -> str:
+def cisco_ios(end: PeerView) -> str:
     """Commands for the configuration mode."""
     remarks = Remarks("Cisco IOS")
     pairs_remark(end, remarks)
@@ -89,7 +89,7 @@ def cisco_ios(end: OtherEnd) -> str:
     return "\n".join((*first, *body, ""))
 
 
-def _isakmp(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
+def _isakmp(end: PeerView, remarks: Remarks) -> Iterator[str]:
     said = phase_one(end, ISAKMP, remarks)
     yield "crypto isakmp policy 10"
     yield f" encryption {said.encryption}"
@@ -103,7 +103,7 @@ def _isakmp(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
         yield f"crypto isakmp keepalive {_dpd(end, remarks)}"
 
 
-def _ikev2(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
+def _ikev2(end: PeerView, remarks: Remarks) -> Iterator[str]:
     yield f"crypto ikev2 proposal {end.name}"
     yield from (f" {line}" for line in _proposal(end, phase_one(end, IKEV2, remarks)))
     yield "exit"
@@ -129,7 +129,7 @@ def _ikev2(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
     yield "exit"
 
 
-def _proposal(end: OtherEnd, said: Said) -> Iterator[str]:
+def _proposal(end: PeerView, said: DeviceNames) -> Iterator[str]:
     yield f"encryption {said.encryption}"
     if is_aead(end.phase_one.encryption):
         yield f"prf {said.authentication}"
@@ -138,7 +138,7 @@ def _proposal(end: OtherEnd, said: Said) -> Iterator[str]:
     yield f"group {said.group}"
 
 
-def _ipsec(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
+def _ipsec(end: PeerView, remarks: Remarks) -> Iterator[str]:
     said = phase_two(end, IPSEC, remarks)
     transforms = " ".join(word for word in said[:2] if word)
     keylife = remarks.seconds(end.phase_two.keylife, IPSEC_SECONDS, "a phase two key life")
@@ -166,13 +166,13 @@ def _ipsec(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
     yield "exit"
 
 
-def _dpd(end: OtherEnd, remarks: Remarks) -> str:
+def _dpd(end: PeerView, remarks: Remarks) -> str:
     return (
         f"{remarks.seconds(end.dpd, DPD_SECONDS, 'an interval of dead peer detection')} 5 periodic"
     )
 
 
-def _weak_remark(end: OtherEnd, remarks: Remarks) -> None:
+def _weak_remark(end: PeerView, remarks: Remarks) -> None:
     one, two = end.phase_one, end.phase_two
     used = {one.encryption, one.authentication, one.group, two.encryption, two.authentication}
     if WEAK & {*used, *((two.group,) if two.pfs else ())}:

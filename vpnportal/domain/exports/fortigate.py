@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from vpnportal.domain.exports.algorithm_names import Words, is_aead, numbered, phase_one, phase_two
 from vpnportal.domain.exports.header import head, pairs_remark
-from vpnportal.domain.exports.peer_view import Net, OtherEnd
+from vpnportal.domain.exports.peer_view import PeerSubnet, PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks, identifier
 
 CIPHERS = {
@@ -42,7 +42,7 @@ LONGEST_NAME = 15
 SECONDS, DPD_SECONDS = range(120, 172_800 + 1), range(1, 3_600 + 1)
 
 
-def fortigate(end: OtherEnd) -> str:
+def fortigate(end: PeerView) -> str:
     """Commands for the CLI, or for a script."""
     remarks = Remarks("FortiGate")
     pairs_remark(end, remarks)
@@ -66,7 +66,7 @@ def fortigate(end: OtherEnd) -> str:
     return "\n".join((*first, *body, ""))
 
 
-def _phase_one(end: OtherEnd, name: str, remarks: Remarks) -> Iterator[str]:
+def _phase_one(end: PeerView, name: str, remarks: Remarks) -> Iterator[str]:
     aead = is_aead(end.phase_one.encryption)
     said = phase_one(end, AEAD if aead else WORDS, remarks)
     keylife = remarks.seconds(end.phase_one.keylife, SECONDS, "a phase one key life")
@@ -92,7 +92,7 @@ def _phase_one(end: OtherEnd, name: str, remarks: Remarks) -> Iterator[str]:
     yield from ("    next", "end")
 
 
-def _phase_two(end: OtherEnd, name: str, remarks: Remarks) -> Iterator[str]:
+def _phase_two(end: PeerView, name: str, remarks: Remarks) -> Iterator[str]:
     said = phase_two(end, WORDS, remarks)
     proposal = "-".join(word for word in said[:2] if word)
     keylife = remarks.seconds(end.phase_two.keylife, SECONDS, "a phase two key life")
@@ -114,7 +114,7 @@ def _phase_two(end: OtherEnd, name: str, remarks: Remarks) -> Iterator[str]:
     yield "end"
 
 
-def _addresses(name: str, side: str, networks: tuple[Net, ...]) -> Iterator[str]:
+def _addresses(name: str, side: str, networks: tuple[PeerSubnet, ...]) -> Iterator[str]:
     names = [f'"{name}-{side}-{number}"' for number, _ in enumerate(networks, 1)]
     yield "config firewall address"
     for one, network in zip(names, networks, strict=True):
@@ -126,7 +126,7 @@ def _addresses(name: str, side: str, networks: tuple[Net, ...]) -> Iterator[str]
     yield from ("    next", "end")
 
 
-def _routes(end: OtherEnd, name: str) -> Iterator[str]:
+def _routes(end: PeerView, name: str) -> Iterator[str]:
     """The second route of each network keeps its traffic off the internet while it is down."""
     yield "config router static"
     for one in end.hosted:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vpnportal.domain.exports.peer_view import OtherEnd
+from vpnportal.domain.exports.peer_view import PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks, comments
 
 
-def head(sign: str, end: OtherEnd, remarks: Remarks, *how: str) -> list[str]:
+def head(sign: str, end: PeerView, remarks: Remarks, *how: str) -> list[str]:
     """Lines of comment; `how` are sentences about this device, `sign` begins its comments."""
     return [*comments(sign, _sentences(end, remarks, how)), sign]
 
 
-def _sentences(end: OtherEnd, remarks: Remarks, how: tuple[str, ...]) -> Iterator[str]:
+def _sentences(end: PeerView, remarks: Remarks, how: tuple[str, ...]) -> Iterator[str]:
     called = f"{end.name} ({end.title})" if end.title else end.name
     yield f"{remarks.device}: the remote end of the IPsec tunnel {called}."
     if end.of:
@@ -31,7 +31,7 @@ def _sentences(end: OtherEnd, remarks: Remarks, how: tuple[str, ...]) -> Iterato
     yield from how
 
 
-def pairs_remark(end: OtherEnd, remarks: Remarks) -> None:
+def pairs_remark(end: PeerView, remarks: Remarks) -> None:
     """For devices whose children have one network at each side, whatever the IKE version."""
     if end.one_child:
         remarks.add(

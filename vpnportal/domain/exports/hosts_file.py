@@ -11,7 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from vpnportal.domain.exports.peer_view import OtherEnd
+from vpnportal.domain.exports.peer_view import PeerView
 from vpnportal.domain.exports.safe_text import comments, plain
 from vpnportal.domain.tunnel.spec import Translation
 
@@ -21,7 +21,7 @@ WITH_CUSTOMER = "{internal}\t{name}\t# {customer}"
 OWN_NAMES = re.compile(r"(.+\.)?localhost[46]?(\..*)?|broadcasthost|ip6-.*")
 
 
-def hosts(end: OtherEnd) -> str:
+def hosts(end: PeerView) -> str:
     """Lines for /etc/hosts, by address; a name that comes twice belongs to the first address."""
     called = f"{end.name} ({end.title})" if end.title else end.name
     sentences = [
@@ -32,7 +32,7 @@ def hosts(end: OtherEnd) -> str:
     return "\n".join((*comments("#", sentences), *_lines(end.translations), ""))
 
 
-def names_of(end: OtherEnd) -> str:
+def names_of(end: PeerView) -> str:
     """The same as the old service wrote it: an address, eight blanks, and its name."""
     return "\n".join((*_lines(end.translations, "{internal}        {name}"), ""))
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from vpnportal.domain.exports.algorithm_names import Words, is_aead, numbered, phase_one, phase_two
 from vpnportal.domain.exports.header import head, pairs_remark
-from vpnportal.domain.exports.peer_view import OtherEnd
+from vpnportal.domain.exports.peer_view import PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks
 
 CIPHERS = {
@@ -45,7 +45,7 @@ IPSEC = Words(
 SECONDS, DPD_SECONDS = range(180, 86_400 + 1), range(10, 60 + 1)
 
 
-def juniper_srx(end: OtherEnd) -> str:
+def juniper_srx(end: PeerView) -> str:
     """Commands for the configuration mode, or for `load set terminal`."""
     remarks = Remarks("Juniper SRX")
     pairs_remark(end, remarks)
@@ -63,7 +63,7 @@ def juniper_srx(end: OtherEnd) -> str:
     return "\n".join((*first, *(f"set {line}" for line in body), ""))
 
 
-def _ike(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
+def _ike(end: PeerView, remarks: Remarks) -> Iterator[str]:
     said = phase_one(end, IKE, remarks)
     keylife = remarks.seconds(end.phase_one.keylife, SECONDS, "a phase one key life")
     proposal = f"security ike proposal {end.name}"
@@ -97,7 +97,7 @@ def _ike(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
         yield f"{gateway} dead-peer-detection threshold 3"
 
 
-def _ipsec(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
+def _ipsec(end: PeerView, remarks: Remarks) -> Iterator[str]:
     said = phase_two(end, IPSEC, remarks)
     keylife = remarks.seconds(end.phase_two.keylife, SECONDS, "a phase two key life")
     proposal = f"security ipsec proposal {end.name}"
@@ -121,7 +121,7 @@ def _ipsec(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
     yield "interfaces st0 unit YOUR_UNIT family inet"
 
 
-def _zones(end: OtherEnd) -> Iterator[str]:
+def _zones(end: PeerView) -> Iterator[str]:
     yield "security zones security-zone YOUR_OUTSIDE_ZONE host-inbound-traffic system-services ike"
     yield f"security zones security-zone {end.name} interfaces st0.YOUR_UNIT"
     sides = {"own": end.own, "hosted": end.hosted}

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from vpnportal.domain.exports.algorithm_names import Said, Words, phase_one, phase_two
+from vpnportal.domain.exports.algorithm_names import DeviceNames, Words, phase_one, phase_two
 from vpnportal.domain.exports.header import head, pairs_remark
-from vpnportal.domain.exports.peer_view import Net, OtherEnd
+from vpnportal.domain.exports.peer_view import PeerSubnet, PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks
 
 CIPHERS = {
@@ -48,7 +48,7 @@ PFS_OF_IKEV1 = {number: word for number, word in DH.items() if word.startswith("
 SECONDS = range(1, 86_400 + 1)
 
 
-def libreswan(end: OtherEnd) -> str:
+def libreswan(end: PeerView) -> str:
     """`ipsec038.conf` for /etc/ipsec.d."""
     remarks = Remarks("libreswan 4")
     if end.ikev2:
@@ -69,7 +69,7 @@ def libreswan(end: OtherEnd) -> str:
     return "\n".join((*first, secret, "#", *body, ""))
 
 
-def _conn(end: OtherEnd, remarks: Remarks) -> list[tuple[str, str]]:
+def _conn(end: PeerView, remarks: Remarks) -> list[tuple[str, str]]:
     one, two = end.phase_one, end.phase_two
     esp = WORDS if end.ikev2 else replace(WORDS, group=PFS_OF_IKEV1)
     dpd = [
@@ -97,14 +97,14 @@ def _conn(end: OtherEnd, remarks: Remarks) -> list[tuple[str, str]]:
     ]
 
 
-def _networks(side: str, networks: tuple[Net, ...]) -> tuple[str, str]:
+def _networks(side: str, networks: tuple[PeerSubnet, ...]) -> tuple[str, str]:
     """With several, libreswan makes a connection of each combination."""
     if len(networks) == 1:
         return f"{side}subnet", networks[0].cidr
     return f"{side}subnets", '"{' + " ".join(one.cidr for one in networks) + '}"'
 
 
-def _proposal(said: Said) -> str:
+def _proposal(said: DeviceNames) -> str:
     """`aes256-sha2_256;modp1536`: after a hyphen, a group would be taken for a hash of an AEAD."""
     ciphers = "-".join(word for word in said[:2] if word)
     return f"{ciphers};{said.group}" if said.group else ciphers

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from vpnportal.domain.exports.algorithm_names import Words, phase_one, phase_two
 from vpnportal.domain.exports.header import head, pairs_remark
-from vpnportal.domain.exports.peer_view import OtherEnd
+from vpnportal.domain.exports.peer_view import PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks
 
 GROUPS = {
@@ -49,7 +49,7 @@ PROPOSAL = Words(
 )
 
 
-def mikrotik(end: OtherEnd) -> str:
+def mikrotik(end: PeerView) -> str:
     """`ipsec038.rsc`."""
     remarks = Remarks("MikroTik RouterOS")
     pairs_remark(end, remarks)
@@ -66,7 +66,7 @@ def mikrotik(end: OtherEnd) -> str:
     return "\n".join((*first, *body, ""))
 
 
-def _ike(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
+def _ike(end: PeerView, remarks: Remarks) -> Iterator[str]:
     said = phase_one(end, PROFILE, remarks)
     dpd = f"{end.dpd}s dpd-maximum-failures=3" if end.dpd else "disable-dpd"
     yield (
@@ -85,7 +85,7 @@ def _ike(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
     )
 
 
-def _ipsec(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
+def _ipsec(end: PeerView, remarks: Remarks) -> Iterator[str]:
     said = phase_two(end, PROPOSAL, remarks)
     yield (
         f"/ip ipsec proposal add name={end.name} enc-algorithms={said.encryption}"

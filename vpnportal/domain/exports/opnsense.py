@@ -13,7 +13,7 @@ from itertools import product
 from vpnportal.domain.exports.algorithm_names import Words, joined, phase_one, phase_two
 from vpnportal.domain.exports.form_values import Field, page
 from vpnportal.domain.exports.header import head
-from vpnportal.domain.exports.peer_view import Child, OtherEnd
+from vpnportal.domain.exports.peer_view import PeerChild, PeerView
 from vpnportal.domain.exports.safe_text import KEY, NOT_AVAILABLE, Remarks
 from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
 
@@ -40,7 +40,7 @@ ESP = (
 )
 
 
-def opnsense(end: OtherEnd) -> str:
+def opnsense(end: PeerView) -> str:
     """A list of fields and values for a person to enter."""
     remarks = Remarks("OPNsense")
     body = page("VPN, IPsec, Pre-Shared Keys, Add", _key(end))
@@ -56,14 +56,14 @@ def opnsense(end: OtherEnd) -> str:
     return "\n".join((*first, *body))
 
 
-def _key(end: OtherEnd) -> Iterator[Field]:
+def _key(end: PeerView) -> Iterator[Field]:
     yield Field("Local Identifier", end.address)
     yield Field("Remote Identifier", end.concentrator)
     yield Field("Pre-Shared Key", KEY)
     yield Field("Type", "PSK")
 
 
-def _connection(end: OtherEnd, remarks: Remarks) -> Iterator[Field]:
+def _connection(end: PeerView, remarks: Remarks) -> Iterator[Field]:
     keylife = end.phase_one.keylife
     proposal = joined(phase_one(end, WORDS, remarks))
     yield Field("Proposals", _offered(proposal, IKE, "phase one", remarks))
@@ -85,7 +85,7 @@ def _authentication(address: str) -> Iterator[Field]:
     yield Field("Id", address)
 
 
-def _child(end: OtherEnd, child: Child, remarks: Remarks) -> Iterator[Field]:
+def _child(end: PeerView, child: PeerChild, remarks: Remarks) -> Iterator[Field]:
     keylife = end.phase_two.keylife
     proposal = joined(phase_two(end, WORDS, remarks))
     yield Field("Start action", "Start" if end.must_start else "Trap")

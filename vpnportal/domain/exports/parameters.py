@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from vpnportal.domain.exports.algorithm_names import is_aead
-from vpnportal.domain.exports.peer_view import Net, OtherEnd
+from vpnportal.domain.exports.peer_view import PeerSubnet, PeerView
 from vpnportal.domain.tunnel.algorithms import GROUPS
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo
 
 WIDTH = 28
 
 
-def parameters(end: OtherEnd) -> str:
+def parameters(end: PeerView) -> str:
     """Lines such as `Encryption: 3DES` with their values in one column."""
     one, two = end.phase_one, end.phase_two
     version = "IKEv1 or IKEv2" if end.either_version else end.version
@@ -41,7 +41,7 @@ def parameters(end: OtherEnd) -> str:
     return "\n".join((*lines, ""))
 
 
-def _head(end: OtherEnd) -> Iterator[str]:
+def _head(end: PeerView) -> Iterator[str]:
     yield f"IPsec tunnel {end.name}" + (f" ({end.title})" if end.title else "")
     if end.of:
         yield f"Made from {end.of}."
@@ -63,6 +63,6 @@ def _part(title: str, *rows: tuple[str, str]) -> Iterator[str]:
     yield from (f"  {f'{label}:':<{WIDTH}}{value}" for label, value in rows)
 
 
-def _listed(title: str, networks: Iterable[Net]) -> Iterator[str]:
+def _listed(title: str, networks: Iterable[PeerSubnet]) -> Iterator[str]:
     yield from ("", title)
     yield from (f"  {one.cidr}" for one in networks)

@@ -20,7 +20,7 @@ from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Starts, Translation
 NO_ADDRESS = "YOUR_PUBLIC_ADDRESS"
 
 
-class Net(NamedTuple):
+class PeerSubnet(NamedTuple):
     """A network in the ways in which devices write one."""
 
     cidr: str
@@ -29,25 +29,27 @@ class Net(NamedTuple):
     wildcard: str
 
     @classmethod
-    def of(cls, network: IPv4Network) -> Net:
+    def of(cls, network: IPv4Network) -> PeerSubnet:
         """As the domain has it."""
         ends = (network.network_address, network.netmask, network.hostmask)
         return cls(str(network), *(str(one) for one in ends))
 
 
-NO_NETWORK = Net("YOUR_NETWORK", "YOUR_NETWORK", "YOUR_NETMASK", "YOUR_WILDCARD")
-NO_HOSTED_NETWORK = Net("HOSTED_NETWORK", "HOSTED_NETWORK", "HOSTED_NETMASK", "HOSTED_WILDCARD")
+NO_NETWORK = PeerSubnet("YOUR_NETWORK", "YOUR_NETWORK", "YOUR_NETMASK", "YOUR_WILDCARD")
+NO_HOSTED_NETWORK = PeerSubnet(
+    "HOSTED_NETWORK", "HOSTED_NETWORK", "HOSTED_NETMASK", "HOSTED_WILDCARD"
+)
 
 
-class Child(NamedTuple):
+class PeerChild(NamedTuple):
     """The selectors of one child: the device's own networks, and those behind the concentrator."""
 
-    own: tuple[Net, ...]
-    hosted: tuple[Net, ...]
+    own: tuple[PeerSubnet, ...]
+    hosted: tuple[PeerSubnet, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class OtherEnd:
+class PeerView:
     """What the customer's device is told. Key lives and DPD are seconds; `dpd` 0 is off.
 
     `of` says which specification this is, `missing` what it still lacks. `children` are those that
@@ -63,9 +65,9 @@ class OtherEnd:
     either_version: bool
     phase_one: PhaseOne
     phase_two: PhaseTwo
-    own: tuple[Net, ...]
-    hosted: tuple[Net, ...]
-    children: tuple[Child, ...]
+    own: tuple[PeerSubnet, ...]
+    hosted: tuple[PeerSubnet, ...]
+    children: tuple[PeerChild, ...]
     static_nat: tuple[str, ...]
     translations: tuple[Translation, ...]
     dpd: int
@@ -78,7 +80,7 @@ class OtherEnd:
         return "IKEv2" if self.ikev2 else "IKEv1"
 
     @property
-    def pairs(self) -> tuple[tuple[Net, Net], ...]:
+    def pairs(self) -> tuple[tuple[PeerSubnet, PeerSubnet], ...]:
         """Each of its own networks with each hosted one."""
         return tuple(product(self.own, self.hosted))
 
@@ -88,11 +90,13 @@ class OtherEnd:
         return len(self.children) < len(self.pairs)
 
 
-def peer_view(spec: TunnelSpec, name: str, title: str = "", of: str = "") -> OtherEnd:
+def peer_view(spec: TunnelSpec, name: str, title: str = "", of: str = "") -> PeerView:
     """The specification without its key, mirrored; `name` is the device's, `title` people's."""
-    own = tuple(Net.of(one) for one in sorted(spec.remote_subnets)) or (NO_NETWORK,)
-    hosted = tuple(Net.of(one) for one in sorted(spec.hosted_subnets)) or (NO_HOSTED_NETWORK,)
-    return OtherEnd(
+    own = tuple(PeerSubnet.of(one) for one in sorted(spec.remote_subnets)) or (NO_NETWORK,)
+    hosted = tuple(PeerSubnet.of(one) for one in sorted(spec.hosted_subnets)) or (
+        NO_HOSTED_NETWORK,
+    )
+    return PeerView(
         name=identifier(name),
         title=plain(title),
         of=of,
@@ -113,10 +117,12 @@ def peer_view(spec: TunnelSpec, name: str, title: str = "", of: str = "") -> Oth
     )
 
 
-def _children(spec: TunnelSpec, own: tuple[Net, ...], hosted: tuple[Net, ...]) -> tuple[Child, ...]:
+def _children(
+    spec: TunnelSpec, own: tuple[PeerSubnet, ...], hosted: tuple[PeerSubnet, ...]
+) -> tuple[PeerChild, ...]:
     if spec.in_pairs:
-        return tuple(Child((one,), (other,)) for other, one in product(hosted, own))
-    return (Child(own, hosted),)
+        return tuple(PeerChild((one,), (other,)) for other, one in product(hosted, own))
+    return (PeerChild(own, hosted),)
 
 
 def _missing(spec: TunnelSpec) -> tuple[str, ...]:

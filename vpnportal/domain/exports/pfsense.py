@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from vpnportal.domain.exports.algorithm_names import Words, phase_one, phase_two
 from vpnportal.domain.exports.form_values import Field, page
 from vpnportal.domain.exports.header import head
-from vpnportal.domain.exports.peer_view import Child, OtherEnd
+from vpnportal.domain.exports.peer_view import PeerChild, PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks
 
 WORDS = Words(
@@ -44,7 +44,7 @@ WORDS = Words(
 )
 
 
-def pfsense(end: OtherEnd) -> str:
+def pfsense(end: PeerView) -> str:
     """A list of fields and values for a person to enter."""
     remarks = Remarks("pfSense")
     if {end.phase_two.encryption, end.phase_two.authentication} & {"3DES", "MD5"}:
@@ -63,12 +63,12 @@ def pfsense(end: OtherEnd) -> str:
     return "\n".join((*first, *body))
 
 
-def _children(end: OtherEnd) -> Iterator[Child]:
+def _children(end: PeerView) -> Iterator[PeerChild]:
     """A phase 2 entry has one network at each side; without split they share one child."""
-    return (Child((own,), (hosted,)) for own, hosted in end.pairs)
+    return (PeerChild((own,), (hosted,)) for own, hosted in end.pairs)
 
 
-def _phase_one(end: OtherEnd, remarks: Remarks) -> Iterator[Field]:
+def _phase_one(end: PeerView, remarks: Remarks) -> Iterator[Field]:
     said, keylife = phase_one(end, WORDS, remarks), end.phase_one.keylife
     yield Field("Description", end.name)
     yield Field("Key Exchange version", end.version)
@@ -98,13 +98,13 @@ def _phase_one(end: OtherEnd, remarks: Remarks) -> Iterator[Field]:
         yield Field("Max failures", "3")
 
 
-def _start_action(end: OtherEnd) -> str:
+def _start_action(end: PeerView) -> str:
     if end.must_start:
         return "Initiate at start (VTI or Tunnel Mode)"
     return "Initiate on demand (Tunnel mode only)"
 
 
-def _phase_two(end: OtherEnd, child: Child, remarks: Remarks) -> Iterator[Field]:
+def _phase_two(end: PeerView, child: PeerChild, remarks: Remarks) -> Iterator[Field]:
     said, keylife = phase_two(end, WORDS, remarks), end.phase_two.keylife
     yield Field("Mode", "Tunnel IPv4")
     yield Field("Local Network", f"Network, {child.own[0].cidr}")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from vpnportal.domain.exports.algorithm_names import Words, is_aead, joined, phase_one, phase_two
 from vpnportal.domain.exports.header import head
-from vpnportal.domain.exports.peer_view import Child, Net, OtherEnd
+from vpnportal.domain.exports.peer_view import PeerChild, PeerSubnet, PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks
 from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
 
@@ -21,7 +21,7 @@ WORDS = Words(
 )
 
 
-def strongswan(end: OtherEnd) -> str:
+def strongswan(end: PeerView) -> str:
     """`ipsec038.conf` for /etc/swanctl/conf.d."""
     remarks = Remarks("strongSwan")
     body = [*_connection(end, remarks), *_secret(end)]
@@ -37,7 +37,7 @@ def strongswan(end: OtherEnd) -> str:
     return "\n".join((*first, *body, ""))
 
 
-def _connection(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
+def _connection(end: PeerView, remarks: Remarks) -> Iterator[str]:
     early = end.phase_one.keylife // 10
     one = phase_one(end, WORDS, remarks)
     if is_aead(end.phase_one.encryption):
@@ -70,7 +70,7 @@ def _connection(end: OtherEnd, remarks: Remarks) -> Iterator[str]:
     yield from ("        }", "    }", "}")
 
 
-def _child(end: OtherEnd, name: str, child: Child, esp: str) -> Iterator[str]:
+def _child(end: PeerView, name: str, child: PeerChild, esp: str) -> Iterator[str]:
     keylife = end.phase_two.keylife
     yield f"            {name} {{"
     settings = {
@@ -86,7 +86,7 @@ def _child(end: OtherEnd, name: str, child: Child, esp: str) -> Iterator[str]:
     yield "            }"
 
 
-def _secret(end: OtherEnd) -> Iterator[str]:
+def _secret(end: PeerView) -> Iterator[str]:
     yield from ("secrets {", f"    ike-{end.name} {{")
     yield from _settings(2, {"id-1": end.address, "id-2": end.concentrator, "secret": f'"{KEY}"'})
     yield from ("    }", "}")
@@ -96,5 +96,5 @@ def _settings(depth: int, settings: dict[str, str]) -> Iterator[str]:
     return (f"{' ' * 4 * depth}{key} = {value}" for key, value in settings.items())
 
 
-def _listed(networks: tuple[Net, ...]) -> str:
+def _listed(networks: tuple[PeerSubnet, ...]) -> str:
     return ", ".join(one.cidr for one in networks)

@@ -12,16 +12,15 @@ from itertools import product
 from sys import intern
 
 from vpnportal.domain.gateway_config.desired import (
-    ChildShape,
-    Compiled,
+    CompiledTunnel,
     Connection,
-    Desired,
+    LoadedChild,
+    LoadedConnection,
     Secret,
-    Section,
-    Shape,
+    ViciSection,
 )
 from vpnportal.domain.gateway_config.names import connection_of, fingerprint
-from vpnportal.domain.gateway_config.nat_elements import Elements
+from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.gateway_config.proposals import esp_proposal, ike_proposal
 from vpnportal.domain.tunnel.algorithms import Suite, esp_suite, ike_suite
 from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
@@ -32,23 +31,15 @@ VERSIONS = {0: "IKEv1/2", 1: "IKEv1", 2: "IKEv2"}
 ASKED = 3
 
 
-def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
-    """All of these specifications together; none of them may have a problem left.
-
-    `key` keys the fingerprints; another key renames, and so renegotiates, everything.
-    """
-    return Desired.of(compile_one(spec, key) for spec in specs)
-
-
 @dataclass(frozen=True, slots=True)
-class Opened:
+class InlineSettings:
     """A source that has everything at hand."""
 
-    settings: Section = field(repr=False)
+    settings: ViciSection = field(repr=False)
     preshared_key: str = field(repr=False)
 
 
-def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
+def compile_tunnel(spec: TunnelSpec, key: bytes) -> CompiledTunnel:
     """What one specification becomes."""
     name = connection_of(spec.tunnel_id)
     ike = _ike(spec)
@@ -60,23 +51,25 @@ def compile_one(spec: TunnelSpec, key: bytes) -> Compiled:
     dials = spec.starts is not Starts.OTHER
     if not dials:
         ike["keyingtries"] = "1"
-    children: Section = {}
+    children: ViciSection = {}
     shapes = []
     for local, remote in selectors(spec):
         child = _child(spec, local, remote)
         child_name = f"{name}-{mark}-{fingerprint(key, child)}"
         children[child_name] = child if dials else {**child, "dpd_action": "clear"}
         rekey, when_dead = _text(_rekey(spec.phase_two.keylife)), "start" if dials else "none"
-        shapes.append(ChildShape(child_name, local, remote, rekey, when_dead))
+        shapes.append(LoadedChild(child_name, local, remote, rekey, when_dead))
     ends = (str(spec.hosted_peer), str(spec.remote_peer))
     keylife = _text(_rekey(spec.phase_one.keylife))
     version = VERSIONS[spec.ike_version]
-    shape = Shape(version, (*ends, *ends), mark, keylife, tuple(sorted(shapes)))
-    source = Opened({**ike, "children": children}, spec.preshared_key)
-    return Compiled(
+    shape = LoadedConnection(version, (*ends, *ends), mark, keylife, tuple(sorted(shapes)))
+    source = InlineSettings({**ike, "children": children}, spec.preshared_key)
+    return CompiledTunnel(
         Connection(name, shape, *suites(spec), source, dials),
         Secret(f"{name}-{mark}", name, ends, source),
-        Elements.translating((int(row.internal), int(row.customer)) for row in spec.translations),
+        NatElements.translating(
+            (int(row.internal), int(row.customer)) for row in spec.translations
+        ),
         tuple(map(_text, spec.hosted_subnets)),
         tuple(map(str, (*spec.remote_subnets, *spec.static_nat_subnets))),
     )
@@ -102,7 +95,7 @@ def _rekey(keylife: int) -> int:
     return keylife - keylife // 10
 
 
-def _ike(spec: TunnelSpec) -> Section:
+def _ike(spec: TunnelSpec) -> ViciSection:
     """Phase one; charon gives up when the key life ends."""
     one = spec.phase_one
     early = one.keylife // 10
@@ -126,7 +119,7 @@ def _ike(spec: TunnelSpec) -> Section:
     }
 
 
-def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) -> Section:
+def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) -> ViciSection:
     """Phase two. `start_action` stays none: the plan says when a child is started."""
     two = spec.phase_two
     return {

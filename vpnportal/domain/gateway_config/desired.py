@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import NamedTuple, Protocol, TypeAlias
 
-from vpnportal.domain.gateway_config.nat_elements import Elements
+from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.tunnel.algorithms import Suite
 
 # A vici message section: text, lists of text, or sections.
-Section: TypeAlias = "dict[str, str | list[str] | Section]"
+ViciSection: TypeAlias = "dict[str, str | list[str] | ViciSection]"
 
 
-class ChildShape(NamedTuple):
+class LoadedChild(NamedTuple):
     """What charon tells of a loaded child: selectors as text, key life in seconds.
 
     `when_dead` is what it does when its peer is dead: start again, or nothing.
@@ -24,10 +24,10 @@ class ChildShape(NamedTuple):
     local_ts: tuple[str, ...]
     remote_ts: tuple[str, ...]
     rekey_seconds: str
-    when_dead: str = "start"
+    dpd_action: str = "start"
 
 
-class Shape(NamedTuple):
+class LoadedConnection(NamedTuple):
     """What charon tells of a loaded connection; proposals and secrets are not in it.
 
     The names of its children cover those. The rest shows what somebody else loaded under a name of
@@ -36,9 +36,9 @@ class Shape(NamedTuple):
 
     version: str
     ends: tuple[str, ...]
-    mark: str
+    ike_fingerprint: str
     rekey_seconds: str
-    children: tuple[ChildShape, ...]
+    children: tuple[LoadedChild, ...]
 
     @property
     def names(self) -> frozenset[str]:
@@ -46,11 +46,11 @@ class Shape(NamedTuple):
         return frozenset(child.name for child in self.children)
 
 
-class Source(Protocol):
+class SettingsSource(Protocol):
     """Where that comes from which is only needed to load: most of ten thousand are compared."""
 
     @property
-    def settings(self) -> Section:
+    def settings(self) -> ViciSection:
         """The section of a connection that `load-conn` takes."""
 
     @property
@@ -67,19 +67,19 @@ class Connection:
     """
 
     name: str
-    shape: Shape
+    as_loaded: LoadedConnection
     suite: Suite
     child_suite: Suite
-    source: Source = field(hash=False, compare=False, repr=False)
-    dials: bool = True
+    source: SettingsSource = field(hash=False, compare=False, repr=False)
+    initiates: bool = True
 
     @property
     def children(self) -> frozenset[str]:
         """The names of its children; each carries the fingerprint of all that matters to it."""
-        return self.shape.names
+        return self.as_loaded.names
 
     @property
-    def settings(self) -> Section:
+    def settings(self) -> ViciSection:
         """The section that `load-conn` takes."""
         return self.source.settings
 
@@ -95,7 +95,7 @@ class Secret:
     id: str
     connection: str
     owners: tuple[str, str]
-    source: Source = field(hash=False, compare=False, repr=False)
+    source: SettingsSource = field(hash=False, compare=False, repr=False)
 
     @property
     def data(self) -> str:
@@ -104,7 +104,7 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class CompiledTunnel:
     """What one specification becomes. `hosted` are the networks behind the concentrator.
 
     `claims` are the networks of which the gateway itself may have no address. Both are text: there
@@ -113,7 +113,7 @@ class Compiled:
 
     connection: Connection
     secret: Secret
-    elements: Elements
+    elements: NatElements
     hosted: tuple[str, ...]
     claims: tuple[str, ...]
 
@@ -127,16 +127,16 @@ class Desired:
 
     connections: dict[str, Connection]
     secrets: dict[str, Secret]
-    elements: Elements
+    elements: NatElements
     hosted: frozenset[IPv4Network]
 
     @classmethod
-    def of(cls, several: Iterable[Compiled]) -> Desired:
+    def of(cls, several: Iterable[CompiledTunnel]) -> Desired:
         """All of these together."""
         each = tuple(several)
         return cls(
             connections={one.connection.name: one.connection for one in each},
             secrets={one.secret.id: one.secret for one in each},
-            elements=Elements.together(one.elements for one in each),
+            elements=NatElements.together(one.elements for one in each),
             hosted=frozenset(map(IPv4Network, {text for one in each for text in one.hosted})),
         )

@@ -23,12 +23,12 @@ def fingerprint(key: bytes, content: object) -> str:
     return hmac.digest(key, _canonical(content).encode(), "sha256").hex()[:8]
 
 
-def is_ours(connection: str) -> bool:
+def is_portal_connection(connection: str) -> bool:
     """Whether a connection's name is one that the portal gives."""
     return _CONNECTION.fullmatch(connection) is not None
 
 
-def is_our_secret(identifier: str) -> bool:
+def is_portal_secret(identifier: str) -> bool:
     """Whether a secret's id is one that the portal gives."""
     return _SECRET.fullmatch(identifier) is not None
 
@@ -38,12 +38,12 @@ def probe_of(tunnel_id: int) -> str:
     return f"ask-{tunnel_id}"
 
 
-def is_a_probe(name: str) -> bool:
+def is_probe(name: str) -> bool:
     """Whether a connection or a secret is there to ask a peer, for some seconds at most."""
     return _PROBE.fullmatch(name) is not None
 
 
-def owner(secret: str) -> str:
+def connection_of_secret(secret: str) -> str:
     """The connection that a secret's id belongs to."""
     return secret.partition("-")[0]
 
@@ -58,7 +58,7 @@ def tunnel_id(connection: str) -> int:
     return int(connection.removeprefix("ctx"))
 
 
-def ike_fingerprint(child: str) -> str:
+def ike_fingerprint_of(child: str) -> str:
     """The part of a child's name that covers IKE, or "" for a name that is not ours."""
     match = _CHILD.fullmatch(child)
     return match[2] if match else ""

@@ -13,17 +13,17 @@ KEY_BITS = 32
 VALUE = (1 << KEY_BITS) - 1
 
 
-class Map(StrEnum):
+class NatMap(StrEnum):
     """Our two nftables maps: towards the customer by destination, from the customer by source."""
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
 
 
-class Element(NamedTuple):
+class NatElement(NamedTuple):
     """One entry of a map: packets with address `key` are given address `value`, both numbers."""
 
-    map: Map
+    map: NatMap
     key: int
     value: int
 
@@ -43,7 +43,7 @@ def packed(key: int, value: int) -> int:
     return key << KEY_BITS | value
 
 
-class Elements(Set[Element]):
+class NatElements(Set[NatElement]):
     """A set of elements in eight bytes each: two sets are compared without making one of them."""
 
     __slots__ = ("_inbound", "_outbound")
@@ -53,7 +53,7 @@ class Elements(Set[Element]):
         self._inbound, self._outbound = _sorted(inbound), _sorted(outbound)
 
     @classmethod
-    def translating(cls, pairs: Iterable[tuple[int, int]]) -> Elements:
+    def translating(cls, pairs: Iterable[tuple[int, int]]) -> NatElements:
         """Each internal address to and from the customer's address beside it."""
         several = tuple(pairs)
         return cls(
@@ -62,59 +62,59 @@ class Elements(Set[Element]):
         )
 
     @classmethod
-    def together(cls, several: Iterable[Elements]) -> Elements:
+    def together(cls, several: Iterable[NatElements]) -> NatElements:
         """All that is in one of them."""
         each = tuple(several)
         if len(each) == 1:
             return each[0]
 
-        def numbers(name: Map) -> Iterator[int]:
+        def numbers(name: NatMap) -> Iterator[int]:
             return chain.from_iterable(one.of(name) for one in each)
 
-        return cls(*map(numbers, Map))
+        return cls(*map(numbers, NatMap))
 
     @classmethod
-    def containing(cls, elements: Iterable[Element]) -> Elements:
+    def containing(cls, elements: Iterable[NatElement]) -> NatElements:
         """These elements."""
         several = tuple(elements)
 
-        def numbers(name: Map) -> Iterator[int]:
+        def numbers(name: NatMap) -> Iterator[int]:
             return (packed(one.key, one.value) for one in several if one.map is name)
 
-        return cls(*map(numbers, Map))
+        return cls(*map(numbers, NatMap))
 
     @classmethod
     def _from_iterable(cls, it: Iterable[Any]) -> Any:
         """What `Set` makes unions of."""
         return cls.containing(it)
 
-    def of(self, name: Map) -> array[int]:
+    def of(self, name: NatMap) -> array[int]:
         """The elements of one map as `packed` gives them, sorted."""
-        return self._inbound if name is Map.INBOUND else self._outbound
+        return self._inbound if name is NatMap.INBOUND else self._outbound
 
-    def keys(self, name: Map) -> Iterator[int]:
+    def keys(self, name: NatMap) -> Iterator[int]:
         """The keys of one map, in order."""
         return (number >> KEY_BITS for number in self.of(name))
 
     def all_keys(self) -> set[int]:
         """The keys of both maps together."""
-        return {*self.keys(Map.INBOUND), *self.keys(Map.OUTBOUND)}
+        return {*self.keys(NatMap.INBOUND), *self.keys(NatMap.OUTBOUND)}
 
-    def texts(self, name: Map) -> Iterator[tuple[str, str]]:
+    def texts(self, name: NatMap) -> Iterator[tuple[str, str]]:
         """Key and value of the elements of one map as people write them, in order."""
         return ((dotted(number >> KEY_BITS), dotted(number & VALUE)) for number in self.of(name))
 
-    def under(self, keys: Elements) -> Elements:
+    def under(self, keys: NatElements) -> NatElements:
         """Those whose keys occur in the same map of `keys`."""
-        return Elements(*(_under(self.of(name), frozenset(keys.keys(name))) for name in Map))
+        return NatElements(*(_under(self.of(name), frozenset(keys.keys(name))) for name in NatMap))
 
-    def __iter__(self) -> Iterator[Element]:
-        for name in Map:
+    def __iter__(self) -> Iterator[NatElement]:
+        for name in NatMap:
             for number in self.of(name):
-                yield Element(name, number >> KEY_BITS, number & VALUE)
+                yield NatElement(name, number >> KEY_BITS, number & VALUE)
 
     def __contains__(self, one: object) -> bool:
-        if not isinstance(one, Element):
+        if not isinstance(one, NatElement):
             return False
         numbers, wanted = self.of(one.map), packed(one.key, one.value)
         at = bisect_left(numbers, wanted)
@@ -123,10 +123,10 @@ class Elements(Set[Element]):
     def __len__(self) -> int:
         return len(self._inbound) + len(self._outbound)
 
-    def __sub__(self, other: Set[Element]) -> Elements:
-        if not isinstance(other, Elements):
+    def __sub__(self, other: Set[NatElement]) -> NatElements:
+        if not isinstance(other, NatElements):
             return self.containing(one for one in self if one not in other)
-        return Elements(*(_without(self.of(name), other.of(name)) for name in Map))
+        return NatElements(*(_without(self.of(name), other.of(name)) for name in NatMap))
 
     def __repr__(self) -> str:
         return f"Elements({', '.join(' to '.join(one.texts) for one in self)})"

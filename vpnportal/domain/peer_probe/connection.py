@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vpnportal.domain.gateway_config.desired import Section
+from vpnportal.domain.gateway_config.desired import ViciSection
 from vpnportal.domain.gateway_config.names import probe_of
 from vpnportal.domain.peer_probe.offers import Proposals
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ProbeOffer:
     """Proposals for phase one, and for phase two where that is what is asked."""
 
     name: str
@@ -20,12 +20,12 @@ class Offer:
     esp: Proposals = ()
 
     @property
-    def again(self) -> Offer:
+    def again(self) -> ProbeOffer:
         """The same once more."""
         return replace(self, name=f"{self.name}, again")
 
 
-def connection(spec: TunnelSpec, offer: Offer) -> Section:
+def connection(spec: TunnelSpec, offer: ProbeOffer) -> ViciSection:
     """The offer as a connection with at most one child of its name, as `load-conn` takes it.
 
     It routes nothing (`policies`), tries once, and replaces no association (`unique`). Without a
@@ -33,7 +33,7 @@ def connection(spec: TunnelSpec, offer: Offer) -> Section:
     """
     name = probe_of(spec.tunnel_id)
     local, remote = (spec.hosted_peer, spec.remote_peer) if offer.esp else (name, name)
-    settings: Section = {
+    settings: ViciSection = {
         "version": str(offer.version),
         "local_addrs": [str(spec.hosted_peer)],
         "remote_addrs": [str(spec.remote_peer)],
@@ -52,7 +52,7 @@ def connection(spec: TunnelSpec, offer: Offer) -> Section:
     return {**settings, "children": {name: _child(spec, offer)}} if offer.esp else settings
 
 
-def _child(spec: TunnelSpec, offer: Offer) -> Section:
+def _child(spec: TunnelSpec, offer: ProbeOffer) -> ViciSection:
     """IKEv1 has one pair of networks in a Quick Mode (RFC 2409, 5.5): the first of each end."""
     hosted = [str(network) for network in sorted(spec.hosted_subnets)]
     remote = [str(network) for network in sorted(spec.remote_subnets)]

@@ -36,7 +36,7 @@ _RANK = {Strength.GOOD: 0, Strength.WEAK: 1, Strength.BROKEN: 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Able:
+class ProbeAlgorithms:
     """The algorithms of the customers' table that a charon can do, each kind strongest first."""
 
     ciphers: tuple[Encryption, ...]
@@ -44,23 +44,25 @@ class Able:
     digests: tuple[Authentication, ...]
     groups: tuple[Group, ...]
 
-    def only_good(self) -> Able:
+    def only_good(self) -> ProbeAlgorithms:
         """Without what is weak or broken."""
-        return Able(_good(self.ciphers), _good(self.aeads), _good(self.digests), _good(self.groups))
+        return ProbeAlgorithms(
+            _good(self.ciphers), _good(self.aeads), _good(self.digests), _good(self.groups)
+        )
 
 
-def able(names: Set[str]) -> Able:
+def probe_algorithms(names: Set[str]) -> ProbeAlgorithms:
     """From charon's names of its algorithms, such as AES_CBC, PRF_HMAC_MD5 and MODP_768."""
-    encryptions = [e for e in ENCRYPTIONS.values() if e.in_force.partition("-")[0] in names]
-    return Able(
+    encryptions = [e for e in ENCRYPTIONS.values() if e.charon_name.partition("-")[0] in names]
+    return ProbeAlgorithms(
         _strongest_first(e for e in encryptions if not e.aead),
         _strongest_first(e for e in encryptions if e.aead),
-        _strongest_first(a for a in AUTHENTICATIONS.values() if {a.in_force, a.prf} <= names),
-        _strongest_first(g for g in GROUPS.values() if g.in_force in names),
+        _strongest_first(a for a in AUTHENTICATIONS.values() if {a.charon_name, a.prf} <= names),
+        _strongest_first(g for g in GROUPS.values() if g.charon_name in names),
     )
 
 
-def ikev2(can: Able) -> Proposals:
+def ikev2(can: ProbeAlgorithms) -> Proposals:
     """Phase one in one or two proposals: with an integrity algorithm, and with an AEAD."""
     digests, groups = _words(can.digests), _words(can.groups)
     pseudorandom = [f"prf{word}" for word in digests]
@@ -70,7 +72,9 @@ def ikev2(can: Able) -> Proposals:
     )
 
 
-def ikev1(can: Able, some: tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]) -> Proposals:
+def ikev1(
+    can: ProbeAlgorithms, some: tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]
+) -> Proposals:
     """Phase one: every combination of these encryptions, authentications and groups."""
     return tuple(
         ike_proposal(e.name, a.name, g.number)
@@ -79,14 +83,14 @@ def ikev1(can: Able, some: tuple[tuple[str, ...], tuple[str, ...], tuple[int, ..
     )
 
 
-def ikev1_in_turns(can: Able) -> Iterator[Proposals]:
+def ikev1_in_turns(can: ProbeAlgorithms) -> Iterator[Proposals]:
     """Phase one: every combination there is, those of good algorithms only before all others."""
     every = tuple(ike_proposal(e.name, a.name, g.number) for e, a, g in _combinations(can))
     for at in range(0, len(every), COMBINATIONS):
         yield every[at : at + COMBINATIONS]
 
 
-def esp_of_ikev2(can: Able, first: int) -> Proposals:
+def esp_of_ikev2(can: ProbeAlgorithms, first: int) -> Proposals:
     """Phase two: with any group, and without; the group that is tried at once comes first."""
     ciphers, aeads, digests = _words(can.ciphers), _words(can.aeads), _words(can.digests)
     groups = _words(sorted(can.groups, key=lambda one: one.number != first))
@@ -98,7 +102,7 @@ def esp_of_ikev2(can: Able, first: int) -> Proposals:
     )
 
 
-def esp_of_ikev1(can: Able, group: int) -> Proposals:
+def esp_of_ikev1(can: ProbeAlgorithms, group: int) -> Proposals:
     """Phase two with this group, or without one (0): every combination of the rest."""
     pairs = sorted(product(can.ciphers, can.digests), key=_weakness)
     return (
@@ -111,7 +115,7 @@ def esp_of_ikev1(can: Able, group: int) -> Proposals:
     )
 
 
-def groups_of_ikev1(can: Able, first: int) -> tuple[int, ...]:
+def groups_of_ikev1(can: ProbeAlgorithms, first: int) -> tuple[int, ...]:
     """The group of phase one is nearly always that of phase two, if there is one at all."""
     return tuple(dict.fromkeys((first, 0, *(group.number for group in can.groups))))
 
@@ -125,7 +129,7 @@ def _strongest_first(those: Iterable[_Algorithm]) -> tuple[_Algorithm, ...]:
     return tuple(sorted(reversed(list(those)), key=lambda one: _RANK[one.strength]))
 
 
-def _combinations(can: Able) -> list[tuple[Encryption, Authentication, Group]]:
+def _combinations(can: ProbeAlgorithms) -> list[tuple[Encryption, Authentication, Group]]:
     return sorted(product(can.ciphers, can.digests, can.groups), key=_weakness)
 
 

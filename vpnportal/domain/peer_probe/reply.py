@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from vpnportal.domain.peer_probe.connection import Offer
+from vpnportal.domain.peer_probe.connection import ProbeOffer
 from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS, UNNAMED, Suite
 
 SELECTED_IKE = "selected proposal: IKE:"
@@ -17,7 +17,7 @@ TIME_WAS_UP = "not established after"
 PROOF_SENT = ("generating ID_PROT request 0 [ ID HASH", "generating IKE_AUTH request")
 
 
-class Heard(StrEnum):
+class OfferResult(StrEnum):
     """How a peer took an offer.
 
     UNCLEAR: something came back, such as a cookie, and then the time was up. KEY: it did not get
@@ -34,7 +34,7 @@ class Heard(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class OfferReply:
     """The answer to the offer of this name; `suite` is what the peer selected of it.
 
     `version` is IKE's, `phase` 1 or 2. `renewed` tells that the keys were renewed with the suite.
@@ -43,7 +43,7 @@ class Reply:
     offer: str
     version: int
     phase: int
-    heard: Heard
+    heard: OfferResult
     suite: Suite = UNNAMED
     renewed: bool = False
 
@@ -60,16 +60,16 @@ class Reply:
         return {**asdict(self), "suite": list(self.suite)}
 
     @classmethod
-    def of_json(cls, kept: Mapping[str, Any]) -> Reply:
+    def of_json(cls, kept: Mapping[str, Any]) -> OfferReply:
         """The reply that `as_json` was made of."""
-        return cls(**{**kept, "heard": Heard(kept["heard"]), "suite": Suite(*kept["suite"])})
+        return cls(**{**kept, "heard": OfferResult(kept["heard"]), "suite": Suite(*kept["suite"])})
 
 
-def read(offer: Offer, lines: Iterable[str]) -> Reply:
+def read(offer: ProbeOffer, lines: Iterable[str]) -> OfferReply:
     """What became of an offer: the last line is why charon gave up, if it did."""
     said = tuple(lines)
     heard, suite = (_phase_two if offer.esp else _phase_one)(said)
-    return Reply(offer.name, offer.version, 2 if offer.esp else 1, heard, suite)
+    return OfferReply(offer.name, offer.version, 2 if offer.esp else 1, heard, suite)
 
 
 def ends_phase_one(line: str) -> bool:
@@ -77,32 +77,34 @@ def ends_phase_one(line: str) -> bool:
     return line.startswith(SELECTED_IKE)
 
 
-def renewed(reply: Reply, suite: Suite) -> Reply:
+def renewed(reply: OfferReply, suite: Suite) -> OfferReply:
     """The same after the keys were renewed with this suite."""
     return replace(reply, suite=suite, renewed=True)
 
 
-def _phase_one(said: tuple[str, ...]) -> tuple[Heard, Suite]:
+def _phase_one(said: tuple[str, ...]) -> tuple[OfferResult, Suite]:
     if suite := _selected(said, SELECTED_IKE):
-        return Heard.SELECTED, suite
+        return OfferResult.SELECTED, suite
     if not _any(said, "received packet:"):
-        return Heard.SILENT, UNNAMED
-    return (Heard.UNCLEAR if _any(said, TIME_WAS_UP) else Heard.REFUSED), UNNAMED
+        return OfferResult.SILENT, UNNAMED
+    return (OfferResult.UNCLEAR if _any(said, TIME_WAS_UP) else OfferResult.REFUSED), UNNAMED
 
 
-def _phase_two(said: tuple[str, ...]) -> tuple[Heard, Suite]:
+def _phase_two(said: tuple[str, ...]) -> tuple[OfferResult, Suite]:
     if suite := _selected(said, SELECTED_ESP):
-        return Heard.SELECTED, suite
+        return OfferResult.SELECTED, suite
     first, _ = _phase_one(said)
-    if first is not Heard.SELECTED:
+    if first is not OfferResult.SELECTED:
         return first, UNNAMED
     if not _any(said, "established between"):
         # A peer that is far away may not have had its turn to prove anything yet.
         early = _any(said, TIME_WAS_UP) and not _any(said, *PROOF_SENT)
-        return (Heard.UNCLEAR if early else Heard.KEY), UNNAMED
+        return (OfferResult.UNCLEAR if early else OfferResult.KEY), UNNAMED
     if _any(said, "TS_UNACCEPTABLE", "INVALID_ID_INFORMATION"):
-        return Heard.SUBNETS, UNNAMED
-    return (Heard.REFUSED if _any(said, "NO_PROPOSAL_CHOSEN") else Heard.SILENT), UNNAMED
+        return OfferResult.SUBNETS, UNNAMED
+    return (
+        OfferResult.REFUSED if _any(said, "NO_PROPOSAL_CHOSEN") else OfferResult.SILENT
+    ), UNNAMED
 
 
 def _any(said: tuple[str, ...], *words: str) -> bool:
@@ -117,10 +119,10 @@ def _selected(said: tuple[str, ...], start: str) -> Suite | None:
     words = set(found[-1].split("/"))
     ciphers, digests = ENCRYPTIONS.values(), AUTHENTICATIONS.values()
     return Suite(
-        _one(e.in_force for e in ciphers if e.in_force.replace("-", "_") in words),
-        _one(a.in_force for a in digests if a.in_force in words),
+        _one(e.charon_name for e in ciphers if e.charon_name.replace("-", "_") in words),
+        _one(a.charon_name for a in digests if a.charon_name in words),
         _one(a.prf for a in digests if a.prf in words),
-        _one(g.in_force for g in GROUPS.values() if g.in_force in words),
+        _one(g.charon_name for g in GROUPS.values() if g.charon_name in words),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from vpnportal.domain.peer_probe.reply import Heard, Reply
+from vpnportal.domain.peer_probe.reply import OfferReply, OfferResult
 from vpnportal.domain.tunnel.algorithms import names_of
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
@@ -17,28 +17,28 @@ Value: TypeAlias = "str | int | bool"
 _PFS_UNKNOWN = "Whether it wants Perfect Forward Secrecy could not be learnt."
 _SILENT_ABOUT_PHASE_TWO = "Phase two was not learnt: the other end did not answer."
 _PHASE_TWO_UNKNOWN = {
-    Heard.KEY: "Phase two was not learnt: the preshared key does not fit. Enter the right one, and "
+    OfferResult.KEY: "Phase two was not learnt: the preshared key does not fit. Enter the right one, and "
     "ask again.",
-    Heard.SUBNETS: "Phase two was not learnt: the key fits, but the other end knows no tunnel "
+    OfferResult.SUBNETS: "Phase two was not learnt: the key fits, but the other end knows no tunnel "
     "between these subnets.",
-    Heard.REFUSED: "Phase two was not learnt: the other end refused every offer.",
-    Heard.SILENT: _SILENT_ABOUT_PHASE_TWO,
-    Heard.UNCLEAR: _SILENT_ABOUT_PHASE_TWO,
+    OfferResult.REFUSED: "Phase two was not learnt: the other end refused every offer.",
+    OfferResult.SILENT: _SILENT_ABOUT_PHASE_TWO,
+    OfferResult.UNCLEAR: _SILENT_ABOUT_PHASE_TWO,
 }
 
 
-def answer(replies: Iterable[Reply]) -> dict[str, Value]:
+def learned_fields(replies: Iterable[OfferReply]) -> dict[str, Value]:
     """The fields of the draft that are known, and their values."""
     known: dict[str, Value] = {}
     for reply in replies:
-        if reply.heard is Heard.SELECTED:
+        if reply.heard is OfferResult.SELECTED:
             known.update(_phase_two(reply) if reply.phase == 2 else _phase_one(reply))
     return known
 
 
-def in_words(reply: Reply) -> str:
+def in_words(reply: OfferReply) -> str:
     """What was offered and how the peer took it, in one line."""
-    if reply.heard is not Heard.SELECTED:
+    if reply.heard is not OfferResult.SELECTED:
         return f"{reply.offer}: {_HEARD[reply.heard]}"
     encryption, authentication, group = names_of(reply.suite)
     parts = [
@@ -47,30 +47,30 @@ def in_words(reply: Reply) -> str:
     return f"{reply.offer}: selected {', '.join(parts) or 'something unknown here'}"
 
 
-def remark(replies: Sequence[Reply], spec: TunnelSpec) -> str:
+def summary(replies: Sequence[OfferReply], spec: TunnelSpec) -> str:
     """What was not learnt and what would help, or ""."""
-    known = answer(replies)
+    known = learned_fields(replies)
     if not known:
         return _no_phase_one(replies, spec)
     two = [reply for reply in replies if reply.phase == 2]
     if not two:
         return _not_asked(spec)
     last = two[-1].heard
-    if last is Heard.SELECTED:
+    if last is OfferResult.SELECTED:
         return "" if "phase_two_pfs" in known else _PFS_UNKNOWN
     return _PHASE_TWO_UNKNOWN[last]
 
 
 _HEARD = {
-    Heard.REFUSED: "refused",
-    Heard.SILENT: "no answer",
-    Heard.UNCLEAR: "no decision in time",
-    Heard.KEY: "the preshared key does not fit",
-    Heard.SUBNETS: "the key fits, the subnets do not",
+    OfferResult.REFUSED: "refused",
+    OfferResult.SILENT: "no answer",
+    OfferResult.UNCLEAR: "no decision in time",
+    OfferResult.KEY: "the preshared key does not fit",
+    OfferResult.SUBNETS: "the key fits, the subnets do not",
 }
 
 
-def _phase_one(reply: Reply) -> dict[str, Value]:
+def _phase_one(reply: OfferReply) -> dict[str, Value]:
     """Nothing when it selected what nobody offered."""
     encryption, authentication, group = names_of(reply.suite)
     if not (encryption and authentication and group):
@@ -83,7 +83,7 @@ def _phase_one(reply: Reply) -> dict[str, Value]:
     }
 
 
-def _phase_two(reply: Reply) -> dict[str, Value]:
+def _phase_two(reply: OfferReply) -> dict[str, Value]:
     encryption, authentication, group = names_of(reply.suite)
     known: dict[str, Value] = {"phase_two_encryption": encryption} if encryption else {}
     if authentication:
@@ -95,8 +95,8 @@ def _phase_two(reply: Reply) -> dict[str, Value]:
     return known
 
 
-def _no_phase_one(replies: Sequence[Reply], spec: TunnelSpec) -> str:
-    if all(reply.heard is Heard.SILENT for reply in replies):
+def _no_phase_one(replies: Sequence[OfferReply], spec: TunnelSpec) -> str:
+    if all(reply.heard is OfferResult.SILENT for reply in replies):
         return (
             f"No answer from {spec.remote_peer} on UDP port 500. Check the address, and that the "
             f"device expects {spec.hosted_peer}."

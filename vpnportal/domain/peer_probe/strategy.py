@@ -10,23 +10,25 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from vpnportal.domain.gateway_config.proposals import ike_proposal
 from vpnportal.domain.peer_probe import offers
-from vpnportal.domain.peer_probe.connection import Offer
-from vpnportal.domain.peer_probe.offers import Able
-from vpnportal.domain.peer_probe.reply import Heard, Reply
-from vpnportal.domain.peer_probe.result import Value, answer
+from vpnportal.domain.peer_probe.connection import ProbeOffer
+from vpnportal.domain.peer_probe.offers import ProbeAlgorithms
+from vpnportal.domain.peer_probe.reply import OfferReply, OfferResult
+from vpnportal.domain.peer_probe.result import Value, learned_fields
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 # Whoever left so many offers of one kind unanswered is not asked again.
 SILENCES = 2
 GOOD, EVERY = "IKEv2, good algorithms", "IKEv2, every algorithm"
-ENOUGH = {Heard.SELECTED, Heard.KEY, Heard.SUBNETS}
+ENOUGH = {OfferResult.SELECTED, OfferResult.KEY, OfferResult.SUBNETS}
 
 
-def next_offer(replies: Sequence[Reply], can: Able, with_phase_two: bool) -> Offer | None:
+def next_offer(
+    replies: Sequence[OfferReply], can: ProbeAlgorithms, with_phase_two: bool
+) -> ProbeOffer | None:
     """What to offer after these replies, or None when nothing more can be learnt."""
-    known = answer(replies)
+    known = learned_fields(replies)
     heard = {reply.offer: reply.heard for reply in replies}
-    unclear = {name for name, word in heard.items() if word is Heard.UNCLEAR}
+    unclear = {name for name, word in heard.items() if word is OfferResult.UNCLEAR}
     if not known:
         every = _phase_one(can, heard)
     elif with_phase_two and not any(r.phase == 2 and r.heard in ENOUGH for r in replies):
@@ -46,41 +48,43 @@ def wants_phase_two(spec: TunnelSpec) -> bool:
     return bool(spec.preshared_key and spec.hosted_subnets and spec.remote_subnets)
 
 
-def _phase_one(can: Able, heard: Mapping[str, Heard]) -> Iterator[Offer]:
+def _phase_one(can: ProbeAlgorithms, heard: Mapping[str, OfferResult]) -> Iterator[ProbeOffer]:
     """IKEv2 first. One that says no at once is offered the strongest of IKEv1 first, too."""
-    yield Offer(GOOD, 2, offers.ikev2(can.only_good()))
+    yield ProbeOffer(GOOD, 2, offers.ikev2(can.only_good()))
     silent = _left(heard, GOOD)
     if not silent:
-        yield Offer(EVERY, 2, offers.ikev2(can))
+        yield ProbeOffer(EVERY, 2, offers.ikev2(can))
     yield from _while_answered(_ikev1(can, likely_first=silent), heard)
 
 
-def _ikev1(can: Able, likely_first: bool) -> Iterator[Offer]:
+def _ikev1(can: ProbeAlgorithms, likely_first: bool) -> Iterator[ProbeOffer]:
     if likely_first:
-        yield Offer("IKEv1, the usual combinations", 1, offers.ikev1(can, offers.LIKELY))
-        yield Offer("IKEv1, the oldest combinations", 1, offers.ikev1(can, offers.OLDER))
+        yield ProbeOffer("IKEv1, the usual combinations", 1, offers.ikev1(can, offers.LIKELY))
+        yield ProbeOffer("IKEv1, the oldest combinations", 1, offers.ikev1(can, offers.OLDER))
     for number, some in enumerate(offers.ikev1_in_turns(can), start=1):
-        yield Offer(f"IKEv1, part {number} of all combinations", 1, some)
+        yield ProbeOffer(f"IKEv1, part {number} of all combinations", 1, some)
 
 
 def _phase_two(
-    can: Able, heard: Mapping[str, Heard], known: Mapping[str, Value]
-) -> Iterator[Offer]:
+    can: ProbeAlgorithms, heard: Mapping[str, OfferResult], known: Mapping[str, Value]
+) -> Iterator[ProbeOffer]:
     """With the phase one that is known; a Quick Mode asks for one group after the other."""
     version, group = int(known["ike_version"]), int(known["phase_one_group"])
     digest = str(known["phase_one_authentication"])
     ike = (ike_proposal(str(known["phase_one_encryption"]), digest, group),)
     if version == 2:
-        yield Offer("phase two", 2, ike, offers.esp_of_ikev2(can, group))
+        yield ProbeOffer("phase two", 2, ike, offers.esp_of_ikev2(can, group))
         return
     every = (
-        Offer(f"phase two, {_pfs(one)}", 1, ike, offers.esp_of_ikev1(can, one))
+        ProbeOffer(f"phase two, {_pfs(one)}", 1, ike, offers.esp_of_ikev1(can, one))
         for one in offers.groups_of_ikev1(can, group)
     )
     yield from _while_answered(every, heard)
 
 
-def _while_answered(every: Iterator[Offer], heard: Mapping[str, Heard]) -> Iterator[Offer]:
+def _while_answered(
+    every: Iterator[ProbeOffer], heard: Mapping[str, OfferResult]
+) -> Iterator[ProbeOffer]:
     """Until too many of them were left unanswered."""
     left = SILENCES
     for offer in every:
@@ -90,9 +94,9 @@ def _while_answered(every: Iterator[Offer], heard: Mapping[str, Heard]) -> Itera
         left -= _left(heard, offer.name)
 
 
-def _left(heard: Mapping[str, Heard], name: str) -> bool:
+def _left(heard: Mapping[str, OfferResult], name: str) -> bool:
     """Whether the offer was left unanswered."""
-    return heard.get(name) is Heard.SILENT
+    return heard.get(name) is OfferResult.SILENT
 
 
 def _pfs(group: int) -> str:

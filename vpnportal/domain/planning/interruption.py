@@ -14,11 +14,11 @@ from itertools import product
 from typing import TypeAlias
 
 from vpnportal.domain.addresses import AddressSet
-from vpnportal.domain.gateway_config.compile import compile_one
-from vpnportal.domain.gateway_config.desired import ChildShape, Compiled, Desired
-from vpnportal.domain.gateway_config.nat_elements import Map
+from vpnportal.domain.gateway_config.compile import compile_tunnel
+from vpnportal.domain.gateway_config.desired import CompiledTunnel, Desired, LoadedChild
+from vpnportal.domain.gateway_config.nat_elements import NatMap
 from vpnportal.domain.planning.observed import ChildSa, IkeSa, Observed
-from vpnportal.domain.planning.plan import Plan, diff
+from vpnportal.domain.planning.plan import Plan, make_plan
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 # A hosted network and one of the customer's, as text.
@@ -74,11 +74,11 @@ def interruption(before: TunnelSpec | None, after: TunnelSpec, key: bytes) -> In
         return NO_PEER
     if before.hosted_peer != after.hosted_peer:
         return _moved(after)
-    running, wanted = compile_one(before, key), compile_one(after, key)
-    plan = diff(Desired.of([wanted]), _as_running(running))
-    ended, kept = _ended(running, plan), _pairs(wanted.connection.shape.children)
+    running, wanted = compile_tunnel(before, key), compile_tunnel(after, key)
+    plan = make_plan(Desired.of([wanted]), _as_running(running))
+    ended, kept = _ended(running, plan), _pairs(wanted.connection.as_loaded.children)
     if back := ended & kept:
-        return _broken(back, _pairs(running.connection.shape.children) & kept)
+        return _broken(back, _pairs(running.connection.as_loaded.children) & kept)
     if ended:
         return Interruption(Extent.PAIRS, f"only {_listed(ended)}, which ends")
     # Where only the other end may begin the successor, it is negotiated all the same.
@@ -86,43 +86,43 @@ def interruption(before: TunnelSpec | None, after: TunnelSpec, key: bytes) -> In
     return _flows(plan) or (BESIDE if anew else SILENT)
 
 
-def _as_running(compiled: Compiled) -> Observed:
+def _as_running(compiled: CompiledTunnel) -> Observed:
     """A concentrator that holds exactly this, with every child up."""
     connection = compiled.connection
     children = tuple(
         ChildSa(one.name, str(n), "INSTALLED", connection.child_suite, *one[1:3])
-        for n, one in enumerate(sorted(connection.shape.children))
+        for n, one in enumerate(sorted(connection.as_loaded.children))
     )
     up = IkeSa(
         connection.name,
         "1",
         "ESTABLISHED",
         children,
-        remote_host=connection.shape.ends[1],
+        remote_host=connection.as_loaded.ends[1],
         suite=connection.suite,
     )
     return Observed(
-        connections={connection.name: connection.shape},
+        connections={connection.name: connection.as_loaded},
         secrets=frozenset([compiled.secret.id]),
-        associations=(up,),
+        ike_sas=(up,),
         elements=compiled.elements,
-        rules_stand=True,
+        rules_current=True,
         addresses=AddressSet(),
-        anchors=AddressSet(),
+        loopback_addresses=AddressSet(),
         userland_esp=False,
     )
 
 
-def _ended(running: Compiled, plan: Plan) -> frozenset[Pair]:
+def _ended(running: CompiledTunnel, plan: Plan) -> frozenset[Pair]:
     """What would not be carried from the moment of the apply on."""
-    children = sorted(running.connection.shape.children)
-    ending = (*plan.hang_up, *plan.terminate)
+    children = sorted(running.connection.as_loaded.children)
+    ending = (*plan.terminate_dialing, *plan.terminate)
     if any(one.whole_ike for one in ending):
         return _pairs(children)
     return _pairs(children[int(one.unique_id)] for one in ending)
 
 
-def _pairs(children: Iterable[ChildShape]) -> frozenset[Pair]:
+def _pairs(children: Iterable[LoadedChild]) -> frozenset[Pair]:
     return frozenset(
         pair for child in children for pair in product(child.local_ts, child.remote_ts)
     )
@@ -143,7 +143,7 @@ def _moved(after: TunnelSpec) -> Interruption:
 
 def _flows(plan: Plan) -> Interruption | None:
     """A translation that goes or changes ends the connections through its address, no other."""
-    gone = [address for address, _ in plan.remove.texts(Map.INBOUND)]
+    gone = [address for address, _ in plan.remove_elements.texts(NatMap.INBOUND)]
     if not gone:
         return None
     named = ", ".join(gone[:4]) + (" and others" if gone[4:] else "")

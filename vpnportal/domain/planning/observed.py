@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vpnportal.domain.addresses import AddressSet
-from vpnportal.domain.gateway_config.desired import Shape
-from vpnportal.domain.gateway_config.nat_elements import Elements
+from vpnportal.domain.gateway_config.desired import LoadedConnection
+from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.tunnel.algorithms import UNNAMED, Suite
 
 # States in which a CHILD_SA carries traffic; an old one goes on until its successor is in place.
@@ -26,7 +26,7 @@ class Scope:
 
     connection: str
     secrets: frozenset[str]
-    elements: Elements
+    elements: NatElements
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +86,13 @@ class Observed:
     looked at with everything.
     """
 
-    connections: dict[str, Shape]
+    connections: dict[str, LoadedConnection]
     secrets: frozenset[str] | None
-    associations: tuple[IkeSa, ...]
-    elements: Elements
-    rules_stand: bool
+    ike_sas: tuple[IkeSa, ...]
+    elements: NatElements
+    rules_current: bool
     addresses: AddressSet
-    anchors: AddressSet
+    loopback_addresses: AddressSet
     userland_esp: bool
-    foreign: tuple[str, ...] = ()
-    dropped: Mapping[str, int] = field(default_factory=dict)
+    foreign_connections: tuple[str, ...] = ()
+    drop_counters: Mapping[str, int] = field(default_factory=dict)

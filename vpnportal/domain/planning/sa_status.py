@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from vpnportal.domain.gateway_config.desired import Shape
+from vpnportal.domain.gateway_config.desired import LoadedConnection
 from vpnportal.domain.gateway_config.names import tunnel_id
 from vpnportal.domain.planning.observed import CARRYING, IkeSa
 from vpnportal.domain.planning.stale_sas import by_connection
 
 
-class Association(StrEnum):
+class SaStatus(StrEnum):
     """Whether the children of a loaded connection are installed: all, some, soon, or none.
 
     OLDER is up with children of an earlier revision, which the peer has not renegotiated yet.
@@ -24,13 +24,17 @@ class Association(StrEnum):
     DOWN = "down"
 
 
-def associations(loaded: dict[str, Shape], running: Iterable[IkeSa]) -> dict[int, Association]:
+def sa_status_by_tunnel(
+    loaded: dict[str, LoadedConnection], running: Iterable[IkeSa]
+) -> dict[int, SaStatus]:
     """By tunnel id. A connection that is not loaded is not in the answer, whatever runs of it."""
     of = by_connection(running)
     return {tunnel_id(name): _association(shape.names, of[name]) for name, shape in loaded.items()}
 
 
-def taken(loaded: dict[str, Shape], running: Iterable[IkeSa]) -> frozenset[int]:
+def fully_established(
+    loaded: dict[str, LoadedConnection], running: Iterable[IkeSa]
+) -> frozenset[int]:
     """Tunnels whose every child carries, whatever older ones go on beside: their peers agree."""
     of = by_connection(running)
     return frozenset(
@@ -46,18 +50,18 @@ def _carried(running: Iterable[IkeSa]) -> frozenset[str]:
     )
 
 
-def _association(wanted: frozenset[str], running: list[IkeSa]) -> Association:
+def _association(wanted: frozenset[str], running: list[IkeSa]) -> SaStatus:
     carried = _carried(running)
     if carried - wanted:
-        return Association.OLDER
+        return SaStatus.OLDER
     if wanted and wanted <= carried:
-        return Association.UP
+        return SaStatus.UP
     if wanted & carried:
-        return Association.PARTIAL
+        return SaStatus.PARTIAL
     if any(sa.negotiating for sa in running):
-        return Association.CONNECTING
-    return Association.DOWN
+        return SaStatus.CONNECTING
+    return SaStatus.DOWN
 
 
 # What may need another look of the lane: something is missing, or its successor may be up by now.
-UNSETTLED = frozenset((Association.DOWN, Association.PARTIAL, Association.OLDER))
+UNSETTLED = frozenset((SaStatus.DOWN, SaStatus.PARTIAL, SaStatus.OLDER))

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from vpnportal.domain.gateway_config.desired import Connection, Desired
-from vpnportal.domain.gateway_config.names import ike_fingerprint
+from vpnportal.domain.gateway_config.names import ike_fingerprint_of
 from vpnportal.domain.planning.observed import CARRYING, COMING, ChildSa, IkeSa, Observed
 
 
 @dataclass(frozen=True, slots=True)
-class Stale:
+class StaleSa:
     """A security association that must end: a CHILD_SA, or a whole IKE_SA.
 
     One that carries nothing yet only dials, perhaps with settings that nobody wants any more.
@@ -38,29 +38,29 @@ def by_connection(associations: Iterable[IkeSa]) -> dict[str, list[IkeSa]]:
     return found
 
 
-def stale(desired: Desired, observed: Observed) -> Iterator[Stale]:
+def stale_sas(desired: Desired, observed: Observed) -> Iterator[StaleSa]:
     """What must end now."""
-    for name, running in by_connection(observed.associations).items():
+    for name, running in by_connection(observed.ike_sas).items():
         wanted = desired.connections.get(name)
         if wanted is None:
-            yield from (whole(sa) for sa in running)
+            yield from (stale_ike_sa(sa) for sa in running)
             continue
         loaded = observed.connections.get(name)
-        fresh = loaded is not None and loaded.mark == wanted.shape.mark
+        fresh = loaded is not None and loaded.ike_fingerprint == wanted.as_loaded.ike_fingerprint
         carried = _carried(wanted, running)
         for sa in running:
             yield from _stale(sa, wanted, carried, fresh)
 
 
 def to_initiate(
-    desired: Desired, observed: Observed, ending: Iterable[Stale]
+    desired: Desired, observed: Observed, ending: Iterable[StaleSa]
 ) -> Iterator[tuple[str, str]]:
     """Children that no association carries, unless charon is at it already or only answers."""
     ended = {(one.unique_id, one.whole_ike) for one in ending}
-    running = by_connection(sa for sa in observed.associations if (sa.unique_id, True) not in ended)
+    running = by_connection(sa for sa in observed.ike_sas if (sa.unique_id, True) not in ended)
     for connection in desired.connections.values():
         alive = running.get(connection.name, [])
-        if not connection.dials or any(sa.negotiating for sa in alive):
+        if not connection.initiates or any(sa.negotiating for sa in alive):
             continue
         there = {
             child.name
@@ -71,23 +71,25 @@ def to_initiate(
         yield from ((connection.name, child) for child in sorted(connection.children - there))
 
 
-def _stale(sa: IkeSa, wanted: Connection, carried: frozenset[str], fresh: bool) -> Iterator[Stale]:
+def _stale(
+    sa: IkeSa, wanted: Connection, carried: frozenset[str], fresh: bool
+) -> Iterator[StaleSa]:
     goes_on = _is_new(sa, wanted, fresh) or any(
-        _may_go_on(child, wanted, carried) for child in sa.children
+        _keep_until_replaced(child, wanted, carried) for child in sa.children
     )
-    if not wanted.dials and sa.initiator and sa.state == "CONNECTING" and not carried:
+    if not wanted.initiates and sa.initiator and sa.state == "CONNECTING" and not carried:
         # It was begun when this end still began: nobody wants it to dial for ever.
-        yield whole(sa)
-    elif goes_on and sa.remote_host in ("", wanted.shape.ends[1]):
+        yield stale_ike_sa(sa)
+    elif goes_on and sa.remote_host in ("", wanted.as_loaded.ends[1]):
         yield from _stale_children(sa, wanted, carried)
     else:
-        yield whole(sa)
+        yield stale_ike_sa(sa)
 
 
-def _stale_children(sa: IkeSa, wanted: Connection, carried: frozenset[str]) -> Iterator[Stale]:
+def _stale_children(sa: IkeSa, wanted: Connection, carried: frozenset[str]) -> Iterator[StaleSa]:
     for child in sa.children:
-        if not _as_wanted(child, wanted) and not _may_go_on(child, wanted, carried):
-            yield Stale(sa.connection, child.unique_id, whole_ike=False)
+        if not _as_wanted(child, wanted) and not _keep_until_replaced(child, wanted, carried):
+            yield StaleSa(sa.connection, child.unique_id, whole_ike=False)
 
 
 def _is_new(sa: IkeSa, wanted: Connection, fresh: bool) -> bool:
@@ -98,11 +100,11 @@ def _is_new(sa: IkeSa, wanted: Connection, fresh: bool) -> bool:
     """
     if sa.suite.differs_from(wanted.suite):
         return False
-    marks = {ike_fingerprint(child.name) for child in sa.children}
-    return wanted.shape.mark in marks if marks else fresh
+    marks = {ike_fingerprint_of(child.name) for child in sa.children}
+    return wanted.as_loaded.ike_fingerprint in marks if marks else fresh
 
 
-def _may_go_on(child: ChildSa, wanted: Connection, carried: frozenset[str]) -> bool:
+def _keep_until_replaced(child: ChildSa, wanted: Connection, carried: frozenset[str]) -> bool:
     """Whether an older child carries nothing but what is wanted and not carried otherwise."""
     if child.state not in CARRYING or child.name in wanted.children:
         return False
@@ -110,7 +112,7 @@ def _may_go_on(child: ChildSa, wanted: Connection, carried: frozenset[str]) -> b
     successors: set[str] = set()
     hosted: set[IPv4Network] = set()
     far: set[IPv4Network] = set()
-    for shape in wanted.shape.children:
+    for shape in wanted.as_loaded.children:
         here, there = _networks(shape.local_ts), _networks(shape.remote_ts)
         hosted.update(here)
         far.update(there)
@@ -152,7 +154,7 @@ def _within(inner: tuple[IPv4Network, ...], outer: Iterable[IPv4Network]) -> boo
     return bool(inner) and all(any(one.subnet_of(other) for other in others) for one in inner)
 
 
-def whole(sa: IkeSa) -> Stale:
+def stale_ike_sa(sa: IkeSa) -> StaleSa:
     """An IKE_SA with all of its children, to be ended."""
     carries = any(child.state in CARRYING for child in sa.children)
-    return Stale(sa.connection, sa.unique_id, whole_ike=True, carries=carries)
+    return StaleSa(sa.connection, sa.unique_id, whole_ike=True, carries=carries)

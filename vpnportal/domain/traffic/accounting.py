@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from vpnportal.domain.gateway_config.desired import Shape
+from vpnportal.domain.gateway_config.desired import LoadedConnection
 from vpnportal.domain.gateway_config.names import connection_of, tunnel_id
 from vpnportal.domain.traffic.counters import (
     NOTHING,
-    Carrier,
-    Line,
-    Moved,
-    Tally,
+    ChildSaSample,
+    IkeSaSample,
+    SelectorTraffic,
+    TrafficInterval,
     by_minute,
     pair_of,
 )
@@ -25,7 +25,7 @@ LATE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class TrafficDelta:
     """What is new of one tunnel: what runs now, and what it carried since it was told last.
 
     `lines` is None where nobody looked. `pairs` are by selectors, each since the first of them was
@@ -33,47 +33,47 @@ class Carried:
     """
 
     at: datetime
-    lines: tuple[Line, ...] | None = None
+    ike_sas: tuple[IkeSaSample, ...] | None = None
     wanted: frozenset[str] | None = None
-    pairs: dict[str, Tally] = field(default_factory=dict)
+    pairs: dict[str, SelectorTraffic] = field(default_factory=dict)
     turned: bool = False
 
-    def and_then(self, later: Carried) -> Carried:
+    def and_then(self, later: TrafficDelta) -> TrafficDelta:
         """Both as one, while none of them is told."""
         pairs = {**self.pairs}
         for pair, tally in later.pairs.items():
             pairs[pair] = pairs[pair].plus(tally) if pair in pairs else tally
-        return Carried(
+        return TrafficDelta(
             later.at,
-            self.lines if later.lines is None else later.lines,
+            self.ike_sas if later.ike_sas is None else later.ike_sas,
             self.wanted if later.wanted is None else later.wanted,
             pairs,
             self.turned or later.turned,
         )
 
 
-class Meter:
+class TrafficAccountant:
     """What every child had counted when somebody looked last, and what each tunnel looked like."""
 
-    def __init__(self, known: Mapping[int, tuple[Line, ...]], at: datetime | None) -> None:
+    def __init__(self, known: Mapping[int, tuple[IkeSaSample, ...]], at: datetime | None) -> None:
         """`known` is what was told of each tunnel; nothing of it had changed at `at`."""
         self._looks = {tunnel: _look(lines) for tunnel, lines in known.items() if lines}
         self._marks = {
-            carrier.id: (carrier.amounts, max(at or carrier.installed_at, carrier.installed_at))
+            carrier.id: (carrier.counts, max(at or carrier.installed_at, carrier.installed_at))
             for lines in known.values()
             for line in lines
-            for carrier in line.carriers
+            for carrier in line.child_sas
         }
 
-    def look(
+    def sample(
         self,
-        loaded: Mapping[str, Shape],
-        lines: Iterable[Line],
+        loaded: Mapping[str, LoadedConnection],
+        lines: Iterable[IkeSaSample],
         at: datetime,
         tunnel: int | None = None,
-    ) -> dict[int, Carried]:
+    ) -> dict[int, TrafficDelta]:
         """What is new by tunnel, now that everything was looked at, or one tunnel."""
-        running: dict[int, list[Line]] = defaultdict(list)
+        running: dict[int, list[IkeSaSample]] = defaultdict(list)
         for line in lines:
             running[tunnel_id(line.connection)].append(line)
         looked_at = {*running, *(self._looks if tunnel is None else (tunnel,))}
@@ -86,61 +86,63 @@ class Meter:
             self._forget(at - LATE)
         return new
 
-    def ended(self, lines: Iterable[Line], at: datetime) -> dict[int, Carried]:
+    def ended(self, lines: Iterable[IkeSaSample], at: datetime) -> dict[int, TrafficDelta]:
         """What children had counted at their end, or when others took their place."""
-        new: dict[int, Carried] = {}
+        new: dict[int, TrafficDelta] = {}
         for line in lines:
-            carried = self._count(line.carriers, at)
+            carried = self._count(line.child_sas, at)
             if carried.pairs:
                 tunnel = tunnel_id(line.connection)
                 new[tunnel] = new[tunnel].and_then(carried) if tunnel in new else carried
         return new
 
     def _carried(
-        self, tunnel: int, shape: Shape | None, running: list[Line], at: datetime
-    ) -> Carried | None:
+        self, tunnel: int, shape: LoadedConnection | None, running: list[IkeSaSample], at: datetime
+    ) -> TrafficDelta | None:
         names = shape.names if shape else frozenset()
         lines = tuple(_marked(line, names) for line in running)
         before, now = self._looks.get(tunnel, ()), _look(lines)
-        counted = self._count((one for line in lines for one in line.carriers), at)
+        counted = self._count((one for line in lines for one in line.child_sas), at)
         if now:
             self._looks[tunnel] = now
         else:
             self._looks.pop(tunnel, None)
         if now == before and not counted.pairs:
             return None
-        return replace(counted, lines=lines, wanted=_pairs(shape), turned=now != before)
+        return replace(counted, ike_sas=lines, wanted=_pairs(shape), turned=now != before)
 
-    def _count(self, carriers: Iterable[Carrier], at: datetime) -> Carried:
-        pairs: dict[str, Tally] = {}
+    def _count(self, carriers: Iterable[ChildSaSample], at: datetime) -> TrafficDelta:
+        pairs: dict[str, SelectorTraffic] = {}
         for one in carriers:
             before, since = self._marks.get(one.id, (NOTHING, one.installed_at))
-            self._marks[one.id] = (one.amounts, at)
-            amounts = one.amounts.since(before)
+            self._marks[one.id] = (one.counts, at)
+            amounts = one.counts.since(before)
             if amounts != NOTHING:
-                new = Tally(amounts, one.installed_at, by_minute(Moved(amounts, since, at)))
+                new = SelectorTraffic(
+                    amounts, one.installed_at, by_minute(TrafficInterval(amounts, since, at))
+                )
                 pairs[one.pair] = pairs[one.pair].plus(new) if one.pair in pairs else new
-        return Carried(at, pairs=pairs)
+        return TrafficDelta(at, pairs=pairs)
 
     def _forget(self, before: datetime) -> None:
         """Children that are gone for long; those that are listed are marked at every look."""
         self._marks = {one: mark for one, mark in self._marks.items() if mark[1] >= before}
 
 
-def _look(lines: Iterable[Line]) -> tuple[Any, ...]:
+def _look(lines: Iterable[IkeSaSample]) -> tuple[Any, ...]:
     """All that shows of a tunnel but its counters and the times, which charon tells in seconds."""
-    return tuple((line.id, *((c.id, c.state, c.older) for c in line.carriers)) for line in lines)
+    return tuple((line.id, *((c.id, c.state, c.older) for c in line.child_sas)) for line in lines)
 
 
-def _marked(line: Line, names: frozenset[str]) -> Line:
+def _marked(line: IkeSaSample, names: frozenset[str]) -> IkeSaSample:
     """With the children that are of earlier settings told from the others."""
-    if all(one.name in names for one in line.carriers):
+    if all(one.name in names for one in line.child_sas):
         return line
-    carriers = (replace(one, older=one.name not in names) for one in line.carriers)
-    return replace(line, carriers=tuple(carriers))
+    carriers = (replace(one, older=one.name not in names) for one in line.child_sas)
+    return replace(line, child_sas=tuple(carriers))
 
 
-def _pairs(shape: Shape | None) -> frozenset[str] | None:
+def _pairs(shape: LoadedConnection | None) -> frozenset[str] | None:
     if shape is None:
         return None
     return frozenset(pair_of(one.local_ts, one.remote_ts) for one in shape.children)

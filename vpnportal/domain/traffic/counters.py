@@ -18,7 +18,7 @@ UNSEEN = timedelta(minutes=3)
 HOUR_MINUTES = 60
 
 
-class Amounts(NamedTuple):
+class TrafficCounts(NamedTuple):
     """Bytes and packets that came in through a tunnel, and that went out."""
 
     bytes_in: int = 0
@@ -26,22 +26,22 @@ class Amounts(NamedTuple):
     packets_in: int = 0
     packets_out: int = 0
 
-    def plus(self, more: Amounts) -> Amounts:
+    def plus(self, more: TrafficCounts) -> TrafficCounts:
         """Both together."""
-        return Amounts(*(one + other for one, other in zip(self, more, strict=True)))
+        return TrafficCounts(*(one + other for one, other in zip(self, more, strict=True)))
 
-    def since(self, earlier: Amounts) -> Amounts:
+    def since(self, earlier: TrafficCounts) -> TrafficCounts:
         """What was counted after `earlier`; all of it if the counter began anew meanwhile."""
         if any(now < before for now, before in zip(self, earlier, strict=True)):
             return self
-        return Amounts(*(now - before for now, before in zip(self, earlier, strict=True)))
+        return TrafficCounts(*(now - before for now, before in zip(self, earlier, strict=True)))
 
 
-NOTHING = Amounts()
+NOTHING = TrafficCounts()
 
 
 @dataclass(frozen=True, slots=True)
-class Carrier:
+class ChildSaSample:
     """A CHILD_SA that carries packets, and what it counted since it was installed.
 
     `id` is unique among all children there ever were. At `rekey_at` charon asks for new keys, at
@@ -55,7 +55,7 @@ class Carrier:
     suite: Suite
     local_ts: tuple[str, ...]
     remote_ts: tuple[str, ...]
-    amounts: Amounts
+    counts: TrafficCounts
     installed_at: datetime
     rekey_at: datetime | None = None
     ends_at: datetime | None = None
@@ -68,7 +68,7 @@ class Carrier:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class IkeSaSample:
     """An established IKE_SA with the children that carry its packets."""
 
     connection: str
@@ -77,29 +77,29 @@ class Line:
     suite: Suite = UNNAMED
     established_at: datetime | None = None
     rekey_at: datetime | None = None
-    carriers: tuple[Carrier, ...] = ()
+    child_sas: tuple[ChildSaSample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class SelectorTraffic:
     """What some selectors carried: all of it, since when, and what of it in which minute."""
 
-    amounts: Amounts
+    counts: TrafficCounts
     since: datetime
-    minutes: dict[int, Amounts]
+    minutes: dict[int, TrafficCounts]
 
-    def plus(self, more: Tally) -> Tally:
+    def plus(self, more: SelectorTraffic) -> SelectorTraffic:
         """Both together."""
         minutes = {**self.minutes}
         for minute, amounts in more.minutes.items():
             minutes[minute] = minutes.get(minute, NOTHING).plus(amounts)
-        return Tally(self.amounts.plus(more.amounts), min(self.since, more.since), minutes)
+        return SelectorTraffic(self.counts.plus(more.counts), min(self.since, more.since), minutes)
 
 
-class Moved(NamedTuple):
+class TrafficInterval(NamedTuple):
     """So much was carried between two moments."""
 
-    amounts: Amounts
+    counts: TrafficCounts
     since: datetime
     until: datetime
 
@@ -124,7 +124,7 @@ def last_hour(now: datetime) -> range:
     return range(minute_of(now) + 1 - HOUR_MINUTES, minute_of(now) + 1)
 
 
-def by_minute(one: Moved) -> dict[int, Amounts]:
+def by_minute(one: TrafficInterval) -> dict[int, TrafficCounts]:
     """The amounts shared out among the minutes they were carried in, none lost and none invented.
 
     Nothing if nobody looked for so long that it is not known when.
@@ -134,16 +134,16 @@ def by_minute(one: Moved) -> dict[int, Amounts]:
         return {}
     if length <= 0:
         # A clock that was set back, or a child that is new.
-        return {minute_of(one.until): one.amounts}
+        return {minute_of(one.until): one.counts}
     shares, done = {}, NOTHING
     for minute in range(minute_of(one.since), minute_of(one.until) + 1):
         passed = min((minute + 1) * 60 - one.since.timestamp(), length)
-        by_then = _part(one.amounts, passed / length)
+        by_then = _part(one.counts, passed / length)
         shares[minute], done = by_then.since(done), by_then
     return {minute: share for minute, share in shares.items() if share != NOTHING}
 
 
-def watched(
+def merge_observed_minutes(
     spans: Iterable[Iterable[int]], since: datetime | None, at: datetime
 ) -> list[list[int]]:
     """The minutes of the last hour that somebody looked at, as first and last ones of spans.
@@ -161,5 +161,5 @@ def watched(
     return kept
 
 
-def _part(whole: Amounts, share: float) -> Amounts:
-    return whole if share >= 1 else Amounts(*(int(number * share) for number in whole))
+def _part(whole: TrafficCounts, share: float) -> TrafficCounts:
+    return whole if share >= 1 else TrafficCounts(*(int(number * share) for number in whole))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from vpnportal.domain.traffic.counters import NOTHING, Amounts, last_hour, moment_of
+from vpnportal.domain.traffic.counters import NOTHING, TrafficCounts, last_hour, moment_of
 from vpnportal.domain.traffic.units import packets, rate, size
 
 # The chart: a minute is one wide, and the highest so high; in above the axis and out below it. What
@@ -20,14 +20,14 @@ AXIS = HEIGHT + 1
 
 
 @dataclass(frozen=True, slots=True)
-class Hour:
+class HourChart:
     """`minutes` are the last sixty; None where nobody measured."""
 
     begins_at: datetime
-    minutes: tuple[Amounts | None, ...]
+    minutes: tuple[TrafficCounts | None, ...]
 
     @property
-    def total(self) -> Amounts:
+    def total(self) -> TrafficCounts:
         """All that was measured."""
         total = NOTHING
         for amounts in self.minutes:
@@ -96,22 +96,24 @@ def looked_at(watched: Iterable[Sequence[int]]) -> frozenset[int]:
     return frozenset(at for first, last in watched for at in range(first, last + 1))
 
 
-def hour(minutes: Iterable[Sequence[int]], measured: Container[int], now: datetime) -> Hour:
+def build_hour_chart(
+    minutes: Iterable[Sequence[int]], measured: Container[int], now: datetime
+) -> HourChart:
     """The hour of [minute, amounts …], where one minute may be told of several times.
 
     A measured minute that nothing is told of carried nothing.
     """
-    carried: dict[int, Amounts] = {}
+    carried: dict[int, TrafficCounts] = {}
     for minute, *amounts in minutes:
-        carried[minute] = carried.get(minute, NOTHING).plus(Amounts(*amounts))
+        carried[minute] = carried.get(minute, NOTHING).plus(TrafficCounts(*amounts))
     shown = last_hour(now)
-    return Hour(
+    return HourChart(
         moment_of(shown[0]),
         tuple(carried.get(at, NOTHING if at in measured else None) for at in shown),
     )
 
 
-def _most(amounts: Amounts | None) -> int:
+def _most(amounts: TrafficCounts | None) -> int:
     return max(amounts.bytes_in, amounts.bytes_out) if amounts else 0
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from vpnportal.domain.traffic.counters import Amounts, Carrier, Line
+from vpnportal.domain.traffic.counters import ChildSaSample, IkeSaSample, TrafficCounts
 from vpnportal.domain.tunnel.algorithms import Suite
 
 
-def as_json(lines: Iterable[Line]) -> list[dict[str, Any]]:
+def as_json(lines: Iterable[IkeSaSample]) -> list[dict[str, Any]]:
     """What a row keeps."""
     return [
         {
@@ -20,16 +20,16 @@ def as_json(lines: Iterable[Line]) -> list[dict[str, Any]]:
             "suite": list(line.suite),
             "established_at": _text(line.established_at),
             "rekey_at": _text(line.rekey_at),
-            "carriers": [_carrier_as_json(one) for one in line.carriers],
+            "carriers": [_carrier_as_json(one) for one in line.child_sas],
         }
         for line in lines
     ]
 
 
-def from_json(kept: Iterable[dict[str, Any]]) -> tuple[Line, ...]:
+def from_json(kept: Iterable[dict[str, Any]]) -> tuple[IkeSaSample, ...]:
     """What `as_json` wrote."""
     return tuple(
-        Line(
+        IkeSaSample(
             one["connection"],
             one["id"],
             one["version"],
@@ -42,7 +42,7 @@ def from_json(kept: Iterable[dict[str, Any]]) -> tuple[Line, ...]:
     )
 
 
-def _carrier_as_json(one: Carrier) -> dict[str, Any]:
+def _carrier_as_json(one: ChildSaSample) -> dict[str, Any]:
     return {
         "id": one.id,
         "name": one.name,
@@ -50,7 +50,7 @@ def _carrier_as_json(one: Carrier) -> dict[str, Any]:
         "suite": list(one.suite),
         "local": list(one.local_ts),
         "remote": list(one.remote_ts),
-        "amounts": list(one.amounts),
+        "amounts": list(one.counts),
         "installed_at": one.installed_at.isoformat(),
         "rekey_at": _text(one.rekey_at),
         "ends_at": _text(one.ends_at),
@@ -58,15 +58,15 @@ def _carrier_as_json(one: Carrier) -> dict[str, Any]:
     }
 
 
-def _carrier(kept: dict[str, Any]) -> Carrier:
-    return Carrier(
+def _carrier(kept: dict[str, Any]) -> ChildSaSample:
+    return ChildSaSample(
         kept["id"],
         kept["name"],
         kept["state"],
         Suite(*kept["suite"]),
         tuple(kept["local"]),
         tuple(kept["remote"]),
-        Amounts(*kept["amounts"]),
+        TrafficCounts(*kept["amounts"]),
         datetime.fromisoformat(kept["installed_at"]),
         _moment(kept["rekey_at"]),
         _moment(kept["ends_at"]),

@@ -31,7 +31,7 @@ class Encryption:
     name: str
     keyword: str
     strength: Strength
-    in_force: str
+    charon_name: str
     aead: bool = False
     why: str = ""
     ikev1: bool = True
@@ -48,7 +48,7 @@ class Authentication:
     name: str
     keyword: str
     strength: Strength
-    in_force: str
+    charon_name: str
     prf: str
     why: str = ""
 
@@ -61,7 +61,7 @@ class Group:
     keyword: str
     strength: Strength
     words: str
-    in_force: str = ""
+    charon_name: str = ""
 
 
 class Suite(NamedTuple):
@@ -152,16 +152,16 @@ IKE_VERSIONS = {0: "IKEv1 and IKEv2", 1: "IKEv1", 2: "IKEv2"}
 def ike_suite(encryption: str, authentication: str, group: int) -> Suite:
     """What charon names for an IKE_SA that was made with this phase one."""
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
-    integrity = "" if cipher.aead else digest.in_force
-    return Suite(cipher.in_force, integrity, digest.prf, GROUPS[group].in_force)
+    integrity = "" if cipher.aead else digest.charon_name
+    return Suite(cipher.charon_name, integrity, digest.prf, GROUPS[group].charon_name)
 
 
 @cache
 def esp_suite(encryption: str, authentication: str, group: int) -> Suite:
     """What charon names for a CHILD_SA that was made with this phase two; 0 is no PFS."""
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
-    integrity = "" if cipher.aead else digest.in_force
-    return Suite(cipher.in_force, integrity, "", GROUPS[group].in_force)
+    integrity = "" if cipher.aead else digest.charon_name
+    return Suite(cipher.charon_name, integrity, "", GROUPS[group].charon_name)
 
 
 def names_of(suite: Suite) -> tuple[str, str, int]:
@@ -170,12 +170,12 @@ def names_of(suite: Suite) -> tuple[str, str, int]:
     Beside an AEAD the authentication of phase one is its PRF.
     """
     digests = AUTHENTICATIONS.values()
-    by_integrity = (a.name for a in digests if a.in_force == suite.integrity)
+    by_integrity = (a.name for a in digests if a.charon_name == suite.integrity)
     by_prf = (a.name for a in digests if a.prf == suite.prf)
     return (
-        next((e.name for e in ENCRYPTIONS.values() if e.in_force == suite.encryption), ""),
+        next((e.name for e in ENCRYPTIONS.values() if e.charon_name == suite.encryption), ""),
         next(by_integrity, "") or next(by_prf, ""),
-        next((g.number for g in GROUPS.values() if g.number and g.in_force == suite.group), 0),
+        next((g.number for g in GROUPS.values() if g.number and g.charon_name == suite.group), 0),
     )
 
 

@@ -22,7 +22,7 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
+class CharonCapabilities:
     """`names` are charon's words for its algorithms; where there are none, nothing is known yet.
 
     With `userland_esp` charon carries ESP itself, so that its ciphers count for phase two as well;
@@ -35,16 +35,18 @@ class Abilities:
 
     def encrypts(self, one: Encryption, phase: int) -> bool:
         """Whether it can do a cipher, as far as is known."""
-        return self._has(phase, one.in_force.partition("-")[0])
+        return self._has(phase, one.charon_name.partition("-")[0])
 
     def authenticates(self, one: Authentication, phase: int, aead: bool = False) -> bool:
         """Whether it can do a hash: IKE needs it as PRF, and as integrity except beside an AEAD."""
-        words = {one.in_force} if phase == 2 else {one.prf} if aead else {one.in_force, one.prf}
+        words = (
+            {one.charon_name} if phase == 2 else {one.prf} if aead else {one.charon_name, one.prf}
+        )
         return (phase == 2 and aead) or self._has(phase, *words)
 
     def agrees(self, group: Group) -> bool:
         """Whether it can do a Diffie-Hellman group, which is charon's own in both phases."""
-        return not group.number or self._has(1, group.in_force)
+        return not group.number or self._has(1, group.charon_name)
 
     @property
     def may_lack_ikev1(self) -> bool:

@@ -17,7 +17,7 @@ EXAMPLES = ("secret", "password", "preshared", "changeme", "cisco123", "example"
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class RevealedKey:
     """A key on its way to the page of somebody who may see it; printed, it shows nothing."""
 
     text: str = field(repr=False)
@@ -29,7 +29,7 @@ def new_key() -> str:
     return secrets.choice(LETTERS) + "".join(rest)
 
 
-def weakness(key: str) -> str:
+def key_weakness(key: str) -> str:
     """Why a key could be guessed, in words that tell nothing of it; "" where nothing shows that."""
     if not key:
         return ""

@@ -12,12 +12,12 @@ from ipaddress import IPv4Address, IPv4Network
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 
 
-def freeze(spec: TunnelSpec) -> str:
+def serialize(spec: TunnelSpec) -> str:
     """Canonical JSON: equal specifications give equal text."""
     return json.dumps(asdict(spec), default=str, sort_keys=True, separators=(",", ":"))
 
 
-def digest(spec: TunnelSpec, key: bytes) -> str:
+def spec_digest(spec: TunnelSpec, key: bytes) -> str:
     """32 hexadecimal digits; equal exactly when `changes` finds nothing between two of a tunnel.
 
     Keyed (HMAC-SHA256), because it covers the preshared key.
@@ -29,10 +29,10 @@ def digest(spec: TunnelSpec, key: bytes) -> str:
         static_nat_subnets=tuple(sorted(spec.static_nat_subnets)),
         translations=tuple(sorted(spec.translations, key=lambda row: row.internal)),
     )
-    return hmac.new(key, freeze(sorted_spec).encode(), hashlib.sha256).hexdigest()[:32]
+    return hmac.new(key, serialize(sorted_spec).encode(), hashlib.sha256).hexdigest()[:32]
 
 
-def thaw(text: str) -> TunnelSpec:
+def deserialize(text: str) -> TunnelSpec:
     """The specification that `freeze` wrote down; what it did not know yet has its default."""
     raw = json.loads(text)
     return TunnelSpec(

@@ -24,12 +24,12 @@ class Change:
     after: str
 
 
-def changes(before: TunnelSpec | None, after: TunnelSpec) -> tuple[Change, ...]:
+def diff_specs(before: TunnelSpec | None, after: TunnelSpec) -> tuple[Change, ...]:
     """Everything that applying `after` would change, in the order of the page."""
     return (*_plain(before, after), *_key(before, after), *_translations(before, after))
 
 
-def taken(spec: TunnelSpec, other: TunnelSpec, field: str) -> TunnelSpec:
+def with_field_from(spec: TunnelSpec, other: TunnelSpec, field: str) -> TunnelSpec:
     """The specification with one field, as a `Change` names it, as the other one has it."""
     if field.startswith("translation "):
         at = IPv4Address(field.removeprefix("translation "))

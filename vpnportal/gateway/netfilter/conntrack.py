@@ -15,7 +15,7 @@ from vpnportal.gateway.netfilter.netlink import (
     NLM_F_ACK,
     NLM_F_DUMP,
     OURS,
-    Link,
+    NetlinkSocket,
     attribute,
     attributes,
     message,
@@ -37,7 +37,7 @@ BY_ADDRESS = 10
 BATCH = 64
 
 
-def end(link: Link, destinations: Iterable[int], sources: Iterable[int]) -> None:
+def delete_flows(link: NetlinkSocket, destinations: Iterable[int], sources: Iterable[int]) -> None:
     """Forget the flows that began towards, or from, one of these addresses."""
     to, origins = frozenset(destinations), frozenset(sources)
     if len(to) + len(origins) > BY_ADDRESS:
@@ -56,7 +56,7 @@ def _by_address(side: int, address: int) -> bytes:
     )
 
 
-def _named(link: Link, to: frozenset[int], origins: frozenset[int]) -> Iterator[bytes]:
+def _named(link: NetlinkSocket, to: frozenset[int], origins: frozenset[int]) -> Iterator[bytes]:
     """What names each flow to or from one of these addresses, found in the whole table."""
     with link:
         link.send(0, GET_FLOWS, NLM_F_DUMP, b"")
@@ -71,7 +71,7 @@ def _named(link: Link, to: frozenset[int], origins: frozenset[int]) -> Iterator[
                 yield attribute(ORIGINAL | NESTED, flow[ORIGINAL]) + attribute(ID, flow[ID]) + zone
 
 
-def _delete(link: Link, requests: list[bytes], about: bytes = OURS) -> None:
+def _delete(link: NetlinkSocket, requests: list[bytes], about: bytes = OURS) -> None:
     with link:
         for at in range(0, len(requests), BATCH):
             batch = requests[at : at + BATCH]

@@ -11,13 +11,13 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 
-from vpnportal.domain.gateway_config.nat_elements import Elements, Map, packed
-from vpnportal.gateway.errors import DeviceError
+from vpnportal.domain.gateway_config.nat_elements import NatElements, NatMap, packed
+from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.netfilter.netlink import (
     NESTED,
     NLM_F_ACK,
     NLM_F_DUMP,
-    Link,
+    NetlinkSocket,
     attribute,
     attributes,
     message,
@@ -43,7 +43,7 @@ AT_ONCE = 2_000
 DUMPS, PAUSE_SECONDS = 20, 0.02
 
 
-def entries(link: Link, table: str, name: str) -> array[int]:
+def dump_elements(link: NetlinkSocket, table: str, name: str) -> array[int]:
     """Everything that a map of addresses holds, packed; nothing where it is missing.
 
     The kernel goes on with a dump at a place of its hash table. While that is made larger, it tells
@@ -54,10 +54,10 @@ def entries(link: Link, table: str, name: str) -> array[int]:
         if len(set(found)) == len(found):
             return found
         time.sleep(PAUSE_SECONDS)
-    raise DeviceError("nftables does not come to rest while its maps are read.")
+    raise GatewayError("nftables does not come to rest while its maps are read.")
 
 
-def _dumped(link: Link, table: str, name: str) -> Iterator[int]:
+def _dumped(link: NetlinkSocket, table: str, name: str) -> Iterator[int]:
     with link:
         place = string(LIST_TABLE, table) + string(LIST_SET, name)
         link.send(0, GET_ELEMENT, NLM_F_DUMP, place)
@@ -67,7 +67,9 @@ def _dumped(link: Link, table: str, name: str) -> Iterator[int]:
             yield from (packed(key, value) for key, value in pairs)
 
 
-def lookup(link: Link, table: str, name: str, keys: Iterable[int]) -> dict[int, int]:
+def lookup_elements(
+    link: NetlinkSocket, table: str, name: str, keys: Iterable[int]
+) -> dict[int, int]:
     """What a map of addresses holds under these keys; absent keys, and maps, are left out."""
     place = string(LIST_TABLE, table) + string(LIST_SET, name)
     wanted = list(dict.fromkeys(keys))
@@ -83,7 +85,7 @@ def lookup(link: Link, table: str, name: str, keys: Iterable[int]) -> dict[int, 
     return found
 
 
-def change(link: Link, table: str, remove: Elements, add: Elements) -> None:
+def change_elements(link: NetlinkSocket, table: str, remove: NatElements, add: NatElements) -> None:
     """All of it at once; DeviceError, and nothing has changed, where one to remove is not there."""
     messages = [
         message(0, kind, NLM_F_ACK, string(LIST_TABLE, table) + body)
@@ -100,9 +102,9 @@ def change(link: Link, table: str, remove: Elements, add: Elements) -> None:
             list(link.answers(len(messages), fine=(0,)))
 
 
-def _lists(elements: Elements, written: Callable[[int], bytes]) -> Iterator[bytes]:
+def _lists(elements: NatElements, written: Callable[[int], bytes]) -> Iterator[bytes]:
     """The elements of each map, so many in a message as it holds."""
-    for name in Map:
+    for name in NatMap:
         numbers = elements.of(name)
         for at in range(0, len(numbers), AT_ONCE):
             items = b"".join(map(written, numbers[at : at + AT_ONCE]))

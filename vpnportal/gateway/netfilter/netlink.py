@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 
-from vpnportal.gateway.errors import DeviceError
+from vpnportal.gateway.errors import GatewayError
 
 NETLINK_NETFILTER = 12
 NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x2, 0x4, 0x300
@@ -34,7 +34,7 @@ MOST_BYTES, SO_SNDBUFFORCE = 1 << 16, 32
 PRESENT_OR_NOT = (0, errno.ENOENT)
 
 
-def comments(link: Link, table: str) -> dict[str, list[str]]:
+def comments(link: NetlinkSocket, table: str) -> dict[str, list[str]]:
     """The comments of the rules of a table, in order, by chain; nothing where it is missing."""
     found: dict[str, list[str]] = defaultdict(list)
     with link:
@@ -47,7 +47,7 @@ def comments(link: Link, table: str) -> dict[str, list[str]]:
     return dict(found)
 
 
-def counters(link: Link, table: str) -> dict[str, int]:
+def counters(link: NetlinkSocket, table: str) -> dict[str, int]:
     """Packets that the named counters of a table counted."""
     found = {}
     with link:
@@ -60,7 +60,7 @@ def counters(link: Link, table: str) -> dict[str, int]:
     return found
 
 
-class Link:
+class NetlinkSocket:
     """A netfilter socket whose every failure is a DeviceError, and "no such thing" an answer.
 
     It is opened in the namespace where it is used first, and kept open from one block to the next:
@@ -71,7 +71,7 @@ class Link:
     def __init__(self) -> None:
         self._opened: socket.socket | None = None
 
-    def __enter__(self) -> Link:
+    def __enter__(self) -> NetlinkSocket:
         if self._opened is None:
             with _errors():
                 self._opened = _open()
@@ -137,13 +137,13 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DeviceError(f"netfilter cannot be asked: {error}.") from error
+        raise GatewayError(f"netfilter cannot be asked: {error}.") from error
 
 
 def _raise_unless(fine: Container[int], body: bytes) -> None:
     code = -struct.unpack_from("=i", body)[0]
     if code not in fine:
-        raise DeviceError(f"netfilter refused what it was asked: {os.strerror(code)}.")
+        raise GatewayError(f"netfilter refused what it was asked: {os.strerror(code)}.")
 
 
 def _comment(rule: dict[int, bytes]) -> str:

@@ -17,7 +17,7 @@ import json
 from typing import Any, TypeAlias
 
 from vpnportal.domain.gateway_config.drop_counters import COUNTERS
-from vpnportal.domain.gateway_config.nat_elements import Map
+from vpnportal.domain.gateway_config.nat_elements import NatMap
 
 FAMILY, TABLE = "ip", "vpnportal"
 # Userland ESP hands packets over in charon's tun device.
@@ -46,8 +46,8 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
     """The rules of each chain, for the data plane in use."""
     decrypted, encrypting = (_by_device if userland_esp else _by_mark)()
     mark = [] if userland_esp else [[_match({"meta": {"key": "ipsec"}}, True), _SET_MARK]]
-    to_customer = {"dnat": {"addr": _looked_up("daddr", Map.INBOUND)}}
-    from_customer = {"snat": {"addr": _looked_up("saddr", Map.OUTBOUND)}}
+    to_customer = {"dnat": {"addr": _looked_up("daddr", NatMap.INBOUND)}}
+    from_customer = {"snat": {"addr": _looked_up("saddr", NatMap.OUTBOUND)}}
     return {
         "decrypted": mark,
         "prerouting": [[_not(decrypted), to_customer]],
@@ -78,7 +78,7 @@ def digest(userland_esp: bool) -> str:
     return f"vpnportal {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def memory() -> list[Json]:
+def usage_set_definition() -> list[Json]:
     """Commands that make the set, or leave it and what it remembers as it is.
 
     It must be there before the rules are: libnftables marks a set that a rule of the same
@@ -98,7 +98,7 @@ def definition(userland_esp: bool) -> list[Json]:
     place = {"family": FAMILY, "table": TABLE}
     address = {"type": "ipv4_addr", "map": "ipv4_addr"}
     commands: list[Json] = [{"add": {"table": {"family": FAMILY, "name": TABLE}}}]
-    commands += [{"add": {"map": {**place, "name": name, **address}}} for name in Map]
+    commands += [{"add": {"map": {**place, "name": name, **address}}} for name in NatMap]
     commands += [{"add": {"counter": {**place, "name": name}}} for name in COUNTERS]
     for name, hook in CHAINS.items():
         commands.append({"add": {"chain": {**place, "name": name, **hook}}})
@@ -147,7 +147,7 @@ def _not(match: Json) -> Json:
     return {"match": {**match["match"], "op": "!="}}
 
 
-def _looked_up(side: str, name: Map) -> Json:
+def _looked_up(side: str, name: NatMap) -> Json:
     return {"map": {"key": {"payload": {"protocol": "ip", "field": side}}, "data": f"@{name}"}}
 
 

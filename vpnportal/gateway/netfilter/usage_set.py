@@ -13,14 +13,14 @@ from vpnportal.gateway.netfilter.map_elements import (
     LIST_SET,
     LIST_TABLE,
 )
-from vpnportal.gateway.netfilter.netlink import NLM_F_DUMP, Link, attributes, string
+from vpnportal.gateway.netfilter.netlink import NLM_F_DUMP, NetlinkSocket, attributes, string
 
 # One element as the kernel writes it: headers, two addresses, a header, milliseconds left.
 LENGTH = struct.Struct("=H")
 MEMBER = struct.Struct("!12xII4xQ")
 
 
-class Use(NamedTuple):
+class TranslationUse(NamedTuple):
     """A pair of addresses as numbers, and how many seconds ago it carried a packet."""
 
     internal: int
@@ -28,7 +28,7 @@ class Use(NamedTuple):
     seconds: int
 
 
-def last_used(link: Link) -> list[Use] | None:
+def last_used(link: NetlinkSocket) -> list[TranslationUse] | None:
     """Every pair that carried a packet lately; None where nothing remembers them yet.
 
     DeviceError where nftables cannot be read.
@@ -41,12 +41,14 @@ def last_used(link: Link) -> list[Use] | None:
     return [one for items in lists for one in _uses(items)] if lists else None
 
 
-def _uses(items: bytes) -> Iterator[Use]:
+def _uses(items: bytes) -> Iterator[TranslationUse]:
     at = 0
     while at + MEMBER.size <= len(items):
         (length,) = LENGTH.unpack_from(items, at)
         # What has another form was put there by somebody else.
         if length == MEMBER.size:
             internal, customer, left = MEMBER.unpack_from(items, at)
-            yield Use(internal, customer, max(0, ruleset.REMEMBERED_SECONDS - left // 1000))
+            yield TranslationUse(
+                internal, customer, max(0, ruleset.REMEMBERED_SECONDS - left // 1000)
+            )
         at += max(length + 3 & ~3, 4)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from vpnportal.domain.diagnosis.log_collector import Said
-from vpnportal.domain.gateway_config.names import is_ours
-from vpnportal.domain.traffic.counters import Line
+from vpnportal.domain.diagnosis.log_collector import LogEvent
+from vpnportal.domain.gateway_config.names import is_portal_connection
+from vpnportal.domain.traffic.counters import IkeSaSample
 from vpnportal.gateway.vici.parsing import text
 from vpnportal.gateway.vici.sa_counters import ended
 
@@ -27,10 +27,10 @@ class Event:
     took the place of.
     """
 
-    said: Said | None = None
+    said: LogEvent | None = None
     connections: tuple[str, ...] = ()
     child_down: bool = False
-    ended: tuple[Line, ...] = ()
+    ended: tuple[IkeSaSample, ...] = ()
 
     @property
     def stray(self) -> bool:
@@ -47,14 +47,14 @@ def event(kind: bytes | str | None, body: Mapping[str, Any] | None) -> Event:
     if name == "log":
         told = text(dict(body))
         return Event(
-            Said(
+            LogEvent(
                 told.get("group", ""),
                 told.get("ikesa-name", ""),
                 told.get("ikesa-uniqueid", ""),
                 told.get("msg", ""),
             )
         )
-    connections = tuple(one for one in body if is_ours(one))
+    connections = tuple(one for one in body if is_portal_connection(one))
     if name == "child-rekey":
         # The tunnel stands as before, so nobody needs to look.
         return Event(ended=_ended(body, connections))
@@ -62,6 +62,6 @@ def event(kind: bytes | str | None, body: Mapping[str, Any] | None) -> Event:
     return Event(None, connections, down, _ended(body, connections) if down else ())
 
 
-def _ended(body: Mapping[str, Any], connections: Iterable[str]) -> tuple[Line, ...]:
+def _ended(body: Mapping[str, Any], connections: Iterable[str]) -> tuple[IkeSaSample, ...]:
     now = datetime.now(UTC)
     return tuple(ended(one, text(body[one]), now) for one in connections)

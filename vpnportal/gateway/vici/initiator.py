@@ -12,16 +12,16 @@ from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple
 
-from vpnportal.gateway.errors import DeviceError, DeviceRefused
+from vpnportal.gateway.errors import GatewayError, GatewayRefused
 from vpnportal.gateway.steps import Report, Step
-from vpnportal.gateway.vici.persistent_session import LastingSession
-from vpnportal.gateway.vici.session import Charon
+from vpnportal.gateway.vici.persistent_session import PersistentSession
+from vpnportal.gateway.vici.session import CharonSession
 
 # How long a question for what came up may take when nothing did.
 SECONDS = 0.02
 
 
-class Unanswered(NamedTuple):
+class PendingInitiate(NamedTuple):
     """A start that charon was told, and what to call for its answer."""
 
     connection: str
@@ -30,12 +30,12 @@ class Unanswered(NamedTuple):
     report: Report
 
 
-class Mouth:
+class InitiateSession:
     """The session that tells charon to start children, and at most one answer to come."""
 
     def __init__(self, vici_socket: str) -> None:
-        self._session = LastingSession(vici_socket)
-        self._unanswered: Unanswered | None = None
+        self._session = PersistentSession(vici_socket)
+        self._unanswered: PendingInitiate | None = None
 
     def initiate(self, connection: str, child: str, report: Report) -> None:
         """Start a child without waiting for what becomes of it.
@@ -43,8 +43,8 @@ class Mouth:
         `report` may be called long after this returned, with charon's refusal.
         """
         self.settle()
-        answer = self._session.ask(lambda charon: charon.initiate(connection, child))
-        self._unanswered = Unanswered(connection, child, answer, report)
+        answer = self._session.start(lambda charon: charon.initiate(connection, child))
+        self._unanswered = PendingInitiate(connection, child, answer, report)
 
     def settle(self, connection: str | None = None) -> None:
         """Take the answer to come, if it is about this connection, or about any.
@@ -57,24 +57,24 @@ class Mouth:
         self._unanswered = None
         try:
             one.answer()
-        except DeviceRefused as refusal:
+        except GatewayRefused as refusal:
             text = f"charon refused to start {one.child}: {refusal}"
-            one.report(Step(one.connection, text, ok=False, mends=False))
-        except DeviceError:
+            one.report(Step(one.connection, text, ok=False, is_repair=False))
+        except GatewayError:
             pass
 
 
-class Starter:
+class Initiator:
     """The session that hears is opened with the first question: one tunnel alone needs none."""
 
-    def __init__(self, mouth: Mouth, vici_socket: str, report: Report) -> None:
+    def __init__(self, mouth: InitiateSession, vici_socket: str, report: Report) -> None:
         self._mouth = mouth
         self._vici_socket = vici_socket
         self._report = report
-        self._ears: Charon | None = None
+        self._ears: CharonSession | None = None
         self._heard: Generator[str] | None = None
 
-    def __enter__(self) -> Starter:
+    def __enter__(self) -> Initiator:
         return self
 
     def __exit__(
@@ -84,7 +84,7 @@ class Starter:
         at: TracebackType | None,
     ) -> None:
         if self._heard:
-            with suppress(DeviceError):
+            with suppress(GatewayError):
                 self._heard.close()
         if self._ears:
             self._ears.close()
@@ -93,10 +93,10 @@ class Starter:
         """Start a child without waiting for what becomes of it."""
         self._mouth.initiate(connection, child, self._report)
 
-    def came_up(self) -> Iterator[str]:
+    def wait_established(self) -> Iterator[str]:
         """At most one name of a connection whose IKE_SA is established now."""
         if self._ears is None or self._heard is None:
-            self._ears = Charon(self._vici_socket)
-            self._heard = self._ears.came_up(SECONDS)
+            self._ears = CharonSession(self._vici_socket)
+            self._heard = self._ears.wait_established(SECONDS)
         if name := next(self._heard, ""):
             yield name

@@ -24,15 +24,15 @@ PATIENCE_SECONDS = 0.25
 BUDGET_SECONDS = 2.0
 
 
-class Starter(Protocol):
+class PacedInitiator(Protocol):
     """What can start a child, and tells soon which connections came up since it was asked last."""
 
     def initiate(self, connection: str, child: str) -> None: ...
 
-    def came_up(self) -> Iterable[str]: ...
+    def wait_established(self) -> Iterable[str]: ...
 
 
-def start(starter: Starter, starts: Iterable[Start]) -> Iterator[Start]:
+def initiate_paced(starter: PacedInitiator, starts: Iterable[Start]) -> Iterator[Start]:
     """Starts them in time, and yields each that was; the rest had to wait too long for its turn."""
     waiting: dict[IPv4Network, deque[list[Start]]] = defaultdict(deque)
     for several in _by_connection(starts):
@@ -41,7 +41,7 @@ def start(starter: Starter, starts: Iterable[Start]) -> Iterator[Start]:
     deadline = time.monotonic() + BUDGET_SECONDS
     if sum(len(queue) for queue in waiting.values()) > NEIGHBOURS:
         # Begins to listen, so that those who answer at once are heard.
-        list(starter.came_up())
+        list(starter.wait_established())
     while any(waiting.values()) and time.monotonic() < deadline:
         for several, where in _turns(waiting, open_since):
             for one in several:
@@ -49,7 +49,7 @@ def start(starter: Starter, starts: Iterable[Start]) -> Iterator[Start]:
                 yield one
             open_since[several[0].connection] = (time.monotonic(), where)
         if any(waiting.values()):
-            for name in starter.came_up():
+            for name in starter.wait_established():
                 open_since.pop(name, None)
             _give_up_waiting(open_since)
 

@@ -7,15 +7,15 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
-from vpnportal.domain.gateway_config.desired import ChildShape, Shape
+from vpnportal.domain.gateway_config.desired import LoadedChild, LoadedConnection
 from vpnportal.domain.planning.observed import ChildSa, IkeSa
 from vpnportal.domain.tunnel.algorithms import Suite
 
 
-def shape(body: dict[str, Any]) -> Shape:
+def loaded_connection(body: dict[str, Any]) -> LoadedConnection:
     """An entry of `list-conns`."""
     local, remote = body.get("local-1", {}), body.get("remote-1", {})
-    return Shape(
+    return LoadedConnection(
         body.get("version", ""),
         (
             *body.get("local_addrs", ()),
@@ -26,7 +26,7 @@ def shape(body: dict[str, Any]) -> Shape:
         local.get("aaa_id", ""),
         body.get("rekey_time", ""),
         tuple(
-            ChildShape(
+            LoadedChild(
                 name,
                 tuple(child.get("local-ts", ())),
                 tuple(child.get("remote-ts", ())),

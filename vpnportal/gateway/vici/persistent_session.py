@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
-from vpnportal.gateway.errors import DeviceRefused
-from vpnportal.gateway.vici.session import Charon
+from vpnportal.gateway.errors import GatewayRefused
+from vpnportal.gateway.vici.session import CharonSession
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 
-class LastingSession:
+class PersistentSession:
     """Opened when it is needed, and anew after a failure or when charon has hung up.
 
     Also when somebody asked and never took the answer: it would be taken for the next one's.
@@ -21,18 +21,18 @@ class LastingSession:
 
     def __init__(self, vici_socket: str) -> None:
         self._vici_socket = vici_socket
-        self._session: Charon | None = None
+        self._session: CharonSession | None = None
 
     @contextmanager
-    def use(self) -> Iterator[Charon]:
+    def use(self) -> Iterator[CharonSession]:
         """The session; DeviceError where there is no charon."""
         if self._session is None or not self._session.is_open():
             self._close()
-            self._session = Charon(self._vici_socket)
+            self._session = CharonSession(self._vici_socket)
         with self._closed_by_failures():
             yield self._session
 
-    def ask(self, question: Callable[[Charon], Callable[P, T]]) -> Callable[P, T]:
+    def start(self, question: Callable[[CharonSession], Callable[P, T]]) -> Callable[P, T]:
         """Ask now; what comes back is called for the answer before anything else is asked here."""
         with self.use() as charon:
             take = question(charon)
@@ -47,7 +47,7 @@ class LastingSession:
     def _closed_by_failures(self) -> Iterator[None]:
         try:
             yield
-        except DeviceRefused:
+        except GatewayRefused:
             raise
         except BaseException:
             # What was not read of an answer would be taken for the next one's.

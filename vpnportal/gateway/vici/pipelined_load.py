@@ -15,7 +15,7 @@ from vici.exception import SessionException
 from vici.protocol import Message, Packet
 
 from vpnportal.domain.gateway_config.desired import Connection, Secret
-from vpnportal.gateway.vici.wire import parsed, received
+from vpnportal.gateway.vici.wire import parse_message, received
 
 Loadable: TypeAlias = Connection | Secret
 # Requests without an answer: what a socket's buffer holds of either, many times over.
@@ -45,5 +45,5 @@ def _request(one: Loadable) -> bytes:
 def _refusal(raw: bytes) -> str:
     if raw[0] != Packet.CMD_RESPONSE:
         raise SessionException(f"Unexpected response type {raw[0]} to what was loaded")
-    answer = parsed(raw, 1)
+    answer = parse_message(raw, 1)
     return "" if answer["success"] == "yes" else answer["errmsg"]

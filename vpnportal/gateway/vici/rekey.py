@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 
 from vpnportal.domain.planning.observed import CARRYING, ChildSa
-from vpnportal.gateway.vici.session import Charon
+from vpnportal.gateway.vici.session import CharonSession
 
 SECONDS = 1.5
 PAUSE_SECONDS = 0.02
@@ -21,7 +21,7 @@ WORDS = {
 }
 
 
-def rekey(charon: Charon, connection: str) -> bool | None:
+def rekey(charon: CharonSession, connection: str) -> bool | None:
     """Whether new keys were agreed on; None while nothing is up or the peer takes its time."""
     before = _children(charon, connection)
     if not before:
@@ -41,10 +41,10 @@ def rekey(charon: Charon, connection: str) -> bool | None:
     return None
 
 
-def _children(charon: Charon, connection: str) -> dict[str, ChildSa]:
+def _children(charon: CharonSession, connection: str) -> dict[str, ChildSa]:
     return {
         child.unique_id: child
-        for sa in charon.associations(connection)
+        for sa in charon.list_sas(connection)
         for child in sa.children
         if child.state in CARRYING and child.state != "REKEYED"
     }

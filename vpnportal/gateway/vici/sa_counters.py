@@ -6,17 +6,17 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from vpnportal.domain.traffic.counters import Amounts, Carrier, Line
+from vpnportal.domain.traffic.counters import ChildSaSample, IkeSaSample, TrafficCounts
 from vpnportal.gateway.vici.parsing import suite
 
 
-def line(connection: str, body: Mapping[str, Any], now: datetime) -> Line:
+def line(connection: str, body: Mapping[str, Any], now: datetime) -> IkeSaSample:
     """An entry of `list-sas`, with the children that carry packets."""
     children = body.get("child-sas", {}).values()
     return _line(connection, body, children, now)
 
 
-def ended(connection: str, body: Mapping[str, Any], now: datetime) -> Line:
+def ended(connection: str, body: Mapping[str, Any], now: datetime) -> IkeSaSample:
     """An event of a child that went down, or that another one took the place of (old and new)."""
     children = (child.get("old", child) for child in body.get("child-sas", {}).values())
     return _line(connection, body, children, now)
@@ -24,8 +24,8 @@ def ended(connection: str, body: Mapping[str, Any], now: datetime) -> Line:
 
 def _line(
     connection: str, body: Mapping[str, Any], children: Iterable[Mapping[str, Any]], now: datetime
-) -> Line:
-    return Line(
+) -> IkeSaSample:
+    return IkeSaSample(
         connection,
         body.get("uniqueid", ""),
         int(body.get("version", 0)),
@@ -36,8 +36,8 @@ def _line(
     )
 
 
-def _carrier(body: Mapping[str, Any], now: datetime) -> Carrier:
-    return Carrier(
+def _carrier(body: Mapping[str, Any], now: datetime) -> ChildSaSample:
+    return ChildSaSample(
         # charon counts its children from 1 when it starts; an SPI is drawn by chance.
         id=f"{body['uniqueid']}-{body['spi-in']}",
         name=body.get("name", ""),
@@ -45,7 +45,7 @@ def _carrier(body: Mapping[str, Any], now: datetime) -> Carrier:
         suite=suite(body),
         local_ts=tuple(body.get("local-ts", ())),
         remote_ts=tuple(body.get("remote-ts", ())),
-        amounts=Amounts(
+        counts=TrafficCounts(
             int(body.get("bytes-in", 0)),
             int(body.get("bytes-out", 0)),
             int(body.get("packets-in", 0)),

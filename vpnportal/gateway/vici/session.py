@@ -18,18 +18,18 @@ import vici
 from vici.exception import CommandException, SessionException
 from vici.protocol import Message, Packet
 
-from vpnportal.domain.gateway_config.desired import Connection, Shape
-from vpnportal.domain.gateway_config.names import is_a_probe, is_our_secret, is_ours
+from vpnportal.domain.gateway_config.desired import Connection, LoadedConnection
+from vpnportal.domain.gateway_config.names import is_portal_connection, is_portal_secret, is_probe
 from vpnportal.domain.planning.observed import ChildSa, IkeSa
-from vpnportal.domain.planning.stale_sas import Stale
-from vpnportal.domain.traffic.counters import Line
-from vpnportal.gateway.errors import DeviceError, DeviceRefused
+from vpnportal.domain.planning.stale_sas import StaleSa
+from vpnportal.domain.traffic.counters import IkeSaSample
+from vpnportal.gateway.errors import GatewayError, GatewayRefused
 from vpnportal.gateway.vici import pipelined_load
 from vpnportal.gateway.vici.events import EVENTS, Event, event
-from vpnportal.gateway.vici.parsing import ike_sa, shape, text
+from vpnportal.gateway.vici.parsing import ike_sa, loaded_connection, text
 from vpnportal.gateway.vici.pipelined_load import Loadable
 from vpnportal.gateway.vici.sa_counters import line
-from vpnportal.gateway.vici.wire import listed, parsed, questions
+from vpnportal.gateway.vici.wire import list_request, parse_message, stream_list
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -43,7 +43,7 @@ GONE = ("no matching", "not found", "unknown")
 UP = frozenset(("ESTABLISHED", "PASSIVE", "REKEYING", "REKEYED"))
 
 
-class Charon:
+class CharonSession:
     """One session with a running charon; each call ends within seconds or is a DeviceError."""
 
     def __init__(self, path: str, timeout: float = ANSWER_SECONDS) -> None:
@@ -57,7 +57,7 @@ class Charon:
         try:
             with self._errors():
                 self._socket.connect(path)
-        except DeviceError:
+        except GatewayError:
             self._socket.close()
             raise
         self._session = vici.Session(self._socket)
@@ -78,7 +78,7 @@ class Charon:
         """End the session; harmless when it is closed."""
         self._socket.close()
 
-    def __enter__(self) -> Charon:
+    def __enter__(self) -> CharonSession:
         return self
 
     def __exit__(
@@ -89,61 +89,61 @@ class Charon:
     ) -> None:
         self.close()
 
-    def connections(
+    def list_conns(
         self, name: str | None = None, expected: Mapping[str, Connection] = NOTHING
-    ) -> dict[str, Shape]:
+    ) -> dict[str, LoadedConnection]:
         """What charon tells of our loaded connections; it walks through all to tell of one.
 
         What is as `expected` takes no memory of its own.
         """
-        return self.ask_connections(name)(expected)
+        return self.start_list_conns(name)(expected)
 
-    def ask_connections(
+    def start_list_conns(
         self, name: str | None = None
-    ) -> Callable[[Mapping[str, Connection]], dict[str, Shape]]:
+    ) -> Callable[[Mapping[str, Connection]], dict[str, LoadedConnection]]:
         """The same question, whose answer is given when what comes back is called; see `_ask`."""
 
-        def read(expected: Mapping[str, Connection]) -> dict[str, Shape]:
+        def read(expected: Mapping[str, Connection]) -> dict[str, LoadedConnection]:
             return {
-                connection: _the_same(shape(body), expected.get(connection))
+                connection: _the_same(loaded_connection(body), expected.get(connection))
                 for connection, body in self._ours("list-conns")
             }
 
-        return self._ask(questions("list-conns", "list-conn", _filter(name)), read)
+        return self._ask(list_request("list-conns", "list-conn", _filter(name)), read)
 
-    def secrets(self) -> frozenset[str]:
+    def list_shared(self) -> frozenset[str]:
         """Ids of our loaded secrets; charon never tells the secrets themselves."""
         with self._errors():
             keys = text(self._session.get_shared()).get("keys", [])
-        return frozenset(key for key in keys if is_our_secret(key))
+        return frozenset(key for key in keys if is_portal_secret(key))
 
-    def associations(self, name: str | None = None) -> tuple[IkeSa, ...]:
+    def list_sas(self, name: str | None = None) -> tuple[IkeSa, ...]:
         """Our IKE_SAs with their children, of one connection or of all; as long a walk."""
-        return self.ask_associations(name)()
+        return self.start_list_sas(name)()
 
-    def ask_associations(self, name: str | None = None) -> Callable[[], tuple[IkeSa, ...]]:
+    def start_list_sas(self, name: str | None = None) -> Callable[[], tuple[IkeSa, ...]]:
         """The same question, whose answer is given when what comes back is called; see `_ask`."""
 
         def read() -> tuple[IkeSa, ...]:
             return tuple(ike_sa(connection, body) for connection, body in self._ours("list-sas"))
 
-        return self._ask(questions("list-sas", "list-sa", _filter(name)), read)
+        return self._ask(list_request("list-sas", "list-sa", _filter(name)), read)
 
-    def running(
+    def list_sas_with_counters(
         self, at: datetime, name: str | None = None
-    ) -> tuple[tuple[IkeSa, ...], tuple[Line, ...]]:
+    ) -> tuple[tuple[IkeSa, ...], tuple[IkeSaSample, ...]]:
         """As `associations`, and from the same answer what each of those that are up counted."""
 
-        def read() -> tuple[tuple[IkeSa, ...], tuple[Line, ...]]:
+        def read() -> tuple[tuple[IkeSa, ...], tuple[IkeSaSample, ...]]:
             found: list[IkeSa] = []
-            lines: list[Line] = []
+            lines: list[IkeSaSample] = []
             for connection, body in self._ours("list-sas"):
                 found.append(ike_sa(connection, body))
                 if body["state"] in UP:
                     lines.append(line(connection, body, at))
             return tuple(found), tuple(lines)
 
-        return self._ask(questions("list-sas", "list-sa", _filter(name)), read)()
+        return self._ask(list_request("list-sas", "list-sa", _filter(name)), read)()
 
     def userland_esp(self) -> bool:
         """Whether charon carries ESP itself (kernel-libipsec) instead of the kernel."""
@@ -174,12 +174,12 @@ class Charon:
         with self._errors(), _gone_is_fine():
             self._session.unload_conn({"name": name})
 
-    def forget(self, identifier: str) -> None:
+    def unload_shared(self, identifier: str) -> None:
         """Unload a secret by its id."""
         with self._errors(), _gone_is_fine():
             self._session.unload_shared({"id": identifier})
 
-    def terminate(self, stale: Stale) -> None:
+    def terminate(self, stale: StaleSa) -> None:
         """End an association now, whether or not its peer answers."""
         which = "ike-id" if stale.whole_ike else "child-id"
         request = {which: stale.unique_id, "force": "yes", "timeout": TERMINATE_MILLISECONDS}
@@ -194,12 +194,12 @@ class Charon:
         """
         request = {"ike": connection, "child": child, "timeout": "-1"}
         packet = Packet.request("initiate", Message.serialize(request))
-        take = self._ask([packet], lambda: parsed(self._session.transport.receive(), 1))
+        take = self._ask([packet], lambda: parse_message(self._session.transport.receive(), 1))
 
         def answer() -> None:
             said = take()
             if said.get("success") != "yes":
-                raise DeviceRefused(said.get("errmsg", "it does not say why"))
+                raise GatewayRefused(said.get("errmsg", "it does not say why"))
 
         return answer
 
@@ -208,18 +208,20 @@ class Charon:
         with self._errors():
             self._session.rekey({"child-id": child.unique_id})
 
-    def came_up(self, seconds: float) -> Generator[str]:
+    def wait_established(self, seconds: float) -> Generator[str]:
         """Connections whose IKE_SA was established, as it happens; "" when there is none."""
         with self._errors():
             for _, event in self._session.listen(["ike-updown"], timeout=seconds):
                 up = [name for name in event or () if name != "up"] if event else []
                 yield up[0] if up and event.get("up") == b"yes" else ""
 
-    def foreign(self) -> tuple[str, ...]:
+    def foreign_connections(self) -> tuple[str, ...]:
         """Names of loaded connections that the portal did not make."""
         with self._errors():
             names = text(self._session.get_conns()).get("conns", [])
-        return tuple(sorted(name for name in names if not (is_ours(name) or is_a_probe(name))))
+        return tuple(
+            sorted(name for name in names if not (is_portal_connection(name) or is_probe(name)))
+        )
 
     def listen(self, seconds: float) -> Iterator[Event]:
         """What charon says, and which of our connections go up or down, as it happens.
@@ -250,23 +252,23 @@ class Charon:
 
     def _ours(self, command: str) -> Iterator[tuple[str, dict[str, Any]]]:
         """What a list command tells of connections of ours."""
-        for item in listed(self._session, command):
-            yield from ((name, body) for name, body in item.items() if is_ours(name))
+        for item in stream_list(self._session, command):
+            yield from ((name, body) for name, body in item.items() if is_portal_connection(name))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except CommandException as error:
-            raise DeviceRefused(str(error).removeprefix("Command failed: ")) from error
+            raise GatewayRefused(str(error).removeprefix("Command failed: ")) from error
         except TimeoutError as error:
-            raise DeviceError("charon does not answer.") from error
+            raise GatewayError("charon does not answer.") from error
         except FileNotFoundError as error:
-            raise DeviceError("charon is not running.") from error
+            raise GatewayError("charon is not running.") from error
         except PermissionError as error:
-            raise DeviceError("this process may not open charon's socket.") from error
+            raise GatewayError("this process may not open charon's socket.") from error
         except (OSError, SessionException) as error:
-            raise DeviceError(f"the connection to charon failed ({error}).") from error
+            raise GatewayError(f"the connection to charon failed ({error}).") from error
 
 
 @contextmanager
@@ -278,8 +280,8 @@ def _gone_is_fine() -> Iterator[None]:
             raise
 
 
-def _the_same(seen: Shape, expected: Connection | None) -> Shape:
-    return expected.shape if expected and expected.shape == seen else seen
+def _the_same(seen: LoadedConnection, expected: Connection | None) -> LoadedConnection:
+    return expected.as_loaded if expected and expected.as_loaded == seen else seen
 
 
 def _filter(name: str | None) -> dict[str, str]:

@@ -19,7 +19,7 @@ SECTION, SECTION_END, VALUE, LIST, ITEM, LIST_END = range(1, 7)
 NAMED, TEXTS = (SECTION, VALUE, LIST), (VALUE, ITEM)
 
 
-def questions(command: str, event: str, request: dict[str, str]) -> tuple[bytes, ...]:
+def list_request(command: str, event: str, request: dict[str, str]) -> tuple[bytes, ...]:
     """The packets that make charon stream a list."""
     return (
         Packet.register_event(event),
@@ -28,12 +28,12 @@ def questions(command: str, event: str, request: dict[str, str]) -> tuple[bytes,
     )
 
 
-def listed(session: Session, command: str) -> Iterator[dict[str, Any]]:
+def stream_list(session: Session, command: str) -> Iterator[dict[str, Any]]:
     """The messages that a list command streams, as text. Reads all of them, whoever stops."""
     packets = received(session.transport.socket)
     for expected in (Packet.EVENT_CONFIRM, Packet.CMD_RESPONSE, Packet.EVENT_CONFIRM):
         while (raw := next(packets))[0] == Packet.EVENT:
-            yield parsed(raw, 2 + raw[1])
+            yield parse_message(raw, 2 + raw[1])
         if raw[0] != expected:
             raise SessionException(f"Unexpected response type {raw[0]} to {command}")
 
@@ -55,7 +55,7 @@ def _end(raw: bytes, at: int) -> int:
     return at + int.from_bytes(raw[at - HEADER : at], "big") if at <= len(raw) else at
 
 
-def parsed(raw: bytes, at: int = 0) -> dict[str, Any]:
+def parse_message(raw: bytes, at: int = 0) -> dict[str, Any]:
     """A message from so many bytes on; what a peer put in names may be no UTF-8."""
     section: dict[str, Any] = {}
     outer: list[dict[str, Any]] = []

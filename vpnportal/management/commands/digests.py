@@ -15,4 +15,4 @@ class Command(BaseCommand):
     help = "Fill in the digests of drafts and revisions that have none."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        draft_digests.fill()
+        draft_digests.fill_missing()

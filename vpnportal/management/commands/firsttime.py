@@ -13,7 +13,15 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
-from vpnportal.models import Account, Concentrator, Datacenter, Membership, Pool, Subnet, Tunnel
+from vpnportal.models import (
+    Account,
+    AddressPool,
+    Concentrator,
+    Datacenter,
+    Membership,
+    Subnet,
+    Tunnel,
+)
 
 # Public address, hosted peer addresses and static NAT subnets of the laboratory's concentrators.
 PLACES = (
@@ -62,8 +70,11 @@ def _concentrator(name: str, place: tuple[str, str, str]) -> Concentrator:
         name=name, defaults={"datacenter": houston, "public_address": address}
     )
     if new:
-        for kind, network in ((Pool.Kind.HOSTED_PEER, peers), (Pool.Kind.STATIC_NAT, blocks)):
-            pool = Pool(concentrator=concentrator, kind=kind, network=IPv4Network(network))
+        for kind, network in (
+            (AddressPool.Kind.HOSTED_PEER, peers),
+            (AddressPool.Kind.STATIC_NAT, blocks),
+        ):
+            pool = AddressPool(concentrator=concentrator, kind=kind, network=IPv4Network(network))
             pool.save()
     return concentrator
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from vpnportal.models import Concentrator
-from vpnportal.monitor.watcher import watch
+from vpnportal.monitor.watcher import run_watcher
 
 
 class Command(BaseCommand):
@@ -22,4 +22,4 @@ class Command(BaseCommand):
         lane = Concentrator.objects.filter(name=options["concentrator"]).first()
         if lane is None:
             raise CommandError(f"There is no concentrator named {options['concentrator']}.")
-        watch(lane)
+        run_watcher(lane)

@@ -11,14 +11,14 @@ from django.views.decorators.http import require_POST
 from vpnportal.models import Account, ApiKey
 from vpnportal.services import Refused, api_keys, input_parsing
 from vpnportal.web.accounts.views import show
-from vpnportal.web.responses import UNPROCESSABLE, Request, status_of
+from vpnportal.web.responses import UNPROCESSABLE, HtmxRequest, status_of
 
 INPUTS = ("name", "last_day", "sources")
 
 
 @require_POST
 @never_cache
-def create(request: Request, pk: int) -> HttpResponse:
+def create(request: HtmxRequest, pk: int) -> HttpResponse:
     """Make a key; it is shown in this answer and never again."""
     account = get_object_or_404(Account.objects.visible_to(request.user), pk=pk)
     given = {name: request.POST.get(name, "") for name in INPUTS}
@@ -34,7 +34,7 @@ def create(request: Request, pk: int) -> HttpResponse:
 
 
 @require_POST
-def revoke(request: Request, pk: int, key: int) -> HttpResponse:
+def revoke(request: HtmxRequest, pk: int, key: int) -> HttpResponse:
     """Let a key in no more."""
     mine = ApiKey.objects.managed_by(request.user).filter(account=pk)
     found = get_object_or_404(mine, pk=key)

@@ -17,7 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from vpnportal.models import Invitation, Membership
 from vpnportal.services import Refused, memberships
 from vpnportal.web.accounts.views import ROLES
-from vpnportal.web.responses import OK, UNPROCESSABLE, Request
+from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -39,7 +39,7 @@ class NewUser(BaseUserCreationForm):
 @login_not_required
 @never_cache
 @sensitive_post_parameters("password1", "password2")
-def invitation(request: Request, token: str) -> HttpResponse:
+def invitation(request: HtmxRequest, token: str) -> HttpResponse:
     """Tell what the invitation is for, and join on a POST; an unknown link is 404."""
     found = memberships.invitation_of(token)
     if found is None:
@@ -62,7 +62,7 @@ def invitation(request: Request, token: str) -> HttpResponse:
     return redirect("tunnels")
 
 
-def _join(request: Request, found: Invitation, token: str) -> HttpResponse:
+def _join(request: HtmxRequest, found: Invitation, token: str) -> HttpResponse:
     try:
         memberships.accept(token, request.user)
     except Refused as refused:
@@ -72,9 +72,9 @@ def _join(request: Request, found: Invitation, token: str) -> HttpResponse:
 
 
 def _page(
-    request: Request, found: Invitation, form: NewUser, refusal: str = "", status: int = OK
+    request: HtmxRequest, found: Invitation, form: NewUser, refusal: str = "", status: int = OK
 ) -> HttpResponse:
     role = Membership.Role(found.role)
     does = f"{role.label} {ROLES[role]}"
     shown = {"invitation": found, "does": does, "form": form, "refusal": refusal}
-    return render(request, "account/invitation.html", shown, status=status)
+    return render(request, "accounts/invitation.html", shown, status=status)

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from vpnportal.models import Profile
-from vpnportal.web.responses import OK, UNPROCESSABLE, Request, header, page
+from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, header, render_page
 
 
 class ProfileForm(forms.Form):
@@ -36,7 +36,7 @@ class ProfileForm(forms.Form):
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-def profile(request: Request) -> HttpResponse:
+def profile(request: HtmxRequest) -> HttpResponse:
     """Show it, or keep what was chosen."""
     kept = Profile.objects.filter(user=request.user).first() or Profile()
     given = request.POST if request.method == "POST" else None
@@ -48,14 +48,14 @@ def profile(request: Request) -> HttpResponse:
         messages.success(request, f"Times are shown in the zone {told} from now on.")
         return redirect("profile")
     status = UNPROCESSABLE if form.errors else OK
-    return page(request, "account/profile.html", {"form": form}, status)
+    return render_page(request, "accounts/profile.html", {"form": form}, status)
 
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 class ChangePassword(PasswordChangeView):
     """Django's own: it signs out every other session of this person."""
 
-    template_name = "account/password.html"
+    template_name = "accounts/password.html"
     success_url = reverse_lazy("profile")
 
     def get_context_data(self, **context: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ def locked_out(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
     form = NameAndPassword(request)
     form.is_bound, form.cleaned_data = True, {}
     form.add_error(None, TOO_MANY)
-    return render(request, "sign_in.html", {"form": form}, status=TOO_MANY_REQUESTS)
+    return render(request, "accounts/sign_in.html", {"form": form}, status=TOO_MANY_REQUESTS)
 
 
 class NameAndPassword(AuthenticationForm):
@@ -39,7 +39,7 @@ class NameAndPassword(AuthenticationForm):
 class SignIn(LoginView):
     """The sign-in page; a page whose session is over while it polls is loaded anew."""
 
-    template_name = "sign_in.html"
+    template_name = "accounts/sign_in.html"
     authentication_form = NameAndPassword
     redirect_authenticated_user = True
 

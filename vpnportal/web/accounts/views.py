@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from vpnportal.models import Account, ApiKey, Invitation, Membership
 from vpnportal.services import Refused, input_parsing, memberships
-from vpnportal.web.responses import OK, UNPROCESSABLE, Request, page, status_of
+from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
 ROLES = {
     Membership.Role.VIEWER: "sees the tunnels",
@@ -25,14 +25,14 @@ ROLES = {
 
 
 @require_safe
-def accounts(request: Request) -> HttpResponse:
+def accounts(request: HtmxRequest) -> HttpResponse:
     """All accounts of the person, with their members and the keys of programs."""
     return show(request)
 
 
 @require_POST
 @never_cache
-def invite(request: Request, pk: int) -> HttpResponse:
+def invite(request: HtmxRequest, pk: int) -> HttpResponse:
     """Make a link that lets somebody in; it is shown in this answer and never again."""
     account = get_object_or_404(Account.objects.owned_by(request.user), pk=pk)
     role, note = request.POST.get("role", ""), request.POST.get("note", "")
@@ -49,16 +49,16 @@ def invite(request: Request, pk: int) -> HttpResponse:
 
 
 @require_POST
-def withdraw(request: Request, pk: int, invitation: int) -> HttpResponse:
+def revoke_invitation(request: HtmxRequest, pk: int, invitation: int) -> HttpResponse:
     """Close an invitation that nobody took yet."""
     account = get_object_or_404(Account.objects.owned_by(request.user), pk=pk)
-    memberships.withdraw(get_object_or_404(account.invitations.all(), pk=invitation))
+    memberships.revoke_invitation(get_object_or_404(account.invitations.all(), pk=invitation))
     messages.success(request, "The invitation was withdrawn: its link lets nobody in any more.")
     return redirect("accounts")
 
 
 @require_POST
-def role(request: Request, pk: int, member: int) -> HttpResponse:
+def role(request: HtmxRequest, pk: int, member: int) -> HttpResponse:
     """Give a member another role."""
     wanted = request.POST.get("role", "")
     if wanted not in Membership.Role:
@@ -71,13 +71,13 @@ def role(request: Request, pk: int, member: int) -> HttpResponse:
 
 
 @require_POST
-def remove(request: Request, pk: int, member: int) -> HttpResponse:
+def remove(request: HtmxRequest, pk: int, member: int) -> HttpResponse:
     """Remove a member; anybody may leave by themselves."""
     return _change(request, pk, member, memberships.remove, "belongs to it no more", leaving=True)
 
 
 def _change(
-    request: Request,
+    request: HtmxRequest,
     pk: int,
     member: int,
     act: Callable[[Membership], None],
@@ -96,7 +96,7 @@ def _change(
     return redirect("accounts")
 
 
-def show(request: Request, status: int = OK, **typed_or_made: dict[int, Any]) -> HttpResponse:
+def show(request: HtmxRequest, status: int = OK, **typed_or_made: dict[int, Any]) -> HttpResponse:
     """`wrong`, `notes`, `links` and `made` are texts by account, `key` what was typed for one."""
     by_name = Membership.objects.select_related("user").order_by("user__username")
     pending = Invitation.objects.open().select_related("author")
@@ -118,4 +118,4 @@ def show(request: Request, status: int = OK, **typed_or_made: dict[int, Any]) ->
         for row in rows
     ]
     context = {"rows": shown, "roles": [(role, role.label, ROLES[role]) for role in ROLES]}
-    return page(request, "account/accounts.html", context, status)
+    return render_page(request, "accounts/page.html", context, status)

@@ -13,28 +13,28 @@ from django.views.decorators.http import require_POST
 from vpnportal import services
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused
-from vpnportal.web.responses import Request, partial, status_of
+from vpnportal.web.responses import HtmxRequest, render_fragment, status_of
 from vpnportal.web.tunnel.draft_version import seen_of
-from vpnportal.web.tunnel.page import panel, problem_links, state_context
-from vpnportal.web.tunnel.translations.open_subnets import looks_of
+from vpnportal.web.tunnel.page import problem_links, state_context, tunnel_page
+from vpnportal.web.tunnel.translations.open_subnets import open_subnets_from
 from vpnportal.web.tunnel.translations.submitted_rows import (
-    Typed,
+    SubmittedRow,
     changed_rows,
-    kept_pairs,
+    saved_pairs,
     unsaved,
 )
-from vpnportal.web.tunnel.translations.table import Sheet
+from vpnportal.web.tunnel.translations.table import TableState
 from vpnportal.web.tunnel.trial_form import TrialForm
 
 
 @require_POST
-def apply(request: Request, pk: int) -> HttpResponse:
+def apply(request: HtmxRequest, pk: int) -> HttpResponse:
     """Apply Configurations: a revision on its way, or what still is wrong.
 
     The rows of the translation table come along, so that one typed and not saved is not lost.
     """
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
-    changed, trial = changed_rows(kept_pairs(tunnel), request.POST), TrialForm(request.POST)
+    changed, trial = changed_rows(saved_pairs(tunnel), request.POST), TrialForm(request.POST)
     try:
         if changed:
             raise Refused(*unsaved(changed))
@@ -45,15 +45,15 @@ def apply(request: Request, pk: int) -> HttpResponse:
         return _refuse(request, tunnel, changed, trial, refused)
     if request.htmx:
         shown = {**state_context(tunnel), "revision": revision, "trial": trial, "editable": True}
-        return partial(request, "tunnel/_applied.html", shown)
+        return render_fragment(request, "tunnel/responses/apply.html", shown)
     messages.success(request, f"Revision {revision.number} is on its way to the concentrator.")
     return redirect(reverse("tunnel", args=[pk]) + "#state")
 
 
 def _refuse(
-    request: Request,
+    request: HtmxRequest,
     tunnel: Tunnel,
-    changed: Mapping[str, Typed],
+    changed: Mapping[str, SubmittedRow],
     trial: TrialForm,
     refused: Refused,
 ) -> HttpResponse:
@@ -61,7 +61,7 @@ def _refuse(
     problems = problem_links(tunnel, refused.problems, changed)
     if request.htmx:
         shown = {**state_context(tunnel), "problems": problems, "trial": trial, "editable": True}
-        return partial(request, "tunnel/_applied.html", shown, status_of(refused))
-    sheet = Sheet(looks_of(request.POST), changed, refused)
+        return render_fragment(request, "tunnel/responses/apply.html", shown, status_of(refused))
+    sheet = TableState(open_subnets_from(request.POST), changed, refused)
     shown = {"problems": problems, "trial": trial, "stray": ()}
-    return panel(request, tunnel, status_of(refused), sheet, **shown)
+    return tunnel_page(request, tunnel, status_of(refused), sheet, **shown)

@@ -15,17 +15,17 @@ from django.views.decorators.http import require_POST
 
 from vpnportal import services
 from vpnportal.models import Tunnel
-from vpnportal.services import Overtaken, Refused
+from vpnportal.services import EditConflict, Refused
 from vpnportal.services.edit_conflicts import key_version_of
-from vpnportal.web.responses import OK, UNPROCESSABLE, Request, partial, status_of
+from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_fragment, status_of
 from vpnportal.web.tunnel.draft_version import written
 from vpnportal.web.tunnel.forms import FORMS, KEY, DraftForm
-from vpnportal.web.tunnel.page import key_context, panel, state_context
+from vpnportal.web.tunnel.page import key_context, state_context, tunnel_page
 
 
 @require_POST
 @sensitive_post_parameters(KEY)
-def edit(request: Request, pk: int) -> HttpResponse:
+def autosave(request: HtmxRequest, pk: int) -> HttpResponse:
     """Save what is right of what was sent, say what is wrong with the rest."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     form = _form(request, tunnel)
@@ -40,17 +40,17 @@ def edit(request: Request, pk: int) -> HttpResponse:
         shown = {"form": form, "one": one, "editable": True, **state_context(tunnel)}
         if KEY in form.kept:
             shown |= key_context(request, tunnel)
-        return partial(request, "tunnel/_edited.html", shown, status)
+        return render_fragment(request, "tunnel/responses/autosave.html", shown, status)
     if status != OK:
         first = next(name for name in form.fields if name in form.errors)
         form.fields[first].widget.attrs["autofocus"] = True
-        return panel(request, tunnel, status, **{form.slug: form})
+        return tunnel_page(request, tunnel, status, **{form.slug: form})
     saved = ", ".join(str(form.fields[name].label) for name in form.kept)
     messages.success(request, f"Saved: {saved}." if saved else "Nothing was changed.")
     return redirect(reverse("tunnel", args=[pk]) + f"#{form.slug}")
 
 
-def _form(request: Request, tunnel: Tunnel) -> DraftForm:
+def _form(request: HtmxRequest, tunnel: Tunnel) -> DraftForm:
     try:
         form_class = FORMS[request.POST.get("fieldset", "")]
     except KeyError:
@@ -71,7 +71,7 @@ def _save(tunnel: Tunnel, form: DraftForm, author: User, names: list[str]) -> in
         except Refused as refused:
             status = max(status, status_of(refused))
             form.add_error(name, str(refused))
-            if isinstance(refused, Overtaken):
+            if isinstance(refused, EditConflict):
                 form.theirs[name] = _rendered(tunnel, name)
             continue
         if kept:

@@ -11,12 +11,12 @@ from django.views.decorators.http import require_http_methods
 from vpnportal import services
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services import Refused
-from vpnportal.web.responses import OK, UNPROCESSABLE, Request, page, status_of
+from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def cancel(request: Request, pk: int) -> HttpResponse:
+def cancel(request: HtmxRequest, pk: int) -> HttpResponse:
     """The device name is typed to confirm; then the concentrator is asked to let go."""
     visible = Tunnel.objects.visible_to(request.user)
     tunnel = get_object_or_404(visible.select_related("account", "concentrator"), pk=pk)
@@ -35,14 +35,14 @@ def cancel(request: Request, pk: int) -> HttpResponse:
     except Refused as refused:
         return _cancel_page(request, tunnel, typed, str(refused), status_of(refused))
     told = f"{tunnel.name} was cancelled."
-    if tunnel.departures.open().exists():
+    if tunnel.releases.open().exists():
         told += " The list shows it as being cancelled until its concentrator has let go of it."
     messages.success(request, told)
     return redirect("tunnels")
 
 
 def _cancel_page(
-    request: Request, tunnel: Tunnel, typed: str = "", wrong: str = "", status: int = OK
+    request: HtmxRequest, tunnel: Tunnel, typed: str = "", wrong: str = "", status: int = OK
 ) -> HttpResponse:
     blocks = tunnel.networks(Subnet.Kind.STATIC_NAT)
     shown = {
@@ -52,4 +52,4 @@ def _cancel_page(
         "typed": typed,
         "wrong": wrong,
     }
-    return page(request, "tunnel/cancel.html", shown, status)
+    return render_page(request, "tunnel/cancel.html", shown, status)

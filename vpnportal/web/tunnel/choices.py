@@ -18,7 +18,7 @@ from vpnportal.domain.tunnel.algorithms import (
     Encryption,
     Group,
 )
-from vpnportal.domain.tunnel.charon_capabilities import Abilities
+from vpnportal.domain.tunnel.charon_capabilities import CharonCapabilities
 from vpnportal.domain.tunnel.spec_diff import STARTS
 
 LACKING = "this concentrator's charon cannot do it"
@@ -60,7 +60,7 @@ class Options(forms.Select):
         return option
 
 
-def lacking(field: str, can: Abilities) -> frozenset[Any]:
+def lacking(field: str, can: CharonCapabilities) -> frozenset[Any]:
     """The values of a list that a charon cannot do, as far as is known."""
     phase, kind = (1 if field.startswith("phase_one") else 2), field.rpartition("_")[2]
     if kind == "encryption":
@@ -72,7 +72,7 @@ def lacking(field: str, can: Abilities) -> frozenset[Any]:
     return frozenset(g.number for g in GROUPS.values() if not can.agrees(g))
 
 
-def ike_versions(can: Abilities) -> list[tuple[int, str]]:
+def ike_versions(can: CharonCapabilities) -> list[tuple[int, str]]:
     """The versions, with what the running strongSwan means for IKEv1."""
     return [
         (number, f"{words} — {IKEV1_LEAVES}" if number == 1 and can.may_lack_ikev1 else words)

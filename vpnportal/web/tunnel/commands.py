@@ -15,8 +15,8 @@ from django.views.decorators.http import require_POST
 from vpnportal import services
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused
-from vpnportal.web.responses import OK, Request, partial, status_of
-from vpnportal.web.tunnel.page import panel, state_context
+from vpnportal.web.responses import OK, HtmxRequest, render_fragment, status_of
+from vpnportal.web.tunnel.page import state_context, tunnel_page
 
 COMMANDS: dict[str, tuple[Callable[[Tunnel, User], None], str]] = {
     "connect": (services.connect, "The concentrator is told to connect it."),
@@ -27,7 +27,7 @@ COMMANDS: dict[str, tuple[Callable[[Tunnel, User], None], str]] = {
 
 
 @require_POST
-def command(request: Request, pk: int) -> HttpResponse:
+def command(request: HtmxRequest, pk: int) -> HttpResponse:
     """Do one of them; the state tells what came of it."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     try:
@@ -43,8 +43,8 @@ def command(request: Request, pk: int) -> HttpResponse:
         tunnel = Tunnel.objects.select_related("concentrator").get(pk=pk)
         shown = {**state_context(tunnel), "editable": True, "command_refused": refusal}
         shown["told_command"] = refusal or told
-        return partial(request, "tunnel/_commanded.html", shown, status)
+        return render_fragment(request, "tunnel/responses/command.html", shown, status)
     if refusal:
-        return panel(request, tunnel, status, command_refused=refusal)
+        return tunnel_page(request, tunnel, status, command_refused=refusal)
     messages.success(request, told)
     return redirect(reverse("tunnel", args=[pk]) + "#state")

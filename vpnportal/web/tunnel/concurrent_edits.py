@@ -9,8 +9,8 @@ from django.forms import BoundField
 
 from vpnportal.domain.tunnel.spec_diff import in_words
 from vpnportal.models import LastEdit, Tunnel
-from vpnportal.services.edit_conflicts import KEY, clock, edits_since, told_name
-from vpnportal.web.responses import Request
+from vpnportal.services.edit_conflicts import KEY, author_name, clock, edits_since
+from vpnportal.web.responses import HtmxRequest
 from vpnportal.web.tunnel.draft_version import version
 from vpnportal.web.tunnel.forms import FORMS, label_of
 
@@ -18,7 +18,7 @@ from vpnportal.web.tunnel.forms import FORMS, label_of
 MOST_TOLD = 12
 
 
-def others(request: Request, tunnel: Tunnel, editable: bool) -> dict[str, Any]:
+def concurrent_edits(request: HtmxRequest, tunnel: Tunnel, editable: bool) -> dict[str, Any]:
     """What `tunnel/_others.html` shows, and the fields that changed since `since` was shown.
 
     The browser leaves a field alone that somebody is at, or that shows this already.
@@ -34,7 +34,7 @@ def others(request: Request, tunnel: Tunnel, editable: bool) -> dict[str, Any]:
 
 def _told(edit: LastEdit) -> dict[str, str]:
     return {
-        "who": told_name(edit.author),
+        "who": author_name(edit.author),
         "label": label_of(edit.field),
         "at": clock(edit.at),
     }
@@ -54,4 +54,4 @@ def _fields(tunnel: Tunnel, edits: Iterable[LastEdit], editable: bool) -> Iterat
 
 def _sentence(tunnel: Tunnel, edit: LastEdit) -> str:
     value = "" if edit.field == KEY else f" to {in_words(edit.field, getattr(tunnel, edit.field))}"
-    return f"{told_name(edit.author)} changed this{value} at {clock(edit.at)}"
+    return f"{author_name(edit.author)} changed this{value} at {clock(edit.at)}"

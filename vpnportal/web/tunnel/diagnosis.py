@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vpnportal.domain.diagnosis import Cause, Finding, to_the_other_end
-from vpnportal.models import Hearing, Tunnel
-from vpnportal.services import State
+from vpnportal.domain.diagnosis import Cause, Finding, message_for_peer
+from vpnportal.models import DiagnosticLog, Tunnel
+from vpnportal.services import TunnelState
 from vpnportal.services.diagnosis import findings_of
 from vpnportal.web.tunnel.forms import label_of
 
@@ -18,11 +18,11 @@ WHILE_UP = (Cause.NARROWED, Cause.ONE_WAY, Cause.FLAPPING, Cause.DUPLICATES)
 
 
 @dataclass(frozen=True, slots=True)
-class Why:
+class FindingView:
     """One finding, and `to_tell` the admin of the other end, if that end must change something."""
 
     finding: Finding
-    to_tell: str
+    message_for_peer: str
 
     @property
     def label(self) -> str:
@@ -39,23 +39,23 @@ class Why:
     def words(self) -> tuple[str, ...]:
         """What it says, without charon's lines."""
         found = self.finding
-        return (found.text, found.advice, found.theirs, found.ours, self.to_tell)
+        return (found.text, found.advice, found.theirs, found.ours, self.message_for_peer)
 
 
-def why(tunnel: Tunnel, state: State) -> list[Why]:
+def finding_views(tunnel: Tunnel, state: TunnelState) -> list[FindingView]:
     """The most decisive first; none while all is well, or nothing is known."""
     asked_of = state.latest if state.applying else state.live or state.latest
     found = _found(tunnel, state)
     if asked_of is None or not found:
         return []
     spec = asked_of.opened
-    return [Why(one, to_the_other_end(spec, one)) for one in found]
+    return [FindingView(one, message_for_peer(spec, one)) for one in found]
 
 
-def _found(tunnel: Tunnel, state: State) -> list[Finding]:
-    if state.troubled:
+def _found(tunnel: Tunnel, state: TunnelState) -> list[Finding]:
+    if state.needs_diagnosis:
         return list(findings_of(tunnel))
-    odd = Hearing.objects.filter(tunnel=tunnel).exclude(facts={})
-    if state.live is None or state.association != Tunnel.Association.UP.label or not odd.exists():
+    odd = DiagnosticLog.objects.filter(tunnel=tunnel).exclude(anomalies={})
+    if state.live is None or state.sa_status != Tunnel.SaStatus.UP.label or not odd.exists():
         return []
     return [one for one in findings_of(tunnel) if one.cause in WHILE_UP]

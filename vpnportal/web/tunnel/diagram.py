@@ -84,7 +84,7 @@ class Drawing(NamedTuple):
     word: tuple[int, int]
 
 
-class Ends(NamedTuple):
+class DiagramEnds(NamedTuple):
     """What is drawn, as text; `translations` are folded here."""
 
     hosted: tuple[str, ...]
@@ -104,7 +104,7 @@ class Ends(NamedTuple):
         )
 
 
-def beside(ends: Ends) -> Drawing:
+def horizontal_layout(ends: DiagramEnds) -> Drawing:
     """From left to right, with the translations below the concentrator that makes them."""
     steps = (0, BESIDE + SMALL_GAP, 2 * BESIDE + SMALL_GAP + LINK)
     places = (*steps, steps[-1] + BESIDE + SMALL_GAP)
@@ -135,7 +135,7 @@ def beside(ends: Ends) -> Drawing:
     )
 
 
-def column(ends: Ends) -> Drawing:
+def vertical_layout(ends: DiagramEnds) -> Drawing:
     """From top to bottom, for a narrow screen."""
     boxes, strokes, y = [], [], 1
     titles = list(ends.titles)
@@ -168,7 +168,7 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def in_words(ends: Ends, word: str) -> str:
+def in_words(ends: DiagramEnds, word: str) -> str:
     """What the drawing shows, for people who do not see it."""
     told = [
         f"Hosted subnets: {', '.join(folded(ends.hosted, SUBNETS))}.",
@@ -181,7 +181,7 @@ def in_words(ends: Ends, word: str) -> str:
     return " ".join(told)
 
 
-def _map(ends: Ends) -> tuple[str, tuple[str, ...]]:
+def _map(ends: DiagramEnds) -> tuple[str, tuple[str, ...]]:
     lines = [
         f"{row.internal} ↔ {row.customer} {shortened(row.name, NAME)}".rstrip()
         for row in ends.translations[:MAPPINGS]

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
-from vpnportal.services.edit_conflicts import UNKNOWN, Seen
+from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion
 
 
 def written(at: datetime | None) -> str:
@@ -26,7 +26,7 @@ def version(text: str) -> datetime | None:
     return at
 
 
-def seen_of(posted: QueryDict, name: str = "seen") -> Seen:
+def seen_of(posted: QueryDict, name: str = "seen") -> SeenVersion:
     """The version that a form was made from, if it tells one."""
     text = posted.get(name)
-    return UNKNOWN if text is None else version(text)
+    return VERSION_UNKNOWN if text is None else version(text)

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from vpnportal.models import Tunnel
 from vpnportal.services import input_parsing
-from vpnportal.services.edit_conflicts import KEY, UNKNOWN, key_version_of
+from vpnportal.services.edit_conflicts import KEY, VERSION_UNKNOWN, key_version_of
 from vpnportal.web.tunnel import choices
 from vpnportal.web.tunnel.draft_version import version, written
 
@@ -19,7 +19,7 @@ from vpnportal.web.tunnel.draft_version import version, written
 NEVER = object()
 
 
-class Typed(forms.CharField):
+class ParsedCharField(forms.CharField):
     """A text with a reader of `typed`, whose words become the field's error."""
 
     def __init__(self, read: Callable[[str], Any], label: str, **options: Any) -> None:
@@ -48,12 +48,12 @@ def _pick(label: str, options: list[Any], coerce: Callable[[str], Any] = str) ->
     )
 
 
-def _seconds(read: Callable[[str], int], label: str) -> Typed:
+def _seconds(read: Callable[[str], int], label: str) -> ParsedCharField:
     digits = forms.TextInput({"inputmode": "numeric", "autocomplete": "off"})
-    return Typed(read, label, widget=digits)
+    return ParsedCharField(read, label, widget=digits)
 
 
-def _keylife() -> Typed:
+def _keylife() -> ParsedCharField:
     return _seconds(input_parsing.keylife, "Key Life (in seconds)")
 
 
@@ -90,7 +90,7 @@ class DraftField(forms.BoundField):
         return bool(self.field.show_hidden_initial) or self.name == KEY
 
     @property
-    def believed(self) -> str:
+    def last_seen_value(self) -> str:
         if self.saved:
             value = self.form.kept[self.name]
         elif self.overtaken:
@@ -130,13 +130,13 @@ class DraftForm(forms.Form):
             if name.startswith("phase_") and isinstance(
                 widget := self.fields[name].widget, choices.Options
             ):
-                widget.lacking = choices.lacking(name, tunnel.concentrator.abilities)
+                widget.lacking = choices.lacking(name, tunnel.concentrator.capabilities)
 
     def seen(self, name: str) -> Any:
         """What its reader last saw kept of a field; UNKNOWN where the request does not tell."""
         text = self.data.get(self[name].html_initial_name)
         if text is None:
-            return UNKNOWN
+            return VERSION_UNKNOWN
         try:
             return version(text) if name == KEY else self.fields[name].clean(text)
         except forms.ValidationError:
@@ -149,14 +149,14 @@ class DraftForm(forms.Form):
 
 class General(DraftForm):
     legend, slug = "General", "general"
-    friendly_name = Typed(input_parsing.name, "Tunnel Name")
-    notes = Typed(input_parsing.notes, "Notes", widget=forms.Textarea({"rows": 3}))
+    friendly_name = ParsedCharField(input_parsing.name, "Tunnel Name")
+    notes = ParsedCharField(input_parsing.notes, "Notes", widget=forms.Textarea({"rows": 3}))
 
 
 class PhaseOne(DraftForm):
     legend, slug = "Phase One", "phase_one"
-    remote_peer = Typed(input_parsing.peer, "Remote Peer Address")
-    preshared_key = Typed(
+    remote_peer = ParsedCharField(input_parsing.peer, "Remote Peer Address")
+    preshared_key = ParsedCharField(
         input_parsing.preshared_key,
         "Preshared Key",
         show_hidden_initial=False,
@@ -192,7 +192,7 @@ class MoreOptions(DraftForm):
 
     def __init__(self, tunnel: Tunnel, *args: Any, **options: Any) -> None:
         super().__init__(tunnel, *args, **options)
-        abilities = tunnel.concentrator.abilities
+        abilities = tunnel.concentrator.capabilities
         versions = choices.ike_versions(abilities)
         self.fields["ike_version"].choices = versions  # type: ignore[attr-defined]
         self.without_ikev1 = abilities.version if abilities.may_lack_ikev1 else ""

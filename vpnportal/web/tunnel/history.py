@@ -17,7 +17,7 @@ from vpnportal.services.edit_conflicts import newest_edit
 from vpnportal.services.history import differences, page_of, revisions_of
 from vpnportal.services.restore_draft import restore as restore_draft
 from vpnportal.services.restore_draft import would_restore
-from vpnportal.web.responses import OK, UNPROCESSABLE, Request, page, status_of
+from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 from vpnportal.web.tunnel.draft_version import seen_of, written
 from vpnportal.web.tunnel.page import is_editable
 from vpnportal.web.tunnel.review import tell
@@ -27,7 +27,7 @@ NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @require_safe
-def history(request: Request, pk: int) -> HttpResponse:
+def history(request: HtmxRequest, pk: int) -> HttpResponse:
     """A page of revisions, newest first; with `one` and `other` what differs between these two."""
     tunnel = _visible(request, pk)
     rows = Paginator(revisions_of(tunnel), PER_PAGE).get_page(request.GET.get("page"))
@@ -40,18 +40,18 @@ def history(request: Request, pk: int) -> HttpResponse:
         **compared,
     }
     status = UNPROCESSABLE if "wrong" in compared else OK
-    return page(request, "tunnel/history.html", shown, status)
+    return render_page(request, "tunnel/history.html", shown, status)
 
 
 @require_safe
-def revision(request: Request, pk: int, number: int) -> HttpResponse:
+def revision(request: HtmxRequest, pk: int, number: int) -> HttpResponse:
     """One revision, what became of it, and what restoring it would change in the draft."""
     tunnel = _visible(request, pk)
     return _revision(request, tunnel, _numbered(tunnel, number))
 
 
 @require_POST
-def restore(request: Request, pk: int, number: int) -> HttpResponse:
+def restore(request: HtmxRequest, pk: int, number: int) -> HttpResponse:
     """The draft becomes what this revision was; nothing is applied by that."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     chosen = _numbered(tunnel, number)
@@ -63,7 +63,7 @@ def restore(request: Request, pk: int, number: int) -> HttpResponse:
     return redirect(reverse("tunnel", args=[pk]) + "#review")
 
 
-def _visible(request: Request, pk: int) -> Tunnel:
+def _visible(request: HtmxRequest, pk: int) -> Tunnel:
     visible = Tunnel.objects.visible_to(request.user).select_related("account")
     return get_object_or_404(visible, pk=pk)
 
@@ -73,7 +73,7 @@ def _numbered(tunnel: Tunnel, number: int) -> Revision:
 
 
 def _revision(
-    request: Request, tunnel: Tunnel, chosen: Revision, status: int = OK, wrong: str = ""
+    request: HtmxRequest, tunnel: Tunnel, chosen: Revision, status: int = OK, wrong: str = ""
 ) -> HttpResponse:
     version = newest_edit(tunnel)
     tunnel.refresh_from_db()
@@ -82,12 +82,12 @@ def _revision(
     shown: dict[str, Any] = {"entry": entry, "editable": editable, "version": written(version)}
     if editable and entry.changes is not None:
         shown["would"] = would_restore(tunnel, chosen)
-    return page(
+    return render_page(
         request, "tunnel/revision.html", {"tunnel": tunnel, "wrong": wrong, **shown}, status
     )
 
 
-def _compared(request: Request, tunnel: Tunnel) -> dict[str, Any]:
+def _compared(request: HtmxRequest, tunnel: Tunnel) -> dict[str, Any]:
     typed = {name: request.GET.get(name, "").strip() for name in ("one", "other")}
     if not any(typed.values()):
         return {}

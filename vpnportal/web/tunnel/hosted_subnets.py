@@ -12,12 +12,12 @@ from django.views.decorators.http import require_POST
 from vpnportal import services
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services import Refused
-from vpnportal.web.responses import Request, partial, status_of
-from vpnportal.web.tunnel.page import networks, panel, state_context
+from vpnportal.web.responses import HtmxRequest, render_fragment, status_of
+from vpnportal.web.tunnel.page import networks, state_context, tunnel_page
 
 
 @require_POST
-def attach(request: Request, pk: int) -> HttpResponse:
+def attach(request: HtmxRequest, pk: int) -> HttpResponse:
     """Let the tunnel reach one more; whose it is not finds nothing."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     number = request.POST.get("subnet", "")
@@ -32,7 +32,7 @@ def attach(request: Request, pk: int) -> HttpResponse:
 
 
 @require_POST
-def detach(request: Request, pk: int, subnet: int) -> HttpResponse:
+def detach(request: HtmxRequest, pk: int, subnet: int) -> HttpResponse:
     """Let the tunnel reach one less."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     kinds = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
@@ -44,19 +44,23 @@ def detach(request: Request, pk: int, subnet: int) -> HttpResponse:
     return _done(request, tunnel, row, f"{row} removed.")
 
 
-def _done(request: Request, tunnel: Tunnel, subnet: Subnet, told: str) -> HttpResponse:
+def _done(request: HtmxRequest, tunnel: Tunnel, subnet: Subnet, told: str) -> HttpResponse:
     if not request.htmx:
         messages.success(request, told)
         return redirect(reverse("tunnel", args=[tunnel.pk]) + f"#{subnet.kind}_subnets")
     shown = {**state_context(tunnel), "part": networks(tunnel)[f"{subnet.kind}_subnets"]}
-    return partial(
-        request, "tunnel/_attached.html", {**shown, "editable": True, "told": told, "focus": True}
+    return render_fragment(
+        request,
+        "tunnel/responses/hosted_subnets.html",
+        {**shown, "editable": True, "told": told, "focus": True},
     )
 
 
-def _refuse(request: Request, tunnel: Tunnel, subnet: Subnet, refused: Refused) -> HttpResponse:
+def _refuse(request: HtmxRequest, tunnel: Tunnel, subnet: Subnet, refused: Refused) -> HttpResponse:
     part = {**networks(tunnel)[f"{subnet.kind}_subnets"], "wrong": str(refused)}
     if not request.htmx:
-        return panel(request, tunnel, status_of(refused), **{f"{subnet.kind}_subnets": part})
+        return tunnel_page(request, tunnel, status_of(refused), **{f"{subnet.kind}_subnets": part})
     shown = {"tunnel": tunnel, "editable": True, "part": part, "told": str(refused)}
-    return partial(request, "tunnel/_attached.html", shown, status_of(refused))
+    return render_fragment(
+        request, "tunnel/responses/hosted_subnets.html", shown, status_of(refused)
+    )

@@ -9,7 +9,7 @@ from django.http import HttpResponse
 from django.utils.functional import SimpleLazyObject
 
 from vpnportal.domain import addresses
-from vpnportal.domain.tunnel.preshared_keys import weakness
+from vpnportal.domain.tunnel.preshared_keys import key_weakness
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services import state_of, tunnel_commands
@@ -19,14 +19,14 @@ from vpnportal.services.history import newest
 from vpnportal.services.restore_draft import undoable
 from vpnportal.services.review import review_of
 from vpnportal.web.poll_tokens import token_of
-from vpnportal.web.responses import OK, Request, page
+from vpnportal.web.responses import OK, HtmxRequest, render_page
 from vpnportal.web.tunnel import status_section as tunnel_status
-from vpnportal.web.tunnel.diagnosis import why
+from vpnportal.web.tunnel.diagnosis import finding_views
 from vpnportal.web.tunnel.draft_version import written
 from vpnportal.web.tunnel.forms import FORMS, label_of
-from vpnportal.web.tunnel.peer_probe_section import asked
-from vpnportal.web.tunnel.translations.open_subnets import looks_of, url_of
-from vpnportal.web.tunnel.translations.table import Sheet, look_at, table_context
+from vpnportal.web.tunnel.peer_probe_section import peer_probe_context
+from vpnportal.web.tunnel.translations.open_subnets import open_subnets_from, url_of
+from vpnportal.web.tunnel.translations.table import TableState, look_at, table_context
 from vpnportal.web.tunnel.trial_form import TrialForm
 
 # How many of what was put right by itself the page lists, newest first.
@@ -37,11 +37,11 @@ ENTRIES = 5
 REVEALS = 3
 
 
-def panel(
-    request: Request,
+def tunnel_page(
+    request: HtmxRequest,
     tunnel: Tunnel,
     status: int = OK,
-    sheet: Sheet | None = None,
+    sheet: TableState | None = None,
     /,
     **typed: Any,
 ) -> HttpResponse:
@@ -57,10 +57,12 @@ def panel(
         **forms,
         **networks(tunnel),
         **key_context(request, tunnel),
-        **(question := asked(tunnel)),
+        **(question := peer_probe_context(tunnel)),
         "status": tunnel_status.shown(tunnel, context["state"]),
         "editable": editable,
-        **table_context(tunnel, context["state"].live, sheet or Sheet(looks_of(request.GET))),
+        **table_context(
+            tunnel, context["state"].live, sheet or TableState(open_subnets_from(request.GET))
+        ),
         "trial": TrialForm(),
         "entries": newest(tunnel, ENTRIES),
         # What was typed and refused must not be lost with the controls that hold it.
@@ -69,10 +71,10 @@ def panel(
         "again": (context["state"].locked or question["asking"]) and not (typed or sheet),
         **typed,
     }
-    return page(request, "tunnel/page.html", shown, status)
+    return render_page(request, "tunnel/page.html", shown, status)
 
 
-def is_editable(request: Request, tunnel: Tunnel) -> bool:
+def is_editable(request: HtmxRequest, tunnel: Tunnel) -> bool:
     """Whether this person may change the tunnel, or only look."""
     return Tunnel.objects.editable_by(request.user).present().filter(pk=tunnel.pk).exists()
 
@@ -102,7 +104,7 @@ def _attached(
     }
 
 
-def key_context(request: Request, tunnel: Tunnel) -> dict[str, Any]:
+def key_context(request: HtmxRequest, tunnel: Tunnel) -> dict[str, Any]:
     """What is said of the preshared key, without it; how weak it is only to those who edit.
 
     `owned` says whether this person may be shown it, and may cancel the tunnel.
@@ -112,7 +114,7 @@ def key_context(request: Request, tunnel: Tunnel) -> dict[str, Any]:
     may = bool(key) and (owned or is_editable(request, tunnel))
     return {
         "owned": owned,
-        "weakness": weakness(key.open(tunnel.preshared_key_context)) if may else "",
+        "weakness": key_weakness(key.open(tunnel.preshared_key_context)) if may else "",
         "reveals": list(tunnel.key_reveals.select_related("author")[:REVEALS]),
     }
 
@@ -125,7 +127,7 @@ def state_context(tunnel: Tunnel) -> dict[str, Any]:
     version = newest_edit(tunnel)
     tunnel.refresh_from_db(fields=[*EDITABLE, KEY, "hosted_peer"])
     state = state_of(tunnel)
-    findings = why(tunnel, state)
+    findings = finding_views(tunnel, state)
     words = [one.words for one in findings]
     repairs = list(tunnel.repairs.all()[:REPAIRS])
     wish = tunnel_commands.newest(tunnel)

@@ -13,14 +13,14 @@ from django.shortcuts import get_object_or_404
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
-from vpnportal.domain.exports import EXPORTS, KEY, NOT_AVAILABLE, Export, OtherEnd
+from vpnportal.domain.exports import EXPORTS, KEY, NOT_AVAILABLE, Export, PeerView
 from vpnportal.domain.exports.algorithm_names import is_aead
 from vpnportal.domain.tunnel.algorithms import GROUPS
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Revision, Tunnel
-from vpnportal.services import State, state_of
-from vpnportal.services.peer_config import end_of
-from vpnportal.web.responses import Request, page
+from vpnportal.services import TunnelState, state_of
+from vpnportal.services.peer_config import peer_view_of
+from vpnportal.web.responses import HtmxRequest, render_page
 from vpnportal.web.tunnel.forms import label_of
 from vpnportal.web.tunnel.views import PLACES
 
@@ -28,16 +28,16 @@ DRAFT = "draft"
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class PeerConfigSource:
     """What the other end is told, and of which specification: `revision` None is the draft.
 
     `problems` are what this specification still lacks.
     """
 
     tunnel: Tunnel
-    end: OtherEnd
+    end: PeerView
     revision: Revision | None
-    state: State
+    state: TunnelState
     problems: tuple[Problem, ...]
 
     @property
@@ -52,7 +52,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class RenderedExport:
     """One export as the page shows it; `whole` unless the device cannot do something in it."""
 
     export: Export
@@ -64,16 +64,16 @@ class Shown:
 
 
 @require_safe
-def everything(request: Request, pk: int) -> HttpResponse:
+def all_exports(request: HtmxRequest, pk: int) -> HttpResponse:
     """All of it on one page, each text with a link that downloads it."""
     told = _told(request, pk)
-    hosts, *devices = (Shown(one, one.write(told.end)) for one in EXPORTS.values())
+    hosts, *devices = (RenderedExport(one, one.write(told.end)) for one in EXPORTS.values())
     shown = {"hosts": hosts, "devices": devices, "placeholder": KEY}
-    return page(request, "tunnel/other_end.html", {**_context(told), **shown})
+    return render_page(request, "tunnel/peer_config.html", {**_context(told), **shown})
 
 
 @require_safe
-def download(request: Request, pk: int, slug: str) -> HttpResponse:
+def download(request: HtmxRequest, pk: int, slug: str) -> HttpResponse:
     """One text as a file."""
     told = _told(request, pk)
     export = EXPORTS.get(slug)
@@ -85,7 +85,7 @@ def download(request: Request, pk: int, slug: str) -> HttpResponse:
 
 
 @require_safe
-def hand_over(request: Request, pk: int) -> HttpResponse:
+def hand_over(request: HtmxRequest, pk: int) -> HttpResponse:
     """The sheet to print: every parameter that both ends have to agree on, but the key."""
     told = _told(request, pk)
     one, two = told.end.phase_one, told.end.phase_two
@@ -95,18 +95,18 @@ def hand_over(request: Request, pk: int) -> HttpResponse:
         "aead_one": is_aead(one.encryption),
         "aead_two": is_aead(two.encryption),
     }
-    return page(request, "tunnel/hand_over.html", {**_context(told), **shown})
+    return render_page(request, "tunnel/hand_over_sheet.html", {**_context(told), **shown})
 
 
-def _told(request: Request, pk: int) -> Told:
+def _told(request: HtmxRequest, pk: int) -> PeerConfigSource:
     """What is live, unless the draft is asked for or nothing is; 404 for strangers."""
     visible = Tunnel.objects.visible_to(request.user).select_related(*PLACES)
     tunnel = get_object_or_404(visible, pk=pk)
     state = state_of(tunnel)
     revision = None if request.GET.get("of") == DRAFT else state.live
-    end, spec = end_of(tunnel, revision)
-    return Told(tunnel, end, revision, state, spec.problems())
+    end, spec = peer_view_of(tunnel, revision)
+    return PeerConfigSource(tunnel, end, revision, state, spec.problems())
 
 
-def _context(told: Told) -> dict[str, Any]:
+def _context(told: PeerConfigSource) -> dict[str, Any]:
     return {"told": told, "tunnel": told.tunnel, "end": told.end}

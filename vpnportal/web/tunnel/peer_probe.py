@@ -12,22 +12,22 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
-from vpnportal.models import Question, Tunnel
+from vpnportal.models import PeerProbe, Tunnel
 from vpnportal.services import Refused
 from vpnportal.services.drafts import EDITABLE
 from vpnportal.services.edit_conflicts import newest_edit
-from vpnportal.services.peer_probe import ask as ask_peer
 from vpnportal.services.peer_probe import fill_in as fill_in_answer
-from vpnportal.services.peer_probe import learnt
-from vpnportal.web.responses import Request, partial, status_of
+from vpnportal.services.peer_probe import learned_values
+from vpnportal.services.peer_probe import start_probe as ask_peer
+from vpnportal.web.responses import HtmxRequest, render_fragment, status_of
 from vpnportal.web.tunnel.draft_version import seen_of, written
 from vpnportal.web.tunnel.forms import MoreOptions, PhaseOne, PhaseTwo
-from vpnportal.web.tunnel.page import is_editable, panel, state_context
-from vpnportal.web.tunnel.peer_probe_section import asked
+from vpnportal.web.tunnel.page import is_editable, state_context, tunnel_page
+from vpnportal.web.tunnel.peer_probe_section import peer_probe_context
 
 
 @require_POST
-def ask(request: Request, pk: int) -> HttpResponse:
+def ask(request: HtmxRequest, pk: int) -> HttpResponse:
     """Have the peer asked; its answer comes later."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     try:
@@ -38,18 +38,18 @@ def ask(request: Request, pk: int) -> HttpResponse:
 
 
 @require_safe
-def answer(request: Request, pk: int) -> HttpResponse:
+def answer(request: HtmxRequest, pk: int) -> HttpResponse:
     """What is known by now; asked for once a second while the answer is to come."""
     tunnel = get_object_or_404(Tunnel.objects.visible_to(request.user), pk=pk)
     if not request.htmx:
         return _back(tunnel)
     shown = {"editable": is_editable(request, tunnel), **_asked(tunnel)}
     told = "" if shown["asking"] else "The question to the peer is over"
-    return partial(request, "tunnel/_asked.html", {**shown, "told": told})
+    return render_fragment(request, "tunnel/responses/peer_probe.html", {**shown, "told": told})
 
 
 @require_POST
-def fill_in(request: Request, pk: int) -> HttpResponse:
+def fill_in(request: HtmxRequest, pk: int) -> HttpResponse:
     """Keep what the peer accepts in the form; the question is named, or a newer one would count."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     question = _question(request, tunnel)
@@ -63,12 +63,12 @@ def fill_in(request: Request, pk: int) -> HttpResponse:
         return _back(tunnel)
     shown = {
         **state_context(tunnel),
-        **asked(tunnel),
+        **peer_probe_context(tunnel),
         "editable": True,
-        "filled": list(_controls(tunnel, learnt(question))),
+        "filled": list(_controls(tunnel, learned_values(question))),
         "told": "Filled in with what the peer accepts",
     }
-    return partial(request, "tunnel/_asked.html", shown)
+    return render_fragment(request, "tunnel/responses/peer_probe.html", shown)
 
 
 def _controls(tunnel: Tunnel, kept: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -82,33 +82,33 @@ def _controls(tunnel: Tunnel, kept: dict[str, Any]) -> Iterator[dict[str, Any]]:
             }
 
 
-def _question(request: Request, tunnel: Tunnel) -> Question:
+def _question(request: HtmxRequest, tunnel: Tunnel) -> PeerProbe:
     number = request.POST.get("question", "")
     if not (number.isascii() and number.isdigit() and len(number) < 19):
         raise BadRequest("No question is named.")
-    return get_object_or_404(tunnel.questions, pk=int(number))
+    return get_object_or_404(tunnel.peer_probes, pk=int(number))
 
 
 def _asked(tunnel: Tunnel) -> dict[str, Any]:
     """The version is read before the draft: what is shown is never older than that."""
     version = newest_edit(tunnel)
     tunnel.refresh_from_db(fields=EDITABLE)
-    return {"tunnel": tunnel, "version": written(version), **asked(tunnel)}
+    return {"tunnel": tunnel, "version": written(version), **peer_probe_context(tunnel)}
 
 
-def _show(request: Request, tunnel: Tunnel, told: str) -> HttpResponse:
+def _show(request: HtmxRequest, tunnel: Tunnel, told: str) -> HttpResponse:
     if not request.htmx:
         return _back(tunnel)
     shown = {"editable": True, **_asked(tunnel), "told": told}
-    return partial(request, "tunnel/_asked.html", shown)
+    return render_fragment(request, "tunnel/responses/peer_probe.html", shown)
 
 
-def _refuse(request: Request, tunnel: Tunnel, refused: Refused) -> HttpResponse:
+def _refuse(request: HtmxRequest, tunnel: Tunnel, refused: Refused) -> HttpResponse:
     if not request.htmx:
-        return panel(request, tunnel, status_of(refused), ask_refused=str(refused))
+        return tunnel_page(request, tunnel, status_of(refused), ask_refused=str(refused))
     shown = {"editable": True, **_asked(tunnel)}
     shown |= {"ask_refused": str(refused), "told": str(refused)}
-    return partial(request, "tunnel/_asked.html", shown, status_of(refused))
+    return render_fragment(request, "tunnel/responses/peer_probe.html", shown, status_of(refused))
 
 
 def _back(tunnel: Tunnel) -> HttpResponse:

@@ -7,7 +7,7 @@ from typing import Any
 
 from vpnportal.domain.tunnel.algorithms import IKE_VERSIONS
 from vpnportal.models import Tunnel
-from vpnportal.services.peer_probe import fits, is_open, learnt, newest
+from vpnportal.services.peer_probe import fits, is_open, learned_values, newest
 from vpnportal.web.tunnel import choices
 from vpnportal.web.tunnel.forms import label_of
 
@@ -21,7 +21,7 @@ _WORDS: dict[str, dict[Any, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Learnt:
+class LearnedField:
     """One field of the draft: what it holds now, and what the peer accepts."""
 
     label: str
@@ -33,15 +33,17 @@ class Learnt:
         return self.now != self.accepted
 
 
-def asked(tunnel: Tunnel) -> dict[str, Any]:
+def peer_probe_context(tunnel: Tunnel) -> dict[str, Any]:
     """What `tunnel/_ask.html` shows beside the version of the draft; one query."""
     question = newest(tunnel)
     return {
         "question": question,
         "asking": is_open(question),
         "learnt": [
-            Learnt(label_of(field), _words(field, getattr(tunnel, field)), _words(field, value))
-            for field, value in (learnt(question).items() if question else ())
+            LearnedField(
+                label_of(field), _words(field, getattr(tunnel, field)), _words(field, value)
+            )
+            for field, value in (learned_values(question).items() if question else ())
         ],
         "fits": question is not None and fits(tunnel, question),
     }

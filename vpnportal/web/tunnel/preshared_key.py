@@ -14,19 +14,19 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from vpnportal import services
-from vpnportal.domain.tunnel.preshared_keys import Shown
+from vpnportal.domain.tunnel.preshared_keys import RevealedKey
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused
 from vpnportal.services.edit_conflicts import key_version_of
-from vpnportal.web.responses import Request, partial, status_of
+from vpnportal.web.responses import HtmxRequest, render_fragment, status_of
 from vpnportal.web.tunnel.draft_version import written
 from vpnportal.web.tunnel.forms import KEY, PhaseOne
-from vpnportal.web.tunnel.page import is_editable, key_context, panel, state_context
+from vpnportal.web.tunnel.page import is_editable, key_context, state_context, tunnel_page
 
 
 @require_POST
 @never_cache
-def generate(request: Request, pk: int) -> HttpResponse:
+def generate(request: HtmxRequest, pk: int) -> HttpResponse:
     """Keep a new random key, and show it this once: it must be entered at the other end, too."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     try:
@@ -34,7 +34,7 @@ def generate(request: Request, pk: int) -> HttpResponse:
     except Refused as refused:
         return _refuse(request, tunnel, refused)
     if not request.htmx:
-        return panel(request, tunnel, key=key)
+        return tunnel_page(request, tunnel, key=key)
     form = PhaseOne(tunnel)
     form.kept[KEY] = written(key_version_of(tunnel))
     control = form[KEY].as_widget(attrs={"hx-swap-oob": "true"})
@@ -45,18 +45,18 @@ def generate(request: Request, pk: int) -> HttpResponse:
 
 @require_POST
 @never_cache
-def reveal(request: Request, pk: int) -> HttpResponse:
+def reveal(request: HtmxRequest, pk: int) -> HttpResponse:
     """Show the key to an owner, after it was written down that they were shown it."""
     tunnel = get_object_or_404(Tunnel.objects.owned_by(request.user), pk=pk)
     key = services.reveal_preshared_key(tunnel, request.user)
     if not request.htmx:
-        return panel(request, tunnel, key=key)
+        return tunnel_page(request, tunnel, key=key)
     return _show(request, tunnel, key, {"told": "The key is shown beside the field."})
 
 
 @require_safe
 @never_cache
-def key(request: Request, pk: int) -> HttpResponse:
+def key(request: HtmxRequest, pk: int) -> HttpResponse:
     """The same part of the page without the key: hides it."""
     tunnel = get_object_or_404(Tunnel.objects.visible_to(request.user), pk=pk)
     if not request.htmx:
@@ -65,16 +65,18 @@ def key(request: Request, pk: int) -> HttpResponse:
 
 
 def _show(
-    request: Request, tunnel: Tunnel, key: Shown | None, more: dict[str, Any]
+    request: HtmxRequest, tunnel: Tunnel, key: RevealedKey | None, more: dict[str, Any]
 ) -> HttpResponse:
     shown = {"tunnel": tunnel, "editable": is_editable(request, tunnel), **more}
     shown |= key_context(request, tunnel) | {"key": key}
-    return partial(request, "tunnel/_keyed.html", shown)
+    return render_fragment(request, "tunnel/responses/preshared_key.html", shown)
 
 
-def _refuse(request: Request, tunnel: Tunnel, refused: Refused) -> HttpResponse:
+def _refuse(request: HtmxRequest, tunnel: Tunnel, refused: Refused) -> HttpResponse:
     if not request.htmx:
-        return panel(request, tunnel, status_of(refused), key_refused=str(refused))
+        return tunnel_page(request, tunnel, status_of(refused), key_refused=str(refused))
     shown = {"tunnel": tunnel, "editable": True, **key_context(request, tunnel)}
     shown |= {"key_refused": str(refused), "told": str(refused)}
-    return partial(request, "tunnel/_keyed.html", shown, status_of(refused))
+    return render_fragment(
+        request, "tunnel/responses/preshared_key.html", shown, status_of(refused)
+    )

@@ -14,15 +14,15 @@ from vpnportal import services
 from vpnportal.domain.tunnel.spec import Problem, Translation
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused, input_parsing
-from vpnportal.web.responses import Request, partial, status_of
-from vpnportal.web.tunnel.page import networks, panel, state_context
+from vpnportal.web.responses import HtmxRequest, render_fragment, status_of
+from vpnportal.web.tunnel.page import networks, state_context, tunnel_page
 
 # So many translations that lead nowhere are named.
 LISTED = 5
 
 
 @require_POST
-def add_remote_subnet(request: Request, pk: int) -> HttpResponse:
+def add_remote_subnet(request: HtmxRequest, pk: int) -> HttpResponse:
     """Protect one more network; what was typed stays when it is refused."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     ip, cidr = request.POST.get("ip", ""), request.POST.get("cidr", "")
@@ -34,7 +34,7 @@ def add_remote_subnet(request: Request, pk: int) -> HttpResponse:
 
 
 @require_POST
-def remove_remote_subnet(request: Request, pk: int, subnet: int) -> HttpResponse:
+def remove_remote_subnet(request: HtmxRequest, pk: int, subnet: int) -> HttpResponse:
     """Stop protecting one network."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     try:
@@ -55,7 +55,7 @@ def _removed(stranded: tuple[Translation, ...]) -> str:
     )
 
 
-def _entry(request: Request) -> tuple[str, str]:
+def _entry(request: HtmxRequest) -> tuple[str, str]:
     """What was typed, or the network that was meant, taken over by its button."""
     if meant := request.POST.get("meant", ""):
         return meant, ""
@@ -70,7 +70,7 @@ def _network(ip: str, cidr: str) -> IPv4Network:
 
 
 def _done(
-    request: Request, tunnel: Tunnel, told: str, gone: bool = False, stranded: bool = False
+    request: HtmxRequest, tunnel: Tunnel, told: str, gone: bool = False, stranded: bool = False
 ) -> HttpResponse:
     if not request.htmx:
         if stranded:
@@ -78,17 +78,20 @@ def _done(
         return redirect(reverse("tunnel", args=[tunnel.pk]) + "#remote_subnets")
     shown = {**state_context(tunnel), **networks(tunnel), "editable": True}
     shown |= {"told": told, "gone": gone, "stranded": stranded}
-    return partial(request, "tunnel/_networked.html", shown)
+    return render_fragment(request, "tunnel/responses/remote_subnets.html", shown)
 
 
 def _refuse(
-    request: Request, tunnel: Tunnel, refused: Refused, ip: str = "", cidr: str = ""
+    request: HtmxRequest, tunnel: Tunnel, refused: Refused, ip: str = "", cidr: str = ""
 ) -> HttpResponse:
     meant = getattr(refused.__cause__, "meant", None)
     entered = {"ip": ip, "cidr": cidr, "wrong": str(refused), "meant": meant}
     if not request.htmx:
-        return panel(request, tunnel, status_of(refused), entered=entered)
+        return tunnel_page(request, tunnel, status_of(refused), entered=entered)
     shown = {"tunnel": tunnel, **networks(tunnel), "editable": True, "entered": entered}
-    return partial(
-        request, "tunnel/_networked.html", {**shown, "told": str(refused)}, status_of(refused)
+    return render_fragment(
+        request,
+        "tunnel/responses/remote_subnets.html",
+        {**shown, "told": str(refused)},
+        status_of(refused),
     )

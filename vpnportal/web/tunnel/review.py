@@ -14,9 +14,9 @@ from vpnportal.domain.tunnel.spec_diff import Change
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused, restore_draft
 from vpnportal.services.restore_draft import Replaced
-from vpnportal.web.responses import Request, status_of
+from vpnportal.web.responses import HtmxRequest, status_of
 from vpnportal.web.tunnel.draft_version import seen_of
-from vpnportal.web.tunnel.page import panel, problem_links
+from vpnportal.web.tunnel.page import problem_links, tunnel_page
 
 # Of many changes the first are named.
 MOST_NAMED = 6
@@ -24,7 +24,7 @@ NOTHING = "Nothing was changed: everything is as it is applied already."
 
 
 @require_POST
-def discard(request: Request, pk: int) -> HttpResponse:
+def discard(request: HtmxRequest, pk: int) -> HttpResponse:
     """The draft becomes what is applied again."""
     seen = seen_of(request.POST)
     return _replace(
@@ -33,19 +33,19 @@ def discard(request: Request, pk: int) -> HttpResponse:
 
 
 @require_POST
-def put_back(request: Request, pk: int) -> HttpResponse:
+def revert(request: HtmxRequest, pk: int) -> HttpResponse:
     """One change is discarded."""
     field, seen = request.POST.get("field", ""), seen_of(request.POST)
     return _replace(
         request,
         pk,
         "Put back",
-        lambda tunnel: restore_draft.put_back(tunnel, field, request.user, seen),
+        lambda tunnel: restore_draft.revert_field(tunnel, field, request.user, seen),
     )
 
 
 @require_POST
-def undo(request: Request, pk: int) -> HttpResponse:
+def undo(request: HtmxRequest, pk: int) -> HttpResponse:
     """The draft is what it was before it was discarded or restored over."""
     return _replace(
         request, pk, "Brought back", lambda tunnel: restore_draft.undo(tunnel, request.user)
@@ -53,19 +53,19 @@ def undo(request: Request, pk: int) -> HttpResponse:
 
 
 def _replace(
-    request: Request, pk: int, done: str, act: Callable[[Tunnel], Replaced]
+    request: HtmxRequest, pk: int, done: str, act: Callable[[Tunnel], Replaced]
 ) -> HttpResponse:
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     try:
         replaced = act(tunnel)
     except Refused as refused:
         problems = problem_links(tunnel, refused.problems)
-        return panel(request, tunnel, status_of(refused), problems=problems, kept=True)
+        return tunnel_page(request, tunnel, status_of(refused), problems=problems, kept=True)
     tell(request, done, replaced)
     return redirect(reverse("tunnel", args=[pk]) + "#review")
 
 
-def tell(request: Request, done: str, replaced: Replaced) -> None:
+def tell(request: HtmxRequest, done: str, replaced: Replaced) -> None:
     """What was done to the draft, and what of it could not be."""
     if replaced.changes:
         messages.success(

@@ -9,8 +9,8 @@ from django_htmx.http import trigger_client_event
 
 from vpnportal.models import Tunnel
 from vpnportal.services.history import newest
-from vpnportal.web.responses import Request, partial
-from vpnportal.web.tunnel.concurrent_edits import others
+from vpnportal.web.responses import HtmxRequest, render_fragment
+from vpnportal.web.tunnel.concurrent_edits import concurrent_edits
 from vpnportal.web.tunnel.page import ENTRIES, is_editable, state_context
 
 # What `tunnel/_status.html` waits for.
@@ -18,17 +18,17 @@ STATE_CHANGED = "state-changed"
 
 
 @require_safe
-def state(request: Request, pk: int) -> HttpResponse:
+def state(request: HtmxRequest, pk: int) -> HttpResponse:
     """How the tunnel stands; 204 while the page that asks shows exactly that already."""
     visible = Tunnel.objects.visible_to(request.user).select_related("concentrator")
     tunnel = get_object_or_404(visible, pk=pk)
     shown = state_context(tunnel)
     if request.GET.get("seen") == shown["token"]:
         return HttpResponse(status=204)
-    told = request.GET.get("said", "") != shown["state"].word
+    told = request.GET.get("said", "") != shown["state"].label
     editable = is_editable(request, tunnel)
     shown |= {"editable": editable, "entries": newest(tunnel, ENTRIES), "told": told}
-    shown |= others(request, tunnel, editable)
+    shown |= concurrent_edits(request, tunnel, editable)
     # The Status section follows at once: it must not say otherwise for the time of its own poll.
-    answer = partial(request, "tunnel/_polled.html", shown)
+    answer = render_fragment(request, "tunnel/responses/state_poll.html", shown)
     return trigger_client_event(answer, STATE_CHANGED)

@@ -20,19 +20,19 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from vpnportal.domain.gateway_config.compile import suites
-from vpnportal.domain.traffic.counters import Line, minute_of
-from vpnportal.domain.traffic.hour_chart import Hour, hour, looked_at
+from vpnportal.domain.traffic.counters import IkeSaSample, minute_of
+from vpnportal.domain.traffic.hour_chart import HourChart, build_hour_chart, looked_at
 from vpnportal.domain.traffic.sa_snapshot import from_json
 from vpnportal.domain.tunnel.algorithms import suite_words
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.models import Revision, Traffic, Tunnel
-from vpnportal.services import State, state_of
-from vpnportal.web.responses import Request
-from vpnportal.web.tunnel.diagram import Ends, beside, column, in_words
+from vpnportal.services import TunnelState, state_of
+from vpnportal.web.responses import HtmxRequest
+from vpnportal.web.tunnel.diagram import DiagramEnds, horizontal_layout, in_words, vertical_layout
 from vpnportal.web.tunnel.subnet_pair_rows import folded_rows, rows
 
 
-class PhaseOne(NamedTuple):
+class PhaseOneStatus(NamedTuple):
     """An IKE association: what it runs with, since when, and when it is renewed."""
 
     version: int
@@ -42,18 +42,18 @@ class PhaseOne(NamedTuple):
     rekey_at: datetime | None
 
 
-def standing(tunnel: Tunnel, state: State) -> dict[str, Any]:
+def status_context(tunnel: Tunnel, state: TunnelState) -> dict[str, Any]:
     """What `tunnel/_status.html` shows; one query, or none where `traffic` was fetched along."""
     live = state.live
     if live is None:
         return {"drawings": ()}
     spec, traffic = live.opened, _traffic(tunnel, live)
     lines = from_json(traffic.lines) if traffic else ()
-    watched = live.concentrator.watched
+    watched = live.concentrator.observed_minutes
     ends = _ends(spec, live)
     return {
-        "drawings": (beside(ends), column(ends)),
-        "drawn": in_words(ends, state.association),
+        "drawings": (horizontal_layout(ends), vertical_layout(ends)),
+        "drawn": in_words(ends, state.sa_status),
         "phase_one": [_phase_one(spec, line) for line in lines],
         **folded_rows(rows(spec, state, lines, traffic, watched)),
         "since": _since(traffic),
@@ -67,8 +67,8 @@ def _traffic(tunnel: Tunnel, live: Revision) -> Traffic | None:
     return traffic if traffic and traffic.concentrator_id == live.concentrator_id else None
 
 
-def _ends(spec: TunnelSpec, live: Revision) -> Ends:
-    return Ends(
+def _ends(spec: TunnelSpec, live: Revision) -> DiagramEnds:
+    return DiagramEnds(
         tuple(map(str, sorted(spec.hosted_subnets))),
         (str(spec.hosted_peer), live.concentrator.name),
         (str(spec.remote_peer),),
@@ -77,9 +77,9 @@ def _ends(spec: TunnelSpec, live: Revision) -> Ends:
     )
 
 
-def _phase_one(spec: TunnelSpec, line: Line) -> PhaseOne:
+def _phase_one(spec: TunnelSpec, line: IkeSaSample) -> PhaseOneStatus:
     applied, _ = suites(spec)
-    return PhaseOne(
+    return PhaseOneStatus(
         line.version,
         suite_words(line.suite),
         suite_words(applied) if line.suite.differs_from(applied) else "",
@@ -94,10 +94,10 @@ def _since(traffic: Traffic | None) -> datetime | None:
     return datetime.fromisoformat(min(begins)) if begins else None
 
 
-def _hour(traffic: Traffic | None, watched: Sequence[Sequence[int]]) -> Hour:
+def _hour(traffic: Traffic | None, watched: Sequence[Sequence[int]]) -> HourChart:
     """All pairs together, also those that the tunnel had and has no more."""
     minutes = chain.from_iterable(traffic.minutes.values()) if traffic else ()
-    return hour(minutes, looked_at(watched), timezone.now())
+    return build_hour_chart(minutes, looked_at(watched), timezone.now())
 
 
 # Whatever is shown is at most a minute old, as the token has the minute in it.
@@ -107,7 +107,7 @@ UNREAD = ("traffic__lines", "traffic__pairs", "traffic__minutes")
 
 
 @require_safe
-def status(request: Request, pk: int) -> HttpResponse:
+def status(request: HtmxRequest, pk: int) -> HttpResponse:
     """The section; 204 while the page that asks shows exactly that already."""
     visible = Tunnel.objects.visible_to(request.user).select_related("traffic", "concentrator")
     tunnel = get_object_or_404(visible.defer(*UNREAD), pk=pk)
@@ -119,9 +119,9 @@ def status(request: Request, pk: int) -> HttpResponse:
     return HttpResponse(_section(pk, token))
 
 
-def shown(tunnel: Tunnel, state: State) -> dict[str, Any]:
+def shown(tunnel: Tunnel, state: TunnelState) -> dict[str, Any]:
     """What the section shows, and the token that tells it from what it shows later."""
-    return {"token": _token(tunnel, state.live), **standing(tunnel, state)}
+    return {"token": _token(tunnel, state.live), **status_context(tunnel, state)}
 
 
 def _live(tunnel: Tunnel) -> Revision | None:
@@ -139,10 +139,10 @@ def _token(tunnel: Tunnel, live: Revision | None) -> str:
     told = (
         minute_of(timezone.now()),
         (live.pk, live.created_at) if live else None,
-        (place.pk, place.in_sight(), place.unreachable_reason, place.watched),
+        (place.pk, place.is_online(), place.unreachable_reason, place.observed_minutes),
         traffic.taken_at if traffic else None,
-        tunnel.association,
-        tunnel.held_at,
+        tunnel.sa_status,
+        tunnel.disconnected_at,
         tunnel.cancelled_at,
     )
     return blake2s(repr(told).encode(), digest_size=8).hexdigest()
@@ -156,7 +156,7 @@ def _section(pk: int, token: str) -> str:
         state = state_of(tunnel)
         known = shown(tunnel, state)
         context = {"tunnel": tunnel, "state": state, "status": known}
-        section = render_to_string("tunnel/_status.html", context)
+        section = render_to_string("tunnel/sections/status.html", context)
         if known["token"] == token:
             cache.set(key, section, KEPT_SECONDS)
     return section

@@ -11,21 +11,21 @@ from typing import Any
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.compile import selectors, suites
-from vpnportal.domain.traffic.counters import Amounts, Line
-from vpnportal.domain.traffic.hour_chart import Hour, hour, looked_at
-from vpnportal.domain.traffic.subnet_pairs import Pair, pairs
+from vpnportal.domain.traffic.counters import IkeSaSample, TrafficCounts
+from vpnportal.domain.traffic.hour_chart import HourChart, build_hour_chart, looked_at
+from vpnportal.domain.traffic.subnet_pairs import SubnetPair, match_pairs
 from vpnportal.domain.traffic.units import packets, size
 from vpnportal.domain.tunnel.algorithms import Suite, suite_words
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.models import Traffic, Tunnel
-from vpnportal.services import State
+from vpnportal.services import TunnelState
 from vpnportal.web.tunnel.diagram import folded
 
 # So many pairs are seen at once and so many at all, and so many subnets of one; the rest is told in
 # words.
 SHOWN, MOST, SUBNETS = 10, 200, 8
-OLDER, PARTIAL = Tunnel.Association.OLDER.label, Tunnel.Association.PARTIAL.label
-UP, DOWN = Tunnel.Association.UP.label, Tunnel.Association.DOWN.label
+OLDER, PARTIAL = Tunnel.SaStatus.OLDER.label, Tunnel.SaStatus.PARTIAL.label
+UP, DOWN = Tunnel.SaStatus.UP.label, Tunnel.SaStatus.DOWN.label
 UNKNOWN = "unknown"
 
 
@@ -46,15 +46,15 @@ class Row:
     applied: str
     incoming: tuple[str, str] | None
     outgoing: tuple[str, str] | None
-    hour: Hour
+    hour: HourChart
     rekey_at: datetime | None
     ends_at: datetime | None
 
 
 def rows(
     spec: TunnelSpec,
-    state: State,
-    lines: tuple[Line, ...],
+    state: TunnelState,
+    lines: tuple[IkeSaSample, ...],
     traffic: Traffic | None,
     watched: Sequence[Sequence[int]],
 ) -> list[Row]:
@@ -65,9 +65,9 @@ def rows(
     return [
         _row(
             *(one, state, applied, sums.get(one.name)),
-            hour(minutes.get(one.name, ()), measured, now),
+            build_hour_chart(minutes.get(one.name, ()), measured, now),
         )
-        for one in pairs(selectors(spec), lines)
+        for one in match_pairs(selectors(spec), lines)
     ]
 
 
@@ -83,10 +83,16 @@ def folded_rows(several: list[Row]) -> dict[str, Any]:
     }
 
 
-def _row(pair: Pair, state: State, applied: Suite, sums: list[Any] | None, last_hour: Hour) -> Row:
-    carrier, amounts = pair.carrier, Amounts(*sums[1:]) if sums else None
+def _row(
+    pair: SubnetPair,
+    state: TunnelState,
+    applied: Suite,
+    sums: list[Any] | None,
+    last_hour: HourChart,
+) -> Row:
+    carrier, amounts = pair.child_sa, TrafficCounts(*sums[1:]) if sums else None
     seen = _seen(pair, state)
-    unknown = state.association == UNKNOWN
+    unknown = state.sa_status == UNKNOWN
     return Row(
         folded(pair.local_ts, SUBNETS),
         folded(pair.remote_ts, SUBNETS),
@@ -103,11 +109,11 @@ def _row(pair: Pair, state: State, applied: Suite, sums: list[Any] | None, last_
     )
 
 
-def _seen(pair: Pair, state: State) -> str:
-    if pair.carrier:
-        return OLDER if pair.carrier.older else UP
+def _seen(pair: SubnetPair, state: TunnelState) -> str:
+    if pair.child_sa:
+        return OLDER if pair.child_sa.older else UP
     # The word of the whole tunnel, such as "connecting", unless others of its pairs are up.
-    word = state.seen if state.association == UNKNOWN else state.association
+    word = state.last_sa_status if state.sa_status == UNKNOWN else state.sa_status
     return DOWN if word in (UP, OLDER, PARTIAL) else word
 
 

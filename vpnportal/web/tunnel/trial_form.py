@@ -10,7 +10,7 @@ from django.http import QueryDict
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.services import Refused, Trial, input_parsing
-from vpnportal.web.tunnel.forms import Typed, label_of
+from vpnportal.web.tunnel.forms import ParsedCharField, label_of
 
 SECONDS = 60
 
@@ -21,14 +21,14 @@ class TrialForm(forms.Form):
     use_required_attribute = False
 
     keep = forms.BooleanField(label="Keep only if healthy", required=False)
-    keep_seconds = Typed(
+    keep_seconds = ParsedCharField(
         input_parsing.trial_seconds,
         label_of("keep_seconds"),
         initial=SECONDS,
         show_hidden_initial=False,
         widget=forms.TextInput({"inputmode": "numeric", "autocomplete": "off"}),
     )
-    keep_ping = Typed(
+    keep_ping = ParsedCharField(
         input_parsing.address,
         label_of("keep_ping"),
         show_hidden_initial=False,

@@ -16,16 +16,16 @@ from django.views.decorators.http import require_POST
 from vpnportal import services
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused
-from vpnportal.web.responses import Request
+from vpnportal.web.responses import HtmxRequest
 from vpnportal.web.tunnel.commands import COMMANDS
 from vpnportal.web.tunnel.page import problem_links
 from vpnportal.web.tunnel.translations.open_subnets import open_ids
-from vpnportal.web.tunnel_list.filter_form import Wanted
+from vpnportal.web.tunnel_list.filter_form import TunnelListFilter
 from vpnportal.web.tunnel_list.rows import PER_PAGE
 
 # Where the session keeps the results between the form's answer and the page after it.
 RESULTS = "results of several"
-Act = Callable[[Tunnel, User], str]
+BulkAction = Callable[[Tunnel, User], str]
 
 
 def _apply(tunnel: Tunnel, author: User) -> str:
@@ -33,7 +33,7 @@ def _apply(tunnel: Tunnel, author: User) -> str:
     return f"Revision {revision.number} is on its way to the concentrator."
 
 
-def _command(name: str) -> Act:
+def _command(name: str) -> BulkAction:
     command, told = COMMANDS[name]
 
     def act(tunnel: Tunnel, author: User) -> str:
@@ -44,7 +44,7 @@ def _command(name: str) -> Act:
 
 
 # By the name of the button: what it says, and what it does.
-ACTS: dict[str, tuple[str, Act]] = {
+BULK_ACTIONS: dict[str, tuple[str, BulkAction]] = {
     "apply": ("Apply Configurations", _apply),
     "connect": ("Connect", _command("connect")),
     "disconnect": ("Disconnect", _command("disconnect")),
@@ -52,12 +52,12 @@ ACTS: dict[str, tuple[str, Act]] = {
 
 
 @require_POST
-def several(request: Request) -> HttpResponse:
+def bulk_action(request: HtmxRequest) -> HttpResponse:
     """Do it to every selected tunnel; none that is refused stops the others."""
-    wanted = Wanted(request.user, request.GET)
+    wanted = TunnelListFilter(request.user, request.GET)
     back = wanted.url(page=request.GET.get("page"))
     try:
-        label, act = ACTS[request.POST.get("do", "")]
+        label, act = BULK_ACTIONS[request.POST.get("do", "")]
     except KeyError:
         raise BadRequest("There is no such button.") from None
     pks = open_ids(request.POST.getlist("tunnel"))
@@ -74,7 +74,7 @@ def several(request: Request) -> HttpResponse:
     return redirect(f"{back}#results")
 
 
-def results_of(request: Request) -> dict[str, Any] | None:
+def results_of(request: HtmxRequest) -> dict[str, Any] | None:
     """How the last one went, once: the page that shows it takes it away."""
     found = request.session.pop(RESULTS, None)
     if found:
@@ -82,7 +82,7 @@ def results_of(request: Request) -> dict[str, Any] | None:
     return found
 
 
-def _done(tunnel: Tunnel, act: Act, author: User) -> dict[str, Any]:
+def _done(tunnel: Tunnel, act: BulkAction, author: User) -> dict[str, Any]:
     """What became of one: words, and for each problem the place where it is put right."""
     here = reverse("tunnel", args=[tunnel.pk])
     told = {"name": tunnel.name, "friendly_name": tunnel.friendly_name, "href": here}

@@ -13,9 +13,15 @@ from django.utils.text import slugify
 
 from vpnportal.models import Account, Datacenter, Tunnel
 from vpnportal.services.search import find, orders
-from vpnportal.services.tunnel_state_ranking import RANKS, WORDS, Ranked, ranked, with_changes
+from vpnportal.services.tunnel_state_ranking import (
+    LABELS,
+    RANKS,
+    Ranked,
+    with_changes,
+    with_state_rank,
+)
 
-SLUGS = {slugify(word): word for word in WORDS}
+SLUGS = {slugify(word): word for word in LABELS}
 CHANGED = "changed"
 # As long as the longest name of a tunnel; a note is found by a part of it.
 MOST_CHARACTERS = 80
@@ -32,7 +38,7 @@ COLUMNS = {
 FIRST = "name"
 
 
-class Wanted(forms.Form):
+class TunnelListFilter(forms.Form):
     """What is not one of the choices counts as not chosen; a text that is too long is explained."""
 
     use_required_attribute = False
@@ -81,7 +87,7 @@ class Wanted(forms.Form):
             found = found.filter(account=account)
         if place := self.chosen.get("location"):
             found = found.filter(concentrator__datacenter=place)
-        return ranked(found)
+        return with_state_rank(found)
 
     def in_state(self, tunnels: Ranked) -> Ranked:
         """Those in the wanted state; without one all but those that are gone."""

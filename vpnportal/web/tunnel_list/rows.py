@@ -11,10 +11,10 @@ from django.db.models import OuterRef, Subquery
 from django.utils.timesince import timesince
 
 from vpnportal.models import Revision, Tunnel
-from vpnportal.services import State, states_of
+from vpnportal.services import TunnelState, states_of
 from vpnportal.services.tunnel_state_ranking import RANKS, Ranked
 from vpnportal.web.poll_tokens import keyed_token
-from vpnportal.web.tunnel_list.filter_form import COLUMNS, Wanted
+from vpnportal.web.tunnel_list.filter_form import COLUMNS, TunnelListFilter
 
 PER_PAGE = 50
 BUSY = (RANKS["queued"], RANKS["applying"], RANKS["disconnecting"])
@@ -22,11 +22,11 @@ UNKNOWN = RANKS["unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TunnelRow:
     """One tunnel; its `token` changes when what the list tells of how it stands looks different."""
 
     tunnel: Tunnel
-    state: State
+    state: TunnelState
     token: str
     editable: bool
 
@@ -34,7 +34,7 @@ class Row:
     def still(self) -> str:
         """How the live revision does while the word tells of a newer one, or ""."""
         live = self.state.live
-        return self.state.association if live and live != self.state.latest else ""
+        return self.state.sa_status if live and live != self.state.latest else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def page_of(tunnels: Ranked, many: int, number: str | None) -> Page:
     return paginator.get_page(number)
 
 
-def rows_of(user: User, wanted: Iterable[int], tokens: Mapping[int, str]) -> list[Row]:
+def rows_of(user: User, wanted: Iterable[int], tokens: Mapping[int, str]) -> list[TunnelRow]:
     """These tunnels in this order; the number of queries does not depend on how many there are."""
     pks = list(wanted)
     rows = Tunnel.objects.visible_to(user).filter(pk__in=pks)
@@ -63,7 +63,9 @@ def rows_of(user: User, wanted: Iterable[int], tokens: Mapping[int, str]) -> lis
     states = states_of(tunnels := sorted(rows, key=lambda row: pks.index(row.pk)))
     editable = Tunnel.objects.editable_by(user).present().filter(pk__in=pks)
     mine = set(editable.values_list("pk", flat=True))
-    return [Row(one, states[one.pk], tokens.get(one.pk, ""), one.pk in mine) for one in tunnels]
+    return [
+        TunnelRow(one, states[one.pk], tokens.get(one.pk, ""), one.pk in mine) for one in tunnels
+    ]
 
 
 def tokens_of(tunnels: Ranked) -> tuple[dict[int, str], bool]:
@@ -77,10 +79,10 @@ def tokens_of(tunnels: Ranked) -> tuple[dict[int, str], bool]:
         "pk",
         "rank",
         "concentrator__seen_at",
-        "association",
+        "sa_status",
         "draft_digest",
         Subquery(live.values("pk")[:1]),
-        Subquery(newest.standing().values("pk")[:1]),
+        Subquery(newest.live_or_applying().values("pk")[:1]),
     )
     tokens, busy = {}, False
     for pk, rank, seen_at, *more in facts:
@@ -90,7 +92,7 @@ def tokens_of(tunnels: Ranked) -> tuple[dict[int, str], bool]:
     return tokens, busy
 
 
-def columns(wanted: Wanted) -> list[Column]:
+def columns(wanted: TunnelListFilter) -> list[Column]:
     """Those that tell something; the one that the list is sorted by sorts the other way round."""
     one_account = len(wanted.accounts) < 2
     return [

@@ -9,13 +9,13 @@ from django.db.models import Count
 
 from vpnportal.services.tunnel_state_ranking import RANKS, Ranked, with_changes
 from vpnportal.web.poll_tokens import keyed_token
-from vpnportal.web.tunnel_list.filter_form import CHANGED, SLUGS, Wanted
+from vpnportal.web.tunnel_list.filter_form import CHANGED, SLUGS, TunnelListFilter
 
 GONE = RANKS["cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class StateLink:
     """A link to the tunnels in one state, with how many there are."""
 
     slug: str
@@ -26,14 +26,14 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class StateCounts:
     """How many of the wanted tunnels are in each state, by rank, and how many have changes."""
 
     ranks: Mapping[int, int]
     changed: int
 
     @classmethod
-    def of(cls, tunnels: Ranked) -> Counts:
+    def of(cls, tunnels: Ranked) -> StateCounts:
         """Two queries over all of them, which open nothing."""
         counted = tunnels.order_by().values_list("rank").annotate(many=Count("pk"))
         return cls(dict(counted), with_changes(tunnels).count())
@@ -50,10 +50,10 @@ class Counts:
             return self.ranks.get(RANKS[SLUGS[state]], 0)
         return sum(many for rank, many in self.ranks.items() if rank != GONE)
 
-    def groups(self, wanted: Wanted) -> Iterator[Group]:
+    def groups(self, wanted: TunnelListFilter) -> Iterator[StateLink]:
         """All, then each state in which there is one or that is chosen."""
         current = wanted.chosen.get("state", "")
         words = {"": "all", **SLUGS, CHANGED: "with changes not applied"}
         for slug, word in words.items():
             if (many := self.many(slug)) or slug in ("", current):
-                yield Group(slug, word, many, wanted.url(state=slug), slug == current)
+                yield StateLink(slug, word, many, wanted.url(state=slug), slug == current)

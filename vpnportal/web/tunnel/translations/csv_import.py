@@ -10,15 +10,15 @@ from vpnportal import services
 from vpnportal.domain.addresses import dotted
 from vpnportal.domain.tunnel.translation_csv import Cells, is_header
 from vpnportal.models import Tunnel
-from vpnportal.services import Row, input_parsing
-from vpnportal.services.translations import kept_rows
+from vpnportal.services import TranslationRow, input_parsing
+from vpnportal.services.translations import saved_rows
 
 RIGHT = "Enter an IP address, a Customer IP and a name."
 RIGHT_FROM_FIRST = "Enter a Customer IP and a name."
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class CsvError:
     """A line that cannot be imported; 0 is none in particular."""
 
     line: int
@@ -30,8 +30,8 @@ class Change:
     """What one address had, and what it gets; None is nothing."""
 
     internal: IPv4Address
-    before: Row | None
-    row: Row
+    before: TranslationRow | None
+    row: TranslationRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Preview:
 
     changes: tuple[Change, ...]
     unchanged: int
-    wrong: tuple[Wrong, ...]
+    wrong: tuple[CsvError, ...]
 
     @property
     def added(self) -> list[Change]:
@@ -57,22 +57,22 @@ class Preview:
 
 def rows_of(
     lines: Sequence[Cells], first: IPv4Address | None
-) -> tuple[dict[IPv4Address, tuple[int, Row]], list[Wrong]]:
+) -> tuple[dict[IPv4Address, tuple[int, TranslationRow]], list[CsvError]]:
     """The rows by address, each with its line, and the lines that are none.
 
     With a `first` address the lines have no addresses: they are for those from there on.
     """
-    rows: dict[IPv4Address, tuple[int, Row]] = {}
+    rows: dict[IPv4Address, tuple[int, TranslationRow]] = {}
     wrong = []
     for count, (line, cells) in enumerate(_without_header(lines, first)):
         try:
             row = _row(cells) if first is None else _row_at(int(first) + count, cells)
         except ValueError as error:
-            wrong.append(Wrong(line, str(error)))
+            wrong.append(CsvError(line, str(error)))
             continue
         if row.internal in rows:
             text = f"{row.internal} is in line {rows[row.internal][0]} already. Keep one of them."
-            wrong.append(Wrong(line, text))
+            wrong.append(CsvError(line, text))
         else:
             rows[row.internal] = (line, row)
     return rows, wrong
@@ -80,16 +80,20 @@ def rows_of(
 
 def preview(
     tunnel: Tunnel,
-    rows: Mapping[IPv4Address, tuple[int, Row]],
-    wrong: Iterable[Wrong],
+    rows: Mapping[IPv4Address, tuple[int, TranslationRow]],
+    wrong: Iterable[CsvError],
     remove_missing: bool,
 ) -> Preview:
     """What changes when these rows are kept; two queries."""
-    kept = kept_rows(tunnel)
+    kept = saved_rows(tunnel)
     asked = {at: row for at, (_, row) in rows.items()}
     if remove_missing:
-        asked |= {at: Row(at, None) for at in kept.keys() - asked.keys()}
-    new = {at: row for at, row in sorted(asked.items()) if row != kept.get(at, Row(at, None))}
+        asked |= {at: TranslationRow(at, None) for at in kept.keys() - asked.keys()}
+    new = {
+        at: row
+        for at, row in sorted(asked.items())
+        if row != kept.get(at, TranslationRow(at, None))
+    }
     line_of = {f"translation {at}": line for at, (line, _) in rows.items()}
     # Also those that stay as they are: two lines may ask for the same host.
     problems = services.row_problems(tunnel, asked.values())
@@ -98,7 +102,7 @@ def preview(
         unchanged=len(asked) - len(new),
         wrong=tuple(
             sorted(
-                (*wrong, *(Wrong(line_of.get(one.field, 0), one.text) for one in problems)),
+                (*wrong, *(CsvError(line_of.get(one.field, 0), one.text) for one in problems)),
                 key=lambda one: one.line,
             )
         ),
@@ -111,7 +115,7 @@ def _without_header(lines: Sequence[Cells], first: IPv4Address | None) -> Sequen
     return lines
 
 
-def _row(cells: tuple[str, ...]) -> Row:
+def _row(cells: tuple[str, ...]) -> TranslationRow:
     """An address, a Customer IP and a name; nothing behind the address removes its translation."""
     internal = input_parsing.address(cells[0])
     if internal is None or not 2 <= len(_filled(cells, 3)) <= 3:
@@ -119,13 +123,13 @@ def _row(cells: tuple[str, ...]) -> Row:
     return _row_at(int(internal), cells[1:])
 
 
-def _row_at(internal: int, cells: tuple[str, ...]) -> Row:
+def _row_at(internal: int, cells: tuple[str, ...]) -> TranslationRow:
     if len(_filled(cells, 1)) > 2:
         raise ValueError(RIGHT_FROM_FIRST)
     if internal >> 32:
         raise ValueError("There is no address for it: begin at an earlier one.")
     name = input_parsing.name(cells[1]) if len(cells) > 1 else ""
-    return Row(IPv4Address(dotted(internal)), input_parsing.address(cells[0]), name)
+    return TranslationRow(IPv4Address(dotted(internal)), input_parsing.address(cells[0]), name)
 
 
 def _filled(cells: tuple[str, ...], least: int) -> tuple[str, ...]:
@@ -140,13 +144,15 @@ def as_json(changes: Iterable[Change]) -> list[list[str]]:
     return [list(_texts(one)) for one in changes]
 
 
-def from_json(carried: Iterable[list[str]]) -> tuple[list[Row], dict[IPv4Address, Row]]:
+def from_json(
+    carried: Iterable[list[str]],
+) -> tuple[list[TranslationRow], dict[IPv4Address, TranslationRow]]:
     """The rows that were previewed, and what their addresses had then."""
     rows, seen = [], {}
     for internal, customer, name, before, before_name in carried:
         at = IPv4Address(internal)
-        rows.append(Row(at, IPv4Address(customer) if customer else None, name))
-        seen[at] = Row(at, IPv4Address(before) if before else None, before_name)
+        rows.append(TranslationRow(at, IPv4Address(customer) if customer else None, name))
+        seen[at] = TranslationRow(at, IPv4Address(before) if before else None, before_name)
     return rows, seen
 
 

@@ -22,19 +22,24 @@ from vpnportal.domain.tunnel.translation_csv import as_csv, decoded, lines_of
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused, input_parsing
 from vpnportal.web.middleware import FILE_BYTES
-from vpnportal.web.responses import OK, UNPROCESSABLE, Request, page, status_of
-from vpnportal.web.tunnel.page import panel
+from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
+from vpnportal.web.tunnel.page import tunnel_page
 from vpnportal.web.tunnel.translations.csv_import import (
+    CsvError,
     Preview,
-    Wrong,
     as_json,
     from_json,
     preview,
     rows_of,
 )
-from vpnportal.web.tunnel.translations.open_subnets import looks_of
-from vpnportal.web.tunnel.translations.submitted_rows import Pair, changed_rows, kept_pairs, unsaved
-from vpnportal.web.tunnel.translations.table import Sheet, static_nat
+from vpnportal.web.tunnel.translations.open_subnets import open_subnets_from
+from vpnportal.web.tunnel.translations.submitted_rows import (
+    CustomerPair,
+    changed_rows,
+    saved_pairs,
+    unsaved,
+)
+from vpnportal.web.tunnel.translations.table import TableState, static_nat
 
 # All addresses of a /16, and a header.
 MOST_LINES = 65_537
@@ -45,10 +50,10 @@ CSV = "text/csv; charset=utf-8"
 
 
 @require_safe
-def export(request: Request, pk: int) -> StreamingHttpResponse:
+def export(request: HtmxRequest, pk: int) -> StreamingHttpResponse:
     """The translated rows, or all addresses of the subnets with `?all=1`."""
     tunnel = get_object_or_404(Tunnel.objects.visible_to(request.user), pk=pk)
-    kept = kept_pairs(tunnel)
+    kept = saved_pairs(tunnel)
     rows = _every_row(tunnel, kept) if request.GET.get("all") else _translated(kept)
     # Spreadsheets take a file without this mark for another encoding; only then does it matter.
     mark = "" if all(pair.name.isascii() for pair in kept.values()) else "\ufeff"
@@ -63,28 +68,28 @@ def _encoded(mark: str, lines: Iterator[str]) -> Iterator[bytes]:
         yield line.encode()
 
 
-def _translated(kept: dict[str, Pair]) -> Iterator[tuple[str, str, str]]:
+def _translated(kept: dict[str, CustomerPair]) -> Iterator[tuple[str, str, str]]:
     return ((at, *kept[at]) for at in sorted(kept, key=number))
 
 
-def _every_row(tunnel: Tunnel, kept: dict[str, Pair]) -> Iterator[tuple[str, str, str]]:
+def _every_row(tunnel: Tunnel, kept: dict[str, CustomerPair]) -> Iterator[tuple[str, str, str]]:
     for row in static_nat(tunnel):
         last = int(row.network.broadcast_address)
         for at in map(dotted, range(int(row.network.network_address), last + 1)):
-            yield (at, *kept.get(at, Pair()))
+            yield (at, *kept.get(at, CustomerPair()))
 
 
 @require_POST
-def preview_import(request: Request, pk: int) -> HttpResponse:
+def preview_import(request: HtmxRequest, pk: int) -> HttpResponse:
     """What a file, or pasted rows, would change; nothing is saved.
 
     Rows of the table that were typed and not saved come along, and are not lost for it.
     """
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
-    changed = changed_rows(kept_pairs(tunnel), request.POST)
+    changed = changed_rows(saved_pairs(tunnel), request.POST)
     if changed:
-        sheet = Sheet(looks_of(request.POST), changed, Refused(*unsaved(changed)))
-        return panel(request, tunnel, UNPROCESSABLE, sheet, pasted=_pasted(request))
+        sheet = TableState(open_subnets_from(request.POST), changed, Refused(*unsaved(changed)))
+        return tunnel_page(request, tunnel, UNPROCESSABLE, sheet, pasted=_pasted(request))
     remove = bool(request.POST.get("remove"))
     try:
         text, first = _given(request)
@@ -92,16 +97,16 @@ def preview_import(request: Request, pk: int) -> HttpResponse:
         if not rows and not wrong:
             raise ValueError("There is no row in it. Choose a CSV file or paste some rows.")
     except ValueError as error:
-        return _shown(request, tunnel, Preview((), 0, (Wrong(0, str(error)),)), remove)
+        return _shown(request, tunnel, Preview((), 0, (CsvError(0, str(error)),)), remove)
     return _shown(request, tunnel, preview(tunnel, rows, wrong, remove), remove)
 
 
-def _pasted(request: Request) -> dict[str, str]:
+def _pasted(request: HtmxRequest) -> dict[str, str]:
     """What was entered beside the file, for a page that refuses it."""
     return {name: request.POST.get(name, "") for name in ("rows", "first", "remove")}
 
 
-def _given(request: Request) -> tuple[str, IPv4Address | None]:
+def _given(request: HtmxRequest) -> tuple[str, IPv4Address | None]:
     """The text, and the address of its first row if its lines have none."""
     file = request.FILES.get("file")
     if isinstance(file, UploadedFile):
@@ -116,7 +121,7 @@ def _given(request: Request) -> tuple[str, IPv4Address | None]:
 
 
 def _shown(
-    request: Request,
+    request: HtmxRequest,
     tunnel: Tunnel,
     found: Preview,
     remove: bool,
@@ -137,15 +142,15 @@ def _shown(
             as_json(found.changes), salt=_salt(request, tunnel), compress=True
         )
     refused = found.wrong or problems
-    return page(request, "tunnel/import.html", context, UNPROCESSABLE if refused else OK)
+    return render_page(request, "tunnel/import.html", context, UNPROCESSABLE if refused else OK)
 
 
-def _salt(request: Request, tunnel: Tunnel) -> str:
+def _salt(request: HtmxRequest, tunnel: Tunnel) -> str:
     return f"import into {tunnel.pk} by {request.user.pk}"
 
 
 @require_POST
-def import_rows(request: Request, pk: int) -> HttpResponse:
+def import_rows(request: HtmxRequest, pk: int) -> HttpResponse:
     """All that was previewed, or nothing of it when somebody has changed one of its rows since."""
     tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
     try:

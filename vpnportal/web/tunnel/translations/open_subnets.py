@@ -19,7 +19,7 @@ PAGE_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class OpenSubnet:
     """One open subnet. `only` shows nothing but translated rows; `at` is a row to go to."""
 
     page: int = 1
@@ -28,7 +28,7 @@ class Look:
     problem: str = ""
 
 
-Looks = Mapping[int, Look]
+OpenSubnets = Mapping[int, OpenSubnet]
 
 
 def open_ids(texts: Iterable[str]) -> set[int]:
@@ -36,21 +36,23 @@ def open_ids(texts: Iterable[str]) -> set[int]:
     return {pk for text in texts if (pk := _number(text))}
 
 
-def looks_of(given: QueryDict) -> dict[int, Look]:
+def open_subnets_from(given: QueryDict) -> dict[int, OpenSubnet]:
     """The open subnets by id; anything else is ignored."""
     return {
-        pk: Look(_number(given.get(f"page-{pk}", "")) or 1, bool(given.get(f"only-{pk}")))
+        pk: OpenSubnet(_number(given.get(f"page-{pk}", "")) or 1, bool(given.get(f"only-{pk}")))
         for pk in sorted(open_ids(given.getlist("open")))
     }
 
 
-def turned(looks: Looks, pk: int, first: int, pressed: QueryDict) -> dict[int, Look]:
+def after_button(
+    looks: OpenSubnets, pk: int, first: int, pressed: QueryDict
+) -> dict[int, OpenSubnet]:
     """The same after one button of a subnet was pressed; `first` is its first address."""
-    look = looks.get(pk, Look())
+    look = looks.get(pk, OpenSubnet())
     if "go" in pressed or "enter" in pressed:
         look = _gone_to(look, first, pressed.get(f"to-{pk}", ""))
     elif "only" in pressed:
-        look = Look(only=pressed["only"] == "1")
+        look = OpenSubnet(only=pressed["only"] == "1")
     elif pressed.get("show") == "0":
         return {other: one for other, one in looks.items() if other != pk}
     else:
@@ -66,7 +68,7 @@ def wants_to_go(posted: QueryDict) -> int | None:
     return next((pk for text in filled if (pk := _number(text))), None)
 
 
-def url_of(tunnel: Tunnel, looks: Looks, place: str) -> str:
+def url_of(tunnel: Tunnel, looks: OpenSubnets, place: str) -> str:
     """The page of the tunnel with these subnets open, at one of its places."""
     query: list[tuple[str, int]] = []
     for pk, look in looks.items():
@@ -82,12 +84,12 @@ def page_of(address: int, first: int) -> int:
     return (address - first) // PAGE_ROWS + 1
 
 
-def _gone_to(look: Look, first: int, text: str) -> Look:
+def _gone_to(look: OpenSubnet, first: int, text: str) -> OpenSubnet:
     try:
         address = str(parse_address(text))
     except ValueError as error:
         return replace(look, at=text, problem=str(error))
-    return Look(page=page_of(number(address), first), at=address)
+    return OpenSubnet(page=page_of(number(address), first), at=address)
 
 
 def _number(text: str) -> int:

@@ -12,8 +12,8 @@ from django.utils import timezone
 from django.utils.dateformat import format as formatted
 from django.utils.timesince import timesince
 
-from vpnportal.models import Concentrator, LastUsed, Revision, Tunnel
-from vpnportal.web.tunnel.translations.submitted_rows import Pair
+from vpnportal.models import Concentrator, Revision, TranslationUsage, Tunnel
+from vpnportal.web.tunnel.translations.submitted_rows import CustomerPair
 
 # Twice missed and more, and nobody knows.
 READ_LATELY = timedelta(minutes=2)
@@ -21,7 +21,7 @@ NOTHING = ("", "", "")
 
 
 @dataclass(frozen=True)
-class Standing:
+class RowStatuses:
     """What is known of one tunnel's rows.
 
     `live` has the customer's address by internal address, as the concentrator holds it.
@@ -33,7 +33,7 @@ class Standing:
     lane: Concentrator
     pairs: Mapping[str, Any]
 
-    def of(self, at: str, kept: Pair | None) -> tuple[str, str, str]:
+    def of(self, at: str, kept: CustomerPair | None) -> tuple[str, str, str]:
         """A class, the row's state in words, and its last use; empty where there is nothing."""
         live = self.live.get(at)
         if live is None:
@@ -87,15 +87,15 @@ class Standing:
         return f"never used since {formatted(there, 'H:i T' if recent else 'j M Y')}"
 
 
-def standing_of(tunnel: Tunnel, revision: Revision | None) -> Standing:
+def row_statuses_of(tunnel: Tunnel, revision: Revision | None) -> RowStatuses:
     """As the concentrator holds its live revision, whose specification is opened; one query."""
-    used = LastUsed.objects.filter(tunnel=tunnel).first()
+    used = TranslationUsage.objects.filter(tunnel=tunnel).first()
     lane = revision.concentrator if revision else tunnel.concentrator
     applied = revision.opened.translations if revision else ()
-    return Standing(
+    return RowStatuses(
         live={str(row.internal): str(row.customer) for row in applied},
-        in_sight=lane.in_sight(),
-        held=tunnel.held_at is not None,
+        in_sight=lane.is_online(),
+        held=tunnel.disconnected_at is not None,
         lane=lane,
         pairs=used.pairs if used else {},
     )

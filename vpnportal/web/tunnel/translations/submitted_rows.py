@@ -16,7 +16,7 @@ from vpnportal import services
 from vpnportal.domain.addresses import parse_address
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Tunnel
-from vpnportal.services import Overtaken, Refused, Row, input_parsing
+from vpnportal.services import EditConflict, Refused, TranslationRow, input_parsing
 
 UNSAVED = (
     "Typed, but not saved yet: press Add/Modify Context Address Translations, or put back what "
@@ -24,7 +24,7 @@ UNSAVED = (
 )
 
 
-class Pair(NamedTuple):
+class CustomerPair(NamedTuple):
     """The texts of a row's two inputs."""
 
     customer: str = ""
@@ -32,22 +32,22 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class SubmittedRow:
     """A changed row: what it says, what it said before, and what is wrong with it."""
 
-    now: Pair
-    before: Pair
+    now: CustomerPair
+    before: CustomerPair
     problem: str = ""
 
 
-def kept_pairs(tunnel: Tunnel) -> dict[str, Pair]:
+def saved_pairs(tunnel: Tunnel) -> dict[str, CustomerPair]:
     """The translations of the draft, as the inputs of their rows show them; one query."""
     # Without a model for each: there may be a /16 of them.
     rows = tunnel.translations.values_list("internal_address", "customer_address", "name")
-    return {at: Pair(customer, name) for at, customer, name in rows.iterator()}
+    return {at: CustomerPair(customer, name) for at, customer, name in rows.iterator()}
 
 
-def changed_rows(kept: Mapping[str, Pair], posted: QueryDict) -> dict[str, Typed]:
+def changed_rows(kept: Mapping[str, CustomerPair], posted: QueryDict) -> dict[str, SubmittedRow]:
     """The rows that do not say what they said when their page was made, by address.
 
     A page tells what it showed; of a request that does not, what is kept counts. A row that no page
@@ -59,19 +59,19 @@ def changed_rows(kept: Mapping[str, Pair], posted: QueryDict) -> dict[str, Typed
         if not key.startswith("customer-"):
             continue
         at = _address(key.removeprefix("customer-"))
-        now = Pair(posted.get(key, ""), posted.get(f"name-{at}", ""))
-        before = shown.get(at, Pair())
-        if Pair(now.customer.strip(" "), now.name.strip(" ")) != before:
-            changed[at] = Typed(now, before)
+        now = CustomerPair(posted.get(key, ""), posted.get(f"name-{at}", ""))
+        before = shown.get(at, CustomerPair())
+        if CustomerPair(now.customer.strip(" "), now.name.strip(" ")) != before:
+            changed[at] = SubmittedRow(now, before)
     return changed
 
 
-def was(rows: Iterable[tuple[str, Pair]]) -> str:
+def shown_values(rows: Iterable[tuple[str, CustomerPair]]) -> str:
     """What a page shows, for `changed_rows` to compare with; empty rows need not be told."""
     return "\n".join(f"{at}\t{pair.customer}\t{pair.name}" for at, pair in rows if any(pair))
 
 
-def keep(tunnel: Tunnel, changed: Mapping[str, Typed], author: User) -> None:
+def keep(tunnel: Tunnel, changed: Mapping[str, SubmittedRow], author: User) -> None:
     """All or nothing; Refused names every row that is wrong, whether ill-formed or misplaced."""
     rows, wrong = [], []
     for at, typed_row in changed.items():
@@ -95,8 +95,8 @@ def unsaved(changed: Iterable[str]) -> list[Problem]:
 
 
 def explained(
-    changed: Mapping[str, Typed], refused: Refused | None, kept: Mapping[str, Pair]
-) -> dict[str, Typed]:
+    changed: Mapping[str, SubmittedRow], refused: Refused | None, kept: Mapping[str, CustomerPair]
+) -> dict[str, SubmittedRow]:
     """The same rows, each with what is wrong with it.
 
     Of those that were overtaken their reader is told, and has seen what is kept now.
@@ -105,12 +105,12 @@ def explained(
     for problem in refused.problems if refused else ():
         at = problem.field.removeprefix("translation ")
         texts[at] = f"{texts.get(at, '')} {problem.text}".strip()
-    told = isinstance(refused, Overtaken)
+    told = isinstance(refused, EditConflict)
     return {
         at: replace(
             row,
             problem=texts.get(at, ""),
-            before=kept.get(at, Pair())
+            before=kept.get(at, CustomerPair())
             if told and at in texts and _is_one(at, row)
             else row.before,
         )
@@ -118,7 +118,7 @@ def explained(
     }
 
 
-def _is_one(at: str, row: Typed) -> bool:
+def _is_one(at: str, row: SubmittedRow) -> bool:
     try:
         _row(at, row.now)
     except ValueError:
@@ -126,13 +126,13 @@ def _is_one(at: str, row: Typed) -> bool:
     return True
 
 
-def _shown(posted: QueryDict) -> dict[str, Pair]:
+def _shown(posted: QueryDict) -> dict[str, CustomerPair]:
     shown = {}
     for told in map(str, posted.getlist("was")):
         # A browser sends line ends of two characters.
         for line in told.replace("\r", "").split("\n"):
             at, customer, name = (*line.split("\t", 2), "", "")[:3]
-            shown[at] = Pair(customer, name)
+            shown[at] = CustomerPair(customer, name)
     return shown
 
 
@@ -145,11 +145,13 @@ def _address(text: str) -> str:
     raise BadRequest("There is no such row.")
 
 
-def _row(at: str, pair: Pair) -> Row:
-    return Row(IPv4Address(at), input_parsing.address(pair.customer), input_parsing.name(pair.name))
+def _row(at: str, pair: CustomerPair) -> TranslationRow:
+    return TranslationRow(
+        IPv4Address(at), input_parsing.address(pair.customer), input_parsing.name(pair.name)
+    )
 
 
-def _seen(at: str, pair: Pair) -> Row:
+def _seen(at: str, pair: CustomerPair) -> TranslationRow:
     """What a page showed; it was made from a row, unless somebody made the request up."""
     try:
         return _row(at, pair)

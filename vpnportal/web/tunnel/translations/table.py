@@ -13,12 +13,23 @@ from django.utils.safestring import SafeString
 from vpnportal.domain.addresses import dotted, number
 from vpnportal.models import Revision, Subnet, Tunnel
 from vpnportal.services import Refused
-from vpnportal.web.tunnel.translations.open_subnets import PAGE_ROWS, Look, Looks, page_of
-from vpnportal.web.tunnel.translations.row_status import NOTHING, Standing, standing_of
-from vpnportal.web.tunnel.translations.submitted_rows import Pair, Typed, explained, kept_pairs, was
+from vpnportal.web.tunnel.translations.open_subnets import (
+    PAGE_ROWS,
+    OpenSubnet,
+    OpenSubnets,
+    page_of,
+)
+from vpnportal.web.tunnel.translations.row_status import NOTHING, RowStatuses, row_statuses_of
+from vpnportal.web.tunnel.translations.submitted_rows import (
+    CustomerPair,
+    SubmittedRow,
+    explained,
+    saved_pairs,
+    shown_values,
+)
 
 
-class Line(NamedTuple):
+class TableRow(NamedTuple):
     """One address with its two inputs, the note beside them, and how its translation stands.
 
     In the order in which a template takes it apart: there may be a thousand of them. `flags` are
@@ -38,7 +49,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class SubnetBlock:
     """One assigned subnet. `lines` is None while it is collapsed.
 
     `waiting` are rows that were typed, are not saved, and are not among the lines: they stay on the
@@ -48,9 +59,9 @@ class Block:
     pk: int
     network: IPv4Network
     filled: int
-    look: Look
-    lines: tuple[Line, ...] | None
-    waiting: tuple[Line, ...]
+    look: OpenSubnet
+    lines: tuple[TableRow, ...] | None
+    waiting: tuple[TableRow, ...]
     was: str
     pages: int = 1
     crowded: bool = False
@@ -81,35 +92,35 @@ MOST_ROWS = 4_096
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class TableState:
     """How the table is looked at, what was typed into it, why it was refused, or what was saved.
 
     `leads` says that the table is what was refused: the first wrong row gets the focus.
     """
 
-    looks: Looks
-    changed: Mapping[str, Typed] = field(default_factory=dict)
+    looks: OpenSubnets
+    changed: Mapping[str, SubmittedRow] = field(default_factory=dict)
     refused: Refused | None = None
     saved: Iterable[str] = ()
     leads: bool = False
 
 
 @dataclass(frozen=True)
-class Table:
+class TableBuilder:
     """What the rows of one tunnel are made from.
 
     `saved` are those that were saved just now, `wrong` is the first one to put right.
     """
 
     tunnel: Tunnel
-    looks: Looks
-    kept: Mapping[str, Pair]
-    changed: Mapping[str, Typed]
+    looks: OpenSubnets
+    kept: Mapping[str, CustomerPair]
+    changed: Mapping[str, SubmittedRow]
     saved: frozenset[str]
-    standing: Standing | None
+    standing: RowStatuses | None
     wrong: str = ""
 
-    def blocks(self) -> list[Block]:
+    def blocks(self) -> list[SubnetBlock]:
         """Every assigned subnet in order."""
         filled = sorted(map(number, self.kept))
         typed = sorted(map(number, self.changed))
@@ -120,7 +131,7 @@ class Table:
             found.append(block)
         return found
 
-    def _block(self, row: Subnet, filled: list[int], typed: list[int], room: int) -> Block:
+    def _block(self, row: Subnet, filled: list[int], typed: list[int], room: int) -> SubnetBlock:
         here, mine = _within(filled, row.network), _within(typed, row.network)
         look = self.looks.get(row.pk)
         if look is None:
@@ -135,30 +146,34 @@ class Table:
         shown = everything[start : start + PAGE_ROWS]
         if len(shown) > room:
             return self._closed(row, len(here), mine, crowded=True)
-        return Block(
+        return SubnetBlock(
             row.pk,
             row.network,
             len(here),
             look,
             tuple(self._lines(row.network, shown, look.at)),
             tuple(self._lines(row.network, (at for at in mine if at not in shown))),
-            was(self._before([*shown, *(at for at in mine if at not in shown)])),
+            shown_values(self._before([*shown, *(at for at in mine if at not in shown)])),
             pages,
         )
 
-    def _closed(self, row: Subnet, filled: int, mine: list[int], crowded: bool = False) -> Block:
+    def _closed(
+        self, row: Subnet, filled: int, mine: list[int], crowded: bool = False
+    ) -> SubnetBlock:
         lines = tuple(self._lines(row.network, mine))
-        told = was(self._before(mine))
-        return Block(row.pk, row.network, filled, Look(), None, lines, told, crowded=crowded)
+        told = shown_values(self._before(mine))
+        return SubnetBlock(
+            row.pk, row.network, filled, OpenSubnet(), None, lines, told, crowded=crowded
+        )
 
-    def _before(self, addresses: Iterable[int]) -> Iterator[tuple[str, Pair]]:
+    def _before(self, addresses: Iterable[int]) -> Iterator[tuple[str, CustomerPair]]:
         for at in map(dotted, addresses):
             typed = self.changed.get(at)
-            yield at, typed.before if typed else self.kept.get(at, Pair())
+            yield at, typed.before if typed else self.kept.get(at, CustomerPair())
 
     def _lines(
         self, network: IPv4Network, addresses: Iterable[int], focus: str = ""
-    ) -> Iterator[Line]:
+    ) -> Iterator[TableRow]:
         ends = {}
         if network.prefixlen < 31:
             ends = {
@@ -169,9 +184,9 @@ class Table:
             # Digits and dots: to escape them, eight times a row, is a third of a large page's time.
             yield self._line(SafeString(dotted(one)), ends.get(one, ""), focus)
 
-    def _line(self, at: str, remark: str, focus: str) -> Line:
+    def _line(self, at: str, remark: str, focus: str) -> TableRow:
         kept, typed = self.kept.get(at), self.changed.get(at)
-        shown = typed.now if typed else kept or Pair()
+        shown = typed.now if typed else kept or CustomerPair()
         problem = typed.problem if typed else ""
         note = "unsaved" if typed and not problem else ""
         if at in self.saved:
@@ -180,19 +195,19 @@ class Table:
         flags = " aria-invalid=true" if problem else ""
         if at in (focus, self.wrong):
             flags += " autofocus"
-        return Line(at, remark, *shown, note, problem, *standing, flags)
+        return TableRow(at, remark, *shown, note, problem, *standing, flags)
 
 
-def table_context(tunnel: Tunnel, live: Revision | None, sheet: Sheet) -> dict[str, Any]:
+def table_context(tunnel: Tunnel, live: Revision | None, sheet: TableState) -> dict[str, Any]:
     """What `tunnel/_static_nat.html` shows of a tunnel and its live revision.
 
     Each problem is beside its row; `stray` are those that belong to no row on the page.
     """
-    kept = kept_pairs(tunnel)
+    kept = saved_pairs(tunnel)
     changed = explained(sheet.changed, sheet.refused, kept)
-    standing = standing_of(tunnel, live) if sheet.looks or changed else None
+    standing = row_statuses_of(tunnel, live) if sheet.looks or changed else None
     saved, wrong = frozenset(sheet.saved), _first_wrong(changed) if sheet.leads else ""
-    blocks = Table(tunnel, sheet.looks, kept, changed, saved, standing, wrong).blocks()
+    blocks = TableBuilder(tunnel, sheet.looks, kept, changed, saved, standing, wrong).blocks()
     lines = (line for block in blocks for line in (*block.waiting, *(block.lines or ())))
     fields = {f"translation {line.address}" for line in lines if line.problem}
     problems = sheet.refused.problems if sheet.refused else ()
@@ -200,7 +215,7 @@ def table_context(tunnel: Tunnel, live: Revision | None, sheet: Sheet) -> dict[s
     return {"blocks": blocks, "stray": stray}
 
 
-def _first_wrong(changed: Mapping[str, Typed]) -> str:
+def _first_wrong(changed: Mapping[str, SubmittedRow]) -> str:
     return min((at for at, typed in changed.items() if typed.problem), key=number, default="")
 
 
@@ -210,13 +225,13 @@ def static_nat(tunnel: Tunnel) -> list[Subnet]:
     return sorted(rows, key=lambda row: row.network)
 
 
-def look_at(tunnel: Tunnel, address: str) -> dict[int, Look]:
+def look_at(tunnel: Tunnel, address: str) -> dict[int, OpenSubnet]:
     """What must be open, at which page, so that the row of an address is shown."""
     at = number(address)
     for row in static_nat(tunnel):
         first = int(row.network.network_address)
         if first <= at <= int(row.network.broadcast_address):
-            return {row.pk: Look(page=page_of(at, first))}
+            return {row.pk: OpenSubnet(page=page_of(at, first))}
     return {}
 
 
