@@ -30,18 +30,18 @@ class EveryMinute(schedule):
         return super().is_due(last_run_at)
 
 
-class LaneScheduler(Scheduler):
+class ConvergeScheduler(Scheduler):
     """One entry for each concentrator, read from the database again every minute."""
 
     def setup_schedule(self) -> None:
         self._read_at = -float(EVERY_SECONDS)
-        self._read_lanes()
+        self._read_concentrators()
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
-        self._read_lanes()
+        self._read_concentrators()
         return min(super().tick(*args, **kwargs), EVERY_SECONDS)
 
-    def _read_lanes(self) -> None:
+    def _read_concentrators(self) -> None:
         if time.monotonic() - self._read_at < EVERY_SECONDS:
             return
         self._read_at = time.monotonic()
@@ -49,19 +49,21 @@ class LaneScheduler(Scheduler):
         self._heap = None
         from vpnportal.models import Concentrator
 
-        lanes = {lane.queue: lane for lane in Concentrator.objects.all()}
-        for gone in self.schedule.keys() - lanes.keys():
+        concentrators = {
+            concentrator.queue: concentrator for concentrator in Concentrator.objects.all()
+        }
+        for gone in self.schedule.keys() - concentrators.keys():
             self.schedule.pop(gone)
-        for name in lanes.keys() - self.schedule.keys():
-            self.schedule[name] = self._lane(lanes[name])
+        for name in concentrators.keys() - self.schedule.keys():
+            self.schedule[name] = self._entry(concentrators[name])
 
-    def _lane(self, lane: Any) -> Any:
+    def _entry(self, concentrator: Any) -> Any:
         return self.Entry(
-            name=lane.queue,
+            name=concentrator.queue,
             task="vpnportal.tasks.converge",
             schedule=EveryMinute(EVERY_SECONDS),
-            args=(lane.pk,),
+            args=(concentrator.pk,),
             # A worker that was away finds one message to look again, not an hour of them.
-            options={"queue": lane.queue, "expires": EVERY_SECONDS},
+            options={"queue": concentrator.queue, "expires": EVERY_SECONDS},
             app=self.app,
         )

@@ -29,12 +29,12 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
             log.warning("Concentrator %s: %s", concentrator_id, error)
             return
         raise self.retry(exc=error) from error
-    lane = Concentrator.objects.get(pk=concentrator_id)
+    concentrator = Concentrator.objects.get(pk=concentrator_id)
     if left:
         # In between, others of this lane get their turn.
-        request_converge(lane, tunnel_id)
+        request_converge(concentrator, tunnel_id)
     if tunnel_id is not None:
-        for other in address_release.still_configured_on(lane, tunnel_id):
+        for other in address_release.still_configured_on(concentrator, tunnel_id):
             # One that is away finds by itself what it holds too much, and no heap of messages.
             request_converge(other, expires=EVERY_SECONDS)
 
@@ -82,7 +82,7 @@ def _send(concentrator: Concentrator, tunnel_id: int | None, **options: Any) -> 
 def look_at_once(sender, **_: object) -> None:
     """A worker that starts, perhaps after a crash, first finishes what was left half done."""
     name, _host = nodesplit(sender.hostname)
-    lane = Concentrator.objects.filter(name=name).first()
-    if lane is not None:
-        peer_probe.sweep(lane)
-        _send(lane, None)
+    concentrator = Concentrator.objects.filter(name=name).first()
+    if concentrator is not None:
+        peer_probe.sweep(concentrator)
+        _send(concentrator, None)

@@ -81,10 +81,10 @@ def run(bench: Bench) -> Iterator[Figure]:
 def fill(tunnels: int = LARGE) -> None:
     """Tunnels with their subnets and translations; some up, some not, some changed since."""
     specs = [specification(peer, MAPPINGS) for peer in strangers(tunnels)]
-    account, lane = Account.objects.get(), Concentrator.objects.get()
+    account, concentrator = Account.objects.get(), Concentrator.objects.get()
     person = User.objects.create(username="ada")
     Membership.objects.create(account=account, user=person, role=Membership.Role.OWNER)
-    add_live(specs, lane, account)
+    add_live(specs, concentrator, account)
     with transaction.atomic():
         attach(specs, account)
         AddressTranslation.objects.bulk_create(

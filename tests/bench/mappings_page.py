@@ -91,11 +91,11 @@ def bare(client: Client, url: str) -> Callable[[], float]:
 
 def filled() -> tuple[Tunnel, User]:
     """A tunnel whose every address is translated, named, live, and was used a minute ago."""
-    account, lane, now = Account.objects.get(), Concentrator.objects.get(), timezone.now()
+    account, concentrator, now = Account.objects.get(), Concentrator.objects.get(), timezone.now()
     person = User.objects.create_user("ada")
     Membership.objects.create(account=account, user=person, role=Membership.Role.OPERATOR)
     tunnel = Tunnel.objects.create(
-        account=account, concentrator=lane, name="ipsec1", hosted_peer="203.0.113.1"
+        account=account, concentrator=concentrator, name="ipsec1", hosted_peer="203.0.113.1"
     )
     kinds = (("hosted", IPv4Network("10.2.0.0/24")), *(("static-nat", n) for n in NAT.subnets(2)))
     for kind, network in kinds:

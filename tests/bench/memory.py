@@ -31,12 +31,12 @@ def resident(name: str) -> int:
 def main(database: str, socket: str) -> None:
     """One tunnel first, so that all code and connections are there."""
     logging.disable(logging.INFO)
-    lane = Portal(Path(database), Path(socket)).use().lane
-    reconcile.converge(lane.pk, 1)
+    concentrator = Portal(Path(database), Path(socket)).use().concentrator
+    reconcile.converge(concentrator.pk, 1)
     # 5 sets the most so far to what there is now.
     Path("/proc/self/clear_refs").write_text("5")
     before = resident("VmRSS")
-    reconcile.converge(lane.pk)
+    reconcile.converge(concentrator.pk)
     print(json.dumps({"before": before, "peak": resident("VmHWM")}))
 
 

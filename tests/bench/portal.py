@@ -75,19 +75,19 @@ class Portal:
         return self
 
     @property
-    def lane(self) -> Concentrator:
+    def concentrator(self) -> Concentrator:
         """The only concentrator."""
         return Concentrator.objects.get()
 
     def add(self, specs: Sequence[TunnelSpec]) -> None:
         """A tunnel for each, with one revision that is live."""
-        add_live(specs, self.lane, Account.objects.get(), next(_FIRST))
+        add_live(specs, self.concentrator, Account.objects.get(), next(_FIRST))
 
     def apply(self, specs: Sequence[TunnelSpec]) -> list[Revision]:
         """A queued revision for each, as if somebody had pressed Apply just now."""
         numbers = [Revision.objects.filter(tunnel_id=spec.tunnel_id).count() for spec in specs]
         revisions = [
-            _revision(spec, self.lane, Revision.Outcome.QUEUED, number + 1)
+            _revision(spec, self.concentrator, Revision.Outcome.QUEUED, number + 1)
             for spec, number in zip(specs, numbers, strict=True)
         ]
         with transaction.atomic():
@@ -103,23 +103,26 @@ def changed(spec: TunnelSpec, round_number: int) -> TunnelSpec:
 
 
 def add_live(
-    specs: Sequence[TunnelSpec], lane: Concentrator, account: Account, first: int | None = None
+    specs: Sequence[TunnelSpec],
+    concentrator: Concentrator,
+    account: Account,
+    first: int | None = None,
 ) -> None:
     """Tunnels of one account, each with one revision that is live, numbered from `first` on."""
-    revisions = [_revision(spec, lane, Revision.Outcome.LIVE) for spec in specs]
+    revisions = [_revision(spec, concentrator, Revision.Outcome.LIVE) for spec in specs]
     if first is not None:
         for pk, revision in enumerate(revisions, first):
             revision.pk = pk
     with transaction.atomic():
-        Tunnel.objects.bulk_create(_tunnel(spec, lane, account) for spec in specs)
+        Tunnel.objects.bulk_create(_tunnel(spec, concentrator, account) for spec in specs)
         _save(revisions, specs)
 
 
-def _tunnel(spec: TunnelSpec, lane: Concentrator, account: Account) -> Tunnel:
+def _tunnel(spec: TunnelSpec, concentrator: Concentrator, account: Account) -> Tunnel:
     return Tunnel(
         pk=spec.tunnel_id,
         account=account,
-        concentrator=lane,
+        concentrator=concentrator,
         name=f"ipsec{spec.tunnel_id:05}",
         hosted_peer=str(spec.hosted_peer),
         remote_peer=str(spec.remote_peer),
@@ -131,11 +134,13 @@ def _tunnel(spec: TunnelSpec, lane: Concentrator, account: Account) -> Tunnel:
     )
 
 
-def _revision(spec: TunnelSpec, lane: Concentrator, outcome: str, number: int = 1) -> Revision:
+def _revision(
+    spec: TunnelSpec, concentrator: Concentrator, outcome: str, number: int = 1
+) -> Revision:
     context = Revision.context(spec.tunnel_id, number)
     return Revision(
         tunnel_id=spec.tunnel_id,
-        concentrator=lane,
+        concentrator=concentrator,
         number=number,
         specification=Sealed.of(serialize(spec), context),
         digest=spec_digest(spec, fingerprint_key()),

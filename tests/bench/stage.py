@@ -123,7 +123,7 @@ class Stage:
 
     def desired(self) -> Desired:
         """All that it should hold."""
-        return load_target(self.portal.lane, None).desired
+        return load_target(self.portal.concentrator, None).desired
 
     def wait_until_up(self, seconds: float = 120) -> float:
         """So many seconds it took until every peer that is played had its tunnel."""
@@ -144,7 +144,7 @@ class Stage:
     def settled(self, spec: TunnelSpec) -> None:
         """Waits until a tunnel is up with its newest settings, and the older ones are gone."""
         for _ in range(200):
-            reconcile.converge(self.portal.lane.pk, spec.tunnel_id)
+            reconcile.converge(self.portal.concentrator.pk, spec.tunnel_id)
             name = f"ctx{spec.tunnel_id}"
             with CharonSession(str(self.socket)) as charon:
                 seen = sa_status_by_tunnel(charon.list_conns(name), charon.list_sas(name))
@@ -155,4 +155,4 @@ class Stage:
 
     def converge(self, spec: TunnelSpec | None = None) -> bool:
         """What the worker does with a message."""
-        return reconcile.converge(self.portal.lane.pk, spec and spec.tunnel_id)
+        return reconcile.converge(self.portal.concentrator.pk, spec and spec.tunnel_id)

@@ -66,7 +66,7 @@ def polling(portal: Portal, spec: TunnelSpec) -> Iterator[Figure]:
         for _ in range(POLLS // len(few) // POLLS_PER_CHANGE):
             now = timezone.now()
             monitor_traffic_recorder.save_traffic(
-                portal.lane, meter.sample(shape, carrying(lines, next(turns), now), now)
+                portal.concentrator, meter.sample(shape, carrying(lines, next(turns), now), now)
             )
             Concentrator.objects.update(seen_at=now)
             for page in list(few) * POLLS_PER_CHANGE:
@@ -87,7 +87,7 @@ def polling(portal: Portal, spec: TunnelSpec) -> Iterator[Figure]:
 def writing(portal: Portal, specs: list[TunnelSpec]) -> Iterator[Figure]:
     """Ten thousand tunnels that all carry something, then none of them."""
     shapes, lines = held(specs)
-    counter = TrafficRecorder(portal.lane)
+    counter = TrafficRecorder(portal.concentrator)
     times: list[float] = []
     for turn in range(1, 4):
         fill_the_hour()

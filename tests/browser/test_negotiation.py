@@ -22,10 +22,10 @@ for kind, network, owner in (
     Subnet.objects.get_or_create(kind=kind, network=IPv4Network(network), account=owner)
 """
 LACKS = """
-lane = Concentrator.objects.get(pk=tunnel.concentrator_id)
-say(lane.algorithms)
-kept = {kind: [n for n in names if "CHACHA" not in n] for kind, names in lane.algorithms.items()}
-Concentrator.objects.filter(pk=lane.pk).update(algorithms=kept)
+concentrator = Concentrator.objects.get(pk=tunnel.concentrator_id)
+say(concentrator.algorithms)
+kept = {kind: [n for n in names if "CHACHA" not in n] for kind, names in concentrator.algorithms.items()}
+Concentrator.objects.filter(pk=concentrator.pk).update(algorithms=kept)
 """
 
 

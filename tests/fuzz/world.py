@@ -45,23 +45,23 @@ class World:
 def make() -> World:
     """In an empty database."""
     place = Datacenter.objects.create(name="hou02", long_name="Houston 2")
-    lane = Concentrator.objects.create(
+    concentrator = Concentrator.objects.create(
         name="hou02-vpn01", datacenter=place, public_address="203.0.113.1"
     )
     for kind, network in (
         (AddressPool.Kind.HOSTED_PEER, "203.0.113.128/25"),
         (AddressPool.Kind.STATIC_NAT, "10.1.0.0/22"),
     ):
-        AddressPool(concentrator=lane, kind=kind, network=IPv4Network(network)).save()
+        AddressPool(concentrator=concentrator, kind=kind, network=IPv4Network(network)).save()
     for number in range(2):
         Subnet.objects.create(kind=Kind.SERVICE, network=IPv4Network(f"10.{number}.9.0/24"))
     mine, other = Account.objects.create(name="Mine"), Account.objects.create(name=CANARY)
     keys = {role: _key(mine, role) for role in Role.values}
     _key(other, Role.OWNER, f"{CANARY}-user")
     for number in range(1, TUNNELS + 1):
-        _tunnel(mine, lane, number)
+        _tunnel(mine, concentrator, number)
     before = _ids()
-    _foreign_tunnel(other, lane)
+    _foreign_tunnel(other, concentrator)
     foreign = [pk for model, ids in _ids().items() for pk in ids - before[model]]
     foreign += [address_id(one) for one in CANARY_ADDRESSES]
     return World(keys, _own(mine), sorted(set(foreign)), other)
@@ -108,10 +108,10 @@ def _ids() -> dict[type[Model], set[int]]:
     return {one: set(one._default_manager.values_list("pk", flat=True)) for one in models}
 
 
-def _tunnel(account: Account, lane: Concentrator, number: int) -> None:
+def _tunnel(account: Account, concentrator: Concentrator, number: int) -> None:
     tunnel = Tunnel.objects.create(
         account=account,
-        concentrator=lane,
+        concentrator=concentrator,
         name=f"ipsec{number:03}",
         hosted_peer=f"203.0.113.{number}",
         remote_peer=f"192.0.2.{number}",
@@ -133,10 +133,10 @@ def _tunnel(account: Account, lane: Concentrator, number: int) -> None:
         _apply(tunnel)
 
 
-def _foreign_tunnel(other: Account, lane: Concentrator) -> None:
+def _foreign_tunnel(other: Account, concentrator: Concentrator) -> None:
     tunnel = Tunnel.objects.create(
         account=other,
-        concentrator=lane,
+        concentrator=concentrator,
         name=CANARY,
         friendly_name=f"{CANARY} tunnel",
         hosted_peer="203.0.113.77",

@@ -104,7 +104,7 @@ def tunnel(account, concentrator) -> Tunnel:
 @pytest.fixture
 def device(monkeypatch):
     fake = FakeGateway()
-    monkeypatch.setattr(reconcile, "driver_for", lambda lane: fake)
+    monkeypatch.setattr(reconcile, "driver_for", lambda concentrator: fake)
     return fake
 
 

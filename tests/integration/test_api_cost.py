@@ -31,12 +31,12 @@ def grow(account: Account, first: int, count: int) -> None:
     """More tunnels, each somewhere else, with subnets, translations, a key, and a revision."""
     for number in range(first, first + count):
         place = Datacenter.objects.create(name=f"dc{number}", long_name=f"City {number}")
-        lane = Concentrator.objects.create(
+        concentrator = Concentrator.objects.create(
             name=f"vpn{number}", datacenter=place, public_address=f"192.0.2.{number}"
         )
         tunnel = Tunnel.objects.create(
             account=account,
-            concentrator=lane,
+            concentrator=concentrator,
             name=f"ipsec{number}",
             hosted_peer=f"192.0.2.{number}",
         )

@@ -7,7 +7,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from vpnportal import services
-from vpnportal.celery import EVERY_SECONDS, LaneScheduler, app
+from vpnportal.celery import EVERY_SECONDS, ConvergeScheduler, app
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import Concentrator, Revision, Tunnel
 from vpnportal.reconciler import sa_status_store
@@ -49,13 +49,13 @@ def test_every_lane_is_looked_at_in_the_minute_after_the_clock_was_set_back(
         name="hou02-vpn02", datacenter=concentrator.datacenter, public_address="203.0.113.10"
     )
     looked_at = []
-    monkeypatch.setattr(LaneScheduler, "producer", None)
+    monkeypatch.setattr(ConvergeScheduler, "producer", None)
     monkeypatch.setattr(
-        LaneScheduler, "apply_entry", lambda self, entry, **_: looked_at.append(entry.name)
+        ConvergeScheduler, "apply_entry", lambda self, entry, **_: looked_at.append(entry.name)
     )
     with monkeypatch.context() as later:
         later.setattr(app, "now", lambda: timezone.now() + AHEAD)
-        scheduler = LaneScheduler(app=app)
+        scheduler = ConvergeScheduler(app=app)
         scheduler.tick()
 
     scheduler._read_at -= EVERY_SECONDS

@@ -179,7 +179,9 @@ def test_charon_looks_for_what_runs_while_a_change_of_phase_two_is_loaded(ready,
         look(ready)
 
     # Loaded, and no outcome before it is known what runs.
-    assert [[one.name for one in plan.load_connections] for plan in device.plans[done:]] == [[f"ctx{ready.pk}"]]
+    assert [[one.name for one in plan.load_connections] for plan in device.plans[done:]] == [
+        [f"ctx{ready.pk}"]
+    ]
     assert device.waited == [done + 1]
     revision.refresh_from_db()
     assert revision.outcome == Outcome.APPLYING

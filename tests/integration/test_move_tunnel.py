@@ -39,7 +39,7 @@ def new(concentrator) -> Concentrator:
 def devices(old, new, monkeypatch) -> dict[int, FakeGateway]:
     """What the concentrators hold, by their keys."""
     fakes = {old.pk: FakeGateway(), new.pk: FakeGateway()}
-    monkeypatch.setattr(reconcile, "driver_for", lambda lane: fakes[lane.pk])
+    monkeypatch.setattr(reconcile, "driver_for", lambda concentrator: fakes[concentrator.pk])
     return fakes
 
 
@@ -89,7 +89,7 @@ def test_after_the_apply_the_new_one_holds_it_and_the_old_one_lets_go(
     assert services.state_of(live).releasing_from == ("hou02-vpn01",)
     reconcile.converge(old.pk)
 
-    assert [holds(devices[lane.pk]) for lane in (old, new)] == [False, True]
+    assert [holds(devices[concentrator.pk]) for concentrator in (old, new)] == [False, True]
     assert services.state_of(live).releasing_from == ()
     assert not old.repairs.exists(), "to let go is no drift"
 
@@ -199,7 +199,7 @@ def test_a_trial_that_fails_on_the_new_one_brings_the_tunnel_back_to_the_old_one
     reconcile.converge(old.pk)
 
     assert outcomes(live) == [Outcome.REPLACED, Outcome.WITHDRAWN, Outcome.LIVE]
-    assert [holds(devices[lane.pk]) for lane in (old, new)] == [True, False]
+    assert [holds(devices[concentrator.pk]) for concentrator in (old, new)] == [True, False]
 
 
 def test_where_it_runs_is_where_it_is_looked_at(live, user, old, new):

@@ -27,14 +27,14 @@ User.objects.create_user("ada")
 Account.objects.create(name="Example account")
 houston = Datacenter.objects.create(name="hou02", long_name="Houston 2")
 for number in (1, 2):
-    lane = Concentrator.objects.create(
+    concentrator = Concentrator.objects.create(
         name=f"hou02-vpn0{number}", datacenter=houston, public_address=f"203.0.113.{number}"
     )
     peers, blocks = f"198.51.{number}.0/28", f"10.1.{number}.0/24"
-    AddressPool.objects.create(concentrator=lane, kind="hosted-peer", network=IPv4Network(peers))
-    AddressPool.objects.create(concentrator=lane, kind="static-nat", network=IPv4Network(blocks))
+    AddressPool.objects.create(concentrator=concentrator, kind="hosted-peer", network=IPv4Network(peers))
+    AddressPool.objects.create(concentrator=concentrator, kind="static-nat", network=IPv4Network(blocks))
 one_more = IPv4Network("198.51.3.0/30")
-AddressPool.objects.create(concentrator=lane, kind="hosted-peer", network=one_more)
+AddressPool.objects.create(concentrator=concentrator, kind="hosted-peer", network=one_more)
 """
 ORDER_FIVE = """
 import json
@@ -101,11 +101,11 @@ def test_forty_orders_at_once_for_thirty_addresses_are_thirty_tunnels_and_ten_se
     answers = [json.loads(line) for line in said]
 
     given = [answer for answer in answers if isinstance(answer, list)]
-    names, peers, blocks, lanes = zip(*given, strict=True)
+    names, peers, blocks, concentrators = zip(*given, strict=True)
     assert [answer for answer in answers if isinstance(answer, str)] == [USED_UP] * 10
     assert sorted(names) == [f"ipsec{number:03}" for number in range(1, 31)]
     assert (len(set(peers)), len(set(blocks))) == (30, 30)
-    assert sorted(map(lanes.count, set(lanes))) == [14, 16]
+    assert sorted(map(concentrators.count, set(concentrators))) == [14, 16]
 
 
 @pytest.fixture

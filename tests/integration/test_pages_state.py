@@ -212,8 +212,10 @@ def test_a_poll_hears_of_a_repair_an_association_and_an_edit(second_tunnel, queu
         change()
         return page.get(url).status_code == 200
 
-    lane = second_tunnel.concentrator
-    assert is_news(lambda: lane.repairs.create(tunnel=second_tunnel, text="Loaded it again"))
+    concentrator = second_tunnel.concentrator
+    assert is_news(
+        lambda: concentrator.repairs.create(tunnel=second_tunnel, text="Loaded it again")
+    )
     assert is_news(lambda: seen("down"))
     assert is_news(lambda: services.edit(second_tunnel, "phase_two_keylife", 7200, user))
     assert is_news(lambda: Concentrator.objects.update(unreachable_reason="The socket is gone."))
@@ -275,11 +277,11 @@ def test_a_tunnel_whose_keys_cannot_be_renewed_says_when_it_breaks(second_tunnel
 def test_the_newest_repairs_of_this_tunnel_are_listed_and_no_others(
     tunnel, second_tunnel, queued, page
 ):
-    lane = second_tunnel.concentrator
+    concentrator = second_tunnel.concentrator
     for number in range(7):
-        lane.repairs.create(tunnel=second_tunnel, text=f"Repair {number} of <ipsec002>")
-    lane.repairs.create(tunnel=tunnel, text="Repair of ipsec001")
-    lane.repairs.create(tunnel=None, text="Repair of all")
+        concentrator.repairs.create(tunnel=second_tunnel, text=f"Repair {number} of <ipsec002>")
+    concentrator.repairs.create(tunnel=tunnel, text="Repair of ipsec001")
+    concentrator.repairs.create(tunnel=None, text="Repair of all")
 
     told = part(state(page, second_tunnel), "repairs").iter("span")
 

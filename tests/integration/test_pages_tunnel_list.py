@@ -265,13 +265,13 @@ def test_accounts_and_locations_are_offered_where_there_are_several(found, user,
     assert "account" not in {e.get("name") for e in read(page.get(LIST)).iter("select")}
 
     dallas = Datacenter.objects.create(name="dal05", long_name="Dallas 5")
-    lane = Concentrator.objects.create(
+    concentrator = Concentrator.objects.create(
         name="dal05-vpn01", datacenter=dallas, public_address="203.0.113.9"
     )
     other = Account.objects.create(name="Other account")
     Membership.objects.create(account=other, user=user, role="viewer")
-    make_tunnel(other, lane, "ipsec007")
-    strange = make_tunnel(Account.objects.create(name="Strange account"), lane, "ipsec008")
+    make_tunnel(other, concentrator, "ipsec007")
+    strange = make_tunnel(Account.objects.create(name="Strange account"), concentrator, "ipsec008")
 
     assert listed(page.get(LIST)) == ["ipsec001", "ipsec002", "ipsec007"]
     assert listed(page.get(LIST, {"location": dallas.pk})) == ["ipsec007"]

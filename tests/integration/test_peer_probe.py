@@ -67,7 +67,7 @@ class FakeProbe:
 @pytest.fixture
 def probe(monkeypatch) -> FakeProbe:
     fake = FakeProbe()
-    monkeypatch.setattr(peer_probe, "prober_for", lambda lane: fake)
+    monkeypatch.setattr(peer_probe, "prober_for", lambda concentrator: fake)
     return fake
 
 

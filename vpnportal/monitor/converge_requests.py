@@ -23,8 +23,8 @@ FORGOTTEN_AGAIN_SECONDS = 5.0
 class ConvergeRequests:
     """The requests of one watch; `send_due` is called about once a second."""
 
-    def __init__(self, lane: Concentrator) -> None:
-        self._lane = lane
+    def __init__(self, concentrator: Concentrator) -> None:
+        self._concentrator = concentrator
         self._asked: dict[int, float] = {}
         self._again: dict[int, float] = {}
         self._reminded: dict[int, float] = {}
@@ -32,13 +32,13 @@ class ConvergeRequests:
 
     def everything(self) -> None:
         """Look again at the whole concentrator."""
-        tasks.request_converge(self._lane)
+        tasks.request_converge(self._concentrator)
 
     def after(self, tunnel: int, seen: SaStatus | None) -> None:
         """Whatever a tunnel needs that was seen like this just now."""
         if seen is SaStatus.UP:
             self._again.pop(tunnel, None)
-        due = first_rekey.due(self._lane).filter(tunnel_id=tunnel)
+        due = first_rekey.due(self._concentrator).filter(tunnel_id=tunnel)
         if seen in UNSETTLED or (seen is SaStatus.UP and due.exists()):
             self.tunnel(tunnel)
 
@@ -54,7 +54,7 @@ class ConvergeRequests:
         # Whoever was quiet for long begins anew.
         longer = min(again * 2, MOST_SECONDS)
         self._again[tunnel] = AGAIN_SECONDS if since > MOST_SECONDS else longer
-        tasks.request_converge(self._lane, tunnel)
+        tasks.request_converge(self._concentrator, tunnel)
 
     def send_due(self) -> None:
         """Those that waited, those whose message was lost, and those whose trial is over."""
@@ -62,11 +62,11 @@ class ConvergeRequests:
             self.tunnel(tunnel)
         overdue = timezone.now() - FORGOTTEN_AFTER
         queued = Revision.objects.filter(
-            concentrator=self._lane, outcome=Revision.Outcome.QUEUED, created_at__lt=overdue
+            concentrator=self._concentrator, outcome=Revision.Outcome.QUEUED, created_at__lt=overdue
         )
         forgotten = {*queued.values_list("tunnel_id", flat=True)}
-        forgotten |= {*trials.due(self._lane).values_list("tunnel_id", flat=True)}
-        asked = tunnel_commands.pending(self._lane).filter(requested_at__lt=overdue)
+        forgotten |= {*trials.due(self._concentrator).values_list("tunnel_id", flat=True)}
+        asked = tunnel_commands.pending(self._concentrator).filter(requested_at__lt=overdue)
         forgotten |= {*asked.values_list("tunnel_id", flat=True)}
         for tunnel in forgotten:
             self._remind(tunnel)
@@ -76,4 +76,4 @@ class ConvergeRequests:
         now = time.monotonic()
         if now - self._reminded.get(tunnel, -FORGOTTEN_AGAIN_SECONDS) >= FORGOTTEN_AGAIN_SECONDS:
             self._reminded[tunnel] = now
-            tasks.request_converge(self._lane, tunnel)
+            tasks.request_converge(self._concentrator, tunnel)

@@ -37,8 +37,8 @@ _COUNTED = re.compile(r"\(\d+ bytes\)|\d{5,}|\b[0-9a-f]{8}_[io]\b|\{\d+\}|(?<=ct
 class TunnelLookup:
     """Whose addresses are whose at one concentrator, by the revisions that stand there."""
 
-    def __init__(self, lane: Concentrator) -> None:
-        self._lane = lane
+    def __init__(self, concentrator: Concentrator) -> None:
+        self._concentrator = concentrator
         self._asked_at = -KNOWN_SECONDS
         self._between: dict[Endpoints, set[int]] = {}
         self._of_peer: dict[str, dict[int, set[int]]] = {}
@@ -62,21 +62,21 @@ class TunnelLookup:
         self._asked_at = time.monotonic()
         self._between = defaultdict(set)
         self._of_peer = defaultdict(lambda: defaultdict(set))
-        rows = Revision.objects.filter(concentrator=self._lane).live_or_applying()
+        rows = Revision.objects.filter(concentrator=self._concentrator).live_or_applying()
         fields = ("hosted_peer", "remote_peer", "tunnel_id", "tunnel__account_id")
         for hosted, remote, tunnel, account in rows.values_list(*fields):
             self._between[Endpoints(hosted, remote)].add(tunnel)
             self._of_peer[remote][account].add(tunnel)
 
 
-def anomalies_of(lane: Concentrator) -> dict[int, Anomalies]:
+def anomalies_of(concentrator: Concentrator) -> dict[int, Anomalies]:
     """The facts that were kept of a concentrator's tunnels, without those that have none."""
-    rows = DiagnosticLog.objects.filter(tunnel__in=_here(lane)).exclude(anomalies={})
+    rows = DiagnosticLog.objects.filter(tunnel__in=_here(concentrator)).exclude(anomalies={})
     return dict(rows.values_list("tunnel_id", "anomalies"))
 
 
 def save_log(
-    lane: Concentrator, heard: Mapping[int, TunnelLog], facts: Mapping[int, Anomalies]
+    concentrator: Concentrator, heard: Mapping[int, TunnelLog], facts: Mapping[int, Anomalies]
 ) -> None:
     """Write down what was heard, and facts that changed, in one transaction."""
     tunnels = heard.keys() | facts.keys()
@@ -84,7 +84,7 @@ def save_log(
         return
     with transaction.atomic():
         rows = DiagnosticLog.objects.filter(tunnel__in=tunnels).in_bulk(field_name="tunnel_id")
-        here = set(_here(lane).filter(tunnel__in=tunnels))
+        here = set(_here(concentrator).filter(tunnel__in=tunnels))
         changed = []
         for tunnel in tunnels & here:
             row = rows.get(tunnel) or DiagnosticLog(tunnel_id=tunnel)
@@ -99,8 +99,8 @@ def save_log(
         )
 
 
-def _here(lane: Concentrator) -> QuerySet[Revision, int]:
-    rows = Revision.objects.filter(concentrator=lane).live_or_applying().order_by()
+def _here(concentrator: Concentrator) -> QuerySet[Revision, int]:
+    rows = Revision.objects.filter(concentrator=concentrator).live_or_applying().order_by()
     return rows.values_list("tunnel_id", flat=True)
 
 
@@ -141,11 +141,11 @@ TUNNELS_AT_ONCE = 200
 class LogRecorder:
     """The hearings of one concentrator, for one lifetime of its charon."""
 
-    def __init__(self, lane: Concentrator) -> None:
-        self._lane = lane
+    def __init__(self, concentrator: Concentrator) -> None:
+        self._concentrator = concentrator
         self._ears = LogCollector(era=format(int(time.time()), "x"))
-        self._owners = TunnelLookup(lane)
-        self._notices = AnomalyDetector(anomalies_of(lane))
+        self._owners = TunnelLookup(concentrator)
+        self._notices = AnomalyDetector(anomalies_of(concentrator))
         self._facts: dict[int, Anomalies] = {}
         self._write_at: float | None = None
         self._written_at = 0.0
@@ -192,7 +192,7 @@ class LogRecorder:
     def _write(self) -> None:
         heard = self._ears.drain(self._owners, TUNNELS_AT_ONCE)
         facts, self._facts = self._facts, {}
-        save_log(self._lane, heard, facts)
+        save_log(self._concentrator, heard, facts)
         self._write_at, self._written_at = None, time.monotonic()
 
 

@@ -36,12 +36,12 @@ PAIRS_AT_ONCE = 50
 class TrafficRecorder:
     """The counters of one concentrator, for one lifetime of its charon."""
 
-    def __init__(self, lane: Concentrator) -> None:
-        self._lane = lane
-        self._spans = observed_spans(lane)
+    def __init__(self, concentrator: Concentrator) -> None:
+        self._concentrator = concentrator
+        self._spans = observed_spans(concentrator)
         # Not later than the last look; what was not written then had not changed.
         self._looked_at = moment_of(self._spans[-1][1]) if self._spans else None
-        self._meter = TrafficAccountant(saved_samples(lane), self._looked_at)
+        self._meter = TrafficAccountant(saved_samples(concentrator), self._looked_at)
         self._waiting: dict[int, TrafficDelta] = {}
         self._write_at = 0.0
 
@@ -66,7 +66,7 @@ class TrafficRecorder:
         self._add(self._meter.sample(loaded, lines, at))
         spans = merge_observed_minutes(self._spans, self._looked_at, at)
         if spans != self._spans:
-            save_observed_spans(self._lane, spans)
+            save_observed_spans(self._concentrator, spans)
         self._spans, self._looked_at = spans, at
 
     def sample_one(
@@ -90,7 +90,7 @@ class TrafficRecorder:
             self._waiting[tunnel] = before.and_then(carried) if before else carried
 
     def _write(self) -> None:
-        save_traffic(self._lane, {one: self._waiting.pop(one) for one in self._next()})
+        save_traffic(self._concentrator, {one: self._waiting.pop(one) for one in self._next()})
         self._write_at = time.monotonic() + WRITE_SECONDS
 
     def _next(self) -> list[int]:
@@ -105,31 +105,36 @@ class TrafficRecorder:
         return several
 
 
-def saved_samples(lane: Concentrator) -> dict[int, tuple[IkeSaSample, ...]]:
+def saved_samples(concentrator: Concentrator) -> dict[int, tuple[IkeSaSample, ...]]:
     """What was written of each tunnel that runs at a concentrator."""
-    rows = Traffic.objects.filter(concentrator=lane).exclude(lines=[])
+    rows = Traffic.objects.filter(concentrator=concentrator).exclude(lines=[])
     return {tunnel: from_json(lines) for tunnel, lines in rows.values_list("tunnel_id", "lines")}
 
 
-def observed_spans(lane: Concentrator) -> list[list[int]]:
+def observed_spans(concentrator: Concentrator) -> list[list[int]]:
     """The minutes in which everything was looked at, as `save_observed_spans` wrote them."""
-    return Concentrator.objects.values_list("observed_minutes", flat=True).get(pk=lane.pk)
+    return Concentrator.objects.values_list("observed_minutes", flat=True).get(pk=concentrator.pk)
 
 
-def save_observed_spans(lane: Concentrator, spans: Iterable[Iterable[int]]) -> None:
+def save_observed_spans(concentrator: Concentrator, spans: Iterable[Iterable[int]]) -> None:
     """The minutes of the last hour in which everything was looked at."""
-    Concentrator.objects.filter(pk=lane.pk).update(observed_minutes=spans)
+    Concentrator.objects.filter(pk=concentrator.pk).update(observed_minutes=spans)
 
 
-def save_traffic(lane: Concentrator, carried: Mapping[int, TrafficDelta]) -> None:
+def save_traffic(concentrator: Concentrator, carried: Mapping[int, TrafficDelta]) -> None:
     """Add what is new to the rows of these tunnels, if this concentrator speaks for them."""
     now = timezone.now()
     with transaction.atomic():
-        here = set(tunnels_of(lane).filter(pk__in=carried).values_list("pk", flat=True))
+        here = set(tunnels_of(concentrator).filter(pk__in=carried).values_list("pk", flat=True))
         rows = Traffic.objects.filter(tunnel__in=here).in_bulk(field_name="tunnel_id")
         Traffic.objects.bulk_create(
             [
-                _added(rows.get(tunnel) or Traffic(tunnel_id=tunnel), lane, carried[tunnel], now)
+                _added(
+                    rows.get(tunnel) or Traffic(tunnel_id=tunnel),
+                    concentrator,
+                    carried[tunnel],
+                    now,
+                )
                 for tunnel in sorted(here)
             ],
             update_conflicts=True,
@@ -138,8 +143,8 @@ def save_traffic(lane: Concentrator, carried: Mapping[int, TrafficDelta]) -> Non
         )
 
 
-def _added(row: Traffic, lane: Concentrator, new: TrafficDelta, now: datetime) -> Traffic:
-    row.concentrator, row.taken_at = lane, new.at
+def _added(row: Traffic, concentrator: Concentrator, new: TrafficDelta, now: datetime) -> Traffic:
+    row.concentrator, row.taken_at = concentrator, new.at
     if new.ike_sas is not None:
         row.lines = as_json(new.ike_sas)
     row.pairs = _pairs(row.pairs, new)

@@ -36,8 +36,8 @@ Pair: TypeAlias = "tuple[int, int]"
 class UsageReader:
     """The readings of one concentrator; `read_when_due` is called about once a second."""
 
-    def __init__(self, lane: Concentrator) -> None:
-        self._lane = lane
+    def __init__(self, concentrator: Concentrator) -> None:
+        self._concentrator = concentrator
         self._link = NetlinkSocket()
         self._written: dict[Pair, int] = {}
         self._next = 0.0
@@ -50,7 +50,9 @@ class UsageReader:
         try:
             self._read()
         except GatewayError as error:
-            log.warning("%s does not tell the use of its translations: %s", self._lane, error)
+            log.warning(
+                "%s does not tell the use of its translations: %s", self._concentrator, error
+            )
         took = time.monotonic() - began
         self._next = time.monotonic() + max(READ_SECONDS, took * READ_SHARE)
 
@@ -63,14 +65,14 @@ class UsageReader:
         minutes = {(one.internal, one.customer): int(now - one.seconds) // 60 for one in uses}
         # The same packet may be a second older or younger in the next reading.
         newer = {pair: one for pair, one in minutes.items() if one > known.get(pair, 0)}
-        save_usage(self._lane, newer)
-        save_read_time(self._lane, at)
+        save_usage(self._concentrator, newer)
+        save_read_time(self._concentrator, at)
         self._written = {pair: max(one, known.get(pair, 0)) for pair, one in minutes.items()}
 
 
-def save_usage(lane: Concentrator, newer: Mapping[Pair, int]) -> None:
+def save_usage(concentrator: Concentrator, newer: Mapping[Pair, int]) -> None:
     """Pairs of addresses, and the minutes since 1970 in which they were used; no later than now."""
-    of_tunnel = _by_tunnel(lane, newer) if newer else {}
+    of_tunnel = _by_tunnel(concentrator, newer) if newer else {}
     tunnels = sorted(of_tunnel)
     for at in range(0, len(tunnels), TUNNELS_AT_ONCE):
         chunk = tunnels[at : at + TUNNELS_AT_ONCE]
@@ -89,25 +91,25 @@ def save_usage(lane: Concentrator, newer: Mapping[Pair, int]) -> None:
             )
 
 
-def save_read_time(lane: Concentrator, at: datetime) -> None:
+def save_read_time(concentrator: Concentrator, at: datetime) -> None:
     """Until now the use is known, and without a gap since the first reading."""
-    known = Concentrator.objects.filter(pk=lane.pk)
+    known = Concentrator.objects.filter(pk=concentrator.pk)
     known.update(used_read_at=at)
     forgotten = at - timedelta(seconds=REMEMBERED_SECONDS)
-    if lane.used_since is None or (lane.used_read_at or at) < forgotten:
+    if concentrator.used_since is None or (concentrator.used_read_at or at) < forgotten:
         known.update(used_since=at)
-        lane.used_since = at
-    lane.used_read_at = at
+        concentrator.used_since = at
+    concentrator.used_read_at = at
 
 
-def _by_tunnel(lane: Concentrator, newer: Mapping[Pair, int]) -> dict[int, dict[Pair, int]]:
+def _by_tunnel(concentrator: Concentrator, newer: Mapping[Pair, int]) -> dict[int, dict[Pair, int]]:
     """Each pair with the tunnel whose static NAT subnet holds it; the rest is nobody's.
 
     What was used before a tunnel was ordered was the use of whoever had its addresses then.
     """
     running = set(
         Revision.objects.live_or_applying()
-        .filter(concentrator=lane)
+        .filter(concentrator=concentrator)
         .values_list("tunnel", flat=True)
     )
     subnets = Subnet.objects.filter(kind=Subnet.Kind.STATIC_NAT, tunnels__isnull=False)

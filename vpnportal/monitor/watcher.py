@@ -37,14 +37,16 @@ WAKE_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 
 
-def run_watcher(lane: Concentrator) -> NoReturn:
+def run_watcher(concentrator: Concentrator) -> NoReturn:
     """Go on for ever: a charon that goes away is waited for, and told of when it is back."""
     while True:
         try:
-            Watcher(lane).run()
+            Watcher(concentrator).run()
         except GatewayError as error:
-            sa_status_store.save_unreachable(lane, reconcile.unreachable_text(lane, error))
-            log.warning("%s at %s: %s", lane, settings.VICI_SOCKET, error)
+            sa_status_store.save_unreachable(
+                concentrator, reconcile.unreachable_text(concentrator, error)
+            )
+            log.warning("%s at %s: %s", concentrator, settings.VICI_SOCKET, error)
         close_old_connections()
         time.sleep(RETRY_SECONDS)
 
@@ -52,10 +54,10 @@ def run_watcher(lane: Concentrator) -> NoReturn:
 class Watcher:
     """One charon's lifetime: two sessions, one to listen and one to look."""
 
-    def __init__(self, lane: Concentrator) -> None:
-        self._lane = lane
-        self._requests = ConvergeRequests(lane)
-        self._readings = UsageReader(lane)
+    def __init__(self, concentrator: Concentrator) -> None:
+        self._concentrator = concentrator
+        self._requests = ConvergeRequests(concentrator)
+        self._readings = UsageReader(concentrator)
         self._strays = 0
         self._next_look = self._next_heartbeat = self._next_requests = 0.0
 
@@ -64,11 +66,11 @@ class Watcher:
         with (
             CharonSession(settings.VICI_SOCKET) as ears,
             CharonSession(settings.VICI_SOCKET) as eyes,
-            closing(LogRecorder(self._lane)) as self._listening,
-            closing(TrafficRecorder(self._lane)) as self._counting,
+            closing(LogRecorder(self._concentrator)) as self._listening,
+            closing(TrafficRecorder(self._concentrator)) as self._counting,
         ):
             heard = ears.listen(WAKE_SECONDS)
-            sa_status_store.save_capabilities(self._lane, eyes.algorithms(), eyes.version())
+            sa_status_store.save_capabilities(self._concentrator, eyes.algorithms(), eyes.version())
             # The first one begins to listen. What happened before is found by the lane and by the
             # first look.
             first = next(heard)
@@ -88,12 +90,12 @@ class Watcher:
             self._look_at_all(eyes)
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT_SECONDS
-            sa_status_store.save_online(self._lane, eyes.userland_esp())
+            sa_status_store.save_online(self._concentrator, eyes.userland_esp())
         if now >= self._next_requests:
             self._next_requests = now + TICK_SECONDS
             self._requests.send_due()
             if self._strays:
-                sa_status_store.save_dropped_by_esp(self._lane, self._strays)
+                sa_status_store.save_dropped_by_esp(self._concentrator, self._strays)
                 self._strays = 0
         self._listening.write_what_is_due()
         self._counting.write_what_is_due()
@@ -102,7 +104,7 @@ class Watcher:
     def _look_at_all(self, eyes: CharonSession) -> None:
         began, at = time.monotonic(), timezone.now()
         loaded, (running, lines) = eyes.list_conns(), eyes.list_sas_with_counters(at)
-        sa_status_store.save_all(self._lane, sa_status_by_tunnel(loaded, running), at)
+        sa_status_store.save_all(self._concentrator, sa_status_by_tunnel(loaded, running), at)
         self._listening.observe(loaded, running, at, everything=True)
         self._counting.sample_all(loaded, lines, at)
         took = time.monotonic() - began
@@ -112,7 +114,7 @@ class Watcher:
         at, tunnel = timezone.now(), tunnel_id(name)
         loaded, (running, lines) = eyes.list_conns(name), eyes.list_sas_with_counters(at, name)
         seen = sa_status_by_tunnel(loaded, running)
-        sa_status_store.save_one(self._lane, tunnel, seen, at)
+        sa_status_store.save_one(self._concentrator, tunnel, seen, at)
         self._listening.observe(loaded, running, at, everything=False)
         self._counting.sample_one(loaded, lines, at, tunnel)
         if tunnel in fully_established(loaded, running):

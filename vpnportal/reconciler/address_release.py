@@ -16,16 +16,17 @@ from vpnportal.models import AddressPool, AddressRelease, Concentrator, Revision
 from vpnportal.reconciler import step_log
 
 
-def recorder(lane: Concentrator, otherwise: Report) -> Report:
+def recorder(concentrator: Concentrator, otherwise: Report) -> Report:
     """Steps that take a tunnel off belong to its departure; they are no drift."""
     return step_log.route_steps(
-        lambda: {connection_of(one.tunnel_id): one for one in lane.releases.due()}, otherwise
+        lambda: {connection_of(one.tunnel_id): one for one in concentrator.releases.due()},
+        otherwise,
     )
 
 
-def complete_releases(lane: Concentrator, observed: Observed) -> None:
+def complete_releases(concentrator: Concentrator, observed: Observed) -> None:
     """Give back what those tunnels had that a look at the whole concentrator did not find there."""
-    for departure in lane.releases.due().select_related("tunnel"):
+    for departure in concentrator.releases.due().select_related("tunnel"):
         if not _is_there(departure.tunnel, observed):
             complete(departure)
 
@@ -40,11 +41,13 @@ def complete(departure: AddressRelease) -> None:
                 _give_back(tunnel)
 
 
-def still_configured_on(lane: Concentrator, tunnel_id: int) -> list[Concentrator]:
+def still_configured_on(concentrator: Concentrator, tunnel_id: int) -> list[Concentrator]:
     """Other concentrators that hold a tunnel still, although a revision is live on this one."""
-    due = AddressRelease.objects.due().filter(tunnel_id=tunnel_id).exclude(concentrator=lane)
+    due = (
+        AddressRelease.objects.due().filter(tunnel_id=tunnel_id).exclude(concentrator=concentrator)
+    )
     elsewhere = [departure.concentrator for departure in due.select_related("concentrator")]
-    live_here = lane.revisions.filter(tunnel_id=tunnel_id, outcome=Revision.Outcome.LIVE)
+    live_here = concentrator.revisions.filter(tunnel_id=tunnel_id, outcome=Revision.Outcome.LIVE)
     return elsewhere if elsewhere and live_here.exists() else []
 
 

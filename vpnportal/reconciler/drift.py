@@ -13,8 +13,8 @@ ONE_BY_ONE = 20
 class DriftLog:
     """The repairs of one converge; a second pass of the same converge adds to them."""
 
-    def __init__(self, lane: Concentrator) -> None:
-        self._lane = lane
+    def __init__(self, concentrator: Concentrator) -> None:
+        self._concentrator = concentrator
         self._steps: list[Step] = []
 
     def add(self, step: Step) -> None:
@@ -31,9 +31,11 @@ class DriftLog:
             text = f"Put {len(tunnels)} tunnels right, in {len(steps)} steps"
             general = [step for step in steps if not step.connection]
             steps = [Step("", text), *general]
-        known = set(self._lane.tunnels.values_list("pk", flat=True))
+        known = set(self._concentrator.tunnels.values_list("pk", flat=True))
         DriftRepair.objects.bulk_create(
-            DriftRepair(concentrator=self._lane, tunnel_id=_tunnel(step, known), text=step.text)
+            DriftRepair(
+                concentrator=self._concentrator, tunnel_id=_tunnel(step, known), text=step.text
+            )
             for step in steps
         )
 

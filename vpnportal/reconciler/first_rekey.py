@@ -17,10 +17,10 @@ Rekeyed = Revision.Rekeyed
 AT_ONCE = 3
 
 
-def due(lane: Concentrator) -> RevisionQuerySet:
+def due(concentrator: Concentrator) -> RevisionQuerySet:
     """Revisions of a concentrator whose tunnels were not seen up, or not rekeyed, yet."""
     news = Q(first_rekey=Rekeyed.DUE) | Q(first_up_at=None)
-    return Revision.objects.filter(news, concentrator=lane, outcome=Revision.Outcome.LIVE)
+    return Revision.objects.filter(news, concentrator=concentrator, outcome=Revision.Outcome.LIVE)
 
 
 def force(aim: Target, device: Device, seen: dict[int, SaStatus]) -> bool:

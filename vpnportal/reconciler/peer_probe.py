@@ -43,26 +43,26 @@ def start_probe(question_id: int) -> bool:
         return False
     if is_overdue(question):
         return _fail(question, OVERDUE)
-    lane = question.tunnel.concentrator
+    concentrator = question.tunnel.concentrator
     try:
-        return _round(question, prober_for(lane))
+        return _round(question, prober_for(concentrator))
     except CannotOpen:
         return _fail(question, "The preshared key cannot be read any more. Enter it again.")
     except GatewayError as error:
-        return _fail(question, reconcile.unreachable_text(lane, error))
+        return _fail(question, reconcile.unreachable_text(concentrator, error))
 
 
-def prober_for(lane: Concentrator) -> PeerProber:
+def prober_for(concentrator: Concentrator) -> PeerProber:
     """The gateway of a lane, which asks from where the lane's worker runs."""
     return PeerProber(settings.VICI_SOCKET)
 
 
-def sweep(lane: Concentrator) -> None:
+def sweep(concentrator: Concentrator) -> None:
     """Take away what a worker that died has left of its questions, where charon can be reached."""
     try:
-        prober_for(lane).sweep()
+        prober_for(concentrator).sweep()
     except GatewayError as error:
-        log.warning("Nothing was swept: %s", reconcile.unreachable_text(lane, error))
+        log.warning("Nothing was swept: %s", reconcile.unreachable_text(concentrator, error))
 
 
 def is_overdue(question: PeerProbe) -> bool:

@@ -54,18 +54,19 @@ def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool =
     not get its turn: ask again. DeviceError where the concentrator cannot be seen or changed; with
     `give_up`, the revisions that waited long enough have failed with that reason.
     """
-    lane = Concentrator.objects.get(pk=concentrator_id)
+    concentrator = Concentrator.objects.get(pk=concentrator_id)
     try:
         with _uncollected():
-            return _converge(lane, tunnel_id)
+            return _converge(concentrator, tunnel_id)
     except GatewayError as error:
-        unfinished = load_target(lane, tunnel_id).unfinished
+        unfinished = load_target(concentrator, tunnel_id).unfinished
         if give_up:
             overdue = [one for one in unfinished if one.age >= GRACE_PERIOD]
-            revision_outcomes.mark_failed(overdue, unreachable_text(lane, error))
+            revision_outcomes.mark_failed(overdue, unreachable_text(concentrator, error))
         else:
             revision_outcomes.append_step(
-                unfinished, Step("", f"{unreachable_text(lane, error)} Trying again.", ok=False)
+                unfinished,
+                Step("", f"{unreachable_text(concentrator, error)} Trying again.", ok=False),
             )
         raise
     finally:
@@ -94,7 +95,7 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def driver_for(lane: Concentrator) -> Device:
+def driver_for(concentrator: Concentrator) -> Device:
     """The device of a lane, which runs where its worker runs."""
     return _device(settings.VICI_SOCKET)
 
@@ -105,22 +106,22 @@ def _device(vici_socket: str) -> Device:
     return Device(vici_socket)
 
 
-def unreachable_text(lane: Concentrator, error: GatewayError) -> str:
+def unreachable_text(concentrator: Concentrator, error: GatewayError) -> str:
     """Why a concentrator cannot be reached, for a person."""
-    text = f"The concentrator {lane.name} cannot be reached: {error} {settings.CONCENTRATOR_NOTE}"
+    text = f"The concentrator {concentrator.name} cannot be reached: {error} {settings.CONCENTRATOR_NOTE}"
     return text.strip()
 
 
-def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
-    device = driver_for(lane)
+def _converge(concentrator: Concentrator, tunnel_id: int | None) -> bool:
+    device = driver_for(concentrator)
     at = timezone.now()
-    aim, observed, starts = _apply_until_stable(lane, tunnel_id, device)
-    if any([trials.evaluate(one, device, observed) for one in trials.due(lane, tunnel_id)]):
+    aim, observed, starts = _apply_until_stable(concentrator, tunnel_id, device)
+    if any([trials.evaluate(one, device, observed) for one in trials.due(concentrator, tunnel_id)]):
         # What came back instead is like any other apply.
-        aim, observed, starts = _apply_until_stable(lane, tunnel_id, device)
-    asked = tunnel_commands.claim(lane, tunnel_id)
+        aim, observed, starts = _apply_until_stable(concentrator, tunnel_id, device)
+    asked = tunnel_commands.claim(concentrator, tunnel_id)
     if tunnel_commands.terminate_for_reconnect(asked, device, observed):
-        aim, observed, starts = _apply_until_stable(lane, tunnel_id, device)
+        aim, observed, starts = _apply_until_stable(concentrator, tunnel_id, device)
     seen = sa_status_by_tunnel(observed.connections, observed.ike_sas)
     dialled = {one.connection for one in starts}
     seen.update(
@@ -131,13 +132,13 @@ def _converge(lane: Concentrator, tunnel_id: int | None) -> bool:
     with revision_outcomes.record_steps(aim.revisions, otherwise=_refusal_logged) as report:
         left = device.initiate(starts, report) if starts else 0
     if tunnel_id is None:
-        sa_status_store.save_all(lane, seen, at)
+        sa_status_store.save_all(concentrator, seen, at)
         sa_status_store.save_for_operators(
-            lane, observed.foreign_connections, observed.drop_counters
+            concentrator, observed.foreign_connections, observed.drop_counters
         )
-        address_release.complete_releases(lane, observed)
+        address_release.complete_releases(concentrator, observed)
     else:
-        sa_status_store.save_one(lane, tunnel_id, seen, at)
+        sa_status_store.save_one(concentrator, tunnel_id, seen, at)
     _note_up(aim, seen)
     tunnel_commands.complete(asked, device)
     more = first_rekey.force(aim, device, seen)
@@ -164,14 +165,14 @@ def _note_up(aim: Target, seen: dict[int, SaStatus]) -> None:
 
 
 def _apply_until_stable(
-    lane: Concentrator, tunnel_id: int | None, device: Device
+    concentrator: Concentrator, tunnel_id: int | None, device: Device
 ) -> tuple[Target, Observed, tuple[Start, ...]]:
     """Look, plan and act until a look finds nothing to do but to start children."""
-    drift = reconciler_drift.DriftLog(lane)
+    drift = reconciler_drift.DriftLog(concentrator)
     # Also before the revisions are read: what comes of it may be written into one of them.
     device.start_observation(None if tunnel_id is None else connection_of(tunnel_id))
     for attempt in range(MAX_PASSES):
-        aim = load_target(lane, tunnel_id)
+        aim = load_target(concentrator, tunnel_id)
         revision_outcomes.mark_applying(aim.unfinished)
         running, observed = device.observe(aim.scope, aim.desired.connections)
         if objections := _objections(aim, observed):
@@ -190,7 +191,9 @@ def _apply_until_stable(
             revision_outcomes.mark_live(aim.unfinished)
             drift.save()
             return aim, observed, starts
-        unasked = address_release.recorder(lane, tunnel_commands.recorder(lane, drift.add))
+        unasked = address_release.recorder(
+            concentrator, tunnel_commands.recorder(concentrator, drift.add)
+        )
         with revision_outcomes.record_steps(aim.revisions, otherwise=unasked) as report:
             refused = device.apply(plan, observed.userland_esp, report)
         revision_outcomes.fail_refused(aim.newest, refused)

@@ -116,7 +116,7 @@ def _read(key: Key) -> CompiledTunnel:
 def _rows(key: Key) -> Iterator[tuple[Key, Revision]]:
     """A revision, and the next ones of its concentrator beside it."""
     first = Revision.objects.filter(pk=key.pk)
-    lane = first.values("concentrator")
-    rows = Revision.objects.live_or_applying().filter(concentrator__in=lane, pk__gt=key.pk)
+    concentrator = first.values("concentrator")
+    rows = Revision.objects.live_or_applying().filter(concentrator__in=concentrator, pk__gt=key.pk)
     for revision in (*first, *rows.order_by("pk")[: AHEAD - 1]):
         yield Key(revision.pk, revision.created_at), revision

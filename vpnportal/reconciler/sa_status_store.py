@@ -16,9 +16,9 @@ from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
 
 
-def save_all(lane: Concentrator, seen: dict[int, SaStatus], at: datetime) -> None:
+def save_all(concentrator: Concentrator, seen: dict[int, SaStatus], at: datetime) -> None:
     """The associations of every tunnel of a concentrator; what was not seen is not loaded."""
-    known = tunnels_of(lane).values_list("pk", "sa_status")
+    known = tunnels_of(concentrator).values_list("pk", "sa_status")
     by_word: dict[str, list[int]] = defaultdict(list)
     for pk, word in known:
         if seen.get(pk, "") != word:
@@ -27,54 +27,62 @@ def save_all(lane: Concentrator, seen: dict[int, SaStatus], at: datetime) -> Non
         _write(Tunnel.objects.filter(pk__in=pks), word, at)
 
 
-def save_one(lane: Concentrator, tunnel_id: int, seen: dict[int, SaStatus], at: datetime) -> None:
+def save_one(
+    concentrator: Concentrator, tunnel_id: int, seen: dict[int, SaStatus], at: datetime
+) -> None:
     """The association of one tunnel."""
-    _write(tunnels_of(lane).filter(pk=tunnel_id), seen.get(tunnel_id, ""), at)
+    _write(tunnels_of(concentrator).filter(pk=tunnel_id), seen.get(tunnel_id, ""), at)
 
 
-def save_online(lane: Concentrator, userland_esp: bool) -> None:
+def save_online(concentrator: Concentrator, userland_esp: bool) -> None:
     """The concentrator answered just now."""
-    Concentrator.objects.filter(pk=lane.pk).update(
+    Concentrator.objects.filter(pk=concentrator.pk).update(
         seen_at=timezone.now(), unreachable_reason="", userland_esp=userland_esp
     )
 
 
-def save_capabilities(lane: Concentrator, algorithms: dict[str, list[str]], version: str) -> None:
+def save_capabilities(
+    concentrator: Concentrator, algorithms: dict[str, list[str]], version: str
+) -> None:
     """What charon said that it can do; written when it changed."""
-    row = Concentrator.objects.filter(pk=lane.pk)
+    row = Concentrator.objects.filter(pk=concentrator.pk)
     if (algorithms, version) != row.values_list("algorithms", "charon_version").first():
         row.update(algorithms=algorithms, charon_version=version)
 
 
-def save_for_operators(lane: Concentrator, foreign: Iterable[str], dropped: Mapping) -> None:
+def save_for_operators(
+    concentrator: Concentrator, foreign: Iterable[str], dropped: Mapping
+) -> None:
     """Connections that somebody else loaded, and packets dropped; written when they changed."""
     found = {"foreign_connections": list(foreign), "drop_counters": dict(dropped)}
     if found != {
-        "foreign_connections": lane.foreign_connections,
-        "drop_counters": lane.drop_counters,
+        "foreign_connections": concentrator.foreign_connections,
+        "drop_counters": concentrator.drop_counters,
     }:
-        Concentrator.objects.filter(pk=lane.pk).update(**found)
+        Concentrator.objects.filter(pk=concentrator.pk).update(**found)
 
 
-def save_dropped_by_esp(lane: Concentrator, more: int) -> None:
+def save_dropped_by_esp(concentrator: Concentrator, more: int) -> None:
     """Packets that left a tunnel with addresses that it does not lead to, since the last note."""
-    Concentrator.objects.filter(pk=lane.pk).update(dropped_by_esp=F("dropped_by_esp") + more)
+    Concentrator.objects.filter(pk=concentrator.pk).update(
+        dropped_by_esp=F("dropped_by_esp") + more
+    )
 
 
-def save_unreachable(lane: Concentrator, reason: str) -> None:
+def save_unreachable(concentrator: Concentrator, reason: str) -> None:
     """The concentrator did not answer; `seen_at` stays, so that pages can tell the age."""
-    Concentrator.objects.filter(pk=lane.pk).exclude(unreachable_reason=reason).update(
+    Concentrator.objects.filter(pk=concentrator.pk).exclude(unreachable_reason=reason).update(
         unreachable_reason=reason
     )
 
 
-def tunnels_of(lane: Concentrator) -> QuerySet[Tunnel]:
+def tunnels_of(concentrator: Concentrator) -> QuerySet[Tunnel]:
     """Tunnels for which this concentrator speaks: one that moves, until it is live elsewhere."""
     moving = AddressRelease.objects.open().values("tunnel")
     live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, tunnel__in=moving)
     at = dict(live.values_list("tunnel_id", "concentrator_id"))
-    here = [tunnel for tunnel, place in at.items() if place == lane.pk]
-    return Tunnel.objects.filter(Q(concentrator=lane) | Q(pk__in=here)).exclude(
+    here = [tunnel for tunnel, place in at.items() if place == concentrator.pk]
+    return Tunnel.objects.filter(Q(concentrator=concentrator) | Q(pk__in=here)).exclude(
         pk__in=at.keys() - here
     )
 

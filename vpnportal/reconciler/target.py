@@ -45,15 +45,19 @@ class Target:
         return tuple(revision for revision in self.revisions if revision.unfinished)
 
 
-def load_target(lane: Concentrator, tunnel_id: int | None) -> Target:
+def load_target(concentrator: Concentrator, tunnel_id: int | None) -> Target:
     """The aim for one tunnel of a concentrator, or for all of them."""
-    rows = Revision.objects.filter(concentrator=lane)
-    return _at_all(rows) if tunnel_id is None else _at_one(lane, rows, tunnel_id)
+    rows = Revision.objects.filter(concentrator=concentrator)
+    return _at_all(rows) if tunnel_id is None else _at_one(concentrator, rows, tunnel_id)
 
 
 def _at_all(rows: RevisionQuerySet) -> Target:
     """Only what is told or waited for is read as a row: there may be ten thousand."""
-    standing = rows.live_or_applying().filter(tunnel__disconnected_at=None).order_by("tunnel_id", "-number")
+    standing = (
+        rows.live_or_applying()
+        .filter(tunnel__disconnected_at=None)
+        .order_by("tunnel_id", "-number")
+    )
     keys: dict[int, revision_cache.Key] = {}
     for tunnel, pk, created_at in standing.values_list("tunnel_id", "pk", "created_at").iterator():
         keys.setdefault(tunnel, revision_cache.Key(pk, created_at))
@@ -74,14 +78,14 @@ def _at_all(rows: RevisionQuerySet) -> Target:
     )
 
 
-def _at_one(lane: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Target:
+def _at_one(concentrator: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Target:
     rows = rows.filter(tunnel_id=tunnel_id).order_by("-number")
     rows = rows.annotate(disconnected_at=F("tunnel__disconnected_at"))
     earlier = list(rows[:EARLIER_REVISIONS])
     standing = [one for one in earlier if one.outcome in Revision.LIVE_OR_APPLYING]
     if not any(one.outcome == Revision.Outcome.LIVE for one in standing):
         standing = list(rows.filter(outcome__in=Revision.LIVE_OR_APPLYING))
-    if not standing and _let_go(lane, tunnel_id):
+    if not standing and _let_go(concentrator, tunnel_id):
         earlier = []
     newest, name = (
         [one for one in standing[:1] if one.disconnected_at is None],
@@ -97,9 +101,9 @@ def _at_one(lane: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Targe
     )
 
 
-def _let_go(lane: Concentrator, tunnel_id: int) -> bool:
+def _let_go(concentrator: Concentrator, tunnel_id: int) -> bool:
     """Whether the tunnel left; a late message must not take what others were given since."""
-    departures = lane.releases.filter(tunnel_id=tunnel_id)
+    departures = concentrator.releases.filter(tunnel_id=tunnel_id)
     return departures.exists() and not departures.open().exists()
 
 

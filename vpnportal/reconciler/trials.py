@@ -32,13 +32,13 @@ NOT_UP = {
 TRIAL_MOST = timedelta(hours=1)
 
 
-def due(lane: Concentrator, tunnel_id: int | None = None) -> RevisionQuerySet:
+def due(concentrator: Concentrator, tunnel_id: int | None = None) -> RevisionQuerySet:
     """Revisions of a concentrator, or of one tunnel, whose time is up."""
     now = timezone.now()
     # One that ends later than any could was begun before the clock was set back.
     latest = now + TRIAL_MOST
     over_by_now = Q(trial_ends_at__lte=now) | Q(trial_ends_at__gt=latest)
-    found = Revision.objects.filter(over_by_now, concentrator=lane, outcome=Outcome.LIVE)
+    found = Revision.objects.filter(over_by_now, concentrator=concentrator, outcome=Outcome.LIVE)
     return found if tunnel_id is None else found.filter(tunnel_id=tunnel_id)
 
 

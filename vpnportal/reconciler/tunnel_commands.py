@@ -31,26 +31,26 @@ RENEWED = {
 }
 
 
-def pending(lane: Concentrator, tunnel_id: int | None = None) -> QuerySet[TunnelCommand]:
+def pending(concentrator: Concentrator, tunnel_id: int | None = None) -> QuerySet[TunnelCommand]:
     """Those that this concentrator's worker has to do, of one tunnel or of all, oldest first."""
-    live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, concentrator=lane)
+    live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, concentrator=concentrator)
     found = TunnelCommand.objects.filter(done_at=None, tunnel__in=live.values("tunnel")).order_by(
         "pk"
     )
     return found if tunnel_id is None else found.filter(tunnel_id=tunnel_id)
 
 
-def recorder(lane: Concentrator, otherwise: Report) -> Report:
+def recorder(concentrator: Concentrator, otherwise: Report) -> Report:
     """Steps that take a tunnel off, or put it back, belong to whoever asked; they are no drift."""
     return step_log.route_steps(
-        lambda: {connection_of(wish.tunnel_id): wish for wish in pending(lane)}, otherwise
+        lambda: {connection_of(wish.tunnel_id): wish for wish in pending(concentrator)}, otherwise
     )
 
 
-def claim(lane: Concentrator, tunnel_id: int | None) -> list[TunnelCommand]:
+def claim(concentrator: Concentrator, tunnel_id: int | None) -> list[TunnelCommand]:
     """Those to be done now; what waited too long is told so and not done any more."""
     fresh = []
-    for wish in pending(lane, tunnel_id):
+    for wish in pending(concentrator, tunnel_id):
         if wish.kind in (Kind.REKEY, Kind.RECONNECT) and wish.age > EXPIRES_AFTER:
             _done(wish, OVERDUE, ok=False)
         else:

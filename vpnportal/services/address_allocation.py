@@ -46,16 +46,16 @@ class AllocatedAddresses:
         return cls(peers, small, large)
 
 
-def free_hosted_peer(lane: Concentrator, taken: AllocatedAddresses) -> IPv4Address | None:
+def free_hosted_peer(concentrator: Concentrator, taken: AllocatedAddresses) -> IPv4Address | None:
     """The first address of the pools that is not taken."""
-    pools = _networks(lane, AddressPool.Kind.HOSTED_PEER)
+    pools = _networks(concentrator, AddressPool.Kind.HOSTED_PEER)
     hosts = (address for network in pools for address in network.hosts())
     return next((address for address in hosts if str(address) not in taken.peers), None)
 
 
-def free_static_nat(lane: Concentrator, taken: AllocatedAddresses) -> IPv4Network | None:
+def free_static_nat(concentrator: Concentrator, taken: AllocatedAddresses) -> IPv4Network | None:
     """The first /30 of the pools that overlaps no network of the provider's side."""
-    for pool in _networks(lane, AddressPool.Kind.STATIC_NAT):
+    for pool in _networks(concentrator, AddressPool.Kind.STATIC_NAT):
         # A smaller one cannot be divided.
         if pool.prefixlen > STATIC_NAT_PREFIX:
             continue
@@ -66,8 +66,8 @@ def free_static_nat(lane: Concentrator, taken: AllocatedAddresses) -> IPv4Networ
     return None
 
 
-def _networks(lane: Concentrator, kind: AddressPool.Kind) -> list[IPv4Network]:
-    return [row.network for row in lane.pools.filter(kind=kind).order_by("pk")]
+def _networks(concentrator: Concentrator, kind: AddressPool.Kind) -> list[IPv4Network]:
+    return [row.network for row in concentrator.pools.filter(kind=kind).order_by("pk")]
 
 
 def _block(network: IPv4Network) -> IPv4Network:

@@ -101,14 +101,17 @@ def _lost_a_race(error: DatabaseError) -> bool:
 
 
 def _give(account: Account, datacenter: Datacenter, author: User, key: UUID | None) -> Tunnel:
-    lanes, taken = _least_used_first(datacenter), AllocatedAddresses.now()
-    for lane in lanes:
-        hosted_peer, block = free_hosted_peer(lane, taken), free_static_nat(lane, taken)
+    concentrators, taken = _least_used_first(datacenter), AllocatedAddresses.now()
+    for concentrator in concentrators:
+        hosted_peer, block = (
+            free_hosted_peer(concentrator, taken),
+            free_static_nat(concentrator, taken),
+        )
         if hosted_peer is None or block is None:
             continue
         tunnel = Tunnel.objects.create(
             account=account,
-            concentrator=lane,
+            concentrator=concentrator,
             name=_next_name(),
             hosted_peer=str(hosted_peer),
             ordered_at=timezone.now(),
@@ -118,7 +121,7 @@ def _give(account: Account, datacenter: Datacenter, author: User, key: UUID | No
         kind = Subnet.Kind.STATIC_NAT
         tunnel.subnets.add(Subnet.objects.create(account=account, kind=kind, network=block))
         return tunnel
-    raise Refused(Problem("datacenter", _missing(datacenter, lanes, taken)))
+    raise Refused(Problem("datacenter", _missing(datacenter, concentrators, taken)))
 
 
 def _least_used_first(datacenter: Datacenter) -> list[Concentrator]:
@@ -134,13 +137,16 @@ def _next_name() -> str:
 
 
 def _missing(
-    datacenter: Datacenter, lanes: Iterable[Concentrator], taken: AllocatedAddresses
+    datacenter: Datacenter, concentrators: Iterable[Concentrator], taken: AllocatedAddresses
 ) -> str:
     """Which of the two is used up everywhere; both, where each concentrator lacks another one.
 
     "" where one of them has both.
     """
-    free = [(free_hosted_peer(lane, taken), free_static_nat(lane, taken)) for lane in lanes]
+    free = [
+        (free_hosted_peer(concentrator, taken), free_static_nat(concentrator, taken))
+        for concentrator in concentrators
+    ]
     if not free:
         return f"There is no concentrator in {datacenter} yet. {OPERATORS}"
     if any(all(pair) for pair in free):

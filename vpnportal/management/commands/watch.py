@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument("concentrator", help="the concentrator's name, such as hou02-vpn01")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        lane = Concentrator.objects.filter(name=options["concentrator"]).first()
-        if lane is None:
+        concentrator = Concentrator.objects.filter(name=options["concentrator"]).first()
+        if concentrator is None:
             raise CommandError(f"There is no concentrator named {options['concentrator']}.")
-        run_watcher(lane)
+        run_watcher(concentrator)

@@ -30,7 +30,7 @@ class RowStatuses:
     live: Mapping[str, str]
     in_sight: bool
     held: bool
-    lane: Concentrator
+    concentrator: Concentrator
     pairs: Mapping[str, Any]
 
     def of(self, at: str, kept: CustomerPair | None) -> tuple[str, str, str]:
@@ -74,12 +74,12 @@ class RowStatuses:
 
     @cached_property
     def _known(self) -> bool:
-        read_at = self.lane.used_read_at
+        read_at = self.concentrator.used_read_at
         return self.in_sight and read_at is not None and self._now - read_at < READ_LATELY
 
     @cached_property
     def _never(self) -> str:
-        since = self.lane.used_since
+        since = self.concentrator.used_since
         if not self._known or since is None:
             return "last use unknown"
         there = timezone.localtime(since)
@@ -90,12 +90,12 @@ class RowStatuses:
 def row_statuses_of(tunnel: Tunnel, revision: Revision | None) -> RowStatuses:
     """As the concentrator holds its live revision, whose specification is opened; one query."""
     used = TranslationUsage.objects.filter(tunnel=tunnel).first()
-    lane = revision.concentrator if revision else tunnel.concentrator
+    concentrator = revision.concentrator if revision else tunnel.concentrator
     applied = revision.opened.translations if revision else ()
     return RowStatuses(
         live={str(row.internal): str(row.customer) for row in applied},
-        in_sight=lane.is_online(),
+        in_sight=concentrator.is_online(),
         held=tunnel.disconnected_at is not None,
-        lane=lane,
+        concentrator=concentrator,
         pairs=used.pairs if used else {},
     )

@@ -1,0 +1,14 @@
+"""The desired state of specifications that no revision holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vpnportal.domain.gateway_config.compile import compile_tunnel
+from vpnportal.domain.gateway_config.desired import Desired
+from vpnportal.domain.tunnel.spec import TunnelSpec
+
+
+def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
+    """Return the desired state of these specifications; `key` keys the fingerprints."""
+    return Desired.of(compile_tunnel(spec, key) for spec in specs)
