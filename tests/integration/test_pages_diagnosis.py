@@ -44,7 +44,7 @@ def seen(association: str, **more: object) -> None:
 def heard(tunnel: Tunnel, *texts: str, **facts: object) -> None:
     at = timezone.now().isoformat()
     lines = [{"at": at, "role": "initiator", "text": text, "ike": "1"} for text in texts]
-    DiagnosticLog.objects.update_or_create(tunnel=tunnel, defaults={"lines": lines, "facts": facts})
+    DiagnosticLog.objects.update_or_create(tunnel=tunnel, defaults={"lines": lines, "anomalies": facts})
 
 
 def state(page, tunnel: Tunnel):

@@ -240,7 +240,7 @@ REFUSED_REKEY = "The keys cannot be renewed. The tunnel is up, but"
 
 
 @pytest.mark.parametrize(
-    ("rekeyed", "sa_status", "warned", "praised"),
+    ("rekeyed", "association", "warned", "praised"),
     [
         ("", "up", False, False),
         ("due", "up", False, False),
