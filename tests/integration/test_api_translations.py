@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from vpnportal.domain.tunnel.spec import translation_field
 from vpnportal.models import AddressTranslation, LastEdit
 
 pytestmark = pytest.mark.django_db
@@ -40,7 +41,7 @@ def test_a_translation_is_made_as_slcli_asks_for_it(ready, program, database):
 
     assert made == {"id": max(kept(ready)), "notes": ""}
     assert kept(ready)[made["id"]] == (SECOND, WEB, "")
-    assert edited(ready) == {f"translation {SECOND}"}
+    assert edited(ready) == {translation_field(SECOND)}
 
 
 def test_addresses_may_be_named_by_their_ids(ready, program, database):
@@ -77,7 +78,7 @@ def test_an_edit_changes_what_it_names_and_keeps_the_id(
     assert shown["id"] == database
     assert list(kept(ready)) == [database]
     assert kept(ready)[database][: len(row)] == row
-    assert {f"translation {at}" for at in fields} <= edited(ready)
+    assert {translation_field(at) for at in fields} <= edited(ready)
     assert bool(edited(ready)) == bool(fields)
 
 
@@ -150,7 +151,7 @@ def test_a_translation_is_deleted_by_its_id_once(ready, program, database):
     assert program.call("deleteAddressTranslation", str(database), on=ready.pk) is True
 
     assert not AddressTranslation.objects.exists()
-    assert edited(ready) == {f"translation {FIRST}"}
+    assert edited(ready) == {translation_field(FIRST)}
     assert program.fault("deleteAddressTranslation", database, on=ready.pk).status == 404
 
 

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from vpnportal import services
+from vpnportal.domain.tunnel.spec import translation_field
 from vpnportal.models import Revision, Subnet, Tunnel
 from vpnportal.services import EditConflict, Refused, restore_draft
 from vpnportal.services.edit_conflicts import key_version_of, newest_edit
 
 AT, NET = IPv4Address("10.1.255.92"), IPv4Network("192.168.30.0/24")
-KEY, ROW, NETS = "preshared_key", f"translation {AT}", "remote_subnets"
+KEY, ROW, NETS = "preshared_key", translation_field(AT), "remote_subnets"
 VALUES: dict[str, tuple[Any, ...]] = {
     "phase_one_encryption": ("3DES", "AES128", "AES256"),
     "phase_one_group": (2, 5, 14),

@@ -11,7 +11,12 @@ from django.db.models import F, Max
 
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.tunnel.serialization import serialize
-from vpnportal.domain.tunnel.spec import Problem, Starts, TunnelSpec
+from vpnportal.domain.tunnel.spec import (
+    Problem,
+    Starts,
+    TunnelSpec,
+    translation_address,
+)
 from vpnportal.domain.tunnel.spec_diff import Change, diff_specs, value_of, with_field_from
 from vpnportal.encryption import CannotOpen
 from vpnportal.fields import Sealed
@@ -100,11 +105,10 @@ def _set_remote(tunnel: Tunnel, networks: Iterable[IPv4Network]) -> None:
 
 
 def _set_translations(tunnel: Tunnel, target: TunnelSpec, fields: Iterable[str]) -> None:
-    wanted = {f"translation {row.internal}": row for row in target.translations}
-    changed = [field for field in fields if field.startswith("translation ")]
-    addresses = [field.removeprefix("translation ") for field in changed]
-    tunnel.translations.filter(internal_address__in=addresses).delete()
-    rows = (wanted[field] for field in changed if field in wanted)
+    wanted = {str(row.internal): row for row in target.translations}
+    changed = [at for field in fields if (at := translation_address(field)) is not None]
+    tunnel.translations.filter(internal_address__in=changed).delete()
+    rows = (wanted[at] for at in changed if at in wanted)
     AddressTranslation.objects.bulk_create(
         [record(tunnel, TranslationRow(row.internal, row.customer, row.name)) for row in rows]
     )

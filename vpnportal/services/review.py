@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vpnportal.domain.planning.interruption import Extent, Interruption, interruption
-from vpnportal.domain.tunnel.spec import Translation, TunnelSpec
+from vpnportal.domain.tunnel.spec import (
+    Translation,
+    TunnelSpec,
+    translation_address,
+    translation_field,
+)
 from vpnportal.domain.tunnel.spec_diff import Change, with_field_from
 from vpnportal.encryption import fingerprint_key
 from vpnportal.models import Tunnel
@@ -90,7 +95,7 @@ class _Alone:
         if self._running is None:
             return interruption(None, self._draft, self._key).text
         before, field = self._running, change.field
-        if field.startswith("translation "):
+        if translation_address(field) is not None:
             before = replace(before, translations=self._was.get(field, ()))
             after = replace(before, translations=self._is.get(field, ()))
         else:
@@ -99,4 +104,4 @@ class _Alone:
 
 
 def _by_field(rows: tuple[Translation, ...]) -> dict[str, tuple[Translation, ...]]:
-    return {f"translation {row.internal}": (row,) for row in rows}
+    return {translation_field(row.internal): (row,) for row in rows}

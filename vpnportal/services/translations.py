@@ -8,7 +8,12 @@ from ipaddress import IPv4Address
 
 from django.contrib.auth.models import User
 
-from vpnportal.domain.tunnel.spec import Problem, Translation, translation_problem
+from vpnportal.domain.tunnel.spec import (
+    Problem,
+    Translation,
+    translation_field,
+    translation_problem,
+)
 from vpnportal.models import AddressTranslation, Subnet, Tunnel
 from vpnportal.services.edit_conflicts import EditConflict, conflict, note_edits
 from vpnportal.services.errors import Refused
@@ -52,7 +57,7 @@ def set_translations(
             unique_fields=["tunnel", "internal_address"],
         )
         if changed:
-            note_edits(fresh, [f"translation {at}" for at in changed], author)
+            note_edits(fresh, [translation_field(at) for at in changed], author)
 
 
 def _overtaken_rows(
@@ -65,7 +70,7 @@ def _overtaken_rows(
         there = kept.get(at, TranslationRow(at, None))
         if at in saw and there not in (saw[at], row):
             words = f"{there.customer or 'nothing'} {there.name}".rstrip()
-            yield conflict(tunnel, f"translation {at}", f" to {words}")
+            yield conflict(tunnel, translation_field(at), f" to {words}")
 
 
 def record(tunnel: Tunnel, row: TranslationRow) -> AddressTranslation:
@@ -116,14 +121,14 @@ def problems(
         if row.customer is None:
             if row.name:
                 text = f"Enter the Customer IP for {row.internal}, or clear its name too."
-                yield Problem(f"translation {row.internal}", text)
+                yield Problem(translation_field(row.internal), text)
             continue
         value = Translation(row.internal, row.customer, row.name)
         if problem := translation_problem(value, static_nat, remote):
             yield problem
         elif other := next((at for at in taken[row.customer] if at != row.internal), None):
             text = f"{row.customer} is the Customer IP for {other} too: keep one of the two."
-            yield Problem(f"translation {row.internal}", text)
+            yield Problem(translation_field(row.internal), text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +205,12 @@ def _require_right(
     for row in rows:
         if row.internal in entered or row.internal in others:
             text = f"{row.internal} is translated already: edit or delete that translation."
-            raise Refused(Problem(f"translation {row.internal}", text))
+            raise Refused(Problem(translation_field(row.internal), text))
         entered[row.internal] = row
     if wrong := tuple(problems(tunnel, entered, others)):
         raise Refused(*wrong)
 
 
 def _note(tunnel: Tunnel, addresses: Iterable[IPv4Address], author: User) -> None:
-    if fields := list(dict.fromkeys(f"translation {at}" for at in addresses)):
+    if fields := list(dict.fromkeys(translation_field(at) for at in addresses)):
         note_edits(tunnel, fields, author)

@@ -14,7 +14,14 @@ from itertools import product
 from typing import NamedTuple
 
 from vpnportal.domain.exports.safe_text import identifier, plain
-from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
+from vpnportal.domain.tunnel.spec import (
+    PhaseOne,
+    PhaseTwo,
+    Starts,
+    Translation,
+    TunnelSpec,
+    translation_address,
+)
 
 # Where the draft has no value yet; no device takes these for one.
 NO_ADDRESS = "YOUR_PUBLIC_ADDRESS"
@@ -130,5 +137,5 @@ def _missing(spec: TunnelSpec) -> tuple[str, ...]:
     return tuple(
         one.text
         for one in spec.problems()
-        if one.field != "preshared_key" and not one.field.startswith("translation ")
+        if one.field != "preshared_key" and translation_address(one.field) is None
     )

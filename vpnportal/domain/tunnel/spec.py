@@ -14,6 +14,7 @@ from vpnportal.domain.tunnel.algorithms import ENCRYPTIONS, KEYLIFE_SECONDS
 
 DPD_SECONDS = range(5, 3_600 + 1)
 PFS_WITHOUT_GROUP = "Perfect Forward Secrecy needs a group: choose one, or switch PFS off."
+_TRANSLATION = "translation "
 
 
 class Starts(StrEnum):
@@ -29,6 +30,19 @@ class Problem:
 
     field: str
     text: str
+
+
+def translation_field(address: IPv4Address | str) -> str:
+    """Return the name of the draft field that holds the translation of an internal address.
+
+    The text must not change: the database stores it with every edit (`LastEdit.field`).
+    """
+    return f"{_TRANSLATION}{address}"
+
+
+def translation_address(field: str) -> str | None:
+    """Return the internal address in a field name, or None if it names no translation."""
+    return field.removeprefix(_TRANSLATION) if field.startswith(_TRANSLATION) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,19 +184,19 @@ def _translation_problems(spec: TunnelSpec) -> Iterator[Problem]:
     for row in spec.translations:
         if taken[row.customer] > 1:
             yield Problem(
-                f"translation {row.internal}",
+                translation_field(row.internal),
                 f"{row.customer} is entered more than once: a translation is one to one.",
             )
     for internal, times in Counter(row.internal for row in spec.translations).items():
         if times > 1:
-            yield Problem(f"translation {internal}", f"{internal} is translated more than once.")
+            yield Problem(translation_field(internal), f"{internal} is translated more than once.")
 
 
 def translation_problem(
     row: Translation, static_nat: tuple[IPv4Network, ...], remote: tuple[IPv4Network, ...]
 ) -> Problem | None:
     """What is wrong with one row of the table, taken by itself."""
-    where = f"translation {row.internal}"
+    where = translation_field(row.internal)
     if not addresses.inside(row.internal, static_nat):
         return Problem(where, f"{row.internal} is in no static NAT subnet of this tunnel.")
     if not remote:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from vpnportal.domain.tunnel.algorithms import IKE_VERSIONS
-from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
+from vpnportal.domain.tunnel.spec import Starts, TunnelSpec, translation_address, translation_field
 
 STARTS = {Starts.EITHER: "either end", Starts.OTHER: "the other end only"}
 PHASES = ("phase_one", "phase_two")
@@ -31,8 +31,8 @@ def diff_specs(before: TunnelSpec | None, after: TunnelSpec) -> tuple[Change, ..
 
 def with_field_from(spec: TunnelSpec, other: TunnelSpec, field: str) -> TunnelSpec:
     """The specification with one field, as a `Change` names it, as the other one has it."""
-    if field.startswith("translation "):
-        at = IPv4Address(field.removeprefix("translation "))
+    if (address := translation_address(field)) is not None:
+        at = IPv4Address(address)
         stay = (row for row in spec.translations if row.internal != at)
         come = (row for row in other.translations if row.internal == at)
         return replace(spec, translations=(*stay, *come))
@@ -84,7 +84,7 @@ def _translations(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Chan
         was, now = old.get(internal), new.get(internal)
         if was != now:
             yield Change(
-                f"translation {internal}",
+                translation_field(internal),
                 f"Customer IP for {internal}",
                 f"{was.customer} {was.name}".rstrip() if was else "",
                 f"{now.customer} {now.name}".rstrip() if now else "",

@@ -9,6 +9,7 @@ from django import forms
 from django.http import QueryDict
 from django.urls import reverse
 
+from vpnportal.domain.tunnel.spec import translation_address
 from vpnportal.models import Tunnel
 from vpnportal.services import input_parsing
 from vpnportal.services.edit_conflicts import KEY, VERSION_UNKNOWN, key_version_of
@@ -209,6 +210,8 @@ def label_of(field: str) -> str:
         if field in form.base_fields:
             label = str(form.base_fields[field].label)
             return f"{form.legend} {label}" if field.startswith("phase_") else label
+    if (address := translation_address(field)) is not None:
+        return f"Customer IP for {address}"
     return {
         "remote_subnets": "Protected Customer (Remote) Subnet",
         "static_nat_subnets": "Assigned Static NAT subnets",
@@ -217,4 +220,4 @@ def label_of(field: str) -> str:
         "service_subnets": "Service subnets",
         "keep_seconds": "Must be up after (in seconds)",
         "keep_ping": "Address that must answer a ping",
-    }.get(field, field.replace("translation ", "Customer IP for "))
+    }.get(field, field)

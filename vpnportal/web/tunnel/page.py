@@ -10,7 +10,7 @@ from django.utils.functional import SimpleLazyObject
 
 from vpnportal.domain import addresses
 from vpnportal.domain.tunnel.preshared_keys import key_weakness
-from vpnportal.domain.tunnel.spec import Problem
+from vpnportal.domain.tunnel.spec import Problem, translation_address
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services import state_of, tunnel_commands
 from vpnportal.services.drafts import EDITABLE
@@ -162,9 +162,9 @@ def problem_links(
 def _place(tunnel: Tunnel, field: str, shown: Container[str]) -> str:
     if field in ("remote_subnets", "hosted_subnets", "service_subnets"):
         return f"#{field}"
-    if not field.startswith("translation "):
+    address = translation_address(field)
+    if address is None:
         return f"#id_{field}" if field else ""
-    address = field.removeprefix("translation ")
     if address in shown:
         return f"#customer-{address}"
     looks = look_at(tunnel, address)

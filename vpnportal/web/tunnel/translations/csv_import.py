@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 
 from vpnportal import services
 from vpnportal.domain.addresses import dotted
+from vpnportal.domain.tunnel.spec import translation_field
 from vpnportal.domain.tunnel.translation_csv import Cells, is_header
 from vpnportal.models import Tunnel
 from vpnportal.services import TranslationRow, input_parsing
@@ -94,7 +95,7 @@ def preview(
         for at, row in sorted(asked.items())
         if row != kept.get(at, TranslationRow(at, None))
     }
-    line_of = {f"translation {at}": line for at, (line, _) in rows.items()}
+    line_of = {translation_field(at): line for at, (line, _) in rows.items()}
     # Also those that stay as they are: two lines may ask for the same host.
     problems = services.row_problems(tunnel, asked.values())
     return Preview(

@@ -14,7 +14,7 @@ from django.http import QueryDict
 
 from vpnportal import services
 from vpnportal.domain.addresses import parse_address
-from vpnportal.domain.tunnel.spec import Problem
+from vpnportal.domain.tunnel.spec import Problem, translation_address, translation_field
 from vpnportal.models import Tunnel
 from vpnportal.services import EditConflict, Refused, TranslationRow, input_parsing
 
@@ -78,7 +78,7 @@ def keep(tunnel: Tunnel, changed: Mapping[str, SubmittedRow], author: User) -> N
         try:
             rows.append(_row(at, typed_row.now))
         except ValueError as error:
-            wrong.append(Problem(f"translation {at}", str(error)))
+            wrong.append(Problem(translation_field(at), str(error)))
     seen = {IPv4Address(at): _seen(at, one.before) for at, one in changed.items()}
     with transaction.atomic():
         try:
@@ -91,7 +91,7 @@ def keep(tunnel: Tunnel, changed: Mapping[str, SubmittedRow], author: User) -> N
 
 def unsaved(changed: Iterable[str]) -> list[Problem]:
     """A problem for each row that somebody typed into and did not save."""
-    return [Problem(f"translation {at}", UNSAVED) for at in changed]
+    return [Problem(translation_field(at), UNSAVED) for at in changed]
 
 
 def explained(
@@ -103,8 +103,8 @@ def explained(
     """
     texts: dict[str, str] = {}
     for problem in refused.problems if refused else ():
-        at = problem.field.removeprefix("translation ")
-        texts[at] = f"{texts.get(at, '')} {problem.text}".strip()
+        if (at := translation_address(problem.field)) is not None:
+            texts[at] = f"{texts.get(at, '')} {problem.text}".strip()
     told = isinstance(refused, EditConflict)
     return {
         at: replace(

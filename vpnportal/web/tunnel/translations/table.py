@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from django.utils.safestring import SafeString
 
 from vpnportal.domain.addresses import dotted, number
+from vpnportal.domain.tunnel.spec import translation_field
 from vpnportal.models import Revision, Subnet, Tunnel
 from vpnportal.services import Refused
 from vpnportal.web.tunnel.translations.open_subnets import (
@@ -209,7 +210,7 @@ def table_context(tunnel: Tunnel, live: Revision | None, sheet: TableState) -> d
     saved, wrong = frozenset(sheet.saved), _first_wrong(changed) if sheet.leads else ""
     blocks = TableBuilder(tunnel, sheet.looks, kept, changed, saved, standing, wrong).blocks()
     lines = (line for block in blocks for line in (*block.waiting, *(block.lines or ())))
-    fields = {f"translation {line.address}" for line in lines if line.problem}
+    fields = {translation_field(line.address) for line in lines if line.problem}
     problems = sheet.refused.problems if sheet.refused else ()
     stray = [problem.text for problem in problems if problem.field not in fields]
     return {"blocks": blocks, "stray": stray}
