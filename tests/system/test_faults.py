@@ -76,6 +76,7 @@ def scene() -> Iterator[Scene]:
             product.apply(FIRST)
             scene = Scene(product, holds, Person(product), settings.ONE, 1)
             scene.settle()
+            holds.require_bindings()
             yield scene
         finally:
             holds.release()
@@ -83,7 +84,8 @@ def scene() -> Iterator[Scene]:
 
 
 FIRST = """
-rows = [services.TranslationRow(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "host of AES256")]
+internal, customer = IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15")
+rows = [services.TranslationRow(internal, customer, "host of AES256")]
 services.set_translations(tunnel, rows, user)
 """
 

@@ -46,6 +46,11 @@ class Holds:
         self.folder.mkdir(parents=True)
         self.folder.chmod(0o777)
 
+    def require_bindings(self) -> None:
+        """Raise AssertionError if the worker did not import a module that the seam binds."""
+        unbound = [file.name for file in self.folder.glob("unbound *")]
+        assert not unbound, unbound
+
     def arm(self, step: str) -> None:
         """The next process that comes to this step is held there."""
         assert step in ALL, step

@@ -1,8 +1,13 @@
-"""Python reads this when a process of a product under test starts: it can be held at a step.
+"""Fault seam: holds a process of the portal under test at a named step of an apply.
 
-The test writes the name of a step into the file `armed`. The first process that gets there writes
-its id into `here`, and goes no further until `armed` is gone. A number of seconds in `clock` is
-added to what these processes take for the time of day. Without the folder, nothing happens at all.
+Python imports this module at the start of each process, through PYTHONPATH. The test writes the
+name of a step into the file `armed`. The first process at that step writes its process id into the
+file `here` and waits until `armed` is removed. Each process adds the seconds in the file `clock` to
+the time of day. Without VPNPORTAL_HOLDS the module does nothing.
+
+The steps are bound by the names of modules and methods. A process does not start if a module of
+BINDINGS does not exist. A worker writes a file `unbound NAME` for each module of BINDINGS and
+removes the file when it has bound that module; Holds.require_bindings in ../steps.py checks them.
 """
 
 from __future__ import annotations
@@ -17,16 +22,17 @@ from pathlib import Path
 FOLDER = os.environ.get("VPNPORTAL_HOLDS", "")
 ROLES = {"gunicorn": "portal", "worker": "worker", "watch": "watch", "beat": "beat"}
 ROLE = next((ROLES[word] for word in sys.orig_argv if word in ROLES), "")
+CHECKOUT = Path(__file__).resolve().parents[4]
 
 
 class _Apply:
-    """Which apply this process has under way: only then does it come past a step of one."""
+    """Progress of this process's apply; the steps count only during an apply."""
 
     under_way = translated = False
 
 
 def reach(step: str) -> None:
-    """Goes on at once unless the test wants to have somebody here."""
+    """Hold this process if the test has armed the step and holds no other process."""
     armed = _read("armed")
     if armed.rpartition(" ")[0] != step:
         return
@@ -53,19 +59,19 @@ _sleep, _time, _time_ns, _datetime = time.sleep, time.time, time.time_ns, dateti
 
 
 def _shift() -> int:
-    """How many seconds the clock is wrong by."""
+    """Return the error of the clock in seconds."""
     return int(_read("clock") or 0)
 
 
 class _Kind(type):
-    """What C code made is a datetime too."""
+    """Metaclass that accepts datetimes made by C code as instances."""
 
     def __instancecheck__(cls, instance) -> bool:
         return isinstance(instance, _datetime)
 
 
 class Shifted(_datetime, metaclass=_Kind):
-    """Everything of a datetime, by a clock that can be set wrong."""
+    """A datetime class whose clock has the error of the file `clock`."""
 
     @classmethod
     def now(cls, tz=None):
@@ -77,16 +83,19 @@ class Shifted(_datetime, metaclass=_Kind):
 
 
 def set_clock_by_file() -> None:
-    """The time of day, never the monotonic clock: as when somebody sets a machine's clock."""
+    """Shift the time of day, but not the monotonic clock, as `date --set` does."""
     time.time = lambda: _time() + _shift()
     time.time_ns = lambda: _time_ns() + _shift() * 1_000_000_000
     datetime.datetime = Shifted
 
 
 def around(holder, name: str, *, before=None, after=None) -> None:
-    """Calls `before` and `after` with the arguments of each call; the name has to be there."""
+    """Call `before` and `after` around each call, with its arguments.
+
+    Raises AttributeError if the holder has no such name.
+    """
     if not hasattr(holder, name):
-        raise AttributeError(f"{holder} has no {name} any more: the fault matrix is bound to it.")
+        raise AttributeError(f"The fault seam binds {holder}.{name}, which does not exist.")
     original = getattr(holder, name)
 
     def wrapped(*arguments, **named):
@@ -101,7 +110,7 @@ def around(holder, name: str, *, before=None, after=None) -> None:
 
 
 def at(step: str, role: str = "worker"):
-    """A hold at this step, for processes of this role that have an apply under way."""
+    """Return a hook that holds a process of this role at the step, during an apply."""
 
     def hold(*_) -> None:
         if role == ROLE and (_Apply.under_way or role != "worker"):
@@ -124,35 +133,35 @@ def bind_outcomes(module) -> None:
         if list(revisions):
             at("recorded")()
 
-    around(module, "begin", before=received, after=at("taken up"))
-    around(module, "finish", after=recorded)
+    around(module, "mark_applying", before=received, after=at("taken up"))
+    around(module, "mark_live", after=recorded)
 
 
-def bind_charon(module) -> None:
-    original = module.Charon.load
+def bind_session(module) -> None:
+    original, secret = module.CharonSession.load, module.pipelined_load.Secret
 
-    def load(self, several):
-        """The answers one by one, as they are taken: a secret's, then its connection's."""
-        for one, refusal in original(self, several):
-            at("remembered" if hasattr(one, "owners") else "loaded")()
-            yield one, refusal
+    def load(self, items):
+        """Yield each reply when it is read: that of a secret, then that of its connection."""
+        for item, refusal in original(self, items):
+            at("remembered" if isinstance(item, secret) else "loaded")()
+            yield item, refusal
 
-    module.Charon.load = load
-    # What carries traffic ends once its successor is up, perhaps by another look than this one.
-    around(module.Charon, "terminate", after=lambda *_: ROLE == "worker" and reach("ended"))
-    around(module.Charon, "initiate", after=at("initiated"))
+    module.CharonSession.load = load
+    # An old SA is terminated when its successor is up, possibly in a later converge.
+    around(module.CharonSession, "terminate", after=lambda *_: ROLE == "worker" and reach("ended"))
+    around(module.CharonSession, "initiate", after=at("initiated"))
 
 
-def bind_concentrator(module) -> None:
-    def looked(*_) -> None:
+def bind_driver(module) -> None:
+    def observed(*_) -> None:
         at("looked again" if _Apply.translated else "observed")()
 
     def translated(*_) -> None:
         _Apply.translated = True
         at("translated")()
 
-    around(module.Concentrator, "glance", after=looked)
-    around(module.Concentrator, "_translate", after=translated)
+    around(module.GatewayDriver, "observe", after=observed)
+    around(module.GatewayDriver, "_translate", after=translated)
 
 
 def bind_reconcile(module) -> None:
@@ -165,14 +174,29 @@ def bind_reconcile(module) -> None:
 BINDINGS = {
     "vpnportal.tasks": bind_tasks,
     "vpnportal.reconciler.revision_outcomes": bind_outcomes,
-    "vpnportal.gateway.vici.session": bind_charon,
-    "vpnportal.gateway.driver": bind_concentrator,
+    "vpnportal.gateway.vici.session": bind_session,
+    "vpnportal.gateway.driver": bind_driver,
     "vpnportal.reconciler.reconcile": bind_reconcile,
 }
 
 
+def unbound(name: str) -> Path:
+    return Path(FOLDER, f"unbound {name}")
+
+
+def check_modules() -> None:
+    """Stop the process if a module of BINDINGS does not exist."""
+    for name in BINDINGS:
+        if not CHECKOUT.joinpath(*name.split(".")).with_suffix(".py").exists():
+            # site.py prints an Exception and starts the process all the same, but not SystemExit.
+            raise SystemExit(f"The fault seam binds the module {name}, which does not exist.")
+    if ROLE == "worker":
+        for name in BINDINGS:
+            unbound(name).touch()
+
+
 class Finder:
-    """Finds these modules as ever, and binds the steps in them once they are loaded."""
+    """Import finder that binds the steps in a module of BINDINGS after its import."""
 
     @staticmethod
     def find_spec(name, path=None, target=None):
@@ -184,6 +208,8 @@ class Finder:
         def exec_module(module) -> None:
             execute(module)
             BINDINGS[name](module)
+            if ROLE == "worker":
+                unbound(name).unlink(missing_ok=True)
 
         spec.loader.exec_module = exec_module
         return spec
@@ -192,4 +218,5 @@ class Finder:
 if FOLDER and ROLE:
     set_clock_by_file()
 if FOLDER:
+    check_modules()
     sys.meta_path.insert(0, Finder)
