@@ -42,8 +42,6 @@ class ChildSa:
     suite: Suite = UNNAMED
     local_ts: tuple[str, ...] = ()
     remote_ts: tuple[str, ...] = ()
-    bytes_in: int = 0
-    bytes_out: int = 0
     packets_in: int = 0
     packets_out: int = 0
     installed_seconds: int = 0
@@ -54,7 +52,7 @@ class IkeSa:
     """An IKE_SA with its children; `state` is charon's word, such as ESTABLISHED.
 
     `tasks` are the exchanges that charon is at or will be, such as QUICK_MODE. `initiator` tells
-    whether this end began it. `suite` and `remote_id` are empty before they are negotiated.
+    whether this end began it. `suite` is empty before it is negotiated.
     """
 
     connection: str
@@ -62,12 +60,9 @@ class IkeSa:
     state: str
     children: tuple[ChildSa, ...]
     tasks: frozenset[str] = frozenset()
-    version: int = 0
     remote_host: str = ""
-    remote_id: str = ""
     initiator: bool = True
     suite: Suite = UNNAMED
-    established_seconds: int = 0
 
     @property
     def negotiating(self) -> bool:

@@ -46,12 +46,9 @@ def ike_sa(connection: str, body: dict[str, Any]) -> IkeSa:
         state=intern(body["state"]),
         children=tuple(_child_sa(child) for child in body.get("child-sas", {}).values()),
         tasks=_tasks(*body.get("tasks-queued", ()), *body.get("tasks-active", ())),
-        version=int(body.get("version", 0)),
         remote_host=body.get("remote-host", ""),
-        remote_id=body.get("remote-id", ""),
         initiator=body.get("initiator") == "yes",
         suite=suite(body),
-        established_seconds=int(body.get("established", 0)),
     )
 
 
@@ -63,8 +60,6 @@ def _child_sa(body: dict[str, Any]) -> ChildSa:
         suite=suite(body),
         local_ts=tuple(body.get("local-ts", ())),
         remote_ts=tuple(body.get("remote-ts", ())),
-        bytes_in=int(body.get("bytes-in", 0)),
-        bytes_out=int(body.get("bytes-out", 0)),
         packets_in=int(body.get("packets-in", 0)),
         packets_out=int(body.get("packets-out", 0)),
         installed_seconds=int(body.get("install-time", 0)),
