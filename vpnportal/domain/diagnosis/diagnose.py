@@ -1,4 +1,4 @@
-"""All findings of one tunnel, each cause once, the most decisive first."""
+"""Diagnosis of one tunnel: each active symptom becomes a finding, the most decisive cause first."""
 
 from __future__ import annotations
 
@@ -7,43 +7,10 @@ from collections.abc import Callable, Iterable
 from vpnportal.domain.diagnosis import phase_two, proposal_mismatch, psk_and_identity, reachability
 from vpnportal.domain.diagnosis.evidence import ActiveSymptom, Evidence, symptoms
 from vpnportal.domain.diagnosis.findings import DECISIVE, Cause, Finding
-from vpnportal.domain.diagnosis.phase_two import pfs_differs
 from vpnportal.domain.diagnosis.running_tunnel import running
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
-# What the other role told more exactly needs no vague word beside it.
-_VAGUE = {
-    Cause.KEY_OR_IDENTITY: {Cause.KEY, Cause.IDENTITY, Cause.NO_KEY},
-    Cause.PHASE_ONE: {Cause.IKE_VERSION},
-    Cause.PHASE_TWO: {Cause.PFS},
-    Cause.NO_ANSWER: {Cause.REFUSED, Cause.NAT_T},
-    Cause.NAT_T: {Cause.REFUSED, Cause.NO_KEY},
-}
-
-
-def diagnose(spec: TunnelSpec, evidence: Evidence) -> tuple[Finding, ...]:
-    """What is wrong with a tunnel; empty when nothing is, or nothing that is known."""
-    found = [finding(spec, one) for one in symptoms(evidence)] if spec.remote_peer else []
-    told = {one.cause for one in found}
-    if evidence.rekey_refused and not told & {Cause.PFS, Cause.PHASE_TWO}:
-        found.append(pfs_differs(spec))
-    found += running(spec, evidence)
-    return tuple(sorted(_once(found), key=lambda one: DECISIVE.index(one.cause)))
-
-
-def _once(found: Iterable[Finding]) -> Iterable[Finding]:
-    """Of each cause the newest finding, or the one that knows what the peer has."""
-    best: dict[Cause, Finding] = {}
-    for one in found:
-        kept = best.setdefault(one.cause, one)
-        if one.theirs and not kept.theirs:
-            best[one.cause] = one
-    return (
-        one for one in best.values() if one.theirs or not _VAGUE.get(one.cause, set()) & best.keys()
-    )
-
-
-_WORDS: dict[Cause, Callable[[TunnelSpec, ActiveSymptom], Finding]] = {
+_FINDINGS: dict[Cause, Callable[[TunnelSpec, ActiveSymptom], Finding]] = {
     Cause.ALGORITHM: phase_two.algorithm,
     Cause.NO_KEY: psk_and_identity.no_key,
     Cause.KEY: psk_and_identity.key,
@@ -59,8 +26,42 @@ _WORDS: dict[Cause, Callable[[TunnelSpec, ActiveSymptom], Finding]] = {
     Cause.NAT_T: reachability.nat_t,
     Cause.NO_ANSWER: reachability.no_answer,
 }
+# A vague cause is dropped if an attempt of the other role showed one of these exact causes.
+_EXACT_CAUSES = {
+    Cause.KEY_OR_IDENTITY: {Cause.KEY, Cause.IDENTITY, Cause.NO_KEY},
+    Cause.PHASE_ONE: {Cause.IKE_VERSION},
+    Cause.PHASE_TWO: {Cause.PFS},
+    Cause.NO_ANSWER: {Cause.REFUSED, Cause.NAT_T},
+    Cause.NAT_T: {Cause.REFUSED, Cause.NO_KEY},
+}
 
 
-def finding(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
-    """The finding for a symptom."""
-    return _WORDS[shown.symptom.cause](spec, shown)
+def diagnose(spec: TunnelSpec, evidence: Evidence) -> tuple[Finding, ...]:
+    """Return the findings of a tunnel, one per cause, the most decisive first.
+
+    The result is empty if nothing is wrong, and if no rule matches the evidence.
+    """
+    findings: list[Finding] = []
+    if spec.remote_peer:
+        findings += [_FINDINGS[active.symptom.cause](spec, active) for active in symptoms(evidence)]
+    causes = {finding.cause for finding in findings}
+    if evidence.rekey_refused and not causes & {Cause.PFS, Cause.PHASE_TWO}:
+        findings.append(phase_two.pfs_differs(spec))
+    findings += running(spec, evidence)
+    return tuple(
+        sorted(_one_per_cause(findings), key=lambda finding: DECISIVE.index(finding.cause))
+    )
+
+
+def _one_per_cause(findings: Iterable[Finding]) -> Iterable[Finding]:
+    """Keep the newest finding of each cause, or the first that shows the peer's values."""
+    best: dict[Cause, Finding] = {}
+    for finding in findings:
+        newest = best.setdefault(finding.cause, finding)
+        if finding.theirs and not newest.theirs:
+            best[finding.cause] = finding
+    return (
+        finding
+        for finding in best.values()
+        if finding.theirs or not _EXACT_CAUSES.get(finding.cause, set()) & best.keys()
+    )
