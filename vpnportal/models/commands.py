@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from django.contrib.auth.models import User
 from django.db import models
-from django.utils import timezone
 
+from vpnportal.clock import age_of
 from vpnportal.models.tunnels import Tunnel
 
 
@@ -42,7 +42,7 @@ class TunnelCommand(models.Model):
     @property
     def age(self) -> timedelta:
         """How long ago somebody asked; long ago if a clock that was set back says later."""
-        return abs(timezone.now() - self.requested_at)
+        return age_of(self.requested_at)
 
 
 class PeerProbe(models.Model):

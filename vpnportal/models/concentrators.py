@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 from django.core.validators import RegexValidator
 from django.db import models
-from django.utils import timezone
 
+from vpnportal.clock import age_of
 from vpnportal.domain.tunnel.charon_capabilities import CharonCapabilities
 from vpnportal.fields import NetworkField
 
@@ -71,8 +71,7 @@ class Concentrator(models.Model):
         """Whether what `watch` wrote is fresh enough to be told as the present."""
         if self.seen_at is None or self.unreachable_reason:
             return False
-        # What lies ahead was seen before the clock was set back: nobody knows how long ago.
-        return abs((now or timezone.now()) - self.seen_at) < STALE_AFTER
+        return age_of(self.seen_at, now) < STALE_AFTER
 
 
 class AddressPool(models.Model):

@@ -10,6 +10,7 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.utils import timezone
 
+from vpnportal.clock import age_of
 from vpnportal.domain.tunnel.serialization import deserialize, serialize, spec_digest
 from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
 from vpnportal.encryption import fingerprint_key
@@ -23,7 +24,7 @@ LOCK_DURATION = timedelta(minutes=2)
 
 def locks(requested_at: datetime | None) -> bool:
     """Whether an unfinished revision of that time keeps its tunnel from being edited now."""
-    return requested_at is not None and abs(timezone.now() - requested_at) <= LOCK_DURATION
+    return requested_at is not None and age_of(requested_at) <= LOCK_DURATION
 
 
 class RevisionQuerySet(models.QuerySet["Revision"]):
@@ -162,7 +163,7 @@ class Revision(models.Model):
     @property
     def age(self) -> timedelta:
         """How long ago somebody pressed Apply; long ago if a clock that was set back says later."""
-        return abs(timezone.now() - self.created_at)
+        return age_of(self.created_at)
 
 
 class RemoteClaim(models.Model):

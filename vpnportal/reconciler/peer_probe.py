@@ -15,6 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.utils import timezone
 
+from vpnportal.clock import age_of
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.peer_probe.reply import OfferReply, OfferResult
 from vpnportal.domain.peer_probe.result import in_words, learned_fields, summary
@@ -67,7 +68,7 @@ def sweep(concentrator: Concentrator) -> None:
 
 def is_overdue(question: PeerProbe) -> bool:
     """Whether it was asked so long ago that nobody waits for it any more."""
-    return abs(timezone.now() - question.created_at) >= LASTS
+    return age_of(question.created_at) >= LASTS
 
 
 def _round(question: PeerProbe, device: PeerProber) -> bool:
