@@ -19,7 +19,7 @@ from tests.bench.listing import fill
 from tests.bench.portal import Portal
 from tests.bench.served import Connection, per_second, served
 from tests.bench.stage import STATE
-from vpnportal.models import Account, Membership
+from vpnportal.models import Account, Membership, Role
 from vpnportal.services import api_keys
 
 TUNNELS, ROUNDS, REQUESTS, SHARE = 1_000, 9, 800, 0.25
@@ -36,7 +36,7 @@ def run(bench: Bench) -> Iterator[Figure]:
     # The programs may not be told that they ask too often.
     environment = {"VPNPORTAL_DATABASE": str(portal.file), "VPNPORTAL_API_RATE": "1000000"}
     with served("vpnportal.wsgi", FOLDER / "portal.sock", **environment) as ours:
-        for role in (Membership.Role.OPERATOR, Membership.Role.OWNER):
+        for role in (Role.OPERATOR, Role.OWNER):
             Membership.objects.update(role=role)
             key = api_keys.create(account, person, f"of an {role}").text
             for what, request in requests(person.username, key).items():

@@ -29,6 +29,7 @@ from vpnportal.models import (
     Concentrator,
     Membership,
     Revision,
+    Role,
     Subnet,
     Tunnel,
 )
@@ -83,7 +84,7 @@ def fill(tunnels: int = LARGE) -> None:
     specs = [specification(peer, MAPPINGS) for peer in strangers(tunnels)]
     account, concentrator = Account.objects.get(), Concentrator.objects.get()
     person = User.objects.create(username="ada")
-    Membership.objects.create(account=account, user=person, role=Membership.Role.OWNER)
+    Membership.objects.create(account=account, user=person, role=Role.OWNER)
     add_live(specs, concentrator, account)
     with transaction.atomic():
         attach(specs, account)

@@ -25,6 +25,7 @@ from vpnportal.models import (
     Concentrator,
     Membership,
     Revision,
+    Role,
     Subnet,
     TranslationUsage,
     Tunnel,
@@ -93,7 +94,7 @@ def filled() -> tuple[Tunnel, User]:
     """A tunnel whose every address is translated, named, live, and was used a minute ago."""
     account, concentrator, now = Account.objects.get(), Concentrator.objects.get(), timezone.now()
     person = User.objects.create_user("ada")
-    Membership.objects.create(account=account, user=person, role=Membership.Role.OPERATOR)
+    Membership.objects.create(account=account, user=person, role=Role.OPERATOR)
     tunnel = Tunnel.objects.create(
         account=account, concentrator=concentrator, name="ipsec1", hosted_peer="203.0.113.1"
     )

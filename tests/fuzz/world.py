@@ -20,12 +20,13 @@ from vpnportal.models import (
     LastEdit,
     Membership,
     Revision,
+    Role,
     Subnet,
     Tunnel,
 )
 from vpnportal.services import api_keys
 
-Kind, Role = Subnet.Kind, Membership.Role
+Kind, Role = Subnet.Kind, Role
 CANARY = "canary-7c41e9d2"
 # The other account's alone, and in no request.
 CANARY_ADDRESSES = ("198.51.100.77", "172.31.77.0", "172.31.77.9", "10.77.66.0", "10.77.67.4")

@@ -14,7 +14,7 @@ from tests.fake_gateway import FakeGateway
 from vpnportal import encryption, services
 from vpnportal.api import authentication
 from vpnportal.fields import Sealed
-from vpnportal.models import Account, Concentrator, Datacenter, Membership, Subnet, Tunnel
+from vpnportal.models import Account, Concentrator, Datacenter, Membership, Role, Subnet, Tunnel
 from vpnportal.reconciler import reconcile
 
 
@@ -56,13 +56,13 @@ def account(db) -> Account:
 @pytest.fixture
 def user(account) -> User:
     """Somebody who may change the account's tunnels."""
-    return member(account, "ada", Membership.Role.OPERATOR)
+    return member(account, "ada", Role.OPERATOR)
 
 
 @pytest.fixture
 def bob(account) -> User:
     """A second person who may change the account's tunnels."""
-    return member(account, "bob", Membership.Role.OPERATOR)
+    return member(account, "bob", Role.OPERATOR)
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def stranger(client, db):
     """A browser of somebody who belongs to another account only."""
     other = Account.objects.create(name="Another account")
     person = User.objects.create_user("eve", password="a password for the tests")
-    Membership.objects.create(account=other, user=person, role=Membership.Role.OWNER)
+    Membership.objects.create(account=other, user=person, role=Role.OWNER)
     client.force_login(person)
     return client
 
@@ -162,7 +162,7 @@ def stranger(client, db):
 def viewer(client, account):
     """A browser of somebody who may look and not change."""
     person = User.objects.create_user("vic", password="a password for the tests")
-    Membership.objects.create(account=account, user=person, role=Membership.Role.VIEWER)
+    Membership.objects.create(account=account, user=person, role=Role.VIEWER)
     client.force_login(person)
     return client
 
@@ -176,7 +176,7 @@ def program(user, account) -> Program:
 @pytest.fixture
 def owner(account) -> User:
     """Somebody who may also order and cancel, and see keys."""
-    return member(account, "olga", Membership.Role.OWNER)
+    return member(account, "olga", Role.OWNER)
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.html import read, typed
-from vpnportal.models import Account, Invitation, Membership, Profile
+from vpnportal.models import Account, Invitation, Membership, Profile, Role
 from vpnportal.services import Refused, memberships
 
 pytestmark = pytest.mark.django_db
-Role = Membership.Role
+Role = Role
 LONG = "a long password for a new user"
 
 

@@ -18,7 +18,7 @@ from vpnportal.api.authentication import Credentials, authenticate
 from vpnportal.api.calls import Call
 from vpnportal.api.faults import Fault
 from vpnportal.api.rate_limit import TokenBuckets
-from vpnportal.models import Account, ApiKey, Membership
+from vpnportal.models import Account, ApiKey, Membership, Role
 from vpnportal.services import Refused, api_keys, memberships
 
 pytestmark = pytest.mark.django_db
@@ -60,7 +60,7 @@ def test_a_key_of_64_characters_is_shown_once_and_kept_nowhere(page, account, us
 
 def test_a_key_acts_as_its_user_in_its_account_alone(account, user, key):
     other = Account.objects.create(name="Another account")
-    Membership.objects.create(account=other, user=user, role=Membership.Role.OWNER)
+    Membership.objects.create(account=other, user=user, role=Role.OWNER)
 
     caller = authenticate(CALL, Credentials("ada", key), HOME)
 
@@ -133,7 +133,7 @@ def test_strangers_make_and_revoke_none_and_viewers_only_their_own(account, key,
     assert stranger.post(reverse("revoke-api-key", args=[account.pk, one.pk])).status_code == 404
 
     viewer = User.objects.create_user("vic")
-    Membership.objects.create(account=account, user=viewer, role=Membership.Role.VIEWER)
+    Membership.objects.create(account=account, user=viewer, role=Role.VIEWER)
     browser = Client()
     browser.force_login(viewer)
     assert browser.post(reverse("revoke-api-key", args=[account.pk, one.pk])).status_code == 404
@@ -147,7 +147,7 @@ def test_strangers_make_and_revoke_none_and_viewers_only_their_own(account, key,
 
 def test_an_owner_sees_and_revokes_the_keys_of_all(account, key):
     olga = User.objects.create_user("olga")
-    Membership.objects.create(account=account, user=olga, role=Membership.Role.OWNER)
+    Membership.objects.create(account=account, user=olga, role=Role.OWNER)
     browser = Client()
     browser.force_login(olga)
 
@@ -160,7 +160,7 @@ def test_an_owner_sees_and_revokes_the_keys_of_all(account, key):
 def test_whoever_is_removed_and_invited_again_makes_new_keys(account, user, key):
     Membership.objects.create(account=account, user=User.objects.create_user("olga"), role="owner")
     memberships.remove(Membership.objects.get(account=account, user=user))
-    Membership.objects.create(account=account, user=user, role=Membership.Role.OPERATOR)
+    Membership.objects.create(account=account, user=user, role=Role.OPERATOR)
 
     assert not is_let_in(key)
 

@@ -19,7 +19,7 @@ from vpnportal.api.lookup import address_id
 from vpnportal.api.registry import SERVICES
 from vpnportal.api.serializers import DATA_TYPES, DataType
 from vpnportal.fields import Sealed
-from vpnportal.models import Account, AddressTranslation, Membership, Revision, Subnet, Tunnel
+from vpnportal.models import Account, AddressTranslation, Membership, Revision, Role, Subnet, Tunnel
 
 pytestmark = pytest.mark.django_db
 # No id of the caller's own is so high.
@@ -32,7 +32,7 @@ def foreign(ready, owner, concentrator) -> dict[str, int]:
     """Ids of everything that another account has, made last; all of it is called "canary"."""
     account = Account.objects.create(pk=FIRST, name="canary account")
     person = User.objects.create_user("canary-person", pk=FIRST + 1, email="canary@example.org")
-    Membership.objects.create(account=account, user=person, role=Membership.Role.OWNER)
+    Membership.objects.create(account=account, user=person, role=Role.OWNER)
     tunnel = Tunnel.objects.create(
         pk=FIRST + 2,
         account=account,
@@ -205,7 +205,7 @@ def test_a_service_subnet_tells_only_of_the_callers_contexts(foreign, ready, own
 
 
 def test_a_key_of_one_account_reaches_no_other_of_its_user(foreign, ready, owner, owners_program):
-    Membership.objects.create(account_id=FIRST, user=owner, role=Membership.Role.OWNER)
+    Membership.objects.create(account_id=FIRST, user=owner, role=Role.OWNER)
 
     test = owners_program.fault("getObject", on=foreign["tunnel"])
     listed = owners_program.call("SoftLayer_Account.getNetworkTunnelContexts", mask="mask[id]")
@@ -223,7 +223,7 @@ def test_a_key_of_somebody_who_left_the_account_finds_nothing(ready, owner, owne
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_viewers_key_reads_and_changes_nothing(service, ready, account, owner):
-    Membership.objects.filter(user=owner).update(role=Membership.Role.VIEWER)
+    Membership.objects.filter(user=owner).update(role=Role.VIEWER)
     program, before = Program(owner, account), rows()
     translation, hosted = ready.translations.get(), ready.subnets.get(kind=Subnet.Kind.HOSTED)
     own = {

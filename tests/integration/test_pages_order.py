@@ -12,7 +12,7 @@ from django.urls import reverse
 from tests.html import part, read, typed, words
 from tests.integration.conftest import make_tunnel
 from vpnportal import services
-from vpnportal.models import Account, AddressPool, Datacenter, Membership, Revision, Tunnel
+from vpnportal.models import Account, AddressPool, Datacenter, Membership, Revision, Role, Tunnel
 from vpnportal.reconciler import reconcile
 
 ORDER = reverse("order")
@@ -21,7 +21,7 @@ ORDER = reverse("order")
 @pytest.fixture
 def owner(user, client):
     """A browser of somebody who owns the account."""
-    Membership.objects.update(role=Membership.Role.OWNER)
+    Membership.objects.update(role=Role.OWNER)
     client.force_login(user)
     return client
 

@@ -15,7 +15,7 @@ from django.views.debug import ExceptionReporter
 from tests.form_data import PHASE_ONE
 from tests.html import part, read, words
 from vpnportal import services
-from vpnportal.models import Account, KeyReveal, Membership, Tunnel
+from vpnportal.models import Account, KeyReveal, Membership, Role, Tunnel
 from vpnportal.web.tunnel import preshared_key
 
 CANARY = "canary7f3aThatMustNotSing"
@@ -31,10 +31,10 @@ def kept(tunnel, user) -> Tunnel:
 
 @pytest.fixture
 def owner(account) -> Client:
-    return browser_of("olga", account, Membership.Role.OWNER)
+    return browser_of("olga", account, Role.OWNER)
 
 
-def browser_of(name: str, account: Account, role: Membership.Role) -> Client:
+def browser_of(name: str, account: Account, role: Role) -> Client:
     person = User.objects.create_user(name)
     Membership.objects.create(account=account, user=person, role=role)
     browser = Client()
@@ -99,7 +99,7 @@ def test_an_owner_is_shown_the_key_and_everybody_sees_that_they_were(kept, owner
 
 
 @both
-@pytest.mark.parametrize("role", [Membership.Role.OPERATOR, Membership.Role.VIEWER])
+@pytest.mark.parametrize("role", [Role.OPERATOR, Role.VIEWER])
 def test_nobody_but_an_owner_is_shown_the_key(kept, account, headers, role):
     browser = browser_of("otto", account, role)
 

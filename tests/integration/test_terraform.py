@@ -10,7 +10,7 @@ from django.core.management import call_command
 
 from tests.softlayer_go import Refused, Session, boolean, integer
 from vpnportal import tasks
-from vpnportal.models import Account, AddressPool, Membership, Revision, Subnet, Tunnel
+from vpnportal.models import Account, AddressPool, Membership, Revision, Role, Subnet, Tunnel
 from vpnportal.reconciler import reconcile
 
 CONTEXT = "Network_Tunnel_Module_Context"
@@ -28,7 +28,7 @@ def session(
 ) -> Session:
     """A provider with the key of an owner, at a location with room and with a quick worker."""
     monkeypatch.setattr(tasks.converge, "apply_async", lambda ids, **_: reconcile.converge(*ids))
-    Membership.objects.filter(user=user).update(role=Membership.Role.OWNER)
+    Membership.objects.filter(user=user).update(role=Role.OWNER)
     for kind, network in (("hosted-peer", "203.0.113.16/28"), ("static-nat", "10.1.255.0/24")):
         AddressPool.objects.create(
             concentrator=concentrator, kind=kind, network=IPv4Network(network)

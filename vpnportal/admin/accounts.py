@@ -10,11 +10,11 @@ from django.forms.formsets import DELETION_FIELD_NAME
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
-from vpnportal.models import Account, Membership
+from vpnportal.models import Account, Membership, Role
 from vpnportal.services.errors import Refused
 from vpnportal.services.memberships import lock_account, refuse_last_owners
 
-OWNER = Membership.Role.OWNER
+OWNER = Role.OWNER
 
 
 class SomebodyOwns(BaseInlineFormSet):

@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 
-from vpnportal.models import Account, Membership
+from vpnportal.models import Account, Membership, Role
 
-OWNER = Membership.Role.OWNER
+OWNER = Role.OWNER
 
 admin.site.unregister(User)
 

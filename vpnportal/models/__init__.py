@@ -1,4 +1,4 @@
-"""What is kept: accounts, places, tunnels (drafts), revisions (frozen) and records."""
+"""The database: accounts, concentrators, tunnels (drafts), revisions and observations."""
 
 from vpnportal.models.accounts import Account, ApiKey, Invitation, Membership, Profile
 from vpnportal.models.address_release import AddressRelease
@@ -6,6 +6,7 @@ from vpnportal.models.commands import PeerProbe, TunnelCommand
 from vpnportal.models.concentrators import AddressPool, Concentrator, Datacenter
 from vpnportal.models.drafts import DraftBackup, KeyReveal, LastEdit
 from vpnportal.models.observations import DiagnosticLog, DriftRepair, TranslationUsage
+from vpnportal.models.permissions import Role
 from vpnportal.models.revisions import RemoteClaim, Revision
 from vpnportal.models.subnets import Subnet
 from vpnportal.models.traffic import Traffic
@@ -30,6 +31,7 @@ __all__ = [
     "Profile",
     "RemoteClaim",
     "Revision",
+    "Role",
     "Subnet",
     "Traffic",
     "TranslationUsage",

@@ -1,36 +1,20 @@
-"""Customers, the people who act for them, and the keys of their programs."""
+"""Accounts, their members and invitations, and API keys."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.contrib.auth.models import AnonymousUser, User
+from django.contrib.auth.models import User
 from django.db import models
 from django.utils import timezone
+
+from vpnportal.models.permissions import PermissionQuerySet, Role
 
 INVITATION_LASTS = timedelta(days=7)
 
 
-class AccountQuerySet(models.QuerySet["Account"]):
-    """Lookup and permission in one."""
-
-    def visible_to(self, user: User | AnonymousUser) -> AccountQuerySet:
-        """The accounts that this person belongs to; none for nobody."""
-        # In a filter None would mean "accounts without any member".
-        return self.filter(memberships__user_id=user.pk) if user.pk else self.none()
-
-    def editable_by(self, user: User | AnonymousUser) -> AccountQuerySet:
-        """Those among them whose tunnels this person's role allows to change and apply."""
-        if user.pk is None:
-            return self.none()
-        roles = (Membership.Role.OPERATOR, Membership.Role.OWNER)
-        return self.filter(memberships__user_id=user.pk, memberships__role__in=roles)
-
-    def owned_by(self, user: User | AnonymousUser) -> AccountQuerySet:
-        """Those among them whose members this person manages, and for which they order."""
-        if user.pk is None:
-            return self.none()
-        return self.filter(memberships__user_id=user.pk, memberships__role=Membership.Role.OWNER)
+class AccountQuerySet(PermissionQuerySet["Account"]):
+    """Accounts by the role of a member."""
 
 
 class Account(models.Model):
@@ -45,12 +29,7 @@ class Account(models.Model):
 
 
 class Membership(models.Model):
-    """What a person may do in an account."""
-
-    class Role(models.TextChoices):
-        VIEWER = "viewer", "Viewer"
-        OPERATOR = "operator", "Operator"
-        OWNER = "owner", "Owner"
+    """The role of a user in an account."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, models.CASCADE, related_name="memberships")
@@ -64,19 +43,19 @@ class Membership(models.Model):
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
-    """Which invitations still let somebody in."""
+    """Invitations by state."""
 
     def open(self) -> InvitationQuerySet:
-        """Neither taken nor withdrawn nor too old."""
+        """Return the invitations that are neither accepted, revoked nor expired."""
         since = timezone.now() - INVITATION_LASTS
         return self.filter(accepted_at=None, withdrawn_at=None, created_at__gt=since)
 
 
 class Invitation(models.Model):
-    """Lets whoever has its link join an account, once; only the SHA-256 of the link is kept."""
+    """A single-use link that joins an account. The row stores only the SHA-256 of its token."""
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="invitations")
-    role = models.CharField(max_length=8, choices=Membership.Role, default=Membership.Role.VIEWER)
+    role = models.CharField(max_length=8, choices=Role, default=Role.VIEWER)
     note = models.CharField(max_length=80, blank=True)
     digest = models.CharField(max_length=64, unique=True)
     author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
@@ -95,12 +74,12 @@ class Invitation(models.Model):
 
     @property
     def ends_at(self) -> datetime:
-        """From then on the link lets nobody in."""
+        """The time at which the link expires."""
         return self.created_at + INVITATION_LASTS
 
 
 class Profile(models.Model):
-    """What a person prefers: `time_zone` is a name of the IANA database."""
+    """Preferences of a user. `time_zone` is a name of the IANA time zone database."""
 
     user = models.OneToOneField(User, models.CASCADE, related_name="profile")
     time_zone = models.CharField(max_length=64, default="UTC")
@@ -110,10 +89,13 @@ class Profile(models.Model):
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    """Which keys still let a program in, and whose they are to manage."""
+    """API keys by state and by manager."""
 
     def usable(self, now: datetime) -> ApiKeyQuerySet:
-        """Neither revoked nor expired, of a user who may sign in and belongs to the account."""
+        """Return the keys that authenticate at `now`.
+
+        Such a key is neither revoked nor expired. Its user is active and a member of the account.
+        """
         return self.filter(
             models.Q(expires_at=None) | models.Q(expires_at__gt=now),
             revoked_at=None,
@@ -122,15 +104,16 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
         )
 
     def managed_by(self, user: User) -> ApiKeyQuerySet:
-        """A person's own keys, and all keys of the accounts that they own."""
-        mine = models.Q(user=user, account__in=Account.objects.visible_to(user))
-        return self.filter(mine | models.Q(account__in=Account.objects.owned_by(user)))
+        """Return the user's own keys and all keys of the accounts that the user owns."""
+        own_keys = models.Q(user=user, account__in=Account.objects.visible_to(user))
+        return self.filter(own_keys | models.Q(account__in=Account.objects.owned_by(user)))
 
 
 class ApiKey(models.Model):
-    """A program's key to one account: only its SHA-256 is kept, it acts with its user's role.
+    """A key that authenticates a program for one account, with the role of the key's user.
 
-    `sources` are networks in CIDR notation that it is accepted from, none for anywhere.
+    The row stores only the SHA-256 of the key. `sources` lists the networks in CIDR notation that
+    the key is accepted from; an empty list accepts every address.
     """
 
     user = models.ForeignKey(User, models.CASCADE, related_name="api_keys")
@@ -141,7 +124,7 @@ class ApiKey(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
-    # Written once a minute at most.
+    # Written at most once a minute: a busy script must not write a row per call.
     last_used_at = models.DateTimeField(null=True)
     last_used_from = models.CharField(max_length=45, blank=True)
 
@@ -155,5 +138,5 @@ class ApiKey(models.Model):
 
     @property
     def expired(self) -> bool:
-        """Whether its time is over."""
+        """True if `expires_at` has passed."""
         return self.expires_at is not None and self.expires_at <= timezone.now()

@@ -1,4 +1,7 @@
-"""Concentrators that a tunnel leaves: what it had there is given to nobody before they let go."""
+"""Releases of a tunnel's addresses on a concentrator that the tunnel leaves.
+
+An address is free again once an observation of the concentrator shows nothing of the tunnel.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,14 @@ from vpnportal.models.tunnels import Tunnel
 
 
 class AddressReleaseQuerySet(models.QuerySet["AddressRelease"]):
-    """Which departures still wait for something."""
+    """Address releases by state."""
 
     def open(self) -> AddressReleaseQuerySet:
-        """Those whose concentrator was not seen without the tunnel yet."""
+        """Return the releases that no observation has confirmed yet."""
         return self.filter(released_at=None)
 
     def due(self) -> AddressReleaseQuerySet:
-        """Open ones whose concentrator should hold nothing of the tunnel any more."""
+        """Return the open releases whose concentrator has no revision of the tunnel to hold."""
         here = {
             "tunnel": models.OuterRef("tunnel"),
             "concentrator": models.OuterRef("concentrator"),
@@ -27,10 +30,10 @@ class AddressReleaseQuerySet(models.QuerySet["AddressRelease"]):
 
 
 class AddressRelease(models.Model):
-    """A tunnel that was cancelled, or whose draft was moved, and the place that it leaves.
+    """The release of a deleted or moved tunnel's addresses on one concentrator.
 
-    `steps` are what the concentrator's worker did for it, as in `Revision`. `released_at` is when the
-    concentrator was seen without the tunnel; from then on its `hosted_peer` is free.
+    `steps` is the log of the worker in the format of `Revision.steps`. `released_at` is the time of
+    the observation without the tunnel; from then on `hosted_peer` is free.
     """
 
     tunnel = models.ForeignKey(Tunnel, models.PROTECT, related_name="releases")

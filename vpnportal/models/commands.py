@@ -1,4 +1,4 @@
-"""Who edited what of a draft last, what was set aside, who saw its key, what was asked for."""
+"""Commands for tunnels and probes of peers: rows that the worker completes once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vpnportal.models.tunnels import Tunnel
 
 
 class TunnelCommand(models.Model):
-    """Something to be done once with what runs of a tunnel; its concentrator's worker does it.
+    """A command for the SAs of a tunnel. The worker of its concentrator executes it once.
 
-    `done_at` and `ok` are None until then; `text` says what came of it, and `steps` what was done,
-    as in `Revision`.
+    `done_at` and `ok` are None until then. `text` is the result for people, `steps` is the command
+    log in the format of `Revision.steps`.
     """
 
     class Kind(models.TextChoices):
@@ -41,14 +41,14 @@ class TunnelCommand(models.Model):
 
     @property
     def age(self) -> timedelta:
-        """How long ago somebody asked; long ago if a clock that was set back says later."""
+        """The time since the request."""
         return age_of(self.requested_at)
 
 
 class PeerProbe(models.Model):
-    """Somebody asked what a tunnel's peer accepts; the concentrator's worker writes the answer.
+    """A probe of the algorithms that a peer accepts. The worker writes the answer.
 
-    `answer` is {field of the draft: value}; `steps` a list of {"at", "text", "ok"}.
+    `answer` is {field of the draft: value}. `steps` is a list of {"at", "text", "ok", "reply"}.
     """
 
     class State(models.TextChoices):
@@ -70,4 +70,4 @@ class PeerProbe(models.Model):
         ordering = ["-pk"]
 
     def __str__(self) -> str:
-        return f"question {self.pk} about {self.tunnel_id}"
+        return f"probe {self.pk} of the peer of {self.tunnel_id}"

@@ -1,4 +1,4 @@
-"""Where tunnels end: data centers, their concentrators, and the subnets assigned there."""
+"""Data centers, concentrators, and the address pools of concentrators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vpnportal.clock import age_of
 from vpnportal.domain.tunnel.charon_capabilities import CharonCapabilities
 from vpnportal.fields import NetworkField
 
-# `watch` writes `seen_at` every few seconds; twice missed and the page says "unknown".
+# The monitor writes `seen_at` every 5 s; a full observation of many tunnels delays that.
 STALE_AFTER = timedelta(seconds=20)
 
 
@@ -26,7 +26,7 @@ class Datacenter(models.Model):
 
 
 class Concentrator(models.Model):
-    """A gateway with its charon and nftables. `watch` keeps what was last seen of it here."""
+    """A gateway with charon and nftables, and its last status as the monitor saw it."""
 
     name = models.CharField(
         max_length=40, unique=True, validators=[RegexValidator(r"\A[a-z0-9-]+\Z")]
@@ -36,21 +36,21 @@ class Concentrator(models.Model):
     userland_esp = models.BooleanField(null=True)
     seen_at = models.DateTimeField(null=True)
     unreachable_reason = models.TextField(blank=True)
-    # What its charon can do: lists of charon's names by kind, as vici's get-algorithms has them.
+    # charon's algorithms: lists of names by kind, as in vici's get-algorithms.
     algorithms = models.JSONField(default=dict, blank=True)
-    # strongSwan's, such as 5.9.8.
+    # Version of strongSwan, such as 5.9.8.
     charon_version = models.CharField(max_length=40, blank=True)
-    # Connections that charon holds and the portal did not make: left alone, shown to operators.
+    # Connections in charon that the portal did not load. It never changes them.
     foreign_connections = models.JSONField(default=list, blank=True)
-    # Packets that its rules dropped since they were written, by the name of the counter.
+    # Packets that the rules dropped since they were written, by counter name.
     drop_counters = models.JSONField(default=dict, blank=True)
-    # Packets that came out of a tunnel which does not lead there (RFC 4301, 5.2).
+    # Packets from a tunnel whose selectors do not allow them (RFC 4301, 5.2).
     dropped_by_esp = models.PositiveBigIntegerField(default=0)
-    # Since when, and until when, the use of address translations was read here.
+    # First and last time that the monitor read the use of translations.
     used_since = models.DateTimeField(null=True)
     used_read_at = models.DateTimeField(null=True)
 
-    # Minutes of the last hour in which all that runs was looked at: spans of first and last ones.
+    # Minutes of the last hour with a sample of all SAs, as spans [first, last].
     observed_minutes = models.JSONField(default=list, blank=True)
 
     def __str__(self) -> str:
@@ -58,24 +58,24 @@ class Concentrator(models.Model):
 
     @property
     def queue(self) -> str:
-        """The Celery queue of this concentrator's lane."""
+        """The Celery queue of the concentrator's worker."""
         return f"concentrator.{self.name}"
 
     @property
     def capabilities(self) -> CharonCapabilities:
-        """What its charon can do, as far as `watch` has seen."""
-        names = frozenset(name for several in self.algorithms.values() for name in several)
+        """The capabilities of charon, as the monitor last saw them."""
+        names = frozenset(name for kind in self.algorithms.values() for name in kind)
         return CharonCapabilities(names, bool(self.userland_esp), self.charon_version)
 
     def is_online(self, now: datetime | None = None) -> bool:
-        """Whether what `watch` wrote is fresh enough to be told as the present."""
+        """Return True if the monitor's last status is recent enough to count as current."""
         if self.seen_at is None or self.unreachable_reason:
             return False
         return age_of(self.seen_at, now) < STALE_AFTER
 
 
 class AddressPool(models.Model):
-    """A block of a concentrator's addresses from which new tunnels are given theirs."""
+    """A block of a concentrator's addresses, from which new tunnels get their addresses."""
 
     class Kind(models.TextChoices):
         HOSTED_PEER = "hosted-peer", "Hosted peer addresses"

@@ -1,4 +1,4 @@
-"""Who edited what of a draft last, what was set aside, who saw its key, what was asked for."""
+"""Records about drafts: last edits, the backup for undo, and views of preshared keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vpnportal.models.tunnels import Tunnel
 
 
 class LastEdit(models.Model):
-    """The last write to one field of a draft: whoever writes next is told who was before."""
+    """The last edit of one field of a draft, for the detection of edit conflicts."""
 
     tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="last_edits")
     field = models.CharField(max_length=40)
@@ -27,9 +27,9 @@ class LastEdit(models.Model):
 
 
 class DraftBackup(models.Model):
-    """The draft as it was before somebody discarded or restored over it: what undo brings back.
+    """The draft before the last discard or restore, which Undo brings back.
 
-    `what` tells which of the two it was. It counts until the draft is edited again.
+    `what` names the operation. The next edit of the draft makes the backup invalid.
     """
 
     tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="draft_backup")
@@ -43,16 +43,16 @@ class DraftBackup(models.Model):
 
     @staticmethod
     def context(tunnel_id: int) -> str:
-        """What the specification of this row is sealed to."""
+        """Return the encryption context of `specification`."""
         return f"tunnel {tunnel_id} draft set aside"
 
     def spec(self) -> TunnelSpec:
-        """The draft that it was, with its preshared key."""
+        """Return the draft of the backup, with its preshared key."""
         return deserialize(self.specification.open(self.context(self.tunnel_id)))
 
 
 class KeyReveal(models.Model):
-    """Somebody was shown the preshared key of a draft."""
+    """One display of a preshared key to a user."""
 
     tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="key_reveals")
     author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")

@@ -1,4 +1,4 @@
-"""What the concentrators' side wrote down: repairs, what was heard, used, and answered."""
+"""Observations of worker and monitor: drift repairs, diagnostic logs, translation usage."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from vpnportal.models.tunnels import Tunnel
 
 
 class DriftRepair(models.Model):
-    """Something a converge put right that nobody had asked for: drift.
+    """A correction of drift: a step that no apply and no command asked for.
 
-    `tunnel` is empty where it concerns the whole concentrator, or many tunnels at once.
+    `tunnel` is None if the step concerns the whole concentrator or many tunnels.
     """
 
     concentrator = models.ForeignKey(Concentrator, models.CASCADE, related_name="repairs")
@@ -27,10 +27,10 @@ class DriftRepair(models.Model):
 
 
 class DiagnosticLog(models.Model):
-    """What charon said lately of one tunnel: the evidence of its diagnosis, never a secret.
+    """Recent lines of charon's log about one tunnel: the evidence of its diagnosis, no secrets.
 
     `lines` is a list of {"at": ISO 8601, "role": "initiator" or "responder", "text": one line},
-    oldest first and of bounded length; `facts` are counts that the watch keeps.
+    oldest first, of bounded length. `anomalies` are the findings of `AnomalyDetector`.
     """
 
     tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="diagnostic_log")
@@ -43,9 +43,9 @@ class DiagnosticLog(models.Model):
 
 
 class TranslationUsage(models.Model):
-    """When the translations of one tunnel last carried traffic; a row for those that ever did.
+    """The last use of each translation of one tunnel. Tunnels without any use have no row.
 
-    `pairs` is {internal address: [customer's address, minutes since 1970 in UTC]}.
+    `pairs` is {internal address: [customer address, minutes since 1970 in UTC]}.
     """
 
     tunnel = models.OneToOneField(Tunnel, models.CASCADE, related_name="translation_usage")

@@ -1,4 +1,4 @@
-"""Revisions: what was applied, frozen, with what became of it. Only these reach a concentrator."""
+"""Revisions: immutable specifications with their outcome. Only these reach a concentrator."""
 
 from __future__ import annotations
 
@@ -18,47 +18,50 @@ from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.concentrators import Concentrator
 from vpnportal.models.tunnels import Tunnel
 
-# An apply that nobody took up for so long no longer locks the tunnel; it still may be done later.
+# After this time an unfinished apply no longer locks the tunnel. The worker may still finish it.
 LOCK_DURATION = timedelta(minutes=2)
 
 
 def locks(requested_at: datetime | None) -> bool:
-    """Whether an unfinished revision of that time keeps its tunnel from being edited now."""
+    """Return True if an unfinished revision of that time still locks its tunnel."""
     return requested_at is not None and age_of(requested_at) <= LOCK_DURATION
 
 
 class RevisionQuerySet(models.QuerySet["Revision"]):
-    """Which revisions count."""
+    """Revisions by outcome."""
 
     def live_or_applying(self) -> RevisionQuerySet:
-        """Live ones and those on their way: what a concentrator holds or is about to."""
+        """Return the live revisions and those being applied."""
         return self.filter(outcome__in=Revision.LIVE_OR_APPLYING)
 
     def holding(self) -> RevisionQuerySet:
-        """Standing ones, and those that a trial may bring back: what others may not take."""
+        """Return the revisions that hold networks: live, being applied, kept as fallback."""
         return self.filter(outcome__in=(*Revision.LIVE_OR_APPLYING, Revision.Outcome.FALLBACK))
 
     def locking(self) -> RevisionQuerySet:
-        """Those that keep their tunnel from being edited now."""
+        """Return the unfinished revisions that lock their tunnel."""
         now = timezone.now()
         recent = (now - LOCK_DURATION, now + LOCK_DURATION)
         return self.filter(outcome__in=Revision.UNFINISHED, created_at__range=recent)
 
 
 class Revision(models.Model):
-    """The specification of a tunnel as it stood when somebody pressed Apply."""
+    """The specification of a tunnel at the time of an apply, sealed, with its outcome."""
 
     class Outcome(models.TextChoices):
-        QUEUED = "queued", "queued"
-        APPLYING = "applying", "applying"
-        LIVE = "live", "live"
-        FAILED = "failed", "failed"
-        REPLACED = "replaced", "replaced"
-        FALLBACK = "fallback", "kept in reserve"
-        WITHDRAWN = "withdrawn", "taken back"
+        QUEUED = "queued", "Queued"
+        APPLYING = "applying", "Applying"
+        LIVE = "live", "Live"
+        FAILED = "failed", "Failed"
+        REPLACED = "replaced", "Replaced"
+        FALLBACK = "fallback", "Kept as fallback"
+        WITHDRAWN = "withdrawn", "Rolled back"
 
     class Rekeyed(models.TextChoices):
-        """IKEv2 shows only at the first rekey whether PFS agrees, so one is forced."""
+        """State of the forced first rekey.
+
+        IKEv2 negotiates the PFS group only in a rekey (RFC 7296, 1.2): a mismatch shows there.
+        """
 
         NOT_NEEDED = "", "not needed"
         DUE = "due", "due"
@@ -79,18 +82,18 @@ class Revision(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
     outcome = models.CharField(max_length=9, choices=Outcome, default=Outcome.QUEUED)
-    # A list of {"at": ISO 8601, "text": what was done, "ok": bool}.
+    # The apply log: a list of {"at": ISO 8601, "text": one step, "ok": bool}.
     steps = models.JSONField(default=list)
     reason = models.TextField(blank=True)
-    # "Keep if healthy": so long after it is live the tunnel must be up, and this address answer.
+    # Commit-confirm: seconds until the health check, and the address that must answer a ping.
     trial_seconds = models.PositiveSmallIntegerField(null=True)
     trial_ping = models.GenericIPAddressField(protocol="IPv4", null=True)
     trial_ends_at = models.DateTimeField(null=True, db_index=True)
-    # Only the other end may start its tunnel; told in the clear, for lists of thousands.
+    # Only the peer initiates. In the clear, because lists cannot unseal thousands of rows.
     responder_only = models.BooleanField(default=False)
-    # When its tunnel was seen up with it for the first time: a revision that never was is not good.
+    # When the tunnel was first seen up with this revision. None excludes it as a fallback.
     first_up_at = models.DateTimeField(null=True)
-    # The number of the revision whose specification this one brings back.
+    # Number of the revision whose specification this revision restores.
     restored_number = models.PositiveIntegerField(null=True)
     first_rekey = models.CharField(
         max_length=6, choices=Rekeyed, default=Rekeyed.NOT_NEEDED, blank=True
@@ -103,7 +106,7 @@ class Revision(models.Model):
         constraints = [models.UniqueConstraint("tunnel", "number", name="one_number_once")]
         indexes = [
             models.Index("concentrator", "outcome", name="standing_revisions"),
-            # All that a list of ten thousand tunnels asks of them, without opening a row.
+            # Covers the tunnel list: it reads ten thousand states from the index alone.
             models.Index(
                 "tunnel",
                 "number",
@@ -120,12 +123,12 @@ class Revision(models.Model):
 
     @staticmethod
     def context(tunnel_id: int, number: int) -> str:
-        """What the specification of this row is sealed to."""
+        """Return the encryption context of `specification`."""
         return f"tunnel {tunnel_id} revision {number}"
 
     @classmethod
     def next_for(cls, tunnel: Tunnel, spec: TunnelSpec, author: User | None) -> Revision:
-        """The next revision of a tunnel, not saved yet."""
+        """Return the next revision of a tunnel, unsaved."""
         latest = tunnel.latest()
         number = latest.number + 1 if latest else 1
         return cls(
@@ -142,32 +145,32 @@ class Revision(models.Model):
         )
 
     def spec(self) -> TunnelSpec:
-        """The specification, with its preshared key."""
+        """Return the specification, with its preshared key."""
         return deserialize(self.specification.open(self.context(self.tunnel_id, self.number)))
 
     @cached_property
     def opened(self) -> TunnelSpec:
-        """The same, opened once for a page that asks for it again and again."""
+        """The specification, decrypted once per instance."""
         return self.spec()
 
     @property
     def unfinished(self) -> bool:
-        """Whether the concentrator has not answered yet."""
+        """True while the revision is queued or being applied."""
         return self.outcome in self.UNFINISHED
 
     @property
     def waits_too_long(self) -> bool:
-        """Unfinished for so long that it no longer locks the tunnel."""
+        """True if the revision is unfinished and no longer locks the tunnel."""
         return self.unfinished and self.age >= LOCK_DURATION
 
     @property
     def age(self) -> timedelta:
-        """How long ago somebody pressed Apply; long ago if a clock that was set back says later."""
+        """The time since the apply."""
         return age_of(self.created_at)
 
 
 class RemoteClaim(models.Model):
-    """A remote network that a revision occupies, in the clear, so that overlaps are one query."""
+    """A remote network of a revision, in the clear: finding an overlap is one query."""
 
     revision = models.ForeignKey(Revision, models.CASCADE, related_name="claims")
     first = models.BigIntegerField(db_index=True)
@@ -178,7 +181,7 @@ class RemoteClaim(models.Model):
 
     @classmethod
     def of(cls, revision: Revision, network: IPv4Network) -> RemoteClaim:
-        """The claim of one network, not saved yet."""
+        """Return the claim of one network, unsaved."""
         return cls(
             revision=revision,
             first=int(network.network_address),

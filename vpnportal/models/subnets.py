@@ -1,4 +1,4 @@
-"""Where tunnels end: data centers, their concentrators, and the subnets assigned there."""
+"""Subnets of accounts and of the provider, which tunnels are attached to."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class SubnetQuerySet(models.QuerySet["Subnet"]):
-    """Lookup and permission in one."""
+    """Subnets by the tunnels that may use them."""
 
     def offered_to(self, tunnel: Tunnel) -> SubnetQuerySet:
-        """What a tunnel may be attached to at its end, as hosted or as service subnet."""
+        """Return the hosted and service subnets that may be attached to the tunnel."""
         kinds = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
         return self.filter(
             models.Q(account=tunnel.account_id) | models.Q(account=None),
@@ -28,10 +28,10 @@ class SubnetQuerySet(models.QuerySet["Subnet"]):
 
 
 class Subnet(models.Model):
-    """A network an account has; tunnels are attached to it.
+    """A network that tunnels are attached to.
 
-    Without an account it is a service of the provider, which every account may reach. Without a
-    data center it is at every one of them.
+    A subnet without account is a service of the provider, open to every account. A subnet without
+    data center exists in all data centers.
     """
 
     class Kind(models.TextChoices):

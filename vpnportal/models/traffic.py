@@ -1,4 +1,4 @@
-"""What tunnels carried and what runs of them, as their concentrator's watch counts it."""
+"""Traffic counters and SA samples of tunnels, written by the monitor."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from vpnportal.models.tunnels import Tunnel
 
 
 class Traffic(models.Model):
-    """One tunnel: written when something of it changed, and at no other time.
+    """Traffic and SAs of one tunnel. The monitor writes the row only when its content changes.
 
-    `lines` is what ran at `taken_at` (`domain.picture`). `pairs` is {selectors: [since, bytes in,
-    bytes out, packets in, packets out]}, a sum over all keys there were since then. `minutes` is
-    {selectors: [[minute, the same four]]} of the last hour, without minutes in which nothing was
-    carried; which of those were looked at is in `Concentrator.watched`. What was carried by
-    selectors that are not in `pairs` any more is under GONE.
+    `lines` are the IKE_SAs at `taken_at` (`domain.traffic.sa_snapshot`). `pairs` is {selectors:
+    [since, bytes in, bytes out, packets in, packets out]}, summed across rekeys. `minutes` is
+    {selectors: [[minute, bytes in, bytes out, packets in, packets out]]} of the last hour. It omits
+    minutes without traffic; `Concentrator.observed_minutes` tells which minutes were sampled. GONE
+    collects the traffic of selectors that are no longer in `pairs`.
     """
 
     GONE = ""

@@ -1,9 +1,9 @@
-"""Tunnels as drafts: every edit is kept at once, and none of it reaches the concentrator."""
+"""Tunnels as drafts: each edit is saved at once and reaches no concentrator before Apply."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
@@ -11,62 +11,45 @@ from django.db import models
 from vpnportal.domain.addresses import number
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 from vpnportal.fields import Sealed, SealedField
-from vpnportal.models.accounts import Account, Membership
+from vpnportal.models.accounts import Account
 from vpnportal.models.concentrators import Concentrator
+from vpnportal.models.permissions import PermissionQuerySet
 from vpnportal.models.subnets import Subnet
 
 if TYPE_CHECKING:
     from vpnportal.models.revisions import Revision
 
 
-class TunnelQuerySet(models.QuerySet["Tunnel"]):
-    """Lookup and permission in one."""
+class TunnelQuerySet(PermissionQuerySet["Tunnel"]):
+    """Tunnels by the role of a member of their account.
 
-    def visible_to(self, user: User | AnonymousUser) -> TunnelQuerySet:
-        """The tunnels of the accounts this person belongs to; none for nobody."""
-        if user.pk is None:
-            # In a filter None would mean "accounts without any member".
-            return self.none()
-        return self.filter(account__memberships__user_id=user.pk)
+    `visible_to` and `editable_by` include deleted tunnels: a service says in words why a deleted
+    tunnel cannot be changed.
+    """
 
-    def editable_by(self, user: User | AnonymousUser) -> TunnelQuerySet:
-        """Those among them that this person's role allows to change and apply.
+    memberships = "account__memberships"
 
-        A service says in words why nothing is done to one that was cancelled.
-        """
-        roles = (Membership.Role.OPERATOR, Membership.Role.OWNER)
-        if user.pk is None:
-            return self.none()
-        return self.filter(
-            account__memberships__user_id=user.pk, account__memberships__role__in=roles
-        )
+    def owned_by(self, user: User | AnonymousUser) -> Self:
+        """Return the tunnels that the user may delete, and whose preshared key the user may see."""
+        return super().owned_by(user).present()
 
-    def owned_by(self, user: User | AnonymousUser) -> TunnelQuerySet:
-        """Those among them that this person may also cancel, and whose key they may see."""
-        if user.pk is None:
-            return self.none()
-        return self.present().filter(
-            account__memberships__user_id=user.pk,
-            account__memberships__role=Membership.Role.OWNER,
-        )
-
-    def present(self) -> TunnelQuerySet:
-        """Without those that were cancelled."""
+    def present(self) -> Self:
+        """Return the tunnels that are not deleted."""
         return self.filter(cancelled_at=None)
 
 
 class Tunnel(models.Model):
-    """One IPsec VPN (the old API's context). Defaults are the original panel's.
+    """One IPsec VPN: a context of the retired API. Defaults are those of the original panel.
 
-    A cancelled tunnel keeps its row, so that its name and its history stay.
+    A deleted tunnel keeps its row, which keeps its name and its history.
     """
 
     class SaStatus(models.TextChoices):
-        UP = "up", "up"
-        OLDER = "older", "up with older settings"
-        PARTIAL = "partial", "partly up"
-        CONNECTING = "connecting", "connecting"
-        DOWN = "down", "down"
+        UP = "up", "Up"
+        OLDER = "older", "Up \N{EN DASH} settings out of date"
+        PARTIAL = "partial", "Degraded"
+        CONNECTING = "connecting", "Connecting"
+        DOWN = "down", "Down"
 
     class Starts(models.TextChoices):
         EITHER = "either", "either end"
@@ -79,11 +62,11 @@ class Tunnel(models.Model):
     notes = models.TextField(max_length=2000, blank=True)
     subnets = models.ManyToManyField(Subnet, related_name="tunnels", blank=True)
 
-    # An address of the concentrator that no other tunnel has: charon tells keys by both ends.
+    # Unique among present tunnels: charon selects a preshared key by the two addresses alone.
     hosted_peer = models.GenericIPAddressField(protocol="IPv4")
     remote_peer = models.GenericIPAddressField(protocol="IPv4", null=True, blank=True)
     preshared_key = SealedField(default=Sealed, blank=True)
-    # 0 is both: this end starts IKEv2 and answers either.
+    # 0 is both: the concentrator initiates IKEv2 and accepts either version.
     ike_version = models.PositiveSmallIntegerField(default=1)
     phase_one_encryption = models.CharField(max_length=20, default="3DES")
     phase_one_authentication = models.CharField(max_length=12, default="MD5")
@@ -94,20 +77,20 @@ class Tunnel(models.Model):
     phase_two_pfs = models.BooleanField(default=True)
     phase_two_group = models.PositiveSmallIntegerField(default=2)
     phase_two_keylife = models.PositiveIntegerField(default=3_600)
-    # Always so with IKEv1, which has one pair of selectors in a child.
+    # IKEv1 allows one pair of selectors per quick mode (RFC 2409, 5.5), so it always does this.
     one_child_per_pair = models.BooleanField(default=False)
-    # How long the peer may be silent before it is asked whether it is there; 0 never asks.
+    # DPD interval; 0 disables DPD.
     dpd_seconds = models.PositiveSmallIntegerField(default=15)
     starts = models.CharField(max_length=6, choices=Starts, default=Starts.EITHER)
 
-    # Keyed, of the draft as it stands: differs from a revision's exactly when something changed.
+    # Keyed digest of the draft. It equals the digest of a revision with the same content.
     draft_digest = models.CharField(max_length=32, blank=True, editable=False)
 
-    # What `watch` last saw; it is the present only while the concentrator is in sight.
+    # Last status that the monitor saw. It is current only while the concentrator is online.
     sa_status = models.CharField(max_length=10, choices=SaStatus, blank=True)
     sa_status_at = models.DateTimeField(null=True)
 
-    # Disconnected by somebody: the concentrator holds nothing of it until it is connected again.
+    # While set, the concentrator holds no configuration of the tunnel.
     disconnected_at = models.DateTimeField(null=True, blank=True)
     disconnected_by = models.ForeignKey(
         User, models.SET_NULL, null=True, blank=True, related_name="+"
@@ -115,7 +98,7 @@ class Tunnel(models.Model):
 
     ordered_at = models.DateTimeField(null=True, blank=True)
     ordered_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
-    # What the form of its order was given, so that the same form orders no second one.
+    # Key of the order form: submitting one form twice orders one tunnel.
     order_key = models.UUIDField(null=True, blank=True, editable=False)
     cancelled_at = models.DateTimeField(null=True, blank=True)
 
@@ -136,19 +119,19 @@ class Tunnel(models.Model):
 
     @property
     def preshared_key_context(self) -> str:
-        """What the key of this row is sealed to."""
+        """The encryption context of `preshared_key`."""
         return f"tunnel {self.pk} preshared key"
 
     def networks(self, *kinds: Subnet.Kind) -> tuple[IPv4Network, ...]:
-        """The attached networks of these kinds, sorted; one query, none when prefetched."""
+        """Return the attached networks of these kinds, sorted. One query, none if prefetched."""
         return tuple(sorted(row.network for row in self.subnets.all() if row.kind in kinds))
 
     def latest(self) -> Revision | None:
-        """The newest revision, whatever became of it."""
+        """Return the newest revision, whatever its outcome."""
         return self.revisions.order_by("-number").first()
 
     def draft(self) -> TunnelSpec:
-        """The draft as a specification; opens the preshared key."""
+        """Return the draft as a specification, with the preshared key decrypted."""
         return TunnelSpec(
             tunnel_id=self.pk,
             hosted_peer=IPv4Address(self.hosted_peer),
@@ -179,7 +162,7 @@ class Tunnel(models.Model):
 
 
 class AddressTranslation(models.Model):
-    """One filled row of the table: the provider's address, the customer's, and a name."""
+    """A static one-to-one translation: a provider's address, a customer's address, a name."""
 
     tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="translations")
     internal_address = models.GenericIPAddressField(protocol="IPv4")
@@ -196,6 +179,6 @@ class AddressTranslation(models.Model):
         return f"{self.internal_address} to {self.customer_address}"
 
     def as_value(self) -> Translation:
-        """The row as the domain has it."""
+        """Return the row as a domain value."""
         internal, customer = number(self.internal_address), number(self.customer_address)
         return Translation(IPv4Address(internal), IPv4Address(customer), self.name)

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Account, ApiKey, Invitation, Membership
+from vpnportal.models import Account, ApiKey, Invitation, Membership, Role
 from vpnportal.services import api_keys
 from vpnportal.services.errors import Refused
 
@@ -30,9 +30,7 @@ def invite(account: Account, role: str, note: str, author: User) -> str:
             text = f"There are {OPEN_AT_MOST} open invitations: withdraw one that is not needed."
             raise Refused(Problem("role", text))
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        account.invitations.create(
-            role=Membership.Role(role), note=note, digest=_digest(token), author=author
-        )
+        account.invitations.create(role=Role(role), note=note, digest=_digest(token), author=author)
     return token
 
 
@@ -67,9 +65,9 @@ def revoke_invitation(invitation: Invitation) -> None:
 def set_role(membership: Membership, role: str) -> None:
     """What the member may do from the next request on; Refused for the last owner."""
     with lock_account(membership.account):
-        if role != Membership.Role.OWNER:
+        if role != Role.OWNER:
             refuse_last_owners(membership.account, [membership.pk])
-        Membership.objects.filter(pk=membership.pk).update(role=Membership.Role(role))
+        Membership.objects.filter(pk=membership.pk).update(role=Role(role))
     membership.role = role
 
 
@@ -87,7 +85,7 @@ def remove(membership: Membership) -> None:
 
 def refuse_last_owners(account: Account, leaving: Iterable[int]) -> None:
     """Refused if nobody owns the account but these memberships; inside `alone`."""
-    owners = account.memberships.filter(role=Membership.Role.OWNER)
+    owners = account.memberships.filter(role=Role.OWNER)
     if not owners.exclude(pk__in=leaving).exists():
         raise Refused(Problem("role", LAST_OWNER))
 

@@ -10,7 +10,7 @@ from django.db.models import Prefetch, Q, prefetch_related_objects
 from vpnportal.api.serializers import DataType, Load, Relation, SerializationContext, register_type
 from vpnportal.api.types import related_rows
 from vpnportal.api.types.properties import column, itself, leads, moment
-from vpnportal.models import Membership, Revision, Subnet, Tunnel
+from vpnportal.models import Revision, Role, Subnet, Tunnel
 from vpnportal.models.revisions import locks
 
 CONTEXT = "SoftLayer_Network_Tunnel_Module_Context"
@@ -20,7 +20,7 @@ Kind = Subnet.Kind
 
 def _preshared_key(reader: SerializationContext, tunnel: Any) -> str | None:
     """Only for owners, and whoever is shown one is written down."""
-    if tunnel.role != Membership.Role.OWNER or not tunnel.preshared_key:
+    if tunnel.role != Role.OWNER or not tunnel.preshared_key:
         return None
     reader.shown.add(tunnel.pk)
     text: str = tunnel.preshared_key.open(tunnel.preshared_key_context)

@@ -19,6 +19,7 @@ from vpnportal.models import (
     Concentrator,
     Datacenter,
     Membership,
+    Role,
     Subnet,
     Tunnel,
 )
@@ -57,7 +58,7 @@ class Command(BaseCommand):
         account = Account.objects.create(name="Example account")
         password = secrets.token_urlsafe(PASSWORD_BYTES)
         user = User.objects.create_superuser(USER_NAME, password=password)
-        Membership.objects.create(account=account, user=user, role=Membership.Role.OWNER)
+        Membership.objects.create(account=account, user=user, role=Role.OWNER)
         _first_tunnel(account, concentrator)
         _keep(password_file, password)
 

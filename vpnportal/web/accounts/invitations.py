@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
-from vpnportal.models import Invitation, Membership
+from vpnportal.models import Invitation, Role
 from vpnportal.services import Refused, memberships
 from vpnportal.web.accounts.views import ROLES
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest
@@ -74,7 +74,7 @@ def _join(request: HtmxRequest, found: Invitation, token: str) -> HttpResponse:
 def _page(
     request: HtmxRequest, found: Invitation, form: NewUser, refusal: str = "", status: int = OK
 ) -> HttpResponse:
-    role = Membership.Role(found.role)
+    role = Role(found.role)
     does = f"{role.label} {ROLES[role]}"
     shown = {"invitation": found, "does": does, "form": form, "refusal": refusal}
     return render(request, "accounts/invitation.html", shown, status=status)

@@ -13,14 +13,14 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from vpnportal.models import Account, ApiKey, Invitation, Membership
+from vpnportal.models import Account, ApiKey, Invitation, Membership, Role
 from vpnportal.services import Refused, input_parsing, memberships
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
 ROLES = {
-    Membership.Role.VIEWER: "sees the tunnels",
-    Membership.Role.OPERATOR: "also edits and applies them",
-    Membership.Role.OWNER: "also orders and cancels them, sees preshared keys, and manages members",
+    Role.VIEWER: "sees the tunnels",
+    Role.OPERATOR: "also edits and applies them",
+    Role.OWNER: "also orders and cancels them, sees preshared keys, and manages members",
 }
 
 
@@ -37,7 +37,7 @@ def invite(request: HtmxRequest, pk: int) -> HttpResponse:
     account = get_object_or_404(Account.objects.owned_by(request.user), pk=pk)
     role, note = request.POST.get("role", ""), request.POST.get("note", "")
     try:
-        if role not in Membership.Role:
+        if role not in Role:
             return show(request, UNPROCESSABLE, wrong={pk: "Choose one of the roles."})
         token = memberships.invite(account, role, input_parsing.name(note), request.user)
     except ValueError as error:
@@ -61,10 +61,10 @@ def revoke_invitation(request: HtmxRequest, pk: int, invitation: int) -> HttpRes
 def role(request: HtmxRequest, pk: int, member: int) -> HttpResponse:
     """Give a member another role."""
     wanted = request.POST.get("role", "")
-    if wanted not in Membership.Role:
+    if wanted not in Role:
         wrong = {pk: "Choose one of the roles."}
         return show(request, UNPROCESSABLE, wrong=wrong)
-    label = Membership.Role(wanted).label.lower()
+    label = Role(wanted).label.lower()
     return _change(
         request, pk, member, lambda one: memberships.set_role(one, wanted), f"is {label} now"
     )
