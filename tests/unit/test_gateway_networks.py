@@ -22,7 +22,7 @@ def test_a_network_with_an_address_of_the_gateway_in_it_is_objected_to(address: 
     gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address(address)))
 
     assert gateway_address_conflict(CLAIMS, gateway) == (
-        f"{network} has {address} in it, which is an address of the gateway itself"
+        f"{network} contains {address}, an address of the concentrator itself"
     )
 
 

@@ -1,9 +1,9 @@
-"""Desired against observed: the plan, in the order its steps are taken.
+"""The plan: the steps from the observed to the desired state of a concentrator, in their order.
 
-What only dials with old settings is hung up first: once the new connection is loaded, nothing would
-tell it from one that dials with the new. Secrets and connections follow, because charon may refuse
-them and then nothing of the tunnel has changed yet; then what must go, then the translations, and
-initiation last.
+IKE_SAs that still initiate with old settings end first: once the new connection is loaded, charon
+does not tell them from IKE_SAs that initiate with the new settings. Secrets and connections come
+next: if charon refuses them, nothing of the tunnel has changed. Removals follow, then the
+translations. Initiation is last.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from vpnportal.domain.planning.stale_sas import StaleSa, stale_sas, to_initiate
 
 
 class Start(NamedTuple):
-    """A child to be started, and the address of its peer."""
+    """A CHILD_SA to initiate, with the address of its peer."""
 
     connection: str
     child: str
@@ -31,7 +31,10 @@ class Start(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Steps in the order of the fields. Empty (false) when all is as it should be."""
+    """Steps in the order of the fields. Empty (false) if the observed state is the desired state.
+
+    `unload_secrets` holds ids, `unload_connections` names.
+    """
 
     add_addresses: tuple[IPv4Address, ...] = ()
     terminate_dialing: tuple[StaleSa, ...] = ()
@@ -51,17 +54,18 @@ class Plan:
 
     @property
     def terminates_sas(self) -> bool:
-        """Whether what runs is not the same afterwards."""
+        """Return True if the observed list of SAs is out of date after the plan."""
         return bool(self.terminate_dialing or self.unload_connections or self.terminate)
 
     def without_initiation(self) -> Plan:
-        """The same but for starting children: whether those come up is the peers' affair."""
+        """Return the plan without initiation, whose success depends on the peers."""
         return replace(self, initiate=())
 
     def excluding(self, connections: frozenset[str], desired: Desired) -> Plan:
-        """The same, but nothing is taken from these connections, of which nothing is known.
+        """Return the plan without removals from connections whose desired state is unreadable.
 
-        Whose an element is cannot be told, so only those that get another value are removed.
+        A map element does not show its tunnel. Elements are removed only under keys that get
+        another value.
         """
         if not connections:
             return self
@@ -71,84 +75,110 @@ class Plan:
                 name for name in self.unload_connections if name not in connections
             ),
             unload_secrets=tuple(
-                name
-                for name in self.unload_secrets
-                if connection_of_secret(name) not in connections
+                secret_id
+                for secret_id in self.unload_secrets
+                if connection_of_secret(secret_id) not in connections
             ),
             terminate_dialing=tuple(
-                one for one in self.terminate_dialing if one.connection not in connections
+                sa for sa in self.terminate_dialing if sa.connection not in connections
             ),
-            terminate=tuple(one for one in self.terminate if one.connection not in connections),
+            terminate=tuple(sa for sa in self.terminate if sa.connection not in connections),
             remove_elements=self.remove_elements.under(desired.elements),
             remove_addresses=(),
         )
 
 
 def make_plan(
-    desired: Desired, observed: Observed, scope: Scope | None = None, unsure: bool = False
+    desired: Desired,
+    observed: Observed,
+    scope: Scope | None = None,
+    may_hold_old_secrets: bool = False,
 ) -> Plan:
-    """What to do so that the observed becomes the desired; within a scope, only there.
+    """Return the steps from the observed to the desired state; `scope` None is the concentrator.
 
-    `unsure` says that an earlier apply may have broken off before it forgot its old secrets.
+    `may_hold_old_secrets`: an earlier apply may have stopped before it unloaded its old secrets.
     """
-    ending = tuple(stale_sas(desired, observed))
-    dialling = tuple(
-        one for one in ending if not one.carries and one.connection in desired.connections
-    )
-    edited = frozenset(_edited(desired, observed))
+    stale = tuple(stale_sas(desired, observed))
+    reloaded = frozenset(_with_other_algorithms(desired, observed))
     load = tuple(
         connection
         for name, connection in desired.connections.items()
-        if observed.connections.get(name) != connection.as_loaded or name in edited
+        if observed.connections.get(name) != connection.as_loaded or name in reloaded
     )
     unload = tuple(sorted(observed.connections.keys() - desired.connections.keys()))
-    remember, forget = _secrets(desired, observed, scope, load, unload)
-    if unsure and scope:
-        forget = tuple(sorted({*forget, *(scope.secrets - desired.secrets.keys())}))
+    load_secrets, unload_secrets = _secrets(desired, observed, scope, load, unload)
+    if may_hold_old_secrets and scope:
+        old = scope.secrets - desired.secrets.keys()
+        unload_secrets = tuple(sorted({*unload_secrets, *old}))
+
+    def only_initiates(sa: StaleSa) -> bool:
+        return not sa.carries and sa.connection in desired.connections
+
     return Plan(
-        add_addresses=tuple(_missing_anchors(desired, observed)),
-        terminate_dialing=dialling,
-        load_secrets=remember,
+        add_addresses=tuple(_missing_loopback_addresses(desired, observed)),
+        terminate_dialing=tuple(sa for sa in stale if only_initiates(sa)),
+        load_secrets=load_secrets,
         load_connections=load,
         unload_connections=unload,
-        unload_secrets=forget,
-        terminate=tuple(one for one in ending if one not in dialling),
+        unload_secrets=unload_secrets,
+        terminate=tuple(sa for sa in stale if not only_initiates(sa)),
         write_rules=not observed.rules_current,
         remove_elements=observed.elements - desired.elements,
         add_elements=desired.elements - observed.elements,
-        remove_addresses=() if scope else tuple(_needless_anchors(desired, observed)),
+        remove_addresses=() if scope else tuple(_surplus_loopback_addresses(desired, observed)),
         initiate=tuple(
             Start(name, child, desired.connections[name].as_loaded.ends[1])
-            for name, child in to_initiate(desired, observed, ending)
+            for name, child in to_initiate(desired, observed, stale)
         ),
     )
 
 
 def plan_without_sas(
-    desired: Desired, observed: Observed, scope: Scope | None = None, unsure: bool = False
+    desired: Desired,
+    observed: Observed,
+    scope: Scope | None = None,
+    may_hold_old_secrets: bool = False,
 ) -> Plan:
-    """What can be done before it is known what runs. Empty when nothing can, or nothing is to do.
+    """Return the steps that need no list of SAs; empty if there are none, or without a scope.
 
-    Only while IKE stays as it is loaded: then loading hides nothing that dials with old settings.
+    Empty also if a connection gets other IKE settings: loading them would hide an IKE_SA that
+    still initiates with the old settings.
     """
-    loaded = {name: shape.ike_fingerprint for name, shape in observed.connections.items()}
-    wanted = {name: one.as_loaded.ike_fingerprint for name, one in desired.connections.items()}
+    loaded = {name: connection.ike_fingerprint for name, connection in observed.connections.items()}
+    wanted = {
+        name: connection.as_loaded.ike_fingerprint
+        for name, connection in desired.connections.items()
+    }
     if scope is None or loaded != wanted:
         return Plan()
-    return make_plan(desired, replace(observed, ike_sas=()), scope, unsure).without_initiation()
+    without_sas = replace(observed, ike_sas=())
+    return make_plan(desired, without_sas, scope, may_hold_old_secrets).without_initiation()
 
 
-def _edited(desired: Desired, observed: Observed) -> Iterator[str]:
-    """Connections that run with algorithms which their names do not stand for.
+def gateway_address_conflict(claims: Iterable[str], gateway: AddressSet) -> str:
+    """Return why a gateway with these addresses must not carry a tunnel, or "" if it may.
 
-    charon does not tell the proposals it holds, so this is how another hand's edit shows.
+    `claims` are the tunnel's remote and static NAT subnets. A translation to a gateway address
+    would send a server's packets to the gateway. A remote subnet with a gateway address would
+    divert the gateway's own packets.
+    """
+    for network in claims:
+        if address := gateway.first_in(IPv4Network(network)):
+            return f"{network} contains {address}, an address of the concentrator itself"
+    return ""
+
+
+def _with_other_algorithms(desired: Desired, observed: Observed) -> Iterator[str]:
+    """Yield the connections whose children run with other algorithms than their names say.
+
+    charon does not list the proposals of a connection, so this is how a foreign edit shows.
     """
     for sa in observed.ike_sas:
-        wanted = desired.connections.get(sa.connection)
-        if wanted is None:
+        connection = desired.connections.get(sa.connection)
+        if connection is None:
             continue
         for child in sa.children:
-            suite = wanted.suite_of(child.name)
+            suite = connection.suite_of(child.name)
             if suite is not None and child.suite.differs_from(suite):
                 yield sa.connection
 
@@ -160,43 +190,37 @@ def _secrets(
     load: tuple[Connection, ...],
     unload: tuple[str, ...],
 ) -> tuple[tuple[Secret, ...], tuple[str, ...]]:
-    """Unseen secrets go with their connection: one that is as it should be has its secret."""
+    """Return the secrets to load and the ids of the secrets to unload.
+
+    If the secrets were not observed, a connection that is loaded as desired has its secret.
+    """
     if observed.secrets is not None:
-        there = observed.secrets
+        held = observed.secrets
     elif load or unload:
-        there = scope.secrets - desired.secrets.keys() if scope else frozenset()
+        held = scope.secrets - desired.secrets.keys() if scope else frozenset()
     else:
-        there = frozenset(desired.secrets)
-    missing = tuple(secret for name, secret in desired.secrets.items() if name not in there)
-    return missing, tuple(sorted(there - desired.secrets.keys()))
+        held = frozenset(desired.secrets)
+    missing = tuple(secret for name, secret in desired.secrets.items() if name not in held)
+    return missing, tuple(sorted(held - desired.secrets.keys()))
 
 
-def _missing_anchors(desired: Desired, observed: Observed) -> Iterator[IPv4Address]:
-    """Userland ESP installs no route for a network in which the gateway has no address."""
+def _missing_loopback_addresses(desired: Desired, observed: Observed) -> Iterator[IPv4Address]:
+    """Yield an address for each hosted network without an address of the gateway.
+
+    Userland ESP installs no route for such a network.
+    """
     if not observed.userland_esp:
         return
     for network in sorted(desired.hosted):
-        # In a network of 31 or 32 bits every address is a host's (RFC 3021): none is free for us.
-        spare = network.prefixlen < 31
-        there = observed.addresses.first_in(network) or observed.loopback_addresses.first_in(
+        # Each address of a network of 31 or 32 bits belongs to a host (RFC 3021).
+        has_spare_address = network.prefixlen < 31
+        gateway_address = observed.addresses.first_in(
             network
-        )
-        if spare and there is None:
+        ) or observed.loopback_addresses.first_in(network)
+        if has_spare_address and gateway_address is None:
             yield network.network_address
 
 
-def _needless_anchors(desired: Desired, observed: Observed) -> Iterator[IPv4Address]:
+def _surplus_loopback_addresses(desired: Desired, observed: Observed) -> Iterator[IPv4Address]:
     needed = {network.network_address for network in desired.hosted}
     return (address for address in observed.loopback_addresses if address not in needed)
-
-
-def gateway_address_conflict(claims: Iterable[str], gateway: AddressSet) -> str:
-    """Why a gateway with these addresses must not carry a tunnel with these networks, or "".
-
-    A translation to one of them would lead a server's packets to the gateway, and a remote network
-    with one of them would lead the gateway's own packets away.
-    """
-    for network in claims:
-        if taken := gateway.first_in(IPv4Network(network)):
-            return f"{network} has {taken} in it, which is an address of the gateway itself"
-    return ""
