@@ -42,7 +42,7 @@ def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
 @app.task(name="vpnportal.tasks.ask")
 def ask(question_id: int) -> None:
     """Go on with a question to a peer; between its rounds, others of this lane get their turn."""
-    if peer_probe.start_probe(question_id):
+    if peer_probe.run_round(question_id):
         question = PeerProbe.objects.select_related("tunnel__concentrator").get(pk=question_id)
         request_ask(question.tunnel.concentrator, question_id)
 

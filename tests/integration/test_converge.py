@@ -34,7 +34,7 @@ def test_an_apply_ends_live_and_the_concentrator_holds_it(ready, user, device):
     revision.refresh_from_db()
     assert (revision.outcome, revision.reason) == (Outcome.LIVE, "")
     assert [step["text"] for step in revision.steps] == [
-        "Taken up by the concentrator's worker",
+        "Started",
         f"Loaded the connection ctx{ready.pk}",
     ]
     assert device.connections.keys() == {f"ctx{ready.pk}"}
@@ -116,7 +116,7 @@ def test_an_unreachable_concentrator_fails_the_apply_cleanly_and_loses_nothing(r
         look(ready, give_up=True)
     assert services.state_of(ready).applying, "a charon that starts again gets some seconds"
 
-    Revision.objects.update(created_at=revision.created_at - reconcile.GRACE_PERIOD)
+    Revision.objects.update(created_at=revision.created_at - revision_outcomes.GRACE_PERIOD)
     with pytest.raises(GatewayError):
         look(ready, give_up=True)
 
@@ -307,7 +307,7 @@ def test_a_broker_that_is_away_loses_no_apply(
 
     with django_capture_on_commit_callbacks(execute=True):
         services.apply(ready, user)
-    assert services.state_of(ready).label == "queued"
+    assert services.state_of(ready).label == "Queued"
 
     reconcile.converge(ready.concentrator_id)
     assert services.state_of(ready).latest.outcome == Outcome.LIVE
@@ -436,8 +436,8 @@ def test_what_was_seen_too_long_ago_is_unknown_and_told_with_what_it_was(ready):
     Concentrator.objects.update(seen_at=timezone.now() - STALE_AFTER)
     stale = services.state_of(Tunnel.objects.get(pk=ready.pk))
 
-    assert (fresh.sa_status, fresh.unreachable) == ("up", "")
-    assert (stale.sa_status, stale.last_sa_status) == ("unknown", "up")
+    assert (fresh.sa_status, fresh.unreachable) == ("Up", "")
+    assert (stale.sa_status, stale.last_sa_status) == ("Unknown", "Up")
     assert stale.unreachable == "Nothing was heard from the concentrator hou02-vpn01 lately."
 
 

@@ -15,7 +15,8 @@ from tests.running_portal import ROOT
 from vpnportal import services
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressPool, Concentrator, Revision, Subnet, Tunnel
-from vpnportal.reconciler import reconcile, revision_cache
+from vpnportal.reconciler import reconcile
+from vpnportal.reconciler.revision_cache import revisions as revision_cache
 
 Outcome = Revision.Outcome
 
@@ -133,7 +134,7 @@ def test_an_order_is_a_tunnel_with_a_name_an_address_and_a_block_and_nothing_app
     assert facts(first) == ("ipsec001", "198.51.100.1", ["10.1.9.0/30"])
     assert facts(second) == ("ipsec002", "198.51.100.2", ["10.1.9.4/30"])
     assert (first.account, first.ordered_by) == (account, user)
-    assert services.state_of(first).label == "never applied"
+    assert services.state_of(first).label == "Never applied"
 
 
 def test_the_concentrator_with_the_fewest_tunnels_and_room_is_taken(pools, account, user, tunnel):
@@ -195,7 +196,7 @@ def test_a_cancelled_tunnel_is_taken_off_first_and_then_its_addresses_are_free(
 
     services.cancel(applied, user)
 
-    assert services.state_of(applied).label == "being cancelled"
+    assert services.state_of(applied).label == "Being deleted"
     assert services.state_of(applied).releasing_from == ("hou02-vpn01",)
     assert applied.subnets.filter(network="10.1.255.92/30").exists()
     with pytest.raises(services.Refused, match="No hosted peer address is left"):
@@ -204,7 +205,7 @@ def test_a_cancelled_tunnel_is_taken_off_first_and_then_its_addresses_are_free(
     reconcile.converge(applied.concentrator_id)
 
     assert (device.connections, device.secrets, device.elements) == ({}, {}, set())
-    assert services.state_of(applied).label == "cancelled"
+    assert services.state_of(applied).label == "Deleted"
     assert not Subnet.objects.filter(kind__in=("static-nat", "customer")).exists()
     departure = applied.releases.get()
     assert (departure.author, departure.hosted_peer) == (user, "203.0.113.1")
@@ -243,15 +244,15 @@ def test_what_is_left_of_a_cancelled_tunnel_keeps_its_addresses(
     sealed = other.specification
     Revision.objects.filter(pk=other.pk).update(specification=Sealed("00000000:nothing"))
     # The worker starts anew, and remembers nothing.
-    revision_cache.forget_all_but([])
+    revision_cache.retain([])
 
     services.cancel(applied, user)
     reconcile.converge(applied.concentrator_id)
-    assert (len(device.elements), services.state_of(applied).label) == (2, "being cancelled")
+    assert (len(device.elements), services.state_of(applied).label) == (2, "Being deleted")
 
     Revision.objects.filter(pk=other.pk).update(specification=sealed)
     reconcile.converge(applied.concentrator_id)
-    assert (device.elements, services.state_of(applied).label) == (set(), "cancelled")
+    assert (device.elements, services.state_of(applied).label) == (set(), "Deleted")
 
 
 def test_taking_a_cancelled_tunnel_off_is_no_drift(applied, user):
@@ -290,7 +291,7 @@ def test_a_tunnel_that_was_never_applied_is_cancelled_at_once(pools, account, us
 
     services.cancel(tunnel, user)
 
-    assert services.state_of(tunnel).label == "cancelled"
+    assert services.state_of(tunnel).label == "Deleted"
     assert facts(services.order(account, pools.datacenter, user)) == (
         "ipsec002",
         "198.51.100.1",

@@ -74,7 +74,7 @@ def probe(monkeypatch) -> FakeProbe:
 def ended(question: PeerProbe) -> PeerProbe:
     """The question after all of its rounds."""
     for _ in range(60):
-        if not peer_probe.start_probe(question.pk):
+        if not peer_probe.run_round(question.pk):
             question.refresh_from_db()
             return question
     raise AssertionError("it never ends")
@@ -97,7 +97,7 @@ def test_each_round_goes_on_where_the_last_one_ended(ready, user, probe, monkeyp
     question = start_probe(ready, user)
 
     rounds = 0
-    while peer_probe.start_probe(question.pk):
+    while peer_probe.run_round(question.pk):
         rounds += 1
         assert PeerProbe.objects.get().state == State.ASKING
 
@@ -173,7 +173,7 @@ def test_the_concentrator_looks_again_whether_the_tunnel_is_up(ready, user, prob
 def test_an_address_changed_meanwhile_ends_the_question(ready, user, probe, monkeypatch):
     monkeypatch.setattr(peer_probe, "ROUND_SECONDS", 0)
     question = start_probe(ready, user)
-    assert peer_probe.start_probe(question.pk)
+    assert peer_probe.run_round(question.pk)
     services.edit(ready, "remote_peer", "203.0.113.9", user)
 
     ended(question)
@@ -206,7 +206,7 @@ def test_one_question_at_a_time_and_one_that_nobody_finishes_has_failed(ready, u
     with pytest.raises(Refused, match="being asked already"):
         start_probe(ready, user)
 
-    PeerProbe.objects.update(created_at=timezone.now() - peer_probe.LASTS)
+    PeerProbe.objects.update(created_at=timezone.now() - peer_probe.EXPIRES_AFTER)
 
     assert newest(ready).state == State.FAILED
     second = start_probe(ready, user)

@@ -34,6 +34,10 @@ class RevisionQuerySet(models.QuerySet["Revision"]):
         """Return the live revisions and those being applied."""
         return self.filter(outcome__in=Revision.LIVE_OR_APPLYING)
 
+    def to_configure(self) -> RevisionQuerySet:
+        """Return the live revisions and those being applied, without disconnected tunnels."""
+        return self.live_or_applying().filter(tunnel__disconnected_at=None)
+
     def holding(self) -> RevisionQuerySet:
         """Return the revisions that hold networks: live, being applied, kept as fallback."""
         return self.filter(outcome__in=(*Revision.LIVE_OR_APPLYING, Revision.Outcome.FALLBACK))

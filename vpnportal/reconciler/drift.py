@@ -1,4 +1,4 @@
-"""Drift, written down: what a converge put right although nobody had applied anything."""
+"""Drift repairs: steps of a converge that no apply and no command asked for."""
 
 from __future__ import annotations
 
@@ -6,40 +6,37 @@ from vpnportal.domain.gateway_config.names import tunnel_id
 from vpnportal.gateway.steps import Step
 from vpnportal.models import Concentrator, DriftRepair
 
-# More than so many at once are one event, such as a charon that was started again.
-ONE_BY_ONE = 20
+# More repairs at once are one event, such as a restart of charon, and become one row.
+MAX_ROWS = 20
 
 
 class DriftLog:
-    """The repairs of one converge; a second pass of the same converge adds to them."""
+    """The repairs of one converge."""
 
     def __init__(self, concentrator: Concentrator) -> None:
         self._concentrator = concentrator
         self._steps: list[Step] = []
 
-    def add(self, step: Step) -> None:
-        """Something was put right."""
+    def accept(self, step: Step) -> bool:
+        """Collect a repair. Accepts every step, so it is the last sink of a router."""
         self._steps.append(step)
+        return True
 
     def save(self) -> None:
-        """Keep what was noted: each repair of a tunnel, or one line about very many."""
-        if not self._steps:
-            return
-        steps = list(dict.fromkeys(self._steps))
-        if len(steps) > ONE_BY_ONE:
+        """Write the collected repairs: a row for each, or one row that sums up many."""
+        steps, self._steps = list(dict.fromkeys(self._steps)), []
+        if len(steps) > MAX_ROWS:
             tunnels = {step.connection for step in steps if step.connection}
-            text = f"Put {len(tunnels)} tunnels right, in {len(steps)} steps"
-            general = [step for step in steps if not step.connection]
-            steps = [Step("", text), *general]
-        known = set(self._concentrator.tunnels.values_list("pk", flat=True))
-        DriftRepair.objects.bulk_create(
-            DriftRepair(
-                concentrator=self._concentrator, tunnel_id=_tunnel(step, known), text=step.text
-            )
-            for step in steps
+            text = f"Corrected {len(tunnels)} tunnels in {len(steps)} steps"
+            steps = [Step("", text), *(step for step in steps if not step.connection)]
+        if steps:
+            tunnel_ids = set(self._concentrator.tunnels.values_list("pk", flat=True))
+            DriftRepair.objects.bulk_create(self._row(step, tunnel_ids) for step in steps)
+
+    def _row(self, step: Step, tunnel_ids: set[int]) -> DriftRepair:
+        number = tunnel_id(step.connection) if step.connection else None
+        return DriftRepair(
+            concentrator=self._concentrator,
+            tunnel_id=number if number in tunnel_ids else None,
+            text=step.text,
         )
-
-
-def _tunnel(step: Step, known: set[int]) -> int | None:
-    number = tunnel_id(step.connection) if step.connection else None
-    return number if number in known else None

@@ -1,4 +1,8 @@
-"""The forced first rekey of IKEv2: done once for each revision, as soon as its tunnel is up."""
+"""The forced first rekey of IKEv2: once per revision, as soon as its tunnel is up.
+
+IKEv2 negotiates the PFS group only in a rekey (RFC 7296, 1.2). Without the forced rekey a mismatch
+would show after an hour.
+"""
 
 from __future__ import annotations
 
@@ -6,34 +10,35 @@ from django.db.models import Q
 
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.planning.sa_status import SaStatus
-from vpnportal.gateway.driver import GatewayDriver as Device
+from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.models import Concentrator, Revision
 from vpnportal.models.revisions import RevisionQuerySet
-from vpnportal.reconciler import revision_outcomes
+from vpnportal.reconciler.revision_outcomes import RevisionLogs
+from vpnportal.reconciler.step_log import StepRouter
 from vpnportal.reconciler.target import Target
 
 Rekeyed = Revision.Rekeyed
-# Each waits for its peer for a second and a half at most; the lane has other work.
-AT_ONCE = 3
+# A rekey waits up to 1.5 s for the peer, and other tunnels wait behind it in the queue.
+MAX_PER_CONVERGE = 3
 
 
 def due(concentrator: Concentrator) -> RevisionQuerySet:
-    """Revisions of a concentrator whose tunnels were not seen up, or not rekeyed, yet."""
-    news = Q(first_rekey=Rekeyed.DUE) | Q(first_up_at=None)
-    return Revision.objects.filter(news, concentrator=concentrator, outcome=Revision.Outcome.LIVE)
+    """Return the live revisions whose tunnels were not seen up, or not rekeyed, yet."""
+    is_due = Q(first_rekey=Rekeyed.DUE) | Q(first_up_at=None)
+    return Revision.objects.filter(is_due, concentrator=concentrator, outcome=Revision.Outcome.LIVE)
 
 
-def force(aim: Target, device: Device, seen: dict[int, SaStatus]) -> bool:
-    """Rekey those that are up and were not yet; True when more are left than one turn allows."""
+def force(target: Target, driver: GatewayDriver, status: dict[int, SaStatus]) -> bool:
+    """Rekey the due tunnels that are up. Return True if some are left for the next converge."""
     ready = [
-        one
-        for one in aim.revisions
-        if one.first_rekey == Rekeyed.DUE and seen.get(one.tunnel_id) is SaStatus.UP
+        revision
+        for revision in target.revisions
+        if revision.first_rekey == Rekeyed.DUE and status.get(revision.tunnel_id) is SaStatus.UP
     ]
-    for revision in ready[:AT_ONCE]:
-        with revision_outcomes.record_steps([revision]) as report:
-            agreed = device.first_rekey(connection_of(revision.tunnel_id), report)
+    for revision in ready[:MAX_PER_CONVERGE]:
+        with RevisionLogs([revision]) as logs:
+            agreed = driver.first_rekey(connection_of(revision.tunnel_id), StepRouter(logs))
         if agreed is not None:
-            word = Rekeyed.AGREED if agreed else Rekeyed.FAILED
-            Revision.objects.filter(pk=revision.pk).update(first_rekey=word)
-    return len(ready) > AT_ONCE
+            outcome = Rekeyed.AGREED if agreed else Rekeyed.FAILED
+            Revision.objects.filter(pk=revision.pk).update(first_rekey=outcome)
+    return len(ready) > MAX_PER_CONVERGE

@@ -1,7 +1,6 @@
-"""One round of a question to a peer: some attempts, each kept in the question's row.
+"""Peer probes: one short round of offers per task, so that other tasks get their turn between.
 
-A round is short, so that the lane can do other work before the next one. What was learnt lies in
-the row: whoever takes the next round goes on from there.
+The row holds every reply. The worker that runs the next round continues from there.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ import logging
 import time
 from datetime import timedelta
 from ipaddress import IPv4Address
-from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from vpnportal.clock import age_of
@@ -29,107 +28,111 @@ from vpnportal.reconciler import reconcile
 
 log = logging.getLogger(__name__)
 State = PeerProbe.State
-OPEN = (State.QUEUED, State.ASKING)
-# A worker that died, or a message that was lost, leaves a question that nobody answers any more.
-LASTS = timedelta(seconds=60)
-OVERDUE = "The question was not finished in time: the concentrator's worker was busy or away."
-# No further attempt is begun in a round after so long; one takes about two seconds at most.
+OPEN_STATES = (State.QUEUED, State.ASKING)
+# A crashed worker or a lost message leaves a probe that nothing continues.
+EXPIRES_AFTER = timedelta(seconds=60)
+TIMED_OUT = "Timed out: the concentrator's worker was busy or did not run."
+# A round starts no offer after this time. One offer takes up to about 2 s.
 ROUND_SECONDS = 0.4
 
 
-def start_probe(question_id: int) -> bool:
-    """Go on with a question; True when it needs another round. What it asks, its row tells."""
-    question = PeerProbe.objects.filter(pk=question_id, state__in=OPEN).first()
-    if question is None:
+def run_round(probe_id: int) -> bool:
+    """Run one round of a probe. Return True if the probe needs another round."""
+    probe = PeerProbe.objects.filter(pk=probe_id, state__in=OPEN_STATES).first()
+    if probe is None:
         return False
-    if is_overdue(question):
-        return _fail(question, OVERDUE)
-    concentrator = question.tunnel.concentrator
+    if is_overdue(probe):
+        return _fail(probe, TIMED_OUT)
+    concentrator = probe.tunnel.concentrator
     try:
-        return _round(question, prober_for(concentrator))
+        return _run_offers(probe, prober_for(concentrator))
     except CannotOpen:
-        return _fail(question, "The preshared key cannot be read any more. Enter it again.")
+        return _fail(probe, "The preshared key cannot be decrypted. Enter it again.")
     except GatewayError as error:
-        return _fail(question, reconcile.unreachable_text(concentrator, error))
+        return _fail(probe, reconcile.unreachable_text(concentrator, error))
 
 
 def prober_for(concentrator: Concentrator) -> PeerProber:
-    """The gateway of a lane, which asks from where the lane's worker runs."""
+    """Return the prober of a concentrator. Its worker runs in the same network namespace."""
     return PeerProber(settings.VICI_SOCKET)
 
 
 def sweep(concentrator: Concentrator) -> None:
-    """Take away what a worker that died has left of its questions, where charon can be reached."""
+    """Remove what a crashed worker left of its probes, if charon can be reached."""
     try:
         prober_for(concentrator).sweep()
     except GatewayError as error:
         log.warning("Nothing was swept: %s", reconcile.unreachable_text(concentrator, error))
 
 
-def is_overdue(question: PeerProbe) -> bool:
-    """Whether it was asked so long ago that nobody waits for it any more."""
-    return age_of(question.created_at) >= LASTS
+def is_overdue(probe: PeerProbe) -> bool:
+    """Return True if the probe has expired."""
+    return age_of(probe.created_at) >= EXPIRES_AFTER
 
 
-def _round(question: PeerProbe, device: PeerProber) -> bool:
-    spec = question.tunnel.draft()
-    replies = [OfferReply.of_json(step["reply"]) for step in question.steps]
-    if objection := _objection(question, spec, device):
-        return _fail(question, objection)
+def _run_offers(probe: PeerProbe, prober: PeerProber) -> bool:
+    spec = probe.tunnel.draft()
+    replies = [OfferReply.of_json(step["reply"]) for step in probe.steps]
+    if objection := _objection(probe, spec, prober):
+        return _fail(probe, objection)
     if not replies:
-        device.sweep()
-    can, deadline = device.algorithms(), time.monotonic() + ROUND_SECONDS
-    while offer := next_offer(replies, can, wants_phase_two(spec)):
-        replies.append(device.offer(spec, offer))
-        _record(question, replies)
+        prober.sweep()
+    algorithms, deadline = prober.algorithms(), time.monotonic() + ROUND_SECONDS
+    while offer := next_offer(replies, algorithms, wants_phase_two(spec)):
+        replies.append(prober.offer(spec, offer))
+        _save_newest(probe, replies)
         if time.monotonic() >= deadline:
             return True
     if learned_fields(replies):
-        return _end(question, State.ANSWERED, summary(replies, spec))
-    return _fail(question, summary(replies, spec))
+        return _finish(probe, State.ANSWERED, summary(replies, spec))
+    return _fail(probe, summary(replies, spec))
 
 
-def _objection(question: PeerProbe, spec: TunnelSpec, device: PeerProber) -> str:
-    """Why it must not be asked, or no longer; only the gateway itself can know all of it."""
-    peer = question.answer.get("remote_peer", "")
-    if question.tunnel.cancelled_at:
-        return "The tunnel was cancelled."
-    if Revision.objects.locking().filter(tunnel=question.tunnel).exists():
-        return "A configuration was applied meanwhile. Ask again if its tunnel does not come up."
+def _objection(probe: PeerProbe, spec: TunnelSpec, prober: PeerProber) -> str:
+    """Return why the peer must not be probed (now), or an empty string.
+
+    The draft may have changed since the request, and some facts are known only on the gateway.
+    """
+    peer = probe.answer.get("remote_peer", "")
+    if probe.tunnel.cancelled_at:
+        return "The tunnel was deleted."
+    if Revision.objects.locking().filter(tunnel=probe.tunnel).exists():
+        return "A configuration was applied meanwhile. Try again if the tunnel does not come up."
     if str(spec.remote_peer) != peer:
-        return "The Remote Peer Address was changed meanwhile. Ask again."
-    if device.owns(IPv4Address(peer)):
+        return "The Remote Peer Address was changed meanwhile. Try again."
+    if prober.owns(IPv4Address(peer)):
         return f"{peer} is the concentrator itself. Enter the address of the customer's device."
-    if not device.owns(spec.hosted_peer):
+    if not prober.owns(spec.hosted_peer):
         return f"The concentrator does not have the Hosted Peer Address {spec.hosted_peer}."
-    if device.is_up(connection_of(spec.tunnel_id)):
-        return "The tunnel is up: its peer accepts what is applied."
+    if prober.is_up(connection_of(spec.tunnel_id)):
+        return "The tunnel is up: its peer accepts the applied settings."
     return ""
 
 
-def _record(question: PeerProbe, replies: list[OfferReply]) -> None:
-    """The newest reply, and all that is known with it."""
+def _save_newest(probe: PeerProbe, replies: list[OfferReply]) -> None:
+    """Write the newest reply, and the fields that all replies together tell."""
     newest = replies[-1]
-    step: dict[str, Any] = {
-        "at": timezone.now().isoformat(),
-        "text": in_words(newest),
-        "ok": newest.heard in (OfferResult.SELECTED, OfferResult.REFUSED),
-        "reply": newest.as_json(),
-    }
-    question.steps.append(step)
-    question.answer |= learned_fields(replies)
-    _open(question).update(steps=question.steps, answer=question.answer, state=State.ASKING)
+    probe.steps.append(
+        {
+            "at": timezone.now().isoformat(),
+            "text": in_words(newest),
+            "ok": newest.heard in (OfferResult.SELECTED, OfferResult.REFUSED),
+            "reply": newest.as_json(),
+        }
+    )
+    probe.answer |= learned_fields(replies)
+    _open_row(probe).update(steps=probe.steps, answer=probe.answer, state=State.ASKING)
 
 
-def _fail(question: PeerProbe, reason: str) -> bool:
-    return _end(question, State.FAILED, reason)
+def _fail(probe: PeerProbe, reason: str) -> bool:
+    return _finish(probe, State.FAILED, reason)
 
 
-def _end(question: PeerProbe, state: State, reason: str) -> bool:
-    _open(question).update(state=state, reason=reason, finished_at=timezone.now())
+def _finish(probe: PeerProbe, state: State, reason: str) -> bool:
+    _open_row(probe).update(state=state, reason=reason, finished_at=timezone.now())
     return False
 
 
-def _open(question: PeerProbe) -> Any:
-    """Its row, unless it has its outcome already."""
-    return PeerProbe.objects.filter(pk=question.pk, state__in=OPEN)
+def _open_row(probe: PeerProbe) -> QuerySet[PeerProbe]:
+    """Return the row, unless another process has finished the probe."""
+    return PeerProbe.objects.filter(pk=probe.pk, state__in=OPEN_STATES)

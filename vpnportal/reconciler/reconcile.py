@@ -1,21 +1,23 @@
-"""Bring a concentrator, or one tunnel of it, to what the newest revisions say, from anywhere."""
+"""Bring a concentrator, or one tunnel of it, to its desired state, from any observed state."""
 
 from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
 from functools import cache
+from typing import TypeAlias
 
 from django.conf import settings
 from django.utils import timezone
 
+from vpnportal.domain.gateway_config.desired import Desired
 from vpnportal.domain.gateway_config.names import connection_of
-from vpnportal.domain.planning.observed import Observed
+from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.plan import (
+    Plan,
     Start,
     gateway_address_conflict,
     make_plan,
@@ -23,178 +25,240 @@ from vpnportal.domain.planning.plan import (
 )
 from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.gateway import GatewayError
-from vpnportal.gateway.driver import GatewayDriver as Device
+from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
-from vpnportal.models import Concentrator
+from vpnportal.models import Concentrator, TunnelCommand
 from vpnportal.reconciler import (
     address_release,
     first_rekey,
-    revision_cache,
     revision_outcomes,
     sa_status_store,
     trials,
     tunnel_commands,
 )
-from vpnportal.reconciler import drift as reconciler_drift
+from vpnportal.reconciler.drift import DriftLog
+from vpnportal.reconciler.revision_cache import revisions as revision_cache
+from vpnportal.reconciler.revision_outcomes import RevisionLogs
+from vpnportal.reconciler.step_log import StepRouter
 from vpnportal.reconciler.target import Target, load_target
 
 log = logging.getLogger(__name__)
 
-# A pass that changed something is followed by a look; what came in between costs one more.
-MAX_PASSES = 5
-# A charon that is started again is back sooner. Without this, giving up a look that began long ago
-# would fail an apply of a moment ago.
-GRACE_PERIOD = timedelta(seconds=5)
+PlanMaker: TypeAlias = Callable[[Desired, Observed, Scope | None, bool], Plan]
+# An apply, a rollback and a reconnect each need two observations in one converge. The others are
+# for changes that arrive meanwhile.
+MAX_OBSERVATIONS = 9
 
 
 def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool = False) -> bool:
-    """Make the concentrator hold what the newest standing revisions say.
+    """Bring one tunnel, or the whole concentrator, to the state of the newest revisions.
 
-    With a tunnel, look at that one only; else at everything. True when something is left that did
-    not get its turn: ask again. DeviceError where the concentrator cannot be seen or changed; with
-    `give_up`, the revisions that waited long enough have failed with that reason.
+    Returns True if work is left for another converge. Raises GatewayError if the concentrator
+    cannot be observed or changed; with `give_up`, overdue revisions have then failed.
     """
     concentrator = Concentrator.objects.get(pk=concentrator_id)
     try:
-        with _uncollected():
-            return _converge(concentrator, tunnel_id)
+        with _no_garbage_collection():
+            return Converge(concentrator, tunnel_id).run()
     except GatewayError as error:
         unfinished = load_target(concentrator, tunnel_id).unfinished
+        text = unreachable_text(concentrator, error)
         if give_up:
-            overdue = [one for one in unfinished if one.age >= GRACE_PERIOD]
-            revision_outcomes.mark_failed(overdue, unreachable_text(concentrator, error))
+            revision_outcomes.fail_overdue(unfinished, text)
         else:
-            revision_outcomes.append_step(
-                unfinished,
-                Step("", f"{unreachable_text(concentrator, error)} Trying again.", ok=False),
-            )
+            step = Step("", f"{text} Trying again.", ok=False)
+            revision_outcomes.append_step(unfinished, step)
         raise
     finally:
-        revision_cache.let_secrets_go()
+        revision_cache.drop_secrets()
 
 
-def _objections(aim: Target, observed: Observed) -> dict[str, str]:
-    """Those that wait for their outcome and claim what is the gateway's own, by connection."""
-    return {
-        connection_of(one.tunnel_id): text
-        for one in aim.unfinished
-        if (found := revision_cache.of(one))
-        and (text := gateway_address_conflict(found.claims, observed.addresses))
-    }
+def driver_for(concentrator: Concentrator) -> GatewayDriver:
+    """Return the driver of a concentrator. Its worker runs in the same network namespace."""
+    return _driver(settings.VICI_SOCKET)
+
+
+@cache
+def _driver(vici_socket: str) -> GatewayDriver:
+    """Keep one driver per process: it caches what the kernel announces when it changes."""
+    return GatewayDriver(vici_socket)
+
+
+def unreachable_text(concentrator: Concentrator, error: GatewayError) -> str:
+    """Return the reason why a concentrator cannot be reached, for people."""
+    text = f"The concentrator {concentrator.name} cannot be reached: {error}"
+    return f"{text} {settings.CONCENTRATOR_NOTE}".strip()
+
+
+class Converge:
+    """One converge of a concentrator, or of one tunnel of it: phases in the order of `run`."""
+
+    target: Target
+    observed: Observed
+    starts: tuple[Start, ...]
+
+    def __init__(self, concentrator: Concentrator, tunnel_id: int | None) -> None:
+        self._concentrator = concentrator
+        self._tunnel_id = tunnel_id
+        self._connection = None if tunnel_id is None else connection_of(tunnel_id)
+        self._driver = driver_for(concentrator)
+        self._drift = DriftLog(concentrator)
+        self._commands: list[TunnelCommand] | None = None
+        self._began_at = timezone.now()
+
+    def run(self) -> bool:
+        """Apply plans until an observation needs none, then follow up. True if work is left."""
+        self._settle()
+        starts_left = self._initiate()
+        status = self._sa_status()
+        self._save(status)
+        tunnel_commands.complete(self._commands or (), self._driver)
+        rekeys_left = first_rekey.force(self.target, self._driver, status)
+        return starts_left or rekeys_left
+
+    def _settle(self) -> None:
+        """Observe and change the gateway or the desired state, until there is nothing to change."""
+        # charon answers while the database is read. Refused starts that it reports now belong to
+        # the logs of the revisions that are read next.
+        self._driver.start_observation(self._connection)
+        for number in range(MAX_OBSERVATIONS):
+            changed = (
+                self._apply_plan(is_first=number == 0)
+                or self._evaluate_trials()
+                or self._terminate_for_reconnect()
+            )
+            if not changed:
+                return
+        raise GatewayError("Its state does not stay as configured: another program changes it.")
+
+    def _apply_plan(self, is_first: bool) -> bool:
+        """Observe, plan and apply. Without a plan, mark the revisions as live."""
+        self.target = load_target(self._concentrator, self._tunnel_id)
+        revision_outcomes.mark_applying(self.target.unfinished)
+        read_ike_sas, self.observed = self._driver.observe(
+            self.target.scope, self.target.desired.connections
+        )
+        if conflicts := self._address_conflicts():
+            revision_outcomes.fail_refused(self.target.revision_ids, conflicts)
+            return True
+        # charon cannot list the secrets of one connection, so an apply unloads old ones once.
+        unload_unseen = bool(self.target.unfinished) and is_first
+        plan = self._plan(plan_without_sas, unload_unseen)
+        if not plan:
+            self.observed = replace(self.observed, ike_sas=read_ike_sas())
+            plan = self._plan(make_plan, unload_unseen)
+        plan, self.starts = plan.without_initiation(), plan.initiate
+        if not plan:
+            revision_outcomes.mark_live(self.target.unfinished)
+            self._drift.save()
+            return False
+        with RevisionLogs(self.target.revisions) as logs:
+            router = StepRouter(
+                logs,
+                address_release.release_logs(self._concentrator),
+                tunnel_commands.command_logs(self._concentrator),
+                self._drift,
+            )
+            refusals = self._driver.apply(plan, self.observed.userland_esp, router)
+        revision_outcomes.fail_refused(self.target.revision_ids, refusals)
+        return True
+
+    def _plan(self, make: PlanMaker, unload_unseen: bool) -> Plan:
+        plan = make(self.target.desired, self.observed, self.target.scope, unload_unseen)
+        return plan.excluding(self.target.unreadable, self.target.desired)
+
+    def _address_conflicts(self) -> dict[str, str]:
+        """Return why unfinished revisions claim addresses of the gateway itself, by connection."""
+        return {
+            connection_of(revision.tunnel_id): text
+            for revision in self.target.unfinished
+            if (tunnel := revision_cache.get(revision))
+            and (text := gateway_address_conflict(tunnel.claims, self.observed.addresses))
+        }
+
+    def _evaluate_trials(self) -> bool:
+        """Return True if a trial rolled back, which is a new desired state.
+
+        After a reconnect, trials wait for the next converge: the tunnel cannot be up yet.
+        """
+        if self._commands is not None:
+            return False
+        due = list(trials.due(self._concentrator, self._tunnel_id))
+        outcomes = [trials.evaluate(row, self._driver, self.observed) for row in due]
+        return self._observe_again_if(any(outcomes))
+
+    def _terminate_for_reconnect(self) -> bool:
+        """Claim the commands once. Return True if a reconnect terminated an IKE_SA."""
+        if self._commands is not None:
+            return False
+        self._commands = tunnel_commands.claim(self._concentrator, self._tunnel_id)
+        return self._observe_again_if(
+            tunnel_commands.terminate_for_reconnect(self._commands, self._driver, self.observed)
+        )
+
+    def _observe_again_if(self, changed: bool) -> bool:
+        if changed:
+            self._driver.start_observation(self._connection)
+        return changed
+
+    def _initiate(self) -> bool:
+        """Initiate the missing CHILD_SAs. Return True if some are left for the next converge."""
+        if not self.starts:
+            return False
+        with RevisionLogs(self.target.revisions) as logs:
+            left = self._driver.initiate(self.starts, StepRouter(logs, _RefusedStarts()))
+        return bool(left)
+
+    def _sa_status(self) -> dict[int, SaStatus]:
+        """Return the SA status by tunnel. A tunnel whose start was just sent is connecting."""
+        status = sa_status_by_tunnel(self.observed.connections, self.observed.ike_sas)
+        initiated = {start.connection for start in self.starts}
+        return {
+            tunnel_id: SaStatus.CONNECTING
+            if value is SaStatus.DOWN and connection_of(tunnel_id) in initiated
+            else value
+            for tunnel_id, value in status.items()
+        }
+
+    def _save(self, status: dict[int, SaStatus]) -> None:
+        """Write what this converge observed."""
+        if self._tunnel_id is None:
+            sa_status_store.save_all(self._concentrator, status, self._began_at)
+            sa_status_store.save_for_operators(
+                self._concentrator,
+                self.observed.foreign_connections,
+                self.observed.drop_counters,
+            )
+            address_release.complete_releases(self._concentrator, self.observed)
+        else:
+            sa_status_store.save_one(self._concentrator, self._tunnel_id, status, self._began_at)
+        self._mark_up(status)
+
+    def _mark_up(self, status: dict[int, SaStatus]) -> None:
+        if self._tunnel_id is not None and any(row.first_up_at for row in self.target.revisions):
+            return
+        live_ids = self.target.revision_ids
+        names = [connection_of(pk) for pk, value in status.items() if value is SaStatus.UP]
+        if up := [live_ids[name] for name in names if name in live_ids]:
+            revision_outcomes.mark_up(up)
+
+
+class _RefusedStarts:
+    """Logs starts that charon refused after the revision of the tunnel had its outcome."""
+
+    def accept(self, step: Step) -> bool:
+        if not step.ok:
+            log.warning("%s: %s", step.connection, step.text)
+        return True
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without Python's search for cycles: it goes through all values again and again, for none."""
-    was_on = gc.isenabled()
+def _no_garbage_collection() -> Iterator[None]:
+    """Suspend Python's search for cycles: it would visit every cached value again and again."""
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if was_on:
+        if was_enabled:
             gc.enable()
-
-
-def driver_for(concentrator: Concentrator) -> Device:
-    """The device of a lane, which runs where its worker runs."""
-    return _device(settings.VICI_SOCKET)
-
-
-@cache
-def _device(vici_socket: str) -> Device:
-    """One for the life of the process: it remembers what the kernel tells when it changes."""
-    return Device(vici_socket)
-
-
-def unreachable_text(concentrator: Concentrator, error: GatewayError) -> str:
-    """Why a concentrator cannot be reached, for a person."""
-    text = f"The concentrator {concentrator.name} cannot be reached: {error} {settings.CONCENTRATOR_NOTE}"
-    return text.strip()
-
-
-def _converge(concentrator: Concentrator, tunnel_id: int | None) -> bool:
-    device = driver_for(concentrator)
-    at = timezone.now()
-    aim, observed, starts = _apply_until_stable(concentrator, tunnel_id, device)
-    if any([trials.evaluate(one, device, observed) for one in trials.due(concentrator, tunnel_id)]):
-        # What came back instead is like any other apply.
-        aim, observed, starts = _apply_until_stable(concentrator, tunnel_id, device)
-    asked = tunnel_commands.claim(concentrator, tunnel_id)
-    if tunnel_commands.terminate_for_reconnect(asked, device, observed):
-        aim, observed, starts = _apply_until_stable(concentrator, tunnel_id, device)
-    seen = sa_status_by_tunnel(observed.connections, observed.ike_sas)
-    dialled = {one.connection for one in starts}
-    seen.update(
-        (tunnel, SaStatus.CONNECTING)
-        for tunnel, word in seen.items()
-        if word is SaStatus.DOWN and connection_of(tunnel) in dialled
-    )
-    with revision_outcomes.record_steps(aim.revisions, otherwise=_refusal_logged) as report:
-        left = device.initiate(starts, report) if starts else 0
-    if tunnel_id is None:
-        sa_status_store.save_all(concentrator, seen, at)
-        sa_status_store.save_for_operators(
-            concentrator, observed.foreign_connections, observed.drop_counters
-        )
-        address_release.complete_releases(concentrator, observed)
-    else:
-        sa_status_store.save_one(concentrator, tunnel_id, seen, at)
-    _note_up(aim, seen)
-    tunnel_commands.complete(asked, device)
-    more = first_rekey.force(aim, device, seen)
-    return bool(left) or more
-
-
-def _refusal_logged(step: Step) -> None:
-    """A start that was refused when nobody waited for its tunnel's revision any more."""
-    if not step.ok:
-        log.warning("%s: %s", step.connection, step.text)
-
-
-def _note_up(aim: Target, seen: dict[int, SaStatus]) -> None:
-    """One tunnel's revision is at hand; of everything, only those that are up are asked for."""
-    if aim.scope and any(one.first_up_at for one in aim.revisions):
-        return
-    up = [
-        name
-        for tunnel, word in seen.items()
-        if word is SaStatus.UP and (name := connection_of(tunnel)) in aim.newest
-    ]
-    if up:
-        revision_outcomes.mark_up([aim.newest[name] for name in up])
-
-
-def _apply_until_stable(
-    concentrator: Concentrator, tunnel_id: int | None, device: Device
-) -> tuple[Target, Observed, tuple[Start, ...]]:
-    """Look, plan and act until a look finds nothing to do but to start children."""
-    drift = reconciler_drift.DriftLog(concentrator)
-    # Also before the revisions are read: what comes of it may be written into one of them.
-    device.start_observation(None if tunnel_id is None else connection_of(tunnel_id))
-    for attempt in range(MAX_PASSES):
-        aim = load_target(concentrator, tunnel_id)
-        revision_outcomes.mark_applying(aim.unfinished)
-        running, observed = device.observe(aim.scope, aim.desired.connections)
-        if objections := _objections(aim, observed):
-            revision_outcomes.fail_refused(aim.newest, objections)
-            continue
-        # charon cannot be asked for one secret, so those of a waiting apply are forgotten once.
-        unsure = bool(aim.unfinished) and attempt == 0
-        plan = plan_without_sas(aim.desired, observed, aim.scope, unsure)
-        plan = plan.excluding(aim.unreadable, aim.desired)
-        if not plan:
-            observed = replace(observed, ike_sas=running())
-            plan = make_plan(aim.desired, observed, aim.scope, unsure)
-            plan = plan.excluding(aim.unreadable, aim.desired)
-        plan, starts = plan.without_initiation(), plan.initiate
-        if not plan:
-            revision_outcomes.mark_live(aim.unfinished)
-            drift.save()
-            return aim, observed, starts
-        unasked = address_release.recorder(
-            concentrator, tunnel_commands.recorder(concentrator, drift.add)
-        )
-        with revision_outcomes.record_steps(aim.revisions, otherwise=unasked) as report:
-            refused = device.apply(plan, observed.userland_esp, report)
-        revision_outcomes.fail_refused(aim.newest, refused)
-    raise GatewayError("It does not keep what it is given; somebody else changes it, too.")

@@ -1,14 +1,14 @@
-"""Revisions compiled, remembered for the life of the process: a revision never changes.
+"""Compiled revisions, cached for the life of the worker: a revision never changes.
 
-What is remembered holds neither settings nor preshared keys. Those are read again from the revision
-when something must be loaded, which of ten thousand tunnels are few.
+The cache holds neither settings nor preshared keys. It reads them again from the revision when a
+connection must be loaded: of ten thousand tunnels, those are few.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -20,103 +20,126 @@ from vpnportal.models import Revision
 
 log = logging.getLogger(__name__)
 
-# Rows that are read at once when many must be loaded.
-AHEAD = 200
+# Rows per query when many revisions must be read.
+BATCH_ROWS = 200
 
 
-class Key(NamedTuple):
-    """What tells a revision from every other one that there ever was; its settings' source."""
+class RevisionKey(NamedTuple):
+    """Identity of a revision. The creation time tells a row from a deleted row with its id."""
 
     pk: int
     created_at: datetime
 
+    @classmethod
+    def of(cls, revision: Revision) -> RevisionKey:
+        """Return the key of a revision."""
+        return cls(revision.pk, revision.created_at)
+
+
+class RevisionCache:
+    """Compiled revisions by key."""
+
+    def __init__(self) -> None:
+        self._compiled: dict[RevisionKey, CompiledTunnel] = {}
+        # While connections are loaded: one revision with its preshared key, and sealed rows that
+        # are probably loaded next.
+        self._with_secrets: dict[RevisionKey, CompiledTunnel] = {}
+        self._next_rows: dict[RevisionKey, Revision] = {}
+
+    def get(self, revision: Revision) -> CompiledTunnel | None:
+        """Return the compiled revision, or None if it cannot be decrypted."""
+        key = RevisionKey.of(revision)
+        if key not in self._compiled and (tunnel := _compile(revision)):
+            self._compiled[key] = self._without_secrets(tunnel, key)
+            return tunnel
+        return self._compiled.get(key)
+
+    def get_many(self, keys: Iterable[RevisionKey]) -> dict[RevisionKey, CompiledTunnel]:
+        """Return the compiled revisions by key, without those that cannot be decrypted."""
+        requested = list(keys)
+        missing = [key.pk for key in requested if key not in self._compiled]
+        for start in range(0, len(missing), BATCH_ROWS):
+            rows = Revision.objects.filter(pk__in=missing[start : start + BATCH_ROWS])
+            for revision in rows.iterator():
+                if tunnel := _compile(revision):
+                    key = RevisionKey.of(revision)
+                    self._compiled[key] = self._without_secrets(tunnel, key)
+        return {key: self._compiled[key] for key in requested if key in self._compiled}
+
+    def retain(self, keys: Iterable[RevisionKey]) -> None:
+        """Drop all revisions but these."""
+        for key in self._compiled.keys() - set(keys):
+            del self._compiled[key]
+
+    def drop_secrets(self) -> None:
+        """Drop the preshared keys and sealed rows that were read for loading."""
+        self._with_secrets.clear()
+        self._next_rows.clear()
+
+    def read_secrets(self, key: RevisionKey) -> CompiledTunnel:
+        """Return the compiled revision with its settings and preshared key.
+
+        Reads the next revisions of the concentrator ahead, but decrypts one at a time. Raises
+        GatewayError if the revision can no longer be decrypted.
+        """
+        if key not in self._with_secrets:
+            self._with_secrets.clear()
+            if key not in self._next_rows:
+                self._next_rows = _rows_from(key)
+            if (row := self._next_rows.pop(key, None)) and (tunnel := _compile(row)):
+                self._with_secrets[key] = tunnel
+        if key not in self._with_secrets:
+            # The row could be decrypted when it was cached, so other rows may have changed too.
+            self._compiled.clear()
+            raise GatewayError("a revision that could be decrypted before is unreadable now.")
+        return self._with_secrets[key]
+
+    def _without_secrets(self, tunnel: CompiledTunnel, key: RevisionKey) -> CompiledTunnel:
+        source = StoredSettings(self, key)
+        return replace(
+            tunnel,
+            connection=replace(tunnel.connection, source=source),
+            secret=replace(tunnel.secret, source=source),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSettings:
+    """Settings and preshared key of a revision, read from its row on each access."""
+
+    cache: RevisionCache
+    key: RevisionKey
+
     @property
     def settings(self) -> ViciSection:
-        """What its connection is loaded with, read again."""
-        return _read(self).connection.settings
+        """The section that `load-conn` takes."""
+        return self.cache.read_secrets(self.key).connection.settings
 
     @property
     def preshared_key(self) -> str:
-        """What its secret is loaded with, read again."""
-        return _read(self).secret.data
+        """The key that `load-shared` takes."""
+        return self.cache.read_secrets(self.key).secret.data
 
 
-_remembered: dict[Key, CompiledTunnel] = {}
-# To be loaded: the one that is, with its preshared key, and those that may be next, still sealed.
-_opened: dict[Key, CompiledTunnel] = {}
-_read_ahead: dict[Key, Revision] = {}
+# The cache of this worker, which runs one task at a time.
+revisions = RevisionCache()
 
 
-def remembered(keys: Iterable[Key]) -> dict[Key, CompiledTunnel]:
-    """These revisions; those that do not open are left out, and it is logged."""
-    wanted = list(keys)
-    missing = [key for key in wanted if key not in _remembered]
-    for at in range(0, len(missing), AHEAD):
-        chunk = missing[at : at + AHEAD]
-        for revision in Revision.objects.filter(pk__in=[key.pk for key in chunk]).iterator():
-            if one := _compiled(revision):
-                key = Key(revision.pk, revision.created_at)
-                _remembered[key] = _slim(one, key)
-    return {key: _remembered[key] for key in wanted if key in _remembered}
-
-
-def of(revision: Revision) -> CompiledTunnel | None:
-    """One revision, or None when it does not open, which is logged."""
-    key = Key(revision.pk, revision.created_at)
-    if key not in _remembered and (one := _compiled(revision)):
-        _remembered[key] = _slim(one, key)
-        return one
-    return _remembered.get(key)
-
-
-def let_secrets_go() -> None:
-    """What was read to be loaded is loaded: preshared keys stay in memory no longer."""
-    _opened.clear()
-    _read_ahead.clear()
-
-
-def forget_all_but(keys: Iterable[Key]) -> None:
-    """Nobody aims at the others any more."""
-    for gone in _remembered.keys() - set(keys):
-        del _remembered[gone]
-
-
-def _compiled(revision: Revision) -> CompiledTunnel | None:
+def _compile(revision: Revision) -> CompiledTunnel | None:
     try:
         return compile_tunnel(revision.spec(), fingerprint_key())
     except CannotOpen:
-        log.exception("%s cannot be opened: its tunnel is left as it is", revision)
+        log.exception("%s cannot be decrypted: its tunnel is not changed", revision)
         return None
 
 
-def _slim(one: CompiledTunnel, key: Key) -> CompiledTunnel:
-    return replace(
-        one,
-        connection=replace(one.connection, source=key),
-        secret=replace(one.secret, source=key),
+def _rows_from(key: RevisionKey) -> dict[RevisionKey, Revision]:
+    """Return the sealed row of a revision and the rows after it on the same concentrator."""
+    row = Revision.objects.filter(pk=key.pk)
+    next_rows = Revision.objects.live_or_applying().filter(
+        concentrator__in=row.values("concentrator"), pk__gt=key.pk
     )
-
-
-def _read(key: Key) -> CompiledTunnel:
-    """A revision with everything. Of those that may be next only the sealed rows are read ahead."""
-    if key not in _opened:
-        _opened.clear()
-        if key not in _read_ahead:
-            _read_ahead.clear()
-            _read_ahead.update(_rows(key))
-        if (row := _read_ahead.pop(key, None)) and (one := _compiled(row)):
-            _opened[key] = one
-    if key not in _opened:
-        # It did open when it was compiled. The next look finds out that it does not any more.
-        _remembered.clear()
-        raise GatewayError("a revision that opened before does not open any more.")
-    return _opened[key]
-
-
-def _rows(key: Key) -> Iterator[tuple[Key, Revision]]:
-    """A revision, and the next ones of its concentrator beside it."""
-    first = Revision.objects.filter(pk=key.pk)
-    concentrator = first.values("concentrator")
-    rows = Revision.objects.live_or_applying().filter(concentrator__in=concentrator, pk__gt=key.pk)
-    for revision in (*first, *rows.order_by("pk")[: AHEAD - 1]):
-        yield Key(revision.pk, revision.created_at), revision
+    return {
+        RevisionKey.of(revision): revision
+        for revision in (*row, *next_rows.order_by("pk")[: BATCH_ROWS - 1])
+    }

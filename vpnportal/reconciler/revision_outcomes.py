@@ -1,11 +1,12 @@
-"""What became of a revision, written into its row as it happens; each outcome is given once."""
+"""Outcomes and apply logs of revisions. Each revision gets its outcome once."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from types import TracebackType
+from typing import Self
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
@@ -13,86 +14,96 @@ from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.planning.sa_status import SaStatus
-from vpnportal.gateway.steps import Report, Step
+from vpnportal.gateway.steps import Step
 from vpnportal.models import RemoteClaim, Revision
 from vpnportal.models.revisions import RevisionQuerySet
-from vpnportal.reconciler import step_log
+from vpnportal.reconciler.step_log import log_entry
 
 Outcome = Revision.Outcome
-# While an apply takes long its steps can be watched; a fast one is written once.
-WRITTEN_AFTER_SECONDS = 0.1
+# The page shows the steps of a long apply as they happen; a short apply needs one write.
+WRITE_AFTER_SECONDS = 0.1
 # A flapping tunnel must not fill the row of its revision.
 MAX_STEPS = 200
-# So many are named in one statement; of more, those that need it are found first.
-AT_ONCE = 100
+# SQLite limits the ids in one statement. Above this, the due revisions are selected first.
+MAX_IDS = 100
+# charon restarts faster than this. Without it, giving up an observation that began long ago would
+# fail an apply of a moment ago.
+GRACE_PERIOD = timedelta(seconds=5)
 
 
-def mark_applying(revisions: Iterable[Revision]) -> None:
-    """The concentrator's worker has taken them up."""
-    for revision in revisions:
-        if revision.outcome == Outcome.QUEUED:
-            revision.outcome = Outcome.APPLYING
-            _add(revision, Step("", "Taken up by the concentrator's worker"))
-            _unfinished(revision).update(outcome=Outcome.APPLYING, steps=revision.steps)
+class RevisionLogs:
+    """The apply logs of revisions, as a sink of steps.
 
-
-@contextmanager
-def record_steps(aimed_at: Iterable[Revision], otherwise: Report | None = None) -> Iterator[Report]:
-    """What a device reports its steps to: each goes to the revisions that it concerns.
-
-    While a revision waits for its outcome it has every step of its tunnel. Afterwards it has the
-    starts and the ends of associations; what mends the rest is nobody's apply, but drift. They are
-    written at the latest when the block ends, and while it takes long. A step that is reported
-    after that is written at once, behind what has been written since.
+    An unfinished revision gets every step of its tunnel and every general step. A finished revision
+    gets starts and ends of SAs only: other steps are drift repairs. The logs are written when the
+    block ends, or earlier if it takes long. A step after the end is written at once.
     """
-    by_connection = {connection_of(one.tunnel_id): one for one in aimed_at}
-    unfinished = [one for one in by_connection.values() if one.unfinished]
-    unwritten: dict[int, Revision] = {}
-    written_at = time.monotonic()
-    over = False
 
-    def report(step: Step) -> None:
-        nonlocal written_at
-        concerned = _concerned(step, by_connection, unfinished)
-        for revision in concerned:
-            if over:
+    def __init__(self, revisions: Iterable[Revision]) -> None:
+        self._by_connection = {connection_of(row.tunnel_id): row for row in revisions}
+        self._unfinished = [row for row in self._by_connection.values() if row.unfinished]
+        self._unwritten: dict[int, Revision] = {}
+        self._written_at = time.monotonic()
+        self._has_ended = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._has_ended = True
+        _write_steps(self._unwritten)
+
+    def accept(self, step: Step) -> bool:
+        """Append the step to its revisions. Return False if it belongs to none of them."""
+        revisions = self._revisions_of(step)
+        for revision in revisions:
+            if self._has_ended:
                 revision.refresh_from_db(fields=["steps"])
-            _add(revision, step)
-            unwritten[revision.pk] = revision
-        if not concerned and otherwise is not None:
-            otherwise(step)
-        if over or time.monotonic() - written_at >= WRITTEN_AFTER_SECONDS:
-            _write(unwritten)
-            written_at = time.monotonic()
+            _append(revision, step)
+            self._unwritten[revision.pk] = revision
+        if self._has_ended or time.monotonic() - self._written_at >= WRITE_AFTER_SECONDS:
+            _write_steps(self._unwritten)
+            self._written_at = time.monotonic()
+        return bool(revisions)
 
-    try:
-        yield report
-    finally:
-        over = True
-        _write(unwritten)
-
-
-def _concerned(
-    step: Step, by_connection: Mapping[str, Revision], unfinished: list[Revision]
-) -> list[Revision]:
-    if not step.connection:
-        return unfinished
-    revision = by_connection.get(step.connection)
-    return [revision] if revision and (revision.unfinished or not step.is_repair) else []
+    def _revisions_of(self, step: Step) -> list[Revision]:
+        if not step.connection:
+            return self._unfinished
+        revision = self._by_connection.get(step.connection)
+        if revision is None or (step.is_repair and not revision.unfinished):
+            return []
+        return [revision]
 
 
 def append_step(revisions: Iterable[Revision], step: Step) -> None:
-    """One more line of what was done for them."""
+    """Append a step to the apply logs of these revisions."""
     for revision in revisions:
-        _add(revision, step)
-        _write({revision.pk: revision})
+        _append(revision, step)
+        _write_steps({revision.pk: revision})
+
+
+def mark_applying(revisions: Iterable[Revision]) -> None:
+    """Write that the worker has started to apply the queued revisions among these."""
+    for revision in revisions:
+        if revision.outcome == Outcome.QUEUED:
+            revision.outcome = Outcome.APPLYING
+            _append(revision, Step("", "Started"))
+            _unfinished(revision).update(outcome=Outcome.APPLYING, steps=revision.steps)
 
 
 def mark_live(revisions: Iterable[Revision]) -> None:
-    """The concentrator holds them now; what stood before is replaced, or kept for a trial's end."""
+    """Write that the concentrator holds these revisions.
+
+    Replaces the revisions before them. A trial keeps its fallback.
+    """
     for revision in revisions:
         with transaction.atomic():
-            if not _end(revision, Outcome.LIVE, ""):
+            if not _finish(revision, Outcome.LIVE, ""):
                 continue
             revision.outcome = Outcome.LIVE
             older = Revision.objects.holding().filter(
@@ -104,67 +115,42 @@ def mark_live(revisions: Iterable[Revision]) -> None:
             older.update(outcome=Outcome.REPLACED)
 
 
-def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:
-    """From now on it has so many seconds; what may come back is kept in reserve."""
-    ends = timezone.now() + timedelta(seconds=revision.trial_seconds or 0)
-    Revision.objects.filter(pk=revision.pk).update(trial_ends_at=ends)
-    if not older.filter(outcome=Outcome.FALLBACK).exists():
-        good = _last_good(revision) or older.filter(outcome=Outcome.LIVE).first()
-        if good:
-            Revision.objects.filter(pk=good.pk).update(outcome=Outcome.FALLBACK)
-
-
-def _last_good(revision: Revision) -> Revision | None:
-    """The newest earlier one that was seen up, if nobody else was given its networks since."""
-    noted = Q(first_up_at__isnull=False)
-    if revision.tunnel.sa_status == SaStatus.UP:
-        # What is up may not have been noted yet.
-        noted |= Q(outcome=Outcome.LIVE)
-    earlier = Revision.objects.filter(
-        tunnel_id=revision.tunnel_id,
-        number__lt=revision.number,
-        outcome__in=(Outcome.LIVE, Outcome.REPLACED),
-    ).filter(noted)
-    good = earlier.first()
-    if good is None or good.outcome == Outcome.LIVE:
-        return good
-    others = Revision.objects.holding().filter(concentrator_id=good.concentrator_id)
-    claims = RemoteClaim.objects.filter(revision__in=others.exclude(tunnel_id=good.tunnel_id))
-    taken = any(
-        claims.filter(first__lte=one.last, last__gte=one.first).exists()
-        for one in good.claims.all()
-    )
-    return None if taken else good
-
-
-def mark_up(newest: Iterable[int]) -> None:
-    """The tunnels of these revisions, by their keys, were seen up; only the first time counts."""
-    news, wanted = Revision.objects.filter(outcome=Outcome.LIVE, first_up_at=None), set(newest)
-    if len(wanted) > AT_ONCE:
-        wanted &= set(news.values_list("pk", flat=True))
-    news.filter(pk__in=wanted).update(first_up_at=timezone.now())
+def mark_up(live: Iterable[int]) -> None:
+    """Write the first time that the tunnels of these live revisions, given by id, were up."""
+    not_seen_up, ids = Revision.objects.filter(outcome=Outcome.LIVE, first_up_at=None), set(live)
+    if len(ids) > MAX_IDS:
+        ids &= set(not_seen_up.values_list("pk", flat=True))
+    not_seen_up.filter(pk__in=ids).update(first_up_at=timezone.now())
 
 
 def mark_accepted_by_peer(tunnel_id: int) -> None:
-    """The peer took what is loaded of a tunnel: its live revision, if none is on its way."""
+    """Write that the peer accepted the live revision of a tunnel.
+
+    Does nothing while a newer revision is unfinished: its settings may be loaded already.
+    """
     unfinished = Revision.objects.filter(tunnel=OuterRef("tunnel"), outcome__in=Revision.UNFINISHED)
     live = Revision.objects.filter(tunnel_id=tunnel_id, outcome=Outcome.LIVE, first_up_at=None)
     live.exclude(Exists(unfinished)).update(first_up_at=timezone.now())
 
 
 def mark_failed(revisions: Iterable[Revision], reason: str) -> None:
-    """They did not reach the concentrator; what stood before still stands."""
+    """Fail unfinished revisions. The revisions before them stay live."""
     for revision in revisions:
-        _end(revision, Outcome.FAILED, reason)
+        _finish(revision, Outcome.FAILED, reason)
 
 
-def fail_refused(newest: Mapping[str, int], refused: Mapping[str, str]) -> None:
-    """charon refused them, by connection and reason: also a live one, when charon came back.
+def fail_overdue(revisions: Iterable[Revision], reason: str) -> None:
+    """Fail the unfinished revisions that are older than the grace period."""
+    mark_failed((revision for revision in revisions if revision.age >= GRACE_PERIOD), reason)
 
-    `newest` has the keys of the revisions by connection.
+
+def fail_refused(live_ids: Mapping[str, int], refusals: Mapping[str, str]) -> None:
+    """Fail the revisions that charon refused, also live ones after a restart of charon.
+
+    `live_ids` has the ids of revisions by connection, `refusals` the reasons by connection.
     """
-    for connection, reason in refused.items():
-        if pk := newest.get(connection):
+    for connection, reason in refusals.items():
+        if pk := live_ids.get(connection):
             Revision.objects.filter(pk=pk).update(
                 outcome=Outcome.FAILED,
                 finished_at=timezone.now(),
@@ -172,20 +158,58 @@ def fail_refused(newest: Mapping[str, int], refused: Mapping[str, str]) -> None:
             )
 
 
-def _end(revision: Revision, outcome: Outcome, reason: str) -> int:
-    now = timezone.now()
-    return _unfinished(revision).update(outcome=outcome, reason=reason, finished_at=now)
+def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:
+    """Start the time to the health check, and keep the revision that a rollback would restore."""
+    ends = timezone.now() + timedelta(seconds=revision.trial_seconds or 0)
+    Revision.objects.filter(pk=revision.pk).update(trial_ends_at=ends)
+    if not older.filter(outcome=Outcome.FALLBACK).exists():
+        fallback = _last_good(revision) or older.filter(outcome=Outcome.LIVE).first()
+        if fallback:
+            Revision.objects.filter(pk=fallback.pk).update(outcome=Outcome.FALLBACK)
+
+
+def _last_good(revision: Revision) -> Revision | None:
+    """Return the newest earlier revision that was seen up and whose networks are still free."""
+    was_up = Q(first_up_at__isnull=False)
+    if revision.tunnel.sa_status == SaStatus.UP:
+        # The monitor may not have written `first_up_at` of the live revision yet.
+        was_up |= Q(outcome=Outcome.LIVE)
+    good = (
+        Revision.objects.filter(
+            tunnel_id=revision.tunnel_id,
+            number__lt=revision.number,
+            outcome__in=(Outcome.LIVE, Outcome.REPLACED),
+        )
+        .filter(was_up)
+        .first()
+    )
+    if good is None or good.outcome == Outcome.LIVE or not _is_claimed_by_others(good):
+        return good
+    return None
+
+
+def _is_claimed_by_others(revision: Revision) -> bool:
+    holding = Revision.objects.holding().filter(concentrator_id=revision.concentrator_id)
+    claims = RemoteClaim.objects.filter(revision__in=holding.exclude(tunnel_id=revision.tunnel_id))
+    return any(
+        claims.filter(first__lte=claim.last, last__gte=claim.first).exists()
+        for claim in revision.claims.all()
+    )
+
+
+def _finish(revision: Revision, outcome: Outcome, reason: str) -> int:
+    return _unfinished(revision).update(outcome=outcome, reason=reason, finished_at=timezone.now())
 
 
 def _unfinished(revision: Revision) -> RevisionQuerySet:
     return Revision.objects.filter(pk=revision.pk, outcome__in=Revision.UNFINISHED)
 
 
-def _add(revision: Revision, step: Step) -> None:
-    revision.steps = [*revision.steps[-MAX_STEPS:], step_log.line(step)]
+def _append(revision: Revision, step: Step) -> None:
+    revision.steps = [*revision.steps[-MAX_STEPS:], log_entry(step)]
 
 
-def _write(revisions: dict[int, Revision]) -> None:
+def _write_steps(revisions: dict[int, Revision]) -> None:
     for pk, revision in revisions.items():
         Revision.objects.filter(pk=pk).update(steps=revision.steps)
     revisions.clear()

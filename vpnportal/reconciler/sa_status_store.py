@@ -1,6 +1,7 @@
-"""What was seen of the tunnels' associations, written down: only what changed.
+"""Writes SA status and concentrator status: only what changed.
 
-Worker and watch both look. Each says when it began to, and an older look never overwrites a newer.
+Worker and monitor both observe. Each write has the time its observation began, and an older
+observation never overwrites a newer one.
 """
 
 from __future__ import annotations
@@ -16,79 +17,80 @@ from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
 
 
-def save_all(concentrator: Concentrator, seen: dict[int, SaStatus], at: datetime) -> None:
-    """The associations of every tunnel of a concentrator; what was not seen is not loaded."""
-    known = tunnels_of(concentrator).values_list("pk", "sa_status")
-    by_word: dict[str, list[int]] = defaultdict(list)
-    for pk, word in known:
-        if seen.get(pk, "") != word:
-            by_word[seen.get(pk, "")].append(pk)
-    for word, pks in by_word.items():
-        _write(Tunnel.objects.filter(pk__in=pks), word, at)
+def save_all(concentrator: Concentrator, status: dict[int, SaStatus], at: datetime) -> None:
+    """Write the status of every tunnel of a concentrator. A tunnel without status is not loaded."""
+    changed: dict[str, list[int]] = defaultdict(list)
+    for pk, saved in tunnels_of(concentrator).values_list("pk", "sa_status"):
+        if status.get(pk, "") != saved:
+            changed[status.get(pk, "")].append(pk)
+    for value, pks in changed.items():
+        _write(Tunnel.objects.filter(pk__in=pks), value, at)
 
 
 def save_one(
-    concentrator: Concentrator, tunnel_id: int, seen: dict[int, SaStatus], at: datetime
+    concentrator: Concentrator, tunnel_id: int, status: dict[int, SaStatus], at: datetime
 ) -> None:
-    """The association of one tunnel."""
-    _write(tunnels_of(concentrator).filter(pk=tunnel_id), seen.get(tunnel_id, ""), at)
+    """Write the status of one tunnel."""
+    _write(tunnels_of(concentrator).filter(pk=tunnel_id), status.get(tunnel_id, ""), at)
 
 
 def save_online(concentrator: Concentrator, userland_esp: bool) -> None:
-    """The concentrator answered just now."""
+    """Write that the concentrator answered now."""
     Concentrator.objects.filter(pk=concentrator.pk).update(
         seen_at=timezone.now(), unreachable_reason="", userland_esp=userland_esp
+    )
+
+
+def save_unreachable(concentrator: Concentrator, reason: str) -> None:
+    """Write that the concentrator does not answer. `seen_at` stays, for the age of the status."""
+    Concentrator.objects.filter(pk=concentrator.pk).exclude(unreachable_reason=reason).update(
+        unreachable_reason=reason
     )
 
 
 def save_capabilities(
     concentrator: Concentrator, algorithms: dict[str, list[str]], version: str
 ) -> None:
-    """What charon said that it can do; written when it changed."""
+    """Write the algorithms and the version of charon, if they changed."""
     row = Concentrator.objects.filter(pk=concentrator.pk)
     if (algorithms, version) != row.values_list("algorithms", "charon_version").first():
         row.update(algorithms=algorithms, charon_version=version)
 
 
 def save_for_operators(
-    concentrator: Concentrator, foreign: Iterable[str], dropped: Mapping
+    concentrator: Concentrator, foreign_connections: Iterable[str], drop_counters: Mapping[str, int]
 ) -> None:
-    """Connections that somebody else loaded, and packets dropped; written when they changed."""
-    found = {"foreign_connections": list(foreign), "drop_counters": dict(dropped)}
-    if found != {
-        "foreign_connections": concentrator.foreign_connections,
-        "drop_counters": concentrator.drop_counters,
-    }:
-        Concentrator.objects.filter(pk=concentrator.pk).update(**found)
+    """Write unmanaged connections and counters of dropped packets, if they changed."""
+    new = (list(foreign_connections), dict(drop_counters))
+    if new != (concentrator.foreign_connections, concentrator.drop_counters):
+        Concentrator.objects.filter(pk=concentrator.pk).update(
+            foreign_connections=new[0], drop_counters=new[1]
+        )
 
 
-def save_dropped_by_esp(concentrator: Concentrator, more: int) -> None:
-    """Packets that left a tunnel with addresses that it does not lead to, since the last note."""
+def save_dropped_by_esp(concentrator: Concentrator, packets: int) -> None:
+    """Add packets that a tunnel's selectors did not allow since the last call."""
     Concentrator.objects.filter(pk=concentrator.pk).update(
-        dropped_by_esp=F("dropped_by_esp") + more
-    )
-
-
-def save_unreachable(concentrator: Concentrator, reason: str) -> None:
-    """The concentrator did not answer; `seen_at` stays, so that pages can tell the age."""
-    Concentrator.objects.filter(pk=concentrator.pk).exclude(unreachable_reason=reason).update(
-        unreachable_reason=reason
+        dropped_by_esp=F("dropped_by_esp") + packets
     )
 
 
 def tunnels_of(concentrator: Concentrator) -> QuerySet[Tunnel]:
-    """Tunnels for which this concentrator speaks: one that moves, until it is live elsewhere."""
+    """Return the tunnels whose status this concentrator reports.
+
+    A tunnel that moves belongs to its old concentrator until its revision is live on the new one.
+    """
     moving = AddressRelease.objects.open().values("tunnel")
     live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, tunnel__in=moving)
-    at = dict(live.values_list("tunnel_id", "concentrator_id"))
-    here = [tunnel for tunnel, place in at.items() if place == concentrator.pk]
-    return Tunnel.objects.filter(Q(concentrator=concentrator) | Q(pk__in=here)).exclude(
-        pk__in=at.keys() - here
+    concentrators = dict(live.values_list("tunnel_id", "concentrator_id"))
+    still_here = [tunnel for tunnel, pk in concentrators.items() if pk == concentrator.pk]
+    return Tunnel.objects.filter(Q(concentrator=concentrator) | Q(pk__in=still_here)).exclude(
+        pk__in=concentrators.keys() - still_here
     )
 
 
-def _write(tunnels: QuerySet[Tunnel], word: str, at: datetime) -> None:
-    older = Q(sa_status_at__isnull=True) | Q(sa_status_at__lt=at)
-    # Written before the clock was set back; until that time comes, nothing would be newer.
-    older |= Q(sa_status_at__gt=timezone.now())
-    tunnels.filter(older).update(sa_status=word, sa_status_at=at)
+def _write(tunnels: QuerySet[Tunnel], value: str, at: datetime) -> None:
+    is_older = Q(sa_status_at__isnull=True) | Q(sa_status_at__lt=at)
+    # A time in the future was written before the clock was set back. It must not block updates.
+    is_older |= Q(sa_status_at__gt=timezone.now())
+    tunnels.filter(is_older).update(sa_status=value, sa_status_at=at)

@@ -1,4 +1,4 @@
-"""What a scope should hold: the newest standing revision of each of its tunnels, compiled."""
+"""The target of a converge: the desired state of a scope, from the newest revisions."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.planning.observed import Scope
 from vpnportal.models import Concentrator, Revision
 from vpnportal.models.revisions import RevisionQuerySet
-from vpnportal.reconciler import revision_cache
+from vpnportal.reconciler.revision_cache import RevisionKey
+from vpnportal.reconciler.revision_cache import revisions as revision_cache
 
-# Secrets and translations of so many earlier revisions are looked for beside the standing ones.
-# The minute's converge looks at everything and needs no such memory.
+# The scope of one tunnel covers the secrets and translations of this many earlier revisions. A
+# full converge observes everything and finds what is older.
 EARLIER_REVISIONS = 5
-# So long after its outcome a revision still is told what becomes of its associations.
+# Starts and ends of SAs are still recorded this long after a revision has its outcome.
 RECORD_EVENTS_FOR = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`newest` are the revisions aimed at, by connection: their keys in the database.
+    """The desired state of a scope, and the revisions it comes from.
 
-    `revisions` are those among them that somebody waits for, or did a moment ago. `scope` is None
-    when it is everything. `unreadable` are connections whose revision does not open (a changed row,
-    a lost key): what the concentrator holds of them is left as it is, and the others go on.
+    `revision_ids` has the ids of the newest revisions by connection. `revisions` are those of them
+    that are unfinished or finished lately. `scope` is None for the whole concentrator.
+    `unreadable` are the connections whose revision cannot be decrypted (a changed row, a lost key):
+    the gateway keeps their state, and the other connections are converged.
     """
 
-    newest: dict[str, int]
+    revision_ids: dict[str, int]
     revisions: tuple[Revision, ...]
     desired: Desired
     scope: Scope | None
@@ -41,77 +43,84 @@ class Target:
 
     @property
     def unfinished(self) -> tuple[Revision, ...]:
-        """Those whose outcome somebody waits for."""
+        """The revisions that wait for their outcome."""
         return tuple(revision for revision in self.revisions if revision.unfinished)
 
 
 def load_target(concentrator: Concentrator, tunnel_id: int | None) -> Target:
-    """The aim for one tunnel of a concentrator, or for all of them."""
-    rows = Revision.objects.filter(concentrator=concentrator)
-    return _at_all(rows) if tunnel_id is None else _at_one(concentrator, rows, tunnel_id)
+    """Return the target for one tunnel of a concentrator, or for all its tunnels."""
+    revisions = Revision.objects.filter(concentrator=concentrator)
+    if tunnel_id is None:
+        return _target_of_all(revisions)
+    return _target_of_one(concentrator, revisions, tunnel_id)
 
 
-def _at_all(rows: RevisionQuerySet) -> Target:
-    """Only what is told or waited for is read as a row: there may be ten thousand."""
-    standing = (
-        rows.live_or_applying()
-        .filter(tunnel__disconnected_at=None)
-        .order_by("tunnel_id", "-number")
-    )
-    keys: dict[int, revision_cache.Key] = {}
-    for tunnel, pk, created_at in standing.values_list("tunnel_id", "pk", "created_at").iterator():
-        keys.setdefault(tunnel, revision_cache.Key(pk, created_at))
-    # In the order of the database, in which they are read when they must be loaded.
+def _target_of_all(revisions: RevisionQuerySet) -> Target:
+    """Read keys of all revisions, but rows only of those in progress: there may be ten thousand."""
+    newest_first = revisions.to_configure().order_by("tunnel_id", "-number")
+    keys: dict[int, RevisionKey] = {}
+    columns = newest_first.values_list("tunnel_id", "pk", "created_at")
+    for tunnel_id, pk, created_at in columns.iterator():
+        keys.setdefault(tunnel_id, RevisionKey(pk, created_at))
+    # In the order of the table, in which the cache reads ahead.
     ordered = sorted(keys.values())
-    found = revision_cache.remembered(ordered)
-    revision_cache.forget_all_but(ordered)
-    recent = Q(finished_at__gt=timezone.now() - RECORD_EVENTS_FOR)
-    waited_for = Q(outcome__in=Revision.UNFINISHED) | Q(first_rekey=Revision.Rekeyed.DUE) | recent
-    newest = {key.pk for key in ordered}
-    told = [one for one in rows.live_or_applying().filter(waited_for) if one.pk in newest]
+    compiled = revision_cache.get_many(ordered)
+    revision_cache.retain(ordered)
+    in_progress = (
+        Q(outcome__in=Revision.UNFINISHED)
+        | Q(first_rekey=Revision.Rekeyed.DUE)
+        | Q(finished_at__gt=timezone.now() - RECORD_EVENTS_FOR)
+    )
     return Target(
-        newest={connection_of(tunnel): key.pk for tunnel, key in keys.items()},
-        revisions=tuple(one for one in told if revision_cache.Key(one.pk, one.created_at) in found),
-        desired=Desired.of(found.values()),
+        revision_ids={connection_of(tunnel_id): key.pk for tunnel_id, key in keys.items()},
+        revisions=tuple(
+            revision
+            for revision in revisions.live_or_applying().filter(in_progress)
+            if RevisionKey.of(revision) in compiled
+        ),
+        desired=Desired.of(compiled.values()),
         scope=None,
-        unreadable=frozenset(connection_of(t) for t, key in keys.items() if key not in found),
+        unreadable=frozenset(
+            connection_of(tunnel_id) for tunnel_id, key in keys.items() if key not in compiled
+        ),
     )
 
 
-def _at_one(concentrator: Concentrator, rows: RevisionQuerySet, tunnel_id: int) -> Target:
-    rows = rows.filter(tunnel_id=tunnel_id).order_by("-number")
-    rows = rows.annotate(disconnected_at=F("tunnel__disconnected_at"))
-    earlier = list(rows[:EARLIER_REVISIONS])
-    standing = [one for one in earlier if one.outcome in Revision.LIVE_OR_APPLYING]
-    if not any(one.outcome == Revision.Outcome.LIVE for one in standing):
-        standing = list(rows.filter(outcome__in=Revision.LIVE_OR_APPLYING))
-    if not standing and _let_go(concentrator, tunnel_id):
+def _target_of_one(
+    concentrator: Concentrator, revisions: RevisionQuerySet, tunnel_id: int
+) -> Target:
+    name = connection_of(tunnel_id)
+    revisions = revisions.filter(tunnel_id=tunnel_id).order_by("-number")
+    # As `to_configure`, in one query with the earlier revisions.
+    revisions = revisions.annotate(disconnected_at=F("tunnel__disconnected_at"))
+    earlier = list(revisions[:EARLIER_REVISIONS])
+    current = [row for row in earlier if row.outcome in Revision.LIVE_OR_APPLYING]
+    if not any(row.outcome == Revision.Outcome.LIVE for row in current):
+        current = list(revisions.filter(outcome__in=Revision.LIVE_OR_APPLYING))
+    if not current and _is_released(concentrator, tunnel_id):
         earlier = []
-    newest, name = (
-        [one for one in standing[:1] if one.disconnected_at is None],
-        connection_of(tunnel_id),
-    )
-    wanted = [one for revision in newest if (one := revision_cache.of(revision))]
+    newest = [row for row in current[:1] if row.disconnected_at is None]
+    compiled = [tunnel for row in newest if (tunnel := revision_cache.get(row))]
     return Target(
-        newest=dict.fromkeys([name], newest[0].pk) if newest else {},
-        revisions=tuple(newest) if wanted else (),
-        desired=Desired.of(wanted),
-        scope=_scope(name, (*standing, *earlier)),
-        unreadable=frozenset([name] if newest and not wanted else ()),
+        revision_ids=dict.fromkeys([name], newest[0].pk) if newest else {},
+        revisions=tuple(newest) if compiled else (),
+        desired=Desired.of(compiled),
+        scope=_scope(name, (*current, *earlier)),
+        unreadable=frozenset([name] if newest and not compiled else ()),
     )
 
 
-def _let_go(concentrator: Concentrator, tunnel_id: int) -> bool:
-    """Whether the tunnel left; a late message must not take what others were given since."""
-    departures = concentrator.releases.filter(tunnel_id=tunnel_id)
-    return departures.exists() and not departures.open().exists()
+def _is_released(concentrator: Concentrator, tunnel_id: int) -> bool:
+    """Return True if the tunnel has left: other tunnels may have its addresses by now."""
+    releases = concentrator.releases.filter(tunnel_id=tunnel_id)
+    return releases.exists() and not releases.open().exists()
 
 
 def _scope(name: str, revisions: Iterable[Revision]) -> Scope:
-    named = {row.pk: row for row in revisions}
-    each = [one for row in named.values() if (one := revision_cache.of(row))]
+    rows = {row.pk: row for row in revisions}.values()
+    compiled = [tunnel for row in rows if (tunnel := revision_cache.get(row))]
     return Scope(
         connection=name,
-        secrets=frozenset(one.secret.id for one in each),
-        elements=NatElements.together(one.elements for one in each),
+        secrets=frozenset(tunnel.secret.id for tunnel in compiled),
+        elements=NatElements.together(tunnel.elements for tunnel in compiled),
     )

@@ -1,7 +1,7 @@
-"""Apply, keep if healthy: when the time is up, the tunnel is up, or the last good revision is back.
+"""Commit-confirm: after the trial time the tunnel is healthy, or the fallback is restored.
 
-All of it lies in the database, so it does not matter who died meanwhile: whoever converges next
-after the time is up judges.
+All state lies in the database, so a crash of the worker loses nothing: the next converge after the
+trial time evaluates the trial.
 """
 
 from __future__ import annotations
@@ -16,97 +16,100 @@ from django.utils import timezone
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.planning.observed import Observed
 from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
-from vpnportal.gateway.driver import GatewayDriver as Device
+from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
 from vpnportal.models import Concentrator, RemoteClaim, Revision, Tunnel
 from vpnportal.models.revisions import RevisionQuerySet
 from vpnportal.reconciler import revision_outcomes
 
 Outcome = Revision.Outcome
-NOT_UP = {
-    SaStatus.PARTIAL: "up only in part",
-    SaStatus.CONNECTING: "still connecting",
-    SaStatus.DOWN: "down",
+# The longest trial time that a form accepts.
+MAX_TRIAL = timedelta(hours=1)
+UNHEALTHY = {
+    SaStatus.PARTIAL: "the tunnel was degraded",
+    SaStatus.CONNECTING: "the tunnel was still connecting",
+    SaStatus.DOWN: "the tunnel was down",
+    SaStatus.OLDER: "the peer had not accepted the new settings",
 }
-# The longest trial that anybody may ask for.
-TRIAL_MOST = timedelta(hours=1)
 
 
 def due(concentrator: Concentrator, tunnel_id: int | None = None) -> RevisionQuerySet:
-    """Revisions of a concentrator, or of one tunnel, whose time is up."""
+    """Return the live revisions of a concentrator, or of one tunnel, whose trial time is over."""
     now = timezone.now()
-    # One that ends later than any could was begun before the clock was set back.
-    latest = now + TRIAL_MOST
-    over_by_now = Q(trial_ends_at__lte=now) | Q(trial_ends_at__gt=latest)
-    found = Revision.objects.filter(over_by_now, concentrator=concentrator, outcome=Outcome.LIVE)
-    return found if tunnel_id is None else found.filter(tunnel_id=tunnel_id)
+    # A later end was written before the clock was set back.
+    is_over = Q(trial_ends_at__lte=now) | Q(trial_ends_at__gt=now + MAX_TRIAL)
+    revisions = Revision.objects.filter(is_over, concentrator=concentrator, outcome=Outcome.LIVE)
+    return revisions if tunnel_id is None else revisions.filter(tunnel_id=tunnel_id)
 
 
 def cancel(tunnel: Tunnel) -> None:
-    """What is live stays without being judged: whoever disconnects a tunnel tries nothing more."""
+    """Keep the live revision without a health check: a disconnected tunnel cannot be healthy."""
     live = Revision.objects.filter(tunnel=tunnel, outcome=Outcome.LIVE)
     for revision in live.exclude(trial_ends_at=None):
-        _keep(revision, "Its trial was called off when the tunnel was disconnected")
+        _keep(revision, "Health check cancelled: the tunnel was disconnected")
 
 
-def evaluate(revision: Revision, device: Device, observed: Observed) -> bool:
-    """Keep the revision, or take it back; True when something else must be applied now."""
-    complaint = _complaint(revision, device, observed)
+def evaluate(revision: Revision, driver: GatewayDriver, observed: Observed) -> bool:
+    """Keep the revision, or restore its fallback. Return True if the desired state changed."""
+    problem = _health_problem(revision, driver, observed)
     with transaction.atomic():
         if not due(revision.concentrator, revision.tunnel_id).filter(pk=revision.pk).exists():
             return False
-        if complaint:
-            _roll_back(revision, complaint)
+        if problem:
+            _roll_back(revision, problem)
         else:
-            _keep(revision, "Healthy when its time was up: it stays")
-    return bool(complaint)
+            _keep(revision, "Healthy after the trial time: kept")
+    return bool(problem)
 
 
-def _complaint(revision: Revision, device: Device, observed: Observed) -> str:
-    """What is not healthy about it, or ""."""
+def _health_problem(revision: Revision, driver: GatewayDriver, observed: Observed) -> str:
+    """Return what is not healthy, or an empty string."""
     name = connection_of(revision.tunnel_id)
-    running = [sa for sa in observed.ike_sas if sa.connection == name]
+    ike_sas = [ike_sa for ike_sa in observed.ike_sas if ike_sa.connection == name]
     loaded = {key: value for key, value in observed.connections.items() if key == name}
-    word = sa_status_by_tunnel(loaded, running).get(revision.tunnel_id, SaStatus.DOWN)
-    if word is SaStatus.OLDER:
-        return "the other end did not take the new settings"
-    if word is not SaStatus.UP:
-        return f"the tunnel was {NOT_UP[word]}"
-    if revision.trial_ping and not _answers(revision, device, observed):
-        return f"{revision.trial_ping} did not answer"
+    status = sa_status_by_tunnel(loaded, ike_sas).get(revision.tunnel_id, SaStatus.DOWN)
+    if status is not SaStatus.UP:
+        return UNHEALTHY[status]
+    if revision.trial_ping and not _is_ping_answered(revision, driver, observed):
+        return f"{revision.trial_ping} did not answer a ping"
     return ""
 
 
-def _answers(revision: Revision, device: Device, observed: Observed) -> bool:
-    """A packet goes through the tunnel only if it comes from a hosted network."""
-    hosted = revision.spec().hosted_subnets
-    found = (
+def _is_ping_answered(revision: Revision, driver: GatewayDriver, observed: Observed) -> bool:
+    """Ping from a hosted address: packets from other sources do not enter the tunnel."""
+    sources = (
         observed.addresses.first_in(network) or observed.loopback_addresses.first_in(network)
-        for network in hosted
+        for network in revision.spec().hosted_subnets
     )
-    return device.ping(IPv4Address(revision.trial_ping), frozenset(one for one in found if one))
+    return driver.ping(
+        IPv4Address(revision.trial_ping), frozenset(address for address in sources if address)
+    )
 
 
-def _keep(revision: Revision, why: str) -> None:
-    revision_outcomes.append_step([revision], Step("", why))
+def _keep(revision: Revision, reason: str) -> None:
+    revision_outcomes.append_step([revision], Step("", reason))
     Revision.objects.filter(pk=revision.pk).update(trial_ends_at=None)
     _fallback(revision).update(outcome=Outcome.REPLACED)
 
 
-def _roll_back(revision: Revision, complaint: str) -> None:
-    last_good = _fallback(revision).order_by("-number").first()
-    text = f"After {revision.trial_seconds} seconds {complaint}, so it was taken back."
+def _roll_back(revision: Revision, problem: str) -> None:
+    fallback = _fallback(revision).order_by("-number").first()
     Revision.objects.filter(pk=revision.pk).update(
-        outcome=Outcome.WITHDRAWN, reason=text, trial_ends_at=None, finished_at=timezone.now()
+        outcome=Outcome.WITHDRAWN,
+        reason=f"Rolled back after {revision.trial_seconds} seconds: {problem}.",
+        trial_ends_at=None,
+        finished_at=timezone.now(),
     )
-    if last_good is None:
+    if fallback is None:
         return
-    spec = last_good.spec()
-    again = Revision.next_for(revision.tunnel, spec, author=None)
-    again.concentrator = last_good.concentrator
-    again.restored_number = last_good.number
-    again.save()
-    RemoteClaim.objects.bulk_create([RemoteClaim.of(again, one) for one in spec.remote_subnets])
+    spec = fallback.spec()
+    restored = Revision.next_for(revision.tunnel, spec, author=None)
+    restored.concentrator = fallback.concentrator
+    restored.restored_number = fallback.number
+    restored.save()
+    RemoteClaim.objects.bulk_create(
+        [RemoteClaim.of(restored, network) for network in spec.remote_subnets]
+    )
     _fallback(revision).update(outcome=Outcome.REPLACED)
 
 

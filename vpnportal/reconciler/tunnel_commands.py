@@ -1,7 +1,8 @@
-"""Connect, disconnect, rekey, reconnect: asked for by somebody, done by the concentrator.
+"""Connect, disconnect, rekey, reconnect: requested by a user, executed by the worker.
 
-Whether a tunnel is held lies in its row, so `aim` leaves it out whoever looks and whatever message
-was lost; the rest is done once, soon, or not at all.
+A disconnected tunnel has `disconnected_at` in its row. `RevisionQuerySet.to_configure()` excludes
+it, so every converge leaves it out, also after a lost message. Other commands run once and soon,
+or not at all.
 """
 
 from __future__ import annotations
@@ -15,82 +16,80 @@ from django.utils import timezone
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.planning.observed import Observed
 from vpnportal.domain.planning.stale_sas import stale_ike_sa
-from vpnportal.gateway.driver import GatewayDriver as Device
-from vpnportal.gateway.steps import Report
+from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.models import Concentrator, Revision, TunnelCommand
-from vpnportal.reconciler import step_log
+from vpnportal.reconciler.step_log import RowLogs, append_step
 
 Kind = TunnelCommand.Kind
-# Nobody wants later what is over in a moment; a tunnel that is held stays so.
+# After this time a rekey or reconnect has lost its purpose. A disconnect never expires.
 EXPIRES_AFTER = timedelta(minutes=2)
-OVERDUE = "The concentrator's worker did not take it up in time: nothing was done. Ask again."
-RENEWED = {
-    True: "Both ends have new keys.",
-    False: "The other end refused to renew the keys.",
-    None: "Nothing was up to be renewed, or the other end took its time.",
+TIMED_OUT = "Timed out: the concentrator's worker did not start it. Nothing was done. Try again."
+COMPLETED = {
+    Kind.CONNECT: "Completed: the tunnel is configured on the concentrator.",
+    Kind.DISCONNECT: "Completed: the tunnel is removed from the concentrator.",
+    Kind.RECONNECT: "Completed: the IKE_SA was terminated and initiated again.",
+}
+REKEYED = {
+    True: "Completed: the tunnel has new keys.",
+    False: "The peer refused the rekey.",
+    None: "No rekey: the tunnel is not up, or the peer did not answer in time.",
 }
 
 
 def pending(concentrator: Concentrator, tunnel_id: int | None = None) -> QuerySet[TunnelCommand]:
-    """Those that this concentrator's worker has to do, of one tunnel or of all, oldest first."""
+    """Return the commands for this concentrator's worker, oldest first."""
     live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, concentrator=concentrator)
-    found = TunnelCommand.objects.filter(done_at=None, tunnel__in=live.values("tunnel")).order_by(
-        "pk"
-    )
-    return found if tunnel_id is None else found.filter(tunnel_id=tunnel_id)
+    commands = TunnelCommand.objects.filter(done_at=None, tunnel__in=live.values("tunnel"))
+    if tunnel_id is not None:
+        commands = commands.filter(tunnel_id=tunnel_id)
+    return commands.order_by("pk")
 
 
-def recorder(concentrator: Concentrator, otherwise: Report) -> Report:
-    """Steps that take a tunnel off, or put it back, belong to whoever asked; they are no drift."""
-    return step_log.route_steps(
-        lambda: {connection_of(wish.tunnel_id): wish for wish in pending(concentrator)}, otherwise
+def command_logs(concentrator: Concentrator) -> RowLogs:
+    """Return the logs of pending commands: the steps of a command are no drift repairs."""
+    return RowLogs(
+        lambda: {connection_of(command.tunnel_id): command for command in pending(concentrator)}
     )
 
 
 def claim(concentrator: Concentrator, tunnel_id: int | None) -> list[TunnelCommand]:
-    """Those to be done now; what waited too long is told so and not done any more."""
-    fresh = []
-    for wish in pending(concentrator, tunnel_id):
-        if wish.kind in (Kind.REKEY, Kind.RECONNECT) and wish.age > EXPIRES_AFTER:
-            _done(wish, OVERDUE, ok=False)
+    """Return the commands to execute now, and end those that have expired."""
+    commands = []
+    for command in pending(concentrator, tunnel_id):
+        if command.kind in (Kind.REKEY, Kind.RECONNECT) and command.age > EXPIRES_AFTER:
+            _end(command, TIMED_OUT, ok=False)
         else:
-            fresh.append(wish)
-    return fresh
+            commands.append(command)
+    return commands
 
 
 def terminate_for_reconnect(
-    wishes: Iterable[TunnelCommand], device: Device, observed: Observed
+    commands: Iterable[TunnelCommand], driver: GatewayDriver, observed: Observed
 ) -> bool:
-    """End what runs of the tunnels that are to negotiate anew; True when anything was ended."""
-    named = {connection_of(one.tunnel_id): one for one in wishes if one.kind == Kind.RECONNECT}
-    ending = [sa for sa in observed.ike_sas if sa.connection in named]
-    if ending:
-        device.terminate(
-            [stale_ike_sa(sa) for sa in ending],
-            lambda step: step_log.append_step(named[step.connection], step),
+    """Terminate the IKE_SAs of tunnels to reconnect. Return True if there were any."""
+    reconnects = {
+        connection_of(command.tunnel_id): command
+        for command in commands
+        if command.kind == Kind.RECONNECT
+    }
+    ike_sas = [ike_sa for ike_sa in observed.ike_sas if ike_sa.connection in reconnects]
+    if ike_sas:
+        driver.terminate(
+            [stale_ike_sa(ike_sa) for ike_sa in ike_sas],
+            lambda step: append_step(reconnects[step.connection], step),
         )
-    return bool(ending)
+    return bool(ike_sas)
 
 
-def complete(wishes: Iterable[TunnelCommand], device: Device) -> None:
-    """The device holds what it should, and what had to be started is: what is left, and the word.
-
-    One that was ended to negotiate anew is done before this.
-    """
-    for wish in wishes:
-        if wish.kind == Kind.REKEY:
-            renewed = device.rekey(connection_of(wish.tunnel_id))
-            _done(wish, RENEWED[renewed], ok=bool(renewed))
+def complete(commands: Iterable[TunnelCommand], driver: GatewayDriver) -> None:
+    """Execute rekeys, and mark the other commands as done: the converge before did their work."""
+    for command in commands:
+        if command.kind == Kind.REKEY:
+            agreed = driver.rekey(connection_of(command.tunnel_id))
+            _end(command, REKEYED[agreed], ok=bool(agreed))
         else:
-            _done(wish, DONE[Kind(wish.kind)])
+            _end(command, COMPLETED[Kind(command.kind)], ok=True)
 
 
-DONE = {
-    Kind.CONNECT: "The concentrator holds it again.",
-    Kind.DISCONNECT: "The concentrator holds nothing of it any more.",
-    Kind.RECONNECT: "What ran was ended, and the negotiation begun anew.",
-}
-
-
-def _done(wish: TunnelCommand, text: str, ok: bool = True) -> None:
-    TunnelCommand.objects.filter(pk=wish.pk).update(done_at=timezone.now(), ok=ok, text=text)
+def _end(command: TunnelCommand, text: str, ok: bool) -> None:
+    TunnelCommand.objects.filter(pk=command.pk).update(done_at=timezone.now(), ok=ok, text=text)
