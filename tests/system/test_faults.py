@@ -74,7 +74,8 @@ def scene() -> Iterator[Scene]:
             product.fill_in()
             settings.teach_peer(product)
             product.apply(FIRST)
-            scene = Scene(product, holds, Person(product), settings.ONE, 1)
+            person = Person(*map(product.printed, ("URL", "User name", "Password")))
+            scene = Scene(product, holds, person, settings.ONE, 1)
             scene.settle()
             holds.require_bindings()
             yield scene

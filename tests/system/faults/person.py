@@ -8,8 +8,6 @@ import urllib.request
 from dataclasses import dataclass
 from http.cookiejar import CookieJar
 
-from tests.running_portal import RunningPortal
-
 SECONDS = 60
 
 
@@ -24,14 +22,13 @@ class Answer:
 class Person:
     """Signed in; every request is the real portal's."""
 
-    def __init__(self, product: RunningPortal) -> None:
-        self._url = product.printed("URL").rstrip("/")
+    def __init__(self, url: str, name: str, password: str) -> None:
+        self._url = url.rstrip("/")
         self._cookies = CookieJar()
         self._opener = urllib.request.build_opener(
             urllib.request.HTTPCookieProcessor(self._cookies)
         )
         self.get("/sign-in/")
-        name, password = product.printed("User name"), product.printed("Password")
         signed_in = self.post("/sign-in/", {"username": name, "password": password})
         assert "Sign out" in signed_in.text, signed_in
 

@@ -1,0 +1,192 @@
+"""The machine of an upgrade: its state folder, laboratory and port outlive the portal on it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import vici
+
+from tests.running_portal import ROOT
+
+CONCENTRATOR = "hou02-vpn01"
+
+
+class Machine:
+    """A state folder and network namespaces; `name` makes both its own."""
+
+    def __init__(self, name: str) -> None:
+        name += os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+        self.state = Path(os.environ.get("VPNPORTAL_STATE", ROOT / "var")) / name
+        self.prefix = os.environ.get("VPNPORTAL_LAB", "vt") + name
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        # What bin/run exports; bin/stop finds the processes of this machine by VPNPORTAL_RUN.
+        self.environment = {
+            **os.environ,
+            "VPNPORTAL_STATE": str(self.state),
+            "VPNPORTAL_LAB": self.prefix,
+            "VPNPORTAL_NAMESPACE": f"{self.prefix}-concentrator",
+            "VPNPORTAL_CONCENTRATOR": CONCENTRATOR,
+            "VPNPORTAL_HTTPS": "false",
+            "VPNPORTAL_PORT": str(self.port),
+            "VPNPORTAL_RUN": f"{self.state}/",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def password(self) -> str:
+        """The password of the user `admin`, where the first release wrote it."""
+        return self.password_file.read_text().strip()
+
+    @property
+    def password_file(self) -> Path:
+        return self.state / "keys" / "password"
+
+    @property
+    def device(self) -> Path:
+        """The swanctl file of the customer's device."""
+        return self.state / "lab" / "peer" / "swanctl.conf"
+
+    @contextmanager
+    def cleaned_up(self) -> Iterator[Machine]:
+        """Start with an empty state folder; end all processes and namespaces afterwards.
+
+        They end also when this process is killed.
+        """
+        stop = [str(ROOT / "bin" / "stop")]
+        subprocess.run([*stop, str(self.state)], check=True)
+        shutil.rmtree(self.state, ignore_errors=True)
+        self.state.mkdir(parents=True)
+        hosts = ("server", "concentrator", "peer", "customer")
+        namespaces = "".join(f"{self.prefix}-{host}\n" for host in hosts)
+        (self.state / "namespaces").write_text(namespaces)
+        guard = subprocess.Popen([*stop, "--later", str(self.state)])
+        try:
+            yield self
+        finally:
+            guard.terminate()
+            guard.wait(timeout=60)
+
+    def inside(self, host: str, *command: str) -> list[str]:
+        """Return the command line that runs `command` on a host of the laboratory."""
+        return ["ip", "netns", "exec", f"{self.prefix}-{host}", *command]
+
+    def on(self, host: str, *command: str) -> str:
+        """Return the output of a command on a host of the laboratory."""
+        done = subprocess.run(self.inside(host, *command), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def answers(self, address: str) -> bool:
+        """Return True if the address answers the server within a second."""
+        command = self.inside("server", "ping", "-n", "-q", "-c", "1", "-W", "1", address)
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    @contextmanager
+    def pinging(self, addresses: Iterable[str]) -> Iterator[dict[str, int]]:
+        """Ping each address 100 times a second meanwhile.
+
+        Once the block is left, the dictionary has the number of lost pings by address.
+        """
+        lost: dict[str, int] = {}
+        with ExitStack() as pings:
+            counts = {address: pings.enter_context(self._pinging(address)) for address in addresses}
+            yield lost
+        lost |= {address: count() for address, count in counts.items()}
+
+    @contextmanager
+    def _pinging(self, address: str) -> Iterator[Callable[[], int]]:
+        file = self.state / f"ping-{address}"
+        command = self.inside("server", "ping", "-n", "-i", "0.01", address)
+        with file.open("w") as output, subprocess.Popen(command, stdout=output) as ping:
+            try:
+                yield lambda: _lost(file.read_text())
+            finally:
+                ping.send_signal(signal.SIGINT)
+
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Return the rows of the portal's database."""
+        file = f"file:{self.state}/db/portal.sqlite3?mode=ro"
+        with closing(sqlite3.connect(file, uri=True, timeout=10)) as database:
+            return database.execute(query, values).fetchall()
+
+    def log(self, name: str) -> Log:
+        """Return the log of a process of the portal, from here on."""
+        return Log(self.state / "log" / f"{name}.log")
+
+    def charon_log(self) -> CharonLog:
+        """Return the log of the concentrator's charon, from here on."""
+        return CharonLog(self.state / "lab" / "concentrator" / "charon.log")
+
+    def security_associations(self) -> dict[str, set[bytes]]:
+        """Return the SPIs of the IKE_SAs and of their installed CHILD_SAs by connection.
+
+        charon lists a CHILD_SA for five seconds after its rekey, no longer as INSTALLED.
+        """
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.state / "lab" / "concentrator" / "charon.vici"))
+            listed = list(vici.Session(connection).list_sas())
+        spis: dict[str, set[bytes]] = {}
+        for name, ike_sa in (pair for entry in listed for pair in entry.items()):
+            spis.setdefault(name, set()).update((ike_sa["initiator-spi"], ike_sa["responder-spi"]))
+            for child_sa in ike_sa["child-sas"].values():
+                if child_sa["state"] == b"INSTALLED":
+                    spis[name].update((child_sa["spi-in"], child_sa["spi-out"]))
+        return spis
+
+    def kernel(self) -> str:
+        """Return the rules, map elements and addresses of the concentrator.
+
+        A rule that is written again has another handle. Counters are left out.
+        """
+        rules = self.on("concentrator", "nft", "--handle", "--stateless", "list", "ruleset")
+        return rules + self.on("concentrator", "ip", "-oneline", "address")
+
+
+def _lost(printed: str) -> int:
+    """Return the number of pings without an answer; the last one may still be on its way."""
+    (sent,) = re.findall(r"(\d+) packets transmitted", printed)
+    answered = set(map(int, re.findall(r"icmp_seq=(\d+) ttl", printed)))
+    return len(set(range(1, int(sent))) - answered)
+
+
+class Log:
+    """The lines that a log file gets after this object is made."""
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._start = file, file.stat().st_size if file.exists() else 0
+
+    def find(self, pattern: str) -> list[str]:
+        """Return the matches of the pattern, or of its group, in those lines."""
+        with self._file.open(errors="replace") as stream:
+            stream.seek(self._start)
+            return re.findall(pattern, stream.read(), re.MULTILINE)
+
+
+class CharonLog(Log):
+    """The lines that the concentrator's charon logs after this object is made."""
+
+    def commands(self) -> list[str]:
+        """Return the vici commands in those lines that do more than read, in their order."""
+        requests = self.find(r"vici client \d+ requests: (\S+)")
+        return [name for name in requests if not re.match("get-|list-|stats$|version$", name)]
+
+    def negotiations(self) -> Counter[str]:
+        """Return the number of IKE_SAs that were established, by connection."""
+        return Counter(self.find(r"IKE_SA (ctx\d+)\[\d+\] established"))

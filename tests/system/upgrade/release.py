@@ -1,0 +1,99 @@
+"""A release of the portal on a machine: checked out, set up, started and stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from tests.running_portal import ROOT, wait_for
+from tests.system.upgrade.machine import CONCENTRATOR, Machine
+
+
+def check_out(commit: str, folder: Path) -> Path:
+    """Write a commit of this clone into the folder, with a virtual environment, and return it.
+
+    Raises AssertionError if the clone does not have the commit.
+    """
+    git = ["git", "-c", f"safe.directory={ROOT}", "-C", str(ROOT)]
+    found = subprocess.run([*git, "cat-file", "-e", f"{commit}^{{commit}}"], capture_output=True)
+    assert found.returncode == 0, (
+        f"This clone lacks {commit}, which release.toml names as the release to upgrade from:"
+        " fetch the whole history with `git fetch --unshallow --tags`."
+    )
+    folder.mkdir(parents=True)
+    archive = subprocess.run([*git, "archive", commit], stdout=subprocess.PIPE, check=True)
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    _link_environment(folder)
+    return folder
+
+
+def _link_environment(folder: Path) -> None:
+    """Copy .venv by hard links: bin/prepare then installs only what the commit needs differently.
+
+    pip removes a file before it writes another one in its place, so the original stays as it is.
+    """
+    subprocess.run(["cp", "--archive", "--link", str(ROOT / ".venv"), str(folder)], check=True)
+    stamp = folder / ".venv" / "prepared"
+    checksums = stamp.read_text().splitlines()[1:]
+    stamp.unlink()
+    stamp.write_text("\n".join([str(folder), *checksums]) + "\n")
+
+
+class Release:
+    """The portal of one checkout. The laboratory does not stop with it."""
+
+    def __init__(self, checkout: Path, machine: Machine) -> None:
+        self.checkout, self.machine = checkout, machine
+
+    def set_up(self) -> None:
+        """Prepare the state folder as bin/run does: keys, migrations, digests, static files."""
+        self._run("bin/prepare")
+        self.manage("keys")
+        password = ("--password-file", str(self.machine.password_file))
+        self.manage("setup", *password, "--concentrators", CONCENTRATOR)
+
+    def make_laboratory(self) -> None:
+        self._run(".venv/bin/python", "manage.py", "lab", "up")
+
+    def manage(self, *arguments: str) -> str:
+        """Return the output of a management command, run as the portal's user."""
+        return self._run("bin/as-portal", ".venv/bin/python", "manage.py", *arguments)
+
+    def start(self) -> None:
+        """Start the processes of the Procfile as bin/run does; return when the pages answer."""
+        honcho = (".venv/bin/python", "-m", "honcho", "--app-root", ".", "start", "--no-colour")
+        with (self.machine.state / "log" / "honcho.log").open("a") as log:
+            self._honcho = subprocess.Popen(
+                ["setsid", "setpriv", "--pdeathsig", "TERM", *honcho],
+                cwd=self.checkout,
+                env=self.machine.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        wait_for(self._answers, 60)
+
+    def stop(self) -> None:
+        """Stop these processes and no other."""
+        self._honcho.terminate()
+        self._honcho.wait(timeout=60)
+
+    def _answers(self) -> bool:
+        try:
+            urllib.request.urlopen(self.machine.url, timeout=10).close()  # noqa: S310 our own
+        except urllib.error.URLError:
+            return False
+        return True
+
+    def _run(self, *command: str) -> str:
+        done = subprocess.run(
+            command,
+            cwd=self.checkout,
+            env=self.machine.environment,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
