@@ -98,7 +98,7 @@ def test_two_translations_change_their_addresses_with_each_other(ready, program,
     ("template", "text"),
     [
         ({"internalIpAddress": "10.9.9.9"}, "10.9.9.9 is in no static NAT subnet of this tunnel."),
-        ({"customerIpAddress": "10.9.9.9"}, "10.9.9.9 is no host in the customer's networks"),
+        ({"customerIpAddress": "10.9.9.9"}, "10.9.9.9 is not a host address in the remote subnets"),
         ({"customerIpAddress": WEB}, f"{WEB} is the Customer IP for "),
         ({"internalIpAddress": SECOND}, f"{SECOND} is translated already"),
         ({"notes": "[/x]"}, "notes: Enter one line of printable text without [ and ]"),

@@ -80,7 +80,7 @@ def test_what_the_draft_has_stays_chosen_and_is_a_problem_at_apply(ready, seen, 
     assert shown["DES"] == (f"DES — broken: 56-bit key — {CANNOT}", True)
     (problem,) = refusal.value.problems
     assert problem.field == "phase_one_encryption"
-    assert problem.text.startswith("This concentrator's charon cannot do DES: choose another")
+    assert problem.text.startswith("This concentrator does not support DES. Choose another")
 
 
 def test_a_strongswan_that_may_lack_ikev1_says_so(tunnel, seen, page):

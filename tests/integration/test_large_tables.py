@@ -201,7 +201,7 @@ def test_a_wrong_row_of_another_page_is_explained_beside_it(tunnel, large, page,
     )
 
     assert answer.status_code == 422
-    assert words(answer, "note-10.7.0.9").startswith("10.9.9.9 is no host in")
+    assert words(answer, "note-10.7.0.9").startswith("10.9.9.9 is not a host address in")
 
 
 def test_a_row_that_somebody_else_changed_is_not_put_back_by_a_page_that_was_open(

@@ -39,7 +39,7 @@ def test_several_are_applied_each_by_itself_and_each_says_how_it_went(
         "ipsec002: refused. The configuration is being applied right now: nothing was changed. "
         "Enter it again in a moment, when the result is here.",
         "ipsec003: refused. Remote Peer Address: Enter the static address of the customer's VPN "
-        "device. Preshared Key: Enter the key that both ends share. Protected private (hosted) "
+        "device. Preshared Key: Enter the preshared key. Protected private (hosted) "
         "subnets: Select at least one hosted subnet for the tunnel.",
     ]
     assert text_of(part(answer, "results-title")) == "Apply Configurations: 1 of 3 done"
@@ -154,7 +154,7 @@ def test_a_page_that_shows_everything_already_is_told_nothing_and_else_only_what
 
     pk = second_tunnel.pk
     assert parts(answer) == {"news", "counts", f"state-{pk}", f"changes-{pk}", f"applied-{pk}"}
-    assert words(answer, f"state-{pk}") == "up"
+    assert words(answer, f"state-{pk}") == "Up"
 
 
 NEWS = {

@@ -96,8 +96,8 @@ def test_nothing_applied_yet_is_said_and_the_draft_shown_with_what_it_lacks(tunn
     ]
     assert lacks == [
         "Remote Peer Address: Enter the static address of the customer's VPN device.",
-        "Preshared Key: Enter the key that both ends share.",
-        "Protected Customer (Remote) Subnet: Add at least one network of the customer's end.",
+        "Preshared Key: Enter the preshared key.",
+        "Protected Customer (Remote) Subnet: Add at least one remote subnet.",
     ]
     assert {page.get(one).status_code for one in every_page(tunnel)} == {200}
 

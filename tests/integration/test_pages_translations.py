@@ -74,13 +74,13 @@ def test_a_remote_subnet_is_an_ip_address_and_a_cidr(tunnel, page, headers):
         (
             "0.0.0.0",
             "0",
-            "0.0.0.0/0 is every address there is. Enter the networks at the other end.",
+            "0.0.0.0/0 matches all addresses. Enter the remote subnets.",
         ),
         ("192.168.10.0\n", "24", "Enter an IP address such as 192.168.10.0 and a CIDR such as 24."),
         (
             "192.168.10.0/24",
             "25",
-            "The IP address ends in 24, the CIDR is 25: which one? Leave one of them out.",
+            "The IP address has the prefix 24, but the CIDR is 25. Enter only one.",
         ),
         (
             "192.168.10.0 255.0.255.0",
@@ -269,7 +269,7 @@ def test_one_wrong_row_saves_none_and_every_wrong_row_is_explained_beside_it(rea
     assert kept(ready) == []
     assert words(answer, "note-10.1.255.92") == "Unsaved"
     assert words(answer, "note-10.1.255.93") == "Enter an IPv4 address such as 192.168.10.15."
-    assert words(answer, "note-10.1.255.94").startswith("192.168.99.1 is no host in")
+    assert words(answer, "note-10.1.255.94").startswith("192.168.99.1 is not a host address in")
     assert words(answer, "note-10.1.255.95").startswith("Enter one line of printable text")
     assert typed(answer, "customer-10.1.255.93") == "10.1.255.999"
     assert typed(answer, "name-10.1.255.92") == "right"

@@ -59,7 +59,7 @@ def test_a_subnet_is_an_address_and_a_cidr():
         (
             "0.0.0.0",
             "0",
-            "0.0.0.0/0 is every address there is. Enter the networks at the other end.",
+            "0.0.0.0/0 matches all addresses. Enter the remote subnets.",
         ),
         (
             "127.0.0.0",

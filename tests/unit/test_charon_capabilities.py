@@ -75,6 +75,6 @@ def test_a_problem_says_what_would_be_right():
     spec = example(phase_one=replace(EXAMPLE.phase_one, encryption="DES"))
 
     assert [one.text for one in CharonCapabilities(OLD, True).problems(spec)] == [
-        "This concentrator's charon cannot do DES: choose another one here and at the other end, "
-        "or ask the operators of the service for it."
+        "This concentrator does not support DES. Choose another on both devices, "
+        "or ask the service operators."
     ]

@@ -66,9 +66,9 @@ def test_options_that_changed_are_told_in_the_panels_words():
 
     assert [(one.label, one.before, one.after) for one in diff_specs(EXAMPLE, other)] == [
         ("IKE version", "IKEv1", "IKEv1 and IKEv2"),
-        ("One child per subnet pair", "off", "on"),
-        ("Dead Peer Detection (DPD)", "after 15 seconds", "never"),
-        ("Who starts", "either end", "the other end only"),
+        ("One CHILD_SA per subnet pair", "off", "on"),
+        ("Dead Peer Detection (DPD)", "15 seconds", "off"),
+        ("Initiation", "both", "peer only"),
     ]
 
 

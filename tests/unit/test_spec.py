@@ -28,9 +28,9 @@ def test_the_missions_example_has_no_problem():
         (
             example(remote_peer=IPv4Address("203.0.113.1")),
             "remote_peer",
-            "203.0.113.1 is this end. Enter the other end's.",
+            "203.0.113.1 is the Hosted Peer Address. Enter the address of the peer.",
         ),
-        (example(preshared_key=""), "preshared_key", "Enter the key that both ends share."),
+        (example(preshared_key=""), "preshared_key", "Enter the preshared key."),
         (
             example(phase_one=replace(EXAMPLE.phase_one, group=0)),
             "phase_one_group",
@@ -59,12 +59,12 @@ def test_the_missions_example_has_no_problem():
         (
             example(translations=(translation("10.1.255.92", "192.168.11.15"),)),
             "translation 10.1.255.92",
-            "192.168.11.15 is no host in the customer's networks (192.168.10.0/24).",
+            "192.168.11.15 is not a host address in the remote subnets (192.168.10.0/24).",
         ),
         (
             example(translations=(translation("10.1.255.92", "192.168.10.255"),)),
             "translation 10.1.255.92",
-            "192.168.10.255 is no host in the customer's networks (192.168.10.0/24).",
+            "192.168.10.255 is not a host address in the remote subnets (192.168.10.0/24).",
         ),
         (
             example(translations=(translation("10.1.255.96", "192.168.10.15"),)),

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from vpnportal.domain.tunnel.translation_csv import (
     Cells,
     as_csv,
-    as_typed,
-    decoded,
-    harmless,
-    lines_of,
+    decode,
+    escape_formula,
+    read_rows,
+    unescape_formula,
 )
 
 NAMES = st.text(alphabet="=+-@',;\" ab1|!", max_size=12)
@@ -23,7 +23,7 @@ NAMES = st.text(alphabet="=+-@',;\" ab1|!", max_size=12)
 
 @given(NAMES)
 def test_whatever_is_made_harmless_is_read_back_as_it_was(name):
-    assert as_typed(harmless(name)) == name
+    assert unescape_formula(escape_formula(name)) == name
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -38,8 +38,8 @@ def test_no_cell_begins_like_a_formula_wherever_a_spreadsheet_cuts(separator, na
 
 @pytest.mark.parametrize("cell", ["\tnot a name", "\r=1+1"])
 def test_a_tab_or_a_return_at_the_beginning_is_made_harmless_too(cell):
-    assert harmless(cell)[0] == "'"
-    assert as_typed(harmless(cell)) == cell
+    assert escape_formula(cell)[0] == "'"
+    assert unescape_formula(escape_formula(cell)) == cell
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -48,11 +48,11 @@ def test_a_table_is_read_with_any_of_three_separators(separator, end):
     rows = [("IP address", "Customer IP", "Name"), ("10.1.255.92", "192.168.10.15", "db")]
     text = end.join(separator.join(row) for row in rows)
 
-    assert [cells for _, cells in lines_of(text, 10)] == rows
+    assert [cells for _, cells in read_rows(text, 10)] == rows
 
 
 def test_lines_keep_their_numbers_when_others_are_empty():
-    assert lines_of("10.1.255.92,192.168.10.15\n\n,,\n10.1.255.93,192.168.10.16,b\n", 10) == [
+    assert read_rows("10.1.255.92,192.168.10.15\n\n,,\n10.1.255.93,192.168.10.16,b\n", 10) == [
         Cells(1, ("10.1.255.92", "192.168.10.15")),
         Cells(4, ("10.1.255.93", "192.168.10.16", "b")),
     ]
@@ -60,7 +60,7 @@ def test_lines_keep_their_numbers_when_others_are_empty():
 
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 def test_a_file_is_utf_8_with_or_without_a_mark(mark):
-    assert decoded(f"{mark}Zürich".encode()) == "Zürich"
+    assert decode(f"{mark}Zürich".encode()) == "Zürich"
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
@@ -68,7 +68,7 @@ def test_another_encoding_is_refused_by_its_line(encoding):
     text = "10.1.255.92,192.168.10.15,ok\n10.1.255.93,192.168.10.16,Zürich\n"
 
     with pytest.raises(ValueError, match=r"^Line (1|2) is not UTF-8 text. Save the table as"):
-        decoded(text.encode(encoding))
+        decode(text.encode(encoding))
 
 
 @pytest.mark.parametrize(
@@ -80,4 +80,4 @@ def test_another_encoding_is_refused_by_its_line(encoding):
 )
 def test_what_is_no_table_is_refused_in_words(text, sentence):
     with pytest.raises(ValueError, match=sentence):
-        lines_of(text, 10)
+        read_rows(text, 10)

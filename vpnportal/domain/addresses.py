@@ -1,4 +1,4 @@
-"""Rules about addresses and subnets: parse, overlap, inside, usable. IPv4, as the panel is."""
+"""Rules for IPv4 addresses and subnets: parse, check, contain, overlap. The panel has no IPv6."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
-# What no tunnel may lead to: RFC 6890's special blocks that are not somebody's network.
+# Special-purpose blocks of RFC 6890 that are no network of a customer.
 RESERVED = tuple(
     IPv4Network(block)
     for block in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
@@ -14,106 +14,98 @@ RESERVED = tuple(
 
 
 def parse_address(text: str) -> IPv4Address:
-    """The address that `text` names; ValueError says in words what would be right."""
+    """Return the address in `text`. Raises ValueError with an example if there is none."""
     try:
         return IPv4Address(text.strip())
     except AddressValueError:
         raise ValueError("Enter an IPv4 address such as 192.168.10.15.") from None
 
 
-class HostBits(ValueError):
-    """An address inside a network was entered for the network; `meant` is what would be right."""
-
-    def __init__(self, ip: IPv4Address, meant: IPv4Network) -> None:
-        super().__init__(f"{ip}/{meant.prefixlen} has host bits set. Did you mean {meant}?")
-        self.meant = meant
-
-
 def number(text: str) -> int:
-    """The address as a number; `text` was written by `str(IPv4Address)`, perhaps very often."""
-    one, two, three, four = text.split(".")
-    return int(one) << 24 | int(two) << 16 | int(three) << 8 | int(four)
+    """Return an address as a number; `text` is what `str(IPv4Address)` writes.
+
+    Does not check the text: tables sort tens of thousands of addresses by this number.
+    """
+    first, second, third, fourth = text.split(".")
+    return int(first) << 24 | int(second) << 16 | int(third) << 8 | int(fourth)
 
 
 def dotted(number: int) -> str:
-    """The text of an address that is a number, as `str(IPv4Address)` writes it."""
+    """Return the text of an address, as `str(IPv4Address)` writes it."""
     return f"{number >> 24}.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
 def parse_subnet(address: str, cidr: str) -> IPv4Network:
-    """The network of an address and a prefix length (0 to 32); ValueError says what is right.
+    """Return the network of an address and a prefix length from 1 to 32.
 
-    The length may stand behind the address, and may be a netmask: 10.0.0.0/24, 10.0.0.0
-    255.255.255.0.
+    `address` may contain the prefix length, also as a netmask: 10.0.0.0/24, 10.0.0.0
+    255.255.255.0. Raises ValueError with a correction if the network is not usable.
     """
-    typed, _, behind = address.strip().replace("/", " ").partition(" ")
-    if behind.strip() and cidr.strip() and _prefix(behind) != _prefix(cidr):
-        text = f"The IP address ends in {behind.strip()}, the CIDR is {cidr.strip()}: which one?"
-        raise ValueError(f"{text} Leave one of them out.")
-    ip, prefix = parse_address(typed), _prefix(behind.strip() or cidr)
+    host, _, own_prefix = address.strip().replace("/", " ").partition(" ")
+    own_prefix, cidr = own_prefix.strip(), cidr.strip()
+    if own_prefix and cidr and _prefix_length(own_prefix) != _prefix_length(cidr):
+        raise ValueError(
+            f"The IP address has the prefix {own_prefix}, but the CIDR is {cidr}. Enter only one."
+        )
+    ip, prefix = parse_address(host), _prefix_length(own_prefix or cidr)
     network = IPv4Network((ip, prefix), strict=False)
-    objection = subnet_objection(network)
-    if network.network_address != ip and not objection:
-        raise HostBits(ip, network)
-    if objection:
+    if objection := subnet_objection(network):
         raise ValueError(objection)
+    if network.network_address != ip:
+        raise ValueError(f"{ip}/{prefix} has host bits set. Did you mean {network}?")
     return network
 
 
-def _prefix(text: str) -> int:
-    """A prefix length as a number or as a netmask (RFC 950)."""
+def _prefix_length(text: str) -> int:
+    """Return a prefix length that is entered as a number or as a netmask (RFC 950)."""
     text = text.strip().removeprefix("/").strip()
     if text.isascii() and text.isdigit() and len(text) <= 2 and int(text) <= 32:
         return int(text)
-    bits = f"{int(IPv4Address(text)):032b}" if text.count(".") == 3 and _is_address(text) else "01"
-    if "01" in bits:
+    try:
+        bits = f"{int(IPv4Address(text)):032b}"
+    except AddressValueError:
+        bits = ""
+    if not bits or "01" in bits:
         raise ValueError("Enter the CIDR as a number from 1 to 32; netmask 255.255.255.0 is 24.")
     return bits.count("1")
 
 
-def _is_address(text: str) -> bool:
-    try:
-        IPv4Address(text)
-    except AddressValueError:
-        return False
-    return True
-
-
 def subnet_objection(network: IPv4Network) -> str | None:
-    """Why no tunnel may protect this network, or None."""
+    """Return why no tunnel may protect the network, or None if a tunnel may."""
     if network.prefixlen == 0:
-        return "0.0.0.0/0 is every address there is. Enter the networks at the other end."
+        return "0.0.0.0/0 matches all addresses. Enter the remote subnets."
     if any(network.overlaps(block) for block in RESERVED):
         return f"{network} is reserved (loopback, link-local, multicast or unassigned)."
     return None
 
 
 def subnet_warning(network: IPv4Network) -> str:
-    """What is odd about a network at the customer's end, which may be right nevertheless, or ""."""
+    """Return a warning about a remote subnet that may still be correct, or ""."""
     if not network.is_global:
         return ""
     return (
-        f"{network} is a public range. That is right only if the other end owns it: whatever else"
-        " has these addresses cannot be reached from here."
+        f"{network} is a public range. Use it only if the peer owns it: other hosts with these"
+        " addresses cannot be reached from here."
     )
 
 
 def peer_objection(address: IPv4Address) -> str | None:
-    """Why no VPN device can have this address, or None."""
+    """Return why no VPN device can have the address, or None if a device can."""
     if any(address in block for block in RESERVED):
         return f"{address} is reserved. Enter the static address of the customer's VPN device."
     return None
 
 
 def inside(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
-    """Whether the address lies in any of the networks."""
+    """Return True if any of the networks contains the address."""
     return any(address in network for network in networks)
 
 
 def is_host(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
-    """Whether the address can be a host in one of the networks, not their first or broadcast one.
+    """Return True if the address is a host address in any of the networks.
 
-    Networks of 31 and 32 bits have no such ends (RFC 3021).
+    The network address and the broadcast address are no hosts, except in networks of 31 and
+    32 bits (RFC 3021).
     """
     return any(
         address in network
@@ -126,13 +118,13 @@ def is_host(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
 
 
 class AddressSet:
-    """Addresses that may be very many; whether one lies in a network is found without them all."""
+    """A sorted set of addresses; a search in a network takes logarithmic time."""
 
     def __init__(self, addresses: Iterable[IPv4Address | int] = ()) -> None:
         self._sorted = sorted({int(address) for address in addresses})
 
     def first_in(self, network: IPv4Network) -> IPv4Address | None:
-        """The lowest of them in the network, or None."""
+        """Return the lowest address in the network, or None if there is none."""
         at = bisect_left(self._sorted, int(network.network_address))
         if at < len(self._sorted) and self._sorted[at] <= int(network.broadcast_address):
             return IPv4Address(self._sorted[at])
@@ -145,6 +137,8 @@ class AddressSet:
 def overlaps(
     left: Iterable[IPv4Network], right: Iterable[IPv4Network]
 ) -> list[tuple[IPv4Network, IPv4Network]]:
-    """Every pair, one of each side, that shares an address."""
-    others = tuple(right)
-    return [(one, other) for one in left for other in others if one.overlaps(other)]
+    """Return each pair of a left and a right network that share an address."""
+    right_networks = tuple(right)
+    return [
+        (network, other) for network in left for other in right_networks if network.overlaps(other)
+    ]

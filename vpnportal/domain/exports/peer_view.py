@@ -127,7 +127,7 @@ def peer_view(spec: TunnelSpec, name: str, title: str = "", of: str = "") -> Pee
 def _children(
     spec: TunnelSpec, own: tuple[PeerSubnet, ...], hosted: tuple[PeerSubnet, ...]
 ) -> tuple[PeerChild, ...]:
-    if spec.in_pairs:
+    if spec.has_child_per_pair:
         return tuple(PeerChild((one,), (other,)) for other, one in product(hosted, own))
     return (PeerChild(own, hosted),)
 

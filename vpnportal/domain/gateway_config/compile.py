@@ -141,6 +141,6 @@ def selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ..
     """Traffic selectors of each child: one pair, or all of both ends."""
     hosted = tuple(map(_text, sorted(spec.hosted_subnets)))
     remote = tuple(map(str, sorted(spec.remote_subnets)))
-    if spec.in_pairs:
+    if spec.has_child_per_pair:
         return [((one,), (other,)) for one, other in product(hosted, remote)]
     return [(hosted, remote)]

@@ -1,7 +1,6 @@
-"""The customers' words for algorithms, strongSwan's words for them, and their strength: one table.
+"""Proposals in strongSwan's keywords.
 
-strongSwan's keywords: https://docs.strongswan.org/docs/5.9/config/proposals.html.
-Strengths follow RFC 8247 (IKE) and RFC 8221 (ESP).
+Keywords: https://docs.strongswan.org/docs/5.9/config/proposals.html.
 """
 
 from __future__ import annotations
@@ -10,14 +9,14 @@ from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GRO
 
 
 def ike_proposal(encryption: str, authentication: str, group: int) -> str:
-    """Phase one for strongSwan, such as `aes256-sha256-modp1536`; an AEAD names the PRF instead."""
+    """Return the IKE proposal, such as `aes256-sha256-modp1536`; with an AEAD, it names the PRF."""
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
-    middle = f"prf{digest.keyword}" if cipher.aead else digest.keyword
-    return "-".join((cipher.keyword, middle, GROUPS[group].keyword))
+    hash_keyword = f"prf{digest.keyword}" if cipher.aead else digest.keyword
+    return "-".join((cipher.keyword, hash_keyword, GROUPS[group].keyword))
 
 
 def esp_proposal(encryption: str, authentication: str, group: int) -> str:
-    """Phase two for strongSwan; group 0 leaves PFS out, an AEAD the integrity keyword."""
+    """Return the ESP proposal; group 0 leaves PFS out, an AEAD the integrity keyword."""
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
-    parts = (cipher.keyword, "" if cipher.aead else digest.keyword, GROUPS[group].keyword)
-    return "-".join(part for part in parts if part)
+    keywords = (cipher.keyword, "" if cipher.aead else digest.keyword, GROUPS[group].keyword)
+    return "-".join(keyword for keyword in keywords if keyword)

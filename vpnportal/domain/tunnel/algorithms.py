@@ -1,6 +1,6 @@
-"""The customers' words for algorithms, strongSwan's words for them, and their strength: one table.
+"""Table of algorithms: names on the pages, strongSwan keywords, names in charon, strengths.
 
-strongSwan's keywords: https://docs.strongswan.org/docs/5.9/config/proposals.html.
+strongSwan keywords: https://docs.strongswan.org/docs/5.9/config/proposals.html.
 Strengths follow RFC 8247 (IKE) and RFC 8221 (ESP).
 """
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class Strength(StrEnum):
-    """How much an algorithm still protects, in the words the pages show."""
+    """Strength of an algorithm; the pages show the values."""
 
     BROKEN = "broken"
     WEAK = "weak"
@@ -22,10 +22,11 @@ class Strength(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Encryption:
-    """`keyword` is strongSwan's; an `aead` needs no integrity algorithm beside it.
+    """A cipher; an `aead` needs no integrity algorithm.
 
-    `in_force` is what charon calls it in a running association, with the key's bits. `why` says
-    what its strength comes from, where that is not good; `ikev1` whether IKEv1 has it for ESP.
+    `keyword` is strongSwan's name in proposals. `charon_name` is charon's name in a running SA,
+    with the key bits. `why` is the reason for a strength below good. `ikev1` is True if ESP can
+    use the cipher with IKEv1.
     """
 
     name: str
@@ -41,8 +42,8 @@ class Encryption:
 class Authentication:
     """A hash: HMAC integrity in both phases, and the PRF of phase one.
 
-    `in_force` is charon's word in a running association, as integrity; `prf` as PRF. `why` says
-    what its strength comes from, where that is not good.
+    `charon_name` is charon's name in a running SA for the integrity algorithm, `prf` for the PRF.
+    `why` is the reason for a strength below good.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Authentication:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A Diffie-Hellman group by its IANA number; number 0 is the panel's "none"."""
+    """A Diffie-Hellman group by its IANA number; 0 is "none"."""
 
     number: int
     keyword: str
@@ -65,7 +66,7 @@ class Group:
 
 
 class Suite(NamedTuple):
-    """The algorithms of one association in charon's words; "" where it names none."""
+    """The algorithms of an SA in charon's names; "" if charon names none."""
 
     encryption: str = ""
     integrity: str = ""
@@ -73,11 +74,11 @@ class Suite(NamedTuple):
     group: str = ""
 
     def differs_from(self, wanted: Suite) -> bool:
-        """Whether it runs with something else. What charon does not name proves nothing.
+        """Return True if an algorithm that charon names is not the wanted algorithm.
 
         The first CHILD_SA of IKEv2 has its keys from IKE and names no group (RFC 7296, 1.2).
         """
-        return any(have and have != want for have, want in zip(self, wanted, strict=True))
+        return any(name and name != expected for name, expected in zip(self, wanted, strict=True))
 
 
 UNNAMED = Suite()
@@ -150,7 +151,7 @@ IKE_VERSIONS = {0: "IKEv1 and IKEv2", 1: "IKEv1", 2: "IKEv2"}
 
 @cache
 def ike_suite(encryption: str, authentication: str, group: int) -> Suite:
-    """What charon names for an IKE_SA that was made with this phase one."""
+    """Return the suite of an IKE_SA with this phase one."""
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
     integrity = "" if cipher.aead else digest.charon_name
     return Suite(cipher.charon_name, integrity, digest.prf, GROUPS[group].charon_name)
@@ -158,16 +159,16 @@ def ike_suite(encryption: str, authentication: str, group: int) -> Suite:
 
 @cache
 def esp_suite(encryption: str, authentication: str, group: int) -> Suite:
-    """What charon names for a CHILD_SA that was made with this phase two; 0 is no PFS."""
+    """Return the suite of a CHILD_SA with this phase two; group 0 is no PFS."""
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
     integrity = "" if cipher.aead else digest.charon_name
     return Suite(cipher.charon_name, integrity, "", GROUPS[group].charon_name)
 
 
 def names_of(suite: Suite) -> tuple[str, str, int]:
-    """Encryption, authentication and group in the customers' words; "" and 0 where it has none.
+    """Return encryption, authentication and group by their names on the pages; "" and 0 for none.
 
-    Beside an AEAD the authentication of phase one is its PRF.
+    With an AEAD, the authentication of phase one is the PRF.
     """
     digests = AUTHENTICATIONS.values()
     by_integrity = (a.name for a in digests if a.charon_name == suite.integrity)
@@ -180,10 +181,9 @@ def names_of(suite: Suite) -> tuple[str, str, int]:
 
 
 def suite_words(suite: Suite) -> str:
-    """A running association's algorithms in the customers' words, such as AES256, SHA256, group 5.
+    """Return the algorithms of a running SA as text, such as "AES256, SHA256, group 5".
 
-    What is in no list of theirs is told in charon's words. Without a group of its own, a CHILD_SA
-    has keys that were made from IKE's.
+    An algorithm outside the table has charon's name. A CHILD_SA without a group has keys from IKE.
     """
     encryption, authentication, group = names_of(suite)
     digest = authentication or suite.integrity or suite.prf

@@ -1,4 +1,4 @@
-"""A specification as text and back: what a revision keeps. The text holds the preshared key."""
+"""JSON of a specification, as revisions store it. The text contains the preshared key."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Starts, Translation
 
 
 def serialize(spec: TunnelSpec) -> str:
-    """Canonical JSON: equal specifications give equal text."""
+    """Return canonical JSON: equal specifications have equal texts."""
     return json.dumps(asdict(spec), default=str, sort_keys=True, separators=(",", ":"))
 
 
 def spec_digest(spec: TunnelSpec, key: bytes) -> str:
-    """32 hexadecimal digits; equal exactly when `changes` finds nothing between two of a tunnel.
+    """Return 32 hexadecimal digits that are equal exactly if `diff_specs` returns no changes.
 
-    Keyed (HMAC-SHA256), because it covers the preshared key.
+    This holds for two specifications of the same tunnel. The digest is keyed (HMAC-SHA256),
+    because it covers the preshared key.
     """
     sorted_spec = replace(
         spec,
@@ -33,7 +34,7 @@ def spec_digest(spec: TunnelSpec, key: bytes) -> str:
 
 
 def deserialize(text: str) -> TunnelSpec:
-    """The specification that `freeze` wrote down; what it did not know yet has its default."""
+    """Return the specification in the text; fields that an older text lacks get their defaults."""
     raw = json.loads(text)
     return TunnelSpec(
         tunnel_id=raw["tunnel_id"],
@@ -57,16 +58,16 @@ def deserialize(text: str) -> TunnelSpec:
 
 
 def _address(text: str) -> IPv4Address:
-    """As IPv4Address does, without its checks: `freeze` wrote the text, perhaps ten thousand."""
-    first, _, last = text.rpartition(".")
-    return IPv4Address(_first_three(first) << 8 | int(last))
+    """Return the address without IPv4Address's checks: a text can have ten thousand addresses."""
+    prefix, _, last = text.rpartition(".")
+    return IPv4Address(_first_three_bytes(prefix) << 8 | int(last))
 
 
-# Neighbours have them in common.
+# Addresses of the same subnet share their first three bytes.
 @lru_cache
-def _first_three(text: str) -> int:
-    one, two, three = text.split(".")
-    return int(one) << 16 | int(two) << 8 | int(three)
+def _first_three_bytes(text: str) -> int:
+    first, second, third = text.split(".")
+    return int(first) << 16 | int(second) << 8 | int(third)
 
 
 def _networks(texts: list[str]) -> tuple[IPv4Network, ...]:

@@ -1,4 +1,4 @@
-"""What the customer asks of one tunnel, frozen, and what is still wrong with it."""
+"""Specification of a tunnel: the customer's settings as an immutable value, and their problems."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TRANSLATION = "translation "
 
 
 class Starts(StrEnum):
-    """Who begins: with OTHER this end only answers."""
+    """The initiator. With OTHER, only the peer initiates, and the concentrator responds."""
 
     EITHER = "either"
     OTHER = "other"
@@ -26,7 +26,7 @@ class Starts(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: the draft's field it belongs to, and what would be right."""
+    """An error in a draft: the field and a text that says what to enter."""
 
     field: str
     text: str
@@ -47,7 +47,7 @@ def translation_address(field: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class PhaseOne:
-    """What protects IKE itself. Names of `algorithms`, key life in seconds."""
+    """Protection of IKE: names from `algorithms`, key life in seconds."""
 
     encryption: str
     authentication: str
@@ -57,7 +57,7 @@ class PhaseOne:
 
 @dataclass(frozen=True, slots=True)
 class PhaseTwo:
-    """What protects the traffic (ESP). The group counts only while `pfs` is on."""
+    """Protection of the traffic (ESP). The group counts only if `pfs` is on."""
 
     encryption: str
     authentication: str
@@ -68,7 +68,7 @@ class PhaseTwo:
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """One address for one address: servers use `internal`, the tunnel carries `customer`."""
+    """A one-to-one translation: servers use `internal`, the tunnel carries `customer`."""
 
     internal: IPv4Address
     customer: IPv4Address
@@ -77,10 +77,10 @@ class Translation:
 
 @dataclass(frozen=True, slots=True)
 class TunnelSpec:
-    """Everything that matters to the concentrator about one tunnel.
+    """All settings of a tunnel that the concentrator needs.
 
-    `ike_version` 0 is both: this end answers either, and begins with IKEv2. `dpd_seconds` is how
-    long the peer may be silent before it is asked whether it is there; 0 never asks.
+    With `ike_version` 0, the concentrator responds to both versions and initiates IKEv2.
+    `dpd_seconds` is the DPD interval; 0 disables DPD.
     """
 
     tunnel_id: int
@@ -99,15 +99,15 @@ class TunnelSpec:
     starts: Starts = Starts.EITHER
 
     @property
-    def in_pairs(self) -> bool:
-        """Whether each pair of subnets has a child of its own.
+    def has_child_per_pair(self) -> bool:
+        """Return True if each pair of subnets has its own CHILD_SA.
 
-        IKEv1 has one pair in a Quick Mode (RFC 2409, 5.5), so a peer that may use it has, too.
+        A Quick Mode of IKEv1 negotiates one pair (RFC 2409, 5.5). This includes version 0.
         """
         return self.one_child_per_pair or self.ike_version != 2
 
     def problems(self) -> tuple[Problem, ...]:
-        """What keeps the whole tunnel from standing, in words; empty when it can."""
+        """Return the problems that prevent an apply; empty if the tunnel can be applied."""
         return (
             *_peer_problems(self),
             *_phase_problems(self),
@@ -121,11 +121,14 @@ def _peer_problems(spec: TunnelSpec) -> Iterator[Problem]:
     if spec.remote_peer is None:
         yield Problem("remote_peer", "Enter the static address of the customer's VPN device.")
     elif spec.remote_peer == spec.hosted_peer:
-        yield Problem("remote_peer", f"{spec.remote_peer} is this end. Enter the other end's.")
+        yield Problem(
+            "remote_peer",
+            f"{spec.remote_peer} is the Hosted Peer Address. Enter the address of the peer.",
+        )
     elif objection := addresses.peer_objection(spec.remote_peer):
         yield Problem("remote_peer", objection)
     if not spec.preshared_key:
-        yield Problem("preshared_key", "Enter the key that both ends share.")
+        yield Problem("preshared_key", "Enter the preshared key.")
 
 
 def _phase_problems(spec: TunnelSpec) -> Iterator[Problem]:
@@ -144,11 +147,11 @@ def _phase_problems(spec: TunnelSpec) -> Iterator[Problem]:
 
 
 def _option_problems(spec: TunnelSpec) -> Iterator[Problem]:
-    one, two = spec.phase_one.encryption, spec.phase_two.encryption
-    if spec.ike_version != 2 and ENCRYPTIONS[one].aead:
-        yield Problem("phase_one_encryption", _not_in_ikev1(one, "phase one"))
-    if spec.ike_version != 2 and not ENCRYPTIONS[two].ikev1:
-        yield Problem("phase_two_encryption", _not_in_ikev1(two, "phase two"))
+    ike_encryption, esp_encryption = spec.phase_one.encryption, spec.phase_two.encryption
+    if spec.ike_version != 2 and ENCRYPTIONS[ike_encryption].aead:
+        yield Problem("phase_one_encryption", _not_in_ikev1(ike_encryption, "phase one"))
+    if spec.ike_version != 2 and not ENCRYPTIONS[esp_encryption].ikev1:
+        yield Problem("phase_two_encryption", _not_in_ikev1(esp_encryption, "phase two"))
     if spec.dpd_seconds and spec.dpd_seconds not in DPD_SECONDS:
         yield Problem("dpd_seconds", "Enter 0, or a time from 5 to 3600 seconds.")
 
@@ -161,18 +164,18 @@ def _subnet_problems(spec: TunnelSpec) -> Iterator[Problem]:
     if not spec.hosted_subnets:
         yield Problem("hosted_subnets", "Select at least one hosted subnet for the tunnel.")
     if not spec.remote_subnets:
-        yield Problem("remote_subnets", "Add at least one network of the customer's end.")
+        yield Problem("remote_subnets", "Add at least one remote subnet.")
     for network in spec.remote_subnets:
         if objection := addresses.subnet_objection(network):
             yield Problem("remote_subnets", objection)
-    for one, other in combinations(spec.remote_subnets, 2):
-        if one.overlaps(other):
-            yield Problem("remote_subnets", f"{one} and {other} overlap: remove one of them.")
-    here = (*spec.hosted_subnets, *spec.static_nat_subnets)
-    for remote, own in addresses.overlaps(spec.remote_subnets, here):
+    for network, other in combinations(spec.remote_subnets, 2):
+        if network.overlaps(other):
+            yield Problem("remote_subnets", f"{network} and {other} overlap: remove one of them.")
+    own_subnets = (*spec.hosted_subnets, *spec.static_nat_subnets)
+    for remote, own in addresses.overlaps(spec.remote_subnets, own_subnets):
         yield Problem(
             "remote_subnets",
-            f"{remote} overlaps {own}, which is at this end: the other end needs another network.",
+            f"{remote} overlaps {own}, a hosted or static NAT subnet. Use another remote subnet.",
         )
 
 
@@ -180,28 +183,29 @@ def _translation_problems(spec: TunnelSpec) -> Iterator[Problem]:
     for row in spec.translations:
         if problem := translation_problem(row, spec.static_nat_subnets, spec.remote_subnets):
             yield problem
-    taken = Counter(row.customer for row in spec.translations)
+    rows_of_customer = Counter(row.customer for row in spec.translations)
     for row in spec.translations:
-        if taken[row.customer] > 1:
+        if rows_of_customer[row.customer] > 1:
             yield Problem(
                 translation_field(row.internal),
-                f"{row.customer} is entered more than once: a translation is one to one.",
+                f"{row.customer} is entered more than once. A translation is one to one.",
             )
-    for internal, times in Counter(row.internal for row in spec.translations).items():
-        if times > 1:
+    for internal, rows in Counter(row.internal for row in spec.translations).items():
+        if rows > 1:
             yield Problem(translation_field(internal), f"{internal} is translated more than once.")
 
 
 def translation_problem(
     row: Translation, static_nat: tuple[IPv4Network, ...], remote: tuple[IPv4Network, ...]
 ) -> Problem | None:
-    """What is wrong with one row of the table, taken by itself."""
-    where = translation_field(row.internal)
+    """Return the problem of a single row against the subnets, or None."""
+    field = translation_field(row.internal)
     if not addresses.inside(row.internal, static_nat):
-        return Problem(where, f"{row.internal} is in no static NAT subnet of this tunnel.")
+        return Problem(field, f"{row.internal} is in no static NAT subnet of this tunnel.")
     if not remote:
-        return Problem(where, f"Add the customer's network that holds {row.customer} first.")
+        return Problem(field, f"Add the remote subnet of {row.customer} first.")
     if not addresses.is_host(row.customer, remote):
-        listed = ", ".join(str(network) for network in remote)
-        return Problem(where, f"{row.customer} is no host in the customer's networks ({listed}).")
+        subnets = ", ".join(str(network) for network in remote)
+        text = f"{row.customer} is not a host address in the remote subnets ({subnets})."
+        return Problem(field, text)
     return None

@@ -1,4 +1,4 @@
-"""What differs between two specifications, field by field, in the panel's words."""
+"""Changes between two specifications, field by field, with the labels of the pages."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from vpnportal.domain.tunnel.algorithms import IKE_VERSIONS
-from vpnportal.domain.tunnel.spec import Starts, TunnelSpec, translation_address, translation_field
+from vpnportal.domain.tunnel.spec import (
+    Starts,
+    Translation,
+    TunnelSpec,
+    translation_address,
+    translation_field,
+)
 
-STARTS = {Starts.EITHER: "either end", Starts.OTHER: "the other end only"}
+STARTS = {Starts.EITHER: "both", Starts.OTHER: "peer only"}
 PHASES = ("phase_one", "phase_two")
+EMPTY = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference; `before` is "" where there was nothing. A preshared key is only "changed"."""
+    """A change of a field; `before` and `after` are "" for no value.
+
+    Of a preshared key, `after` is only "changed" or "removed".
+    """
 
     field: str
     label: str
@@ -25,73 +35,82 @@ class Change:
 
 
 def diff_specs(before: TunnelSpec | None, after: TunnelSpec) -> tuple[Change, ...]:
-    """Everything that applying `after` would change, in the order of the page."""
-    return (*_plain(before, after), *_key(before, after), *_translations(before, after))
+    """Return the changes that an apply of `after` makes, in the order of the page."""
+    return (
+        *_field_changes(before, after),
+        *_key_change(before, after),
+        *_translation_changes(before, after),
+    )
 
 
 def with_field_from(spec: TunnelSpec, other: TunnelSpec, field: str) -> TunnelSpec:
-    """The specification with one field, as a `Change` names it, as the other one has it."""
+    """Return the specification with the value of `other` in one field, a `Change.field`."""
     if (address := translation_address(field)) is not None:
-        at = IPv4Address(address)
-        stay = (row for row in spec.translations if row.internal != at)
-        come = (row for row in other.translations if row.internal == at)
-        return replace(spec, translations=(*stay, *come))
+        internal = IPv4Address(address)
+        remaining = (row for row in spec.translations if row.internal != internal)
+        copied = (row for row in other.translations if row.internal == internal)
+        return replace(spec, translations=(*remaining, *copied))
     phase, _, name = field.rpartition("_")
     if phase in PHASES:
-        part = replace(getattr(spec, phase), **{name: value_of(other, field)})
-        return replace(spec, **{phase: part})
+        changed_phase = replace(getattr(spec, phase), **{name: value_of(other, field)})
+        return replace(spec, **{phase: changed_phase})
     return replace(spec, **{field: value_of(other, field)})
 
 
 def value_of(spec: TunnelSpec, field: str) -> Any:
-    """What a specification has in one field; a phase's fields have its name before theirs."""
+    """Return the value of a field; fields of a phase begin with its name."""
     phase, _, name = field.rpartition("_")
     return getattr(getattr(spec, phase), name) if phase in PHASES else getattr(spec, field)
 
 
 def in_words(field: str, value: object) -> str:
-    """A value of one field as the panel's lists have it; "nothing" for none."""
+    """Return a value of a field as the lists on the pages show it; a dash for no value."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if field == "ike_version" and isinstance(value, int):
         return IKE_VERSIONS.get(value, str(value))
     if field == "dpd_seconds":
-        return f"after {value} seconds" if value else "never"
+        return f"{value} seconds" if value else "off"
     if field == "starts":
         return STARTS[Starts(str(value))]
-    return "nothing" if value in (None, "") else str(value)
+    return EMPTY if value in (None, "") else str(value)
 
 
-def _plain(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
-    old = _words(before) if before else {}
-    for (field, label), value in _words(after).items():
-        was = old.get((field, label), "")
-        if was != value:
-            yield Change(field, label, was, value)
+def _field_changes(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
+    old_values = _labelled_values(before) if before else {}
+    for (field, label), value in _labelled_values(after).items():
+        old_value = old_values.get((field, label), "")
+        if old_value != value:
+            yield Change(field, label, old_value, value)
 
 
-def _key(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
-    old = before.preshared_key if before else ""
-    if old != after.preshared_key:
-        word = "changed" if after.preshared_key else "removed"
-        yield Change("preshared_key", "Preshared Key", "", word)
+def _key_change(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
+    old_key = before.preshared_key if before else ""
+    if old_key != after.preshared_key:
+        change = "changed" if after.preshared_key else "removed"
+        yield Change("preshared_key", "Preshared Key", "", change)
 
 
-def _translations(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
-    old = {row.internal: row for row in before.translations} if before else {}
-    new = {row.internal: row for row in after.translations}
-    for internal in sorted(old.keys() | new.keys()):
-        was, now = old.get(internal), new.get(internal)
-        if was != now:
+def _translation_changes(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
+    old_rows = {row.internal: row for row in before.translations} if before else {}
+    new_rows = {row.internal: row for row in after.translations}
+    for internal in sorted(old_rows.keys() | new_rows.keys()):
+        old_row, new_row = old_rows.get(internal), new_rows.get(internal)
+        if old_row != new_row:
             yield Change(
                 translation_field(internal),
                 f"Customer IP for {internal}",
-                f"{was.customer} {was.name}".rstrip() if was else "",
-                f"{now.customer} {now.name}".rstrip() if now else "",
+                _customer(old_row),
+                _customer(new_row),
             )
 
 
-def _words(spec: TunnelSpec) -> dict[tuple[str, str], str]:
+def _customer(row: Translation | None) -> str:
+    return f"{row.customer} {row.name}".rstrip() if row else ""
+
+
+def _labelled_values(spec: TunnelSpec) -> dict[tuple[str, str], str]:
+    """Return the text of each field by name and label; the key and translations are left out."""
     one, two = spec.phase_one, spec.phase_two
     return {
         ("hosted_peer", "Hosted Peer Address"): str(spec.hosted_peer),
@@ -106,16 +125,18 @@ def _words(spec: TunnelSpec) -> dict[tuple[str, str], str]:
         ("phase_two_pfs", "Perfect Forward Secrecy (PFS)"): in_words("phase_two_pfs", two.pfs),
         ("phase_two_group", "Phase Two Diffie-Hellman Group (DH)"): str(two.group),
         ("phase_two_keylife", "Phase Two Key Life (in seconds)"): str(two.keylife),
-        ("one_child_per_pair", "One child per subnet pair"): in_words(
+        ("one_child_per_pair", "One CHILD_SA per subnet pair"): in_words(
             "one_child_per_pair", spec.one_child_per_pair
         ),
         ("dpd_seconds", "Dead Peer Detection (DPD)"): in_words("dpd_seconds", spec.dpd_seconds),
-        ("starts", "Who starts"): in_words("starts", spec.starts),
-        ("remote_subnets", "Protected Customer (Remote) Subnet"): _listed(spec.remote_subnets),
-        ("hosted_subnets", "Protected private (hosted) subnets"): _listed(spec.hosted_subnets),
-        ("static_nat_subnets", "Assigned Static NAT subnets"): _listed(spec.static_nat_subnets),
+        ("starts", "Initiation"): in_words("starts", spec.starts),
+        ("remote_subnets", "Protected Customer (Remote) Subnet"): _sorted_text(spec.remote_subnets),
+        ("hosted_subnets", "Protected private (hosted) subnets"): _sorted_text(spec.hosted_subnets),
+        ("static_nat_subnets", "Assigned Static NAT subnets"): _sorted_text(
+            spec.static_nat_subnets
+        ),
     }
 
 
-def _listed(networks: tuple[IPv4Network, ...]) -> str:
+def _sorted_text(networks: tuple[IPv4Network, ...]) -> str:
     return ", ".join(str(network) for network in sorted(networks))

@@ -1,8 +1,8 @@
-"""The translation table as text and back: CSV (RFC 4180) for files, and what is pasted.
+"""The translation table as CSV (RFC 4180), for files and for pasted rows.
 
-A spreadsheet runs a cell that begins with one of = + - @ as a formula. Such cells are written with
-an apostrophe before it, also behind a separator, where a spreadsheet may cut differently; it is
-taken away again when they are read.
+A spreadsheet runs a cell that begins with = + - or @ as a formula. Export writes an apostrophe
+before such a cell, also after a separator inside a cell, where a spreadsheet may split it. Import
+removes the apostrophe.
 """
 
 from __future__ import annotations
@@ -19,39 +19,42 @@ from vpnportal.domain.addresses import parse_address
 HEADER = ("IP address", "Customer IP", "Name")
 SEPARATORS = ("\t", ";", ",")
 _FORMULA = re.compile(r"(^|[;,])([ \"]*)('*)(?=[=+\-@\t\r])")
-_HARMLESS = re.compile(r"(^|[;,])([ \"]*)'('*)(?=[=+\-@\t\r])")
+_ESCAPED = re.compile(r"(^|[;,])([ \"]*)'('*)(?=[=+\-@\t\r])")
 
 
 class Cells(NamedTuple):
-    """One line of a table: its number in the text, and its cells without blanks around them."""
+    """A row of a table: its line number in the text, and its cells without spaces around them."""
 
     line: int
     cells: tuple[str, ...]
 
 
 def as_csv(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
-    """The lines of a CSV file, its header first."""
+    """Yield the lines of a CSV file, the header first."""
     line = io.StringIO(newline="")
     writer = csv.writer(line)
     for row in chain([HEADER], rows):
-        writer.writerow([harmless(cell) for cell in row])
+        writer.writerow([escape_formula(cell) for cell in row])
         yield line.getvalue()
         line.seek(0)
         line.truncate()
 
 
-def harmless(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+def escape_formula(text: str) -> str:
+    """Return the text of a cell with an apostrophe before each start of a formula."""
     return _FORMULA.sub(r"\1\2'\3", text)
 
 
-def as_typed(cell: str) -> str:
-    """What `harmless` was given."""
-    return _HARMLESS.sub(r"\1\2\3", cell)
+def unescape_formula(cell: str) -> str:
+    """Return the text that was given to `escape_formula`."""
+    return _ESCAPED.sub(r"\1\2\3", cell)
 
 
-def decoded(data: bytes) -> str:
-    """The text of a file in UTF-8, with or without a mark; ValueError names a line that is not."""
+def decode(data: bytes) -> str:
+    """Return the text of a UTF-8 file, with or without a byte order mark.
+
+    Raises ValueError with the number of the first line that is not UTF-8.
+    """
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -61,42 +64,45 @@ def decoded(data: bytes) -> str:
         ) from None
 
 
-def lines_of(text: str, most: int) -> list[Cells]:
-    """The lines that are not empty; ValueError where there are more, or one cannot be read."""
+def read_rows(text: str, limit: int) -> list[Cells]:
+    """Return the rows that are not empty.
+
+    Raises ValueError if there are more than `limit` rows, or if a row is malformed.
+    """
     separator = _separator(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    found = []
+    rows = []
     try:
         for row in reader:
-            cells = tuple(as_typed(cell.strip(" ")) for cell in row)
+            cells = tuple(unescape_formula(cell.strip(" ")) for cell in row)
             if any(cells):
-                found.append(Cells(reader.line_num, cells))
-            if len(found) > most:
-                raise ValueError(f"There are more than {most:,} lines. Import them in parts.")
+                rows.append(Cells(reader.line_num, cells))
+            if len(rows) > limit:
+                raise ValueError(f"There are more than {limit:,} lines. Import them in parts.")
     except csv.Error:
         raise ValueError(
-            f"Line {reader.line_num} cannot be read. Put each row on a line of its own, and a cell "
-            'that holds a separator or a quotation mark between ".'
+            f"Line {reader.line_num} cannot be read. Put each row on its own line, and put cells "
+            'with a separator or a quotation mark between ".'
         ) from None
-    return found
+    return rows
 
 
 def is_header(cells: tuple[str, ...]) -> bool:
-    """Whether these are the columns' names."""
+    """Return True if the cells are the names of the columns."""
     return tuple(cell.casefold() for cell in cells) == tuple(name.casefold() for name in HEADER)
 
 
 def _separator(text: str) -> str:
-    """What stands behind the first cell of the first line, which is an address or its heading."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    """Return the separator after the first cell, which holds an address or the column's name."""
+    first_line = next((line for line in text.splitlines() if line.strip()), "")
     for separator in SEPARATORS:
-        cell, found, _ = first.partition(separator)
-        if found and _leads(cell.strip(' "')):
+        cell, has_separator, _ = first_line.partition(separator)
+        if has_separator and _is_first_cell(cell.strip(' "')):
             return separator
-    return "\t" if "\t" in first else ","
+    return "\t" if "\t" in first_line else ","
 
 
-def _leads(cell: str) -> bool:
+def _is_first_cell(cell: str) -> bool:
     if cell.casefold() == HEADER[0].casefold():
         return True
     try:

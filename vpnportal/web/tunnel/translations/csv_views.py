@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from vpnportal import services
 from vpnportal.domain.addresses import dotted, number
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.domain.tunnel.translation_csv import as_csv, decoded, lines_of
+from vpnportal.domain.tunnel.translation_csv import as_csv, decode, read_rows
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused, input_parsing
 from vpnportal.web.middleware import FILE_BYTES
@@ -93,7 +93,7 @@ def preview_import(request: HtmxRequest, pk: int) -> HttpResponse:
     remove = bool(request.POST.get("remove"))
     try:
         text, first = _given(request)
-        rows, wrong = rows_of(lines_of(text, MOST_LINES), first)
+        rows, wrong = rows_of(read_rows(text, MOST_LINES), first)
         if not rows and not wrong:
             raise ValueError("There is no row in it. Choose a CSV file or paste some rows.")
     except ValueError as error:
@@ -112,7 +112,7 @@ def _given(request: HtmxRequest) -> tuple[str, IPv4Address | None]:
     if isinstance(file, UploadedFile):
         if (file.size or 0) > FILE_BYTES:
             raise ValueError(f"The file is larger than {FILE_BYTES >> 20} MiB. Import it in parts.")
-        return decoded(file.read()), None
+        return decode(file.read()), None
     try:
         first = input_parsing.address(request.POST.get("first", ""))
     except ValueError:
