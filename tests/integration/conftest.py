@@ -102,7 +102,7 @@ def tunnel(account, concentrator) -> Tunnel:
 
 
 @pytest.fixture
-def device(monkeypatch):
+def gateway(monkeypatch):
     fake = FakeGateway()
     monkeypatch.setattr(reconcile, "driver_for", lambda concentrator: fake)
     return fake

@@ -211,7 +211,7 @@ def test_perfect_forward_secrecy_without_a_group_is_refused(ready, program, temp
     assert program.call("editObject", off, on=ready.pk) is True
 
 
-def test_while_it_is_applied_a_tunnel_is_locked_and_says_so(ready, program, device):
+def test_while_it_is_applied_a_tunnel_is_locked_and_says_so(ready, program, gateway):
     assert program.call("applyConfigurationsToDevice", on=ready.pk) is True
 
     shown = program.call("getObject", on=ready.pk, mask="mask[id,advancedConfigurationFlag]")

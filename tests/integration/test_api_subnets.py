@@ -79,7 +79,9 @@ def test_one_that_overlaps_is_refused_and_does_not_stay_behind(ready, program):
     assert program.fault(f"{CUSTOMER_SUBNET}.getObject", on=made["id"]).status == 404
 
 
-def test_one_that_comes_while_the_tunnel_is_locked_may_be_tried_again(ready, program, user, device):
+def test_one_that_comes_while_the_tunnel_is_locked_may_be_tried_again(
+    ready, program, user, gateway
+):
     made = program.call(f"{CUSTOMER_SUBNET}.createObject", NETWORK)
     services.apply(ready, user)
 

@@ -1,4 +1,4 @@
-"""The way from Apply to the concentrator and back, with a device that holds what it is given."""
+"""The way from Apply to the concentrator and back, with a gateway that holds what it is given."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def look(tunnel: Tunnel, **kwargs) -> None:
     reconcile.converge(tunnel.concentrator_id, tunnel.pk, **kwargs)
 
 
-def test_an_apply_ends_live_and_the_concentrator_holds_it(ready, user, device):
+def test_an_apply_ends_live_and_the_concentrator_holds_it(ready, user, gateway):
     revision = services.apply(ready, user)
     look(ready)
 
@@ -37,31 +37,31 @@ def test_an_apply_ends_live_and_the_concentrator_holds_it(ready, user, device):
         "Started",
         f"Loaded the connection ctx{ready.pk}",
     ]
-    assert device.connections.keys() == {f"ctx{ready.pk}"}
-    assert {element.texts[0] for element in device.elements} == {"10.1.255.92", "192.168.10.15"}
+    assert gateway.connections.keys() == {f"ctx{ready.pk}"}
+    assert {element.texts[0] for element in gateway.elements} == {"10.1.255.92", "192.168.10.15"}
 
 
-def test_an_edit_reaches_the_concentrator_only_by_apply(ready, user, device):
+def test_an_edit_reaches_the_concentrator_only_by_apply(ready, user, gateway):
     services.apply(ready, user)
     look(ready)
-    held = dict(device.connections)
+    held = dict(gateway.connections)
 
     services.edit(ready, "phase_one_encryption", "AES256", user)
     reconcile.converge(ready.concentrator_id)
 
-    assert device.connections == held
+    assert gateway.connections == held
     assert [change.after for change in services.state_of(ready).pending] == ["AES256"]
 
 
-def test_a_second_converge_is_an_empty_plan_in_either_scope(ready, user, device):
+def test_a_second_converge_is_an_empty_plan_in_either_scope(ready, user, gateway):
     services.apply(ready, user)
     look(ready)
-    done = len(device.plans)
+    done = len(gateway.plans)
 
     look(ready)
     reconcile.converge(ready.concentrator_id)
 
-    assert len(device.plans) == done
+    assert len(gateway.plans) == done
 
 
 def test_while_a_configuration_is_applied_edits_are_refused_and_change_nothing(ready, user):
@@ -76,13 +76,13 @@ def test_while_a_configuration_is_applied_edits_are_refused_and_change_nothing(r
     assert Revision.objects.count() == 1
 
 
-def test_what_charon_refuses_fails_with_its_reason_and_the_old_one_stands(ready, user, device):
+def test_what_charon_refuses_fails_with_its_reason_and_the_old_one_stands(ready, user, gateway):
     services.apply(ready, user)
     look(ready)
-    held, secrets = dict(device.connections), dict(device.secrets)
+    held, secrets = dict(gateway.connections), dict(gateway.secrets)
 
     services.set_preshared_key(ready, "another key", user)
-    device.refuses = {f"ctx{ready.pk}": "invalid value for: proposals"}
+    gateway.refuses = {f"ctx{ready.pk}": "invalid value for: proposals"}
     revision = services.apply(ready, user)
     look(ready)
 
@@ -91,25 +91,27 @@ def test_what_charon_refuses_fails_with_its_reason_and_the_old_one_stands(ready,
     assert revision.reason == (
         "The concentrator refused the configuration: invalid value for: proposals."
     )
-    assert (device.connections, device.secrets) == (held, secrets)
+    assert (gateway.connections, gateway.secrets) == (held, secrets)
     assert services.state_of(ready).live.number == 1
 
 
-def test_a_refused_tunnel_does_not_hold_up_the_others(ready, user, device, second_tunnel):
+def test_a_refused_tunnel_does_not_hold_up_the_others(ready, user, gateway, second_tunnel):
     second = services.apply(second_tunnel, user)
     first = services.apply(ready, user)
-    device.refuses = {f"ctx{ready.pk}": "no"}
+    gateway.refuses = {f"ctx{ready.pk}": "no"}
 
     reconcile.converge(ready.concentrator_id)
 
     first.refresh_from_db()
     second.refresh_from_db()
     assert (first.outcome, second.outcome) == (Outcome.FAILED, Outcome.LIVE)
-    assert device.connections.keys() == {f"ctx{second_tunnel.pk}"}
+    assert gateway.connections.keys() == {f"ctx{second_tunnel.pk}"}
 
 
-def test_an_unreachable_concentrator_fails_the_apply_cleanly_and_loses_nothing(ready, user, device):
-    device.unreachable = "charon is not running."
+def test_an_unreachable_concentrator_fails_the_apply_cleanly_and_loses_nothing(
+    ready, user, gateway
+):
+    gateway.unreachable = "charon is not running."
     revision = services.apply(ready, user)
 
     with pytest.raises(GatewayError):
@@ -128,21 +130,21 @@ def test_an_unreachable_concentrator_fails_the_apply_cleanly_and_loses_nothing(r
     assert Tunnel.objects.get().translations.count() == 1
 
 
-def test_a_message_that_comes_twice_and_late_changes_nothing(ready, user, device):
+def test_a_message_that_comes_twice_and_late_changes_nothing(ready, user, gateway):
     revision = services.apply(ready, user)
     look(ready)
     finished = Revision.objects.get().finished_at
-    done = len(device.plans)
+    done = len(gateway.plans)
 
     for _ in range(3):
         look(ready)
 
     revision.refresh_from_db()
     assert (revision.outcome, revision.finished_at) == (Outcome.LIVE, finished)
-    assert len(device.plans) == done
+    assert len(gateway.plans) == done
 
 
-def test_what_a_killed_worker_left_half_done_is_finished_by_the_next_look(ready, user, device):
+def test_what_a_killed_worker_left_half_done_is_finished_by_the_next_look(ready, user, gateway):
     revision = services.apply(ready, user)
     Revision.objects.update(outcome=Outcome.APPLYING)
 
@@ -153,87 +155,87 @@ def test_what_a_killed_worker_left_half_done_is_finished_by_the_next_look(ready,
 
 
 def test_after_charon_lost_everything_the_applied_revision_is_loaded_and_not_the_draft(
-    ready, user, device
+    ready, user, gateway
 ):
     services.apply(ready, user)
     look(ready)
-    held = dict(device.connections)
+    held = dict(gateway.connections)
     services.edit(ready, "phase_one_encryption", "AES256", user)
 
-    device.connections, device.secrets, device.associations = {}, {}, []
+    gateway.connections, gateway.secrets, gateway.associations = {}, {}, []
     reconcile.converge(ready.concentrator_id)
 
-    assert device.connections == held
+    assert gateway.connections == held
 
 
-def test_charon_looks_for_what_runs_while_a_change_of_phase_two_is_loaded(ready, user, device):
+def test_charon_looks_for_what_runs_while_a_change_of_phase_two_is_loaded(ready, user, gateway):
     services.apply(ready, user)
     look(ready)
-    done = len(device.plans)
-    device.waited.clear()
+    done = len(gateway.plans)
+    gateway.waited.clear()
 
     services.edit(ready, "phase_two_keylife", 3_000, user)
     revision = services.apply(ready, user)
-    device.tells_what_runs = False
+    gateway.tells_what_runs = False
     with pytest.raises(GatewayError):
         look(ready)
 
     # Loaded, and no outcome before it is known what runs.
-    assert [[one.name for one in plan.load_connections] for plan in device.plans[done:]] == [
+    assert [[one.name for one in plan.load_connections] for plan in gateway.plans[done:]] == [
         [f"ctx{ready.pk}"]
     ]
-    assert device.waited == [done + 1]
+    assert gateway.waited == [done + 1]
     revision.refresh_from_db()
     assert revision.outcome == Outcome.APPLYING
-    device.tells_what_runs = True
+    gateway.tells_what_runs = True
     look(ready)
     look(ready)
     revision.refresh_from_db()
     assert revision.outcome == Outcome.LIVE
-    (sa,) = device.associations
-    assert {child.name for child in sa.children} == device.connections[f"ctx{ready.pk}"].children
+    (sa,) = gateway.associations
+    assert {child.name for child in sa.children} == gateway.connections[f"ctx{ready.pk}"].children
 
 
-def test_what_dials_with_an_old_key_is_hung_up_before_the_new_one_is_loaded(ready, user, device):
+def test_what_dials_with_an_old_key_is_hung_up_before_the_new_one_is_loaded(ready, user, gateway):
     services.apply(ready, user)
     look(ready)
-    done, name = len(device.plans), f"ctx{ready.pk}"
-    device.associations = [IkeSa(name, "7", "CONNECTING", ())]
-    device.waited.clear()
+    done, name = len(gateway.plans), f"ctx{ready.pk}"
+    gateway.associations = [IkeSa(name, "7", "CONNECTING", ())]
+    gateway.waited.clear()
 
     services.set_preshared_key(ready, "another key", user)
     services.apply(ready, user)
     look(ready)
 
-    first = device.plans[done]
-    assert device.waited[0] == done
+    first = gateway.plans[done]
+    assert gateway.waited[0] == done
     assert [one.unique_id for one in first.terminate_dialing] == ["7"]
     assert [one.name for one in first.load_connections] == [name]
 
 
-def test_a_targeted_converge_sees_nothing_of_other_tunnels(ready, user, device, second_tunnel):
+def test_a_targeted_converge_sees_nothing_of_other_tunnels(ready, user, gateway, second_tunnel):
     for tunnel in (ready, second_tunnel):
         services.apply(tunnel, user)
         look(tunnel)
 
-    assert [scope.connection for scope in device.scopes if scope] == [
+    assert [scope.connection for scope in gateway.scopes if scope] == [
         *[f"ctx{ready.pk}"] * 2,
         *[f"ctx{second_tunnel.pk}"] * 2,
     ]
-    assert None not in device.scopes
-    assert device.connections.keys() == {f"ctx{ready.pk}", f"ctx{second_tunnel.pk}"}
+    assert None not in gateway.scopes
+    assert gateway.connections.keys() == {f"ctx{ready.pk}", f"ctx{second_tunnel.pk}"}
 
 
-def test_an_old_key_is_forgotten_by_the_targeted_converge(ready, user, device):
+def test_an_old_key_is_forgotten_by_the_targeted_converge(ready, user, gateway):
     for key in ("a key", "another key"):
         services.set_preshared_key(ready, key, user)
         services.apply(ready, user)
         look(ready)
 
-    assert [secret.data for secret in device.secrets.values()] == ["another key"]
+    assert [secret.data for secret in gateway.secrets.values()] == ["another key"]
 
 
-def test_a_lock_that_nobody_takes_up_does_not_last_for_ever(ready, user, device):
+def test_a_lock_that_nobody_takes_up_does_not_last_for_ever(ready, user, gateway):
     first = services.apply(ready, user)
     Revision.objects.update(created_at=first.created_at - LOCK_DURATION)
 
@@ -248,7 +250,7 @@ def test_a_lock_that_nobody_takes_up_does_not_last_for_ever(ready, user, device)
 
 
 def test_two_tunnels_that_cannot_share_both_ends_are_refused_at_apply(
-    ready, user, device, second_tunnel
+    ready, user, gateway, second_tunnel
 ):
     held = services.apply(second_tunnel, user)
     services.edit(ready, "remote_peer", second_tunnel.remote_peer, user)
@@ -264,7 +266,7 @@ def test_two_tunnels_that_cannot_share_both_ends_are_refused_at_apply(
 
 
 def test_an_overlap_with_a_strangers_tunnel_is_refused_without_its_name(
-    ready, user, device, second_tunnel
+    ready, user, gateway, second_tunnel
 ):
     services.apply(second_tunnel, user)
     Tunnel.objects.filter(pk=second_tunnel.pk).update(
@@ -298,7 +300,7 @@ def test_the_message_carries_ids_and_nothing_else(
 
 
 def test_a_broker_that_is_away_loses_no_apply(
-    ready, user, device, monkeypatch, django_capture_on_commit_callbacks
+    ready, user, gateway, monkeypatch, django_capture_on_commit_callbacks
 ):
     def refuse(*args, **options):
         raise ConnectionError("no broker")
@@ -359,7 +361,7 @@ def test_a_newer_apply_takes_the_place_of_one_that_still_waits(ready, user):
     assert [revision.pk for revision in Revision.objects.live_or_applying()] == [second.pk]
 
 
-def test_one_revision_of_a_tunnel_is_live(ready, user, device):
+def test_one_revision_of_a_tunnel_is_live(ready, user, gateway):
     for keylife in (3_600, 1_800):
         services.edit(ready, "phase_two_keylife", keylife, user)
         services.apply(ready, user)
@@ -371,7 +373,7 @@ def test_one_revision_of_a_tunnel_is_live(ready, user, device):
     ]
 
 
-def test_an_outcome_is_given_once(ready, user, device):
+def test_an_outcome_is_given_once(ready, user, gateway):
     revision = services.apply(ready, user)
     Revision.objects.update(outcome=Outcome.REPLACED)
 
@@ -384,10 +386,10 @@ def test_an_outcome_is_given_once(ready, user, device):
 
 @pytest.mark.parametrize("everything", [False, True])
 def test_a_start_that_charon_refused_is_a_step_beside_what_is_written_before_and_after(
-    ready, user, device, everything
+    ready, user, gateway, everything
 ):
     revision = services.apply(ready, user)
-    device.refuses_starts = {f"ctx{ready.pk}"}
+    gateway.refuses_starts = {f"ctx{ready.pk}"}
 
     look(ready)
     revision_outcomes.append_step([Revision.objects.get()], Step("", "Something else"))
@@ -404,16 +406,16 @@ def test_a_start_that_charon_refused_is_a_step_beside_what_is_written_before_and
 
 
 def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_live(
-    ready, user, device
+    ready, user, gateway
 ):
-    device.peer_answers = False
+    gateway.peer_answers = False
     revision = services.apply(ready, user)
 
     look(ready)
 
     revision.refresh_from_db()
     assert revision.outcome == Outcome.LIVE
-    assert len(device.started) == 1
+    assert len(gateway.started) == 1
     assert Tunnel.objects.get(pk=ready.pk).sa_status == "connecting"
 
 
@@ -442,11 +444,11 @@ def test_what_was_seen_too_long_ago_is_unknown_and_told_with_what_it_was(ready):
 
 
 def test_a_revision_that_does_not_open_leaves_its_tunnel_alone_and_holds_up_no_other(
-    ready, user, device, second_tunnel
+    ready, user, gateway, second_tunnel
 ):
     services.apply(ready, user)
     look(ready)
-    held, elements = dict(device.connections), set(device.elements)
+    held, elements = dict(gateway.connections), set(gateway.elements)
     Revision.objects.update(specification=Sealed("00000000:nothing"))
 
     second = services.apply(second_tunnel, user)
@@ -455,25 +457,25 @@ def test_a_revision_that_does_not_open_leaves_its_tunnel_alone_and_holds_up_no_o
 
     second.refresh_from_db()
     assert second.outcome == Outcome.LIVE
-    assert device.connections.keys() == {*held, f"ctx{second_tunnel.pk}"}
-    assert (len(device.secrets), device.elements) == (2, elements)
-    assert {sa.connection for sa in device.associations} == set(device.connections)
+    assert gateway.connections.keys() == {*held, f"ctx{second_tunnel.pk}"}
+    assert (len(gateway.secrets), gateway.elements) == (2, elements)
+    assert {sa.connection for sa in gateway.associations} == set(gateway.connections)
 
 
 def test_an_apply_that_broke_off_before_it_forgot_the_old_key_forgets_it_when_it_goes_on(
-    ready, user, device
+    ready, user, gateway
 ):
     services.apply(ready, user)
     look(ready)
-    (old,) = device.secrets.values()
+    (old,) = gateway.secrets.values()
     services.set_preshared_key(ready, "another key", user)
     revision = services.apply(ready, user)
     look(ready)
     # As if the worker had died between the new connection and the old secret.
-    device.secrets[old.id] = old
+    gateway.secrets[old.id] = old
     Revision.objects.filter(pk=revision.pk).update(outcome=Outcome.APPLYING)
 
     look(ready)
 
-    assert old.id not in device.secrets
-    assert len(device.secrets) == 1
+    assert old.id not in gateway.secrets
+    assert len(gateway.secrets) == 1

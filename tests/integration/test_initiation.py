@@ -12,7 +12,7 @@ from vpnportal.reconciler import reconcile, sa_status_store
 
 
 @pytest.fixture
-def responder_only(ready, user, device) -> Tunnel:
+def responder_only(ready, user, gateway) -> Tunnel:
     services.edit(ready, "starts", "other", user)
     services.apply(ready, user)
     reconcile.converge(ready.concentrator_id)
@@ -20,37 +20,37 @@ def responder_only(ready, user, device) -> Tunnel:
     return Tunnel.objects.get(pk=ready.pk)
 
 
-def test_it_is_loaded_and_not_dialled_and_waits(responder_only, device, page):
+def test_it_is_loaded_and_not_dialled_and_waits(responder_only, gateway, page):
     state = services.state_of(responder_only)
 
-    assert device.connections and device.started == []
-    assert state.sa_status == "waits for the other end"
+    assert gateway.connections and gateway.started == []
+    assert state.sa_status == "Waiting for peer"
     answer = page.get(reverse("state", args=[responder_only.pk]))
-    assert words(answer, "state-title") == "State waits for the other end"
+    assert words(answer, "state-title") == "State Waiting for peer"
 
 
-def test_it_is_up_when_the_other_end_has_dialled(responder_only, device):
-    device.peers_dial()
+def test_it_is_up_when_the_other_end_has_dialled(responder_only, gateway):
+    gateway.peers_dial()
     reconcile.converge(responder_only.concentrator_id)
 
-    assert services.state_of(Tunnel.objects.get(pk=responder_only.pk)).sa_status == "up"
+    assert services.state_of(Tunnel.objects.get(pk=responder_only.pk)).sa_status == "Up"
 
 
-def test_it_waits_again_and_is_not_dialled_when_charon_lost_everything(responder_only, device):
-    device.peers_dial()
-    device.connections, device.secrets, device.associations = {}, {}, []
+def test_it_waits_again_and_is_not_dialled_when_charon_lost_everything(responder_only, gateway):
+    gateway.peers_dial()
+    gateway.connections, gateway.secrets, gateway.associations = {}, {}, []
 
     reconcile.converge(responder_only.concentrator_id)
 
-    assert len(device.connections) == 1
-    assert device.started == []
+    assert len(gateway.connections) == 1
+    assert gateway.started == []
     state = services.state_of(Tunnel.objects.get(pk=responder_only.pk))
-    assert state.sa_status == "waits for the other end"
+    assert state.sa_status == "Waiting for peer"
 
 
 def test_what_the_draft_says_of_who_starts_counts_only_once_applied(responder_only, user):
     services.edit(responder_only, "starts", "either", user)
 
     state = services.state_of(Tunnel.objects.get(pk=responder_only.pk))
-    assert state.sa_status == "waits for the other end"
-    assert [change.label for change in state.pending] == ["Who starts"]
+    assert state.sa_status == "Waiting for peer"
+    assert [change.label for change in state.pending] == ["Initiation"]

@@ -30,7 +30,7 @@ def refusal_of(tunnel, user) -> str:
 
 @pytest.mark.parametrize("network", ["10.77.0.0/24", "10.77.0.128/25", "10.64.0.0/10"])
 def test_a_remote_network_that_covers_a_strangers_servers(
-    ready, user, device, strangers_subnet, network
+    ready, user, gateway, strangers_subnet, network
 ):
     services.add_remote_subnet(ready, IPv4Network(network), user)
 
@@ -40,7 +40,7 @@ def test_a_remote_network_that_covers_a_strangers_servers(
 
 
 def test_a_remote_network_that_covers_addresses_which_may_still_be_given(
-    ready, user, device, concentrator
+    ready, user, gateway, concentrator
 ):
     AddressPool.objects.create(
         concentrator=concentrator, kind="static-nat", network=IPv4Network("10.1.248.0/22")
@@ -50,13 +50,13 @@ def test_a_remote_network_that_covers_addresses_which_may_still_be_given(
     assert "overlaps a network at this end" in refusal_of(ready, user)
 
 
-def test_a_remote_network_that_has_the_gateway_in_it(ready, user, device):
+def test_a_remote_network_that_has_the_gateway_in_it(ready, user, gateway):
     services.add_remote_subnet(ready, IPv4Network("203.0.113.0/28"), user)
 
     assert "has 203.0.113.1 in it, which is a gateway" in refusal_of(ready, user)
 
 
-def test_a_strangers_subnet_that_came_to_be_attached(ready, user, device, strangers_subnet):
+def test_a_strangers_subnet_that_came_to_be_attached(ready, user, gateway, strangers_subnet):
     ready.subnets.add(strangers_subnet)
 
     assert refusal_of(ready, user) == "10.77.0.0/24 is not this account's: remove it."

@@ -36,7 +36,7 @@ def new(concentrator) -> Concentrator:
 
 
 @pytest.fixture
-def devices(old, new, monkeypatch) -> dict[int, FakeGateway]:
+def gateways(old, new, monkeypatch) -> dict[int, FakeGateway]:
     """What the concentrators hold, by their keys."""
     fakes = {old.pk: FakeGateway(), new.pk: FakeGateway()}
     monkeypatch.setattr(reconcile, "driver_for", lambda concentrator: fakes[concentrator.pk])
@@ -44,23 +44,23 @@ def devices(old, new, monkeypatch) -> dict[int, FakeGateway]:
 
 
 @pytest.fixture
-def live(ready, user, devices, old) -> Tunnel:
+def live(ready, user, gateways, old) -> Tunnel:
     """The mission's example, live on the old concentrator."""
     services.apply(ready, user)
     reconcile.converge(old.pk, ready.pk)
     return ready
 
 
-def holds(device: FakeGateway) -> bool:
-    return bool(device.connections or device.secrets or device.elements or device.associations)
+def holds(gateway: FakeGateway) -> bool:
+    return bool(gateway.connections or gateway.secrets or gateway.elements or gateway.associations)
 
 
 def outcomes(tunnel: Tunnel) -> list[str]:
     return list(tunnel.revisions.order_by("number").values_list("outcome", flat=True))
 
 
-def test_moving_changes_the_draft_and_sends_nothing(live, user, old, new, devices):
-    before = dict(devices[old.pk].connections)
+def test_moving_changes_the_draft_and_sends_nothing(live, user, old, new, gateways):
+    before = dict(gateways[old.pk].connections)
 
     services.move(live, new, user)
     reconcile.converge(old.pk)
@@ -71,39 +71,39 @@ def test_moving_changes_the_draft_and_sends_nothing(live, user, old, new, device
     assert [change.label for change in services.state_of(fresh).pending] == ["Hosted Peer Address"]
     sa_status_store.save_online(old, userland_esp=True)
     state = services.state_of(Tunnel.objects.get(pk=live.pk))
-    assert (state.live.concentrator, state.sa_status, state.unreachable) == (old, "up", "")
-    assert devices[old.pk].connections == before
-    assert not holds(devices[new.pk])
+    assert (state.live.concentrator, state.sa_status, state.unreachable) == (old, "Up", "")
+    assert gateways[old.pk].connections == before
+    assert not holds(gateways[new.pk])
 
 
 def test_after_the_apply_the_new_one_holds_it_and_the_old_one_lets_go(
-    live, user, old, new, devices
+    live, user, old, new, gateways
 ):
     services.move(live, new, user)
     revision = services.apply(live, user)
 
     reconcile.converge(old.pk, live.pk)
-    assert holds(devices[old.pk]), "nothing is taken away before the new one has it"
+    assert holds(gateways[old.pk]), "nothing is taken away before the new one has it"
     reconcile.converge(new.pk, live.pk)
     assert (revision.concentrator, outcomes(live)) == (new, [Outcome.REPLACED, Outcome.LIVE])
     assert services.state_of(live).releasing_from == ("hou02-vpn01",)
     reconcile.converge(old.pk)
 
-    assert [holds(devices[concentrator.pk]) for concentrator in (old, new)] == [False, True]
+    assert [holds(gateways[concentrator.pk]) for concentrator in (old, new)] == [False, True]
     assert services.state_of(live).releasing_from == ()
     assert not old.repairs.exists(), "to let go is no drift"
 
 
-def test_if_the_new_one_refuses_the_old_one_goes_on(live, user, old, new, devices):
+def test_if_the_new_one_refuses_the_old_one_goes_on(live, user, old, new, gateways):
     services.move(live, new, user)
-    devices[new.pk].refuses = {f"ctx{live.pk}": "no"}
+    gateways[new.pk].refuses = {f"ctx{live.pk}": "no"}
     services.apply(live, user)
 
     reconcile.converge(new.pk, live.pk)
     reconcile.converge(old.pk)
 
     assert outcomes(live) == [Outcome.LIVE, Outcome.FAILED]
-    assert holds(devices[old.pk])
+    assert holds(gateways[old.pk])
     assert services.state_of(live).releasing_from == ("hou02-vpn01",)
 
 
@@ -122,8 +122,8 @@ def test_the_old_ones_worker_is_asked_as_soon_as_the_new_one_has_it(
     assert ((old.pk, None), {"queue": old.queue, "expires": 60}) in sent
 
 
-def test_a_concentrator_that_was_away_lets_go_when_it_is_back(live, user, old, new, devices):
-    devices[old.pk].unreachable = "charon is not running."
+def test_a_concentrator_that_was_away_lets_go_when_it_is_back(live, user, old, new, gateways):
+    gateways[old.pk].unreachable = "charon is not running."
     services.move(live, new, user)
     revision = services.apply(live, user)
 
@@ -135,15 +135,15 @@ def test_a_concentrator_that_was_away_lets_go_when_it_is_back(live, user, old, n
     assert revision.outcome == Outcome.LIVE
     assert services.state_of(live).releasing_from == ("hou02-vpn01",)
 
-    devices[old.pk].unreachable = ""
+    gateways[old.pk].unreachable = ""
     reconcile.converge(old.pk)
 
-    assert not holds(devices[old.pk])
+    assert not holds(gateways[old.pk])
     assert services.state_of(live).releasing_from == ()
 
 
 def test_the_old_address_is_given_to_nobody_before_the_old_one_let_go(
-    live, user, old, new, devices, account
+    live, user, old, new, gateways, account
 ):
     AddressPool.objects.create(
         concentrator=old, kind="hosted-peer", network=IPv4Network("203.0.113.8/32")
@@ -168,9 +168,9 @@ def test_the_old_address_is_given_to_nobody_before_the_old_one_let_go(
 
 
 def test_a_tunnel_that_moves_back_has_its_old_address_and_keeps_what_runs(
-    live, user, old, new, devices
+    live, user, old, new, gateways
 ):
-    before = list(devices[old.pk].associations)
+    before = list(gateways[old.pk].associations)
 
     services.move(live, new, user)
     services.move(live, old, user)
@@ -178,14 +178,14 @@ def test_a_tunnel_that_moves_back_has_its_old_address_and_keeps_what_runs(
     reconcile.converge(old.pk, live.pk)
 
     assert Tunnel.objects.get(pk=live.pk).hosted_peer == "203.0.113.1"
-    assert devices[old.pk].associations == before
+    assert gateways[old.pk].associations == before
     assert services.state_of(live).releasing_from == ()
 
 
 def test_a_trial_that_fails_on_the_new_one_brings_the_tunnel_back_to_the_old_one(
-    live, user, old, new, devices
+    live, user, old, new, gateways
 ):
-    devices[new.pk].peer_answers = False
+    gateways[new.pk].peer_answers = False
     services.move(live, new, user)
     services.apply(live, user, services.Trial(seconds=30))
     reconcile.converge(new.pk, live.pk)
@@ -199,7 +199,7 @@ def test_a_trial_that_fails_on_the_new_one_brings_the_tunnel_back_to_the_old_one
     reconcile.converge(old.pk)
 
     assert outcomes(live) == [Outcome.REPLACED, Outcome.WITHDRAWN, Outcome.LIVE]
-    assert [holds(devices[concentrator.pk]) for concentrator in (old, new)] == [True, False]
+    assert [holds(gateways[concentrator.pk]) for concentrator in (old, new)] == [True, False]
 
 
 def test_where_it_runs_is_where_it_is_looked_at(live, user, old, new):
@@ -218,15 +218,15 @@ def test_where_it_runs_is_where_it_is_looked_at(live, user, old, new):
     assert Tunnel.objects.get(pk=live.pk).sa_status == ""
 
 
-def test_a_cancelled_tunnel_that_was_about_to_move_leaves_both(live, user, old, new, devices):
+def test_a_cancelled_tunnel_that_was_about_to_move_leaves_both(live, user, old, new, gateways):
     services.move(live, new, user)
     services.cancel(live, user)
 
     assert services.state_of(live).releasing_from == ("hou02-vpn01",), "the other one never had it"
     reconcile.converge(old.pk)
 
-    assert services.state_of(live).label == "cancelled"
-    assert not holds(devices[old.pk])
+    assert services.state_of(live).label == "Deleted"
+    assert not holds(gateways[old.pk])
 
 
 def test_a_move_to_where_it_is_or_where_no_address_is_left_is_refused(live, user, old, new):

@@ -173,7 +173,7 @@ def test_a_location_without_a_concentrator_is_told(account, user, pools):
 
 
 @pytest.fixture
-def applied(pools, ready, user, device) -> Tunnel:
+def applied(pools, ready, user, gateway) -> Tunnel:
     """The mission's example, live; its static NAT subnet is one of a pool."""
     block = IPv4Network("10.1.255.0/24")
     AddressPool.objects.create(concentrator=pools, kind="static-nat", network=block)
@@ -185,7 +185,7 @@ def applied(pools, ready, user, device) -> Tunnel:
 def test_a_cancelled_tunnel_is_taken_off_first_and_then_its_addresses_are_free(
     applied,
     user,
-    device,
+    gateway,
 ):
     revision = applied.revisions.get()
     AddressPool.objects.create(
@@ -204,7 +204,7 @@ def test_a_cancelled_tunnel_is_taken_off_first_and_then_its_addresses_are_free(
 
     reconcile.converge(applied.concentrator_id)
 
-    assert (device.connections, device.secrets, device.elements) == ({}, {}, set())
+    assert (gateway.connections, gateway.secrets, gateway.elements) == ({}, {}, set())
     assert services.state_of(applied).label == "Deleted"
     assert not Subnet.objects.filter(kind__in=("static-nat", "customer")).exists()
     departure = applied.releases.get()
@@ -219,15 +219,15 @@ def test_a_cancelled_tunnel_is_taken_off_first_and_then_its_addresses_are_free(
 def test_a_cancelled_tunnels_addresses_stay_taken_while_its_concentrator_is_away(
     applied,
     user,
-    device,
+    gateway,
 ):
-    device.unreachable = "charon is not running."
+    gateway.unreachable = "charon is not running."
     services.cancel(applied, user)
 
     with pytest.raises(reconcile.GatewayError):
         reconcile.converge(applied.concentrator_id)
     # A look at this tunnel alone does not tell that nothing is left of it.
-    device.unreachable = ""
+    gateway.unreachable = ""
     reconcile.converge(applied.concentrator_id, applied.pk)
 
     assert services.state_of(applied).releasing_from == ("hou02-vpn01",)
@@ -236,7 +236,7 @@ def test_a_cancelled_tunnels_addresses_stay_taken_while_its_concentrator_is_away
 
 
 def test_what_is_left_of_a_cancelled_tunnel_keeps_its_addresses(
-    applied, user, device, second_tunnel
+    applied, user, gateway, second_tunnel
 ):
     """While a revision cannot be opened, nobody knows whose the translations are that stand."""
     other = services.apply(second_tunnel, user)
@@ -248,11 +248,11 @@ def test_what_is_left_of_a_cancelled_tunnel_keeps_its_addresses(
 
     services.cancel(applied, user)
     reconcile.converge(applied.concentrator_id)
-    assert (len(device.elements), services.state_of(applied).label) == (2, "Being deleted")
+    assert (len(gateway.elements), services.state_of(applied).label) == (2, "Being deleted")
 
     Revision.objects.filter(pk=other.pk).update(specification=sealed)
     reconcile.converge(applied.concentrator_id)
-    assert (device.elements, services.state_of(applied).label) == (set(), "Deleted")
+    assert (gateway.elements, services.state_of(applied).label) == (set(), "Deleted")
 
 
 def test_taking_a_cancelled_tunnel_off_is_no_drift(applied, user):
@@ -265,7 +265,7 @@ def test_taking_a_cancelled_tunnel_off_is_no_drift(applied, user):
 def test_a_late_message_about_a_cancelled_tunnel_takes_nothing_from_its_successor(
     applied,
     user,
-    device,
+    gateway,
     second_tunnel,
 ):
     services.cancel(applied, user)
@@ -279,11 +279,11 @@ def test_a_late_message_about_a_cancelled_tunnel_takes_nothing_from_its_successo
     services.set_translations(second_tunnel, [row], user)
     services.apply(second_tunnel, user)
     reconcile.converge(applied.concentrator_id, second_tunnel.pk)
-    held = set(device.elements)
+    held = set(gateway.elements)
 
     reconcile.converge(applied.concentrator_id, applied.pk)
 
-    assert device.elements == held != set()
+    assert gateway.elements == held != set()
 
 
 def test_a_tunnel_that_was_never_applied_is_cancelled_at_once(pools, account, user):

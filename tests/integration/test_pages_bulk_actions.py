@@ -48,7 +48,7 @@ def test_several_are_applied_each_by_itself_and_each_says_how_it_went(
     assert not any(e.get("id") == "results" for e in read(page.get(LIST)).iter()), "told once"
 
 
-def test_several_are_disconnected_and_connected(ready, second_tunnel, user, page, device):
+def test_several_are_disconnected_and_connected(ready, second_tunnel, user, page, gateway):
     services.apply(ready, user)
     reconcile.converge(ready.concentrator_id, ready.pk)
 

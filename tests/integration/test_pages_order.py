@@ -185,7 +185,7 @@ def cancel_url(tunnel: Tunnel) -> str:
 
 
 @pytest.fixture
-def live(ready, user, device) -> Tunnel:
+def live(ready, user, gateway) -> Tunnel:
     services.apply(ready, user)
     reconcile.converge(ready.concentrator_id, ready.pk)
     return ready
@@ -212,16 +212,16 @@ def test_a_name_that_is_not_the_tunnels_cancels_nothing_and_stays_typed(owner, l
 
 
 def test_a_cancelled_tunnel_is_taken_off_and_its_page_can_be_looked_at_and_not_changed(
-    owner, live, device
+    owner, live, gateway
 ):
     answer = owner.post(cancel_url(live), {"name": " ipsec001 "}, follow=True)
     assert "ipsec001 was cancelled." in words(answer, "live")
-    assert "being cancelled" in words(answer, "main")
+    assert "Being deleted" in words(answer, "main")
 
     reconcile.converge(live.concentrator_id)
     shown = owner.get(reverse("tunnel", args=[live.pk]))
 
-    assert device.connections == {}
+    assert gateway.connections == {}
     assert "This tunnel was cancelled: you may look at it" in words(shown, "main")
     assert "Cancel this tunnel" not in words(shown, "main")
     assert [e.get("name") for e in read(shown).iter("input") if enabled(e)] == []

@@ -19,7 +19,7 @@ CANARY = "canary of a preshared key"
 
 
 @pytest.fixture
-def live(ready, user, device, concentrator) -> Tunnel:
+def live(ready, user, gateway, concentrator) -> Tunnel:
     """The mission's example, live as revision 1, with a key that no page may show."""
     services.set_preshared_key(ready, CANARY, user)
     services.apply(Tunnel.objects.get(pk=ready.pk), user)

@@ -145,11 +145,11 @@ def test_counts_and_the_filter_by_state_are_right_across_pages(
     first, last = page.get(LIST), page.get(LIST, {"page": 3})
     up, fresh = page.get(LIST, {"state": "up"}), page.get(LIST, {"state": "never-applied"})
 
-    told = {"all": 101, "up": 1, "never applied": 100, "with changes not applied": 100}
+    told = {"all": 101, "Up": 1, "Never applied": 100, "with changes not applied": 100}
     assert [counts(one) for one in (first, last, up, fresh)] == [told] * 4
     assert (len(listed(first)), len(listed(last)), len(listed(fresh))) == (PER_PAGE, 1, PER_PAGE)
     assert listed(up) == ["ipsec002"]
-    assert rows(up)["ipsec002"][1:3] == ["up", "–"]
+    assert rows(up)["ipsec002"][1:3] == ["Up", "–"]
     assert rows(up)["ipsec002"][-1].startswith("ada, ")
     assert revision.author.get_username() == "ada"
 
@@ -171,12 +171,12 @@ def test_unknown_tells_its_age_and_a_failure_tells_what_runs_on(second_tunnel, u
     Revision.objects.update(outcome="live")
     Tunnel.objects.update(sa_status="up")
     Concentrator.objects.update(seen_at=timezone.now() - timedelta(hours=3))
-    assert rows(page.get(LIST))["ipsec002"][1] == "unknown last seen up 3 hours ago"
+    assert rows(page.get(LIST))["ipsec002"][1] == "Unknown last seen up 3 hours ago"
 
     services.apply(second_tunnel, user)
     Revision.objects.filter(number=2).update(outcome="failed")
     Concentrator.objects.update(seen_at=timezone.now())
-    assert rows(page.get(LIST))["ipsec002"][1] == "failed revision 1 is up"
+    assert rows(page.get(LIST))["ipsec002"][1] == "Failed revision 1 is up"
 
 
 def test_names_and_addresses_are_sorted_as_people_count(account, concentrator, page):
@@ -246,19 +246,19 @@ def test_an_empty_list_says_what_to_do_next(account, user, page):
 
 
 def test_a_cancelled_tunnel_is_listed_until_it_is_let_go_of_and_then_found_by_its_state(
-    ready, second_tunnel, user, page, device
+    ready, second_tunnel, user, page, gateway
 ):
     services.apply(ready, user)
     reconcile.converge(ready.concentrator_id, ready.pk)
     services.cancel(ready, user)
 
-    assert rows(page.get(LIST))["ipsec001"][1] == "being cancelled"
+    assert rows(page.get(LIST))["ipsec001"][1] == "Being deleted"
     reconcile.converge(ready.concentrator_id)
 
     assert listed(page.get(LIST)) == ["ipsec002"]
-    numbers = {"all": 1, "never applied": 1, "cancelled": 1, "with changes not applied": 1}
+    numbers = {"all": 1, "Never applied": 1, "Deleted": 1, "with changes not applied": 1}
     assert counts(page.get(LIST)) == numbers
-    assert rows(page.get(LIST, {"state": "cancelled"}))["ipsec001"][1:3] == ["cancelled", "–"]
+    assert rows(page.get(LIST, {"state": "cancelled"}))["ipsec001"][1:3] == ["Deleted", "–"]
 
 
 def test_accounts_and_locations_are_offered_where_there_are_several(found, user, page):

@@ -101,12 +101,12 @@ def test_applying_and_failing_log_no_key(second_tunnel, user, caplog):
     assert CANARY not in caplog.text + str(refusal.value)
 
 
-def test_a_worker_remembers_no_key_when_what_was_lost_is_loaded_again(second_tunnel, user, device):
+def test_a_worker_remembers_no_key_when_what_was_lost_is_loaded_again(second_tunnel, user, gateway):
     services.set_preshared_key(second_tunnel, CANARY, user)
     services.apply(second_tunnel, user)
     reconcile.converge(second_tunnel.concentrator_id)
     # What was loaded is read again from its revision, and then let go.
-    device.connections, device.secrets = {}, {}
+    gateway.connections, gateway.secrets = {}, {}
     reconcile.converge(second_tunnel.concentrator_id)
 
     remembered = texts_of(vars(revision_cache))

@@ -24,7 +24,7 @@ READ = (
 
 @pytest.fixture
 def session(
-    transactional_db, live_server, user, concentrator, device, capsys, monkeypatch
+    transactional_db, live_server, user, concentrator, gateway, capsys, monkeypatch
 ) -> Session:
     """A provider with the key of an owner, at a location with room and with a quick worker."""
     monkeypatch.setattr(tasks.converge, "apply_async", lambda ids, **_: reconcile.converge(*ids))

@@ -31,24 +31,24 @@ def time_is_up(revision: Revision) -> None:
 
 
 @pytest.fixture
-def on_trial(ready, user, device) -> Revision:
+def on_trial(ready, user, gateway) -> Revision:
     """A second revision whose peer refuses it, live for a moment."""
     services.apply(ready, user)
     look(ready)
     # As when the watch has seen it come up.
     look(ready)
     services.edit(ready, "phase_two_keylife", 1800, user)
-    device.peer_answers = False
+    gateway.peer_answers = False
     revision = services.apply(ready, user, services.Trial(seconds=30))
     look(ready)
     return revision
 
 
-def test_a_trial_that_is_not_healthy_brings_the_last_good_revision_back(on_trial, ready, device):
+def test_a_trial_that_is_not_healthy_brings_the_last_good_revision_back(on_trial, ready, gateway):
     assert outcomes(ready) == {1: Outcome.FALLBACK, 2: Outcome.LIVE}
     time_is_up(on_trial)
-    device.peer_answers = True
-    device.associations = []
+    gateway.peer_answers = True
+    gateway.associations = []
 
     look(ready)
 
@@ -57,12 +57,12 @@ def test_a_trial_that_is_not_healthy_brings_the_last_good_revision_back(on_trial
     assert (back.restored_number, back.author) == (1, None)
     assert back.spec() == ready.revisions.get(number=1).spec()
     assert ready.revisions.get(number=2).reason == (
-        "After 30 seconds the tunnel was down, so it was taken back."
+        "Rolled back after 30 seconds: the tunnel was down."
     )
     assert services.state_of(ready).pending, "what was typed stays in the draft"
 
 
-def test_what_a_peer_took_is_good_at_once_and_not_while_another_is_on_its_way(ready, user, device):
+def test_what_a_peer_took_is_good_at_once_and_not_while_another_is_on_its_way(ready, user, gateway):
     services.apply(ready, user)
     outcomes_of.mark_accepted_by_peer(ready.pk)
     assert ready.latest().first_up_at is None
@@ -91,19 +91,19 @@ def test_a_trial_is_not_judged_before_its_time(on_trial, ready):
 def test_a_healthy_trial_stays_and_needs_its_ping_answered_if_one_was_asked_for(
     ready,
     user,
-    device,
+    gateway,
 ):
     trial = services.Trial(seconds=30, ping=IPv4Address("192.168.10.15"))
     first = services.apply(ready, user, trial)
     look(ready)
-    device.answering = {IPv4Address("192.168.10.15")}
+    gateway.answering = {IPv4Address("192.168.10.15")}
     time_is_up(first)
     look(ready)
     assert outcomes(ready) == {1: Outcome.LIVE}
 
     second = services.apply(ready, user, trial)
     look(ready)
-    device.answering = set()
+    gateway.answering = set()
     time_is_up(second)
     look(ready)
 
@@ -111,8 +111,8 @@ def test_a_healthy_trial_stays_and_needs_its_ping_answered_if_one_was_asked_for(
     assert "192.168.10.15 did not answer" in ready.revisions.get(number=2).reason
 
 
-def test_the_first_revision_of_a_tunnel_is_taken_off_when_its_trial_fails(ready, user, device):
-    device.peer_answers = False
+def test_the_first_revision_of_a_tunnel_is_taken_off_when_its_trial_fails(ready, user, gateway):
+    gateway.peer_answers = False
     revision = services.apply(ready, user, services.Trial(seconds=30))
     look(ready)
     time_is_up(revision)
@@ -120,10 +120,10 @@ def test_the_first_revision_of_a_tunnel_is_taken_off_when_its_trial_fails(ready,
     look(ready)
 
     assert outcomes(ready) == {1: Outcome.WITHDRAWN}
-    assert (device.connections, device.secrets, device.elements) == ({}, {}, set())
+    assert (gateway.connections, gateway.secrets, gateway.elements) == ({}, {}, set())
 
 
-def test_a_trial_of_a_trial_comes_back_to_what_was_proven(on_trial, ready, user, device):
+def test_a_trial_of_a_trial_comes_back_to_what_was_proven(on_trial, ready, user, gateway):
     services.edit(ready, "phase_two_keylife", 1900, user)
     again = services.apply(ready, user, services.Trial(seconds=30))
     look(ready)
@@ -139,7 +139,7 @@ def test_nobody_takes_the_networks_that_a_trial_may_bring_back(
     on_trial,
     ready,
     user,
-    device,
+    gateway,
     second_tunnel,
 ):
     services.add_remote_subnet(ready, IPv4Network("192.168.30.0/24"), user)
@@ -165,7 +165,7 @@ def test_a_trial_that_cannot_be_judged_is_refused(ready, user, seconds, ping):
     assert not ready.revisions.exists()
 
 
-def test_what_comes_back_is_the_last_that_was_ever_up(on_trial, ready, user, device):
+def test_what_comes_back_is_the_last_that_was_ever_up(on_trial, ready, user, gateway):
     """A revision that its peer never took is not good, although it stood before."""
     refused = ready.revisions.get(number=2)
     Revision.objects.filter(pk=refused.pk).update(trial_seconds=None, trial_ends_at=None)

@@ -31,40 +31,40 @@ def word(tunnel: Tunnel) -> str:
 
 
 @pytest.fixture
-def up(ready, user, device) -> Tunnel:
+def up(ready, user, gateway) -> Tunnel:
     services.apply(ready, user)
     look(ready)
     look(ready)
-    assert word(ready) == "up"
+    assert word(ready) == "Up"
     return now(ready)
 
 
 def test_the_concentrator_holds_nothing_of_a_disconnected_tunnel_until_it_is_connected(
-    up, user, device
+    up, user, gateway
 ):
-    held = (dict(device.connections), dict(device.secrets), set(device.elements))
+    held = (dict(gateway.connections), dict(gateway.secrets), set(gateway.elements))
     assert all(held)
 
     services.disconnect(up, user)
 
-    assert word(up) == "disconnecting", "it is not told as done before it is"
+    assert word(up) == "Disconnecting", "it is not told as done before it is"
     look(up)
-    assert (device.connections, device.secrets, device.elements) == ({}, {}, set())
-    assert device.associations == []
-    assert word(up) == "disconnected"
+    assert (gateway.connections, gateway.secrets, gateway.elements) == ({}, {}, set())
+    assert gateway.associations == []
+    assert word(up) == "Disconnected"
     reconcile.converge(up.concentrator_id)
-    assert device.connections == {}, "the minute's look does not put it back"
+    assert gateway.connections == {}, "the minute's look does not put it back"
 
     services.connect(now(up), user)
     look(up)
     look(up)
 
-    assert (device.connections.keys(), set(device.elements)) == (held[0].keys(), held[2])
-    assert word(up) == "up"
+    assert (gateway.connections.keys(), set(gateway.elements)) == (held[0].keys(), held[2])
+    assert word(up) == "Up"
     assert [wish.ok for wish in TunnelCommand.objects.all()] == [True, True]
 
 
-def test_what_was_done_is_told_with_the_wish_and_is_no_drift(up, user, device):
+def test_what_was_done_is_told_with_the_wish_and_is_no_drift(up, user, gateway):
     services.disconnect(up, user)
     look(up)
     services.connect(now(up), user)
@@ -76,88 +76,88 @@ def test_what_was_done_is_told_with_the_wish_and_is_no_drift(up, user, device):
     assert not DriftRepair.objects.exists()
 
 
-def test_a_lost_message_costs_a_minute_and_nothing_else(up, user, device):
+def test_a_lost_message_costs_a_minute_and_nothing_else(up, user, gateway):
     services.disconnect(up, user)
 
     reconcile.converge(up.concentrator_id)
 
-    assert device.connections == {}
+    assert gateway.connections == {}
     assert TunnelCommand.objects.get().ok
 
 
-def test_another_tunnel_stays_as_it_is(up, second_tunnel, user, device):
+def test_another_tunnel_stays_as_it_is(up, second_tunnel, user, gateway):
     services.apply(second_tunnel, user)
     look(second_tunnel)
-    before = {name for name in device.connections if name != f"ctx{up.pk}"}
+    before = {name for name in gateway.connections if name != f"ctx{up.pk}"}
 
     services.disconnect(up, user)
     reconcile.converge(up.concentrator_id)
 
-    assert device.connections.keys() == before != set()
+    assert gateway.connections.keys() == before != set()
 
 
-def test_apply_connects_a_disconnected_tunnel(up, user, device):
+def test_apply_connects_a_disconnected_tunnel(up, user, gateway):
     services.disconnect(up, user)
     look(up)
 
     services.apply(now(up), user)
     look(up)
 
-    assert device.connections
+    assert gateway.connections
     assert now(up).disconnected_at is None
 
 
-def test_a_rekey_says_what_the_other_end_made_of_it(up, user, device):
+def test_a_rekey_says_what_the_other_end_made_of_it(up, user, gateway):
     services.rekey(up, user)
     look(up)
-    device.rekey_agrees = False
+    gateway.rekey_agrees = False
     services.rekey(up, user)
     look(up)
-    device.associations = []
+    gateway.associations = []
     services.rekey(up, user)
     look(up)
 
     told = [(wish.ok, wish.text) for wish in TunnelCommand.objects.order_by("pk")]
     assert told[:2] == [
-        (True, "Both ends have new keys."),
-        (False, "The other end refused to renew the keys."),
+        (True, "Completed: the tunnel has new keys."),
+        (False, "The peer refused the rekey."),
     ]
 
 
-def test_a_reconnect_ends_what_runs_and_starts_anew(up, user, device):
-    before = {sa.unique_id for sa in device.associations}
+def test_a_reconnect_ends_what_runs_and_starts_anew(up, user, gateway):
+    before = {sa.unique_id for sa in gateway.associations}
 
     services.reconnect(up, user)
     look(up)
 
-    after = {sa.unique_id for sa in device.associations}
+    after = {sa.unique_id for sa in gateway.associations}
     assert after
     assert not after & before
     assert TunnelCommand.objects.get().steps[0]["text"] == "Ended an IKE_SA to negotiate anew"
 
 
-def test_a_wish_that_waited_too_long_is_not_done_any_more(up, user, device):
+def test_a_wish_that_waited_too_long_is_not_done_any_more(up, user, gateway):
     services.reconnect(up, user)
     TunnelCommand.objects.update(requested_at=timezone.now() - timedelta(minutes=3))
-    before = {sa.unique_id for sa in device.associations}
+    before = {sa.unique_id for sa in gateway.associations}
 
     look(up)
 
-    assert {sa.unique_id for sa in device.associations} == before
+    assert {sa.unique_id for sa in gateway.associations} == before
     assert not TunnelCommand.objects.get().ok
-    assert "Ask again" in TunnelCommand.objects.get().text
+    assert "Try again" in TunnelCommand.objects.get().text
 
 
-def test_a_disconnect_that_waited_is_done_all_the_same(up, user, device):
+def test_a_disconnect_that_waited_is_done_all_the_same(up, user, gateway):
     services.disconnect(up, user)
     TunnelCommand.objects.update(requested_at=timezone.now() - timedelta(days=1))
 
     look(up)
 
-    assert device.connections == {}
+    assert gateway.connections == {}
 
 
-def test_a_trial_is_called_off_by_a_disconnect_and_takes_nothing_back(up, user, device):
+def test_a_trial_is_called_off_by_a_disconnect_and_takes_nothing_back(up, user, gateway):
     services.apply(up, user, services.Trial(seconds=30))
     look(up)
 
@@ -220,10 +220,10 @@ def test_out_of_sight_nobody_says_that_it_is_disconnected(up, user):
     look(up)
     Concentrator.objects.update(seen_at=timezone.now() - timedelta(minutes=5))
 
-    assert word(up) == "unknown"
+    assert word(up) == "Unknown"
 
 
-def test_the_page_has_the_button_that_helps_and_says_who_disconnected_it(up, user, page, device):
+def test_the_page_has_the_button_that_helps_and_says_who_disconnected_it(up, user, page, gateway):
     def buttons() -> set[str]:
         shown = read(page.get(reverse("tunnel", args=[up.pk])))
         return {one.get("value") for one in shown.iter("button") if one.get("name") == "do"}

@@ -101,7 +101,7 @@ def told() -> set[str]:
 
 
 def test_the_database_finds_the_tunnels_whose_pages_list_changes_after_each_edit(
-    ready, second_tunnel, user, device
+    ready, second_tunnel, user, gateway
 ):
     other = Concentrator.objects.create(
         name="hou02-vpn02", datacenter=ready.concentrator.datacenter, public_address="203.0.113.5"
