@@ -120,7 +120,9 @@ def test_one_wrong_row_is_explained_and_the_others_stay_typed(draft: Page):
     draft.get_by_label("Customer IP for 10.1.254.3").fill("10.9.9.9")
     draft.get_by_role("button", name="Add/Modify Context Address Translations").click()
 
-    expect(note_of(draft.get_by_label("Customer IP for 10.1.254.3"))).to_contain_text("is no host")
+    expect(note_of(draft.get_by_label("Customer IP for 10.1.254.3"))).to_contain_text(
+        "is not a host address"
+    )
     expect(draft.get_by_label("Customer IP for 10.1.254.2")).to_have_value("192.168.20.16")
     draft.reload()
     draft.get_by_role("button", name="10.1.254.0/30").click()

@@ -183,7 +183,7 @@ def test_wrong_lines_are_explained_and_nothing_is_offered_to_import(table: Page)
     table.get_by_role("button", name="Preview what will change").click()
 
     expect(
-        table.get_by_text("Line 2: 10.9.9.9 is no host in the customer's networks")
+        table.get_by_text("Line 2: 10.9.9.9 is not a host address in the remote subnets")
     ).to_be_visible()
     expect(table.get_by_role("button", name="Import", exact=True)).to_have_count(0)
     assert Axe().run(table).response["violations"] == []
@@ -207,7 +207,7 @@ def test_an_open_table_is_fit_for_everybody(table: Page, scheme: str, width: int
     table.get_by_text("CSV file and pasted rows").click()
     assert Axe().run(table).response["violations"] == []
     save(table)
-    expect(note_of(customer(table, 3))).to_contain_text("is no host")
+    expect(note_of(customer(table, 3))).to_contain_text("is not a host address")
     expect(customer(table, 3)).to_be_focused()
 
     assert Axe().run(table).response["violations"] == []
@@ -262,7 +262,7 @@ def test_the_same_without_javascript(page_without_javascript: Page, fresh_portal
     customer(page, 5).fill("10.9.9.9")
     customer(page, 5).press("Enter")
 
-    expect(note_of(customer(page, 5))).to_contain_text("is no host")
+    expect(note_of(customer(page, 5))).to_contain_text("is not a host address")
     customer(page, 5).fill("172.20.0.5")
     save(page)
     expect(page.get_by_role("status")).to_have_text("2 address translations saved.")

@@ -1,6 +1,6 @@
-"""The options of the panel's lists, from the one table of algorithms, with their strength.
+"""Options of the panel's lists, from the table of algorithms, with their strengths.
 
-What a concentrator's charon cannot do is in the list with the reason, and cannot be chosen.
+A list also has the algorithms that the concentrator's charon lacks: disabled, with the reason.
 """
 
 from __future__ import annotations
@@ -21,60 +21,69 @@ from vpnportal.domain.tunnel.algorithms import (
 from vpnportal.domain.tunnel.charon_capabilities import CharonCapabilities
 from vpnportal.domain.tunnel.spec_diff import STARTS
 
-LACKING = "this concentrator's charon cannot do it"
-IKEV1_LEAVES = "probably not built into this concentrator's strongSwan"
+UNSUPPORTED = "not supported by this concentrator"
+MAY_LACK_IKEV1 = "probably not built into this concentrator's strongSwan"
 
 
-def _named(entry: Encryption | Authentication) -> str:
+def _algorithm_label(entry: Encryption | Authentication) -> str:
     return f"{entry.name} — {entry.strength}" + (f": {entry.why}" if entry.why else "")
 
 
-def _group(group: Group) -> str:
+def _group_label(group: Group) -> str:
     if group.number == 0:
         return f"0 — {group.words}"
     return f"group {group.number} — {group.words}, {group.strength}"
 
 
-ENCRYPTION = [(e.name, _named(e)) for e in ENCRYPTIONS.values()]
-AUTHENTICATION = [(a.name, _named(a)) for a in AUTHENTICATIONS.values()]
-GROUP = [(g.number, _group(g)) for g in GROUPS.values()]
+ENCRYPTION = [(entry.name, _algorithm_label(entry)) for entry in ENCRYPTIONS.values()]
+AUTHENTICATION = [(entry.name, _algorithm_label(entry)) for entry in AUTHENTICATIONS.values()]
+GROUP = [(group.number, _group_label(group)) for group in GROUPS.values()]
 IKE_VERSION = [(0, IKE_VERSIONS[0]), (1, f"{IKE_VERSIONS[1]} only"), (2, f"{IKE_VERSIONS[2]} only")]
-STARTING = [(one.value, words) for one, words in STARTS.items()]
+INITIATION = [(starts.value, label) for starts, label in STARTS.items()]
 
 
-class Options(forms.Select):
-    """A list of which some options cannot be chosen, unless one is what the draft has."""
+class AlgorithmSelect(forms.Select):
+    """A list that disables unsupported options, except an option that the draft has already."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.lacking: frozenset[Any] = frozenset()
+        self.unsupported: frozenset[Any] = frozenset()
 
     def create_option(
         self, name: str, value: Any, label: Any, selected: Any, *args: Any, **options: Any
     ) -> dict[str, Any]:
-        lacks = value in self.lacking
-        text = f"{label} — {LACKING}" if lacks else label
+        is_unsupported = value in self.unsupported
+        text = f"{label} — {UNSUPPORTED}" if is_unsupported else label
         option = super().create_option(name, value, text, selected, *args, **options)
-        if lacks and not selected:
+        if is_unsupported and not selected:
             option["attrs"]["disabled"] = True
         return option
 
 
-def lacking(field: str, can: CharonCapabilities) -> frozenset[Any]:
-    """The values of a list that a charon cannot do, as far as is known."""
+def unsupported_values(field: str, capabilities: CharonCapabilities) -> frozenset[Any]:
+    """Return the values of a phase's field that charon is known to lack."""
     phase, kind = (1 if field.startswith("phase_one") else 2), field.rpartition("_")[2]
     if kind == "encryption":
-        return frozenset(e.name for e in ENCRYPTIONS.values() if not can.encrypts(e, phase))
+        return frozenset(
+            entry.name
+            for entry in ENCRYPTIONS.values()
+            if not capabilities.has_encryption(entry, phase)
+        )
     if kind == "authentication":
         return frozenset(
-            a.name for a in AUTHENTICATIONS.values() if not can.authenticates(a, phase)
+            entry.name
+            for entry in AUTHENTICATIONS.values()
+            if not capabilities.has_authentication(entry, phase)
         )
-    return frozenset(g.number for g in GROUPS.values() if not can.agrees(g))
+    return frozenset(group.number for group in GROUPS.values() if not capabilities.has_group(group))
 
 
-def ike_versions(can: CharonCapabilities) -> list[tuple[int, str]]:
-    """The versions, with what the running strongSwan means for IKEv1."""
+def ike_versions(capabilities: CharonCapabilities) -> list[tuple[int, str]]:
+    """Return the IKE versions, with a note if charon may lack IKEv1."""
     return [
-        (number, f"{words} — {IKEV1_LEAVES}" if number == 1 and can.may_lack_ikev1 else words)
-        for number, words in IKE_VERSION
+        (
+            number,
+            f"{label} — {MAY_LACK_IKEV1}" if number == 1 and capabilities.may_lack_ikev1 else label,
+        )
+        for number, label in IKE_VERSION
     ]
