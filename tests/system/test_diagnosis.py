@@ -13,8 +13,8 @@ from tests.system.conftest import translate
 from tests.system.diagnosis_scene import Bench
 
 OTHER_ONE, OTHER_TWO = "aes128-sha1-modp1024", "aes128-sha1-modp1536"
-OURS_ONE = OURS_TWO = "AES256, SHA256, group 5"
-SUBNETS = "{} at this end, {} at the other"
+OURS_ONE = OURS_TWO = "AES256 / SHA256 / group 5"
+SUBNETS = "hosted {}, remote {}"
 ROLES = ("initiator", "responder")
 
 
@@ -101,14 +101,14 @@ WRONG = {
             (1, "responder"): (
                 "PHASE_ONE",
                 "phase_one_encryption",
-                "AES128, SHA1, group 2",
+                "AES128 / SHA1 / group 2",
                 OURS_ONE,
             ),
             (2, "initiator"): ("PHASE_ONE", "phase_one_encryption", "", OURS_ONE),
             (2, "responder"): (
                 "PHASE_ONE",
                 "phase_one_encryption",
-                "AES128, SHA1, group 2",
+                "AES128 / SHA1 / group 2",
                 OURS_ONE,
             ),
         },
@@ -119,7 +119,7 @@ WRONG = {
             (version, role): (
                 "PHASE_ONE",
                 "phase_one_group" if role == "responder" else "phase_one_encryption",
-                "AES256, SHA256, group 14" if role == "responder" else "",
+                "AES256 / SHA256 / group 14" if role == "responder" else "",
                 OURS_ONE,
             )
             for version in (1, 2)
@@ -133,7 +133,7 @@ WRONG = {
             (1, "responder"): (
                 "PHASE_TWO",
                 "phase_two_encryption",
-                "AES128, SHA1, group 5",
+                "AES128 / SHA1 / group 5",
                 OURS_TWO,
             ),
             (2, "initiator"): ("PHASE_TWO", "phase_two_encryption", "", OURS_TWO),
@@ -141,8 +141,8 @@ WRONG = {
             (2, "responder"): (
                 "PHASE_TWO",
                 "phase_two_encryption",
-                "AES128, SHA1",
-                "AES256, SHA256",
+                "AES128 / SHA1",
+                "AES256 / SHA256",
             ),
         },
     ),
@@ -200,7 +200,7 @@ def test_a_key_that_the_gateway_lost_is_named_at_this_end(bench):
         bench.dial(role)
 
         found = bench.finds("NO_KEY", roles=[role])
-        assert found["said"][0].startswith("The gateway has no preshared key")
+        assert found["said"][0].startswith("The concentrator has no preshared key")
 
 
 # The refusal of a Quick Mode does not tell which part of the proposal is wrong.

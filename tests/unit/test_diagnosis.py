@@ -1,6 +1,6 @@
-"""From charon's lines to findings: what the laboratory cannot provoke, and what must not be said.
+"""Findings from charon's lines: cases that the laboratory cannot provoke, and the texts.
 
-The lines are charon's own, as the laboratory's tests of diagnosis hear them.
+The lines are those of strongSwan 5.9.8, as the system tests of diagnosis record them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ RESPONDED = (
 def lines(
     *texts: str, at: datetime = NOON, role: Role = Role.INITIATOR, ike: str = "1"
 ) -> tuple[LogLine, ...]:
-    """An attempt that begins at a time, with a line each millisecond."""
+    """Return an attempt that begins at a time, with a line per millisecond."""
     step = timedelta(milliseconds=1)
     return tuple(LogLine(at + step * number, role, text, ike) for number, text in enumerate(texts))
 
@@ -65,18 +65,21 @@ def later(**time: int) -> datetime:
     return NOON + timedelta(**time)
 
 
+def findings(*attempts: tuple[LogLine, ...], **evidence) -> tuple[Finding, ...]:
+    log = tuple(line for attempt in attempts for line in attempt)
+    return diagnose(example(), Evidence(log, **evidence))
+
+
 def causes(*attempts: tuple[LogLine, ...], **evidence) -> list[Cause]:
-    said = tuple(line for attempt in attempts for line in attempt)
-    return [one.cause for one in diagnose(example(), Evidence(said, **evidence))]
+    return [finding.cause for finding in findings(*attempts, **evidence)]
 
 
-def found(*attempts: tuple[LogLine, ...], **evidence) -> Finding:
-    said = tuple(line for attempt in attempts for line in attempt)
-    (only,) = diagnose(example(), Evidence(said, **evidence))
-    return only
+def only_finding(*attempts: tuple[LogLine, ...], **evidence) -> Finding:
+    (finding,) = findings(*attempts, **evidence)
+    return finding
 
 
-def test_without_evidence_and_with_lines_that_fit_nothing_there_is_no_finding():
+def test_no_evidence_and_unknown_lines_give_no_finding():
     assert causes() == []
     assert causes(lines("some line of a later strongSwan", *BEGUN)) == []
     assert causes(lines(*UP), up=True) == []
@@ -97,19 +100,19 @@ def test_without_evidence_and_with_lines_that_fit_nothing_there_is_no_finding():
         ),
     ],
 )
-def test_what_other_devices_answer_has_the_same_causes(texts, cause):
+def test_answers_of_other_vendors_have_the_same_causes(texts, cause):
     assert causes(lines(*ANSWERED, *texts)) == [cause]
 
 
-def test_a_group_that_the_peer_asks_for_is_named():
-    asked = lines(*BEGUN, "peer didn't accept DH group MODP_1536, it requested MODP_2048")
+def test_the_finding_names_the_group_that_the_peer_requests():
+    requested = lines(*BEGUN, "peer didn't accept DH group MODP_1536, it requested MODP_2048")
 
-    finding = found(asked)
+    finding = only_finding(requested)
 
     assert (finding.field, finding.theirs) == ("phase_one_group", "group 14")
 
 
-def test_several_proposals_of_a_peer_are_told_in_the_customers_words_and_the_nearest_counts():
+def test_proposals_of_a_peer_have_the_portals_names_and_the_most_similar_counts():
     offers = (
         "IKE:3DES_CBC/HMAC_MD5_96/PRF_HMAC_MD5/MODP_1024,"
         " IKE:AES_CBC_256/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1536,"
@@ -117,7 +120,7 @@ def test_several_proposals_of_a_peer_are_told_in_the_customers_words_and_the_nea
     )
     ours = "IKE:AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_1536"
 
-    finding = found(
+    finding = only_finding(
         lines(
             *RESPONDED,
             f"received proposals: {offers}",
@@ -128,15 +131,15 @@ def test_several_proposals_of_a_peer_are_told_in_the_customers_words_and_the_nea
     )
 
     assert finding.field == "phase_one_authentication"
-    assert finding.ours == "AES256, SHA256, group 5"
+    assert finding.ours == "AES256 / SHA256 / group 5"
     assert finding.theirs == (
-        "3DES, MD5, group 2 or AES256, SHA1, group 5 or ChaCha20-Poly1305, SHA256, group 31"
+        "3DES / MD5 / group 2 or AES256 / SHA1 / group 5 or ChaCha20-Poly1305 / SHA256 / group 31"
     )
 
 
-def test_what_the_peer_told_as_initiator_is_preferred_to_its_bare_refusal():
+def test_proposals_of_an_initiating_peer_are_preferred_to_its_bare_notify():
     offer, ours = "AES_CBC_128/HMAC_SHA1_96/PRF_HMAC_SHA1/MODP_1024", "AES_CBC_256/MODP_1536"
-    told = lines(
+    proposed = lines(
         *RESPONDED,
         f"received proposals: IKE:{offer}",
         f"configured proposals: IKE:{ours}",
@@ -146,11 +149,11 @@ def test_what_the_peer_told_as_initiator_is_preferred_to_its_bare_refusal():
     )
     refused = lines(*REFUSED_ONE, at=later(seconds=1), ike="1")
 
-    assert found(refused).theirs == ""
-    assert found(told, refused).theirs == "AES128, SHA1, group 2"
+    assert only_finding(refused).theirs == ""
+    assert only_finding(proposed, refused).theirs == "AES128 / SHA1 / group 2"
 
 
-def test_what_was_told_exactly_needs_no_vague_word_beside_it():
+def test_an_exact_cause_replaces_a_vague_cause():
     refused = lines(*REFUSED_ONE, ike="1")
     other_version = lines(
         "parsed IKE_SA_INIT request 0 [ SA KE No ]",
@@ -163,18 +166,18 @@ def test_what_was_told_exactly_needs_no_vague_word_beside_it():
     assert causes(refused, other_version) == [Cause.IKE_VERSION]
 
 
-def test_a_line_that_overtook_the_exchange_it_refuses_is_understood():
+def test_a_rejection_may_be_logged_before_its_exchange():
     refused = lines(
         "no IKE config found for 203.0.113.1...203.0.113.2, sending NO_PROPOSAL_CHOSEN",
         "parsed ID_PROT request 0 [ SA V V V V V ]",
         role=Role.RESPONDER,
     )
 
-    assert found(refused).cause is Cause.IKE_VERSION
-    assert found(refused).theirs == "IKEv1"
+    assert only_finding(refused).cause is Cause.IKE_VERSION
+    assert only_finding(refused).theirs == "IKEv1"
 
 
-def test_a_cause_is_gone_once_an_attempt_came_further():
+def test_a_cause_ends_when_a_later_attempt_gets_further():
     first = lines(*REFUSED_ONE, ike="1")
     second = lines(*OTHER_KEY, at=later(seconds=30), ike="2")
     third = lines(*UP, at=later(minutes=1), ike="3")
@@ -183,52 +186,52 @@ def test_a_cause_is_gone_once_an_attempt_came_further():
     assert causes(first, second) == [Cause.KEY]
     assert causes(first, second, third, up=True) == []
 
-    dialled = lines(*RESPONDED, "could not decrypt payloads", at=later(seconds=30), ike="2")
-    theirs = tuple(replace(line, role=Role.RESPONDER) for line in dialled)
+    initiated = lines(*RESPONDED, "could not decrypt payloads", at=later(seconds=30), ike="2")
+    theirs = tuple(replace(line, role=Role.RESPONDER) for line in initiated)
     assert causes(first, theirs) == [Cause.KEY]
 
 
-def test_a_cause_that_comes_back_after_the_tunnel_was_up_is_told():
+def test_a_cause_that_returns_after_the_tunnel_was_up_is_reported():
     up = lines(*UP, ike="1")
     again = lines(*OTHER_KEY, at=later(minutes=1), ike="2")
 
     assert causes(up, again) == [Cause.KEY]
 
 
-def test_one_child_that_is_up_does_not_hide_that_another_is_refused():
+def test_a_rejected_child_is_reported_although_another_is_up():
     refused = "received INVALID_ID_INFORMATION error notify"
-    partly = lines(*ESTABLISHED, refused, *UP[-2:])
+    degraded = lines(*ESTABLISHED, refused, *UP[-2:])
 
-    assert causes(partly, up=False) == [Cause.SUBNETS]
-    assert causes(partly, up=True) == []
+    assert causes(degraded, up=False) == [Cause.SUBNETS]
+    assert causes(degraded, up=True) == []
 
 
-def test_silence_after_a_cause_that_was_told_is_no_cause_of_its_own():
+def test_silence_after_a_reported_cause_is_not_a_cause():
     again = "sending retransmit 1 of request message ID 0, seq 3"
 
     assert causes(lines(*OTHER_KEY, again, "giving up after 5 retransmits")) == [Cause.KEY]
 
 
-def test_a_device_that_answers_again_is_no_longer_silent():
+def test_a_peer_that_answers_again_is_not_silent():
     silent = (*BEGUN, "sending retransmit 1 of request message ID 0, seq 1")
 
     assert causes(lines(*silent)) == [Cause.NO_ANSWER]
     assert causes(lines(*silent, *ANSWERED[3:])) == []
 
 
-def test_a_refusal_by_icmp_counts_only_while_that_port_is_silent():
+def test_an_icmp_error_counts_only_while_its_port_is_silent():
     icmp = "icmp: 203.0.113.2 says nothing listens at port 500 of 203.0.113.2"
     refused = lines(icmp, at=later(seconds=1), ike="")
 
     assert causes(lines(*BEGUN), refused) == [Cause.REFUSED]
     assert causes(lines(*UP, at=later(seconds=2)), refused, up=True) == []
-    # Anybody can send such a packet.
+    # Any host can send such a packet.
     assert causes(refused) == []
     between = lines(icmp, at=NOON + timedelta(microseconds=2_500), ike="")
     assert causes(lines(*ANSWERED), between) == []
 
 
-def test_packets_that_anybody_may_have_sent_are_no_news_of_a_tunnel_that_is_up():
+def test_unauthenticated_packets_do_not_count_for_a_tunnel_that_is_up():
     up = lines(*UP)
     forged = lines(
         *RESPONDED, "no proposal found", at=later(minutes=1), role=Role.RESPONDER, ike="2"
@@ -247,7 +250,7 @@ def test_packets_that_anybody_may_have_sent_are_no_news_of_a_tunnel_that_is_up()
     assert causes(up, rekey, up=True) == [Cause.PFS]
 
 
-def test_a_tunnel_that_stops_answering_is_told_and_what_was_long_ago_is_not():
+def test_silence_of_an_established_tunnel_is_reported_and_old_symptoms_are_not():
     up = lines(*UP)
     silent = lines("retransmit 1 of request with message ID 7", at=later(minutes=5))
 
@@ -255,13 +258,13 @@ def test_a_tunnel_that_stops_answering_is_told_and_what_was_long_ago_is_not():
     assert causes(lines(*REFUSED_ONE), lines(*BEGUN, at=later(hours=1), ike="2")) == []
 
 
-def test_a_refused_rekey_stays_known_when_its_lines_are_forgotten():
-    finding = found(up=True, rekey_refused=True)
+def test_a_refused_rekey_is_reported_without_its_lines():
+    finding = only_finding(up=True, rekey_refused=True)
 
     assert (finding.cause, finding.field) == (Cause.PFS, "phase_two_group")
 
 
-def test_the_running_tunnel_is_looked_at():
+def test_anomalies_of_the_running_tunnel_are_reported():
     narrowed = (("10.2.0.0/24",), ("192.168.10.0/25",))
 
     assert causes(up=True, narrowed=narrowed) == [Cause.NARROWED]
@@ -271,7 +274,7 @@ def test_the_running_tunnel_is_looked_at():
     assert causes(up=True, duplicates=2) == [Cause.DUPLICATES]
 
 
-def test_the_most_decisive_comes_first():
+def test_findings_are_sorted_by_decisiveness():
     key = lines(*OTHER_KEY)
     limit = lines(
         "ignoring IKE_SA setup from 203.0.113.2, per-IP half-open IKE_SA limit of 5 reached",
@@ -282,7 +285,7 @@ def test_the_most_decisive_comes_first():
     assert causes(limit, key, downs=9) == [Cause.KEY, Cause.DOS_LIMIT, Cause.FLAPPING]
 
 
-def test_the_text_for_the_other_end_says_what_to_set_there_and_holds_no_secret():
+def test_the_message_for_the_peer_names_the_settings_and_contains_no_secret():
     spec = example(remote_subnets=networks("192.168.10.0/24"))
     (finding,) = diagnose(spec, Evidence(lines(*REFUSED_ONE)))
 
@@ -290,10 +293,10 @@ def test_the_text_for_the_other_end_says_what_to_set_there_and_holds_no_secret()
 
     assert text.splitlines() == [
         "IPsec tunnel (IKEv1) between our gateway 203.0.113.1 and your device 203.0.113.2:",
-        "Your device answers NO_PROPOSAL_CHOSEN in phase one. Please set IKEv1, AES256, SHA256,"
+        "Your device answers NO_PROPOSAL_CHOSEN in phase 1. Please set IKEv1 / AES256 / SHA256 /"
         " group 5 for the peer 203.0.113.1.",
-        "Our gateway has: AES256, SHA256, group 5.",
+        "Configured on our gateway: AES256 / SHA256 / group 5.",
     ]
     lost = lines(*BEGUN, "no shared key found for '203.0.113.1' - '203.0.113.2'")
-    (here,) = diagnose(spec, Evidence(lost))
-    assert message_for_peer(spec, here) == ""
+    (local,) = diagnose(spec, Evidence(lost))
+    assert message_for_peer(spec, local) == ""

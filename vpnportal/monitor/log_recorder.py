@@ -1,6 +1,6 @@
-"""What charon says of the tunnels, written down: a tunnel's row when it changed, and no oftener.
+"""Collects charon's log of each tunnel and writes the rows that changed.
 
-Lines go to a tunnel only if the concentrator that said them has a standing revision of it.
+A tunnel gets only lines of the concentrator that has a live or applying revision of it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
+from vpnportal.clock import age_of
 from vpnportal.domain.diagnosis.anomalies import Anomalies, AnomalyDetector
 from vpnportal.domain.diagnosis.log_collector import Endpoints, LogCollector, TunnelLog
 from vpnportal.domain.diagnosis.log_lines import LogLine, as_json, from_json
@@ -26,69 +27,137 @@ from vpnportal.gateway.icmp_errors import IcmpErrorListener
 from vpnportal.gateway.vici.events import Event
 from vpnportal.models import Concentrator, DiagnosticLog, Revision
 
-# So old may be what is known of whose addresses are whose; addresses are given anew seldom.
-KNOWN_SECONDS, MISSED_SECONDS = 5.0, 1.0
-# The same attempt with the same end is written down again after so long.
-SAME_AGAIN = timedelta(seconds=30)
-# What is different each time: numbers of messages and of associations, SPIs, sizes.
-_COUNTED = re.compile(r"\(\d+ bytes\)|\d{5,}|\b[0-9a-f]{8}_[io]\b|\{\d+\}|(?<=ctx)\d+\[\d+\]")
+log = logging.getLogger(__name__)
+
+# Maximum age of the cached map of addresses to tunnels, and minimum age before a miss reads it
+# again. Addresses change seldom.
+MAX_AGE_SECONDS, MIN_AGE_SECONDS = 5.0, 1.0
+# A failed attempt takes less than this, so it is written as a whole.
+GATHER_SECONDS = 0.3
+# Limits of one write, so that other processes get SQLite's one write lock.
+WRITE_SECONDS = 1.0
+TUNNELS_PER_WRITE = 200
+# An attempt that fails like the attempt before it is written again after this time.
+REPEAT_AFTER = timedelta(seconds=30)
+# Parts that differ in each attempt: message ids, unique ids of SAs, SPIs, sizes.
+_VARIABLE = re.compile(r"\(\d+ bytes\)|\d{5,}|\b[0-9a-f]{8}_[io]\b|\{\d+\}|(?<=ctx)\d+\[\d+\]")
 
 
-class TunnelLookup:
-    """Whose addresses are whose at one concentrator, by the revisions that stand there."""
+class LogRecorder:
+    """The diagnostic logs of one concentrator, for one lifetime of its charon."""
 
     def __init__(self, concentrator: Concentrator) -> None:
         self._concentrator = concentrator
-        self._asked_at = -KNOWN_SECONDS
-        self._between: dict[Endpoints, set[int]] = {}
-        self._of_peer: dict[str, dict[int, set[int]]] = {}
+        self._collector = LogCollector(era=format(int(time.time()), "x"))
+        self._tunnels = TunnelLookup(concentrator)
+        self._detector = AnomalyDetector(anomalies_of(concentrator))
+        self._anomalies: dict[int, Anomalies] = {}
+        self._write_at: float | None = None
+        self._written_at = 0.0
+        self._icmp_errors = _listen_to_icmp_errors()
 
-    def __call__(self, ends: Endpoints) -> Iterable[int]:
-        """The tunnel between two addresses; of a peer alone, its tunnels if of one account."""
-        age = time.monotonic() - self._asked_at
-        found = self._find(ends) if age < KNOWN_SECONDS else set()
-        if not found and age >= MISSED_SECONDS:
-            self._ask()
-            found = self._find(ends)
-        return sorted(found)
+    def close(self) -> None:
+        """Stop listening, and write what is collected."""
+        if self._icmp_errors:
+            self._icmp_errors.close()
+        self._write()
 
-    def _find(self, ends: Endpoints) -> set[int]:
-        if ends.local:
-            return self._between.get(ends, set())
-        accounts = self._of_peer.get(ends.remote, {})
+    def add(self, event: Event) -> None:
+        """Collect one event of charon, and ICMP errors that arrived meanwhile."""
+        at = timezone.now()
+        if event.log_event:
+            if tunnel := self._collector.add(event.log_event, at):
+                self._anomalies |= self._detector.settings_loaded(tunnel)
+        elif event.is_child_down:
+            for name in event.connections:
+                self._anomalies |= self._detector.child_down(tunnel_id(name), at)
+        for error in self._icmp_errors.read() if self._icmp_errors else ():
+            self._collector.add_icmp_error(error.endpoints, error.text, at)
+
+    def observe(
+        self,
+        connections: Mapping[str, LoadedConnection],
+        ike_sas: Iterable[IkeSa],
+        at: datetime,
+        everything: bool,
+    ) -> None:
+        """Look for anomalies in what charon lists, of some of its connections or of all."""
+        self._anomalies |= self._detector.observe(connections, ike_sas, at, everything)
+
+    def write_if_due(self) -> None:
+        """Write collected logs and anomalies, after a time in which attempts are gathered."""
+        if not (self._anomalies or self._collector.has_lines):
+            return
+        now = time.monotonic()
+        if self._write_at is None:
+            self._write_at = max(now + GATHER_SECONDS, self._written_at + WRITE_SECONDS)
+        if now >= self._write_at:
+            self._write()
+
+    def _write(self) -> None:
+        logs = self._collector.drain(self._tunnels, TUNNELS_PER_WRITE)
+        anomalies, self._anomalies = self._anomalies, {}
+        save_log(self._concentrator, logs, anomalies)
+        self._write_at, self._written_at = None, time.monotonic()
+
+
+class TunnelLookup:
+    """Finds tunnels by peer addresses, from the live and applying revisions."""
+
+    def __init__(self, concentrator: Concentrator) -> None:
+        self._concentrator = concentrator
+        self._read_at = -MAX_AGE_SECONDS
+        self._by_endpoints: dict[Endpoints, set[int]] = {}
+        self._by_peer: dict[str, dict[int, set[int]]] = {}
+
+    def __call__(self, endpoints: Endpoints) -> Iterable[int]:
+        """Return the tunnels between two addresses.
+
+        Without a local address, return the tunnels of the peer if they belong to one account.
+        """
+        age = time.monotonic() - self._read_at
+        tunnels = self._find(endpoints) if age < MAX_AGE_SECONDS else set()
+        if not tunnels and age >= MIN_AGE_SECONDS:
+            self._read()
+            tunnels = self._find(endpoints)
+        return sorted(tunnels)
+
+    def _find(self, endpoints: Endpoints) -> set[int]:
+        if endpoints.local:
+            return self._by_endpoints.get(endpoints, set())
+        accounts = self._by_peer.get(endpoints.remote, {})
         return next(iter(accounts.values())) if len(accounts) == 1 else set()
 
-    def _ask(self) -> None:
-        self._asked_at = time.monotonic()
-        self._between = defaultdict(set)
-        self._of_peer = defaultdict(lambda: defaultdict(set))
-        rows = Revision.objects.filter(concentrator=self._concentrator).live_or_applying()
-        fields = ("hosted_peer", "remote_peer", "tunnel_id", "tunnel__account_id")
-        for hosted, remote, tunnel, account in rows.values_list(*fields):
-            self._between[Endpoints(hosted, remote)].add(tunnel)
-            self._of_peer[remote][account].add(tunnel)
+    def _read(self) -> None:
+        self._read_at = time.monotonic()
+        self._by_endpoints = defaultdict(set)
+        self._by_peer = defaultdict(lambda: defaultdict(set))
+        revisions = Revision.objects.filter(concentrator=self._concentrator).live_or_applying()
+        columns = ("hosted_peer", "remote_peer", "tunnel_id", "tunnel__account_id")
+        for hosted_peer, remote_peer, tunnel, account in revisions.values_list(*columns):
+            self._by_endpoints[Endpoints(hosted_peer, remote_peer)].add(tunnel)
+            self._by_peer[remote_peer][account].add(tunnel)
 
 
 def anomalies_of(concentrator: Concentrator) -> dict[int, Anomalies]:
-    """The facts that were kept of a concentrator's tunnels, without those that have none."""
-    rows = DiagnosticLog.objects.filter(tunnel__in=_here(concentrator)).exclude(anomalies={})
-    return dict(rows.values_list("tunnel_id", "anomalies"))
+    """Return the saved anomalies by tunnel."""
+    rows = DiagnosticLog.objects.filter(tunnel__in=_tunnel_ids(concentrator))
+    return dict(rows.exclude(anomalies={}).values_list("tunnel_id", "anomalies"))
 
 
 def save_log(
-    concentrator: Concentrator, heard: Mapping[int, TunnelLog], facts: Mapping[int, Anomalies]
+    concentrator: Concentrator, logs: Mapping[int, TunnelLog], anomalies: Mapping[int, Anomalies]
 ) -> None:
-    """Write down what was heard, and facts that changed, in one transaction."""
-    tunnels = heard.keys() | facts.keys()
+    """Write new lines and changed anomalies by tunnel, in one transaction."""
+    tunnels = logs.keys() | anomalies.keys()
     if not tunnels:
         return
     with transaction.atomic():
         rows = DiagnosticLog.objects.filter(tunnel__in=tunnels).in_bulk(field_name="tunnel_id")
-        here = set(_here(concentrator).filter(tunnel__in=tunnels))
         changed = []
-        for tunnel in tunnels & here:
+        for tunnel in _tunnel_ids(concentrator).filter(tunnel__in=tunnels).distinct():
             row = rows.get(tunnel) or DiagnosticLog(tunnel_id=tunnel)
-            if _take(row, heard.get(tunnel), facts.get(tunnel)):
+            if _update(row, logs.get(tunnel), anomalies.get(tunnel)):
                 row.changed_at = timezone.now()
                 changed.append(row)
         DiagnosticLog.objects.bulk_create(
@@ -99,107 +168,40 @@ def save_log(
         )
 
 
-def _here(concentrator: Concentrator) -> QuerySet[Revision, int]:
-    rows = Revision.objects.filter(concentrator=concentrator).live_or_applying().order_by()
-    return rows.values_list("tunnel_id", flat=True)
+def _tunnel_ids(concentrator: Concentrator) -> QuerySet[Revision, int]:
+    revisions = Revision.objects.filter(concentrator=concentrator).live_or_applying().order_by()
+    return revisions.values_list("tunnel_id", flat=True)
 
 
-def _take(row: DiagnosticLog, heard: TunnelLog | None, facts: Anomalies | None) -> bool:
-    """Put what is new into a row; False if nothing is."""
-    lines, before = row.lines, row.anomalies
-    if facts is not None:
-        row.anomalies = facts
-    if heard is not None:
+def _update(row: DiagnosticLog, new: TunnelLog | None, anomalies: Anomalies | None) -> bool:
+    """Put new lines and anomalies into a row. Return True if the row changed."""
+    before = (row.lines, row.anomalies)
+    if anomalies is not None:
+        row.anomalies = anomalies
+    if new is not None:
         earlier = from_json(row.lines)
-        if heard.since or not _same(row, earlier, heard):
-            row.lines = as_json(heard.after(earlier))
-    return row.lines != lines or row.anomalies != before
+        if new.since or not _is_repetition(row, earlier, new):
+            row.lines = as_json(new.merge(earlier))
+    return (row.lines, row.anomalies) != before
 
 
-def _same(row: DiagnosticLog, earlier: tuple[LogLine, ...], heard: TunnelLog) -> bool:
-    """Whether the attempt before went the same way, not long ago."""
-    if row.pk is None or timezone.now() - row.changed_at > SAME_AGAIN:
+def _is_repetition(row: DiagnosticLog, earlier: tuple[LogLine, ...], new: TunnelLog) -> bool:
+    """Return True if the new lines repeat the attempt before them, not long ago."""
+    if row.pk is None or age_of(row.changed_at) > REPEAT_AFTER:
         return False
-    if any(line.ike for line in heard.lines):
-        return _way(earlier[-len(heard.lines) :]) == _way(heard.lines)
-    return set(_way(heard.lines)) <= set(_way(earlier))
+    if any(line.ike for line in new.lines):
+        return _invariant(earlier[-len(new.lines) :]) == _invariant(new.lines)
+    return set(_invariant(new.lines)) <= set(_invariant(earlier))
 
 
-def _way(lines: Iterable[LogLine]) -> list[tuple[str, str]]:
-    return [(str(line.role), _COUNTED.sub("#", line.text)) for line in lines]
+def _invariant(lines: Iterable[LogLine]) -> list[tuple[str, str]]:
+    return [(str(line.role), _VARIABLE.sub("#", line.text)) for line in lines]
 
 
-log = logging.getLogger(__name__)
-
-# An attempt that fails is over in less time than this; it is written down as a whole.
-GATHER_SECONDS = 0.3
-# A tunnel is written down once in so long, and so many of them at a time.
-WRITE_SECONDS = 1.0
-TUNNELS_AT_ONCE = 200
-
-
-class LogRecorder:
-    """The hearings of one concentrator, for one lifetime of its charon."""
-
-    def __init__(self, concentrator: Concentrator) -> None:
-        self._concentrator = concentrator
-        self._ears = LogCollector(era=format(int(time.time()), "x"))
-        self._owners = TunnelLookup(concentrator)
-        self._notices = AnomalyDetector(anomalies_of(concentrator))
-        self._facts: dict[int, Anomalies] = {}
-        self._write_at: float | None = None
-        self._written_at = 0.0
-        self._errors = _errors()
-
-    def close(self) -> None:
-        """Hear no more, and write down what was heard."""
-        if self._errors:
-            self._errors.close()
-        self._write()
-
-    def add(self, event: Event) -> None:
-        """One event of charon's, or none."""
-        at = timezone.now()
-        if event.said:
-            if loaded := self._ears.add(event.said, at):
-                self._facts |= self._notices.loaded(loaded)
-        elif event.child_down:
-            for name in event.connections:
-                self._facts |= self._notices.went_down(tunnel_id(name), at)
-        for refusal in self._errors.read() if self._errors else ():
-            self._ears.refused(refusal.endpoints, refusal.text, at)
-
-    def observe(
-        self,
-        loaded: Mapping[str, LoadedConnection],
-        running: Iterable[IkeSa],
-        at: datetime,
-        everything: bool,
-    ) -> None:
-        """What charon lists of some of its connections, or of all."""
-        self._facts |= self._notices.observe(loaded, running, at, everything)
-
-    def write_what_is_due(self) -> None:
-        """To be called often; it does nothing most of the time."""
-        if not (self._facts or self._ears.waiting):
-            return
-        now = time.monotonic()
-        if self._write_at is None:
-            self._write_at = max(now + GATHER_SECONDS, self._written_at + WRITE_SECONDS)
-        if now >= self._write_at:
-            self._write()
-
-    def _write(self) -> None:
-        heard = self._ears.drain(self._owners, TUNNELS_AT_ONCE)
-        facts, self._facts = self._facts, {}
-        save_log(self._concentrator, heard, facts)
-        self._write_at, self._written_at = None, time.monotonic()
-
-
-def _errors() -> IcmpErrorListener | None:
-    """Only root may listen to ICMP; without it a port that is refused looks like a silent one."""
+def _listen_to_icmp_errors() -> IcmpErrorListener | None:
+    """Open a raw socket for ICMP errors. Without CAP_NET_RAW a refused port looks silent."""
     try:
         return IcmpErrorListener()
     except PermissionError:
-        log.warning("ICMP errors cannot be heard: this process may not open raw sockets")
+        log.warning("No ICMP errors are recorded: this process may not open raw sockets")
         return None

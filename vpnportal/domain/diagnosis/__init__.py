@@ -1,4 +1,4 @@
-"""Why a tunnel is down: from what charon says to what the admin should change, and at which end."""
+"""Diagnosis of tunnels: from charon's log and SAs to the setting to change, and on which device."""
 
 from vpnportal.domain.diagnosis.diagnose import diagnose
 from vpnportal.domain.diagnosis.evidence import Evidence

@@ -1,7 +1,7 @@
-"""What is odd about running tunnels: seen by comparing what charon lists with what it listed.
+"""Anomalies of running tunnels, detected by comparing two observations of charon's SAs.
 
-The facts of a tunnel are JSON-able and empty while all is well, so that quiet tunnels cost
-nothing: {"narrowed": [local, remote], "one_way_since": ISO 8601, "duplicates": number,
+The anomalies of a tunnel are JSON-able, and empty for a healthy tunnel, which therefore costs no
+write: {"narrowed": [local, remote], "one_way_since": ISO 8601, "duplicates": number,
 "downs": [ISO 8601, …]}.
 """
 
@@ -16,18 +16,19 @@ from vpnportal.domain.gateway_config.names import tunnel_id
 from vpnportal.domain.planning.observed import ChildSa, IkeSa
 from vpnportal.domain.planning.stale_sas import by_connection
 
-# So many packets, for so long, without one that came back, are no accident.
-ONE_WAY_PACKETS, ONE_WAY = 3, timedelta(seconds=10)
-# A younger CHILD_SA may be there to take the place of the other.
+# Traffic is one-way after this many packets and this time without a received packet.
+ONE_WAY_PACKETS, ONE_WAY_TIME = 3, timedelta(seconds=10)
+# A younger CHILD_SA may be the successor in a rekey.
 SETTLED_SECONDS = 5
-# Children that go down together count once.
-TOGETHER, DOWNS_LAST, DOWNS = timedelta(seconds=2), timedelta(minutes=5), 10
+# CHILD_SAs that go down within this time count once.
+SIMULTANEOUS = timedelta(seconds=2)
+DOWNS_LIFETIME, MAX_DOWNS = timedelta(minutes=5), 10
 
 Anomalies = dict[str, Any]
 
 
-class _Mark(NamedTuple):
-    """The counters of a child when a packet came in last, and when that was seen."""
+class _LastReceived(NamedTuple):
+    """Packet counters of a CHILD_SA when the incoming counter last changed, and when that was."""
 
     packets_in: int
     packets_out: int
@@ -35,94 +36,108 @@ class _Mark(NamedTuple):
 
 
 class AnomalyDetector:
-    """The facts of the tunnels that have any; others are not in memory, but for their counters."""
+    """Detects changes of anomalies; healthy tunnels use memory for their packet counters only.
 
-    def __init__(self, facts: Mapping[int, Anomalies]) -> None:
-        """`facts` are those that were kept."""
-        self._facts = dict(facts)
-        self._marks: dict[str, _Mark] = {}
+    Each method returns the anomalies by tunnel id, of the tunnels whose anomalies changed.
+    """
 
-    def went_down(self, tunnel: int, at: datetime) -> dict[int, Anomalies]:
-        """A child went down. The answer has the tunnel's facts if they changed, as below."""
-        facts = dict(self._facts.get(tunnel, {}))
-        downs = _recent(facts.get("downs", ()), at)
-        if not downs or at - datetime.fromisoformat(downs[-1]) > TOGETHER:
-            facts["downs"] = [*downs, at.isoformat()][-DOWNS:]
-        return self._change({tunnel: facts})
+    def __init__(self, anomalies: Mapping[int, Anomalies]) -> None:
+        """Start from the saved anomalies by tunnel id."""
+        self._anomalies = dict(anomalies)
+        self._last_received: dict[str, _LastReceived] = {}
 
-    def loaded(self, tunnel: int) -> dict[int, Anomalies]:
-        """New settings: how often the older ones went down says nothing any more."""
-        facts = {
-            name: fact for name, fact in self._facts.get(tunnel, {}).items() if name != "downs"
+    def child_down(self, tunnel: int, at: datetime) -> dict[int, Anomalies]:
+        """Count a CHILD_SA of the tunnel that went down."""
+        anomalies = dict(self._anomalies.get(tunnel, {}))
+        downs = _recent(anomalies.get("downs", ()), at)
+        if not downs or at - datetime.fromisoformat(downs[-1]) > SIMULTANEOUS:
+            anomalies["downs"] = [*downs, at.isoformat()][-MAX_DOWNS:]
+        return self._update({tunnel: anomalies})
+
+    def settings_loaded(self, tunnel: int) -> dict[int, Anomalies]:
+        """Drop the downs of a tunnel, because they belong to the earlier settings."""
+        anomalies = {
+            name: value
+            for name, value in self._anomalies.get(tunnel, {}).items()
+            if name != "downs"
         }
-        return self._change({tunnel: facts})
+        return self._update({tunnel: anomalies})
 
     def observe(
         self,
         loaded: Mapping[str, LoadedConnection],
         running: Iterable[IkeSa],
         at: datetime,
-        everything: bool,
+        is_full: bool,
     ) -> dict[int, Anomalies]:
-        """Compare connections and what runs of them with what was seen before."""
-        sas, now = by_connection(running), {}
-        marks: dict[str, _Mark] = {} if everything else self._marks
-        for name, shape in loaded.items():
+        """Compare connections and their SAs with the previous observation.
+
+        Tunnels without a loaded connection lose their anomalies if the observation `is_full`.
+        """
+        sas, current = by_connection(running), {}
+        received: dict[str, _LastReceived] = {} if is_full else self._last_received
+        for name, connection in loaded.items():
             children = [
                 child for sa in sas[name] for child in sa.children if child.state == "INSTALLED"
             ]
             for child in children:
-                marks[child.unique_id] = self._mark(child, at)
-            now[tunnel_id(name)] = _facts(shape, children, marks, at)
-        self._marks = marks
-        gone = self._facts.keys() - now.keys() if everything else ()
-        for tunnel in (*now, *gone):
-            downs = _recent(self._facts.get(tunnel, {}).get("downs", ()), at)
-            now[tunnel] = {**now.get(tunnel, {}), **({"downs": downs} if downs else {})}
-        return self._change(now)
+                received[child.unique_id] = self._received(child, at)
+            current[tunnel_id(name)] = _anomalies(connection, children, received, at)
+        self._last_received = received
+        unloaded = self._anomalies.keys() - current.keys() if is_full else ()
+        for tunnel in (*current, *unloaded):
+            downs = _recent(self._anomalies.get(tunnel, {}).get("downs", ()), at)
+            current[tunnel] = {**current.get(tunnel, {}), **({"downs": downs} if downs else {})}
+        return self._update(current)
 
-    def _mark(self, child: ChildSa, at: datetime) -> _Mark:
-        mark = self._marks.get(child.unique_id)
-        if mark is None and not child.packets_in:
-            return _Mark(0, 0, at - timedelta(seconds=child.installed_seconds))
-        if mark is None or mark.packets_in != child.packets_in:
-            return _Mark(child.packets_in, child.packets_out, at)
-        return mark
+    def _received(self, child: ChildSa, at: datetime) -> _LastReceived:
+        last = self._last_received.get(child.unique_id)
+        if last is None and not child.packets_in:
+            return _LastReceived(0, 0, at - timedelta(seconds=child.installed_seconds))
+        if last is None or last.packets_in != child.packets_in:
+            return _LastReceived(child.packets_in, child.packets_out, at)
+        return last
 
-    def _change(self, now: Mapping[int, Anomalies]) -> dict[int, Anomalies]:
+    def _update(self, current: Mapping[int, Anomalies]) -> dict[int, Anomalies]:
         changed = {
-            tunnel: facts for tunnel, facts in now.items() if facts != self._facts.get(tunnel, {})
+            tunnel: anomalies
+            for tunnel, anomalies in current.items()
+            if anomalies != self._anomalies.get(tunnel, {})
         }
-        for tunnel, facts in changed.items():
-            if facts:
-                self._facts[tunnel] = facts
+        for tunnel, anomalies in changed.items():
+            if anomalies:
+                self._anomalies[tunnel] = anomalies
             else:
-                self._facts.pop(tunnel, None)
+                self._anomalies.pop(tunnel, None)
         return changed
 
 
-def _facts(
-    shape: LoadedConnection, children: Iterable[ChildSa], marks: Mapping[str, _Mark], at: datetime
+def _anomalies(
+    connection: LoadedConnection,
+    child_sas: Iterable[ChildSa],
+    received: Mapping[str, _LastReceived],
+    at: datetime,
 ) -> Anomalies:
-    wanted = {one.name: one for one in shape.children}
+    loaded = {child.name: child for child in connection.children}
     settled: dict[str, int] = {}
-    facts: Anomalies = {}
-    for child in children:
-        one = wanted.get(child.name)
-        if one and (set(child.local_ts), set(child.remote_ts)) != (
-            set(one.local_ts),
-            set(one.remote_ts),
+    anomalies: Anomalies = {}
+    for child_sa in child_sas:
+        child = loaded.get(child_sa.name)
+        if child and (set(child_sa.local_ts), set(child_sa.remote_ts)) != (
+            set(child.local_ts),
+            set(child.remote_ts),
         ):
-            facts["narrowed"] = [sorted(child.local_ts), sorted(child.remote_ts)]
-        if child.installed_seconds >= SETTLED_SECONDS:
-            settled[child.name] = settled.get(child.name, 0) + 1
-        mark = marks[child.unique_id]
-        if child.packets_out - mark.packets_out >= ONE_WAY_PACKETS and at - mark.at >= ONE_WAY:
-            facts["one_way_since"] = mark.at.isoformat()
+            anomalies["narrowed"] = [sorted(child_sa.local_ts), sorted(child_sa.remote_ts)]
+        if child_sa.installed_seconds >= SETTLED_SECONDS:
+            settled[child_sa.name] = settled.get(child_sa.name, 0) + 1
+        last = received[child_sa.unique_id]
+        packets = child_sa.packets_out - last.packets_out
+        if packets >= ONE_WAY_PACKETS and at - last.at >= ONE_WAY_TIME:
+            anomalies["one_way_since"] = last.at.isoformat()
     if (most := max(settled.values(), default=0)) > 1:
-        facts["duplicates"] = most
-    return facts
+        anomalies["duplicates"] = most
+    return anomalies
 
 
 def _recent(downs: Iterable[str], at: datetime) -> list[str]:
-    return [one for one in downs if at - datetime.fromisoformat(one) <= DOWNS_LAST]
+    return [down for down in downs if at - datetime.fromisoformat(down) <= DOWNS_LIFETIME]

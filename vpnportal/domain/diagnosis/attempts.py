@@ -1,6 +1,6 @@
-"""Attempts to build or renew a tunnel: what charon said of one IKE_SA, read from top to bottom.
+"""Attempts to establish or rekey a tunnel, read from charon's lines about one IKE_SA.
 
-The rules are in `symptoms`; here is what they need to know of the lines before theirs.
+`symptoms` has the rules; an `Attempt` holds the context of earlier lines that these rules need.
 """
 
 from __future__ import annotations
@@ -9,29 +9,30 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import IntEnum, StrEnum
+from enum import Enum, IntEnum, auto
 
 from vpnportal.domain.diagnosis.findings import Cause
 from vpnportal.domain.diagnosis.log_lines import LogLine, Role
 
 _EXCHANGE = re.compile(r"(generating|parsed) (\w+) (request|response) \d+ \[ (.*?) ?\]")
 _PACKET = re.compile(r"(received|sending) packet: from \S+\[(\d+)\] to \S+\[(\d+)\]")
-_OFFERS = re.compile(r"(received|configured) proposals: (.+)")
-_LOOKING = re.compile(
+_PROPOSALS = re.compile(r"(received|configured) proposals: (.+)")
+_CONFIG_LOOKUP = re.compile(
     r"looking for (?:pre-shared key )?peer configs matching"
-    r" [0-9.]+(?:\[(?P<mine>.*)\])?\.\.\.[0-9.]+\[(?P<theirs>.*)\]"
+    r" [0-9.]+(?:\[(?P<local>.*)\])?\.\.\.[0-9.]+\[(?P<remote>.*)\]"
 )
-_UNDER_KEYS = frozenset(("QUICK_MODE", "CREATE_CHILD_SA"))
-_V1 = frozenset(("ID_PROT", "AGGRESSIVE", "QUICK_MODE"))
+# Exchanges that follow authentication only (RFC 2409, 5.5; RFC 7296, 1.3).
+_AFTER_AUTHENTICATION = frozenset(("QUICK_MODE", "CREATE_CHILD_SA"))
+_IKEV1_EXCHANGES = frozenset(("ID_PROT", "AGGRESSIVE", "QUICK_MODE"))
 
 
-class Phase(StrEnum):
-    """How far an attempt has come, by the exchange that it is at."""
+class Phase(Enum):
+    """Progress of an attempt, by its current exchange."""
 
-    ONE = "phase one"
-    AUTH = "authentication"
-    TWO = "phase two"
-    REKEY = "rekey of phase two"
+    ONE = auto()
+    AUTH = auto()
+    TWO = auto()
+    REKEY = auto()
 
 
 _PHASES = {
@@ -45,41 +46,41 @@ _PHASES = {
 
 
 class Stage(IntEnum):
-    """What an attempt has proved, each more than the one before."""
+    """Milestones of an attempt in ascending order."""
 
-    HEARD = 1
+    RECEIVED = 1
     AGREED = 2
     AUTHENTICATED = 3
     UP = 4
-    RENEWED = 5
+    REKEYED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Symptom:
-    """What a line shows: a cause, and what the two ends were heard to have.
+    """The cause that a line of the log shows, with the settings of both devices if logged.
 
-    `here` tells that it is this end that refuses or lacks something; `weak` that it is only
-    silence, which explains nothing beside a cause that was told. Whoever gets to the stage
-    `beyond` later does not have it any more.
+    `is_local` is set if our side rejects or lacks something. `is_inferred` is set if only missing
+    replies indicate the cause; any reported cause takes precedence. A later attempt that reaches
+    `cleared_by` disproves the symptom.
     """
 
     cause: Cause
-    beyond: Stage
+    cleared_by: Stage
     theirs: str = ""
     ours: str = ""
-    here: bool = False
-    weak: bool = False
+    is_local: bool = False
+    is_inferred: bool = False
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One IKE_SA's lines so far, and the latest time at which it got to each stage.
+    """The lines of one IKE_SA so far, and the latest time at which it reached each stage.
 
-    `offers` are the proposals heard last by whose they are, `identities` this end's and the
-    peer's as the peer named them, `protected` whether the last message came under the keys.
-    `answered` are the peer's ports that were heard, `sent_to` the one that was sent to last,
-    `asked_again` tells that the peer repeated what was answered, `proven` that it came so far that
-    nobody else can have had the peer's address.
+    `proposals` are the latest lists, by "received" and "configured". `identities` are ours and the
+    peer's, as the peer sent them. `is_encrypted` is set if the last message was protected by keys.
+    `peer_ports` are the ports that packets came from, `target_port` is that of our last packet.
+    `has_peer_retransmitted` is set if the peer repeated an answered request. `is_proven` is set
+    after an exchange that a forged source address cannot reach.
     """
 
     role: Role
@@ -87,55 +88,55 @@ class Attempt:
     lines: list[LogLine] = field(default_factory=list)
     reached: dict[Stage, datetime] = field(default_factory=dict)
     phase: Phase = Phase.ONE
-    offers: dict[str, str] = field(default_factory=dict)
+    proposals: dict[str, str] = field(default_factory=dict)
     identities: tuple[str, str] = ("", "")
-    protected: bool = False
-    answered: set[str] = field(default_factory=set)
-    sent_to: str = ""
-    quick_mode: bool = False
-    proven: bool = False
-    asked_again: bool = False
+    is_encrypted: bool = False
+    peer_ports: set[str] = field(default_factory=set)
+    target_port: str = ""
+    has_quick_mode: bool = False
+    is_proven: bool = False
+    has_peer_retransmitted: bool = False
 
     def read(self, line: LogLine) -> None:
-        """Take in what a line tells of the way that the attempt goes."""
+        """Append a line and update the context."""
         self.lines.append(line)
         text = line.text
         if exchange := _EXCHANGE.match(text):
-            self._exchange(exchange, line.at)
+            self._read_exchange(exchange, line.at)
         elif packet := _PACKET.match(text):
-            self._packet(packet, line.at)
-        elif offers := _OFFERS.fullmatch(text):
-            self.offers[offers[1]] = offers[2]
-        elif looking := _LOOKING.fullmatch(text):
-            self.identities = (looking["mine"] or "", looking["theirs"])
+            self._read_packet(packet, line.at)
+        elif proposals := _PROPOSALS.fullmatch(text):
+            self.proposals[proposals[1]] = proposals[2]
+        elif lookup := _CONFIG_LOOKUP.fullmatch(text):
+            self.identities = (lookup["local"] or "", lookup["remote"])
         elif text.startswith("initiating "):
-            self.phase, self.answered, self.sent_to = Phase.ONE, set(), ""
+            self.phase, self.peer_ports, self.target_port = Phase.ONE, set(), ""
         elif stage := self._stage(text):
             self.reached[stage] = line.at
-            self.proven |= stage >= Stage.AUTHENTICATED
+            self.is_proven |= stage >= Stage.AUTHENTICATED
 
-    def _exchange(self, exchange: re.Match[str], at: datetime) -> None:
-        how, name, kind, payloads = exchange.groups()
+    def _read_exchange(self, exchange: re.Match[str], at: datetime) -> None:
+        direction, name, kind, payloads = exchange.groups()
         if name in _PHASES and kind == "request":
             self.phase = _PHASES[name]
             if name == "CREATE_CHILD_SA" and "REKEY_SA" in payloads:
                 self.phase = Phase.REKEY
             elif name == "CREATE_CHILD_SA" and "TS" not in payloads:
-                # New keys for IKE itself.
+                # A rekey of the IKE_SA has no traffic selectors (RFC 7296, 1.3.2).
                 self.phase = Phase.ONE
-        self.quick_mode |= name == "QUICK_MODE"
-        self.proven |= name in _UNDER_KEYS
-        if how == "parsed":
-            self.protected = "HASH" in payloads
-            self.reached[Stage.HEARD] = at
+        self.has_quick_mode |= name == "QUICK_MODE"
+        self.is_proven |= name in _AFTER_AUTHENTICATION
+        if direction == "parsed":
+            self.is_encrypted = "HASH" in payloads
+            self.reached[Stage.RECEIVED] = at
 
-    def _packet(self, packet: re.Match[str], at: datetime) -> None:
-        how, source_port, target_port = packet.groups()
-        if how == "sending":
-            self.sent_to = target_port
+    def _read_packet(self, packet: re.Match[str], at: datetime) -> None:
+        direction, source_port, target_port = packet.groups()
+        if direction == "sending":
+            self.target_port = target_port
         else:
-            self.answered.add(source_port)
-            self.reached[Stage.HEARD] = at
+            self.peer_ports.add(source_port)
+            self.reached[Stage.RECEIVED] = at
 
     def _stage(self, text: str) -> Stage | None:
         if text.startswith("selected proposal: IKE:"):
@@ -143,27 +144,27 @@ class Attempt:
         if text.startswith("IKE_SA ") and " established between " in text:
             return Stage.AUTHENTICATED
         if "CHILD_SA " in text and " established with SPIs " in text:
-            # The first CHILD_SA of IKEv2 has its keys from IKE (RFC 7296, 1.2).
-            return Stage.UP if self.phase is Phase.AUTH else Stage.RENEWED
+            # The first CHILD_SA of IKEv2 takes its keys from the IKE_SA (RFC 7296, 1.2).
+            return Stage.UP if self.phase is Phase.AUTH else Stage.REKEYED
         return None
 
 
 def version_of(lines: Iterable[LogLine]) -> int:
-    """The version of an IKE_SA, 0 where no line shows it.
+    """Return the IKE version of an attempt, or 0 if no line names an exchange.
 
-    Asked of all lines at once, because charon's threads overtake each other when they tell: the
-    line that names the exchange may come behind the one that refuses it.
+    It needs all lines: charon's threads log concurrently, so the line that names the exchange may
+    follow the line that rejects it.
     """
     for line in lines:
         exchange = _EXCHANGE.match(line.text)
         if exchange and exchange[2] in _PHASES:
-            return 1 if exchange[2] in _V1 else 2
+            return 1 if exchange[2] in _IKEV1_EXCHANGES else 2
     return 0
 
 
 def by_attempt(lines: Iterable[LogLine]) -> list[list[LogLine]]:
-    """The lines of each IKE_SA and role, in order; those without an IKE_SA are by themselves."""
-    found: dict[tuple[str, Role], list[LogLine]] = {}
+    """Group lines by IKE_SA and role, in order; lines without an IKE_SA form own groups."""
+    groups: dict[tuple[str, Role], list[LogLine]] = {}
     for line in lines:
-        found.setdefault((line.ike, line.role), []).append(line)
-    return list(found.values())
+        groups.setdefault((line.ike, line.role), []).append(line)
+    return list(groups.values())

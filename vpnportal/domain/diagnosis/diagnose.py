@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from vpnportal.domain.diagnosis import phase_two, proposal_mismatch, psk_and_identity, reachability
-from vpnportal.domain.diagnosis.evidence import ActiveSymptom, Evidence, symptoms
+from vpnportal.domain.diagnosis.evidence import ActiveSymptom, Evidence, active_symptoms
 from vpnportal.domain.diagnosis.findings import DECISIVE, Cause, Finding
-from vpnportal.domain.diagnosis.running_tunnel import running
+from vpnportal.domain.diagnosis.running_tunnel import running_findings
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 _FINDINGS: dict[Cause, Callable[[TunnelSpec, ActiveSymptom], Finding]] = {
@@ -42,12 +42,12 @@ def diagnose(spec: TunnelSpec, evidence: Evidence) -> tuple[Finding, ...]:
     The result is empty if nothing is wrong, and if no rule matches the evidence.
     """
     findings: list[Finding] = []
-    if spec.remote_peer:
-        findings += [_FINDINGS[active.symptom.cause](spec, active) for active in symptoms(evidence)]
+    for active in active_symptoms(evidence) if spec.remote_peer else ():
+        findings.append(_FINDINGS[active.symptom.cause](spec, active))
     causes = {finding.cause for finding in findings}
     if evidence.rekey_refused and not causes & {Cause.PFS, Cause.PHASE_TWO}:
         findings.append(phase_two.pfs_differs(spec))
-    findings += running(spec, evidence)
+    findings += running_findings(spec, evidence)
     return tuple(
         sorted(_one_per_cause(findings), key=lambda finding: DECISIVE.index(finding.cause))
     )

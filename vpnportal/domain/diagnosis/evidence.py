@@ -1,4 +1,4 @@
-"""What is known of one tunnel beside its specification, and which symptoms of it still count."""
+"""The evidence about one tunnel beside its specification, and its active symptoms."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from vpnportal.domain.diagnosis.findings import Cause
 from vpnportal.domain.diagnosis.log_lines import LogLine, Role
 from vpnportal.domain.diagnosis.log_rules import symptom_of
 
-# What was heard so long before the latest line says nothing of now.
-LASTS = timedelta(minutes=15)
-BEHIND = 12
+# A symptom this much older than the latest line does not describe the present.
+SYMPTOM_LIFETIME = timedelta(minutes=15)
+# Lines of the log that a finding shows.
+CONTEXT_LINES = 12
 _UNREACHABLE = re.compile(r"icmp: .* port (\d+) .*")
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What charon said of a tunnel's latest attempts, oldest first, and what was seen of it.
+    """charon's lines about the latest attempts of a tunnel, oldest first, and its observed state.
 
-    `up` tells that all its children are installed; `narrowed` holds the local and the remote
-    networks in force where they are less than what was asked for. `rekey_refused` is the outcome
-    of the forced first rekey. `one_way_seconds` is for how long packets were only sent, `downs`
-    how often a child went down in the last five minutes, `duplicates` how many CHILD_SAs carry
-    the same networks.
+    `up` is set if all CHILD_SAs are installed. `narrowed` has the negotiated local and remote
+    networks, if they are less than the configured ones. `rekey_refused` is the outcome of the
+    forced first rekey. `one_way_seconds` counts from the last received packet, `downs` are those
+    of the last five minutes, `duplicates` are the CHILD_SAs with the same networks.
     """
 
     lines: tuple[LogLine, ...] = ()
@@ -40,7 +40,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ActiveSymptom:
-    """A symptom that still counts, with the lines behind it, and IKE's version where it shows."""
+    """A symptom that no later event disproves, with its lines and the IKE version, 0 if unknown."""
 
     symptom: Symptom
     role: Role
@@ -49,77 +49,92 @@ class ActiveSymptom:
     version: int = 0
 
 
-def symptoms(evidence: Evidence) -> list[ActiveSymptom]:
-    """What still counts, the newest first: of each role the last that was told, and silence."""
-    attempts, found = [], []
+def active_symptoms(evidence: Evidence) -> list[ActiveSymptom]:
+    """Return the active symptoms, the newest first.
+
+    These are the last reported and the last inferred symptom of each role, and any DoS limit.
+    """
+    attempts: list[Attempt] = []
+    candidates: list[ActiveSymptom] = []
     for lines in by_attempt(evidence.lines):
-        attempt, several = _read(lines)
+        attempt, symptoms = _read(lines)
         attempts.append(attempt)
-        # A packet with the peer's address is no news of a tunnel that is up: anybody can send it.
-        if not evidence.up or attempt.proven or attempt.role is Role.INITIATOR:
-            found += several
-    found.sort(key=lambda one: one.at)
+        # Any host can send an initial packet with the peer's address; the peer itself is up.
+        if not evidence.up or attempt.is_proven or attempt.role is Role.INITIATOR:
+            candidates += symptoms
+    candidates.sort(key=_time)
     last: dict[tuple[Role, object], ActiveSymptom] = {}
-    for one in found:
-        if evidence.lines[-1].at - one.at <= LASTS and not _superseded(
-            one, found, attempts, evidence
+    for active in candidates:
+        if evidence.lines[-1].at - active.at <= SYMPTOM_LIFETIME and not _is_superseded(
+            active, candidates, attempts, evidence
         ):
-            kind = one.symptom.cause if one.symptom.cause is Cause.DOS_LIMIT else one.symptom.weak
-            last[one.role, kind] = one
-    return sorted((*last.values(), *_refused(evidence.lines, attempts)), key=lambda one: one.at)[
-        ::-1
-    ]
+            cause, is_inferred = active.symptom.cause, active.symptom.is_inferred
+            last[active.role, cause if cause is Cause.DOS_LIMIT else is_inferred] = active
+    return sorted((*last.values(), *_refused_port(evidence.lines, attempts)), key=_time)[::-1]
+
+
+def _time(active: ActiveSymptom) -> datetime:
+    return active.at
 
 
 def _read(lines: list[LogLine]) -> tuple[Attempt, list[ActiveSymptom]]:
-    """An attempt, and what it shows: the last that was told, and silence if it came before that."""
+    """Return an attempt with its last reported symptom, and any inferred symptom before that."""
     attempt = Attempt(lines[0].role, version_of(lines))
     last: dict[bool, ActiveSymptom] = {}
-    for at, line in enumerate(lines):
+    for index, line in enumerate(lines):
         attempt.read(line)
         symptom = symptom_of(attempt, line)
-        if symptom and not (symptom.weak and False in last):
-            behind = tuple(one.text for one in lines[max(0, at + 1 - BEHIND) : at + 1])
-            last[symptom.weak] = ActiveSymptom(
-                symptom, attempt.role, line.at, behind, attempt.version
+        if symptom and not (symptom.is_inferred and False in last):
+            context = lines[max(0, index + 1 - CONTEXT_LINES) : index + 1]
+            last[symptom.is_inferred] = ActiveSymptom(
+                symptom,
+                attempt.role,
+                line.at,
+                tuple(line.text for line in context),
+                attempt.version,
             )
     return attempt, list(last.values())
 
 
-def _superseded(
-    one: ActiveSymptom,
-    found: Iterable[ActiveSymptom],
+def _is_superseded(
+    active: ActiveSymptom,
+    candidates: Iterable[ActiveSymptom],
     attempts: Iterable[Attempt],
     evidence: Evidence,
 ) -> bool:
-    """Whether something newer shows that it is not so any more."""
-    beyond = one.symptom.beyond
-    if beyond is Stage.UP and not evidence.up:
-        # Another child than the one that failed may be up.
+    """Return True if a later event disproves the symptom."""
+    stage = active.symptom.cleared_by
+    if stage is Stage.UP and not evidence.up:
+        # The CHILD_SA that is up may be another than the failed one.
         return False
-    for other in found:
-        if other.at > one.at and other.symptom.beyond > beyond and not other.symptom.weak:
+    for later in candidates:
+        symptom = later.symptom
+        if later.at > active.at and symptom.cleared_by > stage and not symptom.is_inferred:
             return True
     return any(
-        at > one.at and stage >= beyond and (beyond > Stage.HEARD or attempt.role is one.role)
+        at > active.at
+        and reached >= stage
+        and (stage > Stage.RECEIVED or attempt.role is active.role)
         for attempt in attempts
-        for stage, at in attempt.reached.items()
+        for reached, at in attempt.reached.items()
     )
 
 
-def _refused(lines: Iterable[LogLine], attempts: Iterable[Attempt]) -> Iterable[ActiveSymptom]:
-    """A port that was called unreachable, if the peer was not heard from it since."""
-    dialled = [one for one in attempts if one.role is Role.INITIATOR and one.sent_to]
-    if not dialled:
+def _refused_port(lines: Iterable[LogLine], attempts: Iterable[Attempt]) -> Iterable[ActiveSymptom]:
+    """Yield the latest ICMP error about the port in use, unless the peer has answered since."""
+    initiated = [
+        attempt for attempt in attempts if attempt.role is Role.INITIATOR and attempt.target_port
+    ]
+    if not initiated:
         return
-    latest = max(dialled, key=lambda one: one.lines[-1].at)
+    latest = max(initiated, key=lambda attempt: attempt.lines[-1].at)
     for line in reversed(tuple(lines)):
-        match = _UNREACHABLE.fullmatch(line.text)
-        if match and match[1] == latest.sent_to and latest.lines[0].at <= line.at:
-            if latest.reached.get(Stage.HEARD, line.at) <= line.at:
-                symptom = Symptom(Cause.REFUSED, Stage.HEARD, theirs=match[1], weak=True)
-                texts = tuple(one.text for one in latest.lines[1 - BEHIND :])
+        error = _UNREACHABLE.fullmatch(line.text)
+        if error and error[1] == latest.target_port and latest.lines[0].at <= line.at:
+            if latest.reached.get(Stage.RECEIVED, line.at) <= line.at:
+                symptom = Symptom(Cause.REFUSED, Stage.RECEIVED, theirs=error[1], is_inferred=True)
+                context = tuple(line.text for line in latest.lines[1 - CONTEXT_LINES :])
                 yield ActiveSymptom(
-                    symptom, Role.INITIATOR, line.at, (*texts, line.text), latest.version
+                    symptom, Role.INITIATOR, line.at, (*context, line.text), latest.version
                 )
             return

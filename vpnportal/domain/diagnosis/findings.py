@@ -1,4 +1,4 @@
-"""What is wrong with a tunnel, in words for its own admin and for the other end's."""
+"""Findings: diagnosed causes with texts for the customer and for the peer's administrator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
 class Cause(StrEnum):
-    """Why a tunnel is down or does not carry what it should, the most decisive first."""
+    """Causes of a tunnel that is down or carries less than it should, the most decisive first."""
 
     ALGORITHM = "algorithm not loaded"
     NO_KEY = "no key for this pair of identities"
@@ -29,7 +29,7 @@ class Cause(StrEnum):
     NO_ANSWER = "no answer"
     ONE_WAY = "one-way traffic"
     FLAPPING = "flapping"
-    DUPLICATES = "duplicate associations"
+    DUPLICATES = "duplicate SAs"
 
 
 DECISIVE = tuple(Cause)
@@ -37,12 +37,12 @@ DECISIVE = tuple(Cause)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """One cause with texts that contain no secret.
 
-    `field` is the draft's field as in `spec.Problem`, or "". `text` says what is wrong, `advice`
-    what would be right and at which end, `request` the same to the other end's admin ("" when it
-    is this end's to mend). `theirs` and `ours` are what the two ends offer, as far as is known;
-    `lines` are the lines of charon behind it. There is no secret in any of it.
+    `field` is a field of the draft as in `spec.Problem`, or "". `text` names the problem, `advice`
+    the correct setting and the device. `request` asks the peer's administrator for the change, and
+    is "" if the problem is local. `theirs` and `ours` are the settings of the peer and of the
+    concentrator, as far as they are known. `lines` are charon's lines that show the cause.
     """
 
     cause: Cause
@@ -56,7 +56,7 @@ class Finding:
 
 
 def message_for_peer(spec: TunnelSpec, finding: Finding) -> str:
-    """A short text for the other end's admin; "" when that end has nothing to do with it."""
+    """Return a short text for the peer's administrator, or "" if the peer needs no change."""
     if not finding.request:
         return ""
     version = IKE_VERSIONS[spec.ike_version]
@@ -66,7 +66,7 @@ def message_for_peer(spec: TunnelSpec, finding: Finding) -> str:
         finding.request,
     ]
     if finding.theirs:
-        lines.append(f"Your device offers: {finding.theirs}.")
+        lines.append(f"Received from your device: {finding.theirs}.")
     if finding.ours:
-        lines.append(f"Our gateway has: {finding.ours}.")
+        lines.append(f"Configured on our gateway: {finding.ours}.")
     return "\n".join(lines)

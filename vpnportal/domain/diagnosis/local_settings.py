@@ -1,31 +1,38 @@
-"""What this end has, in the customers' words."""
+"""The settings of our side as findings show them."""
 
 from __future__ import annotations
 
 from vpnportal.domain.tunnel.algorithms import ENCRYPTIONS
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
-
-def phase_one_of(spec: TunnelSpec) -> str:
-    """Such as "AES256, SHA256, group 5"."""
-    one = spec.phase_one
-    return f"{one.encryption}, {one.authentication}, group {one.group}"
+PFS_OFF = "PFS off"
 
 
-def phase_two_of(spec: TunnelSpec) -> str:
-    """Such as "AES256, SHA256, no PFS"; an AEAD has no authentication of its own."""
-    two = spec.phase_two
-    digest = "" if ENCRYPTIONS[two.encryption].aead else f", {two.authentication}"
-    return f"{two.encryption}{digest}, {pfs_of(spec)}"
+def phase_one_text(spec: TunnelSpec) -> str:
+    """Return the phase 1 proposal, such as "AES256 / SHA256 / group 5"."""
+    phase = spec.phase_one
+    return f"{phase.encryption} / {phase.authentication} / group {phase.group}"
 
 
-def pfs_of(spec: TunnelSpec) -> str:
-    """Such as "group 5" or "no PFS"."""
-    return f"group {spec.phase_two.group}" if spec.phase_two.pfs else "no PFS"
+def phase_two_text(spec: TunnelSpec) -> str:
+    """Return the phase 2 proposal, such as "AES256 / SHA256 / PFS off"; an AEAD has no hash."""
+    phase = spec.phase_two
+    authentication = "" if ENCRYPTIONS[phase.encryption].aead else f" / {phase.authentication}"
+    return f"{phase.encryption}{authentication} / {pfs_text(spec)}"
 
 
-def subnets_of(spec: TunnelSpec) -> str:
-    """Both ends' networks, as this end has them."""
-    here = ", ".join(str(network) for network in sorted(spec.hosted_subnets))
-    there = ", ".join(str(network) for network in sorted(spec.remote_subnets))
-    return f"{here} at this end, {there} at the other"
+def pfs_text(spec: TunnelSpec) -> str:
+    """Return "group 5" or "PFS off"."""
+    return f"group {spec.phase_two.group}" if spec.phase_two.pfs else PFS_OFF
+
+
+def subnets_text(spec: TunnelSpec) -> str:
+    """Return the traffic selectors of the tunnel."""
+    hosted = ", ".join(str(network) for network in sorted(spec.hosted_subnets))
+    remote = ", ".join(str(network) for network in sorted(spec.remote_subnets))
+    return selectors_text(hosted, remote)
+
+
+def selectors_text(hosted: str, remote: str) -> str:
+    """Return "hosted 10.2.0.0/24, remote 192.168.10.0/24"."""
+    return f"hosted {hosted}, remote {remote}"

@@ -1,8 +1,8 @@
-"""Whose line of charon's log is this, and who began: events of the log become lines of tunnels.
+"""Attribution of charon's log to tunnels and roles: events become lines of tunnels.
 
-Before a responder knows which connection is meant, charon calls the IKE_SA "(unnamed)"; then its
-number leads to the addresses of its first packet, and these to the tunnel. What leads nowhere is
-dropped, because customers are strangers to each other.
+Until a responder knows the connection, charon names the IKE_SA "(unnamed)". Its number then leads
+to the addresses of its first packet, and these lead to the tunnel. Lines that lead to no tunnel are
+dropped, because a customer must never see the log of another.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from datetime import datetime, timedelta
 from vpnportal.domain.diagnosis.log_lines import LogLine, Role, sanitize
 from vpnportal.domain.gateway_config.names import is_portal_connection, tunnel_id
 
-# Lines of one tunnel between two takings, and tunnels; more of either pushes the oldest out.
-LINES, TUNNELS = 60, 2_000
-# IKE_SAs that are remembered by their number.
+# Limits of memory between two drains; the oldest lines and tunnels are evicted.
+MAX_LINES, MAX_TUNNELS = 60, 2_000
 MAX_IKE_SAS = 4_096
-# A peer that is dialled for ever says nothing new after so many tries without any answer.
-SILENT_TRIES = 2
-REFUSED_AGAIN = timedelta(seconds=1)
+# charon dials a silent peer endlessly; further attempts without any reply add no information.
+MAX_SILENT_TRIES = 2
+ICMP_REPEAT_TIME = timedelta(seconds=1)
 
 _PACKET = re.compile(
-    r"(?P<how>received|sending) packet: from (?P<source>\S+)\[(?P<source_port>\d+)\]"
+    r"(?P<direction>received|sending) packet: from (?P<source>\S+)\[(?P<source_port>\d+)\]"
     r" to (?P<target>\S+)\[(?P<target_port>\d+)\] \(\d+ bytes\)"
 )
 _EXCHANGE = re.compile(
@@ -47,7 +46,7 @@ _NOISE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class LogEvent:
-    """One event of charon's log; `connection` and `ike` are "" where charon names none."""
+    """One event of charon's log; `connection` and `ike` are "" if charon names none."""
 
     group: str
     connection: str
@@ -57,7 +56,7 @@ class LogEvent:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """This end's and the other end's address; the first is "" where only the peer is known."""
+    """Our address and the peer's; `local` is "" if only the peer is known."""
 
     local: str
     remote: str
@@ -65,142 +64,144 @@ class Endpoints:
 
 @dataclass(slots=True)
 class _IkeSaContext:
-    """One IKE_SA as it is remembered between its lines."""
+    """The state of one IKE_SA between its lines; `paths` are the logged directions and ports."""
 
     role: Role
-    ends: Endpoints | None = None
+    endpoints: Endpoints | None = None
     silent_tries: int = 0
-    shown: set[tuple[str, str]] = field(default_factory=set)
+    paths: set[tuple[str, str]] = field(default_factory=set)
 
 
 Owner = int | Endpoints
-# From addresses to the ids of the tunnels they belong to; none or several are possible.
+# Returns the ids of the tunnels between two addresses: none, one or more.
 Owners = Callable[[Endpoints], Iterable[int]]
 
 
 @dataclass(slots=True)
 class TunnelLog:
-    """What was heard of one tunnel; what is older than `anew` belongs to earlier settings."""
+    """New lines of one tunnel; lines before `since` belong to earlier settings."""
 
-    lines: deque[LogLine] = field(default_factory=lambda: deque(maxlen=LINES))
+    lines: deque[LogLine] = field(default_factory=lambda: deque(maxlen=MAX_LINES))
     since: datetime | None = None
 
-    def after(self, earlier: Iterable[LogLine]) -> list[LogLine]:
-        """All lines in order that still count, when those before are `earlier`."""
+    def merge(self, earlier: Iterable[LogLine]) -> list[LogLine]:
+        """Return the latest lines about the current settings in order, `earlier` ones included."""
         lines = sorted((*earlier, *self.lines), key=lambda line: line.at)
-        return [line for line in lines if self.since is None or line.at >= self.since][-LINES:]
+        return [line for line in lines if self.since is None or line.at >= self.since][-MAX_LINES:]
 
 
 class LogCollector:
-    """Collects what charon says until it is taken; its memory is bounded whoever talks.
+    """Collects the lines of tunnels until the next drain, within limited memory.
 
-    `era` tells charon's lifetimes apart: each counts its IKE_SAs from one.
+    `era` distinguishes the lifetimes of charon, because each numbers its IKE_SAs from 1.
     """
 
     def __init__(self, era: str) -> None:
         self._era = era
-        self._talks: OrderedDict[str, _IkeSaContext] = OrderedDict()
-        self._heard: OrderedDict[Owner, TunnelLog] = OrderedDict()
-        self._refusals: OrderedDict[Endpoints, LogLine] = OrderedDict()
+        self._ike_sas: OrderedDict[str, _IkeSaContext] = OrderedDict()
+        self._logs: OrderedDict[Owner, TunnelLog] = OrderedDict()
+        self._icmp_errors: OrderedDict[Endpoints, LogLine] = OrderedDict()
 
-    def add(self, said: LogEvent, at: datetime) -> int | None:
-        """One more event of the log; the answer is the tunnel that it says was loaded anew."""
-        if not said.ike and (loaded := _LOADED.fullmatch(said.text)):
+    def add(self, event: LogEvent, at: datetime) -> int | None:
+        """Add an event; return the tunnel id if charon has loaded settings of that tunnel."""
+        if not event.ike and (loaded := _LOADED.fullmatch(event.text)):
             tunnel = tunnel_id(loaded[1])
-            self._heard_of(tunnel).since = at
+            self._log_of(tunnel).since = at
             return tunnel
-        if not said.ike:
-            self._hear_of_a_peer(said, at)
-        elif is_portal_connection(said.connection) or said.connection == "(unnamed)":
-            self._hear_of_an_ike_sa(said, at)
+        if not event.ike:
+            self._add_peer_event(event, at)
+        elif is_portal_connection(event.connection) or event.connection == "(unnamed)":
+            self._add_ike_sa_event(event, at)
         return None
 
-    def refused(self, ends: Endpoints, text: str, at: datetime) -> None:
-        """A device on the way says that a port of the peer cannot be reached, at each packet."""
+    def add_icmp_error(self, endpoints: Endpoints, text: str, at: datetime) -> None:
+        """Add an ICMP error about a port of the peer, unless it repeats the last error."""
         line = LogLine(at, Role.INITIATOR, sanitize(text))
-        before = self._refusals.pop(ends, None)
-        if before is not None and before.text == line.text and at - before.at < REFUSED_AGAIN:
-            line = before
+        last = self._icmp_errors.pop(endpoints, None)
+        if last is not None and last.text == line.text and at - last.at < ICMP_REPEAT_TIME:
+            line = last
         else:
-            self._add(ends, line)
-        self._refusals[ends] = line
-        if len(self._refusals) > TUNNELS:
-            self._refusals.popitem(last=False)
+            self._log_of(endpoints).lines.append(line)
+        self._icmp_errors[endpoints] = line
+        if len(self._icmp_errors) > MAX_TUNNELS:
+            self._icmp_errors.popitem(last=False)
 
-    def drain(self, owners: Owners, at_most: int) -> dict[int, TunnelLog]:
-        """What was heard by tunnel, the longest waiting first; what belongs to nobody is dropped.
+    def drain(self, owners: Owners, limit: int) -> dict[int, TunnelLog]:
+        """Remove and return the logs by tunnel id, the longest waiting first, at most `limit`.
 
-        A line without an IKE_SA may concern several tunnels, if they have one customer.
+        Lines without an owner are dropped. A line without an IKE_SA goes to each of its owners.
         """
-        taken: dict[int, TunnelLog] = defaultdict(TunnelLog)
-        for _ in range(min(at_most, len(self._heard))):
-            owner, heard = self._heard.popitem(last=False)
+        drained: dict[int, TunnelLog] = defaultdict(TunnelLog)
+        for _ in range(min(limit, len(self._logs))):
+            owner, log = self._logs.popitem(last=False)
             for tunnel in (owner,) if isinstance(owner, int) else owners(owner):
-                taken[tunnel].since = heard.since or taken[tunnel].since
-                taken[tunnel].lines.extend(heard.lines)
-        return taken
+                drained[tunnel].since = log.since or drained[tunnel].since
+                drained[tunnel].lines.extend(log.lines)
+        return drained
 
     @property
-    def waiting(self) -> bool:
-        """Whether there is something to take."""
-        return bool(self._heard)
+    def has_lines(self) -> bool:
+        """True if a drain would return or drop something."""
+        return bool(self._logs)
 
-    def _hear_of_a_peer(self, said: LogEvent, at: datetime) -> None:
-        if said.group == "NET" and (about := _ABOUT_A_PEER.fullmatch(said.text)):
-            ends = Endpoints("", about["by"] or about["of"])
-            heard = self._heard.get(ends)
-            # It is said for each packet.
-            if heard is None or said.text not in (one.text for one in heard.lines):
-                self._add(ends, LogLine(at, Role.RESPONDER, sanitize(said.text)))
+    def _add_peer_event(self, event: LogEvent, at: datetime) -> None:
+        if event.group == "NET" and (about := _ABOUT_A_PEER.fullmatch(event.text)):
+            endpoints = Endpoints("", about["by"] or about["of"])
+            log = self._logs.get(endpoints)
+            # charon repeats the line for each packet.
+            if log is None or event.text not in (line.text for line in log.lines):
+                line = LogLine(at, Role.RESPONDER, sanitize(event.text))
+                self._log_of(endpoints).lines.append(line)
 
-    def _hear_of_an_ike_sa(self, said: LogEvent, at: datetime) -> None:
-        named = said.connection != "(unnamed)"
-        talk = self._talk(said.ike, Role.INITIATOR if named else Role.RESPONDER)
-        if not self._worth_telling(said, talk):
+    def _add_ike_sa_event(self, event: LogEvent, at: datetime) -> None:
+        is_named = event.connection != "(unnamed)"
+        context = self._context(event.ike, Role.INITIATOR if is_named else Role.RESPONDER)
+        if not _is_informative(event, context):
             return
-        owner = tunnel_id(said.connection) if named else talk.ends
+        owner = tunnel_id(event.connection) if is_named else context.endpoints
         if owner is not None:
-            self._add(owner, LogLine(at, talk.role, sanitize(said.text), f"{self._era}-{said.ike}"))
+            ike = f"{self._era}-{event.ike}"
+            line = LogLine(at, context.role, sanitize(event.text), ike)
+            self._log_of(owner).lines.append(line)
 
-    def _worth_telling(self, said: LogEvent, talk: _IkeSaContext) -> bool:
-        if said.group == "NET":
-            return _new_packet(said.text, talk)
-        if said.group == "ENC" and (exchange := _EXCHANGE.match(said.text)):
-            talk.role = Role.INITIATOR if exchange[1] == "generating" else Role.RESPONDER
-        elif said.text.startswith("initiating "):
-            talk.shown.clear()
-        elif said.text.startswith("peer not responding, trying again"):
-            talk.silent_tries += 1
-        return talk.silent_tries < SILENT_TRIES and not _NOISE.match(said.text)
+    def _context(self, ike: str, role: Role) -> _IkeSaContext:
+        context = self._ike_sas.setdefault(ike, _IkeSaContext(role))
+        self._ike_sas.move_to_end(ike)
+        if len(self._ike_sas) > MAX_IKE_SAS:
+            self._ike_sas.popitem(last=False)
+        return context
 
-    def _talk(self, ike: str, role: Role) -> _IkeSaContext:
-        talk = self._talks.setdefault(ike, _IkeSaContext(role))
-        self._talks.move_to_end(ike)
-        if len(self._talks) > MAX_IKE_SAS:
-            self._talks.popitem(last=False)
-        return talk
-
-    def _add(self, owner: Owner, line: LogLine) -> None:
-        self._heard_of(owner).lines.append(line)
-
-    def _heard_of(self, owner: Owner) -> TunnelLog:
-        heard = self._heard.setdefault(owner, TunnelLog())
-        if len(self._heard) > TUNNELS:
-            self._heard.popitem(last=False)
-        return heard
+    def _log_of(self, owner: Owner) -> TunnelLog:
+        log = self._logs.setdefault(owner, TunnelLog())
+        if len(self._logs) > MAX_TUNNELS:
+            self._logs.popitem(last=False)
+        return log
 
 
-def _new_packet(text: str, talk: _IkeSaContext) -> bool:
-    """Whether a packet takes a way that no packet of this attempt took before."""
+def _is_informative(event: LogEvent, context: _IkeSaContext) -> bool:
+    """Update the context; return False for noise and for repeated attempts without a reply."""
+    if event.group == "NET":
+        return _is_new_path(event.text, context)
+    if event.group == "ENC" and (exchange := _EXCHANGE.match(event.text)):
+        context.role = Role.INITIATOR if exchange[1] == "generating" else Role.RESPONDER
+    elif event.text.startswith("initiating "):
+        context.paths.clear()
+    elif event.text.startswith("peer not responding, trying again"):
+        context.silent_tries += 1
+    return context.silent_tries < MAX_SILENT_TRIES and not _NOISE.match(event.text)
+
+
+def _is_new_path(text: str, context: _IkeSaContext) -> bool:
+    """Return True for the first packet of an attempt in its direction and with its peer port."""
     packet = _PACKET.fullmatch(text)
     if packet is None:
         return True
-    came = packet["how"] == "received"
-    here, there = ("target", "source") if came else ("source", "target")
-    talk.ends = Endpoints(packet[here], packet[there])
-    if came:
-        talk.silent_tries = 0
-    way = (packet["how"], packet[f"{there}_port"])
-    new = way not in talk.shown and talk.silent_tries < SILENT_TRIES
-    talk.shown.add(way)
-    return new
+    is_received = packet["direction"] == "received"
+    local, remote = ("target", "source") if is_received else ("source", "target")
+    context.endpoints = Endpoints(packet[local], packet[remote])
+    if is_received:
+        context.silent_tries = 0
+    path = (packet["direction"], packet[f"{remote}_port"])
+    is_new = path not in context.paths and context.silent_tries < MAX_SILENT_TRIES
+    context.paths.add(path)
+    return is_new

@@ -1,7 +1,7 @@
-"""Lines of charon's log about one tunnel: who began, when, and what was said, safe to show.
+"""Lines of charon's log about one tunnel, safe to display.
 
-Part of a line comes from the peer (identities, notifies), so its length is bounded and what does
-not print is replaced.
+Part of a line comes from the peer (identities, notifies). Its length is therefore limited, and
+unprintable characters are replaced.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-LONGEST = 300
-# Control characters, and those that turn the direction of writing or are not seen.
+MAX_LENGTH = 300
+# Control characters, and characters that are invisible or change the writing direction.
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]+")
 
 
 class Role(StrEnum):
-    """Which part this end had in a negotiation."""
+    """The role of our side in a negotiation."""
 
     INITIATOR = "initiator"
     RESPONDER = "responder"
@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """One line; `ike` is charon's number of the IKE_SA it belongs to, "" if it tells none."""
+    """One line; `ike` is charon's number of its IKE_SA, or "" without an IKE_SA."""
 
     at: datetime
     role: Role
@@ -36,24 +36,24 @@ class LogLine:
 
 
 def sanitize(text: str) -> str:
-    """The text as one line of at most `LONGEST` characters that all print."""
+    """Return the text as one line of at most `MAX_LENGTH` printable characters."""
     line = _HIDDEN.sub("?", text)
-    return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
+    return line if len(line) <= MAX_LENGTH else line[: MAX_LENGTH - 1] + "…"
 
 
 def as_json(lines: Iterable[LogLine]) -> list[dict[str, str]]:
-    """What is kept of lines."""
+    """Return lines as `DiagnosticLog.lines` stores them, times in ISO 8601."""
     return [
-        {"at": one.at.isoformat(), "role": str(one.role), "text": one.text, "ike": one.ike}
-        for one in lines
+        {"at": line.at.isoformat(), "role": str(line.role), "text": line.text, "ike": line.ike}
+        for line in lines
     ]
 
 
-def from_json(kept: Iterable[dict[str, Any]]) -> tuple[LogLine, ...]:
-    """Lines as they were kept."""
+def from_json(rows: Iterable[dict[str, Any]]) -> tuple[LogLine, ...]:
+    """Return the lines that `as_json` stored."""
     return tuple(
         LogLine(
-            datetime.fromisoformat(one["at"]), Role(one["role"]), one["text"], one.get("ike", "")
+            datetime.fromisoformat(row["at"]), Role(row["role"]), row["text"], row.get("ike", "")
         )
-        for one in kept
+        for row in rows
     )

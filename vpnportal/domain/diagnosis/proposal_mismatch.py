@@ -1,107 +1,102 @@
-"""Findings about proposals: what each end offers, and which part of it differs."""
+"""Findings about IKE versions and proposals: both settings, and the part that differs."""
 
 from __future__ import annotations
 
 from vpnportal.domain.diagnosis.evidence import ActiveSymptom
 from vpnportal.domain.diagnosis.findings import Finding
-from vpnportal.domain.diagnosis.local_settings import phase_one_of, phase_two_of
-from vpnportal.domain.diagnosis.proposal_parser import differences, in_words
+from vpnportal.domain.diagnosis.local_settings import phase_one_text, phase_two_text
+from vpnportal.domain.diagnosis.proposal_parser import describe, differences
 from vpnportal.domain.tunnel.algorithms import IKE_VERSIONS
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 _FIELDS = {"encryption": "encryption", "authentication": "authentication", "groups": "group"}
 
 
-def ike_version(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
-    """The ends use different versions of IKE."""
+def ike_version(spec: TunnelSpec, active: ActiveSymptom) -> Finding:
     if spec.ike_version == 0:
-        return _begins_with_ikev2(spec, shown)
-    ours, theirs = IKE_VERSIONS[spec.ike_version], shown.symptom.theirs
-    uses = f"uses {theirs}" if theirs else f"does not accept {ours}"
+        return _ikev2_rejected(spec, active)
+    ours, theirs = IKE_VERSIONS[spec.ike_version], active.symptom.theirs
+    peer = f"uses {theirs}" if theirs else f"does not accept {ours}"
     return Finding(
-        shown.symptom.cause,
+        active.symptom.cause,
         "ike_version",
-        f"The other end {uses}, and this tunnel is set to {ours}.",
-        f"Choose {theirs or 'the other version'} here, or {ours} at the other end.",
+        f"IKE version mismatch: the peer {peer}, this tunnel uses {ours}",
+        f"Select {theirs or 'the other version'} here, or configure {ours} on the peer.",
         theirs,
         ours,
-        shown.lines,
-        f"Please set the tunnel to {ours}.",
+        active.lines,
+        f"Please set the IKE version to {ours}.",
     )
 
 
-def _begins_with_ikev2(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
-    """This end takes both, but must begin with one of them."""
+def _ikev2_rejected(spec: TunnelSpec, active: ActiveSymptom) -> Finding:
+    """Return the finding for a tunnel with both versions, which initiates with IKEv2."""
     return Finding(
-        shown.symptom.cause,
+        active.symptom.cause,
         "ike_version",
-        "The other end does not accept IKEv2, with which this end begins.",
-        "Choose IKEv1 only here, or let the other end begin.",
+        "The peer does not accept IKEv2, which this tunnel tries first",
+        "Select IKEv1 only here, or let the peer initiate.",
         ours=IKE_VERSIONS[spec.ike_version],
-        lines=shown.lines,
-        request=f"Please set the tunnel to {IKE_VERSIONS[2]}, or let your device begin it.",
+        lines=active.lines,
+        request=f"Please set the IKE version to {IKE_VERSIONS[2]}, or initiate the tunnel from your"
+        " device.",
     )
 
 
-def phase_one(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
-    """The proposals for IKE differ."""
-    symptom = shown.symptom
-    ours = phase_one_of(spec)
+def phase_one(spec: TunnelSpec, active: ActiveSymptom) -> Finding:
+    symptom, ours = active.symptom, phase_one_text(spec)
     if not symptom.theirs:
-        version = IKE_VERSIONS[spec.ike_version or shown.version]
-        ikev1 = " One that speaks IKEv1 only does so, too: then choose IKEv1 only here."
+        settings = f"{IKE_VERSIONS[spec.ike_version or active.version]} / {ours}"
+        ikev1 = " A peer that supports IKEv1 only does the same: then select IKEv1 only here."
         return Finding(
             symptom.cause,
             "phase_one_encryption",
-            "The other end refuses our proposal for phase one, and does not tell its own.",
-            f"Set {version}, {ours} at both ends. A device that does not know this gateway's"
-            " address, or does not do this IKE version with it, answers the same."
-            + (ikev1 if spec.ike_version == 0 and shown.version == 2 else ""),
+            "The peer rejected the phase 1 proposal (NO_PROPOSAL_CHOSEN)",
+            f"Use {settings} on both devices. A peer that does not know the address of this"
+            " concentrator, or expects another IKE version from it, sends the same notify."
+            + (ikev1 if spec.ike_version == 0 and active.version == 2 else ""),
             ours=ours,
-            lines=shown.lines,
-            request=f"Your device answers NO_PROPOSAL_CHOSEN in phase one. Please set {version},"
-            f" {ours} for the peer {spec.hosted_peer}.",
+            lines=active.lines,
+            request="Your device answers NO_PROPOSAL_CHOSEN in phase 1. Please set"
+            f" {settings} for the peer {spec.hosted_peer}.",
         )
     parts = differences(symptom.theirs, symptom.ours)
     part = _FIELDS[parts[0]] if parts else "group"
-    return _proposal(shown, f"phase_one_{part}", "phase one", ours)
+    return _mismatch(active, f"phase_one_{part}", "phase 1", ours)
 
 
-def phase_two(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
-    """The proposals for ESP differ."""
-    symptom, version = shown.symptom, shown.version or spec.ike_version
-    ours = phase_two_of(spec)
+def phase_two(spec: TunnelSpec, active: ActiveSymptom) -> Finding:
+    symptom, ours = active.symptom, phase_two_text(spec)
     if not symptom.theirs:
         return Finding(
             symptom.cause,
             "phase_two_encryption",
-            "The other end refuses our proposal for phase two, and does not tell its own.",
-            f"Set {ours} in phase two at both ends"
-            + ("." if version == 2 else ", the group of Perfect Forward Secrecy included."),
+            "The peer rejected the phase 2 proposal (NO_PROPOSAL_CHOSEN)",
+            f"Use {ours} on both devices.",
             ours=ours,
-            lines=shown.lines,
-            request=f"Your device answers NO_PROPOSAL_CHOSEN in phase two. Please set {ours}.",
+            lines=active.lines,
+            request=f"Your device answers NO_PROPOSAL_CHOSEN in phase 2. Please set {ours}.",
         )
-    # The first CHILD_SA of IKEv2 is proposed without a group; later ones show it as PFS.
-    without = version == 2
-    parts = differences(symptom.theirs, symptom.ours, without)
-    part = next((_FIELDS[part] for part in parts), "encryption")
-    return _proposal(shown, f"phase_two_{part}", "phase two", ours, without)
+    # IKEv2 proposes the first CHILD_SA without a group (RFC 7296, 1.2); a rekey shows it as PFS.
+    without_group = (active.version or spec.ike_version) == 2
+    parts = differences(symptom.theirs, symptom.ours, without_group)
+    part = _FIELDS[parts[0]] if parts else "encryption"
+    return _mismatch(active, f"phase_two_{part}", "phase 2", ours, without_group)
 
 
-def _proposal(
-    shown: ActiveSymptom, field: str, phase: str, ours: str, without_group: bool = False
+def _mismatch(
+    active: ActiveSymptom, field: str, phase: str, ours: str, without_group: bool = False
 ) -> Finding:
-    theirs = in_words(shown.symptom.theirs, without_group) or shown.symptom.theirs
+    theirs = describe(active.symptom.theirs, without_group) or active.symptom.theirs
     if without_group:
-        ours = in_words(shown.symptom.ours, without_group)
+        ours = describe(active.symptom.ours, without_group)
     return Finding(
-        shown.symptom.cause,
+        active.symptom.cause,
         field,
-        f"The two ends propose different algorithms for {phase}.",
-        f"Choose {theirs} for {phase} here, or {ours} at the other end.",
+        f"The {phase} proposals do not match",
+        f"Select {theirs} for {phase} here, or configure {ours} on the peer.",
         theirs,
         ours,
-        shown.lines,
-        f"The algorithms of {phase} differ. Please set {ours}, or tell us to take yours.",
+        active.lines,
+        f"The {phase} proposals do not match. Please set {ours}, or ask us to use yours.",
     )

@@ -1,46 +1,47 @@
-"""charon's proposals in the customers' words, and in which parts those of two ends differ.
+"""Parser of charon's proposals; it compares and describes them with the portal's algorithm names.
 
-charon writes `IKE:AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_1536, IKE:…` for phase one
-and `ESP:…` for phase two.
+charon writes `IKE:AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_1536, IKE:…` for phase 1
+and `ESP:…` for phase 2.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from vpnportal.domain.diagnosis.local_settings import PFS_OFF
 from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
 
-# So many proposals of a peer are told; some send dozens.
-SHOWN = 5
+# Proposals of a peer in a text; some peers send dozens.
+MAX_PROPOSALS = 5
 PARTS = ("encryption", "authentication", "groups")
-_ENCRYPTIONS = {one.charon_name.replace("-", "_"): name for name, one in ENCRYPTIONS.items()}
-_INTEGRITY = {one.charon_name: name for name, one in AUTHENTICATIONS.items()}
-_PRF = {one.prf: name for name, one in AUTHENTICATIONS.items()}
-_GROUPS = {one.charon_name: str(one.number) for one in GROUPS.values() if one.charon_name}
+_ENCRYPTIONS = {cipher.charon_name.replace("-", "_"): name for name, cipher in ENCRYPTIONS.items()}
+_INTEGRITY = {digest.charon_name: name for name, digest in AUTHENTICATIONS.items()}
+_PRF = {digest.prf: name for name, digest in AUTHENTICATIONS.items()}
+_GROUPS = {group.charon_name: str(group.number) for group in GROUPS.values() if group.charon_name}
 _OTHER_GROUPS = ("MODP_", "ECP_", "CURVE_", "KE_")
 _OTHER_INTEGRITY = ("HMAC_", "AES_XCBC_96", "AES_CMAC_96")
-_LEFT_OUT = ("NO_EXT_SEQ", "EXT_SEQ", "ESN")
+_IGNORED = ("NO_EXT_SEQ", "EXT_SEQ", "ESN")
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One proposal; each part holds the words of the alternatives, none where it names none."""
+    """One proposal; each part has the names of its alternatives, and may be empty."""
 
     phase: int
     encryption: tuple[str, ...]
     authentication: tuple[str, ...]
     groups: tuple[str, ...]
 
-    def in_words(self) -> str:
-        """Such as "AES256, SHA256, group 5"; phase two without a group has no PFS."""
-        group = "no PFS" if self.phase == 2 else ""
+    def describe(self) -> str:
+        """Return such as "AES256 / SHA256 / group 5"; phase 2 without a group has PFS off."""
+        group = PFS_OFF if self.phase == 2 else ""
         if self.groups:
-            group = "group " + "/".join(self.groups)
-        parts = ("/".join(self.encryption), "/".join(self.authentication), group)
-        return ", ".join(part for part in parts if part)
+            group = "group " + ", ".join(self.groups)
+        parts = (", ".join(self.encryption), ", ".join(self.authentication), group)
+        return " / ".join(part for part in parts if part)
 
-    def differs_in(self, other: Proposal) -> tuple[str, ...]:
-        """The parts for which the two have no alternative in common."""
+    def differing_parts(self, other: Proposal) -> tuple[str, ...]:
+        """Return the `PARTS` in which both proposals have no common alternative."""
         return tuple(
             part
             for part in PARTS
@@ -50,35 +51,39 @@ class Proposal:
 
 
 def parse(text: str) -> tuple[Proposal, ...]:
-    """The proposals of a line; what is no proposal is left out."""
+    """Return the proposals of a line; parts without a protocol are skipped."""
     return tuple(_proposal(part.strip()) for part in text.split(", ") if ":" in part)
 
 
 def differences(theirs: str, ours: str, without_group: bool = False) -> tuple[str, ...]:
-    """In which parts two lists of proposals differ, taking the two that differ least.
+    """Return the `PARTS` in which the two most similar proposals of both lists differ.
 
-    The exchange that makes the first CHILD_SA of IKEv2 leaves the group out on purpose.
+    `without_group` ignores the group, for the exchange that creates the first CHILD_SA of IKEv2.
     """
-    each = [
-        tuple(part for part in one.differs_in(other) if not (without_group and part == "groups"))
-        for one in parse(theirs)
+    candidates = [
+        tuple(
+            part
+            for part in proposal.differing_parts(other)
+            if not (without_group and part == "groups")
+        )
+        for proposal in parse(theirs)
         for other in parse(ours)
     ]
-    return min(each, key=len, default=())
+    return min(candidates, key=len, default=())
 
 
-def in_words(text: str, without_group: bool = False) -> str:
-    """Several proposals for people, the first of them if there are many."""
+def describe(text: str, without_group: bool = False) -> str:
+    """Return the proposals of a line as text, at most `MAX_PROPOSALS`, without duplicates."""
     proposals = parse(text)
     if without_group:
-        proposals = tuple(replace(one, phase=1, groups=()) for one in proposals)
-    each = list(dict.fromkeys(one.in_words() for one in proposals))
-    more = len(each) - SHOWN
-    return " or ".join(each[:SHOWN]) + (f" or {more} more" if more > 0 else "")
+        proposals = tuple(replace(proposal, phase=1, groups=()) for proposal in proposals)
+    texts = list(dict.fromkeys(proposal.describe() for proposal in proposals))
+    more = len(texts) - MAX_PROPOSALS
+    return " or ".join(texts[:MAX_PROPOSALS]) + (f" or {more} more" if more > 0 else "")
 
 
-def word(token: str) -> str:
-    """The customers' word for one of charon's, or charon's own."""
+def algorithm_name(token: str) -> str:
+    """Return the portal's name for an algorithm of charon, or charon's name if it has none."""
     if token in _GROUPS:
         return f"group {_GROUPS[token]}"
     for table in (_ENCRYPTIONS, _INTEGRITY, _PRF):
@@ -97,7 +102,7 @@ def _proposal(text: str) -> Proposal:
             prf.append(_PRF.get(token, token))
         elif token in _INTEGRITY or token.startswith(_OTHER_INTEGRITY):
             integrity.append(_INTEGRITY.get(token, token))
-        elif token and token not in _LEFT_OUT:
+        elif token and token not in _IGNORED:
             encryption.append(_ENCRYPTIONS.get(token, token))
     phase = 1 if protocol == "IKE" else 2
     return Proposal(phase, tuple(encryption), tuple(integrity or prf), tuple(groups))

@@ -1,4 +1,4 @@
-"""Findings about who the ends are and what they share: keys and identities."""
+"""Findings about authentication: preshared keys and identities."""
 
 from __future__ import annotations
 
@@ -7,85 +7,84 @@ from vpnportal.domain.diagnosis.findings import Finding
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
-def no_key(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
-    """A key is missing, at this end or the other."""
-    ends = f"{spec.hosted_peer} and {spec.remote_peer}"
-    if shown.symptom.here:
+def no_key(spec: TunnelSpec, active: ActiveSymptom) -> Finding:
+    addresses = f"{spec.hosted_peer} and {spec.remote_peer}"
+    if active.symptom.is_local:
         return Finding(
-            shown.symptom.cause,
+            active.symptom.cause,
             "preshared_key",
-            f"The gateway has no preshared key for {ends}.",
-            "Press Apply Configurations again; if it stays, ask the operator of the gateway.",
-            lines=shown.lines,
+            f"The concentrator has no preshared key for {addresses}",
+            "Click Apply Configurations again. If the problem remains, contact the operator of the"
+            " concentrator.",
+            lines=active.lines,
         )
     return Finding(
-        shown.symptom.cause,
+        active.symptom.cause,
         "preshared_key",
-        f"The other end seems to have no preshared key for {ends}.",
-        f"At the other end, enter the key for the peer {spec.hosted_peer}.",
-        lines=shown.lines,
+        f"The peer seems to have no preshared key for {addresses}",
+        f"Configure the same key on the peer, for the remote address {spec.hosted_peer}.",
+        lines=active.lines,
         request=f"Your device seems to have no preshared key for {spec.hosted_peer}."
-        " Please enter the one we agreed on.",
+        " Please configure the agreed key.",
     )
 
 
-def key(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
-    """Both ends have a key, and not the same."""
+def key(spec: TunnelSpec, active: ActiveSymptom) -> Finding:
     return Finding(
-        shown.symptom.cause,
+        active.symptom.cause,
         "preshared_key",
-        "The two ends have different preshared keys.",
-        "Enter the same key at both ends: mind capitals, blanks at the end, and quotes.",
-        lines=shown.lines,
-        request="Your preshared key is not ours. Please enter the one we agreed on again.",
+        "Preshared key mismatch",
+        "Configure the same key on both devices: check case, trailing spaces and quotes.",
+        lines=active.lines,
+        request="The preshared keys do not match. Please configure the agreed key again: check"
+        " case, trailing spaces and quotes.",
     )
 
 
-def identity(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
-    """One end is not who the other expects."""
-    symptom, ours, expected = shown.symptom, str(spec.hosted_peer), str(spec.remote_peer)
-    if not symptom.here:
-        text = f"The other end does not accept our identity, which is {ours}."
-        return _ours_differs(spec, shown, text)
+def identity(spec: TunnelSpec, active: ActiveSymptom) -> Finding:
+    symptom, ours, expected = active.symptom, str(spec.hosted_peer), str(spec.remote_peer)
+    if not symptom.is_local:
+        return _our_identity(spec, active, f"The peer rejected our identity {ours}")
     if symptom.ours not in ("", ours, "%any") and symptom.theirs in ("", expected):
-        text = f"The other end expects that this end calls itself {symptom.ours}; it is {ours}."
-        return _ours_differs(spec, shown, text, symptom.ours)
+        text = f"The peer expects the identity {symptom.ours}; ours is {ours}"
+        return _our_identity(spec, active, text, symptom.ours)
+    received = f"received {symptom.theirs}, " if symptom.theirs else ""
     return Finding(
         symptom.cause,
         "remote_peer",
-        f"The other end calls itself {symptom.theirs or 'something else'}; {expected} is expected.",
-        f"At the other end, set the local identity (local ID) to its address {expected}.",
+        f"Peer identity mismatch: {received}expected {expected}",
+        f"On the peer, set the local identity (local ID) to its address {expected}.",
         symptom.theirs,
         expected,
-        shown.lines,
+        active.lines,
         f"Please set the local identity (local ID) to your address {expected}.",
     )
 
 
-def _ours_differs(spec: TunnelSpec, shown: ActiveSymptom, text: str, theirs: str = "") -> Finding:
+def _our_identity(spec: TunnelSpec, active: ActiveSymptom, text: str, theirs: str = "") -> Finding:
     ours = str(spec.hosted_peer)
     return Finding(
-        shown.symptom.cause,
+        active.symptom.cause,
         "remote_peer",
         text,
-        f"At the other end, set the remote identity (peer ID) to {ours}.",
+        f"On the peer, set the remote identity (peer ID) to {ours}.",
         theirs,
         ours,
-        shown.lines,
+        active.lines,
         f"Please set the remote identity (peer ID) to the address {ours}.",
     )
 
 
-def key_or_identity(spec: TunnelSpec, shown: ActiveSymptom) -> Finding:
-    """The other end refuses, and does not tell which of the two differs."""
+def key_or_identity(spec: TunnelSpec, active: ActiveSymptom) -> Finding:
     return Finding(
-        shown.symptom.cause,
+        active.symptom.cause,
         "preshared_key",
-        "The other end does not accept our authentication, and does not tell why.",
-        "Enter the same preshared key at both ends. If it is the same, the identities differ: the"
-        f" other end must call itself {spec.remote_peer} and expect {spec.hosted_peer}.",
-        lines=shown.lines,
-        request="Your device answers AUTHENTICATION_FAILED. Please enter the preshared key again,"
-        f" and set its local identity to {spec.remote_peer} and the remote one to"
+        "The peer rejected our authentication (AUTHENTICATION_FAILED)",
+        "Configure the same preshared key on both devices. If the keys match, the identities"
+        f" differ: the peer must have the local ID {spec.remote_peer} and the remote ID"
+        f" {spec.hosted_peer}.",
+        lines=active.lines,
+        request="Your device answers AUTHENTICATION_FAILED. Please configure the preshared key"
+        f" again, and set the local ID to {spec.remote_peer} and the remote ID to"
         f" {spec.hosted_peer}.",
     )

@@ -1,6 +1,6 @@
-"""What a line of charon shows at the point that an attempt has come to.
+"""Symptoms: the meaning of a message of charon at the current point of an attempt.
 
-The payloads and notifies are those of RFC 2408, 2409 and 7296.
+Payloads and notifies are those of RFC 2408, 2409 and 7296.
 """
 
 from __future__ import annotations
@@ -11,48 +11,50 @@ from datetime import timedelta
 
 from vpnportal.domain.diagnosis.attempts import Attempt, Phase, Stage, Symptom
 from vpnportal.domain.diagnosis.findings import Cause
+from vpnportal.domain.diagnosis.local_settings import selectors_text
 from vpnportal.domain.diagnosis.log_lines import Role
-from vpnportal.domain.diagnosis.proposal_parser import differences, word
+from vpnportal.domain.diagnosis.proposal_parser import algorithm_name, differences
 
-# A responder's IKE_SA of IKEv1 that is ended so soon was not liked for its identity.
-AT_ONCE = timedelta(seconds=2)
+# An IKEv1 initiator that rejects our identity deletes its new IKE_SA within this time.
+IDENTITY_DELETE_TIME = timedelta(seconds=2)
 Rule = Callable[[Attempt, re.Match[str]], Symptom | None]
 
 
 def no_proposal_chosen(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """The peer refuses: which proposal tells the exchange that it answers."""
+    """Return the rejected proposal by the current exchange, because the notify does not name it."""
     if attempt.phase is Phase.REKEY:
-        return Symptom(Cause.PFS, Stage.RENEWED)
+        return Symptom(Cause.PFS, Stage.REKEYED)
     if attempt.phase is Phase.TWO or "CHILD_SA" in match[0]:
         return Symptom(Cause.PHASE_TWO, Stage.UP)
     return Symptom(Cause.PHASE_ONE, Stage.AGREED)
 
 
-def no_match(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """This end refuses; which proposals, charon says in a line near this one."""
-    theirs, ours = attempt.offers.get("received", ""), attempt.offers.get("configured", "")
+def no_common_proposal(attempt: Attempt, match: re.Match[str]) -> Symptom:
+    """Compare the two lists of proposals that charon logs just before it rejects."""
+    theirs = attempt.proposals.get("received", "")
+    ours = attempt.proposals.get("configured", "")
     if theirs.startswith("IKE:") or (not theirs and attempt.phase is Phase.ONE):
-        return Symptom(Cause.PHASE_ONE, Stage.AGREED, theirs, ours, here=True)
+        return Symptom(Cause.PHASE_ONE, Stage.AGREED, theirs, ours, is_local=True)
     if differences(theirs, ours, attempt.phase is Phase.AUTH) == ("groups",):
-        return Symptom(Cause.PFS, Stage.RENEWED, theirs, ours, here=True)
-    return Symptom(Cause.PHASE_TWO, Stage.UP, theirs, ours, here=True)
+        return Symptom(Cause.PFS, Stage.REKEYED, theirs, ours, is_local=True)
+    return Symptom(Cause.PHASE_TWO, Stage.UP, theirs, ours, is_local=True)
 
 
 def authentication_failed(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """In IKEv1 the notify is protected by the key, so that the key is not what differs."""
-    protected = attempt.version == 1 and attempt.protected
-    return _unauthenticated(Cause.IDENTITY if protected else Cause.KEY_OR_IDENTITY)
+    """Rule out the key in IKEv1 if the key itself protects the notify."""
+    is_protected = attempt.version == 1 and attempt.is_encrypted
+    return _unauthenticated(Cause.IDENTITY if is_protected else Cause.KEY_OR_IDENTITY)
 
 
 def not_decrypted(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
-    """The keys of IKEv1's Main Mode are made with the preshared key (RFC 2409, 5)."""
+    """Blame the key in Main Mode, whose keys derive from the preshared key (RFC 2409, 5)."""
     if attempt.version == 1 and Stage.AUTHENTICATED not in attempt.reached:
-        return _unauthenticated(Cause.KEY, here=True)
+        return _unauthenticated(Cause.KEY, is_local=True)
     return None
 
 
-def no_key_there(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
-    """strongSwan says so in Main Mode when it knows no key, after it agreed to the group."""
+def invalid_ke_payload(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
+    """Blame a missing key in Main Mode: strongSwan then sends this notify despite a valid group."""
     if attempt.version != 1:
         return None
     if attempt.phase is Phase.TWO:
@@ -60,101 +62,111 @@ def no_key_there(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
     return _unauthenticated(Cause.NO_KEY)
 
 
-def other_group(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """The peer's answer names the group that it wants (RFC 7296, 1.3)."""
-    one = attempt.phase in (Phase.ONE, Phase.AUTH)
-    cause, beyond = (Cause.PHASE_ONE, Stage.AGREED) if one else (Cause.PFS, Stage.RENEWED)
-    return Symptom(cause, beyond, word(match["theirs"]), word(match["ours"]))
+def group_requested(attempt: Attempt, match: re.Match[str]) -> Symptom:
+    """Read the group that the peer's INVALID_KE_PAYLOAD names (RFC 7296, 1.3)."""
+    is_phase_one = attempt.phase in (Phase.ONE, Phase.AUTH)
+    cause, cleared_by = (
+        (Cause.PHASE_ONE, Stage.AGREED) if is_phase_one else (Cause.PFS, Stage.REKEYED)
+    )
+    theirs, ours = algorithm_name(match["theirs"]), algorithm_name(match["ours"])
+    return Symptom(cause, cleared_by, theirs, ours)
 
 
-def not_known(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """No connection has the peer's identity, or the one that it expects of us."""
-    mine, theirs = attempt.identities
-    return _unauthenticated(Cause.IDENTITY, theirs, mine, here=True)
+def no_peer_config(attempt: Attempt, match: re.Match[str]) -> Symptom:
+    """Report both identities: no connection has the peer's, or the one that the peer expects."""
+    ours, theirs = attempt.identities
+    return _unauthenticated(Cause.IDENTITY, theirs, ours, is_local=True)
 
 
-def no_configuration(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
-    """This end has the peer's address for the other version only."""
+def no_ike_config(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
+    """Report the peer's IKE version: our connection for its address has the other version."""
     if not attempt.version:
         return None
-    return Symptom(Cause.IKE_VERSION, Stage.AGREED, f"IKEv{attempt.version}", here=True)
+    return Symptom(Cause.IKE_VERSION, Stage.AGREED, f"IKEv{attempt.version}", is_local=True)
 
 
-def version(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """A daemon does not do this version at all."""
+def unsupported_version(attempt: Attempt, match: re.Match[str]) -> Symptom:
+    """Report the peer's IKE version if charon names it."""
     theirs = match.groupdict().get("theirs", "")
     return Symptom(
-        Cause.IKE_VERSION, Stage.AGREED, theirs and f"IKEv{theirs[0]}", here=bool(theirs)
+        Cause.IKE_VERSION, Stage.AGREED, theirs and f"IKEv{theirs[0]}", is_local=bool(theirs)
     )
 
 
-def invalid_id(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """In Quick Mode the identities are the networks (RFC 2409, 5.5)."""
+def invalid_id_information(attempt: Attempt, match: re.Match[str]) -> Symptom:
+    """Blame the networks in Quick Mode, where identities are networks (RFC 2409, 5.5)."""
     if attempt.phase is Phase.TWO:
         return Symptom(Cause.SUBNETS, Stage.UP)
     return _unauthenticated(Cause.IDENTITY)
 
 
-def subnets(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """What the peer asks for: this end's networks, as it knows them, and its own."""
+def traffic_selectors(attempt: Attempt, match: re.Match[str]) -> Symptom:
+    """Report the networks that the peer requested, if charon names them."""
     if "local" not in match.groupdict():
         return Symptom(Cause.SUBNETS, Stage.UP)
-    theirs = f"{match['local']} at this end, {match['remote']} at the other"
-    return Symptom(Cause.SUBNETS, Stage.UP, theirs, here=True)
+    theirs = selectors_text(match["local"], match["remote"])
+    return Symptom(Cause.SUBNETS, Stage.UP, theirs, is_local=True)
 
 
-def algorithm(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """charon agreed on what none of its plugins brings."""
-    what = match.groupdict().get("what")
-    two = attempt.phase in (Phase.TWO, Phase.REKEY) or Stage.AUTHENTICATED in attempt.reached
-    beyond = Stage.UP if two else Stage.AUTHENTICATED
-    return Symptom(Cause.ALGORITHM, beyond, ours=word(what) if what else "", here=True)
+def algorithm_not_supported(attempt: Attempt, match: re.Match[str]) -> Symptom:
+    """Report a negotiated algorithm that no plugin of charon provides."""
+    name = match.groupdict().get("name")
+    is_phase_two = (
+        attempt.phase in (Phase.TWO, Phase.REKEY) or Stage.AUTHENTICATED in attempt.reached
+    )
+    cleared_by = Stage.UP if is_phase_two else Stage.AUTHENTICATED
+    ours = algorithm_name(name) if name else ""
+    return Symptom(Cause.ALGORITHM, cleared_by, ours=ours, is_local=True)
 
 
-def silence(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """A request is sent again: whether any port of the peer was heard tells where it is lost."""
-    waiting = Stage.AUTHENTICATED not in attempt.reached
-    if waiting and attempt.sent_to == "4500" and attempt.answered == {"500"}:
-        return Symptom(Cause.NAT_T, Stage.AUTHENTICATED, weak=True)
-    return Symptom(Cause.NO_ANSWER, Stage.HEARD, weak=True)
+def retransmit(attempt: Attempt, match: re.Match[str]) -> Symptom:
+    """Locate the loss by the peer's ports: packets came from 500, but none from 4500."""
+    is_waiting = Stage.AUTHENTICATED not in attempt.reached
+    if is_waiting and attempt.target_port == "4500" and attempt.peer_ports == {"500"}:
+        return Symptom(Cause.NAT_T, Stage.AUTHENTICATED, is_inferred=True)
+    return Symptom(Cause.NO_ANSWER, Stage.RECEIVED, is_inferred=True)
 
 
-def given_up(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
-    """A peer that began, was answered, and was not heard again: not where it should go on."""
-    if attempt.asked_again or "4500" in attempt.answered:
+def half_open_timeout(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
+    """Blame port 4500 if the peer went silent before its first packet on that port."""
+    if attempt.has_peer_retransmitted or "4500" in attempt.peer_ports:
         return None
-    return Symptom(Cause.NAT_T, Stage.AUTHENTICATED, here=True, weak=True)
+    return Symptom(Cause.NAT_T, Stage.AUTHENTICATED, is_local=True, is_inferred=True)
 
 
-def unheard(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """The peer asks again what was answered: the answers are lost."""
-    attempt.asked_again = True
-    return Symptom(Cause.NO_ANSWER, Stage.AUTHENTICATED, here=True, weak=True)
+def peer_retransmit(attempt: Attempt, match: re.Match[str]) -> Symptom:
+    """Report lost responses: the peer repeats a request that charon has answered."""
+    attempt.has_peer_retransmitted = True
+    return Symptom(Cause.NO_ANSWER, Stage.AUTHENTICATED, is_local=True, is_inferred=True)
 
 
-def deleted(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
-    """In IKEv1 an initiator that does not like our identity ends the IKE_SA it just made."""
+def ike_sa_deleted(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
+    """Blame our identity if an IKEv1 initiator deletes its IKE_SA directly after establishing."""
     since = attempt.reached.get(Stage.AUTHENTICATED)
-    soon = since is not None and attempt.lines[-1].at - since <= AT_ONCE
-    if soon and attempt.role is Role.RESPONDER and attempt.version == 1 and not attempt.quick_mode:
+    is_early = since is not None and attempt.lines[-1].at - since <= IDENTITY_DELETE_TIME
+    is_responder = attempt.role is Role.RESPONDER
+    if is_early and is_responder and attempt.version == 1 and not attempt.has_quick_mode:
         return Symptom(Cause.IDENTITY, Stage.UP)
     return None
 
 
-def _unauthenticated(cause: Cause, theirs: str = "", ours: str = "", here: bool = False) -> Symptom:
-    return Symptom(cause, Stage.AUTHENTICATED, theirs, ours, here)
-
-
-def here(cause: Cause) -> Rule:
-    """This end does not accept what the peer is, says or has."""
+def rejected(cause: Cause) -> Rule:
+    """Return a rule for a message with which charon rejects the peer's authentication."""
 
     def rule(attempt: Attempt, match: re.Match[str]) -> Symptom:
-        told = match.groupdict()
-        return _unauthenticated(cause, told.get("theirs") or "", told.get("ours") or "", here=True)
+        values = match.groupdict()
+        theirs, ours = values.get("theirs") or "", values.get("ours") or ""
+        return _unauthenticated(cause, theirs, ours, is_local=True)
 
     return rule
 
 
-def limit(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """charon does not even look at packets of a peer that left too much half open."""
-    return Symptom(Cause.DOS_LIMIT, Stage.AUTHENTICATED, here=True)
+def half_open_limit(attempt: Attempt, match: re.Match[str]) -> Symptom:
+    """Report that charon ignores a peer with too many half-open IKE_SAs."""
+    return Symptom(Cause.DOS_LIMIT, Stage.AUTHENTICATED, is_local=True)
+
+
+def _unauthenticated(
+    cause: Cause, theirs: str = "", ours: str = "", is_local: bool = False
+) -> Symptom:
+    return Symptom(cause, Stage.AUTHENTICATED, theirs, ours, is_local)
