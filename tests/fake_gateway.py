@@ -108,9 +108,9 @@ class FakeGateway:
         for one in starts:
             self.started.append(one.child)
             if one.connection in self.refuses_starts:
-                report(Step(one.connection, "Started it", is_repair=False))
+                report(Step(one.connection, "Initiated it", is_repair=False))
                 refusal = Step(
-                    one.connection, "charon refused to start it", ok=False, is_repair=False
+                    one.connection, "charon refused to initiate it", ok=False, is_repair=False
                 )
                 self._unanswered.append((report, refusal))
                 continue
@@ -137,7 +137,7 @@ class FakeGateway:
     def terminate(self, ending: Iterable[StaleSa], report: Report) -> None:
         for stale in ending:
             self._terminate((stale,))
-            report(Step(stale.connection, "Ended an IKE_SA to negotiate anew", is_repair=False))
+            report(Step(stale.connection, "Terminated an IKE_SA to reconnect", is_repair=False))
 
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
         return target in self.answering

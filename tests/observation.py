@@ -9,13 +9,13 @@ from tests.fake_gateway import FakeGateway
 from vpnportal.domain.gateway_config.desired import Connection
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.gateway.driver import GatewayDriver
-from vpnportal.gateway.vici.session import NOTHING
+from vpnportal.gateway.vici.session import NO_CONNECTIONS
 
 
 def observe(
     driver: GatewayDriver | FakeGateway,
     scope: Scope | None = None,
-    expected: Mapping[str, Connection] = NOTHING,
+    expected: Mapping[str, Connection] = NO_CONNECTIONS,
 ) -> Observed:
     """Return what a scope holds, with its IKE_SAs; by default all that is the portal's."""
     driver.start_observation(scope.connection if scope else None)

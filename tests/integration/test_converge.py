@@ -398,10 +398,10 @@ def test_a_start_that_charon_refused_is_a_step_beside_what_is_written_before_and
     revision.refresh_from_db()
     assert revision.outcome == Outcome.LIVE
     assert [(step["text"], step["ok"]) for step in revision.steps[2:]] == [
-        ("Started it", True),
+        ("Initiated it", True),
         ("Something else", True),
-        ("charon refused to start it", False),
-        ("Started it", True),
+        ("charon refused to initiate it", False),
+        ("Initiated it", True),
     ]
 
 

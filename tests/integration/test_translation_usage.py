@@ -41,7 +41,7 @@ def kernel(monkeypatch):
             raise told["uses"]
         return told["uses"]
 
-    monkeypatch.setattr(translation_usage, "last_used", say)
+    monkeypatch.setattr(translation_usage, "read_usage_set", say)
     return told
 
 

@@ -133,7 +133,7 @@ def test_a_reconnect_ends_what_runs_and_starts_anew(up, user, gateway):
     after = {sa.unique_id for sa in gateway.associations}
     assert after
     assert not after & before
-    assert TunnelCommand.objects.get().steps[0]["text"] == "Ended an IKE_SA to negotiate anew"
+    assert TunnelCommand.objects.get().steps[0]["text"] == "Terminated an IKE_SA to reconnect"
 
 
 def test_a_wish_that_waited_too_long_is_not_done_any_more(up, user, gateway):

@@ -13,13 +13,13 @@ from lab.topology import CONCENTRATOR, Host
 from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.gateway import GatewayError
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
-from vpnportal.gateway.netfilter.nft_table import ONE_BY_ONE, NftTable
+from vpnportal.gateway.netfilter.nft_table import MAX_LOOKUPS, NftTable
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "e"
 NOTHING = NatElements()
 HERE, THERE = 0x0A01FF00, 0xC0A80A00
 # More than a message holds, and than are asked for one by one.
-MANY = 50 * ONE_BY_ONE
+MANY = 50 * MAX_LOOKUPS
 
 
 @pytest.fixture

@@ -164,7 +164,7 @@ def test_a_start_that_charon_refuses_is_told_when_that_tunnel_is_looked_at_again
         assert [step.ok for step in told] == [True]
         observe(fifty.device, Scope(name, frozenset(), NatElements()))
 
-    refused = "charon refused to start nothing: CHILD_SA config 'nothing' not found"
+    refused = "charon refused to initiate nothing: CHILD_SA config 'nothing' not found"
     assert told[1:] == [Step(name, refused, ok=False, is_repair=False)]
     assert fifty.identities() == before
 

@@ -1,4 +1,4 @@
-"""A charon that stopped answering costs a lane seconds, wherever in its answer it stopped."""
+"""Time limits of vici calls, for a charon that stops at any byte of its reply."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import pytest
 from vpnportal.gateway import GatewayError
 from vpnportal.gateway.vici.session import CharonSession
 
-BOUND = 0.05
+TIMEOUT_SECONDS = 0.05
 
 
 @pytest.fixture
 def hung(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A socket whose other end reads everything, and says no more than the test wants."""
+    """Provide a vici socket whose charon sends the bytes of the parameter and nothing more."""
     path = str(tmp_path / "charon.vici")
     done = threading.Event()
 
-    def answer() -> None:
+    def serve() -> None:
         connection, _ = server.accept()
         with connection:
             connection.sendall(request.param)
@@ -31,7 +31,7 @@ def hung(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(path)
         server.listen()
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=serve)
         thread.start()
         yield path
         done.set()
@@ -41,18 +41,18 @@ def hung(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.mark.parametrize(
     "hung",
     [b"", b"\0\0", b"\0\0\0\x09\x01", b"\0\0\0\x01\x05\0\0\0\x09\x07"],
-    ids=["nothing", "half a length", "half an answer", "half an event"],
+    ids=["nothing", "half a length", "half a reply", "half an event"],
     indirect=True,
 )
 @pytest.mark.parametrize(
-    "ask",
+    "send",
     [CharonSession.start_list_sas, lambda charon: charon.initiate("ctx1", "a")],
-    ids=["a look", "a start"],
+    ids=["list", "initiate"],
 )
-def test_every_call_ends_in_bounded_time(hung: str, ask: Callable):
+def test_every_call_ends_in_bounded_time(hung: str, send: Callable):
     began = time.monotonic()
 
-    with CharonSession(hung, timeout=BOUND) as charon, pytest.raises(GatewayError):
-        ask(charon)()
+    with CharonSession(hung, timeout=TIMEOUT_SECONDS) as charon, pytest.raises(GatewayError):
+        send(charon)()
 
     assert time.monotonic() - began < 1

@@ -1,4 +1,4 @@
-"""Nobody waits for charon's answer to a start, and it is neither lost nor taken for another's."""
+"""Replies to `initiate` that are read later: none is lost or taken for another reply."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from vpnportal.gateway.vici.initiator import InitiateSession
 from vpnportal.gateway.vici.persistent_session import PersistentSession
 
 REFUSED = Message.serialize({"success": "no", "errmsg": "CHILD_SA config 'a' not found"})
-NOTHING = Message.serialize({})
-TOLD = Step("ctx1", "charon refused to start a: CHILD_SA config 'a' not found", False, False)
+EMPTY = Message.serialize({})
+REFUSAL = Step("ctx1", "charon refused to initiate a: CHILD_SA config 'a' not found", False, False)
 
 
 class SlowCharon:
-    """Refuses every start once it may `go`, or is `gone` then; answers all else with nothing."""
+    """A charon that refuses `initiate` once `go` is set, or exits instead if `gone` is."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -55,12 +55,12 @@ class SlowCharon:
                     self.go.wait(5)
                     if self.gone:
                         return
-                    answer = bytes((Packet.CMD_RESPONSE,)) + REFUSED
+                    reply = bytes((Packet.CMD_RESPONSE,)) + REFUSED
                 elif request[0] == Packet.CMD_REQUEST:
-                    answer = bytes((Packet.CMD_RESPONSE,)) + NOTHING
+                    reply = bytes((Packet.CMD_RESPONSE,)) + EMPTY
                 else:
-                    answer = bytes((Packet.EVENT_CONFIRM,))
-                session.sendall(struct.pack("!I", len(answer)) + answer)
+                    reply = bytes((Packet.EVENT_CONFIRM,))
+                session.sendall(struct.pack("!I", len(reply)) + reply)
 
 
 @pytest.fixture
@@ -70,45 +70,45 @@ def charon(tmp_path: Path) -> Iterator[SlowCharon]:
     slow.close()
 
 
-def test_a_refusal_is_told_when_that_tunnel_is_looked_at_and_not_before(charon: SlowCharon):
-    mouth, told = InitiateSession(charon.path), list[Step]()
+def test_a_refusal_is_reported_when_the_reply_about_that_tunnel_is_read(charon: SlowCharon):
+    session, steps = InitiateSession(charon.path), list[Step]()
 
-    mouth.initiate("ctx1", "a", told.append)
-    mouth.settle("ctx2")
-    assert not told
+    session.initiate("ctx1", "a", steps.append)
+    session.read_pending_reply("ctx2")
+    assert not steps
 
     charon.go.set()
-    mouth.settle("ctx1")
-    mouth.settle()
-    assert told == [TOLD]
+    session.read_pending_reply("ctx1")
+    session.read_pending_reply()
+    assert steps == [REFUSAL]
 
 
-def test_a_refusal_is_told_before_the_next_start(charon: SlowCharon):
-    mouth, told = InitiateSession(charon.path), list[Step]()
+def test_a_refusal_is_reported_before_the_next_initiation(charon: SlowCharon):
+    session, steps = InitiateSession(charon.path), list[Step]()
     charon.go.set()
 
-    mouth.initiate("ctx1", "a", told.append)
-    mouth.initiate("ctx2", "b", told.append)
+    session.initiate("ctx1", "a", steps.append)
+    session.initiate("ctx2", "b", steps.append)
 
-    assert (told, charon.sessions) == ([TOLD], 1)
+    assert (steps, charon.sessions) == ([REFUSAL], 1)
 
 
-def test_what_nobody_took_the_answer_of_is_not_asked_again_in_that_session(charon: SlowCharon):
+def test_a_session_with_an_unread_reply_is_replaced(charon: SlowCharon):
     session = PersistentSession(charon.path)
-    session.start(lambda one: one.initiate("ctx1", "a"))
+    session.send(lambda first: first.initiate("ctx1", "a"))
 
-    with session.use() as another:
-        assert another.list_conns("ctx2") == {}
+    with session.use() as second:
+        assert second.list_conns("ctx2") == {}
 
     assert charon.sessions == 2
 
 
-def test_a_charon_that_went_away_with_its_answer_costs_a_start_and_no_error(charon: SlowCharon):
-    mouth, told = InitiateSession(charon.path), list[Step]()
-    mouth.initiate("ctx1", "a", told.append)
+def test_a_charon_that_exits_before_its_reply_causes_no_error(charon: SlowCharon):
+    session, steps = InitiateSession(charon.path), list[Step]()
+    session.initiate("ctx1", "a", steps.append)
 
     charon.gone = True
     charon.go.set()
-    mouth.settle()
+    session.read_pending_reply()
 
-    assert not told
+    assert not steps

@@ -1,4 +1,4 @@
-"""Mass starts keep under the limits that a charon puts on half-open IKE_SAs."""
+"""Paced initiation within charon's limits for half-open IKE_SAs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vpnportal.gateway.vici import pacing
 
 
 class Peers:
-    """They answer when they are asked for, the oldest first, or never."""
+    """Peers that answer one by one, oldest first, or never; `most` counts half-open IKE_SAs."""
 
     def __init__(self, answering: bool = True) -> None:
         self.answering = answering
@@ -31,7 +31,7 @@ class Peers:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pacing, "PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(pacing, "OPEN_SECONDS", 0.01)
     monkeypatch.setattr(pacing, "BUDGET_SECONDS", 0.1)
 
 
@@ -41,15 +41,15 @@ def starts(count: int, first: str = "198.51.100.1", apart: int = 1) -> list[Star
     ]
 
 
-def test_peers_that_may_be_one_device_are_never_asked_by_more_than_four_at_once():
+def test_at_most_four_ike_sas_are_half_open_towards_one_network():
     peers = Peers()
 
     started = list(pacing.initiate_paced(peers, starts(50)))
 
-    assert (started, peers.most) == (starts(50), pacing.NEIGHBOURS)
+    assert (started, peers.most) == (starts(50), pacing.MAX_OPEN_PER_NETWORK)
 
 
-def test_peers_far_from_each_other_do_not_wait_for_each_other():
+def test_peers_in_different_networks_do_not_wait_for_each_other():
     peers = Peers(answering=False)
 
     started = list(pacing.initiate_paced(peers, starts(50, first="10.0.0.1", apart=1 << 16)))
@@ -57,13 +57,13 @@ def test_peers_far_from_each_other_do_not_wait_for_each_other():
     assert (len(started), peers.most) == (50, 50)
 
 
-def test_the_children_of_one_connection_have_one_turn():
+def test_the_children_of_a_connection_share_a_turn():
     children = [Start("ctx1", f"ctx1-{n}", "198.51.100.1") for n in range(9)]
 
     assert list(pacing.initiate_paced(Peers(answering=False), children)) == children
 
 
-def test_who_does_not_answer_holds_up_the_next_for_a_moment_and_the_lane_for_its_budget():
+def test_silent_peers_delay_the_next_ones_and_the_budget_limits_the_whole():
     started = list(pacing.initiate_paced(Peers(answering=False), starts(1_000)))
 
-    assert pacing.NEIGHBOURS < len(started) < 1_000
+    assert pacing.MAX_OPEN_PER_NETWORK < len(started) < 1_000

@@ -1,12 +1,12 @@
-"""What charon lists and tells in events, as counters of children that nothing else is taken for."""
+"""Traffic counters of CHILD_SAs from `list-sas` and from events."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 from vpnportal.domain.traffic.counters import TrafficCounts
-from vpnportal.gateway.vici.events import event
-from vpnportal.gateway.vici.sa_counters import line
+from vpnportal.gateway.vici.events import parse_event
+from vpnportal.gateway.vici.sa_counters import ike_sa_sample
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CHILD = {
@@ -20,14 +20,14 @@ SA = {"uniqueid": "7", "version": "2", "established": "90", "rekey-time": "900"}
 
 
 def in_bytes(value):
-    """As vici has it in events."""
+    """Return the value with bytes instead of text, as vici's events have it."""
     if isinstance(value, dict):
         return {key: in_bytes(item) for key, item in value.items()}
     return [in_bytes(item) for item in value] if isinstance(value, list) else value.encode()
 
 
-def test_times_are_counted_from_when_charon_was_asked():
-    (child,) = line("ctx42", {**SA, "child-sas": {"one": CHILD}}, NOON).child_sas
+def test_times_are_relative_to_the_time_of_the_request():
+    (child,) = ike_sa_sample("ctx42", {**SA, "child-sas": {"one": CHILD}}, NOON).child_sas
 
     assert child.counts == TrafficCounts(1028, 2056, 1, 2)
     assert child.installed_at == NOON - timedelta(seconds=60)
@@ -37,32 +37,35 @@ def test_times_are_counted_from_when_charon_was_asked():
     )
 
 
-def test_charon_counts_its_children_anew_and_their_spis_tell_them_apart():
+def test_children_with_the_same_number_differ_by_their_spi():
     def id_of(spi: str) -> str:
         body = {**SA, "child-sas": {"one": {**CHILD, "spi-in": spi}}}
-        return line("ctx42", body, NOON).child_sas[0].id
+        return ike_sa_sample("ctx42", body, NOON).child_sas[0].id
 
     assert id_of("c1a2b3c4") != id_of("c1a2b3c5")
 
 
-def test_a_child_that_has_no_keys_yet_carries_nothing():
-    coming = {key: value for key, value in CHILD.items() if key != "spi-in"}
+def test_a_child_without_keys_has_no_sample():
+    without_keys = {key: value for key, value in CHILD.items() if key != "spi-in"}
 
-    assert line("ctx42", {**SA, "child-sas": {"one": coming}}, NOON).child_sas == ()
+    assert ike_sa_sample("ctx42", {**SA, "child-sas": {"one": without_keys}}, NOON).child_sas == ()
 
 
-def test_at_a_rekey_the_old_child_tells_what_it_counted_and_nobody_looks():
+def test_a_rekey_gives_the_counters_of_the_old_child_and_no_connection():
     body = in_bytes({"ctx42": {**SA, "child-sas": {"one": {"old": CHILD, "new": {**CHILD}}}}})
 
-    heard = event(b"child-rekey", body)
+    rekeyed = parse_event(b"child-rekey", body)
 
-    assert heard.connections == ()
-    assert [one.counts for one in heard.ended[0].child_sas] == [TrafficCounts(1028, 2056, 1, 2)]
+    assert rekeyed.connections == ()
+    assert [child.counts for child in rekeyed.final_samples[0].child_sas] == [
+        TrafficCounts(1028, 2056, 1, 2)
+    ]
 
 
-def test_a_child_that_goes_down_tells_what_it_counted_and_one_that_comes_up_does_not():
+def test_only_a_child_that_goes_down_gives_its_final_counters():
     body = in_bytes({"ctx42": {**SA, "child-sas": {"one": CHILD}}})
 
-    down, up = event(b"child-updown", body), event(b"child-updown", {**body, "up": b"yes"})
+    down = parse_event(b"child-updown", body)
+    up = parse_event(b"child-updown", {**body, "up": b"yes"})
 
-    assert (len(down.ended), down.connections, up.ended) == (1, ("ctx42",), ())
+    assert (len(down.final_samples), down.connections, up.final_samples) == (1, ("ctx42",), ())

@@ -1,4 +1,4 @@
-"""charon's packets and messages, however the socket cuts them."""
+"""vici packets and messages, in whatever pieces the socket delivers them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECTIONS = st.recursive(
 
 
 class Pieces:
-    """What a socket gives when it was cut there, and then the end."""
+    """A socket that delivers the stream in pieces between the cuts, and then its end."""
 
     def __init__(self, stream: bytes, cuts: list[int]) -> None:
         ends = [*cuts, len(stream)]
@@ -30,9 +30,9 @@ class Pieces:
 
 
 @given(PACKETS, st.lists(st.integers(0, 1_500), max_size=9))
-def test_packets_come_whole_in_whatever_pieces_they_arrive(packets: list[bytes], cuts: list[int]):
-    stream = b"".join(len(one).to_bytes(4, "big") + one for one in packets)
-    received = wire.received(Pieces(stream, sorted(min(cut, len(stream)) for cut in cuts)))
+def test_packets_are_whole_in_whatever_pieces_they_arrive(packets: list[bytes], cuts: list[int]):
+    stream = b"".join(len(packet).to_bytes(4, "big") + packet for packet in packets)
+    received = wire.receive_packets(Pieces(stream, sorted(min(cut, len(stream)) for cut in cuts)))
 
     assert [next(received) for _ in packets] == packets
     with pytest.raises(ConnectionError):
@@ -40,5 +40,5 @@ def test_packets_come_whole_in_whatever_pieces_they_arrive(packets: list[bytes],
 
 
 @given(SECTIONS)
-def test_a_message_is_read_as_the_library_wrote_it(section: dict):
+def test_a_message_of_the_library_is_decoded_to_its_content(section: dict):
     assert wire.parse_message(b"12" + Message.serialize(section), 2) == section

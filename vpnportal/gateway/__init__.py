@@ -1,4 +1,4 @@
-"""How it is done: strongSwan over vici and nftables, without Django."""
+"""Drivers of a gateway: strongSwan over vici, nftables and conntrack over netlink; no Django."""
 
 from vpnportal.gateway.errors import GatewayError, GatewayRefused
 

@@ -1,7 +1,7 @@
-"""The gateway's own addresses over rtnetlink: read again only when the kernel says they changed.
+"""The gateway's IPv4 addresses over rtnetlink, cached until the kernel reports a change.
 
-A gateway may have thousands, and every look asks for them. The messages: linux/rtnetlink.h,
-linux/if_addr.h.
+A gateway can have thousands of addresses, and each observation needs them. Messages:
+linux/rtnetlink.h and linux/if_addr.h, rtnetlink(7).
 """
 
 from __future__ import annotations
@@ -19,40 +19,40 @@ RTM_GETADDR, RTMGRP_IPV4_IFADDR = 22, 0x10
 NLM_F_REQUEST, NLM_F_DUMP = 0x1, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL = 1, 2, 3
-# The header of a message, and that of an address in it.
-HEAD_BYTES, BODY_BYTES = 16, 24
-ANSWER_SECONDS = 5.0
+# struct nlmsghdr; struct nlmsghdr and struct ifaddrmsg.
+HEADER_BYTES, ATTRIBUTES_OFFSET = 16, 24
+REPLY_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Those that the gateway has by itself, and those that the portal gave it."""
+    """The gateway's own addresses, and the loopback addresses that the portal added."""
 
     own: AddressSet
     loopback: AddressSet
 
 
 class LocalAddresses:
-    """What the namespace has that the first question was asked in."""
+    """The addresses of the network namespace of the first read."""
 
-    def __init__(self, anchor_label: str) -> None:
-        self._label = anchor_label.encode()
+    def __init__(self, loopback_label: str) -> None:
+        self._label = loopback_label.encode()
         self._changes: socket.socket | None = None
-        self._known: Addresses | None = None
+        self._cached: Addresses | None = None
 
-    def now(self) -> Addresses:
-        """All IPv4 addresses; DeviceError where the kernel does not tell them."""
+    def read(self) -> Addresses:
+        """Return all IPv4 addresses. Raises GatewayError if the kernel does not answer."""
         try:
-            if self._known is None or self._changed():
-                self._known = self._read()
+            if self._cached is None or self._has_changed():
+                self._cached = self._dump()
         except OSError as error:
             raise GatewayError(f"the gateway's addresses cannot be read: {error}.") from error
-        return self._known
+        return self._cached
 
-    def _changed(self) -> bool:
-        """Whether the kernel said something since; too much to keep is something, too."""
+    def _has_changed(self) -> bool:
+        """Return True if the kernel has reported a change since the last call."""
         if self._changes is None:
-            self._changes = _socket()
+            self._changes = _route_socket()
             self._changes.setblocking(False)
             self._changes.bind((0, RTMGRP_IPV4_IFADDR))
             return True
@@ -63,51 +63,53 @@ class LocalAddresses:
             except BlockingIOError:
                 return changed
             except OSError as error:
+                # The kernel dropped reports because the socket's buffer was full.
                 if error.errno != errno.ENOBUFS:
                     raise
             changed = True
 
-    def _read(self) -> Addresses:
-        # Listening comes first, or a change between the two would never be seen.
-        self._changed()
+    def _dump(self) -> Addresses:
+        # Subscribe first: a change between the dump and the subscription would go unnoticed.
+        self._has_changed()
         own: list[int] = []
-        anchors: list[int] = []
-        for address, label in _dump():
-            (anchors if label == self._label else own).append(address)
-        return Addresses(AddressSet(own), AddressSet(anchors))
+        loopback: list[int] = []
+        for address, label in _dump_addresses():
+            (loopback if label == self._label else own).append(address)
+        return Addresses(AddressSet(own), AddressSet(loopback))
 
 
-def _socket() -> socket.socket:
-    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-    made.settimeout(ANSWER_SECONDS)
-    return made
+def _route_socket() -> socket.socket:
+    route_socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+    route_socket.settimeout(REPLY_SECONDS)
+    return route_socket
 
 
-def _dump() -> Iterator[tuple[int, bytes]]:
-    """Each address as a number, with the label of its interface."""
-    with _socket() as link:
+def _dump_addresses() -> Iterator[tuple[int, bytes]]:
+    """Yield each address as a number, with its label (RTM_GETADDR)."""
+    with _route_socket() as route_socket:
         body = struct.pack("=BBBBi", socket.AF_INET, 0, 0, 0, 0)
-        head = (HEAD_BYTES + len(body), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1, 0)
-        link.send(struct.pack("=IHHII", *head) + body)
+        header = (HEADER_BYTES + len(body), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1, 0)
+        route_socket.send(struct.pack("=IHHII", *header) + body)
         while True:
-            raw = link.recv(1 << 18)
+            raw = route_socket.recv(1 << 18)
             at = 0
             while at < len(raw):
                 length, kind = struct.unpack_from("=IH", raw, at)
                 if kind == NLMSG_DONE:
                     return
                 if kind == NLMSG_ERROR:
-                    raise OSError("the kernel refused the question")
-                yield _address(raw[at + BODY_BYTES : at + length])
+                    raise OSError("the kernel refused the request")
+                yield _parse_address(raw[at + ATTRIBUTES_OFFSET : at + length])
                 at += (length + 3) & ~3
 
 
-def _address(raw: bytes) -> tuple[int, bytes]:
-    found: dict[int, bytes] = {}
+def _parse_address(raw: bytes) -> tuple[int, bytes]:
+    attributes: dict[int, bytes] = {}
     at = 0
     while at + 4 <= len(raw):
         length, kind = struct.unpack_from("=HH", raw, at)
-        found[kind] = raw[at + 4 : at + length]
+        attributes[kind] = raw[at + 4 : at + length]
         at += (length + 3) & ~3
-    number = int.from_bytes(found.get(IFA_LOCAL, found.get(IFA_ADDRESS, b"")), "big")
-    return number, found.get(IFA_LABEL, b"").rstrip(b"\0")
+    # On a point-to-point interface IFA_ADDRESS is the address of the remote host.
+    address = attributes.get(IFA_LOCAL, attributes.get(IFA_ADDRESS, b""))
+    return int.from_bytes(address, "big"), attributes.get(IFA_LABEL, b"").rstrip(b"\0")

@@ -1,4 +1,4 @@
-"""charon and nftables as one thing: observe a scope of it, apply a plan to it."""
+"""The driver of a gateway: observes charon, nftables and addresses, and applies plans to them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from ipaddress import IPv4Address
-from typing import TypeAlias
 
-from vpnportal.domain.gateway_config.desired import Connection, LoadedConnection, Secret
+from vpnportal.domain.gateway_config.desired import Connection, Secret
 from vpnportal.domain.gateway_config.nat_elements import NatMap
-from vpnportal.domain.planning.observed import IkeSa, Observed, Scope
+from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.plan import Plan, Start
 from vpnportal.domain.planning.stale_sas import StaleSa
 from vpnportal.gateway import iproute
@@ -26,102 +25,112 @@ from vpnportal.gateway.vici import rekey as vici_rekey
 from vpnportal.gateway.vici.initiator import InitiateSession, Initiator
 from vpnportal.gateway.vici.persistent_session import PersistentSession
 from vpnportal.gateway.vici.pipelined_load import Loadable
-from vpnportal.gateway.vici.session import NOTHING, CharonSession
-
-ReadIkeSas: TypeAlias = Callable[[], tuple[IkeSa, ...]]
-ReadConnections: TypeAlias = Callable[[Mapping[str, Connection]], dict[str, LoadedConnection]]
+from vpnportal.gateway.vici.session import (
+    NO_CONNECTIONS,
+    CharonSession,
+    ReadConnections,
+    ReadIkeSas,
+)
 
 
 @dataclass(slots=True)
 class PendingObservation:
-    """What charon was asked of one connection, or of all: each is called for the answer.
+    """The requests that charon has for the next observation, of one connection or of all (None).
 
-    `running` may be called again, and tells what it told before. `loaded` is None once it was.
+    Each field is the function that reads the reply, or None if the request is not sent.
+    `read_ike_sas` can be called again and returns the same reply. `read_connections` cannot.
     """
 
     connection: str | None
-    ike_sas: ReadIkeSas | None = None
-    connections: ReadConnections | None = None
+    read_ike_sas: ReadIkeSas | None = None
+    read_connections: ReadConnections | None = None
 
 
 class GatewayDriver:
-    """The gateway whose network namespace this process runs in."""
+    """The driver of the gateway in whose network namespace this process runs.
+
+    Its methods raise GatewayError if charon or the kernel does not answer or refuses.
+    """
 
     def __init__(self, vici_socket: str) -> None:
         self._vici_socket = vici_socket
         self._addresses = LocalAddresses(iproute.LOOPBACK_LABEL)
-        # Told by the plugins that charon runs with; every look at everything asks again.
+        # Depends on charon's plugins. Each full observation reads it again.
         self._userland_esp: bool | None = None
+        # charon serves each session in a thread of its own, so requests in two sessions overlap.
         self._session = PersistentSession(vici_socket)
-        # charon serves each session in a thread of its own: what is asked in two, it does at once.
-        self._second = PersistentSession(vici_socket)
-        self._mouth = InitiateSession(vici_socket)
-        self._look = PendingObservation(None)
-        self._link = NetlinkSocket()
+        self._sa_session = PersistentSession(vici_socket)
+        self._initiate_session = InitiateSession(vici_socket)
+        self._pending = PendingObservation(None)
+        self._netlink = NetlinkSocket()
 
     @cached_property
     def _nft(self) -> NftTable:
-        """libnftables acts in the namespace that it was opened in, so that is where it is used."""
-        return NftTable(self._link)
+        """The table; libnftables works in the namespace in which it is first used."""
+        return NftTable(self._netlink)
 
     def start_observation(self, connection: str | None) -> None:
-        """Begin to look at one connection, or at all: charon is at it while the caller goes on.
+        """Send the list requests for the next observation: of one connection, or of all.
 
-        The next look, if it is that one, takes the answers, and fails where this did. What charon
-        said of earlier starts has been reported when this returns.
+        `observe` for the same scope reads the replies, and raises the errors of this call. A
+        refusal of an earlier initiation is reported before this returns.
         """
-        self._look = PendingObservation(connection)
+        self._pending = PendingObservation(connection)
         with suppress(GatewayError):
             self._request_lists()
 
     def _request_lists(self) -> ReadConnections:
-        """Ask for what has not been asked for.
+        """Send the list requests that are not sent.
 
-        Of one connection, what runs is asked for when the other answer is there, which is waited
-        for: charon's two walks take from each other what the machine has of cores.
+        For a single connection, the SAs are requested only after `list-conns` has answered. Two
+        walks at once compete for the CPU, and `observe` waits for the shorter one.
         """
-        look = self._look
-        # Before charon is at a start of that tunnel, a look would not find it.
-        self._mouth.settle(look.connection)
-        if look.connection is None:
+        pending = self._pending
+        # charon may not have begun this initiation; an earlier list would not contain it.
+        self._initiate_session.read_pending_reply(pending.connection)
+        if pending.connection is None:
             self._request_sas()
-        if look.connections is None:
-            look.connections = self._session.start(
-                lambda charon: charon.start_list_conns(look.connection)
+        if pending.read_connections is None:
+            pending.read_connections = self._session.send(
+                lambda charon: charon.start_list_conns(pending.connection)
             )
-        return look.connections
+        return pending.read_connections
 
     def _request_sas(self) -> ReadIkeSas:
-        look = self._look
-        if look.ike_sas is None:
-            asked = self._second.start(lambda charon: charon.start_list_sas(look.connection))
-            look.ike_sas = cache(asked)
-        return look.ike_sas
+        pending = self._pending
+        if pending.read_ike_sas is None:
+            pending.read_ike_sas = cache(
+                self._sa_session.send(lambda charon: charon.start_list_sas(pending.connection))
+            )
+        return pending.read_ike_sas
 
     def observe(
-        self, scope: Scope | None = None, expected: Mapping[str, Connection] = NOTHING
+        self, scope: Scope | None = None, expected: Mapping[str, Connection] = NO_CONNECTIONS
     ) -> tuple[ReadIkeSas, Observed]:
-        """The same but for associations, and what to call for those: charon takes long to tell.
+        """Return a function that reads the IKE_SAs, and all else that is observed.
 
-        What was asked for is not asked for again, and what runs not before something was ended:
-        charon walks through all associations to tell those of one connection.
+        charon takes longest for the IKE_SAs, so the caller reads them last. `scope` is one tunnel,
+        or None for all. A connection that is as `expected` becomes the expected object.
+
+        Outstanding requests are reused. The SA list is requested again only after an SA was
+        terminated, because charon walks all SAs for it.
         """
         connection = scope.connection if scope else None
-        if self._look.connection != connection:
-            self._look = PendingObservation(connection)
-        loaded = self._request_lists()
+        if self._pending.connection != connection:
+            self._pending = PendingObservation(connection)
+        read_connections = self._request_lists()
         elements = self._nft.elements_at(scope.elements) if scope else self._nft.elements()
-        addresses = self._addresses.now()
-        self._look.connections = None
-        connections = loaded(expected)
-        running = self._request_sas()
+        addresses = self._addresses.read()
+        self._pending.read_connections = None
+        connections = read_connections(expected)
+        read_ike_sas = self._request_sas()
         with self._session.use() as charon:
             if scope is None or self._userland_esp is None:
                 self._userland_esp = charon.userland_esp()
             userland_esp = self._userland_esp
-            foreign = () if scope else charon.foreign_connections()
+            foreign_connections = () if scope else charon.foreign_connections()
             secrets = None if scope else charon.list_shared()
-        return running, Observed(
+        return read_ike_sas, Observed(
             connections=connections,
             secrets=secrets,
             ike_sas=(),
@@ -130,32 +139,35 @@ class GatewayDriver:
             addresses=addresses.own,
             loopback_addresses=addresses.loopback,
             userland_esp=userland_esp,
-            foreign_connections=foreign,
-            drop_counters={} if scope else self._dropped(userland_esp),
+            foreign_connections=foreign_connections,
+            drop_counters={} if scope else self._drop_counters(userland_esp),
         )
 
-    def _dropped(self, userland_esp: bool) -> dict[str, int]:
-        counted = self._nft.drop_counters()
-        return counted if userland_esp else {**counted, "by_esp": iproute.dropped_by_kernel_esp()}
+    def _drop_counters(self, userland_esp: bool) -> dict[str, int]:
+        counters = self._nft.drop_counters()
+        # Userland ESP reports its drops in charon's log, which the monitor counts.
+        return counters if userland_esp else {**counters, "by_esp": iproute.read_kernel_esp_drops()}
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
-        """Take the steps of a plan; the answer has charon's reason for each connection it refused.
+        """Take the steps of a plan except initiations, and report each.
 
-        After a refusal only the loading was done: what was loaded before still stands, and
-        whoever asked looks again without the refused revision. Of one connection, charon is asked
-        what the next look wants to know as soon as its part is done.
+        Returns charon's reason for each refused connection, by name. After a refusal nothing was
+        unloaded and no translation changed; plan again without the refused revision.
+
+        For a single connection, the lists for the next observation are requested before the
+        translations change.
         """
         if plan.terminates_sas:
-            self._look.ike_sas = None
+            self._pending.read_ike_sas = None
         with self._session.use() as charon:
             for address in plan.add_addresses:
                 iproute.add_loopback_address(address)
-                report(Step("", f"Gave the gateway the address {address} in a hosted subnet"))
-            _end(charon, plan.terminate_dialing, report, terminated_step)
+                report(Step("", f"Added the loopback address {address} in a hosted subnet"))
+            _terminate(charon, plan.terminate_dialing, report, terminated_step)
             if refused := self._load(charon, plan, report):
                 return refused
-            self._take_away(charon, plan, report)
-        if self._look.connection is not None:
+            self._unload(charon, plan, report)
+        if self._pending.connection is not None:
             with suppress(GatewayError):
                 self._request_lists()
         self._translate(plan, userland_esp, report)
@@ -164,96 +176,106 @@ class GatewayDriver:
         return {}
 
     def initiate(self, starts: tuple[Start, ...], report: Report) -> int:
-        """Start children, without waiting for what becomes of them; so many are left over.
+        """Initiate CHILD_SAs without waiting for their negotiation.
 
-        `report` may be called later on, with what charon refused to start.
+        Returns the number of those left over, for which the time was too short. A later call of
+        this driver may call `report` with charon's refusal.
         """
-        started = 0
-        with Initiator(self._mouth, self._vici_socket, report) as starter:
-            for one in pacing.initiate_paced(starter, starts):
-                text = f"Started the negotiation of {one.child}"
-                report(Step(one.connection, text, is_repair=False))
-                started += 1
-        return len(starts) - started
+        initiated = 0
+        with Initiator(self._initiate_session, self._vici_socket, report) as initiator:
+            for start in pacing.initiate_paced(initiator, starts):
+                text = f"Initiated CHILD_SA {start.child}"
+                report(Step(start.connection, text, is_repair=False))
+                initiated += 1
+        return len(starts) - initiated
 
     def first_rekey(self, connection: str, report: Report) -> bool | None:
-        """Renew the keys of a tunnel's children now: only that shows whether PFS agrees.
+        """Rekey the CHILD_SAs of a tunnel and report the result, as `rekey`.
 
-        None when that is not known yet: nothing is up, or the peer takes its time.
+        Only a rekey shows whether the peers agree on Perfect Forward Secrecy.
         """
         agreed = self.rekey(connection)
         if agreed is not None:
-            report(Step(connection, vici_rekey.WORDS[agreed], ok=agreed, is_repair=False))
+            report(Step(connection, vici_rekey.STEP_TEXTS[agreed], ok=agreed, is_repair=False))
         return agreed
 
     def rekey(self, connection: str) -> bool | None:
-        """Renew the keys of a tunnel's children: False when the peer refused, None as above."""
+        """Return True if the CHILD_SAs of a tunnel have new keys, False if the peer refused.
+
+        Returns None if no CHILD_SA is up or if the peer does not answer in time.
+        """
         with self._session.use() as charon:
             return vici_rekey.rekey(charon, connection)
 
-    def terminate(self, ending: Iterable[StaleSa], report: Report) -> None:
-        """End associations now, whether or not their peers answer."""
+    def terminate(self, stale_sas: Iterable[StaleSa], report: Report) -> None:
+        """Terminate SAs at once, for the command Reconnect; no peer's answer is awaited."""
         with self._session.use() as charon:
-            _end(charon, ending, report, reconnect_step)
+            _terminate(charon, stale_sas, report, reconnect_step)
 
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
-        """Whether an address behind a tunnel answers this gateway from one of its own addresses."""
+        """Return True if an address behind a tunnel answers the lowest of the source addresses.
+
+        Without a source address the kernel chooses it.
+        """
         return iproute.ping(target, min(sources, default=None))
 
     def _load(self, charon: CharonSession, plan: Plan, report: Report) -> dict[str, str]:
-        """What charon refused; a connection of which it has the new secret only loses that."""
+        """Load secrets and connections; return charon's reasons by connection.
+
+        The secret of a refused connection is unloaded again.
+        """
         refused = {}
-        for one, refusal in charon.load(_in_order(plan)):
-            if isinstance(one, Secret):
-                name, what, which = one.connection, "the preshared key", ""
+        for item, refusal in charon.load(_in_load_order(plan)):
+            if isinstance(item, Secret):
+                name, noun, suffix = item.connection, "the preshared key", ""
             else:
-                name, what, which = one.name, "the connection", f" {one.name}"
+                name, noun, suffix = item.name, "the connection", f" {item.name}"
             if refusal:
                 refused[name] = refusal
-                report(Step(name, f"charon refused {what}: {refusal}", ok=False))
+                report(Step(name, f"charon refused {noun}: {refusal}", ok=False))
             else:
-                report(Step(name, f"Loaded {what}{which}"))
+                report(Step(name, f"Loaded {noun}{suffix}"))
         for secret in plan.load_secrets:
             if secret.connection in refused:
                 charon.unload_shared(secret.id)
         return refused
 
-    def _take_away(self, charon: CharonSession, plan: Plan, report: Report) -> None:
+    def _unload(self, charon: CharonSession, plan: Plan, report: Report) -> None:
         for name in plan.unload_connections:
             charon.unload(name)
             report(Step(name, f"Unloaded the connection {name}"))
         for identifier in plan.unload_secrets:
             charon.unload_shared(identifier)
-        _end(charon, plan.terminate, report, terminated_step)
+        _terminate(charon, plan.terminate, report, terminated_step)
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove_elements, plan.add_elements, plan.write_rules, userland_esp)
         conntrack.delete_flows(
-            self._link,
+            self._netlink,
             plan.remove_elements.keys(NatMap.INBOUND),
             plan.remove_elements.keys(NatMap.OUTBOUND),
         )
         if plan.write_rules:
-            report(Step("", "Wrote the rules that keep traffic inside the tunnels"))
+            report(Step("", "Restored the forwarding rules"))
         if plan.remove_elements or plan.add_elements:
-            # Each translation is an element of either map.
+            # Each translation has one element in each of the two maps.
             count = (len(plan.remove_elements.all_keys() | plan.add_elements.all_keys()) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))
 
 
-def _end(
+def _terminate(
     charon: CharonSession,
-    ending: Iterable[StaleSa],
+    stale_sas: Iterable[StaleSa],
     report: Report,
     step: Callable[[StaleSa], Step],
 ) -> None:
-    for stale in ending:
+    for stale in stale_sas:
         charon.terminate(stale)
         report(step(stale))
 
 
-def _in_order(plan: Plan) -> Iterator[Loadable]:
-    """Each secret just before its connection: of very many, no revision is read twice."""
+def _in_load_order(plan: Plan) -> Iterator[Loadable]:
+    """Yield each secret just before its connection, so that each revision is decrypted once."""
     secrets = {secret.connection: secret for secret in plan.load_secrets}
     for connection in plan.load_connections:
         if secret := secrets.pop(connection.name, None):

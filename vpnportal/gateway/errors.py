@@ -1,14 +1,14 @@
-"""The two ways in which a concentrator says no."""
+"""Errors of the gateway package; pages and logs show their texts."""
 
 from __future__ import annotations
 
 
 class GatewayError(Exception):
-    """The concentrator could not be seen or changed; the text says why, for people.
+    """Failure to observe or to change a gateway; the text is the reason.
 
-    Whether anything was changed is not known: looking again is always right.
+    The change may be complete, partial or missing: observe again.
     """
 
 
 class GatewayRefused(GatewayError):
-    """The concentrator looked at what it was given and said no; nothing of it was taken."""
+    """Refusal of a request by charon, which changed nothing; the text is charon's reason."""

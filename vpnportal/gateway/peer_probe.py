@@ -1,6 +1,7 @@
-"""Asking a peer over vici: a connection that lives for one attempt and is always taken away.
+"""Probes of a peer over vici: each loads a connection for one attempt and removes it again.
 
-Its name, and that of its secret, is `ask-42`. What a crash leaves of it, the next sweep removes.
+The connection and its secret are named `ask-42` for tunnel 42. `sweep` removes objects that a
+crash left behind.
 """
 
 from __future__ import annotations
@@ -22,71 +23,81 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.gateway import iproute
 from vpnportal.gateway.addresses import LocalAddresses
 from vpnportal.gateway.errors import GatewayRefused
-from vpnportal.gateway.vici.parsing import ike_sa, text
+from vpnportal.gateway.vici.parsing import decode, parse_ike_sa
 from vpnportal.gateway.vici.session import CharonSession
 
-# How long a peer may take for one or two answers in phase one, and for all of phase two.
+# Limits for the peer's one or two answers in phase one, and for all of phase two.
 PHASE_ONE_SECONDS, PHASE_TWO_SECONDS = 1.5, 2.0
-PAUSE_SECONDS = 0.02
+POLL_SECONDS = 0.02
 
 
 class PeerProber:
-    """The gateway whose charon asks; each call ends within about two seconds."""
+    """Prober on the gateway of this process; each call returns within about two seconds.
+
+    Its methods raise GatewayError if charon does not answer.
+    """
 
     def __init__(self, vici_socket: str) -> None:
         self._vici_socket = vici_socket
 
     def owns(self, address: IPv4Address) -> bool:
-        """Whether it is one of the gateway's own addresses."""
-        there = LocalAddresses(iproute.LOOPBACK_LABEL).now()
-        return address in there.own or address in there.loopback
+        """Return True if the address is one of the gateway's own."""
+        addresses = LocalAddresses(iproute.LOOPBACK_LABEL).read()
+        return address in addresses.own or address in addresses.loopback
 
     def is_up(self, name: str) -> bool:
-        """Whether a child of the connection of this name carries traffic."""
+        """Return True if a CHILD_SA of the connection of this name carries traffic."""
         with CharonSession(self._vici_socket) as charon:
-            running = charon.list_sas(name)
-        return any(child.state in CARRYING for sa in running for child in sa.children)
+            ike_sas = charon.list_sas(name)
+        return any(child.state in CARRYING for sa in ike_sas for child in sa.children)
 
     def algorithms(self) -> ProbeAlgorithms:
-        """What the running charon can offer."""
+        """Return the algorithms that the running charon can offer."""
         with _ProbeSession(self._vici_socket) as charon:
-            found = charon.algorithms()
-        return probe_algorithms({name for several in found.values() for name in several})
+            by_kind = charon.algorithms()
+        return probe_algorithms({name for names in by_kind.values() for name in names})
 
     def offer(self, spec: TunnelSpec, offer: ProbeOffer) -> OfferReply:
-        """Make the offer to the peer of the draft; nothing of it is left afterwards."""
+        """Send an offer to the peer of a draft and return the reply.
+
+        Removes the connection, its SAs and its secret afterwards. Raises GatewayRefused if charon
+        refuses the connection.
+        """
         name, began = probe_of(spec.tunnel_id), time.monotonic()
         with self._cleared(name), _ProbeSession(self._vici_socket) as charon:
             if offer.esp:
-                charon.remember_for(name, spec)
+                charon.load_secret(name, spec)
             charon.load_probe(name, connection(spec, offer))
             reply = read(offer, self._attempt(charon, name, bool(offer.esp)))
             if offer.version == 2 and offer.esp and reply.heard is OfferResult.SELECTED:
-                suite = charon.renewal(name, began + PHASE_TWO_SECONDS)
+                suite = charon.rekeyed_suite(name, began + PHASE_TWO_SECONDS)
                 reply = renewed(reply, suite) if suite else reply
         return reply
 
     def sweep(self) -> None:
-        """Take away whatever earlier questions have left, also their associations."""
+        """Remove the connections, SAs and secrets that earlier probes left behind."""
         with _ProbeSession(self._vici_socket) as charon:
             for name in charon.probes():
                 charon.clear(name)
 
     def _attempt(self, charon: _ProbeSession, name: str, with_child: bool) -> list[str]:
-        """What charon says of it. Phase one ends with the choice: further it must not go."""
+        """Return charon's log lines of an attempt.
+
+        Without a child, the IKE_SA is terminated as soon as the peer has selected a proposal.
+        """
         lines = []
-        with _ProbeSession(self._vici_socket) as other:
+        with _ProbeSession(self._vici_socket) as terminator:
             for line in charon.attempt(name, with_child):
                 lines.append(line)
                 if ends_phase_one(line) and not with_child:
-                    other.end(name)
+                    terminator.terminate_all(name)
         return lines
 
     @contextmanager
     def _cleared(self, name: str) -> Iterator[None]:
-        """Nothing of this name is there before the block, nor after it.
+        """Clear the objects of this name before and after the block.
 
-        A session that failed in the middle of a reply is of no use for that.
+        Uses sessions of its own: the block's session may have failed in the middle of a reply.
         """
         with _ProbeSession(self._vici_socket) as charon:
             charon.clear(name)
@@ -98,25 +109,25 @@ class PeerProber:
 
 
 class _ProbeSession(CharonSession):
-    """A session that can also do what only a question needs."""
+    """A session with the calls that only a probe needs."""
 
     def __enter__(self) -> Self:
         return self
 
     def load_probe(self, name: str, settings: ViciSection) -> None:
-        """Put the connection there; what charon refuses is a DeviceRefused."""
+        """Load the connection. Raises GatewayRefused if charon refuses it."""
         with self._errors():
             self._session.load_conn({name: settings})
 
-    def remember_for(self, name: str, spec: TunnelSpec) -> None:
-        """Load the draft's key for its two ends, under a name that the clearing knows."""
+    def load_secret(self, name: str, spec: TunnelSpec) -> None:
+        """Load the draft's preshared key for its two peers, with the probe's name as its id."""
         owners = [str(spec.hosted_peer), str(spec.remote_peer)]
         request = {"id": name, "type": "IKE", "owners": owners}
         with self._errors():
             self._session.load_shared({**request, "data": spec.preshared_key.encode()})
 
     def attempt(self, name: str, with_child: bool) -> Iterator[str]:
-        """Negotiate for a bounded time; the lines that charon says of it, and why it gave up."""
+        """Negotiate for a limited time; yield charon's log lines, and its reason for giving up."""
         seconds = PHASE_TWO_SECONDS if with_child else PHASE_ONE_SECONDS
         request = {"ike": name, "timeout": str(int(seconds * 1000)), "loglevel": "1"}
         if with_child:
@@ -124,17 +135,17 @@ class _ProbeSession(CharonSession):
         try:
             with self._errors():
                 for event in self._session.initiate(request):
-                    yield text(event)["msg"]
+                    yield decode(event)["msg"]
         except GatewayRefused as refusal:
             yield str(refusal)
 
-    def renewal(self, name: str, deadline: float) -> Suite | None:
-        """The algorithms of the child once its keys were renewed; None if that was not in time."""
+    def rekeyed_suite(self, name: str, deadline: float) -> Suite | None:
+        """Rekey the CHILD_SA and return its new algorithms; None if the deadline passes."""
         before = {child.unique_id: child for child in self._children(name)}
         for child in before.values():
             self.rekey(child)
         while before and time.monotonic() < deadline:
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(POLL_SECONDS)
             for child in self._children(name):
                 if child.unique_id not in before:
                     return child.suite
@@ -142,27 +153,27 @@ class _ProbeSession(CharonSession):
 
     def _children(self, name: str) -> list[ChildSa]:
         with self._errors():
-            found = [text(item) for item in self._session.list_sas({"ike": name})]
-        every = (ike_sa(name, item[name]) for item in found if name in item)
-        return [child for sa in every for child in sa.children if child.state in CARRYING]
+            entries = [decode(entry) for entry in self._session.list_sas({"ike": name})]
+        ike_sas = (parse_ike_sa(name, entry[name]) for entry in entries if name in entry)
+        return [child for sa in ike_sas for child in sa.children if child.state in CARRYING]
 
     def probes(self) -> frozenset[str]:
-        """Names under which something of a question is loaded or runs."""
+        """Return the names of probes with a loaded connection, a loaded secret or an SA."""
         with self._errors():
-            loaded = text(self._session.get_conns()).get("conns", [])
-            secrets = text(self._session.get_shared()).get("keys", [])
-            running = [name for item in self._session.list_sas() for name in text(item)]
+            loaded = decode(self._session.get_conns()).get("conns", [])
+            secrets = decode(self._session.get_shared()).get("keys", [])
+            running = [name for entry in self._session.list_sas() for name in decode(entry)]
         return frozenset(name for name in (*loaded, *secrets, *running) if is_probe(name))
 
-    def end(self, name: str) -> None:
-        """End every association of a connection, whether or not the peer answers."""
+    def terminate_all(self, name: str) -> None:
+        """Terminate every SA of a connection, without waiting for the peer's answer."""
         request = {"ike": name, "force": "yes", "timeout": "200"}
-        # That nothing runs is a refusal, too.
+        # charon also refuses if there is no SA to terminate.
         with suppress(GatewayRefused), self._errors():
             list(self._session.terminate(request))
 
     def clear(self, name: str) -> None:
-        """Take away the connection, its associations and its secret, whatever is there of them."""
+        """Remove the connection, its SAs and its secret, if they exist."""
         self.unload(name)
-        self.end(name)
+        self.terminate_all(name)
         self.unload_shared(name)

@@ -1,4 +1,4 @@
-"""What a concentrator reports while it takes the steps of a plan."""
+"""Steps that the gateway driver reports while it applies a plan: the lines of the apply log."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from vpnportal.domain.planning.stale_sas import StaleSa
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something done; `connection` is "" where it concerns every tunnel in the scope.
+    """One line of the apply log; `connection` is "" if the step concerns every tunnel in scope.
 
-    `mends` tells what is drift when nobody asked for it; ending and starting associations is not.
+    `is_repair` is true if the step counts as drift when no apply and no command caused it. It is
+    false for initiating and terminating, which also happen without drift.
     """
 
     connection: str
@@ -25,18 +26,16 @@ Report = Callable[[Step], None]
 
 
 def terminated_step(stale: StaleSa) -> Step:
-    """An association was ended."""
-    return Step(stale.connection, _words(stale), is_repair=False)
+    """Return the step for a stale SA that the worker terminated."""
+    if not stale.carries:
+        text = "Terminated a negotiation with old settings"
+    elif stale.whole_ike:
+        text = "Terminated the IKE_SA with old settings"
+    else:
+        text = "Terminated a CHILD_SA with old settings"
+    return Step(stale.connection, text, is_repair=False)
 
 
 def reconnect_step(stale: StaleSa) -> Step:
-    """An IKE_SA was ended because somebody wants another one."""
-    return Step(stale.connection, "Ended an IKE_SA to negotiate anew", is_repair=False)
-
-
-def _words(stale: StaleSa) -> str:
-    if not stale.carries:
-        return "Ended a negotiation that began with other settings"
-    if stale.whole_ike:
-        return "Ended the IKE_SA that ran with other settings"
-    return "Ended a CHILD_SA that ran with other settings"
+    """Return the step for an IKE_SA that the worker terminated for the command Reconnect."""
+    return Step(stale.connection, "Terminated an IKE_SA to reconnect", is_repair=False)

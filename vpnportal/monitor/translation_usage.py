@@ -19,8 +19,8 @@ from django.utils import timezone
 
 from vpnportal.gateway import GatewayError
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
-from vpnportal.gateway.netfilter.ruleset import REMEMBERED_SECONDS
-from vpnportal.gateway.netfilter.usage_set import last_used
+from vpnportal.gateway.netfilter.ruleset import RETENTION_SECONDS
+from vpnportal.gateway.netfilter.usage_set import read_usage_set
 from vpnportal.models import Concentrator, Revision, Subnet, TranslationUsage
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class UsageReader:
         self._next = time.monotonic() + max(READ_SECONDS, took * READ_SHARE)
 
     def _read(self) -> None:
-        at, uses = timezone.now(), last_used(self._link)
+        at, uses = timezone.now(), read_usage_set(self._link)
         if uses is None:
             return
         now = at.timestamp()
@@ -95,7 +95,7 @@ def save_read_time(concentrator: Concentrator, at: datetime) -> None:
     """Until now the use is known, and without a gap since the first reading."""
     known = Concentrator.objects.filter(pk=concentrator.pk)
     known.update(used_read_at=at)
-    forgotten = at - timedelta(seconds=REMEMBERED_SECONDS)
+    forgotten = at - timedelta(seconds=RETENTION_SECONDS)
     if concentrator.used_since is None or (concentrator.used_read_at or at) < forgotten:
         known.update(used_since=at)
         concentrator.used_since = at

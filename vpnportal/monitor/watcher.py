@@ -1,4 +1,4 @@
-"""Listens to one charon: what changed goes into the database, and "look again" to the lane."""
+"""The monitor of one concentrator: records what charon reports, and requests converges."""
 
 from __future__ import annotations
 
@@ -25,20 +25,21 @@ from vpnportal.reconciler import reconcile, revision_outcomes, sa_status_store
 
 log = logging.getLogger(__name__)
 
-# How long charon may be silent before it is asked whether it is still there.
+# Interval of the liveness check of charon.
 HEARTBEAT_SECONDS = 5.0
-# Associations that never came up raise no event, so everything is looked at, too: as often as
-# this, or so seldom that looking takes a twentieth of the time.
-LOOK_SECONDS = 10.0
-LOOK_SHARE = 20
-# What has waited for its time is looked for so often, also while nothing happens.
-TICK_SECONDS = 1.0
+# An SA that never came up raises no event, so the monitor also observes all SAs: at this interval,
+# or less often, so that observing takes at most a twentieth of the time.
+OBSERVE_SECONDS = 10.0
+OBSERVE_SHARE = 20
+# Interval of delayed converge requests and counters.
+REQUEST_SECONDS = 1.0
+# The listener returns this often without an event, so that due work is done.
 WAKE_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 
 
 def run_watcher(concentrator: Concentrator) -> NoReturn:
-    """Go on for ever: a charon that goes away is waited for, and told of when it is back."""
+    """Watch charon for ever. While it is away, record why and try to connect again."""
     while True:
         try:
             Watcher(concentrator).run()
@@ -52,72 +53,78 @@ def run_watcher(concentrator: Concentrator) -> NoReturn:
 
 
 class Watcher:
-    """One charon's lifetime: two sessions, one to listen and one to look."""
+    """The watch over one lifetime of charon: one session for events, one for queries."""
 
     def __init__(self, concentrator: Concentrator) -> None:
         self._concentrator = concentrator
         self._requests = ConvergeRequests(concentrator)
-        self._readings = UsageReader(concentrator)
-        self._strays = 0
-        self._next_look = self._next_heartbeat = self._next_requests = 0.0
+        self._usage = UsageReader(concentrator)
+        self._policy_drops = 0
+        self._next_observation = self._next_heartbeat = self._next_requests = 0.0
 
     def run(self) -> None:
-        """Until charon goes away, which is a DeviceError."""
+        """Record events until charon exits, which raises GatewayError."""
         with (
-            CharonSession(settings.VICI_SOCKET) as ears,
-            CharonSession(settings.VICI_SOCKET) as eyes,
-            closing(LogRecorder(self._concentrator)) as self._listening,
-            closing(TrafficRecorder(self._concentrator)) as self._counting,
+            CharonSession(settings.VICI_SOCKET) as event_session,
+            CharonSession(settings.VICI_SOCKET) as query_session,
+            closing(LogRecorder(self._concentrator)) as self._log,
+            closing(TrafficRecorder(self._concentrator)) as self._traffic,
         ):
-            heard = ears.listen(WAKE_SECONDS)
-            sa_status_store.save_capabilities(self._concentrator, eyes.algorithms(), eyes.version())
-            # The first one begins to listen. What happened before is found by the lane and by the
-            # first look.
-            first = next(heard)
-            self._requests.everything()
-            self._look_at_all(eyes)
-            for event in chain((first,), heard):
-                self._listening.add(event)
-                self._counting.ended(event.ended)
-                self._strays += event.stray
+            events = event_session.listen(WAKE_SECONDS)
+            sa_status_store.save_capabilities(
+                self._concentrator, query_session.algorithms(), query_session.version()
+            )
+            # Reading the first event registers the listener. The full converge and the first
+            # observation find what happened before.
+            first = next(events)
+            self._requests.request_all()
+            self._observe_all(query_session)
+            for event in chain((first,), events):
+                self._log.add(event)
+                self._traffic.add_final(event.final_samples)
+                self._policy_drops += event.is_policy_drop
                 for name in event.connections:
-                    self._look_at(eyes, name)
-                self._do_what_is_due(eyes)
+                    self._observe_one(query_session, name)
+                self._do_due_work(query_session)
 
-    def _do_what_is_due(self, eyes: CharonSession) -> None:
+    def _do_due_work(self, query_session: CharonSession) -> None:
         now = time.monotonic()
-        if now >= self._next_look:
-            self._look_at_all(eyes)
+        if now >= self._next_observation:
+            self._observe_all(query_session)
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT_SECONDS
-            sa_status_store.save_online(self._concentrator, eyes.userland_esp())
+            sa_status_store.save_online(self._concentrator, query_session.userland_esp())
         if now >= self._next_requests:
-            self._next_requests = now + TICK_SECONDS
+            self._next_requests = now + REQUEST_SECONDS
             self._requests.send_due()
-            if self._strays:
-                sa_status_store.save_dropped_by_esp(self._concentrator, self._strays)
-                self._strays = 0
-        self._listening.write_what_is_due()
-        self._counting.write_what_is_due()
-        self._readings.read_when_due()
+            if self._policy_drops:
+                sa_status_store.save_dropped_by_esp(self._concentrator, self._policy_drops)
+                self._policy_drops = 0
+        self._log.write_if_due()
+        self._traffic.write_if_due()
+        self._usage.read_if_due()
 
-    def _look_at_all(self, eyes: CharonSession) -> None:
+    def _observe_all(self, query_session: CharonSession) -> None:
         began, at = time.monotonic(), timezone.now()
-        loaded, (running, lines) = eyes.list_conns(), eyes.list_sas_with_counters(at)
-        sa_status_store.save_all(self._concentrator, sa_status_by_tunnel(loaded, running), at)
-        self._listening.observe(loaded, running, at, everything=True)
-        self._counting.sample_all(loaded, lines, at)
-        took = time.monotonic() - began
-        self._next_look = time.monotonic() + max(LOOK_SECONDS, took * LOOK_SHARE)
+        connections = query_session.list_conns()
+        ike_sas, samples = query_session.list_sas_with_counters(at)
+        status = sa_status_by_tunnel(connections, ike_sas)
+        sa_status_store.save_all(self._concentrator, status, at)
+        self._log.observe(connections, ike_sas, at, everything=True)
+        self._traffic.sample_all(connections, samples, at)
+        duration = time.monotonic() - began
+        self._next_observation = time.monotonic() + max(OBSERVE_SECONDS, duration * OBSERVE_SHARE)
 
-    def _look_at(self, eyes: CharonSession, name: str) -> None:
+    def _observe_one(self, query_session: CharonSession, name: str) -> None:
         at, tunnel = timezone.now(), tunnel_id(name)
-        loaded, (running, lines) = eyes.list_conns(name), eyes.list_sas_with_counters(at, name)
-        seen = sa_status_by_tunnel(loaded, running)
-        sa_status_store.save_one(self._concentrator, tunnel, seen, at)
-        self._listening.observe(loaded, running, at, everything=False)
-        self._counting.sample_one(loaded, lines, at, tunnel)
-        if tunnel in fully_established(loaded, running):
-            # The lane may look much later; a trial that begins meanwhile must know what was good.
+        connections = query_session.list_conns(name)
+        ike_sas, samples = query_session.list_sas_with_counters(at, name)
+        status = sa_status_by_tunnel(connections, ike_sas)
+        sa_status_store.save_one(self._concentrator, tunnel, status, at)
+        self._log.observe(connections, ike_sas, at, everything=False)
+        self._traffic.sample_one(connections, samples, at, tunnel)
+        if tunnel in fully_established(connections, ike_sas):
+            # The worker may observe this much later. A trial that begins before then must know
+            # that the revision was up.
             revision_outcomes.mark_accepted_by_peer(tunnel)
-        self._requests.after(tunnel, seen.get(tunnel))
+        self._requests.request_follow_up(tunnel, status.get(tunnel))

@@ -1,7 +1,7 @@
-"""Netfilter over netlink: its messages, and what our rules say and count.
+"""Netfilter netlink: messages, the socket, and the comments and counters of the portal's table.
 
-The messages: linux/netlink.h, linux/netfilter/nfnetlink.h, linux/netfilter/nf_tables.h. Headers of
-attributes are in the machine's byte order; a flag in their kind marks nesting.
+Messages: linux/netlink.h, linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h. Headers of
+attributes are in the machine's byte order. A bit of an attribute's type marks nested attributes.
 """
 
 from __future__ import annotations
@@ -21,51 +21,52 @@ NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x2, 0x4, 0x300
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 GET_RULES, GET_OBJECTS = (10 << 8) | 7, (10 << 8) | 19
 NFPROTO_IPV4 = 2
-HEADER, OURS = struct.Struct("=IHHII"), struct.pack("!BBH", NFPROTO_IPV4, 0, 0)
+# struct nlmsghdr; struct nfgenmsg for IPv4.
+HEADER, IPV4_HEADER = struct.Struct("=IHHII"), struct.pack("!BBH", NFPROTO_IPV4, 0, 0)
 NESTED, KIND_MASK = 0x8000, 0x3FFF
-# enum nft_rule_attributes, and libnftnl's first kind of user data, a comment.
+# enum nft_rule_attributes. A rule's comment is type 0 of libnftnl's user data.
 RULE_TABLE, RULE_CHAIN, RULE_USERDATA = 1, 2, 7
 COMMENT = 0
-# enum nft_object_attributes, and the packets of a counter, in network byte order.
+# enum nft_object_attributes. The packets of a counter are in network byte order.
 OBJECT_TABLE, OBJECT_NAME, OBJECT_DATA, COUNTER_PACKETS = 1, 2, 4, 2
-ANSWER_SECONDS = 5.0
-# What fits into a socket's buffer as it is; linux: include/uapi/asm-generic/socket.h.
-MOST_BYTES, SO_SNDBUFFORCE = 1 << 16, 32
-PRESENT_OR_NOT = (0, errno.ENOENT)
+REPLY_SECONDS = 5.0
+# A socket's default buffer holds this much. SO_SNDBUFFORCE: include/uapi/asm-generic/socket.h.
+BUFFER_BYTES, SO_SNDBUFFORCE = 1 << 16, 32
+SUCCESS_OR_MISSING = (0, errno.ENOENT)
 
 
-def comments(link: NetlinkSocket, table: str) -> dict[str, list[str]]:
-    """The comments of the rules of a table, in order, by chain; nothing where it is missing."""
-    found: dict[str, list[str]] = defaultdict(list)
+def read_comments(link: NetlinkSocket, table: str) -> dict[str, list[str]]:
+    """Return the comments of a table's rules in order, by chain; empty if there is no table."""
+    comments: dict[str, list[str]] = defaultdict(list)
     with link:
-        link.send(0, GET_RULES, NLM_F_DUMP, string(RULE_TABLE, table))
-        for _, body in link.answers():
-            rule = attributes(body)
-            # The kernel of an older machine may not filter by table.
+        link.send(0, GET_RULES, NLM_F_DUMP, text_attribute(RULE_TABLE, table))
+        for _, body in link.replies():
+            rule = parse_attributes(body)
+            # Older kernels ignore the table in the request and send all rules.
             if _text(rule[RULE_TABLE]) == table:
-                found[_text(rule[RULE_CHAIN])].append(_comment(rule))
-    return dict(found)
+                comments[_text(rule[RULE_CHAIN])].append(_comment(rule))
+    return dict(comments)
 
 
-def counters(link: NetlinkSocket, table: str) -> dict[str, int]:
-    """Packets that the named counters of a table counted."""
-    found = {}
+def read_counters(link: NetlinkSocket, table: str) -> dict[str, int]:
+    """Return the packets of a table's named counters; empty if there is no table."""
+    packets_by_name = {}
     with link:
-        link.send(0, GET_OBJECTS, NLM_F_DUMP, string(OBJECT_TABLE, table))
-        for _, body in link.answers():
-            item = attributes(body)
-            packets = attributes(item[OBJECT_DATA]).get(COUNTER_PACKETS)
+        link.send(0, GET_OBJECTS, NLM_F_DUMP, text_attribute(OBJECT_TABLE, table))
+        for _, body in link.replies():
+            item = parse_attributes(body)
+            packets = parse_attributes(item[OBJECT_DATA]).get(COUNTER_PACKETS)
             if _text(item[OBJECT_TABLE]) == table and packets is not None:
-                found[_text(item[OBJECT_NAME])] = int.from_bytes(packets, "big")
-    return found
+                packets_by_name[_text(item[OBJECT_NAME])] = int.from_bytes(packets, "big")
+    return packets_by_name
 
 
 class NetlinkSocket:
-    """A netfilter socket whose every failure is a DeviceError, and "no such thing" an answer.
+    """A netfilter socket for the network namespace in which it is first used.
 
-    It is opened in the namespace where it is used first, and kept open from one block to the next:
-    to close one takes as long as the kernel takes to clear away what was removed (15 ms). A block
-    that fails closes it, because its answers may not have been read.
+    Each exchange is a `with` block, and its failures raise GatewayError. The socket stays open
+    between blocks: close() waits until the kernel has freed removed objects, which takes 15 ms. A
+    block that fails closes the socket, because replies may be unread.
     """
 
     def __init__(self) -> None:
@@ -85,38 +86,39 @@ class NetlinkSocket:
     @property
     def _socket(self) -> socket.socket:
         if self._opened is None:
-            raise RuntimeError("A link is used outside of its block")
+            raise RuntimeError("A NetlinkSocket is used outside of its block")
         return self._opened
 
     def send(self, sequence: int, kind: int, flags: int, body: bytes) -> None:
-        """One request about our address family."""
+        """Send one request for IPv4."""
         self.send_together([message(sequence, kind, flags, body)])
 
     def send_together(self, messages: Iterable[bytes]) -> None:
-        """Several messages as one piece, however long it is: a batch must be one."""
+        """Send messages as one datagram of any length, as a transaction of nf_tables must be."""
         raw = b"".join(messages)
         with _errors():
-            if len(raw) > MOST_BYTES:
+            if len(raw) > BUFFER_BYTES:
                 self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, len(raw))
             self._socket.send(raw)
 
-    def answers(
-        self, requests: int = 1, fine: Container[int] = PRESENT_OR_NOT
+    def replies(
+        self, requests: int = 1, accepted_codes: Container[int] = SUCCESS_OR_MISSING
     ) -> Iterator[tuple[int, bytes]]:
-        """Sequence number and attributes of each answer; one dump counts as one request.
+        """Yield the sequence number and the attributes of each reply; a dump is one request.
 
-        Of mere verdicts all but the `fine` ones are a DeviceError.
+        Yields nothing for acknowledgements and errors. Raises GatewayError for an error whose code
+        is not accepted.
         """
         while requests > 0:
-            for kind, flags, sequence, body in self._received():
+            for kind, flags, sequence, body in self._receive():
                 if kind == NLMSG_ERROR:
-                    _raise_unless(fine, body)
+                    _raise_unless(accepted_codes, body)
                 elif kind != NLMSG_DONE:
                     yield sequence, body[4:]
                 if not (flags & NLM_F_MULTI) or kind == NLMSG_DONE:
                     requests -= 1
 
-    def _received(self) -> Iterator[tuple[int, int, int, bytes]]:
+    def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         with _errors():
             raw = self._socket.recv(1 << 17)
         while len(raw) >= 16:
@@ -126,10 +128,10 @@ class NetlinkSocket:
 
 
 def _open() -> socket.socket:
-    made = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
-    made.settimeout(ANSWER_SECONDS)
-    made.bind((0, 0))
-    return made
+    netlink_socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+    netlink_socket.settimeout(REPLY_SECONDS)
+    netlink_socket.bind((0, 0))
+    return netlink_socket
 
 
 @contextmanager
@@ -137,13 +139,13 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise GatewayError(f"netfilter cannot be asked: {error}.") from error
+        raise GatewayError(f"netfilter does not answer: {error}.") from error
 
 
-def _raise_unless(fine: Container[int], body: bytes) -> None:
+def _raise_unless(accepted_codes: Container[int], body: bytes) -> None:
     code = -struct.unpack_from("=i", body)[0]
-    if code not in fine:
-        raise GatewayError(f"netfilter refused what it was asked: {os.strerror(code)}.")
+    if code not in accepted_codes:
+        raise GatewayError(f"netfilter refused the request: {os.strerror(code)}.")
 
 
 def _comment(rule: dict[int, bytes]) -> str:
@@ -153,31 +155,33 @@ def _comment(rule: dict[int, bytes]) -> str:
     return ""
 
 
-def message(sequence: int, kind: int, flags: int, body: bytes, about: bytes = OURS) -> bytes:
-    """One message about our address family, or `about` something else."""
-    size = HEADER.size + len(about) + len(body)
-    return HEADER.pack(size, kind, NLM_F_REQUEST | flags, sequence, 0) + about + body
+def message(
+    sequence: int, kind: int, flags: int, body: bytes, family_header: bytes = IPV4_HEADER
+) -> bytes:
+    """Return a netlink message; `body` is its attributes."""
+    size = HEADER.size + len(family_header) + len(body)
+    return HEADER.pack(size, kind, NLM_F_REQUEST | flags, sequence, 0) + family_header + body
 
 
 def _text(raw: bytes) -> str:
     return raw.rstrip(b"\0").decode()
 
 
-def string(kind: int, text: str) -> bytes:
-    """An attribute that is text."""
+def text_attribute(kind: int, text: str) -> bytes:
+    """Return an attribute of zero-terminated text."""
     return attribute(kind, text.encode() + b"\0")
 
 
 def attribute(kind: int, body: bytes) -> bytes:
-    """One attribute of a message, as long as its alignment wants."""
+    """Return an attribute, padded to four bytes."""
     return struct.pack("=HH", 4 + len(body), kind) + body + b"\0" * (-len(body) % 4)
 
 
-def attributes(raw: bytes) -> dict[int, bytes]:
-    """The attributes of a message, or of one that holds others, by kind."""
-    found: dict[int, bytes] = {}
+def parse_attributes(raw: bytes) -> dict[int, bytes]:
+    """Return the attributes of a message, or those nested in an attribute, by type."""
+    attributes: dict[int, bytes] = {}
     while len(raw) >= 4:
         length, kind = struct.unpack_from("=HH", raw)
-        found[kind & KIND_MASK] = raw[4:length]
+        attributes[kind & KIND_MASK] = raw[4:length]
         raw = raw[(length + 3) & ~3 :]
-    return found
+    return attributes

@@ -1,4 +1,4 @@
-"""Our one nftables table: its rules through libnftables, the elements of its maps by ourselves."""
+"""The portal's nftables table: rules through libnftables, elements of its maps through netlink."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.netfilter import map_elements, netlink, ruleset
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 
-# A lookup takes as long as reading some fifty elements of a whole map.
-ONE_BY_ONE = 1_000
+# A lookup of one key takes as long as reading about fifty elements in a dump.
+MAX_LOOKUPS = 1_000
 
 
 class NftTable:
-    """The table `ip vpnportal` of the network namespace that this process runs in."""
+    """The table `ip vpnportal` in this process's network namespace.
+
+    Its methods raise GatewayError if the kernel does not answer or refuses.
+    """
 
     def __init__(self, link: NetlinkSocket) -> None:
         self._link = link
@@ -26,40 +29,42 @@ class NftTable:
         self._library.set_handle_output(False)
 
     def rules_are_current(self, userland_esp: bool) -> bool:
-        """Whether every rule is there, unchanged; elements of the maps do not count."""
+        """Return True if all rules are loaded and unchanged, by their comments."""
         comment = ruleset.digest(userland_esp)
-        wanted = {
+        expected = {
             chain: [comment] * len(lines)
             for chain, lines in ruleset.rules(userland_esp).items()
             if lines
         }
-        return netlink.comments(self._link, ruleset.TABLE) == wanted
+        return netlink.read_comments(self._link, ruleset.TABLE) == expected
 
     def elements(self) -> NatElements:
-        """Everything in both maps."""
+        """Return all elements of both maps."""
         return NatElements(
             *(map_elements.dump_elements(self._link, ruleset.TABLE, name) for name in NatMap)
         )
 
     def elements_at(self, keys: NatElements) -> NatElements:
-        """What the maps hold under these keys; the cost does not depend on what else they hold.
+        """Return the elements with the keys of `keys`; its values do not matter.
 
-        Beyond very many keys, reading everything is cheaper than asking for each.
+        Up to MAX_LOOKUPS keys, the time does not depend on the size of the maps.
         """
-        if len(keys) > ONE_BY_ONE:
+        if len(keys) > MAX_LOOKUPS:
             return self.elements().under(keys)
-        found = (
+        values_by_key = (
             map_elements.lookup_elements(self._link, ruleset.TABLE, name, keys.keys(name))
             for name in NatMap
         )
-        return NatElements(*((packed(*one) for one in some.items()) for some in found))
+        return NatElements(
+            *((packed(key, value) for key, value in values.items()) for values in values_by_key)
+        )
 
     def change(
         self, remove: NatElements, add: NatElements, write_rules: bool, userland_esp: bool
     ) -> None:
-        """Elements to remove and elements to add: all of it at once, or none of it.
+        """Write the rules if requested, then remove and add elements in one transaction.
 
-        Rules that are to be written stand before that: nothing is translated without them.
+        The rules come first, so that no packet is translated without them.
         """
         if write_rules:
             self._run(ruleset.usage_set_definition())
@@ -67,9 +72,9 @@ class NftTable:
         map_elements.change_elements(self._link, ruleset.TABLE, remove, add)
 
     def drop_counters(self) -> dict[str, int]:
-        """Packets that the rules dropped, by the name of the counter."""
-        found = netlink.counters(self._link, ruleset.TABLE)
-        return {name: found[name] for name in ruleset.COUNTERS if name in found}
+        """Return the packets that the rules dropped, by the name of the counter."""
+        counters = netlink.read_counters(self._link, ruleset.TABLE)
+        return {name: counters[name] for name in ruleset.COUNTERS if name in counters}
 
     def _run(self, commands: list[dict[str, Any]]) -> None:
         status, _, error = self._library.cmd(json.dumps({"nftables": commands}))

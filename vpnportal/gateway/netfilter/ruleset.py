@@ -1,13 +1,15 @@
-"""The text of our nftables table: two maps, a set, six chains, and no rule for a translation.
+"""The ruleset of the portal's nftables table: two maps, one set, six chains.
 
-Everything that a concentrator forwards comes out of a tunnel or goes into one; all else is dropped
-and counted, so that nothing leaves in the clear while a tunnel is down. What comes out of a tunnel
-may not reach the gateway itself, but for a ping and for answers to what it asked. Which networks a
-tunnel may lead to is ESP's own check of every packet (RFC 4301, 5.2). Statements and expressions:
-libnftables-json(5).
+Translations are elements of the maps, so their number adds no rule. The rules:
 
-Each translated packet that has passed renews its pair of addresses in the set: how long the pair
-has left there tells when it was last used.
+- Forward packets only from a tunnel or into one. Drop and count all others, so that no packet
+  leaves unencrypted while its tunnel is down.
+- Accept from a tunnel to the gateway itself only pings and replies.
+- Renew the pair of addresses of each translated packet in the usage set. The remaining time of a
+  pair shows when it was last used.
+
+ESP itself checks that a packet matches the selectors of its tunnel (RFC 4301, 5.2). Statements and
+expressions: libnftables-json(5).
 """
 
 from __future__ import annotations
@@ -20,14 +22,21 @@ from vpnportal.domain.gateway_config.drop_counters import COUNTERS
 from vpnportal.domain.gateway_config.nat_elements import NatMap
 
 FAMILY, TABLE = "ip", "vpnportal"
-# Userland ESP hands packets over in charon's tun device.
+# charon's tun device, from which packets of userland ESP arrive.
 DEVICE = "ipsec0"
-# One bit of the packet mark; charon's own mark (0x42) and this one do not meet.
+# One bit of the packet mark, which is not in charon's own mark (0x42).
 DECRYPTED_MARK = 0x10000000
 # 1500 bytes less ESP in UDP with the largest cipher block and hash, less IP and TCP headers.
 MSS_BYTES = 1340
-# Pairs of internal and customer address, forgotten so long after their last packet.
-USED, REMEMBERED_SECONDS = "used", 30 * 86_400
+# The set of pairs of internal and customer address; a pair expires after its last packet.
+USAGE_SET, RETENTION_SECONDS = "used", 30 * 86_400
+
+# Part of the digest in the rules' comments. Another text would rewrite the rules of each gateway.
+DIGEST_COUNTERS = {
+    "between_tunnels": "From one tunnel into another",
+    "outside_tunnels": "On its way past the tunnels",
+    "to_the_gateway": "From a tunnel to the gateway itself",
+}
 
 Json: TypeAlias = "dict[str, Any]"
 Rule: TypeAlias = "list[Json]"
@@ -43,50 +52,55 @@ CHAINS: dict[str, Json] = {
 
 
 def rules(userland_esp: bool) -> dict[str, list[Rule]]:
-    """The rules of each chain, for the data plane in use."""
-    decrypted, encrypting = (_by_device if userland_esp else _by_mark)()
+    """Return the rules of each chain for userland ESP or for kernel ESP."""
+    decrypted, encrypting = (_device_matches if userland_esp else _mark_matches)()
     mark = [] if userland_esp else [[_match({"meta": {"key": "ipsec"}}, True), _SET_MARK]]
-    to_customer = {"dnat": {"addr": _looked_up("daddr", NatMap.INBOUND)}}
-    from_customer = {"snat": {"addr": _looked_up("saddr", NatMap.OUTBOUND)}}
+    to_customer = {"dnat": {"addr": _lookup("daddr", NatMap.INBOUND)}}
+    from_customer = {"snat": {"addr": _lookup("saddr", NatMap.OUTBOUND)}}
     return {
         "decrypted": mark,
         "prerouting": [[_not(decrypted), to_customer]],
         "postrouting": [[decrypted, from_customer]],
-        # Whoever began the flow: both ways its packets belong to one entry of conntrack.
+        # Both directions of a flow are one conntrack entry, whichever peer began the flow.
         "used": [
             [_translated("dnat"), _renew(_flow("original", "daddr"), _flow("reply", "saddr"))],
             [_translated("snat"), _renew(_flow("reply", "daddr"), _flow("original", "saddr"))],
         ],
         "forward": [
-            [decrypted, encrypting, *_dropped("between_tunnels")],
+            [decrypted, encrypting, *_drop("between_tunnels")],
             [*_syn(), {"mangle": {"key": _MAXSEG, "value": MSS_BYTES}}],
             [decrypted, {"accept": None}],
             [encrypting, {"accept": None}],
-            _dropped("outside_tunnels"),
+            _drop("outside_tunnels"),
         ],
         "input": [
             [decrypted, _ANSWER, {"accept": None}],
             [decrypted, _PING, {"accept": None}],
-            [decrypted, *_dropped("to_the_gateway")],
+            [decrypted, *_drop("to_the_gateway")],
         ],
     }
 
 
 def digest(userland_esp: bool) -> str:
-    """The comment that each rule carries: which ruleset, in which version, it belongs to."""
-    text = json.dumps([CHAINS, COUNTERS, rules(userland_esp)], sort_keys=True)
+    """Return the comment of each rule, which identifies the version of the ruleset."""
+    text = json.dumps([CHAINS, DIGEST_COUNTERS, rules(userland_esp)], sort_keys=True)
     return f"vpnportal {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def usage_set_definition() -> list[Json]:
-    """Commands that make the set, or leave it and what it remembers as it is.
+    """Return the commands that create the usage set, or leave an existing set as it is.
 
-    It must be there before the rules are: libnftables marks a set that a rule of the same
-    transaction updates, and then takes it for another one the next time.
+    Run them in an earlier transaction than the rules: libnftables marks a set that a rule of the
+    same transaction updates, and does not recognise that set the next time.
     """
-    place = {"family": FAMILY, "table": TABLE, "name": USED, "type": ["ipv4_addr", "ipv4_addr"]}
-    # Searching it for what is forgotten takes long where there is much; nobody waits for that.
-    bounds = {"timeout": REMEMBERED_SECONDS, "gc-interval": 3600, "size": 1_000_000}
+    place = {
+        "family": FAMILY,
+        "table": TABLE,
+        "name": USAGE_SET,
+        "type": ["ipv4_addr", "ipv4_addr"],
+    }
+    # The kernel walks the whole set to free expired pairs, so once an hour is enough.
+    bounds = {"timeout": RETENTION_SECONDS, "gc-interval": 3600, "size": 1_000_000}
     return [
         {"add": {"table": {"family": FAMILY, "name": TABLE}}},
         {"add": {"set": {**place, "flags": ["timeout"], **bounds}}},
@@ -94,7 +108,7 @@ def usage_set_definition() -> list[Json]:
 
 
 def definition(userland_esp: bool) -> list[Json]:
-    """Commands that put table, maps, chains and rules right and leave the maps' elements alone."""
+    """Return the commands that write table, maps, chains and rules, and keep the elements."""
     place = {"family": FAMILY, "table": TABLE}
     address = {"type": "ipv4_addr", "map": "ipv4_addr"}
     commands: list[Json] = [{"add": {"table": {"family": FAMILY, "name": TABLE}}}]
@@ -112,7 +126,7 @@ def definition(userland_esp: bool) -> list[Json]:
     return commands
 
 
-def _dropped(counter: str) -> Rule:
+def _drop(counter: str) -> Rule:
     return [{"counter": counter}, {"drop": None}]
 
 
@@ -130,15 +144,18 @@ def _match(left: Json, right: Any, op: str = "==") -> Json:
     return {"match": {"op": op, "left": left, "right": right}}
 
 
-def _by_device() -> tuple[Json, Json]:
+def _device_matches() -> tuple[Json, Json]:
     return (
         _match({"meta": {"key": "iifname"}}, DEVICE),
         _match({"meta": {"key": "oifname"}}, DEVICE),
     )
 
 
-def _by_mark() -> tuple[Json, Json]:
-    """Kernel ESP: whence a packet came is no longer known in postrouting, so it is marked."""
+def _mark_matches() -> tuple[Json, Json]:
+    """Return the matches of kernel ESP.
+
+    Postrouting does not know that a packet was decrypted, so prerouting marks the packet.
+    """
     marked = {"&": [_MARK, DECRYPTED_MARK]}
     return _match(marked, DECRYPTED_MARK), _match({"rt": {"key": "ipsec"}}, True)
 
@@ -147,7 +164,7 @@ def _not(match: Json) -> Json:
     return {"match": {**match["match"], "op": "!="}}
 
 
-def _looked_up(side: str, name: NatMap) -> Json:
+def _lookup(side: str, name: NatMap) -> Json:
     return {"map": {"key": {"payload": {"protocol": "ip", "field": side}}, "data": f"@{name}"}}
 
 
@@ -161,7 +178,7 @@ def _flow(way: str, side: str) -> Json:
 
 def _renew(internal: Json, customer: Json) -> Json:
     pair = {"concat": [internal, customer]}
-    return {"set": {"op": "update", "elem": pair, "set": f"@{USED}"}}
+    return {"set": {"op": "update", "elem": pair, "set": f"@{USAGE_SET}"}}
 
 
 def _syn() -> Rule:

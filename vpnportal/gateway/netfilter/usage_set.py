@@ -1,4 +1,4 @@
-"""How long ago each address translation carried a packet, as the set of our rules remembers it."""
+"""Times at which translations last carried a packet, from the usage set of the portal's table."""
 
 from __future__ import annotations
 
@@ -13,42 +13,49 @@ from vpnportal.gateway.netfilter.map_elements import (
     LIST_SET,
     LIST_TABLE,
 )
-from vpnportal.gateway.netfilter.netlink import NLM_F_DUMP, NetlinkSocket, attributes, string
+from vpnportal.gateway.netfilter.netlink import (
+    NLM_F_DUMP,
+    NetlinkSocket,
+    parse_attributes,
+    text_attribute,
+)
 
-# One element as the kernel writes it: headers, two addresses, a header, milliseconds left.
+# An element in a dump: headers, two addresses, a header, milliseconds until it expires.
 LENGTH = struct.Struct("=H")
-MEMBER = struct.Struct("!12xII4xQ")
+ELEMENT = struct.Struct("!12xII4xQ")
 
 
 class TranslationUse(NamedTuple):
-    """A pair of addresses as numbers, and how many seconds ago it carried a packet."""
+    """A pair of addresses as numbers, and the seconds since it carried a packet."""
 
     internal: int
     customer: int
     seconds: int
 
 
-def last_used(link: NetlinkSocket) -> list[TranslationUse] | None:
-    """Every pair that carried a packet lately; None where nothing remembers them yet.
+def read_usage_set(link: NetlinkSocket) -> list[TranslationUse] | None:
+    """Return each pair that carried a packet within RETENTION_SECONDS; None if there is no set.
 
-    DeviceError where nftables cannot be read.
+    Raises GatewayError if nftables cannot be read.
     """
     with link:
-        place = string(LIST_TABLE, ruleset.TABLE) + string(LIST_SET, ruleset.USED)
+        place = text_attribute(LIST_TABLE, ruleset.TABLE) + text_attribute(
+            LIST_SET, ruleset.USAGE_SET
+        )
         link.send(0, GET_ELEMENT, NLM_F_DUMP, place)
-        # Of a set that is empty there is one answer, of one that is missing none.
-        lists = [attributes(body).get(LIST_ELEMENTS, b"") for _, body in link.answers()]
-    return [one for items in lists for one in _uses(items)] if lists else None
+        # The kernel sends one reply for an empty set and none for a missing set.
+        lists = [parse_attributes(body).get(LIST_ELEMENTS, b"") for _, body in link.replies()]
+    return [use for items in lists for use in _parse_uses(items)] if lists else None
 
 
-def _uses(items: bytes) -> Iterator[TranslationUse]:
+def _parse_uses(items: bytes) -> Iterator[TranslationUse]:
     at = 0
-    while at + MEMBER.size <= len(items):
+    while at + ELEMENT.size <= len(items):
         (length,) = LENGTH.unpack_from(items, at)
-        # What has another form was put there by somebody else.
-        if length == MEMBER.size:
-            internal, customer, left = MEMBER.unpack_from(items, at)
+        # An element of another size was not added by the portal's rules.
+        if length == ELEMENT.size:
+            internal, customer, remaining = ELEMENT.unpack_from(items, at)
             yield TranslationUse(
-                internal, customer, max(0, ruleset.REMEMBERED_SECONDS - left // 1000)
+                internal, customer, max(0, ruleset.RETENTION_SECONDS - remaining // 1000)
             )
         at += max(length + 3 & ~3, 4)

@@ -1,8 +1,8 @@
-"""Sessions with charon that start children: one tells it to, one hears what came up.
+"""Sessions that initiate CHILD_SAs: one sends `initiate`, another waits for established IKE_SAs.
 
-Before charon answers that it began to, it walks through all that it holds. Nothing is decided by
-that answer, so nobody waits for it: it is taken before the next start, or before the next look at
-the tunnel that it is about, and a refusal is reported then.
+charon walks all its connections and IKE_SAs before it answers `initiate`. No decision depends on
+that reply, so the worker does not wait for it (docs/decisions/014). The worker reads the reply
+before the next initiation or the next observation of the same tunnel, and reports a refusal then.
 """
 
 from __future__ import annotations
@@ -17,62 +17,66 @@ from vpnportal.gateway.steps import Report, Step
 from vpnportal.gateway.vici.persistent_session import PersistentSession
 from vpnportal.gateway.vici.session import CharonSession
 
-# How long a question for what came up may take when nothing did.
-SECONDS = 0.02
+# Wait for the next established IKE_SA. Short, because the initiator checks its limits in between.
+EVENT_SECONDS = 0.02
 
 
 class PendingInitiate(NamedTuple):
-    """A start that charon was told, and what to call for its answer."""
+    """A sent `initiate` and the function that reads charon's reply to it."""
 
     connection: str
     child: str
-    answer: Callable[[], None]
+    read_reply: Callable[[], None]
     report: Report
 
 
 class InitiateSession:
-    """The session that tells charon to start children, and at most one answer to come."""
+    """The session that sends `initiate`; at most one reply is unread."""
 
     def __init__(self, vici_socket: str) -> None:
         self._session = PersistentSession(vici_socket)
-        self._unanswered: PendingInitiate | None = None
+        self._pending: PendingInitiate | None = None
 
     def initiate(self, connection: str, child: str, report: Report) -> None:
-        """Start a child without waiting for what becomes of it.
+        """Request a CHILD_SA without waiting for charon's reply.
 
-        `report` may be called long after this returned, with charon's refusal.
+        Reads the pending reply first. A later call may call `report` with charon's refusal of this
+        request. Raises GatewayError if charon is not running.
         """
-        self.settle()
-        answer = self._session.start(lambda charon: charon.initiate(connection, child))
-        self._unanswered = PendingInitiate(connection, child, answer, report)
+        self.read_pending_reply()
+        read_reply = self._session.send(lambda charon: charon.initiate(connection, child))
+        self._pending = PendingInitiate(connection, child, read_reply, report)
 
-    def settle(self, connection: str | None = None) -> None:
-        """Take the answer to come, if it is about this connection, or about any.
+    def read_pending_reply(self, connection: str | None = None) -> None:
+        """Read the pending reply if it is about this connection; with None about any.
 
-        In bounded time. Without a charon there is none, and whoever looks next is told so.
+        Reports a refusal. Ignores a charon that does not answer: the next observation fails then.
         """
-        one = self._unanswered
-        if one is None or connection not in (None, one.connection):
+        pending = self._pending
+        if pending is None or connection not in (None, pending.connection):
             return
-        self._unanswered = None
+        self._pending = None
         try:
-            one.answer()
+            pending.read_reply()
         except GatewayRefused as refusal:
-            text = f"charon refused to start {one.child}: {refusal}"
-            one.report(Step(one.connection, text, ok=False, is_repair=False))
+            text = f"charon refused to initiate {pending.child}: {refusal}"
+            pending.report(Step(pending.connection, text, ok=False, is_repair=False))
         except GatewayError:
             pass
 
 
 class Initiator:
-    """The session that hears is opened with the first question: one tunnel alone needs none."""
+    """A `pacing.PacedInitiator`; its event session opens at the first wait only.
 
-    def __init__(self, mouth: InitiateSession, vici_socket: str, report: Report) -> None:
-        self._mouth = mouth
+    One tunnel alone needs no wait.
+    """
+
+    def __init__(self, session: InitiateSession, vici_socket: str, report: Report) -> None:
+        self._initiate_session = session
         self._vici_socket = vici_socket
         self._report = report
-        self._ears: CharonSession | None = None
-        self._heard: Generator[str] | None = None
+        self._event_session: CharonSession | None = None
+        self._established: Generator[str] | None = None
 
     def __enter__(self) -> Initiator:
         return self
@@ -83,20 +87,20 @@ class Initiator:
         error: BaseException | None,
         at: TracebackType | None,
     ) -> None:
-        if self._heard:
+        if self._established:
             with suppress(GatewayError):
-                self._heard.close()
-        if self._ears:
-            self._ears.close()
+                self._established.close()
+        if self._event_session:
+            self._event_session.close()
 
     def initiate(self, connection: str, child: str) -> None:
-        """Start a child without waiting for what becomes of it."""
-        self._mouth.initiate(connection, child, self._report)
+        """Request a CHILD_SA without waiting for charon's reply."""
+        self._initiate_session.initiate(connection, child, self._report)
 
     def wait_established(self) -> Iterator[str]:
-        """At most one name of a connection whose IKE_SA is established now."""
-        if self._ears is None or self._heard is None:
-            self._ears = CharonSession(self._vici_socket)
-            self._heard = self._ears.wait_established(SECONDS)
-        if name := next(self._heard, ""):
+        """Yield at most one connection whose IKE_SA is established, after EVENT_SECONDS none."""
+        if self._event_session is None or self._established is None:
+            self._event_session = CharonSession(self._vici_socket)
+            self._established = self._event_session.wait_established(EVENT_SECONDS)
+        if name := next(self._established, ""):
             yield name

@@ -1,8 +1,8 @@
-"""Starting many children without running into the peers' limits on half-open IKE_SAs.
+"""Paced initiation, within the peers' limits for half-open IKE_SAs (docs/decisions/012).
 
-A charon with its defaults drops what comes from an address that has five IKE_SAs half open, and
-asks for cookies beyond thirty in all (strongswan.conf: block_threshold, cookie_threshold). To a
-device that has many of our peers' addresses, all of ours are one.
+With its defaults charon drops messages from an address that has five half-open IKE_SAs. Beyond
+thirty in all it requests cookies (strongswan.conf: block_threshold, cookie_threshold). Several
+tunnels can have the same device as their peer, under different addresses.
 """
 
 from __future__ import annotations
@@ -11,75 +11,78 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from vpnportal.domain.planning.plan import Start
 
-# At once towards addresses that may be one device's, and in all.
-NEIGHBOURS, NEIGHBOURHOOD_BITS = 4, 16
-IN_ALL = 64
-# Who has not answered by then is far away or not there; either way the next one's turn has come.
-PATIENCE_SECONDS = 0.25
-# The lane has other work. What is left then is started by the next converge.
+# Half-open IKE_SAs towards one network of this prefix length, which may be one device; and in all.
+MAX_OPEN_PER_NETWORK, NETWORK_BITS = 4, 16
+MAX_OPEN = 64
+# A peer that has not answered by then is far away or down. The next one's turn comes either way.
+OPEN_SECONDS = 0.25
+# The worker has other tunnels to converge. The next converge initiates the rest.
 BUDGET_SECONDS = 2.0
+
+# The time and the peer's network of each half-open IKE_SA, by connection.
+OpenSince: TypeAlias = "dict[str, tuple[float, IPv4Network]]"
 
 
 class PacedInitiator(Protocol):
-    """What can start a child, and tells soon which connections came up since it was asked last."""
+    """A client of charon that initiates CHILD_SAs and reports established IKE_SAs."""
 
     def initiate(self, connection: str, child: str) -> None: ...
 
     def wait_established(self) -> Iterable[str]: ...
 
 
-def initiate_paced(starter: PacedInitiator, starts: Iterable[Start]) -> Iterator[Start]:
-    """Starts them in time, and yields each that was; the rest had to wait too long for its turn."""
+def initiate_paced(initiator: PacedInitiator, starts: Iterable[Start]) -> Iterator[Start]:
+    """Initiate CHILD_SAs for at most BUDGET_SECONDS, and yield each that was initiated."""
     waiting: dict[IPv4Network, deque[list[Start]]] = defaultdict(deque)
-    for several in _by_connection(starts):
-        waiting[_neighbourhood(several[0].peer)].append(several)
-    open_since: dict[str, tuple[float, IPv4Network]] = {}
+    for group in _by_connection(starts):
+        waiting[_network_of(group[0].peer)].append(group)
+    open_since: OpenSince = {}
     deadline = time.monotonic() + BUDGET_SECONDS
-    if sum(len(queue) for queue in waiting.values()) > NEIGHBOURS:
-        # Begins to listen, so that those who answer at once are heard.
-        list(starter.wait_established())
+    if sum(len(queue) for queue in waiting.values()) > MAX_OPEN_PER_NETWORK:
+        # Registers for events before the first initiation, so that no early answer is missed.
+        list(initiator.wait_established())
     while any(waiting.values()) and time.monotonic() < deadline:
-        for several, where in _turns(waiting, open_since):
-            for one in several:
-                starter.initiate(one.connection, one.child)
-                yield one
-            open_since[several[0].connection] = (time.monotonic(), where)
+        for group, network in _next_groups(waiting, open_since):
+            for start in group:
+                initiator.initiate(start.connection, start.child)
+                yield start
+            open_since[group[0].connection] = (time.monotonic(), network)
         if any(waiting.values()):
-            for name in starter.wait_established():
+            for name in initiator.wait_established():
                 open_since.pop(name, None)
-            _give_up_waiting(open_since)
+            _drop_expired(open_since)
 
 
 def _by_connection(starts: Iterable[Start]) -> Iterable[list[Start]]:
-    """Children of one connection share its IKE_SA, and so its turn."""
-    found: dict[str, list[Start]] = defaultdict(list)
-    for one in starts:
-        found[one.connection].append(one)
-    return found.values()
+    """Group the children by connection: they share one IKE_SA, and so one turn."""
+    groups: dict[str, list[Start]] = defaultdict(list)
+    for start in starts:
+        groups[start.connection].append(start)
+    return groups.values()
 
 
-def _neighbourhood(peer: str) -> IPv4Network:
-    return IPv4Network((peer, NEIGHBOURHOOD_BITS), strict=False)
+def _network_of(peer: str) -> IPv4Network:
+    return IPv4Network((peer, NETWORK_BITS), strict=False)
 
 
-def _turns(
-    waiting: dict[IPv4Network, deque[list[Start]]],
-    open_since: dict[str, tuple[float, IPv4Network]],
+def _next_groups(
+    waiting: dict[IPv4Network, deque[list[Start]]], open_since: OpenSince
 ) -> Iterator[tuple[list[Start], IPv4Network]]:
-    room = IN_ALL - len(open_since)
-    for where, queue in waiting.items():
-        free = NEIGHBOURS - sum(1 for _, place in open_since.values() if place == where)
-        while queue and free > 0 and room > 0:
-            free, room = free - 1, room - 1
-            yield queue.popleft(), where
+    total_free = MAX_OPEN - len(open_since)
+    for network, queue in waiting.items():
+        half_open = sum(1 for _, other in open_since.values() if other == network)
+        free = MAX_OPEN_PER_NETWORK - half_open
+        while queue and free > 0 and total_free > 0:
+            free, total_free = free - 1, total_free - 1
+            yield queue.popleft(), network
 
 
-def _give_up_waiting(open_since: dict[str, tuple[float, IPv4Network]]) -> None:
+def _drop_expired(open_since: OpenSince) -> None:
     now = time.monotonic()
     for name, (since, _) in list(open_since.items()):
-        if now - since >= PATIENCE_SECONDS:
+        if now - since >= OPEN_SECONDS:
             del open_since[name]

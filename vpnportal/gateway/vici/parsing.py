@@ -1,4 +1,4 @@
-"""vici's replies as the domain's values: bytes become text, sections become associations."""
+"""vici's replies as domain values: connections and SAs from the sections of a message."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from vpnportal.domain.planning.observed import ChildSa, IkeSa
 from vpnportal.domain.tunnel.algorithms import Suite
 
 
-def loaded_connection(body: dict[str, Any]) -> LoadedConnection:
-    """An entry of `list-conns`."""
+def parse_connection(body: dict[str, Any]) -> LoadedConnection:
+    """Return the connection of an entry of `list-conns`."""
     local, remote = body.get("local-1", {}), body.get("remote-1", {})
     return LoadedConnection(
         body.get("version", ""),
@@ -38,26 +38,26 @@ def loaded_connection(body: dict[str, Any]) -> LoadedConnection:
     )
 
 
-def ike_sa(connection: str, body: dict[str, Any]) -> IkeSa:
-    """An entry of `list-sas`."""
+def parse_ike_sa(connection: str, body: dict[str, Any]) -> IkeSa:
+    """Return the IKE_SA of an entry of `list-sas`, with its CHILD_SAs."""
     return IkeSa(
         connection=connection,
         unique_id=body["uniqueid"],
         state=intern(body["state"]),
-        children=tuple(_child_sa(child) for child in body.get("child-sas", {}).values()),
-        tasks=_tasks(*body.get("tasks-queued", ()), *body.get("tasks-active", ())),
+        children=tuple(_parse_child_sa(child) for child in body.get("child-sas", {}).values()),
+        tasks=_shared_tasks(*body.get("tasks-queued", ()), *body.get("tasks-active", ())),
         remote_host=body.get("remote-host", ""),
         initiator=body.get("initiator") == "yes",
-        suite=suite(body),
+        suite=parse_suite(body),
     )
 
 
-def _child_sa(body: dict[str, Any]) -> ChildSa:
+def _parse_child_sa(body: dict[str, Any]) -> ChildSa:
     return ChildSa(
         name=body["name"],
         unique_id=body["uniqueid"],
         state=intern(body["state"]),
-        suite=suite(body),
+        suite=parse_suite(body),
         local_ts=tuple(body.get("local-ts", ())),
         remote_ts=tuple(body.get("remote-ts", ())),
         packets_in=int(body.get("packets-in", 0)),
@@ -66,10 +66,10 @@ def _child_sa(body: dict[str, Any]) -> ChildSa:
     )
 
 
-def suite(body: Mapping[str, Any]) -> Suite:
-    """The algorithms of an IKE_SA or a CHILD_SA."""
+def parse_suite(body: Mapping[str, Any]) -> Suite:
+    """Return the negotiated algorithms of the section of an IKE_SA or a CHILD_SA."""
     encryption, bits = body.get("encr-alg", ""), body.get("encr-keysize", "")
-    return _named(
+    return _shared_suite(
         f"{encryption}-{bits}" if bits and encryption.startswith("AES") else encryption,
         body.get("integ-alg", ""),
         body.get("prf-alg", ""),
@@ -77,23 +77,26 @@ def suite(body: Mapping[str, Any]) -> Suite:
     )
 
 
-# Ten thousand associations have few algorithms, and few things to do, between them.
+# 10,000 SAs use few suites and few sets of tasks: equal ones are one object in memory.
 @lru_cache
-def _named(*algorithms: str) -> Suite:
+def _shared_suite(*algorithms: str) -> Suite:
     return Suite(*algorithms)
 
 
 @lru_cache
-def _tasks(*words: str) -> frozenset[str]:
-    return frozenset(words)
+def _shared_tasks(*tasks: str) -> frozenset[str]:
+    return frozenset(tasks)
 
 
-def text(value: Any) -> Any:
-    """A vici reply with its bytes decoded; what a peer put in names may be no UTF-8."""
+def decode(value: Any) -> Any:
+    """Return a reply of the vici library with text instead of bytes.
+
+    Invalid UTF-8 is replaced: identities that a peer chose can contain any bytes.
+    """
     if isinstance(value, bytes):
         return value.decode(errors="replace")
     if isinstance(value, dict):
-        return {key: text(item) for key, item in value.items()}
+        return {key: decode(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [text(item) for item in value]
+        return [decode(item) for item in value]
     return value

@@ -1,4 +1,4 @@
-"""One session with charon for many calls: opening one takes longer than most of them."""
+"""One vici session for many calls, because connecting takes longer than most calls."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ P = ParamSpec("P")
 
 
 class PersistentSession:
-    """Opened when it is needed, and anew after a failure or when charon has hung up.
+    """A session that opens at its first use and again after a failure or an unread reply.
 
-    Also when somebody asked and never took the answer: it would be taken for the next one's.
+    An unread reply would be taken for the reply to the next request.
     """
 
     def __init__(self, vici_socket: str) -> None:
@@ -25,32 +25,35 @@ class PersistentSession:
 
     @contextmanager
     def use(self) -> Iterator[CharonSession]:
-        """The session; DeviceError where there is no charon."""
+        """Provide the open session. Raises GatewayError if charon is not running."""
         if self._session is None or not self._session.is_open():
             self._close()
             self._session = CharonSession(self._vici_socket)
-        with self._closed_by_failures():
+        with self._close_on_failure():
             yield self._session
 
-    def start(self, question: Callable[[CharonSession], Callable[P, T]]) -> Callable[P, T]:
-        """Ask now; what comes back is called for the answer before anything else is asked here."""
+    def send(self, request: Callable[[CharonSession], Callable[P, T]]) -> Callable[P, T]:
+        """Send a request and return a function that reads its reply.
+
+        Call that function before the next use of this session.
+        """
         with self.use() as charon:
-            take = question(charon)
+            read = request(charon)
 
-        def answer(*args: P.args, **kwargs: P.kwargs) -> T:
-            with self._closed_by_failures():
-                return take(*args, **kwargs)
+        def read_reply(*args: P.args, **kwargs: P.kwargs) -> T:
+            with self._close_on_failure():
+                return read(*args, **kwargs)
 
-        return answer
+        return read_reply
 
     @contextmanager
-    def _closed_by_failures(self) -> Iterator[None]:
+    def _close_on_failure(self) -> Iterator[None]:
         try:
             yield
         except GatewayRefused:
+            # A refusal is a complete reply.
             raise
         except BaseException:
-            # What was not read of an answer would be taken for the next one's.
             self._close()
             raise
 

@@ -1,7 +1,7 @@
-"""Connections and secrets loaded one after the other, maybe ten thousand of each.
+"""Pipelined load requests: all of 10,000 tunnels in 5.3 s, bare calls in 3.6 s (docs/speed.md).
 
-Before charon has answered for the first ones the next are made and sent, so that neither waits for
-the other. It answers in the order in which it was asked.
+The goal is 1.5 times the bare calls, which have all settings in memory. The worker reads, decrypts
+and compiles the next revisions while charon loads the first. charon answers in order.
 """
 
 from __future__ import annotations
@@ -15,35 +15,39 @@ from vici.exception import SessionException
 from vici.protocol import Message, Packet
 
 from vpnportal.domain.gateway_config.desired import Connection, Secret
-from vpnportal.gateway.vici.wire import parse_message, received
+from vpnportal.gateway.vici.wire import parse_message, receive_packets
 
 Loadable: TypeAlias = Connection | Secret
-# Requests without an answer: what a socket's buffer holds of either, many times over.
-AHEAD = 64
+# Requests without a reply. Each socket's buffer holds many times this number.
+MAX_PENDING_REQUESTS = 64
 
 
-def load(session: Session, several: Iterable[Loadable]) -> Iterator[tuple[Loadable, str]]:
-    """Each of them with charon's reason why it refused it, or "". Reads all, if all is taken."""
-    answers = received(session.transport.socket)
-    unanswered: deque[Loadable] = deque()
-    for one in several:
-        session.transport.send(_request(one))
-        unanswered.append(one)
-        if len(unanswered) == AHEAD:
-            yield unanswered.popleft(), _refusal(next(answers))
-    while unanswered:
-        yield unanswered.popleft(), _refusal(next(answers))
+def load(session: Session, items: Iterable[Loadable]) -> Iterator[tuple[Loadable, str]]:
+    """Yield each item with charon's reason for refusing it, or "" if charon loaded it.
+
+    Read it to its end, or replies stay in the session. Raises SessionException if charon sends
+    another kind of reply.
+    """
+    packets = receive_packets(session.transport.socket)
+    pending: deque[Loadable] = deque()
+    for item in items:
+        session.transport.send(_request(item))
+        pending.append(item)
+        if len(pending) == MAX_PENDING_REQUESTS:
+            yield pending.popleft(), _refusal(next(packets))
+    while pending:
+        yield pending.popleft(), _refusal(next(packets))
 
 
-def _request(one: Loadable) -> bytes:
-    if isinstance(one, Connection):
-        return Packet.request("load-conn", Message.serialize({one.name: one.settings}))
-    secret: dict[str, Any] = {"id": one.id, "type": "IKE", "owners": list(one.owners)}
-    return Packet.request("load-shared", Message.serialize({**secret, "data": one.data.encode()}))
+def _request(item: Loadable) -> bytes:
+    if isinstance(item, Connection):
+        return Packet.request("load-conn", Message.serialize({item.name: item.settings}))
+    secret: dict[str, Any] = {"id": item.id, "type": "IKE", "owners": list(item.owners)}
+    return Packet.request("load-shared", Message.serialize({**secret, "data": item.data.encode()}))
 
 
 def _refusal(raw: bytes) -> str:
     if raw[0] != Packet.CMD_RESPONSE:
         raise SessionException(f"Unexpected response type {raw[0]} to what was loaded")
-    answer = parse_message(raw, 1)
-    return "" if answer["success"] == "yes" else answer["errmsg"]
+    reply = parse_message(raw, 1)
+    return "" if reply["success"] == "yes" else reply["errmsg"]

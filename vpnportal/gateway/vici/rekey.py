@@ -1,7 +1,7 @@
-"""Renewing keys on demand: the first CHILD_SA of IKEv2 has its keys from IKE (RFC 7296, 1.2).
+"""Forced rekey: the first CHILD_SA of IKEv2 takes its keys from the IKE_SA (RFC 7296, 1.2).
 
-Whether both ends mean the same by PFS is negotiated for the first time when it is rekeyed. Left to
-itself, that is most of a key life after everybody went home.
+Peers negotiate the group of Perfect Forward Secrecy at the first rekey. Without a forced rekey a
+difference shows only after most of a key life.
 """
 
 from __future__ import annotations
@@ -11,32 +11,36 @@ import time
 from vpnportal.domain.planning.observed import CARRYING, ChildSa
 from vpnportal.gateway.vici.session import CharonSession
 
-SECONDS = 1.5
-PAUSE_SECONDS = 0.02
-# charon puts the rekey behind other jobs; one that is not at it any more then was refused.
-BEGUN_SECONDS = 0.4
-WORDS = {
-    True: "Renewed the keys once: both ends agree on Perfect Forward Secrecy",
-    False: "The keys cannot be renewed: the ends differ in Perfect Forward Secrecy or its group",
+REKEY_SECONDS = 1.5
+POLL_SECONDS = 0.02
+# charon queues the rekey behind other jobs. A child that is not REKEYING after this time, and has
+# no successor, was refused.
+QUEUE_SECONDS = 0.4
+STEP_TEXTS = {
+    True: "Rekeyed once: the peer agrees on Perfect Forward Secrecy",
+    False: "The first rekey failed: Perfect Forward Secrecy or its group differs from the peer's",
 }
 
 
 def rekey(charon: CharonSession, connection: str) -> bool | None:
-    """Whether new keys were agreed on; None while nothing is up or the peer takes its time."""
+    """Return True if all CHILD_SAs have new keys, False if the peer refused.
+
+    Returns None if no CHILD_SA is up, or if the peer does not answer within REKEY_SECONDS.
+    """
     before = _children(charon, connection)
     if not before:
         return None
     for child in before.values():
         charon.rekey(child)
     began = time.monotonic()
-    while time.monotonic() - began < SECONDS:
-        time.sleep(PAUSE_SECONDS)
+    while time.monotonic() - began < REKEY_SECONDS:
+        time.sleep(POLL_SECONDS)
         now = _children(charon, connection)
-        fresh = {child.name for child in now.values() if child.unique_id not in before}
-        if fresh >= {child.name for child in before.values()}:
+        rekeyed = {child.name for child in now.values() if child.unique_id not in before}
+        if rekeyed >= {child.name for child in before.values()}:
             return True
-        at_it = any(child.state == "REKEYING" for child in now.values())
-        if not at_it and not fresh and time.monotonic() - began > BEGUN_SECONDS:
+        is_rekeying = any(child.state == "REKEYING" for child in now.values())
+        if not is_rekeying and not rekeyed and time.monotonic() - began > QUEUE_SECONDS:
             return False
     return None
 

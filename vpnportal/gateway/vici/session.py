@@ -1,6 +1,9 @@
-"""strongSwan's charon over vici: bytes to text, tuples to lists, "already gone" is success.
+"""A session with strongSwan's charon over vici.
 
-The protocol: https://docs.strongswan.org/docs/5.9/plugins/vici.html.
+The protocol: https://docs.strongswan.org/docs/5.9/plugins/vici.html. Bytes become text. Unloading
+or terminating an object that does not exist is success. Requests go out before their replies are
+read (docs/decisions/014): a method `start_…` sends a request and returns a function that reads the
+reply.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from types import MappingProxyType, TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import vici
 from vici.exception import CommandException, SessionException
@@ -24,36 +27,44 @@ from vpnportal.domain.planning.observed import ChildSa, IkeSa
 from vpnportal.domain.planning.stale_sas import StaleSa
 from vpnportal.domain.traffic.counters import IkeSaSample
 from vpnportal.gateway.errors import GatewayError, GatewayRefused
-from vpnportal.gateway.vici import pipelined_load
-from vpnportal.gateway.vici.events import EVENTS, Event, event
-from vpnportal.gateway.vici.parsing import ike_sa, loaded_connection, text
+from vpnportal.gateway.vici import events, pipelined_load
+from vpnportal.gateway.vici.parsing import decode, parse_connection, parse_ike_sa
 from vpnportal.gateway.vici.pipelined_load import Loadable
-from vpnportal.gateway.vici.sa_counters import line
+from vpnportal.gateway.vici.sa_counters import ike_sa_sample
 from vpnportal.gateway.vici.wire import list_request, parse_message, stream_list
 
 T = TypeVar("T")
 P = ParamSpec("P")
-ANSWER_SECONDS = 5.0
-# Under these `get-algorithms` lists what the customers' table has; "ke" is the newer name of dh.
-KINDS = ("encryption", "aead", "integrity", "prf", "dh", "ke")
+# Read the reply of a list request. The argument has connections whose objects are reused.
+ReadConnections: TypeAlias = Callable[[Mapping[str, Connection]], dict[str, LoadedConnection]]
+ReadIkeSas: TypeAlias = Callable[[], tuple[IkeSa, ...]]
+
+REPLY_SECONDS = 5.0
 TERMINATE_MILLISECONDS = "1000"
-NOTHING: Mapping[str, Connection] = MappingProxyType({})
-GONE = ("no matching", "not found", "unknown")
-# States of an IKE_SA whose algorithms are negotiated, and whose children may carry packets.
-UP = frozenset(("ESTABLISHED", "PASSIVE", "REKEYING", "REKEYED"))
+# Kinds of `get-algorithms` that the form offers; "ke" is the name of "dh" in newer versions.
+ALGORITHM_KINDS = ("encryption", "aead", "integrity", "prf", "dh", "ke")
+# States of an IKE_SA with negotiated algorithms, whose CHILD_SAs can carry packets.
+ESTABLISHED_STATES = frozenset(("ESTABLISHED", "PASSIVE", "REKEYING", "REKEYED"))
+# Parts of charon's error messages for an object that does not exist.
+MISSING_MESSAGES = ("no matching", "not found", "unknown")
+NO_CONNECTIONS: Mapping[str, Connection] = MappingProxyType({})
 
 
 class CharonSession:
-    """One session with a running charon; each call ends within seconds or is a DeviceError."""
+    """A session with a running charon.
 
-    def __init__(self, path: str, timeout: float = ANSWER_SECONDS) -> None:
-        """Connect to the vici socket at `path`; `timeout` in seconds bounds each answer."""
+    Each call returns within seconds or raises GatewayError. A refusal by charon raises its
+    subclass GatewayRefused, after which the session can be used again.
+    """
+
+    def __init__(self, path: str, timeout: float = REPLY_SECONDS) -> None:
+        """Connect to the vici socket at `path`; `timeout` in seconds limits each reply."""
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout)
-        # vici waits without a limit for the rest of a message; the kernel then has the limit.
+        # The vici library waits for the rest of a message without a limit, so the kernel limits it.
         seconds, rest = divmod(timeout, 1)
-        bound = struct.pack("ll", int(seconds), int(rest * 1_000_000))
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, bound)
+        limit = struct.pack("ll", int(seconds), int(rest * 1_000_000))
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         try:
             with self._errors():
                 self._socket.connect(path)
@@ -61,21 +72,21 @@ class CharonSession:
             self._socket.close()
             raise
         self._session = vici.Session(self._socket)
-        self._unread = False
+        self._has_unread_reply = False
 
     def is_open(self) -> bool:
-        """Whether something else can be asked: every answer is read, and charon has not hung up.
+        """Return True if the session has no unread reply and charon has not closed it.
 
-        Asks the kernel only. Between two calls there is nothing to read but the end.
+        Asks the kernel only: between two calls the socket is readable only at its end.
         """
-        if self._unread:
+        if self._has_unread_reply:
             return False
-        ears = select.poll()
-        ears.register(self._socket, select.POLLIN)
-        return not ears.poll(0)
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
 
     def close(self) -> None:
-        """End the session; harmless when it is closed."""
+        """Close the session, if it is open."""
         self._socket.close()
 
     def __enter__(self) -> CharonSession:
@@ -90,168 +101,171 @@ class CharonSession:
         self.close()
 
     def list_conns(
-        self, name: str | None = None, expected: Mapping[str, Connection] = NOTHING
+        self, name: str | None = None, expected: Mapping[str, Connection] = NO_CONNECTIONS
     ) -> dict[str, LoadedConnection]:
-        """What charon tells of our loaded connections; it walks through all to tell of one.
+        """Return the portal's loaded connections by name; with a name, only that connection.
 
-        What is as `expected` takes no memory of its own.
+        charon walks all its connections either way. A connection that is as in `expected` becomes
+        the expected object, which saves memory.
         """
         return self.start_list_conns(name)(expected)
 
-    def start_list_conns(
-        self, name: str | None = None
-    ) -> Callable[[Mapping[str, Connection]], dict[str, LoadedConnection]]:
-        """The same question, whose answer is given when what comes back is called; see `_ask`."""
+    def start_list_conns(self, name: str | None = None) -> ReadConnections:
+        """Send the request of `list_conns`, and return the function that reads the reply."""
 
         def read(expected: Mapping[str, Connection]) -> dict[str, LoadedConnection]:
             return {
-                connection: _the_same(loaded_connection(body), expected.get(connection))
-                for connection, body in self._ours("list-conns")
+                connection: _shared(parse_connection(body), expected.get(connection))
+                for connection, body in self._portal_entries("list-conns")
             }
 
-        return self._ask(list_request("list-conns", "list-conn", _filter(name)), read)
+        return self._send(list_request("list-conns", "list-conn", _filter(name)), read)
 
     def list_shared(self) -> frozenset[str]:
-        """Ids of our loaded secrets; charon never tells the secrets themselves."""
+        """Return the ids of the portal's loaded secrets; charon never sends the secrets."""
         with self._errors():
-            keys = text(self._session.get_shared()).get("keys", [])
+            keys = decode(self._session.get_shared()).get("keys", [])
         return frozenset(key for key in keys if is_portal_secret(key))
 
     def list_sas(self, name: str | None = None) -> tuple[IkeSa, ...]:
-        """Our IKE_SAs with their children, of one connection or of all; as long a walk."""
+        """Return the portal's IKE_SAs with their CHILD_SAs; with a name, of that connection.
+
+        charon walks all its IKE_SAs either way.
+        """
         return self.start_list_sas(name)()
 
-    def start_list_sas(self, name: str | None = None) -> Callable[[], tuple[IkeSa, ...]]:
-        """The same question, whose answer is given when what comes back is called; see `_ask`."""
+    def start_list_sas(self, name: str | None = None) -> ReadIkeSas:
+        """Send the request of `list_sas`, and return the function that reads the reply."""
 
         def read() -> tuple[IkeSa, ...]:
-            return tuple(ike_sa(connection, body) for connection, body in self._ours("list-sas"))
+            return tuple(
+                parse_ike_sa(name, body) for name, body in self._portal_entries("list-sas")
+            )
 
-        return self._ask(list_request("list-sas", "list-sa", _filter(name)), read)
+        return self._send(list_request("list-sas", "list-sa", _filter(name)), read)
 
     def list_sas_with_counters(
         self, at: datetime, name: str | None = None
     ) -> tuple[tuple[IkeSa, ...], tuple[IkeSaSample, ...]]:
-        """As `associations`, and from the same answer what each of those that are up counted."""
+        """Return the IKE_SAs of `list_sas`, and the samples of the established ones.
+
+        `at` is the time of the request. Both results come from one reply.
+        """
 
         def read() -> tuple[tuple[IkeSa, ...], tuple[IkeSaSample, ...]]:
-            found: list[IkeSa] = []
-            lines: list[IkeSaSample] = []
-            for connection, body in self._ours("list-sas"):
-                found.append(ike_sa(connection, body))
-                if body["state"] in UP:
-                    lines.append(line(connection, body, at))
-            return tuple(found), tuple(lines)
+            ike_sas: list[IkeSa] = []
+            samples: list[IkeSaSample] = []
+            for connection, body in self._portal_entries("list-sas"):
+                ike_sas.append(parse_ike_sa(connection, body))
+                if body["state"] in ESTABLISHED_STATES:
+                    samples.append(ike_sa_sample(connection, body, at))
+            return tuple(ike_sas), tuple(samples)
 
-        return self._ask(list_request("list-sas", "list-sa", _filter(name)), read)()
+        return self._send(list_request("list-sas", "list-sa", _filter(name)), read)()
 
     def userland_esp(self) -> bool:
-        """Whether charon carries ESP itself (kernel-libipsec) instead of the kernel."""
+        """Return True if charon processes ESP (kernel-libipsec), False if the kernel does."""
         with self._errors():
-            return "kernel-libipsec" in text(self._session.stats()).get("plugins", [])
+            return "kernel-libipsec" in decode(self._session.stats()).get("plugins", [])
 
     def algorithms(self) -> dict[str, list[str]]:
-        """charon's names of what it can do, sorted, by kind."""
+        """Return charon's names of its algorithms, sorted, by kind."""
         with self._errors():
-            found = text(self._session.get_algorithms())
-        return {kind: sorted(found[kind]) for kind in KINDS if kind in found}
+            by_kind = decode(self._session.get_algorithms())
+        return {kind: sorted(by_kind[kind]) for kind in ALGORITHM_KINDS if kind in by_kind}
 
     def version(self) -> str:
-        """strongSwan's, such as 5.9.8."""
+        """Return strongSwan's version, such as 5.9.8."""
         with self._errors():
-            return text(self._session.version()).get("version", "")
+            return decode(self._session.version()).get("version", "")
 
-    def load(self, several: Iterable[Loadable]) -> Iterator[tuple[Loadable, str]]:
-        """Put connections in the place of those with their names, and secrets beside the others.
+    def load(self, items: Iterable[Loadable]) -> Iterator[tuple[Loadable, str]]:
+        """Load connections and secrets; read it to its end.
 
-        Each comes back with the reason why it was refused, or ""; what was there then stands.
+        Yields each item with charon's reason for refusing it, or "". A connection replaces the
+        loaded connection of its name. A refused one changes nothing.
         """
         with self._errors():
-            yield from pipelined_load.load(self._session, several)
+            yield from pipelined_load.load(self._session, items)
 
     def unload(self, name: str) -> None:
-        """Take a connection away; its associations go on until they are terminated."""
-        with self._errors(), _gone_is_fine():
+        """Unload a connection; its SAs stay until they are terminated."""
+        with self._errors(), _accept_missing():
             self._session.unload_conn({"name": name})
 
     def unload_shared(self, identifier: str) -> None:
         """Unload a secret by its id."""
-        with self._errors(), _gone_is_fine():
+        with self._errors(), _accept_missing():
             self._session.unload_shared({"id": identifier})
 
     def terminate(self, stale: StaleSa) -> None:
-        """End an association now, whether or not its peer answers."""
-        which = "ike-id" if stale.whole_ike else "child-id"
-        request = {which: stale.unique_id, "force": "yes", "timeout": TERMINATE_MILLISECONDS}
-        with self._errors(), _gone_is_fine():
+        """Terminate an SA at once, without waiting for the peer's answer."""
+        key = "ike-id" if stale.whole_ike else "child-id"
+        request = {key: stale.unique_id, "force": "yes", "timeout": TERMINATE_MILLISECONDS}
+        with self._errors(), _accept_missing():
             self._session.request("terminate", request)
 
     def initiate(self, connection: str, child: str) -> Callable[[], None]:
-        """Start a child without waiting for what becomes of it.
+        """Request a CHILD_SA without waiting for its negotiation.
 
-        charon answers when it has walked through all that it holds. What comes back is called for
-        that answer, which may be a DeviceRefused; see `_ask`.
+        charon replies after a walk of its connections and IKE_SAs. The returned function reads
+        that reply and raises GatewayRefused with charon's reason.
         """
         request = {"ike": connection, "child": child, "timeout": "-1"}
         packet = Packet.request("initiate", Message.serialize(request))
-        take = self._ask([packet], lambda: parse_message(self._session.transport.receive(), 1))
+        read = self._send([packet], lambda: parse_message(self._session.transport.receive(), 1))
 
-        def answer() -> None:
-            said = take()
-            if said.get("success") != "yes":
-                raise GatewayRefused(said.get("errmsg", "it does not say why"))
+        def read_reply() -> None:
+            reply = read()
+            if reply.get("success") != "yes":
+                raise GatewayRefused(reply.get("errmsg", "it gives no reason"))
 
-        return answer
+        return read_reply
 
     def rekey(self, child: ChildSa) -> None:
-        """Ask for new keys of a CHILD_SA without waiting for them."""
+        """Request new keys for a CHILD_SA without waiting for them."""
         with self._errors():
             self._session.rekey({"child-id": child.unique_id})
 
     def wait_established(self, seconds: float) -> Generator[str]:
-        """Connections whose IKE_SA was established, as it happens; "" when there is none."""
+        """Yield connections whose IKE_SA is established, as `events.listen_established`."""
         with self._errors():
-            for _, event in self._session.listen(["ike-updown"], timeout=seconds):
-                up = [name for name in event or () if name != "up"] if event else []
-                yield up[0] if up and event.get("up") == b"yes" else ""
+            yield from events.listen_established(self._session, seconds)
+
+    def listen(self, seconds: float) -> Iterator[events.Event]:
+        """Yield charon's events as `events.listen`. Raises GatewayError when charon exits."""
+        with self._errors():
+            yield from events.listen(self._session, seconds)
 
     def foreign_connections(self) -> tuple[str, ...]:
-        """Names of loaded connections that the portal did not make."""
+        """Return the sorted names of loaded connections that the portal did not load."""
         with self._errors():
-            names = text(self._session.get_conns()).get("conns", [])
+            names = decode(self._session.get_conns()).get("conns", [])
         return tuple(
             sorted(name for name in names if not (is_portal_connection(name) or is_probe(name)))
         )
 
-    def listen(self, seconds: float) -> Iterator[Event]:
-        """What charon says, and which of our connections go up or down, as it happens.
+    def _send(self, packets: Iterable[bytes], read: Callable[P, T]) -> Callable[P, T]:
+        """Send a request and return the function that reads its reply.
 
-        An empty event comes at least every `seconds`, also while nothing happens.
-        """
-        with self._errors():
-            for kind, body in self._session.listen(EVENTS, timeout=seconds):
-                yield event(kind, body)
-
-    def _ask(self, packets: Iterable[bytes], read: Callable[P, T]) -> Callable[P, T]:
-        """Ask now; what comes back is called for the answer, before anything else is asked.
-
-        Whoever never calls it closes the session.
+        Call that function before the next request. A session whose reply is never read is not open
+        any more.
         """
 
-        def answer(*args: P.args, **kwargs: P.kwargs) -> T:
+        def read_reply(*args: P.args, **kwargs: P.kwargs) -> T:
             with self._errors():
-                found = read(*args, **kwargs)
-            self._unread = False
-            return found
+                reply = read(*args, **kwargs)
+            self._has_unread_reply = False
+            return reply
 
-        self._unread = True
+        self._has_unread_reply = True
         with self._errors():
             for packet in packets:
                 self._session.transport.send(packet)
-        return answer
+        return read_reply
 
-    def _ours(self, command: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """What a list command tells of connections of ours."""
+    def _portal_entries(self, command: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the name and the section of each of the portal's connections in a list."""
         for item in stream_list(self._session, command):
             yield from ((name, body) for name, body in item.items() if is_portal_connection(name))
 
@@ -272,16 +286,16 @@ class CharonSession:
 
 
 @contextmanager
-def _gone_is_fine() -> Iterator[None]:
+def _accept_missing() -> Iterator[None]:
     try:
         yield
     except CommandException as error:
-        if not any(word in str(error) for word in GONE):
+        if not any(message in str(error) for message in MISSING_MESSAGES):
             raise
 
 
-def _the_same(seen: LoadedConnection, expected: Connection | None) -> LoadedConnection:
-    return expected.as_loaded if expected and expected.as_loaded == seen else seen
+def _shared(loaded: LoadedConnection, expected: Connection | None) -> LoadedConnection:
+    return expected.as_loaded if expected and expected.as_loaded == loaded else loaded
 
 
 def _filter(name: str | None) -> dict[str, str]:
