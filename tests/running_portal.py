@@ -54,7 +54,7 @@ class RunningPortal:
             "VPNPORTAL_LAB": self.prefix,
         }
         self.arguments = arguments or ("--port", "0")
-        self.said = ""
+        self.output = ""
 
     def start(self) -> RunningPortal:
         """Start it and read what it prints, up to its last block."""
@@ -68,10 +68,10 @@ class RunningPortal:
         )
         assert self._running.stdout
         for line in self._running.stdout:
-            self.said += line
+            self.output += line
             if line.startswith("Try: "):
                 return self
-        raise AssertionError(f"bin/run ended before it served anything:\n{self.said}")
+        raise AssertionError(f"bin/run ended before it served anything:\n{self.output}")
 
     def stop(self) -> None:
         """As Ctrl-C or a service manager would; everything it made is gone afterwards."""
@@ -80,8 +80,8 @@ class RunningPortal:
 
     def printed(self, label: str) -> str:
         """The value of a line of the last block, such as `URL`."""
-        found = re.search(rf"^{re.escape(label)}: (.*)$", self.said, re.MULTILINE)
-        assert found, self.said
+        found = re.search(rf"^{re.escape(label)}: (.*)$", self.output, re.MULTILINE)
+        assert found, self.output
         return found[1]
 
     def run(self, *command: str, check: bool = False) -> subprocess.CompletedProcess[str]:
@@ -123,7 +123,7 @@ class RunningPortal:
         """Redis writes a title over its environment; its socket is in it."""
         return str(self.state).encode() in read(entry / "cmdline")
 
-    def key_of_the_device(self) -> str:
+    def device_key(self) -> str:
         """The preshared key that the customer's device expects, as `lab status` prints it."""
         status = self.run(PYTHON, "manage.py", "lab", "status", check=True).stdout
         found = re.search(r"preshared key: (\S+)", status)
@@ -139,7 +139,7 @@ class RunningPortal:
 
     def fill_in(self) -> None:
         """The example's parameters, as the customer's device expects them; no translation yet."""
-        self.do(FILL_IN, KEY=self.key_of_the_device())
+        self.do(FILL_IN, KEY=self.device_key())
 
     def apply(self, code: str = "") -> dict[str, Any]:
         """Edit, apply, and wait until the revision has its outcome."""

@@ -68,7 +68,7 @@ def apply_the_example(page: Page, product: RunningPortal) -> None:
         for label, text in fields.items():
             enter(page.get_by_role("group", name=phase), label, text)
     key = page.get_by_label("Preshared Key", exact=True)
-    key.fill(product.key_of_the_device())
+    key.fill(product.device_key())
     key.blur()
     page.get_by_label("IP address", exact=True).fill("192.168.10.0")
     page.get_by_label("CIDR").fill("24")
@@ -80,7 +80,7 @@ def apply_the_example(page: Page, product: RunningPortal) -> None:
     page.get_by_role("button", name="Add/Modify Context Address Translations").click()
     expect(page.locator("#static-nat").get_by_text("Saved")).to_be_visible()
     page.get_by_role("button", name="Apply Configurations").click()
-    expect(word_of(page)).to_contain_text("up", timeout=30_000)
+    expect(word_of(page)).to_contain_text("Up", timeout=30_000)
     product.on("server", "ping", "-c", "5", "-i", "0.2", "-s", "1000", "10.1.255.92")
     enter(page.get_by_role("group", name="Phase Two"), "Key Life (in seconds)", "7200")
 

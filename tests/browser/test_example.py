@@ -20,9 +20,7 @@ def test_the_customer_host_answers_once_applied_and_not_before(page, portal):
             control = enter(fieldset, label, text)
             if text not in SAVED_ALREADY:
                 expect(note_of(control)).to_have_text("Saved")
-    key = enter(
-        page.get_by_role("group", name="Phase One"), "Preshared Key", portal.key_of_the_device()
-    )
+    key = enter(page.get_by_role("group", name="Phase One"), "Preshared Key", portal.device_key())
     expect(note_of(key)).to_have_text("Saved")
     page.get_by_label("IP address").fill("192.168.10.0")
     page.get_by_label("CIDR").fill("24")
@@ -40,7 +38,7 @@ def test_the_customer_host_answers_once_applied_and_not_before(page, portal):
     expect(state(page)).to_contain_text(
         "Revision 1 is live: the concentrator holds it.", timeout=30_000
     )
-    expect(word_of(page)).to_have_text("State up", timeout=30_000)
+    expect(word_of(page)).to_have_text("State Up", timeout=30_000)
     expect(page.get_by_role("img", name="The tunnel as it is applied: up")).to_be_visible(
         timeout=2_000
     )
@@ -58,7 +56,7 @@ def test_the_same_without_javascript(page_without_javascript, fresh_portal):
         for label, text in fields.items():
             enter(fieldset, label, text)
         if phase == "Phase One":
-            enter(fieldset, "Preshared Key", portal.key_of_the_device())
+            enter(fieldset, "Preshared Key", portal.device_key())
         page.get_by_role("button", name=f"Save {phase}").click()
         expect(page.get_by_role("status")).to_contain_text("Saved: ")
     page.get_by_label("IP address").fill("192.168.10.0")
@@ -78,6 +76,6 @@ def test_the_same_without_javascript(page_without_javascript, fresh_portal):
     expect(state(page)).to_contain_text(
         "Revision 1 is live: the concentrator holds it.", timeout=30_000
     )
-    wait_for(lambda: page.reload() and "up" in word_of(page).inner_text(), 30)
+    wait_for(lambda: page.reload() and "Up" in word_of(page).inner_text(), 30)
     expect(state(page).get_by_role("listitem").first).to_have_text(TRANSLATION)
     wait_for(lambda: portal.ping("10.1.255.92"), 5)

@@ -23,7 +23,7 @@ def test_the_form_fills_itself_in_with_what_the_device_accepts(fresh_page, fresh
     page.get_by_role("button", name="Ask the peer").click()
     expect(page.locator("#ask")).to_contain_text("Enter the Remote Peer Address first")
     expect(note_of(enter(one, "Remote Peer Address", "203.0.113.2"))).to_have_text("Saved")
-    key = enter(one, "Preshared Key", fresh_portal.key_of_the_device())
+    key = enter(one, "Preshared Key", fresh_portal.device_key())
     expect(note_of(key)).to_have_text("Saved")
     page.get_by_label("IP address").fill("192.168.10.0")
     page.get_by_label("CIDR").fill("24")
@@ -54,4 +54,4 @@ def test_the_form_fills_itself_in_with_what_the_device_accepts(fresh_page, fresh
 
     page.get_by_role("button", name="Apply Configurations").click()
 
-    expect(word_of(page)).to_have_text("State up", timeout=30_000)
+    expect(word_of(page)).to_have_text("State Up", timeout=30_000)

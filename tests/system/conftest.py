@@ -1,4 +1,4 @@
-"""A running product for each file of this folder, on which nothing was applied before."""
+"""A running portal for each file of this folder, on which nothing was applied before."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ services.set_translations(tunnel, [*kept, new], user)
 
 
 @pytest.fixture(scope="module")
-def product(request: pytest.FixtureRequest) -> Iterator[RunningPortal]:
-    """The product, the example's parameters filled in, nothing applied."""
+def portal(request: pytest.FixtureRequest) -> Iterator[RunningPortal]:
+    """The portal, the example's parameters filled in, nothing applied."""
     running = RunningPortal(request.module.__name__.rpartition("_")[2])
     try:
         running.start()
@@ -30,15 +30,15 @@ def product(request: pytest.FixtureRequest) -> Iterator[RunningPortal]:
         running.stop()
 
 
-def brought_up(product: RunningPortal) -> RunningPortal:
+def brought_up(portal: RunningPortal) -> RunningPortal:
     """With the mission's example applied and answering."""
-    if not product.ping():
-        product.apply(translate())
-        wait_for(product.ping, 10)
-    return product
+    if not portal.ping():
+        portal.apply(translate())
+        wait_for(portal.ping, 10)
+    return portal
 
 
 @pytest.fixture
-def live(product: RunningPortal) -> RunningPortal:
+def live(portal: RunningPortal) -> RunningPortal:
     """The same with the mission's example applied and answering."""
-    return brought_up(product)
+    return brought_up(portal)

@@ -1,6 +1,6 @@
-"""Two ends that can be set wrong, and what the product then finds: for the tests of diagnosis.
+"""Two ends that can be set wrong, and what the portal then finds: for the tests of diagnosis.
 
-The product's worker is held while a test dials, so that only the end that is asked to starts.
+The portal's worker is held while a test dials, so that only the end that is asked to starts.
 """
 
 from __future__ import annotations
@@ -81,23 +81,23 @@ for line in sys.stdin:
 
 
 class Bench:
-    """A product whose tunnel is applied, and the customer's device, which a test may set wrong."""
+    """A portal whose tunnel is applied, and the customer's device, which a test may set wrong."""
 
-    def __init__(self, product: RunningPortal) -> None:
-        self.product = product
-        self.key = product.key_of_the_device()
+    def __init__(self, portal: RunningPortal) -> None:
+        self.portal = portal
+        self.key = portal.device_key()
         self._since = ""
-        self._file = product.state / "lab" / "peer" / "diagnosis.conf"
+        self._file = portal.state / "lab" / "peer" / "diagnosis.conf"
         self._desk = subprocess.Popen(
             [PYTHON, "manage.py", "shell", "-v0", "-c", DESK],
             cwd=ROOT,
-            env=product.environment,
+            env=portal.environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         for host in ("concentrator", "peer"):
-            with (product.state / "lab" / host / "strongswan.conf").open("a") as settings:
+            with (portal.state / "lab" / host / "strongswan.conf").open("a") as settings:
                 settings.write(HASTE)
             self.session(host).reload_settings()
 
@@ -115,16 +115,16 @@ class Bench:
     def session(self, host: str) -> vici.Session:
         """A new session with the charon of a host."""
         there = socket.socket(socket.AF_UNIX)
-        there.connect(str(self.product.state / "lab" / host / "charon.vici"))
+        there.connect(str(self.portal.state / "lab" / host / "charon.vici"))
         there.settimeout(10)
         return vici.Session(there)
 
     def set_device(self, **wrong: Any) -> None:
         """The device with the tunnel's settings, except for these."""
         self._file.write_text(_swanctl({**DEVICE, "key": self.key, **wrong}))
-        uri = f"unix://{self.product.state}/lab/peer/charon.vici"
+        uri = f"unix://{self.portal.state}/lab/peer/charon.vici"
         swanctl = ("swanctl", "--load-all", "--noprompt", "--clear", "--uri", uri, "--file")
-        self.product.run(*swanctl, str(self._file), check=True)
+        self.portal.run(*swanctl, str(self._file), check=True)
 
     def start_over(self) -> None:
         """End every association at both ends, and forget what was heard."""
@@ -140,7 +140,7 @@ class Bench:
         self.ask("load()")
 
     def dial(self, role: str, connection: str = "c0") -> None:
-        """Let the product's end begin (it is the initiator then), or the device."""
+        """Let the portal's end begin (it is the initiator then), or the device."""
         if role == "initiator":
             session = self.session("concentrator")
             for child in self.ask("children()"):
@@ -174,7 +174,7 @@ class Bench:
         return kept["oldest"] >= self._since and kept["kept"].count("established between") >= number
 
     def carried(self) -> bool:
-        """Whether the product heard that a CHILD_SA came up."""
+        """Whether the portal heard that a CHILD_SA came up."""
         kept = self.ask("found()")
         return kept["oldest"] >= self._since and "established with SPIs" in kept["kept"]
 
@@ -209,14 +209,14 @@ class Bench:
 
     def restart_gateway(self, without: str = "") -> None:
         """Kill the gateway's charon, which comes back without some plugins, and load it."""
-        file = self.product.state / "lab" / "concentrator" / "strongswan.conf"
+        file = self.portal.state / "lab" / "concentrator" / "strongswan.conf"
         shipped = file.read_text()
         plugins = " ".join(
             word for word in PLUGINS.search(shipped)[1].split() if word not in without.split()
         )
         file.write_text(PLUGINS.sub(f"load = {plugins}", shipped, count=1))
         try:
-            os.kill(self.product.process("charon", "concentrator"), signal.SIGKILL)
+            os.kill(self.portal.process("charon", "concentrator"), signal.SIGKILL)
             seen = self.ask("str(tunnel().concentrator.seen_at)")
             wait_for(lambda: self.ask("str(tunnel().concentrator.seen_at)") != seen, 20)
         finally:
@@ -228,17 +228,17 @@ class Bench:
         """One nftables rule for what comes in at a host."""
         chain = "add chain inet wrong input { type filter hook input priority -10; }"
         added = f"add table inet wrong; {chain}; add rule inet wrong input {rule}"
-        done = self.product.on(host, "nft", added)
+        done = self.portal.on(host, "nft", added)
         assert done.returncode == 0, done.stderr
         try:
             yield
         finally:
-            self.product.on(host, "nft", "delete table inet wrong")
+            self.portal.on(host, "nft", "delete table inet wrong")
 
     @contextlib.contextmanager
     def worker_held(self) -> Iterator[None]:
-        """Nothing is mended or dialled by the product meanwhile."""
-        processes = self.product.processes("celery")
+        """Nothing is mended or dialled by the portal meanwhile."""
+        processes = self.portal.processes("celery")
         workers = [pid for pid in processes if b"worker" in read(Path(f"/proc/{pid}/cmdline"))]
         assert workers
         for pid in workers:

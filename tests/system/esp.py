@@ -26,11 +26,11 @@ FIRST_SEQUENCE = 100_000
 
 
 class Tampered:
-    """The customer's device of a product whose tunnel is up, with its outbound keys in hand."""
+    """The customer's device of a portal whose tunnel is up, with its outbound keys in hand."""
 
-    def __init__(self, product: RunningPortal) -> None:
-        self._product = product
-        self._folder = product.state / "lab" / "peer"
+    def __init__(self, portal: RunningPortal) -> None:
+        self._product = portal
+        self._folder = portal.state / "lab" / "peer"
         self._sequence = FIRST_SEQUENCE
         before = self._listed("concentrator")
         self._tell_keys()

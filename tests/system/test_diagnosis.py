@@ -19,11 +19,11 @@ ROLES = ("initiator", "responder")
 
 
 @pytest.fixture(scope="module")
-def applied(product) -> Iterator[Bench]:
-    """A product with its tunnel, which ran once."""
-    bench = Bench(product)
-    product.apply(translate())
-    wait_for(product.ping, 20)
+def applied(portal) -> Iterator[Bench]:
+    """A portal with its tunnel, which ran once."""
+    bench = Bench(portal)
+    portal.apply(translate())
+    wait_for(portal.ping, 20)
     yield bench
     bench.close()
 
@@ -32,7 +32,7 @@ def applied(product) -> Iterator[Bench]:
 def bench(request, applied: Bench) -> Iterator[Bench]:
     """The tunnel set to one IKE version, and nobody who dials but the test."""
     if applied.ask("tunnel().ike_version") != request.param:
-        applied.product.apply(f'services.edit(tunnel, "ike_version", {request.param}, user)')
+        applied.portal.apply(f'services.edit(tunnel, "ike_version", {request.param}, user)')
     applied.version = request.param
     with applied.worker_held():
         yield applied
@@ -291,7 +291,7 @@ def test_a_tunnel_that_is_well_has_no_findings(bench):
     for role in ROLES:
         bench.start_over()
         bench.dial(role)
-        wait_for(lambda: bench.product.ping(), 10)
+        wait_for(lambda: bench.portal.ping(), 10)
         wait_for(bench.carried, 5)
 
         assert bench.ask("found()")["findings"] == []
@@ -330,7 +330,7 @@ def test_traffic_that_nothing_answers_is_one_way(last):
     with last.rules("concentrator", "udp dport 4500 @th,64,32 != 0 drop"):
         last.dial("initiator")
         wait_for(last.up, 5)
-        last.product.on("server", "ping", "-c", "6", "-i", "0.2", "-W", "1", "10.1.255.92")
+        last.portal.on("server", "ping", "-c", "6", "-i", "0.2", "-W", "1", "10.1.255.92")
 
         last.finds("ONE_WAY", 30)
 
@@ -340,11 +340,11 @@ def test_a_wrong_key_is_named_soon_after_its_apply_while_the_older_one_still_car
     applied.set_device(version=version)
     applied.start_over()
     applied.dial("initiator")
-    wait_for(applied.product.ping, 10)
+    wait_for(applied.portal.ping, 10)
     try:
-        applied.product.apply('services.set_preshared_key(tunnel, "not the key", user)')
+        applied.portal.apply('services.set_preshared_key(tunnel, "not the key", user)')
 
         applied.finds("KEY" if version == 1 else "KEY_OR_IDENTITY", field="preshared_key")
-        assert applied.product.ping()
+        assert applied.portal.ping()
     finally:
-        applied.product.apply(f"services.set_preshared_key(tunnel, {applied.key!r}, user)")
+        applied.portal.apply(f"services.set_preshared_key(tunnel, {applied.key!r}, user)")

@@ -13,17 +13,17 @@ say({"done": wish.done_at is not None, "ok": wish.ok, "text": wish.text})
 """
 
 
-def command(product: RunningPortal, name: str) -> str:
+def command(portal: RunningPortal, name: str) -> str:
     """Ask for it and wait for its outcome; the answer is what came of it."""
-    product.do(f"services.{name}(tunnel, user)")
-    wait_for(lambda: product.do(WISH)["done"], 15)
-    said = product.do(WISH)
+    portal.do(f"services.{name}(tunnel, user)")
+    wait_for(lambda: portal.do(WISH)["done"], 15)
+    said = portal.do(WISH)
     assert said["ok"], said
     return said["text"]
 
 
-def loaded(product: RunningPortal) -> str:
-    return product.run("swanctl", "--list-conns", "--uri", f"unix://{product.state}/{VICI}").stdout
+def loaded(portal: RunningPortal) -> str:
+    return portal.run("swanctl", "--list-conns", "--uri", f"unix://{portal.state}/{VICI}").stdout
 
 
 def test_a_disconnected_tunnel_carries_nothing_and_the_other_end_cannot_start_it(
@@ -51,7 +51,7 @@ def test_a_disconnected_tunnel_stays_so_when_charon_is_started_again(live: Runni
         live.run("kill", "-9", str(live.process("charon", "concentrator")))
         wait_for(lambda: "not running" not in _sight(live), 20)
         live.do("from vpnportal import tasks\ntasks.request_converge(tunnel.concentrator)")
-        wait_for(lambda: _sight(live) == "disconnected", 20)
+        wait_for(lambda: _sight(live) == "Disconnected", 20)
         assert not live.ping()
         assert loaded(live).strip() == ""
     finally:
@@ -59,15 +59,15 @@ def test_a_disconnected_tunnel_stays_so_when_charon_is_started_again(live: Runni
     wait_for(live.ping, 15)
 
 
-def _sight(product: RunningPortal) -> str:
-    return product.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).label)")
+def _sight(portal: RunningPortal) -> str:
+    return portal.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).label)")
 
 
 def test_a_rekey_gives_both_ends_new_keys_and_loses_no_ping(live: RunningPortal):
     before = set(re.findall(r"\b[0-9a-f]{8}\b", associations(live)))
 
     with lost_pings(live) as lost:
-        assert command(live, "rekey") == "Both ends have new keys."
+        assert command(live, "rekey") == "Completed: the tunnel has new keys."
 
     assert lost[0] <= 1
     assert set(re.findall(r"\b[0-9a-f]{8}\b", associations(live))) - before

@@ -21,13 +21,13 @@ connections {
 """
 
 
-def swanctl(product: RunningPortal, *command: str) -> str:
-    uri = f"unix://{product.state}/lab/concentrator/charon.vici"
-    return product.run("swanctl", *command, "--uri", uri).stdout
+def swanctl(portal: RunningPortal, *command: str) -> str:
+    uri = f"unix://{portal.state}/lab/concentrator/charon.vici"
+    return portal.run("swanctl", *command, "--uri", uri).stdout
 
 
-def repairs(product: RunningPortal) -> list[str]:
-    return product.do('say(list(DriftRepair.objects.values_list("text", flat=True)))')
+def repairs(portal: RunningPortal) -> list[str]:
+    return portal.do('say(list(DriftRepair.objects.values_list("text", flat=True)))')
 
 
 def test_edits_by_another_hand_are_put_right_within_a_minute_and_written_down(live, tmp_path):

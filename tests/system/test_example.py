@@ -13,10 +13,10 @@ from tests.system.conftest import translate
 
 
 @contextlib.contextmanager
-def capture(product: RunningPortal, host: str, interface: str) -> Iterator[list[str]]:
+def capture(portal: RunningPortal, host: str, interface: str) -> Iterator[list[str]]:
     """The packets that pass an interface meanwhile, a line each, once the block is left."""
     lines: list[str] = []
-    where = ["ip", "netns", "exec", f"{product.prefix}-{host}"]
+    where = ["ip", "netns", "exec", f"{portal.prefix}-{host}"]
     process = subprocess.Popen(
         [*where, "tcpdump", "-i", interface, "-n", "-l", "--immediate-mode"],
         stdout=subprocess.PIPE,
@@ -32,15 +32,15 @@ def capture(product: RunningPortal, host: str, interface: str) -> Iterator[list[
     process.wait()
 
 
-def test_the_customer_host_answers_at_10_1_255_92_once_applied_and_not_before(product):
-    with capture(product, "concentrator", "public") as before:
-        assert not product.ping()
+def test_the_customer_host_answers_at_10_1_255_92_once_applied_and_not_before(portal):
+    with capture(portal, "concentrator", "public") as before:
+        assert not portal.ping()
     assert not [line for line in before if "ICMP" in line]
 
-    revision = product.apply(translate())
+    revision = portal.apply(translate())
 
     assert (revision["outcome"], revision["reason"]) == ("live", "")
-    assert wait_for(product.ping, 10) < 5
+    assert wait_for(portal.ping, 10) < 5
 
 
 def test_what_the_customer_host_starts_arrives_from_10_1_255_92(live):
@@ -85,7 +85,7 @@ def test_nothing_leaves_in_the_clear_while_the_tunnel_is_down(live, target):
         with capture(live, "peer", "public") as seen:
             assert not live.ping(target)
     finally:
-        live.apply(f"services.set_preshared_key(tunnel, {live.key_of_the_device()!r}, user)")
+        live.apply(f"services.set_preshared_key(tunnel, {live.device_key()!r}, user)")
 
     assert not [line for line in seen if "ICMP" in line or "192.168.10.15" in line]
     assert wait_for(live.ping, 10) < 10
@@ -121,11 +121,11 @@ SECOND_CHILD = """        children {
             }"""
 
 
-def vici(product: RunningPortal) -> str:
-    return f"unix://{product.state}/lab/concentrator/charon.vici"
+def vici(portal: RunningPortal) -> str:
+    return f"unix://{portal.state}/lab/concentrator/charon.vici"
 
 
-def load(product: RunningPortal, device, text: str) -> None:
+def load(portal: RunningPortal, device, text: str) -> None:
     device.write_text(text)
-    uri = f"unix://{product.state}/lab/peer/charon.vici"
-    product.run("swanctl", "--load-all", "--uri", uri, "--file", str(device), check=True)
+    uri = f"unix://{portal.state}/lab/peer/charon.vici"
+    portal.run("swanctl", "--load-all", "--uri", uri, "--file", str(device), check=True)

@@ -63,25 +63,25 @@ def small_disk(folder) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    """A product with the seam in its processes, the first settings applied and answering."""
-    product = RunningPortal("faults")
-    holds = Holds(product)
-    product.environment |= holds.environment()
+    """A portal with the seam in its processes, the first settings applied and answering."""
+    portal = RunningPortal("faults")
+    holds = Holds(portal)
+    portal.environment |= holds.environment()
     holds.make()
-    with small_disk(product.state / "db"):
+    with small_disk(portal.state / "db"):
         try:
-            product.start()
-            product.fill_in()
-            settings.teach_peer(product)
-            product.apply(FIRST)
-            person = Person(*map(product.printed, ("URL", "User name", "Password")))
-            scene = Scene(product, holds, person, settings.ONE, 1)
+            portal.start()
+            portal.fill_in()
+            settings.teach_peer(portal)
+            portal.apply(FIRST)
+            person = Person(*map(portal.printed, ("URL", "User name", "Password")))
+            scene = Scene(portal, holds, person, settings.ONE, 1)
             scene.settle()
             holds.require_bindings()
             yield scene
         finally:
             holds.release()
-            product.stop()
+            portal.stop()
 
 
 FIRST = """
@@ -114,8 +114,8 @@ def test_what_was_applied_stands(scene: Scene, record_property: Callable, fault:
     seconds = scene.settle()
     record_property(CELL, (fault.name, step, seconds, "; ".join(scene.last_wrong)))
 
-    assert ground_truth.draft(scene.product) == scene.typed
-    assert set(ground_truth.revisions(scene.product).values()) == {"live", "replaced"}
+    assert ground_truth.draft(scene.portal) == scene.typed
+    assert set(ground_truth.revisions(scene.portal).values()) == {"live", "replaced"}
     scene.apply_again()
 
 
@@ -139,13 +139,13 @@ def test_an_apply_that_charon_never_answers_failed_and_what_was_there_is_back(sc
     damage.STOP_CHARON.strike(scene)
     scene.go_on()
     try:
-        wait_for(lambda: ground_truth.revisions(scene.product)[number + 1] == "failed", 60)
+        wait_for(lambda: ground_truth.revisions(scene.portal)[number + 1] == "failed", 60)
     finally:
         damage.STOP_CHARON.undo(scene)
 
     scene.wanted, scene.number = before, number
     scene.settle()
-    assert ground_truth.draft(scene.product) == scene.typed
+    assert ground_truth.draft(scene.portal) == scene.typed
 
     scene.number += 1
     scene.wanted = settings.other_than(before)
@@ -155,7 +155,7 @@ def test_an_apply_that_charon_never_answers_failed_and_what_was_there_is_back(sc
 
 def test_a_full_disk_is_a_sentence_on_the_page_and_no_half_an_edit(scene: Scene):
     scene.begin()
-    before, revisions = ground_truth.draft(scene.product), ground_truth.revisions(scene.product)
+    before, revisions = ground_truth.draft(scene.portal), ground_truth.revisions(scene.portal)
     damage.FULL_DISK.strike(scene)
     try:
         kept = {name: str(before[name]) for name in before if name.startswith("phase_two_")}
@@ -169,7 +169,7 @@ def test_a_full_disk_is_a_sentence_on_the_page_and_no_half_an_edit(scene: Scene)
     assert (edited.status, applied.status) == (422, 422)
     assert all("cannot write to its database" in one.text for one in (edited, applied))
     assert 'value="4444"' in edited.text
-    assert (ground_truth.draft(scene.product), ground_truth.revisions(scene.product)) == (
+    assert (ground_truth.draft(scene.portal), ground_truth.revisions(scene.portal)) == (
         before,
         revisions,
     )
@@ -180,17 +180,17 @@ def test_a_full_disk_is_a_sentence_on_the_page_and_no_half_an_edit(scene: Scene)
 def test_a_clock_that_was_set_back_hides_no_outage(scene: Scene):
     """What was seen at a later hour must not count as newer than what is seen now."""
     scene.begin()
-    peer = scene.product.process("charon", host="peer")
+    peer = scene.portal.process("charon", host="peer")
     os.kill(peer, signal.SIGSTOP)
     try:
         damage.CLOCK_BACK.strike(scene)
-        vici = f"unix://{scene.product.state}/lab/concentrator/charon.vici"
+        vici = f"unix://{scene.portal.state}/lab/concentrator/charon.vici"
         end = ("swanctl", "--terminate", "--ike", "ctx1", "--force", "--timeout", "1")
-        scene.product.run(*end, "--uri", vici)
-        wait_for(lambda: ground_truth.association(scene.product) not in ("up", "older"), 20)
+        scene.portal.run(*end, "--uri", vici)
+        wait_for(lambda: ground_truth.association(scene.portal) not in ("up", "older"), 20)
     finally:
         os.kill(peer, signal.SIGCONT)
-    wait_for(lambda: ground_truth.association(scene.product) == "up", 30)
+    wait_for(lambda: ground_truth.association(scene.portal) == "up", 30)
     scene.settle()
 
     damage.CLOCK_BACK.undo(scene)

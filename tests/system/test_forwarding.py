@@ -37,12 +37,12 @@ def listening(live: RunningPortal) -> Iterator[RunningPortal]:
         process.wait()
 
 
-def reaches(product: RunningPortal, host: str, address: str) -> bool:
-    return product.on(host, PYTHON, "-c", CONNECT.format(address)).returncode == 0
+def reaches(portal: RunningPortal, host: str, address: str) -> bool:
+    return portal.on(host, PYTHON, "-c", CONNECT.format(address)).returncode == 0
 
 
-def dropped(product: RunningPortal, counter: str) -> int:
-    listed = product.on("concentrator", "nft", "-j", "list", "counters").stdout
+def dropped(portal: RunningPortal, counter: str) -> int:
+    listed = portal.on("concentrator", "nft", "-j", "list", "counters").stdout
     (found,) = (
         item["counter"]["packets"]
         for item in json.loads(listed)["nftables"]

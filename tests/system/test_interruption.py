@@ -79,19 +79,19 @@ CHANGES = {
 
 
 @pytest.fixture(scope="module")
-def both(product: RunningPortal) -> RunningPortal:
+def both(portal: RunningPortal) -> RunningPortal:
     """A device that is ready for whatever is tried here, with two translations through it."""
-    product.on("peer", "ip", "address", "add", "203.0.113.3/24", "dev", "public")
-    text = device(product).read_text()
+    portal.on("peer", "ip", "address", "add", "203.0.113.3/24", "dev", "public")
+    text = device(portal).read_text()
     text = text.replace("version = 1", "version = 0").replace("    # The same", SECOND)
     text = text.replace("id-3 =", "id-4 = 203.0.113.3\n        id-3 =")
     text = re.sub(r"local_ts = .*", "local_ts = 192.168.10.0/24, 192.168.20.0/24", text)
     text = re.sub(r"(\n\s*proposals = .*)", r"\1, aes128-sha1-modp1024", text)
     text = re.sub(r"(\n\s*esp_proposals = .*)", r"\1, aes128-sha1-modp1536, aes256-sha256", text)
-    load_device(product, device(product), text)
-    product.apply(ADD + TRANSLATE.replace("ROWS", repr({"10.1.255.92": "192.168.10.15"})))
-    wait_for(product.ping, 15)
-    return product
+    load_device(portal, device(portal), text)
+    portal.apply(ADD + TRANSLATE.replace("ROWS", repr({"10.1.255.92": "192.168.10.15"})))
+    wait_for(portal.ping, 15)
+    return portal
 
 
 @pytest.fixture(params=[1, 2], ids=["IKEv1", "IKEv2"])
@@ -103,11 +103,11 @@ def up(request, both: RunningPortal) -> RunningPortal:
 
 
 @contextlib.contextmanager
-def silence(product: RunningPortal, target: str = "10.1.255.92") -> Iterator[list[float]]:
+def silence(portal: RunningPortal, target: str = "10.1.255.92") -> Iterator[list[float]]:
     """Asks a hundred times a second meanwhile; the list gets the longest time without answer."""
     longest: list[float] = []
     ask = ["ping", "-n", "-D", "-i", str(EVERY_SECONDS), target]
-    where = ["ip", "netns", "exec", f"{product.prefix}-server"]
+    where = ["ip", "netns", "exec", f"{portal.prefix}-server"]
     with subprocess.Popen([*where, *ask], stdout=subprocess.PIPE, text=True) as asking:
         try:
             yield longest
@@ -118,14 +118,14 @@ def silence(product: RunningPortal, target: str = "10.1.255.92") -> Iterator[lis
     longest.append(max(after - before for before, after in pairwise(answered)))
 
 
-def measured(product: RunningPortal, change: str) -> tuple[str, float]:
+def measured(portal: RunningPortal, change: str) -> tuple[str, float]:
     """How far the review says that a change interrupts, and how long an apply of it did."""
-    extent, words = product.do(change + FORECAST)
-    with silence(product) as longest:
-        revision = product.apply()
+    extent, words = portal.do(change + FORECAST)
+    with silence(portal) as longest:
+        revision = portal.apply()
         # An old association ends some seconds after its successor carries.
         time.sleep(3)
-        wait_for(product.ping, 15)
+        wait_for(portal.ping, 15)
     assert revision["outcome"] == "live", revision
     print(f"{words}: {longest[0]:.3f} s without an answer")
     return extent, longest[0]
@@ -171,10 +171,10 @@ AGREED = edits(phase_one_keylife=14400, phase_two_encryption="AES256")
 def test_what_the_other_end_refuses_does_not_end_what_runs(up, what):
     with silence(up) as longest:
         up.apply(edits(**REFUSED[what]))
-        wait_for(lambda: sight(up) == "up with older settings", 15)
+        wait_for(lambda: sight(up) == "Up \N{EN DASH} settings out of date", 15)
         time.sleep(3)
 
     print(f"{what} refused: {longest[0]:.3f} s without an answer")
     assert longest[0] < UNNOTICED
     up.apply(AGREED)
-    wait_for(lambda: sight(up) == "up", 15)
+    wait_for(lambda: sight(up) == "Up", 15)

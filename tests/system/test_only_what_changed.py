@@ -36,7 +36,7 @@ WHOLE = IPv4Network("10.64.7.0/24")
 
 
 class Fifty:
-    """The product's engine at the concentrator of fifty tunnels."""
+    """The portal's engine at the concentrator of fifty tunnels."""
 
     def __init__(self, many: ManyPeers) -> None:
         self.many = many

@@ -25,44 +25,44 @@ services.set_translations(tunnel, [new], user)
 PFS = 'say(Revision.objects.filter(outcome="live").latest("number").first_rekey)'
 
 
-def configure(product: RunningPortal) -> None:
+def configure(portal: RunningPortal) -> None:
     """As an admin does who reads the first lines of the file; what ran before ends."""
-    device = product.state / "lab" / "peer" / "swanctl.conf"
-    key = product.key_of_the_device()
-    load(product, device, product.do(EXPORT).replace(f'"{KEY}"', f'"{key}"'))
-    terminate = ("swanctl", "--terminate", "--ike", "ctx1", "--force", "--uri", vici(product))
-    product.run(*terminate)
+    device = portal.state / "lab" / "peer" / "swanctl.conf"
+    key = portal.device_key()
+    load(portal, device, portal.do(EXPORT).replace(f'"{KEY}"', f'"{key}"'))
+    terminate = ("swanctl", "--terminate", "--ike", "ctx1", "--force", "--uri", vici(portal))
+    portal.run(*terminate)
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_device_that_is_configured_by_the_export_alone_carries_the_example(product, version):
-    product.apply(f'services.edit(tunnel, "ike_version", {version}, user)' + translate())
-    configure(product)
+def test_a_device_that_is_configured_by_the_export_alone_carries_the_example(portal, version):
+    portal.apply(f'services.edit(tunnel, "ike_version", {version}, user)' + translate())
+    configure(portal)
 
-    assert wait_for(product.ping, 20)
-    assert product.ping("10.2.0.10", host="customer")
-    listed = product.run("swanctl", "--list-sas", "--uri", vici(product)).stdout
+    assert wait_for(portal.ping, 20)
+    assert portal.ping("10.2.0.10", host="customer")
+    listed = portal.run("swanctl", "--list-sas", "--uri", vici(portal)).stdout
     assert re.findall(r"ctx1: #\d+, ESTABLISHED, IKEv(\d)", listed) == [str(version)]
-    assert version == 1 or wait_for(lambda: product.do(PFS) == "agreed", 30)
+    assert version == 1 or wait_for(lambda: portal.do(PFS) == "agreed", 30)
 
 
-def test_such_a_device_starts_the_tunnel_itself(product):
+def test_such_a_device_starts_the_tunnel_itself(portal):
     starts = 'services.edit(tunnel, "starts", "{}", user)'
-    product.apply(starts.format("other") + translate())
-    configure(product)
-    uri = f"unix://{product.state}/lab/peer/charon.vici"
+    portal.apply(starts.format("other") + translate())
+    configure(portal)
+    uri = f"unix://{portal.state}/lab/peer/charon.vici"
 
-    started = product.run("swanctl", "--initiate", "--child", "ipsec001-1", "--uri", uri)
+    started = portal.run("swanctl", "--initiate", "--child", "ipsec001-1", "--uri", uri)
 
     assert started.returncode == 0, started.stdout
-    assert wait_for(product.ping, 20)
-    product.apply(starts.format("either"))
+    assert wait_for(portal.ping, 20)
+    portal.apply(starts.format("either"))
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_several_subnets_are_carried_in_the_children_that_it_has(product, version):
-    product.apply(f'services.edit(tunnel, "ike_version", {version}, user)' + translate() + SECOND)
-    configure(product)
+def test_several_subnets_are_carried_in_the_children_that_it_has(portal, version):
+    portal.apply(f'services.edit(tunnel, "ike_version", {version}, user)' + translate() + SECOND)
+    configure(portal)
 
-    assert wait_for(lambda: product.ping() and product.ping("10.1.255.93"), 20)
-    assert product.ping("10.2.0.10", host="customer")
+    assert wait_for(lambda: portal.ping() and portal.ping("10.1.255.93"), 20)
+    assert portal.ping("10.2.0.10", host="customer")

@@ -57,7 +57,7 @@ def settings(version: int, one: tuple[str, str, int], two: tuple[str, str, int])
     }
 
 
-# The device's words beside the customers', written down apart from the product's own table.
+# The device's words beside the customers', written down apart from the portal's own table.
 AES, DES = ("AES256", "SHA256", 5), ("DES", "MD5", 1)
 DEVICES = {
     "IKEv1, DES": (1, "des-md5-modp768", "des-md5-modp768", settings(1, DES, DES)),
@@ -96,35 +96,35 @@ DEVICES = {
 
 
 @contextmanager
-def charon(product: RunningPortal, host: str) -> Iterator[vici.Session]:
+def charon(portal: RunningPortal, host: str) -> Iterator[vici.Session]:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(5)
-        connection.connect(str(product.state / "lab" / host / "charon.vici"))
+        connection.connect(str(portal.state / "lab" / host / "charon.vici"))
         yield vici.Session(connection)
 
 
-def set_device(product: RunningPortal, version: int, ike: str, esp: str) -> None:
+def set_device(portal: RunningPortal, version: int, ike: str, esp: str) -> None:
     """Load the file with these words, and forget half-open IKE_SAs: they only go after 30 s."""
-    file = product.state / "lab" / "peer" / "swanctl.conf"
+    file = portal.state / "lab" / "peer" / "swanctl.conf"
     text = re.sub(r"version = \d", f"version = {version}", file.read_text())
     text = re.sub(r"\n(\s*)proposals = .*", rf"\n\1proposals = {ike}", text)
-    load(product, file, re.sub(r"esp_proposals = .*", f"esp_proposals = {esp}", text))
-    with charon(product, "peer") as session:
+    load(portal, file, re.sub(r"esp_proposals = .*", f"esp_proposals = {esp}", text))
+    with charon(portal, "peer") as session:
         running = [sa["uniqueid"] for item in session.list_sas() for sa in item.values()]
         for unique_id in running:
             with suppress(CommandException):
                 list(session.terminate({"ike-id": unique_id, "force": "yes", "timeout": "500"}))
 
 
-def key_of(product: RunningPortal) -> str:
+def key_of(portal: RunningPortal) -> str:
     """The device's key, from its file: sooner than `lab status` tells it."""
-    text = (product.state / "lab" / "peer" / "swanctl.conf").read_text()
+    text = (portal.state / "lab" / "peer" / "swanctl.conf").read_text()
     return re.findall(r'secret = "(.*)"', text)[0]
 
 
-def left_over(product: RunningPortal) -> list[str]:
+def left_over(portal: RunningPortal) -> list[str]:
     """What the concentrator's charon holds of questions."""
-    with charon(product, "concentrator") as session:
+    with charon(portal, "concentrator") as session:
         names = [name.decode() for name in session.get_conns()["conns"]]
         names += [name.decode() for name in session.get_shared().get("keys", [])]
         names += [name for item in session.list_sas() for name in item]
@@ -132,44 +132,44 @@ def left_over(product: RunningPortal) -> list[str]:
 
 
 @pytest.mark.parametrize("what", DEVICES)
-def test_the_answer_is_what_the_file_of_the_device_says(product, what):
+def test_the_answer_is_what_the_file_of_the_device_says(portal, what):
     version, ike, esp, expected = DEVICES[what]
-    set_device(product, version, ike, esp)
+    set_device(portal, version, ike, esp)
 
-    answer = product.do(ASK)
+    answer = portal.do(ASK)
 
     print(f"{what}: {answer['took']:.1f} s")
     assert (answer["state"], answer["reason"]) == ("answered", "")
     assert answer["learnt"] == expected
-    assert key_of(product) not in answer["row"]
-    assert left_over(product) == []
+    assert key_of(portal) not in answer["row"]
+    assert left_over(portal) == []
 
 
 @pytest.mark.parametrize("what", ["IKEv1, AES", "IKEv2, AES"])
-def test_with_a_wrong_key_phase_one_is_learnt_and_the_key_is_named(product, what):
+def test_with_a_wrong_key_phase_one_is_learnt_and_the_key_is_named(portal, what):
     version, ike, esp, expected = DEVICES[what]
-    set_device(product, version, ike, esp)
-    key = key_of(product)
+    set_device(portal, version, ike, esp)
+    key = key_of(portal)
 
-    answer = product.do('services.set_preshared_key(tunnel, "not the key", user)' + ASK)
+    answer = portal.do('services.set_preshared_key(tunnel, "not the key", user)' + ASK)
 
-    product.do(f"services.set_preshared_key(tunnel, {key!r}, user)")
+    portal.do(f"services.set_preshared_key(tunnel, {key!r}, user)")
     assert answer["state"] == "answered"
     assert answer["learnt"].keys() == {name for name in expected if "two" not in name}
     assert "the preshared key does not fit" in answer["reason"]
-    assert left_over(product) == []
+    assert left_over(portal) == []
 
 
-def test_without_a_key_no_other_tunnels_key_is_tried_either(product):
+def test_without_a_key_no_other_tunnels_key_is_tried_either(portal):
     version, ike, esp, expected = DEVICES["IKEv2, AES"]
-    set_device(product, version, ike, esp)
-    log = product.state / "lab" / "peer" / "charon.log"
+    set_device(portal, version, ike, esp)
+    log = portal.state / "lab" / "peer" / "charon.log"
     asked = log.read_text().count("parsed IKE_SA_INIT request")
     tried = log.read_text().count("parsed IKE_AUTH request")
-    key = key_of(product)
-    with another_secret(product):
-        answer = product.do('services.set_preshared_key(tunnel, "", user)' + ASK)
-    product.do(f"services.set_preshared_key(tunnel, {key!r}, user)")
+    key = key_of(portal)
+    with another_secret(portal):
+        answer = portal.do('services.set_preshared_key(tunnel, "", user)' + ASK)
+    portal.do(f"services.set_preshared_key(tunnel, {key!r}, user)")
 
     assert answer["learnt"].keys() == {name for name in expected if "two" not in name}
     assert log.read_text().count("parsed IKE_SA_INIT request") > asked
@@ -177,20 +177,20 @@ def test_without_a_key_no_other_tunnels_key_is_tried_either(product):
 
 
 @contextmanager
-def another_secret(product: RunningPortal) -> Iterator[None]:
+def another_secret(portal: RunningPortal) -> Iterator[None]:
     """A key for the same device from another end: charon takes it for want of a better one."""
     owners = ["203.0.113.9", "203.0.113.2"]
     secret = {"id": "office", "type": "IKE", "owners": owners, "data": b"of another"}
-    with charon(product, "concentrator") as session:
+    with charon(portal, "concentrator") as session:
         session.load_shared(secret)
         yield
         session.unload_shared({"id": "office"})
 
 
-def test_where_nobody_is_that_is_said_within_seconds_and_others_get_their_turn(product):
-    product.do(SECOND)
-    answer = product.do(NOBODY + BEGIN + APPLY_SECOND)
-    product.do(SOMEBODY)
+def test_where_nobody_is_that_is_said_within_seconds_and_others_get_their_turn(portal):
+    portal.do(SECOND)
+    answer = portal.do(NOBODY + BEGIN + APPLY_SECOND)
+    portal.do(SOMEBODY)
 
     print(f"nobody there: {answer['took']:.1f} s, an apply meanwhile {answer['apply took']:.1f} s")
     assert answer["state"] == "failed"
@@ -226,39 +226,39 @@ say({"state": question.state, "reason": question.reason,
 """
 
 
-def test_what_a_worker_left_that_was_killed_is_gone_when_it_is_back(product):
-    product.do(NOBODY + BEGIN)
-    wait_for(lambda: left_over(product), 10)
-    kill(product.process("celery", "concentrator"), signal.SIGKILL)
+def test_what_a_worker_left_that_was_killed_is_gone_when_it_is_back(portal):
+    portal.do(NOBODY + BEGIN)
+    wait_for(lambda: left_over(portal), 10)
+    kill(portal.process("celery", "concentrator"), signal.SIGKILL)
 
-    wait_for(lambda: not left_over(product), 30)
+    wait_for(lambda: not left_over(portal), 30)
 
-    product.do(SOMEBODY + "\ntunnel.peer_probes.all().delete()")
+    portal.do(SOMEBODY + "\ntunnel.peer_probes.all().delete()")
 
 
 @pytest.mark.parametrize("what", ["IKEv1, DES", "IKEv2, AES, no PFS"])
 def test_once_filled_in_and_applied_the_ping_is_answered_and_a_running_tunnel_is_not_asked(
-    product, what
+    portal, what
 ):
     version, ike, esp, _ = DEVICES[what]
-    set_device(product, version, ike, esp)
-    wait_for(lambda: association(product) not in ("up", "older", "partial"), 20)
-    assert product.do(ASK)["state"] == "answered"
-    assert not product.ping()
+    set_device(portal, version, ike, esp)
+    wait_for(lambda: association(portal) not in ("up", "older", "partial"), 20)
+    assert portal.do(ASK)["state"] == "answered"
+    assert not portal.ping()
 
-    applied = product.apply(FILL_IN + translate())
+    applied = portal.apply(FILL_IN + translate())
 
     assert applied["outcome"] == "live"
-    wait_for(product.ping, 15)
-    wait_for(lambda: association(product) == "up", 15)
-    refused = product.do(
+    wait_for(portal.ping, 15)
+    wait_for(lambda: association(portal) == "up", 15)
+    refused = portal.do(
         "from vpnportal.services.peer_probe import start_probe\n"
         "try: say(start_probe(tunnel, user).pk)\n"
         "except services.Refused as refused: say(str(refused))"
     )
     assert refused == "The tunnel is up, so its peer accepts what is applied: it is not asked."
-    assert product.ping()
+    assert portal.ping()
 
 
-def association(product: RunningPortal) -> str:
-    return product.do("say(tunnel.sa_status)")
+def association(portal: RunningPortal) -> str:
+    return portal.do("say(tunnel.sa_status)")

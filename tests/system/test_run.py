@@ -20,7 +20,7 @@ class Run(RunningPortal):
     """One bin/run, and what is left of it."""
 
     def start(self) -> Run:
-        self.said = ""
+        self.output = ""
         super().start()
         return self
 
@@ -97,7 +97,7 @@ def page(run: Run) -> str:
 
 
 def test_the_last_block_has_all_that_a_person_needs(run):
-    *_, url, user, password, command = run.said.splitlines()
+    *_, url, user, password, command = run.output.splitlines()
 
     assert re.fullmatch(r"URL: http://127\.0\.0\.1:\d+/", url)
     assert user == "User name: admin"

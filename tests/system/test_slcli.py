@@ -90,7 +90,7 @@ def test_the_customers_host_answers_after_four_commands_and_no_page(product, slc
 
     slcli.said(
         *("ipsec", "update", str(first), "--remote-peer", "203.0.113.2"),
-        *("--preshared-key", product.key_of_the_device()),
+        *("--preshared-key", product.device_key()),
         *("--p1-crypto", "AES256", "--p1-auth", "SHA256", "--p1-dh", "5"),
         *("--p2-crypto", "AES256", "--p2-auth", "SHA256", "--p2-dh", "5"),
     )

@@ -25,21 +25,21 @@ ACCEPTS_BOTH = {
 }
 
 
-def device(product: RunningPortal) -> Path:
-    return product.state / "lab" / "peer" / "swanctl.conf"
+def device(portal: RunningPortal) -> Path:
+    return portal.state / "lab" / "peer" / "swanctl.conf"
 
 
-def load(product: RunningPortal, text: str) -> None:
-    load_device(product, device(product), text)
+def load(portal: RunningPortal, text: str) -> None:
+    load_device(portal, device(portal), text)
 
 
-def associations(product: RunningPortal) -> str:
-    return product.run("swanctl", "--list-sas", "--uri", f"unix://{product.state}/{VICI}").stdout
+def associations(portal: RunningPortal) -> str:
+    return portal.run("swanctl", "--list-sas", "--uri", f"unix://{portal.state}/{VICI}").stdout
 
 
-def settled(product: RunningPortal, *words: str) -> bool:
+def settled(portal: RunningPortal, *words: str) -> bool:
     """Whether exactly one child runs, with these words, and the page says that it is up."""
-    listed = associations(product)
+    listed = associations(portal)
     return listed.count("INSTALLED") == 1 == listed.count("ESTABLISHED") and all(
         word in listed for word in words
     )
@@ -65,10 +65,10 @@ def willing(request, live: RunningPortal) -> Iterator[RunningPortal]:
 
 
 @contextmanager
-def lost_pings(product: RunningPortal) -> Iterator[list[int]]:
+def lost_pings(portal: RunningPortal) -> Iterator[list[int]]:
     """Pings every 20 ms while the block runs; afterwards the list has how many were lost."""
     lost: list[int] = []
-    where = ("ip", "netns", "exec", f"{product.prefix}-server")
+    where = ("ip", "netns", "exec", f"{portal.prefix}-server")
     pinging = subprocess.Popen(
         (*where, "ping", "-q", "-i", "0.02", "10.1.255.92"), stdout=subprocess.PIPE, text=True
     )
@@ -119,7 +119,7 @@ def test_a_change_is_in_force_within_seconds_and_costs_hardly_a_packet(willing, 
 
 
 def test_a_new_key_is_in_force_within_seconds(willing):
-    key = willing.key_of_the_device()
+    key = willing.device_key()
     text = device(willing).read_text()
     try:
         load(willing, text.replace(key, "a new key for both"))
@@ -145,16 +145,16 @@ def test_what_the_peer_refuses_leaves_the_older_settings_running_and_says_so(liv
         with lost_pings(live) as lost:
             revision = live.apply('services.edit(tunnel, "phase_two_encryption", "3DES", user)')
             assert revision["outcome"] == "live"
-            wait_for(lambda: sight(live) == "up with older settings", 15)
+            wait_for(lambda: sight(live) == "Up \N{EN DASH} settings out of date", 15)
         assert lost == [0]
     finally:
         live.apply('services.edit(tunnel, "phase_two_encryption", "AES256", user)')
-    wait_for(lambda: sight(live) == "up", 15)
+    wait_for(lambda: sight(live) == "Up", 15)
     wait_for(live.ping, 10)
 
 
-def sight(product: RunningPortal) -> str:
-    return product.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).sa_status)")
+def sight(portal: RunningPortal) -> str:
+    return portal.do("say(services.state_of(Tunnel.objects.get(pk=tunnel.pk)).sa_status)")
 
 
 def test_a_difference_in_pfs_shows_within_seconds_and_not_at_the_first_rekey(willing):
@@ -170,16 +170,16 @@ def test_a_difference_in_pfs_shows_within_seconds_and_not_at_the_first_rekey(wil
         willing.apply('services.edit(tunnel, "phase_one_keylife", 15000, user)')
         if first == 2:
             wait_for(lambda: rekeyed(willing) == "failed", 10)
-            assert sight(willing) == "up"
+            assert sight(willing) == "Up"
         else:
-            wait_for(lambda: sight(willing) == "up with older settings", 15)
+            wait_for(lambda: sight(willing) == "Up \N{EN DASH} settings out of date", 15)
     finally:
         load(willing, accepts)
         willing.apply('services.edit(tunnel, "phase_one_keylife", 14400, user)')
 
 
-def rekeyed(product: RunningPortal) -> str:
-    return product.do("say(tunnel.latest().first_rekey)")
+def rekeyed(portal: RunningPortal) -> str:
+    return portal.do("say(tunnel.latest().first_rekey)")
 
 
 def test_a_trial_that_the_peer_refuses_comes_back_by_itself(live):

@@ -23,21 +23,21 @@ say({"pairs": row.pairs, "lines": row.lines, "minutes": row.minutes})
 SEEN_SECONDS = 15
 
 
-def carried(product: RunningPortal) -> TrafficCounts:
+def carried(portal: RunningPortal) -> TrafficCounts:
     """The sum over all keys there were."""
     total = TrafficCounts()
-    for _, *amounts in product.do(KEPT)["pairs"].values():
+    for _, *amounts in portal.do(KEPT)["pairs"].values():
         total = total.plus(TrafficCounts(*amounts))
     return total
 
 
-def children(product: RunningPortal) -> list[dict]:
-    return [one for line in product.do(KEPT)["lines"] for one in line["carriers"]]
+def children(portal: RunningPortal) -> list[dict]:
+    return [one for line in portal.do(KEPT)["lines"] for one in line["carriers"]]
 
 
-def send(product: RunningPortal) -> TrafficCounts:
+def send(portal: RunningPortal) -> TrafficCounts:
     """Known traffic in both directions, and what it amounts to."""
-    sent = product.on(
+    sent = portal.on(
         "server", "ping", "-q", "-i", "0.01", "-c", str(PINGS), "-s", str(PAYLOAD), "10.1.255.92"
     )
     assert f"{PINGS} received" in sent.stdout
@@ -45,22 +45,22 @@ def send(product: RunningPortal) -> TrafficCounts:
     return TrafficCounts(each, each, PINGS, PINGS)
 
 
-def ask_charon(product: RunningPortal, *command: str) -> str:
-    vici = f"unix://{product.state}/lab/concentrator/charon.vici"
-    done = product.run("swanctl", *command, "--uri", vici)
+def ask_charon(portal: RunningPortal, *command: str) -> str:
+    vici = f"unix://{portal.state}/lab/concentrator/charon.vici"
+    done = portal.run("swanctl", *command, "--uri", vici)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def newest(product: RunningPortal) -> dict:
+def newest(portal: RunningPortal) -> dict:
     """The child that is the youngest of those that are written down."""
-    return max(children(product), key=lambda one: one["installed_at"])
+    return max(children(portal), key=lambda one: one["installed_at"])
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])
-def up(request, product: RunningPortal) -> RunningPortal:
+def up(request, portal: RunningPortal) -> RunningPortal:
     """The example in one IKE version for all tests, and then in the other."""
-    live = brought_up(product)
+    live = brought_up(portal)
     device = live.state / "lab" / "peer" / "swanctl.conf"
     wanted = re.sub(r"version = \d", f"version = {request.param}", device.read_text())
     if wanted != device.read_text():
@@ -78,18 +78,18 @@ def counted(up: RunningPortal) -> RunningPortal:
     return up
 
 
-def steady(product: RunningPortal) -> bool:
+def steady(portal: RunningPortal) -> bool:
     """Whether what is written is what charon lists, so that the rest is what a test sends."""
-    if not product.do("say(Traffic.objects.filter(tunnel=tunnel).count())"):
+    if not portal.do("say(Traffic.objects.filter(tunnel=tunnel).count())"):
         return False
-    before = carried(product)
+    before = carried(portal)
     # What a child told when it ended is written within a second.
     time.sleep(2)
-    if carried(product) != before:
+    if carried(portal) != before:
         return False
-    listed = ask_charon(product, "--list-sas")
+    listed = ask_charon(portal, "--list-sas")
     running = re.findall(r"^\s+in .*?, +(\d+) bytes", listed, re.MULTILINE)
-    return sorted(map(int, running)) == sorted(one["amounts"][0] for one in children(product))
+    return sorted(map(int, running)) == sorted(one["amounts"][0] for one in children(portal))
 
 
 def test_known_traffic_is_counted_exactly_in_both_directions(counted):

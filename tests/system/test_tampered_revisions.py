@@ -13,23 +13,23 @@ OWN, SERVER = "192.168.10.15", "10.2.0.10"
 
 
 @pytest.fixture(scope="module")
-def tampered(product: RunningPortal) -> Tampered:
-    product.apply(translate())
-    wait_for(product.ping, 10)
-    return Tampered(product)
+def tampered(portal: RunningPortal) -> Tampered:
+    portal.apply(translate())
+    wait_for(portal.ping, 10)
+    return Tampered(portal)
 
 
 def seen_by_the_server(
-    product: RunningPortal, tampered: Tampered, source: str, target: str
+    portal: RunningPortal, tampered: Tampered, source: str, target: str
 ) -> list[str]:
-    with capture(product, "server", "hosted") as seen:
+    with capture(portal, "server", "hosted") as seen:
         tampered.send(source, target)
-        product.ping(SERVER, host="server")
+        portal.ping(SERVER, host="server")
     return [line for line in seen if "echo request" in line and "id 119" in line]
 
 
-def test_an_honest_packet_of_a_tampered_device_arrives(product, tampered):
-    assert seen_by_the_server(product, tampered, OWN, SERVER)
+def test_an_honest_packet_of_a_tampered_device_arrives(portal, tampered):
+    assert seen_by_the_server(portal, tampered, OWN, SERVER)
 
 
 @pytest.mark.parametrize(
@@ -43,14 +43,14 @@ def test_an_honest_packet_of_a_tampered_device_arrives(product, tampered):
     ids=["to a strange server", "to a translated address", "from a strange network", "from inside"],
 )
 def test_a_packet_that_its_tunnel_does_not_lead_to_is_dropped_and_counted(
-    product, tampered, source, target
+    portal, tampered, source, target
 ):
-    before = dropped(product)
+    before = dropped(portal)
 
-    assert not seen_by_the_server(product, tampered, source, target)
+    assert not seen_by_the_server(portal, tampered, source, target)
 
-    wait_for(lambda: dropped(product) == before + 1, 10)
+    wait_for(lambda: dropped(portal) == before + 1, 10)
 
 
-def dropped(product: RunningPortal) -> int:
-    return product.do("say(Concentrator.objects.get().dropped_by_esp)")
+def dropped(portal: RunningPortal) -> int:
+    return portal.do("say(Concentrator.objects.get().dropped_by_esp)")

@@ -51,7 +51,7 @@ def segment_size(seen: list[str], flags: str) -> int:
 
 
 def test_a_preshared_key_is_in_no_file_and_no_command_line_but_the_devices_own(live: RunningPortal):
-    key = live.key_of_the_device().encode()
+    key = live.device_key().encode()
     device = live.state / "lab" / "peer"
 
     files = [
@@ -78,6 +78,6 @@ def test_what_a_server_sends_past_every_tunnel_is_dropped_and_counted(live: Runn
 COUNTER = "outside_tunnels"
 
 
-def dropped(product: RunningPortal) -> int:
-    listed = product.on("concentrator", "nft", "list", "counter", "ip", "vpnportal", COUNTER)
+def dropped(portal: RunningPortal) -> int:
+    listed = portal.on("concentrator", "nft", "list", "counter", "ip", "vpnportal", COUNTER)
     return int(re.findall(r"packets (\d+)", listed.stdout)[0])

@@ -25,23 +25,23 @@ PAIR = ["10.1.255.92", "192.168.10.15"]
 
 
 @pytest.fixture(scope="module")
-def two(product: RunningPortal) -> RunningPortal:
+def two(portal: RunningPortal) -> RunningPortal:
     """The example with a second translation, whose host does not exist."""
-    product.apply(TWO)
-    wait_for(product.ping, 10)
-    return product
+    portal.apply(TWO)
+    wait_for(portal.ping, 10)
+    return portal
 
 
-def used(product: RunningPortal) -> list[list[str]]:
+def used(portal: RunningPortal) -> list[list[str]]:
     """The pairs that nftables remembers."""
-    listed = json.loads(product.on("concentrator", "nft", "-j", "list", "set", *SET).stdout)
+    listed = json.loads(portal.on("concentrator", "nft", "-j", "list", "set", *SET).stdout)
     (found,) = (item["set"] for item in listed["nftables"] if "set" in item)
     return [one["elem"]["val"]["concat"] for one in found.get("elem", [])]
 
 
-def forget(product: RunningPortal) -> None:
-    product.on("concentrator", "nft", "flush", "set", *SET)
-    assert used(product) == []
+def forget(portal: RunningPortal) -> None:
+    portal.on("concentrator", "nft", "flush", "set", *SET)
+    assert used(portal) == []
 
 
 def test_a_ping_makes_its_row_used_just_now_and_the_other_row_was_never_used(two):

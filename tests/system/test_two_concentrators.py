@@ -80,39 +80,39 @@ def ordered(two: RunningPortal) -> str:
     ordering = (
         'ordered = services.order(tunnel.account, Datacenter.objects.get(name="hou02"), user)'
     )
-    two.do(f"{ordering}\n{FILL_IN}", KEY=two.key_of_the_device())
+    two.do(f"{ordering}\n{FILL_IN}", KEY=two.device_key())
     assert two.do(APPLY + TELL, NAME="ipsec002")[0] == "live"
     return "10.1.254.1"
 
 
-def swanctl(product: RunningPortal, host: str, *arguments: str) -> str:
-    uri = f"unix://{product.state}/lab/{host}/charon.vici"
-    return product.run("swanctl", *arguments, "--uri", uri, check=True).stdout
+def swanctl(portal: RunningPortal, host: str, *arguments: str) -> str:
+    uri = f"unix://{portal.state}/lab/{host}/charon.vici"
+    return portal.run("swanctl", *arguments, "--uri", uri, check=True).stdout
 
 
-def holds(product: RunningPortal, host: str) -> list[str]:
+def holds(portal: RunningPortal, host: str) -> list[str]:
     """What a concentrator has of the example: connections, associations, translations."""
-    held = swanctl(product, host, "--list-conns") + swanctl(product, host, "--list-sas")
+    held = swanctl(portal, host, "--list-conns") + swanctl(portal, host, "--list-sas")
     for name in ("inbound", "outbound"):
-        held += product.on(host, "nft", "list", "map", "ip", "vpnportal", name).stdout
+        held += portal.on(host, "nft", "list", "map", "ip", "vpnportal", name).stdout
     return re.findall(r"^ctx1\b|10\.1\.255\.92|192\.168\.10\.15", held, re.M)
 
 
-def route(product: RunningPortal, host: str) -> list[str]:
+def route(portal: RunningPortal, host: str) -> list[str]:
     """As the provider's routing would, once the tunnel has moved."""
     command = ["ip", "route", "replace", "10.1.255.92/30", "via", GATEWAYS[host]]
-    return ["ip", "netns", "exec", f"{product.prefix}-server", *command]
+    return ["ip", "netns", "exec", f"{portal.prefix}-server", *command]
 
 
-def move(product: RunningPortal, host: str) -> list:
+def move(portal: RunningPortal, host: str) -> list:
     """Move the example's draft, apply it, and change the route when it is live."""
     moving = "services.move(tunnel, Concentrator.objects.get(name=PLACE), user)\n"
-    routing = f"import subprocess; subprocess.run({route(product, host)}, check=True)\n"
-    return product.do(moving + APPLY + routing + TELL, PLACE=NAMES[host], NAME="ipsec001")
+    routing = f"import subprocess; subprocess.run({route(portal, host)}, check=True)\n"
+    return portal.do(moving + APPLY + routing + TELL, PLACE=NAMES[host], NAME="ipsec001")
 
 
-def leaving(product: RunningPortal) -> list[str]:
-    return product.do("say(services.state_of(tunnel).releasing_from)")
+def leaving(portal: RunningPortal) -> list[str]:
+    return portal.do("say(services.state_of(tunnel).releasing_from)")
 
 
 @pytest.fixture
@@ -125,12 +125,12 @@ def at_first(two: RunningPortal, ordered: str) -> RunningPortal:
 
 
 @contextlib.contextmanager
-def away(product: RunningPortal, host: str) -> Iterator[None]:
+def away(portal: RunningPortal, host: str) -> Iterator[None]:
     """A concentrator whose charon does not answer and whose worker was killed."""
-    charon = product.process("charon", host=host)
+    charon = portal.process("charon", host=host)
     os.kill(charon, signal.SIGSTOP)
     try:
-        for worker in product.processes("worker", host=host):
+        for worker in portal.processes("worker", host=host):
             os.kill(worker, signal.SIGKILL)
         yield
     finally:
@@ -138,10 +138,10 @@ def away(product: RunningPortal, host: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def pinging(product: RunningPortal, seconds: list[float]) -> Iterator[None]:
+def pinging(portal: RunningPortal, seconds: list[float]) -> Iterator[None]:
     """Asks a hundred times a second meanwhile; `seconds` gets the longest time without answer."""
     ask = ["ping", "-n", "-D", "-i", "0.01", "10.1.255.92"]
-    where = ["ip", "netns", "exec", f"{product.prefix}-server"]
+    where = ["ip", "netns", "exec", f"{portal.prefix}-server"]
     with subprocess.Popen([*where, *ask], stdout=subprocess.PIPE, text=True) as asking:
         try:
             yield

@@ -1,4 +1,4 @@
-"""What can happen to a running product, and how it is undone."""
+"""What can happen to a running portal, and how it is undone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHUNKS = (1 << 16, 1 << 9, 1)
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike` happens at the step; `undo` once the product has `met` it, and in any case."""
+    """`strike` happens at the step; `undo` once the portal has `met` it, and in any case."""
 
     name: str
     strike: Callable[[Scene], None]
@@ -36,7 +36,7 @@ def _send(how: signal.Signals, word: str, host: str = "") -> Callable[[Scene], N
     """A signal to all processes of this name; gunicorn is three."""
 
     def send(scene: Scene) -> None:
-        found = scene.product.processes(word, host)
+        found = scene.portal.processes(word, host)
         assert found, word
         for pid in found:
             os.kill(pid, how)
@@ -58,7 +58,7 @@ def _charon_missed(scene: Scene) -> None:
     """Until a call to charon has ended for lack of an answer; then charon goes on."""
     if scene.step == "initiated":
         question = "SELECT 1 FROM vpnportal_concentrator WHERE unreachable_reason <> ''"
-        wait_for(lambda: ground_truth.rows(scene.product, question), 30)
+        wait_for(lambda: ground_truth.rows(scene.portal, question), 30)
     else:
         wait_for(lambda: scene.worker_said("charon does not answer"), 30)
 
@@ -73,7 +73,7 @@ def _redis_missed(scene: Scene) -> None:
 
 def _fill(scene: Scene) -> None:
     """Not a byte is left where the database is; its journal has no room in hand either."""
-    folder = scene.product.state / "db"
+    folder = scene.portal.state / "db"
     with closing(sqlite3.connect(folder / "portal.sqlite3", timeout=10)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     with (folder / "filler").open("wb", buffering=0) as filler:
@@ -91,7 +91,7 @@ def _write_until_full(file, chunk: bytes) -> None:
 
 
 def _free(scene: Scene) -> None:
-    (scene.product.state / "db" / "filler").unlink(missing_ok=True)
+    (scene.portal.state / "db" / "filler").unlink(missing_ok=True)
 
 
 def _disk_missed(scene: Scene) -> None:
@@ -100,7 +100,7 @@ def _disk_missed(scene: Scene) -> None:
 
 def _tun(state: str) -> Callable[[Scene], None]:
     def set_link(scene: Scene) -> None:
-        done = scene.product.on("concentrator", "ip", "link", "set", "ipsec0", state)
+        done = scene.portal.on("concentrator", "ip", "link", "set", "ipsec0", state)
         assert done.returncode == 0, done.stderr
 
     return set_link
@@ -108,7 +108,7 @@ def _tun(state: str) -> Callable[[Scene], None]:
 
 def _carried_nothing(scene: Scene) -> None:
     """Until the revision is live, and yet no echo comes back: nothing goes through the device."""
-    wait_for(lambda: ground_truth.revisions(scene.product)[scene.number] == "live", 30)
+    wait_for(lambda: ground_truth.revisions(scene.portal)[scene.number] == "live", 30)
     assert f"{scene.wanted.internal} does not answer" in scene.wrong()
 
 
@@ -121,7 +121,7 @@ def _clock(seconds: int) -> Callable[[Scene], None]:
 
 def _many_messages(scene: Scene) -> None:
     """Twice the same, for what is gone and never was, for everything, and garbage in between."""
-    app = Celery(broker=f"redis+socket://{scene.product.state}/redis/redis.sock")
+    app = Celery(broker=f"redis+socket://{scene.portal.state}/redis/redis.sock")
     with app.connection_for_write() as connection:
         for arguments in ((1, 1), (1, 1), (1, 4711), (99, 1), (1,), (1, None), ("x",), (), (1, 1)):
             app.send_task("vpnportal.tasks.converge", arguments, queue=QUEUE, connection=connection)

@@ -1,4 +1,4 @@
-"""What database, charon and kernel say, asked without any of the product's code."""
+"""What database, charon and kernel say, asked without any of the portal's code."""
 
 from __future__ import annotations
 
@@ -17,67 +17,67 @@ from tests.system.faults.settings import Settings, other_than
 HOSTED = "10.2.0.0/24"
 
 
-def rows(product: RunningPortal, question: str) -> list[dict[str, Any]]:
-    """The answer of the product's database."""
-    file = f"file:{product.state}/db/portal.sqlite3?mode=ro"
+def rows(portal: RunningPortal, question: str) -> list[dict[str, Any]]:
+    """The answer of the portal's database."""
+    file = f"file:{portal.state}/db/portal.sqlite3?mode=ro"
     with closing(sqlite3.connect(file, uri=True, timeout=10)) as database:
         database.row_factory = sqlite3.Row
         return [dict(row) for row in database.execute(question)]
 
 
-def revisions(product: RunningPortal) -> dict[int, str]:
+def revisions(portal: RunningPortal) -> dict[int, str]:
     """The outcome of each revision of the tunnel, by number."""
-    found = rows(product, "SELECT number, outcome FROM vpnportal_revision WHERE tunnel_id = 1")
+    found = rows(portal, "SELECT number, outcome FROM vpnportal_revision WHERE tunnel_id = 1")
     return {row["number"]: row["outcome"] for row in found}
 
 
-def draft(product: RunningPortal) -> dict[str, Any]:
+def draft(portal: RunningPortal) -> dict[str, Any]:
     """Everything that somebody typed, whether or not it was applied."""
-    tunnel = rows(product, "SELECT * FROM vpnportal_tunnel WHERE id = 1")[0]
+    tunnel = rows(portal, "SELECT * FROM vpnportal_tunnel WHERE id = 1")[0]
     typed = {key: tunnel[key] for key in tunnel if not key.startswith("sa_status")}
     return {
         **typed,
         "subnets": [
             (row["kind"], row["network"])
             for row in rows(
-                product,
+                portal,
                 "SELECT kind, network FROM vpnportal_subnet s JOIN vpnportal_tunnel_subnets t"
                 " ON t.subnet_id = s.id WHERE t.tunnel_id = 1 ORDER BY kind, network",
             )
         ],
         "translations": [
             (row["internal_address"], row["customer_address"], row["name"])
-            for row in rows(product, "SELECT * FROM vpnportal_addresstranslation ORDER BY id")
+            for row in rows(portal, "SELECT * FROM vpnportal_addresstranslation ORDER BY id")
         ],
     }
 
 
-def association(product: RunningPortal) -> str:
+def association(portal: RunningPortal) -> str:
     """What the pages say of the tunnel's association."""
-    return rows(product, "SELECT sa_status FROM vpnportal_tunnel WHERE id = 1")[0]["sa_status"]
+    return rows(portal, "SELECT sa_status FROM vpnportal_tunnel WHERE id = 1")[0]["sa_status"]
 
 
-def subnets(product: RunningPortal) -> dict[str, int]:
+def subnets(portal: RunningPortal) -> dict[str, int]:
     """The ids of the customer's networks."""
     question = "SELECT id, network FROM vpnportal_subnet WHERE kind = 'customer'"
-    return {row["network"]: row["id"] for row in rows(product, question)}
+    return {row["network"]: row["id"] for row in rows(portal, question)}
 
 
-def wrong(product: RunningPortal, settings: Settings, live: int) -> list[str]:
+def wrong(portal: RunningPortal, settings: Settings, live: int) -> list[str]:
     """All that is not as the newest applied revision says, in words; nothing when all is well."""
     try:
         return [
-            *_outcomes(product, live),
-            *_charon(product, settings),
-            *_kernel(product, settings),
-            *_pings(product, settings),
+            *_outcomes(portal, live),
+            *_charon(portal, settings),
+            *_kernel(portal, settings),
+            *_pings(portal, settings),
         ]
     except (OSError, vici.exception.SessionException, ValueError, StopIteration) as error:
         return [f"{type(error).__name__}: {error}"]
 
 
-def _outcomes(product: RunningPortal, live: int) -> Iterator[str]:
-    found = revisions(product)
+def _outcomes(portal: RunningPortal, live: int) -> Iterator[str]:
+    found = revisions(portal)
     standing = {number: found[number] for number in found if found[number] == "live"}
     if standing != {live: "live"}:
         yield f"live are {sorted(standing)}, not {live}"
@@ -85,9 +85,9 @@ def _outcomes(product: RunningPortal, live: int) -> Iterator[str]:
         yield f"unfinished are {waiting}"
 
 
-def _charon(product: RunningPortal, settings: Settings) -> Iterator[str]:
+def _charon(portal: RunningPortal, settings: Settings) -> Iterator[str]:
     """The connection with one child for each subnet, one IKE_SA with just these, one secret."""
-    loaded, running, secrets = _listed(product)
+    loaded, running, secrets = _listed(portal)
     selectors = sorted((HOSTED, network) for network in settings.subnets)
     children = {name: list(connection["children"].values()) for name, connection in loaded.items()}
     found = {name: sorted(map(_selectors, several)) for name, several in children.items()}
@@ -121,12 +121,12 @@ def _carrying(child: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _listed(
-    product: RunningPortal,
+    portal: RunningPortal,
 ) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]], list[str]]:
     """Connections by name, IKE_SAs with their connections' names, and ids of secrets."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(2)
-        connection.connect(str(product.state / "lab" / "concentrator" / "charon.vici"))
+        connection.connect(str(portal.state / "lab" / "concentrator" / "charon.vici"))
         session = vici.Session(connection)
         loaded = {
             name: body for item in _text(list(session.list_conns())) for name, body in item.items()
@@ -145,8 +145,8 @@ def _text(value: Any) -> Any:
     return value
 
 
-def _kernel(product: RunningPortal, settings: Settings) -> Iterator[str]:
-    listed = product.on("concentrator", "nft", "-j", "list", "table", "ip", "vpnportal").stdout
+def _kernel(portal: RunningPortal, settings: Settings) -> Iterator[str]:
+    listed = portal.on("concentrator", "nft", "-j", "list", "table", "ip", "vpnportal").stdout
     found = json.loads(listed or '{"nftables": []}')["nftables"]
     maps = {item["map"]["name"]: item["map"].get("elem", []) for item in found if "map" in item}
     wanted = {
@@ -159,13 +159,13 @@ def _kernel(product: RunningPortal, settings: Settings) -> Iterator[str]:
         yield "there are no rules"
 
 
-def _pings(product: RunningPortal, settings: Settings) -> Iterator[str]:
-    if not _answers(product, settings.internal, 0.3):
+def _pings(portal: RunningPortal, settings: Settings) -> Iterator[str]:
+    if not _answers(portal, settings.internal, 0.3):
         yield f"{settings.internal} does not answer"
-    if _answers(product, other_than(settings).internal, 0.3):
+    if _answers(portal, other_than(settings).internal, 0.3):
         yield f"{other_than(settings).internal} still answers"
 
 
-def _answers(product: RunningPortal, target: str, seconds: float) -> bool:
+def _answers(portal: RunningPortal, target: str, seconds: float) -> bool:
     ping = ("ping", "-c", "1", "-W", str(seconds), target)
-    return product.on("server", *ping).returncode == 0
+    return portal.on("server", *ping).returncode == 0

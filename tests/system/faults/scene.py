@@ -1,4 +1,4 @@
-"""A running product and one apply on it: who is held, what was typed, what must come of it."""
+"""A running portal and one apply on it: who is held, what was typed, what must come of it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SOCKET = "redis/redis.sock"
 class Scene:
     """`wanted` is what was applied last, as revision `number`; `typed` the draft at that time."""
 
-    product: RunningPortal
+    portal: RunningPortal
     holds: Holds
     person: Person
     wanted: Settings
@@ -40,11 +40,11 @@ class Scene:
     def apply_up_to(self, step: str) -> None:
         """Change everything, press Apply, and return while the apply is held at this step."""
         self.step, self.wanted = step, settings.other_than(self.wanted)
-        settings.type_in(self.person, self.wanted, ground_truth.subnets(self.product))
-        self.typed = ground_truth.draft(self.product)
+        settings.type_in(self.person, self.wanted, ground_truth.subnets(self.portal))
+        self.typed = ground_truth.draft(self.portal)
         self._log_at = self._log.stat().st_size
         if step == SENT:
-            self._stopped = self.product.process("worker")
+            self._stopped = self.portal.process("worker")
             os.kill(self._stopped, signal.SIGSTOP)
         else:
             self.holds.arm(step)
@@ -54,14 +54,14 @@ class Scene:
         else:
             self.holds.wait()
         self.number += 1
-        assert max(ground_truth.revisions(self.product)) == self.number
+        assert max(ground_truth.revisions(self.portal)) == self.number
 
     def begin(self) -> None:
         """Everything runs again; what a cell that failed has left is no fault of the next one."""
         self.go_on()
         wait_for(self._all_run, 30)
-        self.number = max(ground_truth.revisions(self.product))
-        networks = ground_truth.subnets(self.product).keys()
+        self.number = max(ground_truth.revisions(self.portal))
+        networks = ground_truth.subnets(self.portal).keys()
         self.wanted = next(one for one in settings.BOTH if {*one.subnets} == networks)
         self.settle()
 
@@ -84,7 +84,7 @@ class Scene:
 
     def wrong(self) -> list[str]:
         """All that is not as the newest applied revision says."""
-        return ground_truth.wrong(self.product, self.wanted, self.number)
+        return ground_truth.wrong(self.portal, self.wanted, self.number)
 
     def apply_again(self) -> None:
         """Nothing hinders the next Apply; nothing is new, so it is done as soon as it is seen."""
@@ -92,7 +92,7 @@ class Scene:
         answer = self.person.post("/tunnels/1/apply/", {})
         assert answer.status == 200, answer
         self.number += 1
-        wait_for(lambda: ground_truth.revisions(self.product)[self.number] == "live", 30)
+        wait_for(lambda: ground_truth.revisions(self.portal)[self.number] == "live", 30)
 
     def worker_said(self, *words: str) -> bool:
         """Whether the worker has logged any of these since Apply was pressed."""
@@ -103,10 +103,10 @@ class Scene:
 
     def _all_run(self) -> bool:
         names = ("redis-server", "gunicorn", "beat", "worker", "watch")
-        redis = self.product.run("redis-cli", "-s", str(self.product.state / SOCKET), "ping")
-        there = all(map(self.product.processes, names)) and redis.stdout == "PONG\n"
+        redis = self.portal.run("redis-cli", "-s", str(self.portal.state / SOCKET), "ping")
+        there = all(map(self.portal.processes, names)) and redis.stdout == "PONG\n"
         return there and self.person.reaches()
 
     @property
     def _log(self):
-        return self.product.state / "log" / "worker.log"
+        return self.portal.state / "log" / "worker.log"

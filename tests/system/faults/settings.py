@@ -47,13 +47,13 @@ def other_than(settings: Settings) -> Settings:
     return OTHER if settings == ONE else ONE
 
 
-def teach_peer(product: RunningPortal) -> None:
+def teach_peer(portal: RunningPortal) -> None:
     """The customer's device accepts either configuration, whichever is asked for."""
-    device: Path = product.state / "lab" / "peer" / "swanctl.conf"
+    device: Path = portal.state / "lab" / "peer" / "swanctl.conf"
     text = device.read_text().replace(SHIPPED, EITHER)
     device.write_text(text.replace("        children {", SECOND_CHILD, 1))
-    uri = f"unix://{product.state}/lab/peer/charon.vici"
-    product.run("swanctl", "--load-all", "--uri", uri, "--file", str(device), check=True)
+    uri = f"unix://{portal.state}/lab/peer/charon.vici"
+    portal.run("swanctl", "--load-all", "--uri", uri, "--file", str(device), check=True)
 
 
 def type_in(person: Person, settings: Settings, kept: dict[str, int]) -> None:

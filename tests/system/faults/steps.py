@@ -34,8 +34,8 @@ SECONDS_TO_A_STEP = 30
 class Holds:
     """The folder through which this process and the held one speak; see seam/sitecustomize.py."""
 
-    def __init__(self, product: RunningPortal) -> None:
-        self.folder = product.state / "holds"
+    def __init__(self, portal: RunningPortal) -> None:
+        self.folder = portal.state / "holds"
         self._count = itertools.count()
 
     def environment(self) -> dict[str, str]:
