@@ -1,10 +1,11 @@
-"""Ages of stored times, on machines whose clock can be set back."""
+"""Stored times: their age, also after the clock was set back, and their text for a reader."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from django.utils import timezone
+from django.utils.dateformat import format as date_format
 
 
 def age_of(moment: datetime, now: datetime | None = None) -> timedelta:
@@ -14,3 +15,10 @@ def age_of(moment: datetime, now: datetime | None = None) -> timedelta:
     age: a lock or a status from then expires at once, not when the clock reaches the moment.
     """
     return abs((now or timezone.now()) - moment)
+
+
+def time_of_day(moment: datetime) -> str:
+    """Return a time such as 10:03:12 CET, in the reader's zone; with its date unless today."""
+    local = timezone.localtime(moment)
+    today = local.date() == timezone.localdate()
+    return date_format(local, "H:i:s T" if today else "j M Y, H:i:s T")

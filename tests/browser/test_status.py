@@ -30,7 +30,7 @@ def watching(chromium: Browser, carrying: RunningPortal) -> Iterator[Page]:
     """Its page, open, with the counters on it."""
     for page in opened(chromium.new_context(viewport=WIDE), carrying):
         page.get_by_role("link", name="ipsec001").click()
-        expect(cell(page, 2)).to_have_text("up", timeout=30_000)
+        expect(cell(page, 2)).to_have_text("Up", timeout=30_000)
         expect(cell(page, 4)).to_contain_text("packet", timeout=30_000)
         yield page
 
@@ -63,7 +63,7 @@ def test_without_javascript_the_same_is_on_the_page(chromium: Browser, carrying:
     context = chromium.new_context(java_script_enabled=False)
     for page in opened(context, carrying):
         page.get_by_role("link", name="ipsec001").click()
-        expect(cell(page, 2)).to_have_text("up")
+        expect(cell(page, 2)).to_have_text("Up")
         expect(status(page).get_by_role("img").first).to_be_visible()
 
 
@@ -91,14 +91,14 @@ def test_a_narrow_screen_has_the_drawing_in_a_column_and_nothing_beside_it(watch
 def test_somebody_disconnects_the_tunnel_and_connects_it_again(watching, carrying):
     watching.get_by_text("Reconnect or disconnect").click()
     watching.get_by_role("button", name="Disconnect", exact=True).click()
-    expect(word_of(watching)).to_have_text("State disconnected", timeout=20_000)
+    expect(word_of(watching)).to_have_text("State Disconnected", timeout=20_000)
     expect(watching.get_by_text("admin disconnected it")).to_be_visible()
     assert not carrying.ping()
 
     watching.get_by_role("button", name="Connect", exact=True).focus()
     watching.keyboard.press("Enter")
 
-    expect(word_of(watching)).to_have_text("State up", timeout=20_000)
+    expect(word_of(watching)).to_have_text("State Up", timeout=20_000)
     wait_for(carrying.ping, 10)
     watching.get_by_role("button", name="Rekey", exact=True).click()
-    expect(watching.get_by_text("Both ends have new keys.")).to_be_visible(timeout=20_000)
+    expect(watching.get_by_text("Completed: the tunnel has new keys.")).to_be_visible(timeout=20_000)

@@ -41,14 +41,14 @@ def test_a_wrong_peer_is_taken_back_and_the_customer_host_answers_again(
     seconds.press("Enter")
 
     expect(state(page)).to_contain_text("On trial until", timeout=30_000)
-    expect(state(page)).to_contain_text("kept in reserve, comes back by itself.")
+    expect(state(page)).to_contain_text("kept as fallback, comes back by itself.")
     assert not portal.ping()
     page.locator("summary", has_text="What was done").click()
-    expect(state(page)).to_contain_text("so it was taken back.", timeout=40_000)
+    expect(state(page)).to_contain_text("Rolled back after", timeout=40_000)
 
     expect(state(page)).to_contain_text("is live: the concentrator holds it. It brings back")
     expect(page.locator("#done")).to_have_attribute("open", "")
-    expect(word_of(page)).to_have_text("State up", timeout=30_000)
+    expect(word_of(page)).to_have_text("State Up", timeout=30_000)
     wait_for(portal.ping, 10)
     expect(peer).to_have_value(NOBODY)
     expect(page.locator("#pending")).to_contain_text("not applied")

@@ -97,8 +97,8 @@ def test_two_are_applied_at_once_with_the_keyboard_and_a_third_says_what_is_miss
     expect(results.get_by_text(f"{names[2]} (Rome)")).to_contain_text("refused.")
     assert Axe().run(tunnels).response["violations"] == []
     # The page follows by itself.
-    expect(row(tunnels, names[0])).not_to_contain_text("never applied", timeout=20_000)
-    expect(row(tunnels, names[0])).not_to_contain_text("queued", timeout=20_000)
+    expect(row(tunnels, names[0])).not_to_contain_text("Never applied", timeout=20_000)
+    expect(row(tunnels, names[0])).not_to_contain_text("Queued", timeout=20_000)
     expect(row(tunnels, names[0])).to_contain_text("admin, ", timeout=20_000)
     results.get_by_role("link", name="Remote Peer Address").click()
     expect(tunnels).to_have_url(re.compile("#id_remote_peer$"))

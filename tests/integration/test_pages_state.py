@@ -49,7 +49,7 @@ def trigger(answer) -> str:
 def test_a_new_tunnel_was_never_applied(tunnel, page):
     answer = state(page, tunnel)
 
-    assert shown_words(answer) == ["never applied"]
+    assert shown_words(answer) == ["Never applied"]
     assert trigger(answer) == "every 5s"
 
 
@@ -60,9 +60,9 @@ def test_what_is_on_its_way_is_never_shown_as_applied_or_up(second_tunnel, queue
 
     answer, listed = state(page, second_tunnel), page.get(reverse("tunnels"))
 
-    assert shown_words(answer) == [outcome, outcome, "down"]
+    assert shown_words(answer) == [outcome.title(), outcome.title(), "Down"]
     assert "No revision of this tunnel is live." in words(answer, "state")
-    assert shown_words(listed, "main") == [outcome]
+    assert shown_words(listed, "main") == [outcome.title()]
     assert trigger(answer) == "every 300ms"
 
 
@@ -92,7 +92,7 @@ def test_an_applied_tunnel_names_its_revision_and_whether_it_is_up(second_tunnel
 
     answer = state(page, second_tunnel)
 
-    assert shown_words(answer) == ["up", "up"]
+    assert shown_words(answer) == ["Up", "Up"]
     assert words(answer, "state").startswith(
         "State up Revision 1 is live: the concentrator holds it. ada, "
     )
@@ -120,9 +120,9 @@ def test_what_cannot_be_seen_is_unknown_with_its_reason_and_never_down(
 
     answer, listed = state(page, second_tunnel), page.get(reverse("tunnels"))
 
-    assert shown_words(answer) == ["unknown", "unknown"]
+    assert shown_words(answer) == ["Unknown", "Unknown"]
     assert sentence in words(answer, "state").replace("\N{NO-BREAK SPACE}", " ")
-    assert shown_words(listed, "main") == ["unknown"]
+    assert shown_words(listed, "main") == ["Unknown"]
 
 
 def test_a_failure_gives_its_reason_its_steps_and_what_still_stands(
@@ -139,7 +139,7 @@ def test_a_failure_gives_its_reason_its_steps_and_what_still_stands(
 
     answer = state(page, second_tunnel)
 
-    assert shown_words(answer) == ["failed", "failed", "up"]
+    assert shown_words(answer) == ["Failed", "Failed", "Up"]
     assert "It said no. Asked charon 10:00:00 Failed: charon said no 10:00:01" in words(
         answer, "state"
     )
@@ -155,7 +155,7 @@ def test_an_apply_that_nobody_takes_up_says_so_and_the_tunnel_can_be_edited_agai
     answer = state(page, second_tunnel)
 
     assert "Edits are possible again." in words(answer, "state")
-    assert shown_words(answer)[0] == "queued"
+    assert shown_words(answer)[0] == "Queued"
     assert trigger(answer) == "every 5s"
 
 
@@ -229,7 +229,7 @@ def test_an_association_of_older_settings_is_up_and_says_what_has_not_come_yet(
 
     answer = state(page, second_tunnel)
 
-    assert shown_words(answer) == ["up with older settings"] * 2
+    assert shown_words(answer) == ["Up \N{EN DASH} settings out of date"] * 2
     assert (
         "What runs was negotiated with the settings of an earlier apply and goes on. "
         "The other end has not taken the new ones yet."
@@ -304,9 +304,9 @@ def test_a_change_of_the_state_is_told_to_those_who_listen(second_tunnel, queued
         elements = read(state(page, second_tunnel, said=said)).iter()
         return [e for e in elements if e.get("hx-swap-oob") == "innerHTML:#live"]
 
-    told, silent = aloud("up"), aloud("queued")
+    told, silent = aloud("Up"), aloud("Queued")
 
-    assert ["".join(e.itertext()).strip() for e in told] == ["State of the tunnel: queued"]
+    assert ["".join(e.itertext()).strip() for e in told] == ["State of the tunnel: Queued"]
     assert silent == []
 
 
@@ -364,7 +364,7 @@ def test_apply_queues_one_revision_and_shows_it_queued(second_tunnel, page, head
     answer = page.post(reverse("apply", args=[second_tunnel.pk]), headers=headers, follow=True)
 
     assert [r.outcome for r in Revision.objects.all()] == ["queued"]
-    assert shown_words(answer)[0] == "queued"
+    assert shown_words(answer)[0] == "Queued"
 
 
 @pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["plain", "htmx"])

@@ -196,14 +196,14 @@ def test_pairs_that_should_run_and_do_not_are_down_and_keep_what_they_carried(re
 
     found = rows(status(page, live))
 
-    assert sorted(row[2] for row in found) == ["down", "down", "up"]
-    assert all(row[4] == "1.2 GB 900,000 packets" for row in found if row[2] == "down")
+    assert sorted(row[2] for row in found) == ["Down", "Down", "Up"]
+    assert all(row[4] == "1.2 GB 900,000 packets" for row in found if row[2] == "Down")
 
 
 def test_what_is_being_dialled_is_connecting_and_not_down(live, page):
     Tunnel.objects.update(sa_status="connecting")
 
-    assert [row[2] for row in rows(status(page, live))] == ["connecting"]
+    assert [row[2] for row in rows(status(page, live))] == ["Connecting"]
 
 
 def test_what_somebody_disconnected_is_disconnected_and_not_down(live, page):
@@ -211,7 +211,7 @@ def test_what_somebody_disconnected_is_disconnected_and_not_down(live, page):
 
     answer = status(page, live)
 
-    assert [row[2] for row in rows(answer)] == ["disconnected"]
+    assert [row[2] for row in rows(answer)] == ["Disconnected"]
     assert drawn(answer)[-1] == "disconnected"
 
 
@@ -220,7 +220,7 @@ def test_a_pair_that_runs_with_older_settings_says_so_and_what_is_applied(live, 
 
     (row,) = rows(status(page, live))
 
-    assert row[2:4] == ["up with older settings", "AES256, SHA1 applied: 3DES, MD5, group 2"]
+    assert row[2:4] == ["Up \N{EN DASH} settings out of date", "AES256, SHA1 applied: 3DES, MD5, group 2"]
 
 
 def test_many_pairs_are_folded_and_those_that_are_not_well_come_first(ready, user, page):
@@ -231,7 +231,7 @@ def test_many_pairs_are_folded_and_those_that_are_not_well_come_first(ready, use
     answer = status(page, live)
 
     found = rows(answer)
-    assert (len(found), [row[2] for row in found[:4]]) == (10, ["down"] * 3 + ["up"])
+    assert (len(found), [row[2] for row in found[:4]]) == (10, ["Down"] * 3 + ["Up"])
     folded = part(answer, "more-pairs")
     assert words(answer, "more-pairs-summary") == "and 211 more: 211 up"
     assert len(list(folded.iter("tr"))) == 1 + 190
@@ -245,10 +245,10 @@ def test_what_nobody_sees_is_unknown_with_its_age_and_never_down(live, page):
     answer = status(page, live)
 
     (row,) = rows(answer)
-    assert row[2] == "unknown up when it was seen last"
+    assert row[2] == "Unknown up when it was seen last"
     assert row[7] == "–"
     assert "What follows was seen 3 hours ago" in words(answer, "status").replace("\xa0", " ")
-    assert drawn(answer)[-1] == "unknown"
+    assert drawn(answer)[-1] == "Unknown"
 
 
 def test_what_a_concentrator_counted_that_the_tunnel_has_left_is_not_shown_as_running(live, page):
@@ -259,7 +259,7 @@ def test_what_a_concentrator_counted_that_the_tunnel_has_left_is_not_shown_as_ru
     Traffic.objects.update(concentrator=other)
     Tunnel.objects.update(sa_status="down")
 
-    assert [row[2] for row in rows(status(page, live))] == ["down"]
+    assert [row[2] for row in rows(status(page, live))] == ["Down"]
 
 
 def test_the_last_hour_is_told_in_the_readers_time_with_its_peak_and_its_gaps(live, user, page):

@@ -123,7 +123,7 @@ def test_a_revision_on_trial_says_until_when_and_what_comes_back(applied, second
     told = [e for e in part(answer, "state").iter("p") if "trial" in e.get("class", "").split()]
     assert [" ".join("".join(e.itertext()).split()) for e in told] == [
         f"On trial until {ends:%H:%M:%S} UTC. If the tunnel is not up by then, "
-        "revision 1, kept in reserve, comes back by itself."
+        "revision 1, kept as fallback, comes back by itself."
     ]
     assert part(answer, "state").get("hx-trigger") == "every 2s"
 
@@ -143,14 +143,14 @@ def test_what_was_taken_back_gives_its_reason_beside_what_came_back(
     applied, second_tunnel, user, page
 ):
     finish(applied, "replaced")
-    reason = "After 30 seconds the tunnel was down, so it was taken back."
+    reason = "Rolled back after 30 seconds: the tunnel was down."
     finish(services.apply(second_tunnel, user), "withdrawn", reason=reason)
     again = services.apply(second_tunnel, user)
     finish(again, "live", restored_number=1)
 
     answer = words(state(page, second_tunnel), "state")
 
-    assert "Revision 2 was taken back ada, " in answer
+    assert "Revision 2 Rolled back ada, " in answer
     assert reason in answer
     assert (
         "Revision 3 is live: the concentrator holds it. It brings back revision 1. by itself, "
@@ -162,7 +162,7 @@ def test_the_next_apply_ends_what_is_told_of_the_one_before(applied, second_tunn
     finish(applied, "withdrawn", reason="It was down.")
     finish(services.apply(second_tunnel, user), "live")
 
-    assert "taken back" not in words(state(page, second_tunnel), "state")
+    assert "Rolled back" not in words(state(page, second_tunnel), "state")
 
 
 def test_a_first_revision_that_was_taken_back_is_named_so_and_not_down(applied, page):
@@ -170,6 +170,6 @@ def test_a_first_revision_that_was_taken_back_is_named_so_and_not_down(applied, 
 
     answer, listed = state(page, applied.tunnel), page.get(reverse("tunnels"))
 
-    assert words(answer, "state-title") == "State taken back"
-    assert "taken back" in words(listed, "main")
+    assert words(answer, "state-title") == "State Rolled back"
+    assert "Rolled back" in words(listed, "main")
     assert "No revision of this tunnel is live." in words(answer, "state")

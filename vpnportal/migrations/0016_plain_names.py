@@ -91,4 +91,37 @@ class Migration(migrations.Migration):
             "tunnel",
             models.ForeignKey("vpnportal.Tunnel", models.CASCADE, related_name="commands"),
         ),
+        # The labels of choices are in Django's state only, too. Stored values stay.
+        migrations.AlterField(
+            "Revision",
+            "outcome",
+            models.CharField(
+                max_length=9,
+                default="queued",
+                choices=[
+                    ("queued", "Queued"),
+                    ("applying", "Applying"),
+                    ("live", "Live"),
+                    ("failed", "Failed"),
+                    ("replaced", "Replaced"),
+                    ("fallback", "Kept as fallback"),
+                    ("withdrawn", "Rolled back"),
+                ],
+            ),
+        ),
+        migrations.AlterField(
+            "Tunnel",
+            "sa_status",
+            models.CharField(
+                max_length=10,
+                blank=True,
+                choices=[
+                    ("up", "Up"),
+                    ("older", "Up – settings out of date"),
+                    ("partial", "Degraded"),
+                    ("connecting", "Connecting"),
+                    ("down", "Down"),
+                ],
+            ),
+        ),
     ]

@@ -66,7 +66,7 @@ def review_of(tunnel: Tunnel, state: TunnelState) -> Review | None:
         return None
     applied = state.live_or_applying.opened if state.live_or_applying else None
     # What is out of sight may run.
-    running = applied if state.runs or state.sa_status == "unknown" else None
+    running = applied if state.runs or state.is_unknown else None
     draft, key = tunnel.draft(), fingerprint_key()
     alone = _Alone(running, draft, key)
     lines = tuple(

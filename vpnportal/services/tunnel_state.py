@@ -1,41 +1,83 @@
-"""What a page says of one tunnel, as a value."""
+"""The state of a tunnel, as lists, pages and the API show it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from django.db.models import F, OuterRef, Q, Subquery, prefetch_related_objects
 from django.utils import timezone
 
+from vpnportal.clock import age_of, time_of_day
 from vpnportal.domain.tunnel.spec import Translation
 from vpnportal.domain.tunnel.spec_diff import Change, diff_specs
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
 
 Outcome = Revision.Outcome
-Seen = Tunnel.SaStatus
-# A peer that agrees is up sooner; one that is still dialled then has something to tell.
-DIALS_FOR = timedelta(seconds=5)
-UP = (Seen.UP.label, Seen.PARTIAL.label)
-# Down, and only the other end may begin.
-WAITS = "waits for the other end"
-TROUBLED = (Seen.DOWN.label, WAITS, Seen.PARTIAL.label, Seen.OLDER.label)
+SaStatus = Tunnel.SaStatus
+
+# Labels beyond those of Outcome and SaStatus.
+# Down, and only the peer may initiate.
+WAITING_FOR_PEER = "Waiting for peer"
+# The concentrator is offline.
+UNKNOWN = "Unknown"
+DISCONNECTING, DISCONNECTED = "Disconnecting", "Disconnected"
+NEVER_APPLIED = "Never applied"
+BEING_DELETED, DELETED = "Being deleted", "Deleted"
+
+# Values in URLs and CSS classes. Bookmarks outlive a new text of a label.
+SLUGS = MappingProxyType(
+    {
+        Outcome.QUEUED.label: "queued",
+        Outcome.APPLYING.label: "applying",
+        Outcome.LIVE.label: "live",
+        Outcome.FAILED.label: "failed",
+        Outcome.REPLACED.label: "replaced",
+        Outcome.FALLBACK.label: "kept-in-reserve",
+        Outcome.WITHDRAWN.label: "taken-back",
+        SaStatus.UP.label: "up",
+        SaStatus.OLDER.label: "up-with-older-settings",
+        SaStatus.PARTIAL.label: "partly-up",
+        SaStatus.CONNECTING.label: "connecting",
+        SaStatus.DOWN.label: "down",
+        WAITING_FOR_PEER: "waits-for-the-other-end",
+        UNKNOWN: "unknown",
+        DISCONNECTING: "disconnecting",
+        DISCONNECTED: "disconnected",
+        NEVER_APPLIED: "never-applied",
+        BEING_DELETED: "being-cancelled",
+        DELETED: "cancelled",
+    }
+)
+
+# A peer that accepts the settings is up sooner after an apply. Later there is a cause to find.
+DIAGNOSE_CONNECTING_AFTER = timedelta(seconds=5)
+CURRENT_SETTINGS = (SaStatus.UP.label, SaStatus.PARTIAL.label)
+NEEDS_DIAGNOSIS = (
+    SaStatus.DOWN.label,
+    WAITING_FOR_PEER,
+    SaStatus.PARTIAL.label,
+    SaStatus.OLDER.label,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelState:
-    """What a page says of one tunnel.
+    """State of a tunnel.
 
-    `latest` is the newest revision whatever became of it; `live` the one the concentrator holds;
-    `reserve` the one that a trial may bring back; `withdrawn` the one that was taken back, while
-    what came back in its place is the newest. `association` is "up", "up with older settings",
-    "partly up", "connecting", "down", "waits for the other end" where only that may begin, or
-    "unknown" when the concentrator is out of sight (then `seen` is what was seen last and `seen_at`
-    when); of a tunnel that is `held` it is "disconnected", "disconnecting" or "unknown".
-    `unreachable` says in words why nothing can be seen. `leaving` are the concentrators that a
-    tunnel which was cancelled or moved has not left yet.
+    - `latest`: newest revision, with any outcome.
+    - `live`: revision that the concentrator holds.
+    - `pending`: changes of the draft against `live_or_applying`.
+    - `sa_status`: a label of SaStatus or WAITING_FOR_PEER; UNKNOWN while the concentrator is
+      offline; DISCONNECTED or DISCONNECTING if the tunnel is disconnected.
+    - `last_sa_status`: label of the last SA status, read at `seen_at`.
+    - `unreachable`: reason why the concentrator is offline, or "".
+    - `releasing_from`: concentrators that may still hold a deleted or moved tunnel.
+    - `fallback`: revision that a failed trial restores.
+    - `rolled_back`: withdrawn revision, if `latest` restored an earlier revision in its place.
     """
 
     latest: Revision | None
@@ -52,120 +94,123 @@ class TunnelState:
     rolled_back: Revision | None = None
 
     @property
+    def label(self) -> str:
+        """The label that a list shows."""
+        if self.cancelled:
+            return BEING_DELETED if self.releasing_from else DELETED
+        if self.latest is None:
+            return NEVER_APPLIED
+        if self.applying or self.latest.outcome in (Outcome.FAILED, Outcome.WITHDRAWN):
+            return self.latest.get_outcome_display()
+        return self.sa_status
+
+    @property
     def applying(self) -> bool:
-        """Whether the newest revision still waits for its outcome."""
+        """True if the newest revision has no outcome yet."""
         return self.latest is not None and self.latest.unfinished
 
     @property
     def live_or_applying(self) -> Revision | None:
-        """What the concentrator holds or is about to: the draft is compared with this one."""
+        """The revision that the concentrator holds or is about to hold."""
         return self.latest if self.applying else self.live
 
     @property
     def locked(self) -> bool:
-        """Whether edits are refused now."""
+        """True if edits are refused because of an apply."""
         return self.latest is not None and self.applying and not self.latest.waits_too_long
 
     @property
     def on_trial(self) -> bool:
-        """Whether what is live may still be taken back by itself."""
+        """True if the worker may still roll back the live revision."""
         return self.live is not None and self.live.trial_ends_at is not None
 
     @property
     def trial_is_over(self) -> bool:
-        """Whether the time is up, and nobody has judged yet."""
-        ends = self.live.trial_ends_at if self.live else None
-        return ends is not None and ends <= timezone.now()
+        """True if the trial has ended and the worker has not evaluated it yet."""
+        ends_at = self.live.trial_ends_at if self.live else None
+        return ends_at is not None and ends_at <= timezone.now()
+
+    @property
+    def is_unknown(self) -> bool:
+        """True if the concentrator is offline."""
+        return self.sa_status == UNKNOWN
 
     @property
     def runs(self) -> bool:
-        """Whether traffic goes through it, as far as anybody can see."""
-        return self.sa_status in (*UP, Seen.OLDER.label)
+        """True if a CHILD_SA is installed, with current or older settings."""
+        return self.sa_status in CURRENT_SETTINGS or self.runs_old_settings
 
     @property
     def runs_old_settings(self) -> bool:
-        """Whether what runs was negotiated with the settings of an earlier apply."""
-        return self.sa_status == Seen.OLDER.label
+        """True if the installed SAs were negotiated with the settings of an earlier revision."""
+        return self.sa_status == SaStatus.OLDER.label
 
     @property
     def first_rekey_failed(self) -> bool:
-        """Up, but the other end refused to renew the keys."""
-        return self._renewal == Revision.Rekeyed.FAILED
+        """True if the tunnel is up and the peer rejected the first rekey."""
+        return self._first_rekey == Revision.Rekeyed.FAILED
 
     @property
     def first_rekey_agreed(self) -> bool:
-        """Up, and the keys were renewed once to see that both ends mean the same by PFS."""
-        return self._renewal == Revision.Rekeyed.AGREED
+        """True if the tunnel is up and its first rekey proved that the PFS settings match."""
+        return self._first_rekey == Revision.Rekeyed.AGREED
+
+    @property
+    def _first_rekey(self) -> str:
+        return self.live.first_rekey if self.live and self.sa_status in CURRENT_SETTINGS else ""
 
     @property
     def keylife(self) -> int:
-        """The key life of phase two that is applied, in seconds; opens the specification."""
+        """The applied phase 2 key life in seconds. Opens the specification."""
         return self.live.opened.phase_two.keylife if self.live else 0
 
     @property
     def breaks_at(self) -> datetime | None:
-        """About when the first keys of phase two run out, counted from when it was live."""
+        """The approximate expiry of the first phase 2 keys, counted from the apply."""
         if self.live is None or self.live.finished_at is None:
             return None
         return self.live.finished_at + timedelta(seconds=self.keylife)
 
     @property
     def needs_diagnosis(self) -> bool:
-        """Whether somebody asks why."""
+        """True if the page shows the cause of the state."""
         if self.disconnected:
             return False
         if self.live is None:
             return self.latest is not None and self.latest.outcome == Outcome.WITHDRAWN
-        if self.sa_status == Seen.CONNECTING.label:
-            began = self.live.finished_at
-            return began is None or abs(timezone.now() - began) >= DIALS_FOR
-        return self.sa_status in TROUBLED or self.first_rekey_failed
+        if self.sa_status == SaStatus.CONNECTING.label:
+            applied_at = self.live.finished_at
+            return applied_at is None or age_of(applied_at) >= DIAGNOSE_CONNECTING_AFTER
+        return self.sa_status in NEEDS_DIAGNOSIS or self.first_rekey_failed
 
     @property
     def translations(self) -> tuple[Translation, ...]:
-        """Those that are applied; opens the specification."""
+        """The applied translations. Opens the specification."""
         return self.live.opened.translations if self.live else ()
-
-    @property
-    def label(self) -> str:
-        """The state in one word for a list."""
-        if self.cancelled:
-            return "being cancelled" if self.releasing_from else "cancelled"
-        if self.latest is None:
-            return "never applied"
-        if self.applying:
-            return str(self.latest.outcome)
-        if self.latest.outcome in (Outcome.FAILED, Outcome.WITHDRAWN):
-            return self.latest.get_outcome_display()
-        return self.sa_status
-
-    @property
-    def _renewal(self) -> str:
-        return self.live.first_rekey if self.live and self.sa_status in UP else ""
 
 
 def state_of(tunnel: Tunnel) -> TunnelState:
-    """The state of one tunnel, in a constant number of queries."""
+    """Return the state of a tunnel, in a constant number of queries."""
     return states_of([tunnel])[tunnel.pk]
 
 
 def states_of(tunnels: Iterable[Tunnel]) -> dict[int, TunnelState]:
-    """The states by tunnel id; the number of queries does not depend on how many there are."""
+    """Return the states by tunnel id. The number of queries does not depend on the tunnels."""
     rows = list(tunnels)
     prefetch_related_objects(rows, "subnets", "translations", "concentrator")
     revisions: dict[int, list[Revision]] = defaultdict(list)
-    for revision in _relevant(rows):
+    for revision in _relevant_revisions(rows):
         revisions[revision.tunnel_id].append(revision)
-    leaving: dict[int, tuple[str, ...]] = {}
-    left = AddressRelease.objects.open().filter(tunnel__in=rows)
-    for tunnel_id, name in left.values_list("tunnel_id", "concentrator__name"):
-        leaving[tunnel_id] = (*leaving.get(tunnel_id, ()), name)
+    releasing: dict[int, tuple[str, ...]] = {}
+    releases = AddressRelease.objects.open().filter(tunnel__in=rows)
+    for tunnel_id, name in releases.values_list("tunnel_id", "concentrator__name"):
+        releasing[tunnel_id] = (*releasing.get(tunnel_id, ()), name)
     now = timezone.now()
-    return {row.pk: _state(row, revisions[row.pk], leaving.get(row.pk, ()), now) for row in rows}
+    return {row.pk: _state(row, revisions[row.pk], releasing.get(row.pk, ()), now) for row in rows}
 
 
-def _relevant(rows: list[Tunnel]) -> Iterable[Revision]:
-    """Newest first: of each tunnel the newest, every one that holds, the last taken back."""
+def _relevant_revisions(rows: list[Tunnel]) -> Iterable[Revision]:
+    """Return the newest, the holding and the last withdrawn revisions, newest first."""
     newest = Revision.objects.filter(tunnel=OuterRef("tunnel")).order_by("-number")
     withdrawn = newest.filter(outcome=Outcome.WITHDRAWN)
     holding = (*Revision.UNFINISHED, Outcome.LIVE, Outcome.FALLBACK)
@@ -182,56 +227,57 @@ def _relevant(rows: list[Tunnel]) -> Iterable[Revision]:
 
 
 def _state(
-    tunnel: Tunnel, revisions: list[Revision], leaving: tuple[str, ...], now: datetime
+    tunnel: Tunnel, revisions: list[Revision], releasing: tuple[str, ...], now: datetime
 ) -> TunnelState:
-    latest = _first(revisions, lambda one: True)
-    live = _first(revisions, lambda one: one.outcome == Outcome.LIVE)
-    standing = _first(revisions, lambda one: one.unfinished or one is live)
-    seen = tunnel.get_sa_status_display() or "down"
-    if tunnel.sa_status == Tunnel.SaStatus.DOWN and live and live.responder_only:
-        seen = WAITS
-    # A tunnel that moves is seen where it runs, which is not where its draft is.
+    latest = revisions[0] if revisions else None
+    live = _newest_with(Outcome.LIVE, revisions)
+    applied = next((row for row in revisions if row.unfinished or row is live), None)
+    # The live revision of a moving tunnel is not at the concentrator of the draft.
     concentrator = live.concentrator if live else tunnel.concentrator
-    in_sight = concentrator.is_online(now)
-    cancelled, held = tunnel.cancelled_at is not None, tunnel.disconnected_at is not None
-    association = seen
-    if held:
-        association = "disconnecting" if tunnel.sa_status else "disconnected"
-    draft = () if cancelled else diff_specs(standing.opened if standing else None, tunnel.draft())
+    online, cancelled = concentrator.is_online(now), tunnel.cancelled_at is not None
+    last_sa_status = _sa_status(tunnel, live)
+    sa_status = last_sa_status
+    if tunnel.disconnected_at:
+        sa_status = DISCONNECTING if tunnel.sa_status else DISCONNECTED
+    pending = () if cancelled else diff_specs(applied.opened if applied else None, tunnel.draft())
     return TunnelState(
         latest=latest,
         live=live,
-        pending=draft,
-        sa_status=association if in_sight else "unknown",
-        last_sa_status=seen,
+        pending=pending,
+        sa_status=sa_status if online else UNKNOWN,
+        last_sa_status=last_sa_status,
         seen_at=concentrator.seen_at,
-        unreachable=_unreachable(concentrator, in_sight),
+        unreachable="" if online else _unreachable(concentrator),
         cancelled=cancelled,
-        disconnected=held,
-        releasing_from=leaving,
-        fallback=_first(revisions, lambda one: one.outcome == Outcome.FALLBACK),
-        rolled_back=_taken_back(revisions, latest.restored_number if latest else None),
+        disconnected=tunnel.disconnected_at is not None,
+        releasing_from=releasing,
+        fallback=_newest_with(Outcome.FALLBACK, revisions),
+        rolled_back=_rolled_back(revisions),
     )
 
 
-def _first(revisions: list[Revision], wanted: Callable[[Revision], bool]) -> Revision | None:
-    return next((one for one in revisions if wanted(one)), None)
+def _newest_with(outcome: Revision.Outcome, revisions: list[Revision]) -> Revision | None:
+    return next((revision for revision in revisions if revision.outcome == outcome), None)
 
 
-def _taken_back(revisions: list[Revision], restored_number: int | None) -> Revision | None:
-    """The one in whose place an earlier one came back."""
-    if restored_number is None:
+def _sa_status(tunnel: Tunnel, live: Revision | None) -> str:
+    if tunnel.sa_status == SaStatus.DOWN and live and live.responder_only:
+        return WAITING_FOR_PEER
+    return tunnel.get_sa_status_display() or SaStatus.DOWN.label
+
+
+def _rolled_back(revisions: list[Revision]) -> Revision | None:
+    """Return the withdrawn revision that the newest revision replaced by an earlier one."""
+    restored_number = revisions[0].restored_number if revisions else None
+    withdrawn = _newest_with(Outcome.WITHDRAWN, revisions)
+    if restored_number is None or withdrawn is None or withdrawn.number <= restored_number:
         return None
-    return _first(
-        revisions, lambda one: one.outcome == Outcome.WITHDRAWN and one.number > restored_number
-    )
+    return withdrawn
 
 
-def _unreachable(concentrator: Concentrator, in_sight: bool) -> str:
-    if in_sight:
-        return ""
+def _unreachable(concentrator: Concentrator) -> str:
     if concentrator.unreachable_reason:
         return concentrator.unreachable_reason
     if concentrator.seen_at is None:
-        return f"Nobody has looked at the concentrator {concentrator.name} yet."
-    return f"Nothing was heard from the concentrator {concentrator.name} lately."
+        return f"{concentrator.name} has never reported."
+    return f"No status from {concentrator.name} since {time_of_day(concentrator.seen_at)}."

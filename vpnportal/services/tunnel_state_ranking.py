@@ -1,6 +1,7 @@
-"""The words of `State.word` found by the database, for filters and counts over every tunnel.
+"""Tunnel state labels in SQL, for filters and counts over all tunnels.
 
-One place in an index is read of each tunnel, and no specification is opened.
+The rank of a tunnel is the place of its `TunnelState.label` in LABELS. The query reads one index
+entry of each tunnel (`outcomes_by_tunnel`) and opens no specification. A test compares both rules.
 """
 
 from __future__ import annotations
@@ -14,100 +15,113 @@ from django.db.models.lookups import Exact, In, IsNull
 from django.utils import timezone
 
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
-from vpnportal.services.tunnel_state import WAITS, Outcome
+from vpnportal.services.tunnel_state import (
+    BEING_DELETED,
+    DELETED,
+    DISCONNECTED,
+    DISCONNECTING,
+    NEVER_APPLIED,
+    UNKNOWN,
+    WAITING_FOR_PEER,
+    Outcome,
+    SaStatus,
+)
 
-Seen = Tunnel.SaStatus
-# Every word, what somebody should look at first. A rank is a place in it.
+# All labels, the most urgent first.
 LABELS: tuple[str, ...] = (
     Outcome.FAILED.label,
     Outcome.WITHDRAWN.label,
-    Seen.DOWN.label,
-    WAITS,
-    Seen.PARTIAL.label,
-    Seen.OLDER.label,
-    Seen.CONNECTING.label,
-    "unknown",
+    SaStatus.DOWN.label,
+    WAITING_FOR_PEER,
+    SaStatus.PARTIAL.label,
+    SaStatus.OLDER.label,
+    SaStatus.CONNECTING.label,
+    UNKNOWN,
     Outcome.QUEUED.label,
     Outcome.APPLYING.label,
-    "disconnecting",
-    "disconnected",
-    Seen.UP.label,
-    "never applied",
-    "being cancelled",
-    "cancelled",
+    DISCONNECTING,
+    DISCONNECTED,
+    SaStatus.UP.label,
+    NEVER_APPLIED,
+    BEING_DELETED,
+    DELETED,
 )
-# Tunnels with their `rank`, which is no column.
+RANKS = {label: rank for rank, label in enumerate(LABELS)}
+# Tunnels with the annotation `rank`, which is no column.
 Ranked = QuerySet[Any]
 KEY = models.BigIntegerField()
-RANKS = {word: rank for rank, word in enumerate(LABELS)}
 
 
 def with_state_rank(tunnels: QuerySet[Tunnel]) -> Ranked:
-    """Each with the `rank` of its word."""
-    leaving = AddressRelease.objects.open().filter(tunnel=OuterRef("pk"))
-    gone = Case(When(Exists(leaving), then=_rank("being cancelled")), default=_rank("cancelled"))
+    """Annotate each tunnel with the `rank` of its state label."""
+    releases = AddressRelease.objects.open().filter(tunnel=OuterRef("pk"))
+    deleted = Case(When(Exists(releases), then=_rank(BEING_DELETED)), default=_rank(DELETED))
     newest = Revision.objects.filter(tunnel=OuterRef("pk")).order_by("-number")
-    applied = Subquery(newest.annotate(rank=_of_newest()).values("rank")[:1])
-    here = Coalesce(applied, _rank("never applied"))
-    return tunnels.annotate(rank=Case(When(cancelled_at=None, then=here), default=gone))
+    applied = Subquery(newest.annotate(rank=_rank_of_newest()).values("rank")[:1])
+    present = Coalesce(applied, _rank(NEVER_APPLIED))
+    return tunnels.annotate(rank=Case(When(cancelled_at=None, then=present), default=deleted))
 
 
 def with_changes(tunnels: QuerySet[Any]) -> QuerySet[Any]:
-    """Those whose draft is not what stands, or that nothing stands of; none that was cancelled."""
-    standing = Revision.objects.live_or_applying().filter(tunnel=OuterRef("pk")).order_by("-number")
-    applied = tunnels.filter(cancelled_at=None).annotate(
-        applied_digest=Coalesce(Subquery(standing.values("digest")[:1]), Value(""))
-    )
-    return applied.filter(Q(draft_digest="") | ~Q(applied_digest=F("draft_digest")))
+    """Return the tunnels with pending changes, without deleted ones.
+
+    A tunnel that was never applied counts as changed, and so does a draft without a digest.
+    """
+    revisions = Revision.objects.live_or_applying().filter(tunnel=OuterRef("pk"))
+    digest = Subquery(revisions.order_by("-number").values("digest")[:1])
+    present = tunnels.filter(cancelled_at=None).annotate(applied_digest=Coalesce(digest, Value("")))
+    return present.filter(Q(draft_digest="") | ~Q(applied_digest=F("draft_digest")))
 
 
-def _of_newest() -> Case:
-    """What the newest revision says; inside of it the tunnel is the outer row."""
-    told = (Outcome.QUEUED, Outcome.APPLYING, Outcome.FAILED, Outcome.WITHDRAWN)
+def _rank_of_newest() -> Case:
+    """Return the rank in a query of the newest revision; the tunnel is the outer row."""
+    decisive = (Outcome.QUEUED, Outcome.APPLYING, Outcome.FAILED, Outcome.WITHDRAWN)
     return Case(
-        *(When(outcome=outcome, then=_rank(outcome.label)) for outcome in told),
-        When(In(_place(), _in_sight()), then=_of_association()),
-        default=_rank("unknown"),
+        *(When(outcome=outcome, then=_rank(outcome.label)) for outcome in decisive),
+        When(In(_concentrator(), _online_concentrators()), then=_rank_of_sa_status()),
+        default=_rank(UNKNOWN),
     )
 
 
-def _place() -> Case:
-    """The concentrator that the tunnel is seen at: where it runs, or else where its draft is."""
-    elsewhere = Revision.objects.filter(tunnel=OuterRef("tunnel"), outcome=Outcome.LIVE)
-    runs_at = Subquery(elsewhere.order_by("-number").values("concentrator")[:1])
+def _concentrator() -> Case:
+    """Return the concentrator of the live revision, or else that of the draft."""
+    live = Revision.objects.filter(tunnel=OuterRef("tunnel"), outcome=Outcome.LIVE)
+    live_at = Subquery(live.order_by("-number").values("concentrator")[:1])
     return Case(
         When(outcome=Outcome.LIVE, then=F("concentrator")),
-        default=Coalesce(runs_at, OuterRef("concentrator"), output_field=KEY),
+        default=Coalesce(live_at, OuterRef("concentrator"), output_field=KEY),
         output_field=KEY,
     )
 
 
-def _of_association() -> Case:
-    seen = OuterRef("sa_status")
+def _rank_of_sa_status() -> Case:
+    sa_status = OuterRef("sa_status")
     live = Revision.objects.filter(tunnel=OuterRef("tunnel"), outcome=Outcome.LIVE)
-    waits = When(Exists(live.filter(responder_only=True)), then=_rank(WAITS))
-    return Case(
-        When(
-            IsNull(OuterRef("disconnected_at"), True),
-            then=Case(
-                When(
-                    Exact(seen, Value(Seen.DOWN.value)),
-                    then=Case(waits, default=_rank(Seen.DOWN.label)),
-                ),
-                *(When(Exact(seen, Value(word.value)), then=_rank(word.label)) for word in Seen),
-                default=_rank(Seen.DOWN.label),
-            ),
+    responder_only = Exists(live.filter(responder_only=True))
+    down = Case(
+        When(responder_only, then=_rank(WAITING_FOR_PEER)), default=_rank(SaStatus.DOWN.label)
+    )
+    connected = Case(
+        When(Exact(sa_status, Value(SaStatus.DOWN.value)), then=down),
+        *(
+            When(Exact(sa_status, Value(status.value)), then=_rank(status.label))
+            for status in SaStatus
         ),
-        When(Exact(seen, Value("")), then=_rank("disconnected")),
-        default=_rank("disconnecting"),
+        default=_rank(SaStatus.DOWN.label),
+    )
+    return Case(
+        When(IsNull(OuterRef("disconnected_at"), True), then=connected),
+        When(Exact(sa_status, Value("")), then=_rank(DISCONNECTED)),
+        default=_rank(DISCONNECTING),
     )
 
 
-def _in_sight() -> list[int]:
-    """The concentrators of which the present is known; 0 is none of them."""
+def _online_concentrators() -> list[int]:
+    """Return the ids of the online concentrators, and 0, which is no id."""
     now = timezone.now()
-    return [0, *(one.pk for one in Concentrator.objects.all() if one.is_online(now))]
+    rows = Concentrator.objects.all()
+    return [0, *(concentrator.pk for concentrator in rows if concentrator.is_online(now))]
 
 
-def _rank(word: str) -> Value:
-    return Value(RANKS[word], models.SmallIntegerField())
+def _rank(label: str) -> Value:
+    return Value(RANKS[label], models.SmallIntegerField())

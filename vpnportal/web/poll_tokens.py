@@ -1,51 +1,64 @@
-"""A token for what the state of a tunnel shows, so that a poll renders only what is new."""
+"""Poll tokens: digests of what a page shows, so that a poll renders only what has changed.
+
+A poll sends the token of what the page shows, and gets 204 while the token is still the same. The
+versions of drafts are no poll tokens: they protect edits (`web.tunnel.draft_version`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from hashlib import blake2s
 from typing import Any
 
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.timesince import timesince
 
-from vpnportal.models import DriftRepair, Revision, TunnelCommand
+from vpnportal.domain.traffic.counters import minute_of
+from vpnportal.models import DriftRepair, Revision, Tunnel, TunnelCommand
 from vpnportal.services import TunnelState
+from vpnportal.templatetags.times import short_age
 
 
-def token_of(
+def state_box_token(
     state: TunnelState,
+    *,
     findings: Iterable[tuple[str, ...]],
     repairs: Iterable[DriftRepair],
-    asked: tuple[TunnelCommand | None, bool],
+    command: TunnelCommand | None,
+    is_command_open: bool,
+    detail: str,
     version: datetime | None,
 ) -> str:
-    """The same while the page would look the same. No key is in it, nor anything made from one.
+    """Return the token of the state box and the review.
 
-    charon's own lines are left out: with every attempt their times are others, and what somebody
-    is about to copy would be replaced under the hand.
+    It contains no preshared key and no digest of one. The log lines of a finding are no part of
+    it: every attempt has new times, and a poll would replace text that the user is selecting.
     """
-    last = state.seen_at if state.sa_status == "unknown" else None
-    shown: tuple[Any, ...] = (
+    last_seen = state.seen_at if state.is_unknown else None
+    return _digest(
         state.label,
+        detail,
         state.sa_status,
-        (state.last_sa_status, last, timesince(last)) if last else "",
+        (state.last_sa_status, last_seen, timesince(last_seen)) if last_seen else "",
         state.unreachable,
         state.releasing_from,
         state.trial_is_over,
-        [_of(one) for one in (state.latest, state.live, state.fallback, state.rolled_back)],
-        [(one.label, one.before, one.after) for one in state.pending],
+        [
+            _revision_facts(revision)
+            for revision in (state.latest, state.live, state.fallback, state.rolled_back)
+        ],
+        [(change.label, change.before, change.after) for change in state.pending],
         list(findings),
-        [one.pk for one in repairs],
-        (asked[0] and (asked[0].pk, asked[0].ok), asked[1]),
+        [repair.pk for repair in repairs],
+        (command and (command.pk, command.ok), is_command_open),
         version,
     )
-    return blake2s(repr(shown).encode(), digest_size=8).hexdigest()
 
 
-def _of(revision: Revision | None) -> tuple[Any, ...]:
-    """What a revision's words depend on. Its specification never changes; its steps only grow."""
+def _revision_facts(revision: Revision | None) -> tuple[Any, ...]:
+    """Return the columns that the page shows; a specification never changes, and steps only grow."""
     if revision is None:
         return ()
     return (
@@ -53,13 +66,51 @@ def _of(revision: Revision | None) -> tuple[Any, ...]:
         revision.outcome,
         revision.reason,
         len(revision.steps),
-        revision.waits_too_long,
+        short_age(revision.created_at) if revision.waits_too_long else "",
         revision.finished_at,
         revision.trial_ends_at,
         revision.first_rekey,
     )
 
 
-def keyed_token(*shown: Any) -> str:
-    """Another one exactly when something else is shown, where digests of keys are among it."""
-    return salted_hmac("token of what is shown", repr(shown)).hexdigest()[:12]
+def status_section_token(tunnel: Tunnel, live: Revision | None) -> str:
+    """Return the token of the Status section, from columns alone.
+
+    The section shows times such as "23 minutes" and a chart that moves on: every minute has a new
+    token.
+    """
+    concentrator = live.concentrator if live else tunnel.concentrator
+    traffic = getattr(tunnel, "traffic", None)
+    return _digest(
+        minute_of(timezone.now()),
+        (live.pk, live.created_at) if live else None,
+        (
+            concentrator.pk,
+            concentrator.is_online(),
+            concentrator.unreachable_reason,
+            concentrator.observed_minutes,
+        ),
+        traffic.taken_at if traffic else None,
+        tunnel.sa_status,
+        tunnel.disconnected_at,
+        tunnel.cancelled_at,
+    )
+
+
+def list_row_token(*columns: Any) -> str:
+    """Return the token of one row of the tunnel list; the columns include the draft's digest."""
+    return _keyed_digest(*columns)
+
+
+def state_counts_token(by_rank: Mapping[int, int], changed: int) -> str:
+    """Return the token of the number of tunnels in each state."""
+    return _keyed_digest(sorted(by_rank.items()), changed)
+
+
+def _digest(*values: Any) -> str:
+    return blake2s(repr(values).encode(), digest_size=8).hexdigest()
+
+
+def _keyed_digest(*values: Any) -> str:
+    """Return an HMAC, so that a page never has an unkeyed digest of what a preshared key is in."""
+    return salted_hmac("poll token", repr(values)).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The pairs of subnets of a tunnel as rows: how each stands, what carries it, and its last hour."""
+"""Rows of the Status section: each subnet pair with its SA status, proposal, traffic and last hour."""
 
 from __future__ import annotations
 
@@ -19,31 +19,32 @@ from vpnportal.domain.tunnel.algorithms import Suite, suite_words
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.models import Traffic, Tunnel
 from vpnportal.services import TunnelState
+from vpnportal.services.tunnel_state import UNKNOWN
 from vpnportal.web.tunnel.diagram import folded
 
-# So many pairs are seen at once and so many at all, and so many subnets of one; the rest is told in
-# words.
-SHOWN, MOST, SUBNETS = 10, 200, 8
+# The page shows MAX_VISIBLE rows at first and MAX_ROWS in all. IKEv2 may have one child for
+# hundreds of subnets: a row names MAX_SUBNETS of each side.
+MAX_VISIBLE, MAX_ROWS, MAX_SUBNETS = 10, 200, 8
 OLDER, PARTIAL = Tunnel.SaStatus.OLDER.label, Tunnel.SaStatus.PARTIAL.label
 UP, DOWN = Tunnel.SaStatus.UP.label, Tunnel.SaStatus.DOWN.label
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Subnets that one association carries, or should. `together` is how many pairs they are.
+class SubnetPairRow:
+    """Subnets that one CHILD_SA carries, or should carry.
 
-    `seen` is how it stood when it was seen last, if that is not now. `applied` are the algorithms
-    that are applied, if others are in force.
+    `pair_count` is the number of subnet pairs in the row. `last_label` is the last known SA status
+    while the present one is unknown, otherwise "". `applied_proposal` is "" unless the CHILD_SA
+    has another proposal than the applied one.
     """
 
     local: tuple[str, ...]
     remote: tuple[str, ...]
-    together: int
-    word: str
-    seen: str
-    in_force: str
-    applied: str
+    pair_count: int
+    label: str
+    last_label: str
+    proposal: str
+    applied_proposal: str
     incoming: tuple[str, str] | None
     outgoing: tuple[str, str] | None
     hour: HourChart
@@ -51,73 +52,97 @@ class Row:
     ends_at: datetime | None
 
 
-def rows(
+@dataclass(frozen=True, slots=True)
+class SubnetPairTable:
+    """The rows of all subnet pairs, split into those shown at first and those behind a summary."""
+
+    visible: list[SubnetPairRow]
+    folded: list[SubnetPairRow]
+    folded_summary: str
+    omitted: int
+
+    @classmethod
+    def of(cls, rows: list[SubnetPairRow]) -> SubnetPairTable:
+        """Split the rows; of many rows, those that are not up come first."""
+        if len(rows) > MAX_VISIBLE:
+            rows = sorted(rows, key=lambda row: (row.last_label or row.label) == UP)
+        rest = rows[MAX_VISIBLE:]
+        return cls(
+            rows[:MAX_VISIBLE], rows[MAX_VISIBLE:MAX_ROWS], _summary(rest), len(rows[MAX_ROWS:])
+        )
+
+
+def subnet_pair_rows(
     spec: TunnelSpec,
     state: TunnelState,
-    lines: tuple[IkeSaSample, ...],
+    ike_sas: tuple[IkeSaSample, ...],
     traffic: Traffic | None,
-    watched: Sequence[Sequence[int]],
-) -> list[Row]:
-    """All of them; `watched` are the spans of minutes that somebody looked at."""
-    sums, (_, applied) = traffic.pairs if traffic else {}, suites(spec)
-    minutes, measured = traffic.minutes if traffic else {}, looked_at(watched)
+    observed_minutes: Sequence[Sequence[int]],
+) -> list[SubnetPairRow]:
+    """Return the rows of all subnet pairs.
+
+    `observed_minutes` are [first, last] minutes in which the monitor sampled the concentrator.
+    """
+    totals, (_, applied) = traffic.pairs if traffic else {}, suites(spec)
+    minutes, measured = traffic.minutes if traffic else {}, looked_at(observed_minutes)
     now = timezone.now()
     return [
         _row(
-            *(one, state, applied, sums.get(one.name)),
-            build_hour_chart(minutes.get(one.name, ()), measured, now),
+            *(pair, state, applied, totals.get(pair.name)),
+            build_hour_chart(minutes.get(pair.name, ()), measured, now),
         )
-        for one in match_pairs(selectors(spec), lines)
+        for pair in match_pairs(selectors(spec), ike_sas)
     ]
 
 
-def folded_rows(several: list[Row]) -> dict[str, Any]:
-    """The first of many, those that are not well before the others; the rest for who opens it."""
-    if len(several) > SHOWN:
-        several = sorted(several, key=lambda row: (row.seen or row.word) == UP)
-    return {
-        "rows": several[:SHOWN],
-        "more": several[SHOWN:MOST],
-        "more_in_words": _counted(several[SHOWN:]),
-        "beyond": max(0, len(several) - MOST),
-    }
+def count_pairs(spec: TunnelSpec, ike_sas: tuple[IkeSaSample, ...]) -> tuple[int, int]:
+    """Return the number of subnet pairs that are up, and the number of all."""
+    pairs = match_pairs(selectors(spec), ike_sas)
+    return sum(_size(pair) for pair in pairs if pair.child_sa), sum(map(_size, pairs))
 
 
 def _row(
     pair: SubnetPair,
     state: TunnelState,
     applied: Suite,
-    sums: list[Any] | None,
+    totals: list[Any] | None,
     last_hour: HourChart,
-) -> Row:
-    carrier, amounts = pair.child_sa, TrafficCounts(*sums[1:]) if sums else None
-    seen = _seen(pair, state)
-    unknown = state.sa_status == UNKNOWN
-    return Row(
-        folded(pair.local_ts, SUBNETS),
-        folded(pair.remote_ts, SUBNETS),
-        len(pair.local_ts) * len(pair.remote_ts),
-        UNKNOWN if unknown else seen,
-        seen if unknown else "",
-        suite_words(carrier.suite) if carrier else "",
-        suite_words(applied) if carrier and carrier.suite.differs_from(applied) else "",
-        (size(amounts.bytes_in), packets(amounts.packets_in)) if amounts else None,
-        (size(amounts.bytes_out), packets(amounts.packets_out)) if amounts else None,
-        last_hour,
-        carrier.rekey_at if carrier else None,
-        carrier.ends_at if carrier else None,
+) -> SubnetPairRow:
+    child_sa, counts = pair.child_sa, TrafficCounts(*totals[1:]) if totals else None
+    last_label = _last_label(pair, state)
+    return SubnetPairRow(
+        local=folded(pair.local_ts, MAX_SUBNETS),
+        remote=folded(pair.remote_ts, MAX_SUBNETS),
+        pair_count=_size(pair),
+        label=UNKNOWN if state.is_unknown else last_label,
+        last_label=last_label if state.is_unknown else "",
+        proposal=suite_words(child_sa.suite) if child_sa else "",
+        applied_proposal=(
+            suite_words(applied) if child_sa and child_sa.suite.differs_from(applied) else ""
+        ),
+        incoming=(size(counts.bytes_in), packets(counts.packets_in)) if counts else None,
+        outgoing=(size(counts.bytes_out), packets(counts.packets_out)) if counts else None,
+        hour=last_hour,
+        rekey_at=child_sa.rekey_at if child_sa else None,
+        ends_at=child_sa.ends_at if child_sa else None,
     )
 
 
-def _seen(pair: SubnetPair, state: TunnelState) -> str:
+def _size(pair: SubnetPair) -> int:
+    return len(pair.local_ts) * len(pair.remote_ts)
+
+
+def _last_label(pair: SubnetPair, state: TunnelState) -> str:
     if pair.child_sa:
         return OLDER if pair.child_sa.older else UP
-    # The word of the whole tunnel, such as "connecting", unless others of its pairs are up.
-    word = state.last_sa_status if state.sa_status == UNKNOWN else state.sa_status
-    return DOWN if word in (UP, OLDER, PARTIAL) else word
+    # A pair without a CHILD_SA has the status of the tunnel, such as "Connecting", unless that
+    # status is about other pairs of the tunnel.
+    label = state.last_sa_status if state.is_unknown else state.sa_status
+    return DOWN if label in (UP, OLDER, PARTIAL) else label
 
 
-def _counted(rows: list[Row]) -> str:
-    """How many there are, by their words, such as 21 more: 1 down, 20 up."""
-    words = Counter(row.word for row in rows)
-    return f"{len(rows):,} more: " + ", ".join(f"{words[word]:,} {word}" for word in sorted(words))
+def _summary(rows: list[SubnetPairRow]) -> str:
+    """Return the number of rows in all and by SA status, such as "21 more: 1 Down, 20 Up"."""
+    counts = Counter(row.label for row in rows)
+    by_label = ", ".join(f"{counts[label]:,} {label}" for label in sorted(counts))
+    return f"{len(rows):,} more: {by_label}"
