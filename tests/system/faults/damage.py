@@ -67,7 +67,7 @@ def _redis_missed(scene: Scene) -> None:
     """Until Apply has answered all the same, and a worker that needs Redis has missed it."""
     wait_for(scene.applied.done, 30)
     lost = ("Connection to broker lost", "Timeout", "ConnectionError")
-    if scene.step in ("looked again", "recorded", "initiated"):
+    if scene.step in ("observed again", "recorded", "initiated"):
         wait_for(lambda: scene.worker_said(*lost), 30)
 
 
@@ -130,9 +130,9 @@ def _many_messages(scene: Scene) -> None:
 CHARON = ("charon", "concentrator")
 REDIS = ("redis-server",)
 KILL_WORKER = kill("worker", "worker")
-KILL_PORTAL = kill("portal", "gunicorn")
+KILL_WEB = kill("web", "gunicorn")
 KILL_BEAT = kill("beat", "beat")
-KILL_WATCH = kill("watch", "watch")
+KILL_MONITOR = kill("monitor", "watch")
 KILL_CHARON = kill("charon", *CHARON)
 KILL_REDIS = kill("Redis", *REDIS)
 STOP_CHARON = stop("charon", _charon_missed, *CHARON)

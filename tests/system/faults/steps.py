@@ -14,16 +14,16 @@ SEAM = str(Path(__file__).resolve().parent.relative_to(Path.cwd()) / "seam")
 COMMITTED = "committed"
 # The worker is stopped, so that the message waits in Redis or in the worker's socket.
 SENT = "sent"
-# Held in the worker, after what the word says; "received" is before the revision is taken up.
+# Held in the worker, after what the word says; "received" is before the revision is started.
 WORKERS = (
     "received",
-    "taken up",
+    "started",
     "observed",
-    "remembered",
+    "secret loaded",
     "loaded",
-    "ended",
+    "terminated",
     "translated",
-    "looked again",
+    "observed again",
     "recorded",
     "initiated",
 )

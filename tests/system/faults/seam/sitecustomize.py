@@ -133,7 +133,7 @@ def bind_outcomes(module) -> None:
         if list(revisions):
             at("recorded")()
 
-    around(module, "mark_applying", before=received, after=at("taken up"))
+    around(module, "mark_applying", before=received, after=at("started"))
     around(module, "mark_live", after=recorded)
 
 
@@ -143,18 +143,20 @@ def bind_session(module) -> None:
     def load(self, items):
         """Yield each reply when it is read: that of a secret, then that of its connection."""
         for item, refusal in original(self, items):
-            at("remembered" if isinstance(item, secret) else "loaded")()
+            at("secret loaded" if isinstance(item, secret) else "loaded")()
             yield item, refusal
 
     module.CharonSession.load = load
     # An old SA is terminated when its successor is up, possibly in a later converge.
-    around(module.CharonSession, "terminate", after=lambda *_: ROLE == "worker" and reach("ended"))
+    around(
+        module.CharonSession, "terminate", after=lambda *_: ROLE == "worker" and reach("terminated")
+    )
     around(module.CharonSession, "initiate", after=at("initiated"))
 
 
 def bind_driver(module) -> None:
     def observed(*_) -> None:
-        at("looked again" if _Apply.translated else "observed")()
+        at("observed again" if _Apply.translated else "observed")()
 
     def translated(*_) -> None:
         _Apply.translated = True
