@@ -34,8 +34,8 @@ def sent(monkeypatch) -> list[int]:
 def test_a_request_that_comes_too_soon_waits_and_is_not_lost(concentrator, clock, sent):
     asked = ConvergeRequests(concentrator)
 
-    asked.after(7, SaStatus.OLDER)
-    asked.after(7, SaStatus.DOWN)
+    asked.request_follow_up(7, SaStatus.OLDER)
+    asked.request_follow_up(7, SaStatus.DOWN)
     assert sent == [7]
     clock[0] += 2.1
     asked.send_due()
@@ -48,7 +48,7 @@ def test_a_tunnel_that_goes_up_and_down_for_ever_is_asked_for_ever_more_seldom(
 ):
     asked = ConvergeRequests(concentrator)
     for _ in range(600):
-        asked.after(7, SaStatus.DOWN)
+        asked.request_follow_up(7, SaStatus.DOWN)
         asked.send_due()
         clock[0] += 1.0
 
@@ -58,13 +58,13 @@ def test_a_tunnel_that_goes_up_and_down_for_ever_is_asked_for_ever_more_seldom(
 def test_a_tunnel_that_came_up_is_asked_for_at_once_when_it_goes_down(concentrator, clock, sent):
     asked = ConvergeRequests(concentrator)
     for _ in range(100):
-        asked.after(7, SaStatus.DOWN)
+        asked.request_follow_up(7, SaStatus.DOWN)
         clock[0] += 1.0
     before = len(sent)
 
-    asked.after(7, SaStatus.UP)
+    asked.request_follow_up(7, SaStatus.UP)
     clock[0] += 1.0
-    asked.after(7, SaStatus.DOWN)
+    asked.request_follow_up(7, SaStatus.DOWN)
 
     assert len(sent) == before + 1
 

@@ -68,7 +68,7 @@ def test_new_keys_count_from_nothing_and_the_sum_goes_on(live, watch):
     now = timezone.now()
     look(watch, live, TrafficCounts(900, 90, 9, 1), now - timedelta(seconds=20))
 
-    watch.ended([line(live, carriers(live, TrafficCounts(950, 95, 10, 2), now), now)])
+    watch.add_final([line(live, carriers(live, TrafficCounts(950, 95, 10, 2), now), now)])
     look(watch, live, TrafficCounts(7, 7, 1, 1), now, id="2-00000002")
 
     assert carried(live) == (957, 102, 11, 3)
@@ -169,9 +169,9 @@ def test_many_tunnels_are_written_in_few_queries_and_what_went_down_comes_first(
         watch.close()
     assert (Traffic.objects.count(), len(captured) <= 8) == (30, True)
 
-    monkeypatch.setattr(traffic_recorder, "PAIRS_AT_ONCE", 1)
+    monkeypatch.setattr(traffic_recorder, "MAX_PAIRS", 1)
     watch.sample_all(held, seen(TrafficCounts(2, 2, 2, 2), several[-1]), now)
-    watch.write_what_is_due()
+    watch.write_if_due()
 
     assert Traffic.objects.get(tunnel=several[-1]).lines == []
     assert not Traffic.objects.filter(pairs__icontains=", 2, 2").exists()

@@ -57,13 +57,13 @@ def stands(page, tunnel) -> dict[str, list[str]]:
 def test_a_row_tells_how_long_ago_it_was_used(live, page, kernel):
     kernel["uses"] = [TranslationUse(AT, HOST, 3 * 3600 + 60)]
 
-    reading(live).read_when_due()
+    reading(live).read_if_due()
 
     assert stands(page, live)["10.1.255.92"] == ["live", "live", "last used 3\xa0hours ago"]
 
 
 def test_a_row_that_never_was_used_tells_since_when_that_is_known(live, page, kernel):
-    reading(live).read_when_due()
+    reading(live).read_if_due()
     since = timezone.now() - timedelta(days=12)
     Concentrator.objects.update(used_since=since)
 
@@ -75,13 +75,13 @@ def test_a_row_that_never_was_used_tells_since_when_that_is_known(live, page, ke
 def test_what_was_not_read_is_unknown_and_not_never(live, page, kernel, uses):
     kernel["uses"] = uses
 
-    reading(live).read_when_due()
+    reading(live).read_if_due()
 
     assert stands(page, live)["10.1.255.92"][2] == "last use unknown"
 
 
 def test_out_of_sight_neither_live_nor_its_use_is_told(live, page, kernel):
-    reading(live).read_when_due()
+    reading(live).read_if_due()
     Concentrator.objects.update(seen_at=timezone.now() - timedelta(minutes=5))
 
     assert stands(page, live)["10.1.255.92"] == ["unknown", "unknown", "last use unknown"]
@@ -96,7 +96,7 @@ def test_a_tunnel_that_somebody_disconnected_has_no_live_row(live, page, kernel)
 def test_an_address_that_got_another_host_was_not_used_by_the_former_one(live, page, kernel):
     kernel["uses"] = [TranslationUse(AT, OTHER_HOST, 60)]
 
-    reading(live).read_when_due()
+    reading(live).read_if_due()
 
     assert stands(page, live)["10.1.255.92"][2].startswith("never used since")
 
@@ -104,12 +104,12 @@ def test_an_address_that_got_another_host_was_not_used_by_the_former_one(live, p
 def test_a_reading_that_says_nothing_new_writes_no_tunnel(live, kernel):
     kernel["uses"] = [TranslationUse(AT, HOST, 90)]
     readings = reading(live)
-    readings.read_when_due()
+    readings.read_if_due()
     before = TranslationUsage.objects.get().pairs
 
     readings._next = 0.0
     with CaptureQueriesContext(connection) as captured:
-        readings.read_when_due()
+        readings.read_if_due()
 
     assert [one["sql"] for one in captured if "lastused" in one["sql"]] == []
     assert before == {"10.1.255.92": ["192.168.10.15", before["10.1.255.92"][1]]}
@@ -117,10 +117,10 @@ def test_a_reading_that_says_nothing_new_writes_no_tunnel(live, kernel):
 
 def test_what_was_used_before_a_restart_of_the_gateway_is_not_forgotten(live, page, kernel):
     kernel["uses"] = [TranslationUse(AT, HOST, 7200)]
-    reading(live).read_when_due()
+    reading(live).read_if_due()
 
     kernel["uses"] = []
-    reading(live).read_when_due()
+    reading(live).read_if_due()
 
     assert stands(page, live)["10.1.255.92"][2] == "last used 2\xa0hours ago"
 
@@ -128,7 +128,7 @@ def test_what_was_used_before_a_restart_of_the_gateway_is_not_forgotten(live, pa
 def test_pairs_of_nobody_are_left_out(live, kernel):
     kernel["uses"] = [TranslationUse(int(IPv4Address("10.9.9.9")), HOST, 1)]
 
-    reading(live).read_when_due()
+    reading(live).read_if_due()
 
     assert not TranslationUsage.objects.exists()
 
@@ -136,11 +136,11 @@ def test_pairs_of_nobody_are_left_out(live, kernel):
 def test_what_a_former_tunnel_used_of_the_same_addresses_is_not_told_of_the_new_one(live, kernel):
     Tunnel.objects.update(ordered_at=timezone.now() - timedelta(minutes=10))
     kernel["uses"] = [TranslationUse(AT, HOST, 3600)]
-    reading(live).read_when_due()
+    reading(live).read_if_due()
     assert not TranslationUsage.objects.exists()
 
     kernel["uses"] = [TranslationUse(AT, HOST, 60)]
-    reading(live).read_when_due()
+    reading(live).read_if_due()
 
     assert TranslationUsage.objects.get().pairs.keys() == {"10.1.255.92"}
 
@@ -149,7 +149,7 @@ def test_readings_cost_the_same_for_one_mapping_and_for_a_hundred(live, kernel):
     def queries(count: int) -> int:
         kernel["uses"] = [TranslationUse(AT + n % 4, HOST + n, 60) for n in range(count)]
         with CaptureQueriesContext(connection) as captured:
-            reading(live).read_when_due()
+            reading(live).read_if_due()
         return len(captured)
 
     queries(1)
@@ -183,7 +183,7 @@ def test_each_row_says_whether_it_is_live_or_what_the_next_apply_makes_of_it(
 
 def test_the_page_says_the_same_as_the_rows_are_told(live, page, kernel):
     kernel["uses"] = [TranslationUse(AT, HOST, 10)]
-    reading(live).read_when_due()
+    reading(live).read_if_due()
     nat = Subnet.objects.get(network="10.1.255.92/30").pk
 
     shown = read(page.get(reverse("tunnel", args=[live.pk]), {"open": nat}))

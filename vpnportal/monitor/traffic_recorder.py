@@ -1,7 +1,7 @@
-"""What one charon's tunnels carry, on its way into the database: counted often, written steadily.
+"""Counts the traffic of one charon's tunnels and writes it to the database at a steady rate.
 
-A row is written within a second after the look that found something new, as long as there are not
-more of them than can be written without anybody else waiting for the database.
+A row is written within a second after the sample that changed it, unless too many rows wait: a
+write must not hold SQLite's lock for long.
 """
 
 from __future__ import annotations
@@ -27,159 +27,169 @@ from vpnportal.domain.traffic.sa_snapshot import as_json, from_json
 from vpnportal.models import Concentrator, Traffic
 from vpnportal.reconciler.sa_status_store import tunnels_of
 
-# The hours of so many pairs of subnets in one transaction, and one transaction in so long: ten
-# thousand tunnels of one pair in fifty seconds, and nobody waits long for SQLite's one lock.
+# One transaction with at most this many pairs of subnets at this interval: ten thousand tunnels of
+# one pair take 50 s, and no other writer waits long for SQLite's one lock.
 WRITE_SECONDS = 0.25
-PAIRS_AT_ONCE = 50
+MAX_PAIRS = 50
 
 
 class TrafficRecorder:
-    """The counters of one concentrator, for one lifetime of its charon."""
+    """The traffic counters of one concentrator, for one lifetime of its charon."""
 
     def __init__(self, concentrator: Concentrator) -> None:
         self._concentrator = concentrator
-        self._spans = observed_spans(concentrator)
-        # Not later than the last look; what was not written then had not changed.
-        self._looked_at = moment_of(self._spans[-1][1]) if self._spans else None
-        self._meter = TrafficAccountant(saved_samples(concentrator), self._looked_at)
-        self._waiting: dict[int, TrafficDelta] = {}
+        self._spans = saved_spans(concentrator)
+        # The last sample of all SAs. Traffic that was not written by then had not changed.
+        self._sampled_at = moment_of(self._spans[-1][1]) if self._spans else None
+        self._accountant = TrafficAccountant(saved_samples(concentrator), self._sampled_at)
+        self._unwritten: dict[int, TrafficDelta] = {}
         self._write_at = 0.0
 
     @property
-    def waiting(self) -> int:
-        """How many tunnels have something that is not written yet."""
-        return len(self._waiting)
+    def unwritten(self) -> int:
+        """The number of tunnels with traffic that is not written yet."""
+        return len(self._unwritten)
 
     def close(self) -> None:
-        """Write down what was counted."""
-        while self._waiting:
+        """Write all counted traffic."""
+        while self._unwritten:
             self._write()
 
-    def ended(self, lines: Iterable[IkeSaSample]) -> None:
-        """What children had counted when they ended, or when others took their place."""
-        self._add(self._meter.ended(lines, timezone.now()))
+    def add_final(self, samples: Iterable[IkeSaSample]) -> None:
+        """Add the last counters of CHILD_SAs that went down or were rekeyed."""
+        self._add(self._accountant.ended(samples, timezone.now()))
 
     def sample_all(
-        self, loaded: Mapping[str, LoadedConnection], lines: Iterable[IkeSaSample], at: datetime
+        self,
+        connections: Mapping[str, LoadedConnection],
+        samples: Iterable[IkeSaSample],
+        at: datetime,
     ) -> None:
-        """All that charon has."""
-        self._add(self._meter.sample(loaded, lines, at))
-        spans = merge_observed_minutes(self._spans, self._looked_at, at)
+        """Add the counters of all SAs of charon."""
+        self._add(self._accountant.sample(connections, samples, at))
+        spans = merge_observed_minutes(self._spans, self._sampled_at, at)
         if spans != self._spans:
-            save_observed_spans(self._concentrator, spans)
-        self._spans, self._looked_at = spans, at
+            save_spans(self._concentrator, spans)
+        self._spans, self._sampled_at = spans, at
 
     def sample_one(
         self,
-        loaded: Mapping[str, LoadedConnection],
-        lines: Iterable[IkeSaSample],
+        connections: Mapping[str, LoadedConnection],
+        samples: Iterable[IkeSaSample],
         at: datetime,
         tunnel: int,
     ) -> None:
-        """What charon has of one tunnel."""
-        self._add(self._meter.sample(loaded, lines, at, tunnel))
+        """Add the counters of the SAs of one tunnel."""
+        self._add(self._accountant.sample(connections, samples, at, tunnel))
 
-    def write_what_is_due(self) -> None:
-        """To be called often; it does nothing most of the time."""
-        if self._waiting and time.monotonic() >= self._write_at:
+    def write_if_due(self) -> None:
+        """Write the next rows, at most every WRITE_SECONDS."""
+        if self._unwritten and time.monotonic() >= self._write_at:
             self._write()
 
-    def _add(self, new: Mapping[int, TrafficDelta]) -> None:
-        for tunnel, carried in new.items():
-            before = self._waiting.get(tunnel)
-            self._waiting[tunnel] = before.and_then(carried) if before else carried
+    def _add(self, deltas: Mapping[int, TrafficDelta]) -> None:
+        for tunnel, delta in deltas.items():
+            earlier = self._unwritten.get(tunnel)
+            self._unwritten[tunnel] = earlier.and_then(delta) if earlier else delta
 
     def _write(self) -> None:
-        save_traffic(self._concentrator, {one: self._waiting.pop(one) for one in self._next()})
+        deltas = {tunnel: self._unwritten.pop(tunnel) for tunnel in self._next_tunnels()}
+        save_traffic(self._concentrator, deltas)
         self._write_at = time.monotonic() + WRITE_SECONDS
 
-    def _next(self) -> list[int]:
-        """Those first that began or ended something, then those that wait longest."""
-        several: list[int] = []
-        room = PAIRS_AT_ONCE
-        for tunnel in sorted(self._waiting, key=lambda one: not self._waiting[one].turned):
-            room -= max(1, len(self._waiting[tunnel].pairs))
-            if several and room < 0:
+    def _next_tunnels(self) -> list[int]:
+        """Return the tunnels to write next: changed SAs first, then the longest wait."""
+        tunnels: list[int] = []
+        pairs = 0
+        for tunnel in sorted(self._unwritten, key=lambda pk: not self._unwritten[pk].turned):
+            pairs += max(1, len(self._unwritten[tunnel].pairs))
+            if tunnels and pairs > MAX_PAIRS:
                 break
-            several.append(tunnel)
-        return several
+            tunnels.append(tunnel)
+        return tunnels
 
 
 def saved_samples(concentrator: Concentrator) -> dict[int, tuple[IkeSaSample, ...]]:
-    """What was written of each tunnel that runs at a concentrator."""
+    """Return the saved SA samples by tunnel."""
     rows = Traffic.objects.filter(concentrator=concentrator).exclude(lines=[])
     return {tunnel: from_json(lines) for tunnel, lines in rows.values_list("tunnel_id", "lines")}
 
 
-def observed_spans(concentrator: Concentrator) -> list[list[int]]:
-    """The minutes in which everything was looked at, as `save_observed_spans` wrote them."""
+def saved_spans(concentrator: Concentrator) -> list[list[int]]:
+    """Return the minutes of the last hour with a sample of all SAs, as spans [first, last]."""
     return Concentrator.objects.values_list("observed_minutes", flat=True).get(pk=concentrator.pk)
 
 
-def save_observed_spans(concentrator: Concentrator, spans: Iterable[Iterable[int]]) -> None:
-    """The minutes of the last hour in which everything was looked at."""
+def save_spans(concentrator: Concentrator, spans: Iterable[Iterable[int]]) -> None:
+    """Write the minutes of the last hour with a sample of all SAs."""
     Concentrator.objects.filter(pk=concentrator.pk).update(observed_minutes=spans)
 
 
-def save_traffic(concentrator: Concentrator, carried: Mapping[int, TrafficDelta]) -> None:
-    """Add what is new to the rows of these tunnels, if this concentrator speaks for them."""
+def save_traffic(concentrator: Concentrator, deltas: Mapping[int, TrafficDelta]) -> None:
+    """Add traffic to the rows of the tunnels that this concentrator reports."""
     now = timezone.now()
     with transaction.atomic():
-        here = set(tunnels_of(concentrator).filter(pk__in=carried).values_list("pk", flat=True))
-        rows = Traffic.objects.filter(tunnel__in=here).in_bulk(field_name="tunnel_id")
+        tunnels = tunnels_of(concentrator).filter(pk__in=deltas).values_list("pk", flat=True)
+        tunnel_ids = sorted(set(tunnels))
+        rows = Traffic.objects.filter(tunnel__in=tunnel_ids).in_bulk(field_name="tunnel_id")
+        changed = []
+        for pk in tunnel_ids:
+            row = rows.get(pk) or Traffic(tunnel_id=pk)
+            _add_to_row(row, deltas[pk], last_hour(now))
+            row.concentrator = concentrator
+            changed.append(row)
         Traffic.objects.bulk_create(
-            [
-                _added(
-                    rows.get(tunnel) or Traffic(tunnel_id=tunnel),
-                    concentrator,
-                    carried[tunnel],
-                    now,
-                )
-                for tunnel in sorted(here)
-            ],
+            changed,
             update_conflicts=True,
             unique_fields=["tunnel"],
             update_fields=["concentrator", "taken_at", "lines", "pairs", "minutes"],
         )
 
 
-def _added(row: Traffic, concentrator: Concentrator, new: TrafficDelta, now: datetime) -> Traffic:
-    row.concentrator, row.taken_at = concentrator, new.at
-    if new.ike_sas is not None:
-        row.lines = as_json(new.ike_sas)
-    row.pairs = _pairs(row.pairs, new)
-    row.minutes = _minutes(row, new, last_hour(now))
-    return row
+def _add_to_row(row: Traffic, delta: TrafficDelta, hour: range) -> None:
+    row.taken_at = delta.at
+    if delta.ike_sas is not None:
+        row.lines = as_json(delta.ike_sas)
+    row.pairs = _add_totals(row.pairs, delta)
+    row.minutes = _add_minutes(row, delta, hour)
 
 
-def _pairs(kept: Mapping[str, list], new: TrafficDelta) -> dict[str, list]:
-    """The sums by selectors, without those that the tunnel neither has any more nor carries."""
-    pairs = dict(kept)
-    for pair, tally in new.pairs.items():
-        since, *before = pairs.get(pair, [tally.since.isoformat(), *NOTHING])
-        pairs[pair] = [since, *TrafficCounts(*before).plus(tally.counts)]
-    if new.wanted is None:
-        return pairs
-    run = {carrier.pair for line in new.ike_sas or () for carrier in line.child_sas}
-    return {pair: sums for pair, sums in pairs.items() if pair in new.wanted | run}
+def _add_totals(saved: Mapping[str, list], delta: TrafficDelta) -> dict[str, list]:
+    """Return the totals by selectors. Drop selectors that are neither configured nor in use."""
+    totals = dict(saved)
+    for selectors, traffic in delta.pairs.items():
+        since, *counts = totals.get(selectors, [traffic.since.isoformat(), *NOTHING])
+        totals[selectors] = [since, *TrafficCounts(*counts).plus(traffic.counts)]
+    if delta.wanted is None:
+        return totals
+    in_use = {child_sa.pair for ike_sa in delta.ike_sas or () for child_sa in ike_sa.child_sas}
+    return {
+        selectors: total
+        for selectors, total in totals.items()
+        if selectors in delta.wanted | in_use
+    }
 
 
-def _minutes(row: Traffic, new: TrafficDelta, hour: range) -> dict[str, list[list[int]]]:
-    """Those of the last hour; of selectors that were let go all together, as there may be many."""
+def _add_minutes(row: Traffic, delta: TrafficDelta, hour: range) -> dict[str, list[list[int]]]:
+    """Return the minutes of the last hour by selectors. Dropped selectors share one entry."""
     minutes = dict(row.minutes)
-    for pair, tally in new.pairs.items():
-        told = ([minute, *amounts] for minute, amounts in tally.minutes.items())
-        minutes[pair] = _together(minutes.get(pair, []), told)
-    for pair in minutes.keys() - row.pairs.keys() - {Traffic.GONE}:
-        minutes[Traffic.GONE] = _together(minutes.get(Traffic.GONE, []), minutes.pop(pair))
-    recent = ((pair, [one for one in few if one[0] in hour]) for pair, few in minutes.items())
-    return {pair: few for pair, few in recent if few}
+    for selectors, traffic in delta.pairs.items():
+        new = ([minute, *counts] for minute, counts in traffic.minutes.items())
+        minutes[selectors] = _merge_minutes(minutes.get(selectors, []), new)
+    for selectors in minutes.keys() - row.pairs.keys() - {Traffic.GONE}:
+        dropped = minutes.pop(selectors)
+        minutes[Traffic.GONE] = _merge_minutes(minutes.get(Traffic.GONE, []), dropped)
+    recent = {
+        selectors: [entry for entry in entries if entry[0] in hour]
+        for selectors, entries in minutes.items()
+    }
+    return {selectors: entries for selectors, entries in recent.items() if entries}
 
 
-def _together(kept: list[list[int]], new: Iterable[list[int]]) -> list[list[int]]:
-    """What is kept stays as it is where nothing is new."""
-    minutes = {one[0]: one for one in kept}
-    for minute, *amounts in new:
-        _, *before = minutes.get(minute, [minute, *NOTHING])
-        minutes[minute] = [minute, *TrafficCounts(*before).plus(TrafficCounts(*amounts))]
-    return [minutes[minute] for minute in sorted(minutes)]
+def _merge_minutes(saved: list[list[int]], new: Iterable[list[int]]) -> list[list[int]]:
+    """Return entries [minute, bytes in, bytes out, packets in, packets out], summed by minute."""
+    by_minute = {entry[0]: entry for entry in saved}
+    for minute, *counts in new:
+        _, *before = by_minute.get(minute, [minute, *NOTHING])
+        by_minute[minute] = [minute, *TrafficCounts(*before).plus(TrafficCounts(*counts))]
+    return [by_minute[minute] for minute in sorted(by_minute)]

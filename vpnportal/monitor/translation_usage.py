@@ -1,6 +1,7 @@
-"""When address translations last carried traffic: written down by the minute, if it changed.
+"""Records the last use of each translation, by the minute.
 
-nftables remembers it; a reading costs the same whoever sends, and no packet waits for one.
+A set in nftables holds the last uses. Reading it costs the same at any traffic, and delays no
+packet.
 """
 
 from __future__ import annotations
@@ -25,64 +26,62 @@ from vpnportal.models import Concentrator, Revision, Subnet, TranslationUsage
 
 log = logging.getLogger(__name__)
 
-# So often, or so seldom that reading and writing take a twentieth of the time.
+# Interval of reads: longer if needed, so that reading takes at most a twentieth of the time.
 READ_SECONDS, READ_SHARE = 20.0, 20
-# Other writers get their turn after so many tunnels.
-TUNNELS_AT_ONCE = 500
+# Tunnels per transaction, so that other writers get their turn.
+TUNNELS_PER_WRITE = 500
 
-Pair: TypeAlias = "tuple[int, int]"
+# An internal address and the customer's address, as numbers.
+Translation: TypeAlias = "tuple[int, int]"
 
 
 class UsageReader:
-    """The readings of one concentrator; `read_when_due` is called about once a second."""
+    """Reads the uses of one concentrator's translations. Call `read_if_due` once a second."""
 
     def __init__(self, concentrator: Concentrator) -> None:
         self._concentrator = concentrator
-        self._link = NetlinkSocket()
-        self._written: dict[Pair, int] = {}
-        self._next = 0.0
+        self._netlink = NetlinkSocket()
+        self._saved: dict[Translation, int] = {}
+        self._next_read = 0.0
 
-    def read_when_due(self) -> None:
-        """It does nothing most of the time."""
+    def read_if_due(self) -> None:
+        """Read and save the uses, at most every READ_SECONDS."""
         began = time.monotonic()
-        if began < self._next:
+        if began < self._next_read:
             return
         try:
             self._read()
         except GatewayError as error:
-            log.warning(
-                "%s does not tell the use of its translations: %s", self._concentrator, error
-            )
-        took = time.monotonic() - began
-        self._next = time.monotonic() + max(READ_SECONDS, took * READ_SHARE)
+            log.warning("%s: the use of translations cannot be read: %s", self._concentrator, error)
+        duration = time.monotonic() - began
+        self._next_read = time.monotonic() + max(READ_SECONDS, duration * READ_SHARE)
 
     def _read(self) -> None:
-        at, uses = timezone.now(), read_usage_set(self._link)
+        at, uses = timezone.now(), read_usage_set(self._netlink)
         if uses is None:
             return
-        now = at.timestamp()
-        known = self._written
-        minutes = {(one.internal, one.customer): int(now - one.seconds) // 60 for one in uses}
-        # The same packet may be a second older or younger in the next reading.
-        newer = {pair: one for pair, one in minutes.items() if one > known.get(pair, 0)}
+        now, saved = at.timestamp(), self._saved
+        minutes = {(use.internal, use.customer): int(now - use.seconds) // 60 for use in uses}
+        # The age of one packet may differ by a second between two reads.
+        newer = {key: minute for key, minute in minutes.items() if minute > saved.get(key, 0)}
         save_usage(self._concentrator, newer)
         save_read_time(self._concentrator, at)
-        self._written = {pair: max(one, known.get(pair, 0)) for pair, one in minutes.items()}
+        self._saved = {key: max(minute, saved.get(key, 0)) for key, minute in minutes.items()}
 
 
-def save_usage(concentrator: Concentrator, newer: Mapping[Pair, int]) -> None:
-    """Pairs of addresses, and the minutes since 1970 in which they were used; no later than now."""
-    of_tunnel = _by_tunnel(concentrator, newer) if newer else {}
-    tunnels = sorted(of_tunnel)
-    for at in range(0, len(tunnels), TUNNELS_AT_ONCE):
-        chunk = tunnels[at : at + TUNNELS_AT_ONCE]
+def save_usage(concentrator: Concentrator, uses: Mapping[Translation, int]) -> None:
+    """Write the minutes since 1970 in which translations were last used."""
+    by_tunnel = _by_tunnel(concentrator, uses) if uses else {}
+    tunnels = sorted(by_tunnel)
+    for start in range(0, len(tunnels), TUNNELS_PER_WRITE):
+        chunk = tunnels[start : start + TUNNELS_PER_WRITE]
         with transaction.atomic():
             rows = TranslationUsage.objects.select_for_update().in_bulk(
                 chunk, field_name="tunnel_id"
             )
             TranslationUsage.objects.bulk_create(
                 [
-                    _merged(rows.get(pk) or TranslationUsage(tunnel_id=pk), of_tunnel[pk])
+                    _merged(rows.get(pk) or TranslationUsage(tunnel_id=pk), by_tunnel[pk])
                     for pk in chunk
                 ],
                 update_conflicts=True,
@@ -92,43 +91,46 @@ def save_usage(concentrator: Concentrator, newer: Mapping[Pair, int]) -> None:
 
 
 def save_read_time(concentrator: Concentrator, at: datetime) -> None:
-    """Until now the use is known, and without a gap since the first reading."""
-    known = Concentrator.objects.filter(pk=concentrator.pk)
-    known.update(used_read_at=at)
-    forgotten = at - timedelta(seconds=RETENTION_SECONDS)
-    if concentrator.used_since is None or (concentrator.used_read_at or at) < forgotten:
-        known.update(used_since=at)
+    """Write the time of a read, and the begin of the reads without a gap that nftables forgets."""
+    row = Concentrator.objects.filter(pk=concentrator.pk)
+    row.update(used_read_at=at)
+    oldest = at - timedelta(seconds=RETENTION_SECONDS)
+    if concentrator.used_since is None or (concentrator.used_read_at or at) < oldest:
+        row.update(used_since=at)
         concentrator.used_since = at
     concentrator.used_read_at = at
 
 
-def _by_tunnel(concentrator: Concentrator, newer: Mapping[Pair, int]) -> dict[int, dict[Pair, int]]:
-    """Each pair with the tunnel whose static NAT subnet holds it; the rest is nobody's.
+def _by_tunnel(
+    concentrator: Concentrator, uses: Mapping[Translation, int]
+) -> dict[int, dict[Translation, int]]:
+    """Return the uses by the tunnel whose static NAT subnet holds the internal address.
 
-    What was used before a tunnel was ordered was the use of whoever had its addresses then.
+    A use before the order of the tunnel belongs to an earlier tunnel with this address.
     """
-    running = set(
+    current = set(
         Revision.objects.live_or_applying()
         .filter(concentrator=concentrator)
         .values_list("tunnel", flat=True)
     )
     subnets = Subnet.objects.filter(kind=Subnet.Kind.STATIC_NAT, tunnels__isnull=False)
-    rows = subnets.values_list("first", "last", "tunnels", "tunnels__ordered_at")
-    ranges = sorted((row for row in rows if row[2] in running), key=lambda row: row[0])
-    found: dict[int, dict[Pair, int]] = defaultdict(dict)
-    for pair, minute in newer.items():
-        at = bisect_right(ranges, pair[0], key=lambda one: one[0]) - 1
-        if at < 0:
+    columns = subnets.values_list("first", "last", "tunnels", "tunnels__ordered_at")
+    ranges = sorted((row for row in columns if row[2] in current), key=lambda row: row[0])
+    by_tunnel: dict[int, dict[Translation, int]] = defaultdict(dict)
+    for translation, minute in uses.items():
+        index = bisect_right(ranges, translation[0], key=lambda row: row[0]) - 1
+        if index < 0:
             continue
-        _, last, tunnel, ordered_at = ranges[at]
-        if pair[0] <= last and minute >= (ordered_at.timestamp() // 60 if ordered_at else 0):
-            found[tunnel][pair] = minute
-    return found
+        _, last, tunnel, ordered_at = ranges[index]
+        ordered_minute = ordered_at.timestamp() // 60 if ordered_at else 0
+        if translation[0] <= last and minute >= ordered_minute:
+            by_tunnel[tunnel][translation] = minute
+    return by_tunnel
 
 
-def _merged(row: TranslationUsage, newer: Mapping[Pair, int]) -> TranslationUsage:
-    """Of an address that got another host, the one that was used last counts."""
-    for (internal, customer), minute in newer.items():
+def _merged(row: TranslationUsage, uses: Mapping[Translation, int]) -> TranslationUsage:
+    """Return the row with these uses. The later use of an internal address wins."""
+    for (internal, customer), minute in uses.items():
         key = str(IPv4Address(internal))
         if minute >= row.pairs.get(key, ("", 0))[1]:
             row.pairs[key] = (str(IPv4Address(customer)), minute)
