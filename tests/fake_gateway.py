@@ -62,7 +62,7 @@ class FakeGateway:
             raise GatewayError(self.unreachable)
         self.scopes.append(scope)
         name = scope.connection if scope else None
-        there = NatElements.containing(self.elements)
+        there = NatElements.from_elements(self.elements)
         asked = tuple(sa for sa in self.associations if name in (None, sa.connection))
 
         def running() -> tuple[IkeSa, ...]:

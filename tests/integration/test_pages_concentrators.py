@@ -73,9 +73,9 @@ def test_an_operator_sees_how_each_concentrator_stands(operator, account, concen
         "Public address": "203.0.113.1",
         "ESP": "carried by charon",
         "Tunnels": "4 Up 1 Up \N{EN DASH} settings out of date 1 Down 1 not on it 1",
-        "Dropped packets": "From a tunnel to the gateway itself: 7 "
-        "From one tunnel into another: 0 of_tomorrow: 1 "
-        "Out of a tunnel that does not lead there: 5",
+        "Dropped packets": "Tunnel to the concentrator itself: 7 "
+        "Tunnel to tunnel: 0 of_tomorrow: 1 "
+        "Source not allowed in this tunnel (anti-spoofing): 5",
         "Connections that are not ours": "office, <b> left alone",
     }
 

@@ -37,7 +37,7 @@ def nft() -> Iterator[NftTable]:
 
 
 def translations(numbers: range, moved: int = 0) -> NatElements:
-    return NatElements.translating((HERE + n, THERE + n + moved) for n in numbers)
+    return NatElements.from_translations((HERE + n, THERE + n + moved) for n in numbers)
 
 
 @pytest.mark.parametrize("count", [1, MANY])

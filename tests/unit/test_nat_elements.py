@@ -15,12 +15,12 @@ SETS = st.frozensets(
 
 @given(SETS, SETS)
 def test_packed_elements_are_the_set_that_they_were_made_of(some: frozenset, others: frozenset):
-    one, other = NatElements.containing(some), NatElements.containing(others)
+    one, other = NatElements.from_elements(some), NatElements.from_elements(others)
 
     assert (one, len(one), bool(one)) == (some, len(some), bool(some))
     assert (one == other) == (some == others)
     assert one - other == one - others == some - others
-    assert NatElements.together((one, other)) == one | other == some | others
+    assert NatElements.union((one, other)) == one | other == some | others
     assert {element in one for element in some} <= {True}
 
 
@@ -28,13 +28,13 @@ def test_packed_elements_are_the_set_that_they_were_made_of(some: frozenset, oth
 def test_elements_under_the_keys_of_others_have_whatever_value(some: frozenset, others: frozenset):
     keys = {(element.map, element.key) for element in others}
 
-    found = NatElements.containing(some).under(NatElements.containing(others))
+    found = NatElements.from_elements(some).under(NatElements.from_elements(others))
 
     assert found == {element for element in some if (element.map, element.key) in keys}
 
 
 def test_elements_are_told_in_the_order_of_their_addresses():
-    elements = NatElements.translating([(0x0A01FF5D, 1), (0x0A01FF5C, 2)])
+    elements = NatElements.from_translations([(0x0A01FF5D, 1), (0x0A01FF5C, 2)])
 
     assert list(elements.texts(NatMap.INBOUND)) == [
         ("10.1.255.92", "0.0.0.2"),

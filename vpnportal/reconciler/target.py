@@ -122,5 +122,5 @@ def _scope(name: str, revisions: Iterable[Revision]) -> Scope:
     return Scope(
         connection=name,
         secrets=frozenset(tunnel.secret.id for tunnel in compiled),
-        elements=NatElements.together(tunnel.elements for tunnel in compiled),
+        elements=NatElements.union(tunnel.elements for tunnel in compiled),
     )

@@ -1,7 +1,7 @@
-"""The one place where specifications become what a concentrator holds.
+"""Compilation of specifications into the desired state of a concentrator.
 
-Keys of the sections: https://docs.strongswan.org/docs/5.9/swanctl/swanctlConf.html. The settings
-shorten no security: the customers' words choose the proposals, and only those are offered.
+Keys of the sections: https://docs.strongswan.org/docs/5.9/swanctl/swanctlConf.html. A connection
+offers only the proposals that the customer chose.
 """
 
 from __future__ import annotations
@@ -25,91 +25,98 @@ from vpnportal.domain.gateway_config.proposals import esp_proposal, ike_proposal
 from vpnportal.domain.tunnel.algorithms import Suite, esp_suite, ike_suite
 from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
 
-# charon's words for the versions, as it lists connections.
+# charon's names of the IKE versions in list-conns.
 VERSIONS = {0: "IKEv1/2", 1: "IKEv1", 2: "IKEv2"}
-# IKEv1 gives up a peer that was asked so often; IKEv2 one that leaves a request unanswered.
-ASKED = 3
+# Used by IKEv1 only: an IKEv2 peer is dead when it leaves a request unanswered.
+DPD_INTERVALS_BEFORE_TIMEOUT = 3
 
 
 @dataclass(frozen=True, slots=True)
 class InlineSettings:
-    """A source that has everything at hand."""
+    """A `SettingsSource` that stores its values."""
 
     settings: ViciSection = field(repr=False)
     preshared_key: str = field(repr=False)
 
 
 def compile_tunnel(spec: TunnelSpec, key: bytes) -> CompiledTunnel:
-    """What one specification becomes."""
+    """Return the connection, secret and map elements of a tunnel; `key` keys the fingerprints."""
     name = connection_of(spec.tunnel_id)
-    ike = _ike(spec)
-    mark = fingerprint(key, [ike, spec.preshared_key])
-    # Never sent with a preshared key, but two connections that differ in it are not the same to
-    # charon: a new key is negotiated in a new IKE_SA instead of reusing the one with the old key.
-    ike["local"] = {"auth": "psk", "id": str(spec.hosted_peer), "aaa_id": mark}
-    # Who begins is no part of what is negotiated: it renames, and so renegotiates, nothing.
-    dials = spec.starts is not Starts.OTHER
-    if not dials:
+    ike = _ike_settings(spec)
+    ike_fingerprint = fingerprint(key, [ike, spec.preshared_key])
+    # charon reuses an IKE_SA if two connections have equal IKE settings, even with another key.
+    # aaa_id is never sent with a preshared key, but charon compares it. A new key thus gets a
+    # new IKE_SA.
+    ike["local"] = {"auth": "psk", "id": str(spec.hosted_peer), "aaa_id": ike_fingerprint}
+    # The initiator is not negotiated. It is outside the fingerprints, so that a change of it
+    # renames and renegotiates nothing.
+    initiates = spec.starts is not Starts.OTHER
+    if not initiates:
         ike["keyingtries"] = "1"
     children: ViciSection = {}
-    shapes = []
+    loaded_children = []
     for local, remote in selectors(spec):
-        child = _child(spec, local, remote)
-        child_name = f"{name}-{mark}-{fingerprint(key, child)}"
-        children[child_name] = child if dials else {**child, "dpd_action": "clear"}
-        rekey, when_dead = _text(_rekey(spec.phase_two.keylife)), "start" if dials else "none"
-        shapes.append(LoadedChild(child_name, local, remote, rekey, when_dead))
-    ends = (str(spec.hosted_peer), str(spec.remote_peer))
-    keylife = _text(_rekey(spec.phase_one.keylife))
-    version = VERSIONS[spec.ike_version]
-    shape = LoadedConnection(version, (*ends, *ends), mark, keylife, tuple(sorted(shapes)))
+        child = _child_settings(spec, local, remote)
+        child_name = f"{name}-{ike_fingerprint}-{fingerprint(key, child)}"
+        children[child_name] = child if initiates else {**child, "dpd_action": "clear"}
+        rekey = _interned(_rekey_seconds(spec.phase_two.keylife))
+        dpd_action = "start" if initiates else "none"
+        loaded_children.append(LoadedChild(child_name, local, remote, rekey, dpd_action))
+    peers = (str(spec.hosted_peer), str(spec.remote_peer))
+    as_loaded = LoadedConnection(
+        VERSIONS[spec.ike_version],
+        # The addresses are the identities, too.
+        (*peers, *peers),
+        ike_fingerprint,
+        _interned(_rekey_seconds(spec.phase_one.keylife)),
+        tuple(sorted(loaded_children)),
+    )
     source = InlineSettings({**ike, "children": children}, spec.preshared_key)
     return CompiledTunnel(
-        Connection(name, shape, *suites(spec), source, dials),
-        Secret(f"{name}-{mark}", name, ends, source),
-        NatElements.translating(
+        Connection(name, as_loaded, *suites(spec), source, initiates),
+        Secret(f"{name}-{ike_fingerprint}", name, peers, source),
+        NatElements.from_translations(
             (int(row.internal), int(row.customer)) for row in spec.translations
         ),
-        tuple(map(_text, spec.hosted_subnets)),
+        tuple(map(_interned, spec.hosted_subnets)),
         tuple(map(str, (*spec.remote_subnets, *spec.static_nat_subnets))),
     )
 
 
-def _text(value: object) -> str:
-    """What ten thousand tunnels have in common is one text in memory."""
+def _interned(value: object) -> str:
+    """Return a text that equal values of ten thousand tunnels share in memory."""
     return intern(str(value))
 
 
 def suites(spec: TunnelSpec) -> tuple[Suite, Suite]:
-    """What an IKE_SA runs with, and what each child does."""
+    """Return the suites of the tunnel's IKE_SAs and of its CHILD_SAs."""
     one, two = spec.phase_one, spec.phase_two
-    group = two.group if two.pfs else 0
     return (
         ike_suite(one.encryption, one.authentication, one.group),
-        esp_suite(two.encryption, two.authentication, group),
+        esp_suite(two.encryption, two.authentication, two.group if two.pfs else 0),
     )
 
 
-def _rekey(keylife: int) -> int:
-    """When charon renegotiates, in seconds: at nine tenths of the key life."""
+def _rekey_seconds(keylife: int) -> int:
+    """Return the age at which charon rekeys an SA: nine tenths of the key life."""
     return keylife - keylife // 10
 
 
-def _ike(spec: TunnelSpec) -> ViciSection:
-    """Phase one; charon gives up when the key life ends."""
+def _ike_settings(spec: TunnelSpec) -> ViciSection:
+    """Return the settings of phase one; an IKE_SA ends with its key life."""
     one = spec.phase_one
-    early = one.keylife // 10
+    tenth = one.keylife // 10
     return {
         "version": str(spec.ike_version),
         "local_addrs": [str(spec.hosted_peer)],
         "remote_addrs": [str(spec.remote_peer)],
         "proposals": [ike_proposal(one.encryption, one.authentication, one.group)],
-        "rekey_time": f"{_rekey(one.keylife)}s",
-        "over_time": f"{early}s",
-        "rand_time": f"{early // 2}s",
+        "rekey_time": f"{_rekey_seconds(one.keylife)}s",
+        "over_time": f"{tenth}s",
+        "rand_time": f"{tenth // 2}s",
         "reauth_time": "0s",
         "dpd_delay": f"{spec.dpd_seconds}s",
-        "dpd_timeout": f"{spec.dpd_seconds * ASKED}s",
+        "dpd_timeout": f"{spec.dpd_seconds * DPD_INTERVALS_BEFORE_TIMEOUT}s",
         "keyingtries": "0",
         "unique": "replace",
         "mobike": "no",
@@ -119,8 +126,10 @@ def _ike(spec: TunnelSpec) -> ViciSection:
     }
 
 
-def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) -> ViciSection:
-    """Phase two. `start_action` stays none: the plan says when a child is started."""
+def _child_settings(
+    spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]
+) -> ViciSection:
+    """Return the settings of phase two. `start_action` is none: the plan initiates children."""
     two = spec.phase_two
     return {
         "local_ts": list(local),
@@ -128,7 +137,7 @@ def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) ->
         "esp_proposals": [
             esp_proposal(two.encryption, two.authentication, two.group if two.pfs else 0)
         ],
-        "rekey_time": f"{_rekey(two.keylife)}s",
+        "rekey_time": f"{_rekey_seconds(two.keylife)}s",
         "life_time": f"{two.keylife}s",
         "rand_time": f"{two.keylife // 20}s",
         "dpd_action": "restart",
@@ -138,9 +147,9 @@ def _child(spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]) ->
 
 
 def selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Traffic selectors of each child: one pair, or all of both ends."""
-    hosted = tuple(map(_text, sorted(spec.hosted_subnets)))
+    """Return the local and remote traffic selectors of each child: a single pair, or all."""
+    hosted = tuple(map(_interned, sorted(spec.hosted_subnets)))
     remote = tuple(map(str, sorted(spec.remote_subnets)))
     if spec.has_child_per_pair:
-        return [((one,), (other,)) for one, other in product(hosted, remote)]
+        return [((local,), (far,)) for local, far in product(hosted, remote)]
     return [(hosted, remote)]

@@ -1,4 +1,4 @@
-"""What a concentrator can hold, as values: connections, secrets, translations, anchors."""
+"""Desired state of a concentrator as values: connections, secrets, map elements, networks."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from typing import NamedTuple, Protocol, TypeAlias
 from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.tunnel.algorithms import Suite
 
-# A vici message section: text, lists of text, or sections.
+# A section of a vici message.
 ViciSection: TypeAlias = "dict[str, str | list[str] | ViciSection]"
 
 
 class LoadedChild(NamedTuple):
-    """What charon tells of a loaded child: selectors as text, key life in seconds.
-
-    `when_dead` is what it does when its peer is dead: start again, or nothing.
-    """
+    """A child as charon lists it in `list-conns`: selectors as text, rekey time in seconds."""
 
     name: str
     local_ts: tuple[str, ...]
@@ -28,10 +25,11 @@ class LoadedChild(NamedTuple):
 
 
 class LoadedConnection(NamedTuple):
-    """What charon tells of a loaded connection; proposals and secrets are not in it.
+    """A connection as charon lists it in `list-conns`, without proposals and secrets.
 
-    The names of its children cover those. The rest shows what somebody else loaded under a name of
-    ours. `mark` is the fingerprint of IKE. Children are in the order of their names.
+    The names of the children cover proposals and secrets. The other fields show a foreign
+    connection under a name of the portal. `ends` are the addresses of the hosted and the remote
+    peer, then their identities. Children are sorted by name.
     """
 
     version: str
@@ -47,23 +45,23 @@ class LoadedConnection(NamedTuple):
 
 
 class SettingsSource(Protocol):
-    """Where that comes from which is only needed to load: most of ten thousand are compared."""
+    """Settings and preshared key, read lazily: most of ten thousand connections are not loaded."""
 
     @property
     def settings(self) -> ViciSection:
-        """The section of a connection that `load-conn` takes."""
+        """The section of a connection for `load-conn`."""
 
     @property
     def preshared_key(self) -> str:
-        """The key that `load-shared` takes."""
+        """The key for `load-shared`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One IKE connection with its children, as `load-conn` takes it.
+    """An IKE connection with its children, as `load-conn` takes it.
 
-    `name` is `ctx42`. `suite` is what an IKE_SA of it runs with, `child_suite` what each of its
-    children does. Without `dials` only its peer begins.
+    `name` is `ctx42` for tunnel 42. `suite` is the suite of its IKE_SAs, `child_suite` of its
+    CHILD_SAs. With `initiates` False, only the peer initiates.
     """
 
     name: str
@@ -75,22 +73,22 @@ class Connection:
 
     @property
     def children(self) -> frozenset[str]:
-        """The names of its children; each carries the fingerprint of all that matters to it."""
+        """The names of the children, which carry the fingerprints of their settings."""
         return self.as_loaded.names
 
     @property
     def settings(self) -> ViciSection:
-        """The section that `load-conn` takes."""
+        """The section for `load-conn`."""
         return self.source.settings
 
     def suite_of(self, child: str) -> Suite | None:
-        """What a child of this name runs with; None where there is no such child."""
+        """Return the suite of a child, or None if the connection has no child of this name."""
         return self.child_suite if child in self.children else None
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A preshared key for a pair of identities, as `load-shared` takes it; its `id` tells which."""
+    """A preshared key for a pair of identities, as `load-shared` takes it."""
 
     id: str
     connection: str
@@ -99,16 +97,17 @@ class Secret:
 
     @property
     def data(self) -> str:
-        """The key itself."""
+        """The preshared key."""
         return self.source.preshared_key
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledTunnel:
-    """What one specification becomes. `hosted` are the networks behind the concentrator.
+    """The desired state of a single tunnel.
 
-    `claims` are the networks of which the gateway itself may have no address. Both are text: there
-    may be ten thousand of these, of whose networks hardly one is ever asked for.
+    `hosted` are the networks behind the concentrator. `claims` are the remote and static NAT
+    subnets, in which the gateway must have no address. Both are text, because few of ten thousand
+    tunnels need them parsed.
     """
 
     connection: Connection
@@ -120,9 +119,9 @@ class CompiledTunnel:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """All that the newest revisions in a scope ask of a concentrator.
+    """The desired state of a scope: connections by name, secrets by id.
 
-    `hosted` are the networks behind it, in each of which the userland data plane needs an address.
+    The userland data plane needs an address of the gateway in each of the `hosted` networks.
     """
 
     connections: dict[str, Connection]
@@ -131,12 +130,14 @@ class Desired:
     hosted: frozenset[IPv4Network]
 
     @classmethod
-    def of(cls, several: Iterable[CompiledTunnel]) -> Desired:
-        """All of these together."""
-        each = tuple(several)
+    def of(cls, tunnels: Iterable[CompiledTunnel]) -> Desired:
+        """Return the desired state of the tunnels together."""
+        compiled = tuple(tunnels)
         return cls(
-            connections={one.connection.name: one.connection for one in each},
-            secrets={one.secret.id: one.secret for one in each},
-            elements=NatElements.together(one.elements for one in each),
-            hosted=frozenset(map(IPv4Network, {text for one in each for text in one.hosted})),
+            connections={tunnel.connection.name: tunnel.connection for tunnel in compiled},
+            secrets={tunnel.secret.id: tunnel.secret for tunnel in compiled},
+            elements=NatElements.union(tunnel.elements for tunnel in compiled),
+            hosted=frozenset(
+                map(IPv4Network, {network for tunnel in compiled for network in tunnel.hosted})
+            ),
         )

@@ -1,13 +1,13 @@
-"""Where a concentrator drops packets that no tunnel may carry: its counters, in words."""
+"""Counters of the packets that a concentrator drops, with their labels."""
 
 from __future__ import annotations
 
-# Named in nftables, so that reading them reads no rule and no map.
+# Named nftables counters: they are read without the rules and the maps.
 COUNTERS = {
-    "between_tunnels": "From one tunnel into another",
-    "outside_tunnels": "On its way past the tunnels",
-    "to_the_gateway": "From a tunnel to the gateway itself",
+    "between_tunnels": "Tunnel to tunnel",
+    "outside_tunnels": "Not matched by any tunnel",
+    "to_the_gateway": "Tunnel to the concentrator itself",
 }
 
-# ESP's own check of what it decrypted (RFC 4301, 5.2) is no rule of ours and has no counter there.
-BY_ESP = "Out of a tunnel that does not lead there"
+# ESP checks decrypted packets itself (RFC 4301, 5.2), outside the rules and their counters.
+BY_ESP = "Source not allowed in this tunnel (anti-spoofing)"

@@ -1,8 +1,8 @@
-"""Names in charon: a connection is named after its tunnel, a child after its content.
+"""Names in charon: a connection is named by its tunnel, a child by its content.
 
-`ctx42-3f9a1c0b-27aa01d4` is a child of tunnel 42. The first fingerprint covers all that matters to
-IKE (peers, identities, proposal, key life, preshared key), the second all that matters to the
-child. Both are keyed (HMAC-SHA256), because the first covers the preshared key.
+`ctx42-3f9a1c0b-27aa01d4` is a child of tunnel 42. The first fingerprint covers the settings of IKE
+(peers, identities, proposal, key life, preshared key), the second the settings of the child. Both
+are keyed (HMAC-SHA256), because the first covers the preshared key.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ _PROBE = re.compile(r"ask-[1-9][0-9]*")
 
 
 def fingerprint(key: bytes, content: object) -> str:
-    """Eight hexadecimal digits for JSON-able content; equal for equal content and key only."""
+    """Return eight hexadecimal digits that identify JSON-able content under a key."""
     return hmac.digest(key, _canonical(content).encode(), "sha256").hex()[:8]
 
 
 def is_portal_connection(connection: str) -> bool:
-    """Whether a connection's name is one that the portal gives."""
+    """Return True if a connection of this name belongs to the portal."""
     return _CONNECTION.fullmatch(connection) is not None
 
 
 def is_portal_secret(identifier: str) -> bool:
-    """Whether a secret's id is one that the portal gives."""
+    """Return True if a secret with this id belongs to the portal."""
     return _SECRET.fullmatch(identifier) is not None
 
 
 def probe_of(tunnel_id: int) -> str:
-    """`ask-42` of 42: the connection, the child and the secret of a question to its peer."""
+    """Return `ask-42` for 42: the name of the connection, child and secret of a peer probe."""
     return f"ask-{tunnel_id}"
 
 
 def is_probe(name: str) -> bool:
-    """Whether a connection or a secret is there to ask a peer, for some seconds at most."""
+    """Return True if a connection or secret belongs to a peer probe, which takes some seconds."""
     return _PROBE.fullmatch(name) is not None
 
 
 def connection_of_secret(secret: str) -> str:
-    """The connection that a secret's id belongs to."""
+    """Return the connection of a secret's id."""
     return secret.partition("-")[0]
 
 
 def connection_of(tunnel_id: int) -> str:
-    """`ctx42` of 42."""
+    """Return `ctx42` for 42."""
     return f"ctx{tunnel_id}"
 
 
 def tunnel_id(connection: str) -> int:
-    """42 of `ctx42`."""
+    """Return 42 for `ctx42`."""
     return int(connection.removeprefix("ctx"))
 
 
 def ike_fingerprint_of(child: str) -> str:
-    """The part of a child's name that covers IKE, or "" for a name that is not ours."""
+    """Return the IKE fingerprint in a child's name, or "" if the portal did not give the name."""
     match = _CHILD.fullmatch(child)
     return match[2] if match else ""

@@ -102,7 +102,7 @@ class TunnelSpec:
     def has_child_per_pair(self) -> bool:
         """Return True if each pair of subnets has its own CHILD_SA.
 
-        A Quick Mode of IKEv1 negotiates one pair (RFC 2409, 5.5). This includes version 0.
+        A Quick Mode of IKEv1 negotiates one pair (RFC 2409, 5.5); version 0 allows IKEv1.
         """
         return self.one_child_per_pair or self.ike_version != 2
 
