@@ -1,4 +1,4 @@
-"""The Celery application, and the scheduler that asks every lane to converge once a minute."""
+"""The Celery application, and the scheduler of the full converge of each concentrator."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ app.autodiscover_tasks(["vpnportal"])
 
 
 class EveryMinute(schedule):
-    """Once a minute, also when the clock was set back since the last time."""
+    """A schedule of one run a minute, also after the clock was set back."""
 
     def is_due(self, last_run_at: datetime) -> schedstate:
-        """Whether it is, and in how many seconds to ask again."""
+        """Return whether to run now, and the seconds until the next check."""
         if self.maybe_make_aware(last_run_at) > self.now():
             return schedstate(is_due=True, next=EVERY_SECONDS)
         return super().is_due(last_run_at)
 
 
 class ConvergeScheduler(Scheduler):
-    """One entry for each concentrator, read from the database again every minute."""
+    """A scheduler with one entry per concentrator. It reads the concentrators every minute."""
 
     def setup_schedule(self) -> None:
         self._read_at = -float(EVERY_SECONDS)
@@ -45,17 +45,17 @@ class ConvergeScheduler(Scheduler):
         if time.monotonic() - self._read_at < EVERY_SECONDS:
             return
         self._read_at = time.monotonic()
-        # Whose turn is next is reckoned anew: a clock that was set back would keep some waiting.
+        # Build the heap of due times again: after the clock was set back, it holds late times.
         self._heap = None
         from vpnportal.models import Concentrator
 
         concentrators = {
             concentrator.queue: concentrator for concentrator in Concentrator.objects.all()
         }
-        for gone in self.schedule.keys() - concentrators.keys():
-            self.schedule.pop(gone)
-        for name in concentrators.keys() - self.schedule.keys():
-            self.schedule[name] = self._entry(concentrators[name])
+        for queue in self.schedule.keys() - concentrators.keys():
+            self.schedule.pop(queue)
+        for queue in concentrators.keys() - self.schedule.keys():
+            self.schedule[queue] = self._entry(concentrators[queue])
 
     def _entry(self, concentrator: Any) -> Any:
         return self.Entry(
@@ -63,7 +63,7 @@ class ConvergeScheduler(Scheduler):
             task="vpnportal.tasks.converge",
             schedule=EveryMinute(EVERY_SECONDS),
             args=(concentrator.pk,),
-            # A worker that was away finds one message to look again, not an hour of them.
+            # A worker that was down finds one converge in its queue, not one per minute.
             options={"queue": concentrator.queue, "expires": EVERY_SECONDS},
             app=self.app,
         )

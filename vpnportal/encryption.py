@@ -1,7 +1,7 @@
-"""Sealing of secrets at rest: AES-256-GCM, bound to the row that holds it (NIST SP 800-38D).
+"""Encryption of secrets at rest: AES-256-GCM (NIST SP 800-38D), bound to the row of the secret.
 
-The key file has one base64 key (32 bytes) a line; the first seals, every one opens, so a new
-first line rotates the key. Losing the file loses every preshared key.
+The key file has one base64 key of 32 bytes per line. The first key encrypts, all keys decrypt: a
+new first line rotates the key. Without the file, all preshared keys are lost.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ KEY_BYTES = 32
 
 
 class CannotOpen(Exception):
-    """The sealed text was changed, belongs to another row, or its key is gone."""
+    """The sealed text was changed, belongs to another row, or its key is not in the key file."""
 
 
 def new_key() -> str:
-    """A fresh key as a line for a key file."""
+    """Return a random key as a line for a key file."""
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
 
 
 def seal(text: str, context: str) -> str:
-    """The text sealed for one place, named by `context`; sealing twice never gives the same."""
+    """Return `text` encrypted for the row that `context` names. The nonce is random."""
     key_id, key = next(iter(_keys(settings.SEAL_KEY_FILE).items()))
     nonce = os.urandom(NONCE_BYTES)
     box = AESGCM(key).encrypt(nonce, text.encode(), context.encode())
@@ -39,7 +39,10 @@ def seal(text: str, context: str) -> str:
 
 
 def unseal(token: str, context: str) -> str:
-    """What `seal` was given; CannotOpen unless token and context are exactly as they were."""
+    """Return the text of a token from `seal`.
+
+    Raises CannotOpen unless token and context are unchanged.
+    """
     key_id, _, body = token.partition(":")
     try:
         key = _keys(settings.SEAL_KEY_FILE)[key_id]
@@ -51,7 +54,7 @@ def unseal(token: str, context: str) -> str:
 
 
 def fingerprint_key() -> bytes:
-    """The key of the fingerprints in the names of children; never changes in a portal's life."""
+    """Return the key of the fingerprints in names of CHILD_SAs. It must never change."""
     return next(iter(_keys(settings.FINGERPRINT_KEY_FILE).values()))
 
 

@@ -1,4 +1,4 @@
-"""Columns with more meaning than text: sealed secrets and IPv4 networks."""
+"""Model fields for sealed secrets and IPv4 networks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vpnportal import encryption
 from vpnportal.domain.addresses import parse_subnet
 
 if TYPE_CHECKING:
-    # What is set and what is got; Django's classes take these parameters in the type checker only.
+    # Type parameters of set and get, which Django's fields have only in the type checker.
     _SealedText = models.TextField["Sealed", "Sealed"]
     _NetworkText = models.CharField[IPv4Network, IPv4Network]
 else:
@@ -24,17 +24,17 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A secret as it lies in the database; reading it is always an explicit `open`."""
+    """An encrypted secret from the database. Reading the secret takes an explicit `open`."""
 
     token: str = ""
 
     @classmethod
     def of(cls, text: str, context: str) -> Sealed:
-        """The text sealed for the row named by `context`; no text is no secret."""
+        """Return `text` sealed for the row that `context` names. Empty text gives an empty secret."""
         return cls(encryption.seal(text, context)) if text else cls()
 
     def open(self, context: str) -> str:
-        """The text, or "" where there is none; seal.CannotOpen for a moved or changed token."""
+        """Return the text, or an empty string. Raises CannotOpen if the token was changed."""
         return encryption.unseal(self.token, context) if self.token else ""
 
     def __bool__(self) -> bool:
@@ -47,7 +47,7 @@ class Sealed:
 
 
 class SealedField(_SealedText):
-    """Holds a `Sealed`; the row seals and opens it, because the row's name is part of the seal."""
+    """A column of `Sealed`. The model seals and opens it: its context names the row."""
 
     def from_db_value(self, value: str, *_: Any) -> Sealed:
         return Sealed(value)
@@ -62,12 +62,12 @@ class SealedField(_SealedText):
         return self.get_prep_value(self.value_from_object(obj))
 
 
-# The same few are read again and again, and nobody can change one.
+# Lists read the same few networks thousands of times. The objects are immutable.
 _network = lru_cache(maxsize=4096)(IPv4Network)
 
 
 class NetworkField(_NetworkText):
-    """Holds an `ipaddress.IPv4Network` as text such as `10.1.255.92/30`."""
+    """A column of `ipaddress.IPv4Network`, stored as text such as `10.1.255.92/30`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"max_length": 18, **kwargs})
@@ -89,7 +89,7 @@ class NetworkField(_NetworkText):
 
 
 class NetworkInput(forms.CharField):
-    """A network as a person types it, such as `10.1.255.92/30`; one address is a /32."""
+    """A form field for a network such as `10.1.255.92/30`. A single address is a /32."""
 
     def clean(self, value: Any) -> Any:
         address, _, prefix = str(super().clean(value)).partition("/")
@@ -100,7 +100,7 @@ class NetworkInput(forms.CharField):
 
 
 class NetworkEndField(models.BigIntegerField):
-    """The first or the last address of the row's `network` as a number: overlaps are one query."""
+    """The first or last address of the row's `network`, as a number for overlap queries."""
 
     def __init__(self, *args: Any, last: bool = False, **kwargs: Any) -> None:
         kwargs["editable"] = False

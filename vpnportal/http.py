@@ -1,4 +1,4 @@
-"""What pages and programs both ask of a request before they read it: from where, and how large."""
+"""Address and size of a request, for pages and API."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from ipaddress import ip_address
 from django.conf import settings
 from django.http import HttpRequest
 
-# Of what is only a little too large, so much is read, because a browser listens when it has sent.
+# Maximum bytes read from a body that is too large: a browser reads the answer after sending.
 DRAINED_BYTES = 32 << 20
 
 
 def client_address(request: HttpRequest) -> str:
-    """Where a request comes from, by our own proxy if there is one; clients may say anything."""
+    """Return the address of the client.
+
+    Trusts X-Forwarded-For only behind the portal's own proxy, and only its last entry.
+    """
     if settings.BEHIND_PROXY:
-        said = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+        forwarded_for = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
         try:
-            return str(ip_address(said))
+            return str(ip_address(forwarded_for))
         except ValueError:
             pass
     return str(request.META.get("REMOTE_ADDR", ""))
 
 
-def drained(request: HttpRequest, most: int) -> bool:
-    """Whether the body is beyond so many bytes: then it was thrown away, and is to be refused."""
+def discard_if_too_large(request: HttpRequest, max_bytes: int) -> bool:
+    """Return True if the body is too large. Then the body is read and discarded."""
     length = request.META.get("CONTENT_LENGTH") or "0"
     size = int(length) if length.isascii() and length.isdigit() else 0
-    if size <= most:
+    if size <= max_bytes:
         return False
     left = min(size, DRAINED_BYTES)
     while left > 0 and (part := request.read(min(left, 1 << 16))):

@@ -1,4 +1,4 @@
-"""Celery tasks: a name, a retry rule, one call. The message carries ids and no content."""
+"""Celery tasks: a name, a retry rule, one call. A message carries ids and no content."""
 
 from __future__ import annotations
 
@@ -19,42 +19,42 @@ log = logging.getLogger(__name__)
 
 @app.task(name="vpnportal.tasks.converge", bind=True, max_retries=3, default_retry_delay=2)
 def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
-    """Look again at a concentrator, or at one tunnel of it; ids are all the message says."""
+    """Converge a concentrator, or one tunnel of it."""
     last_try = self.request.retries >= self.max_retries
     try:
-        left = reconcile.converge(concentrator_id, tunnel_id, give_up=last_try)
+        has_work_left = reconcile.converge(concentrator_id, tunnel_id, give_up=last_try)
     except (GatewayError, OperationalError) as error:
-        # A full disk is emptied, and a database that is locked for long is free again.
+        # The database may be locked or its disk full: both can end before the last try.
         if last_try:
             log.warning("Concentrator %s: %s", concentrator_id, error)
             return
         raise self.retry(exc=error) from error
     concentrator = Concentrator.objects.get(pk=concentrator_id)
-    if left:
-        # In between, others of this lane get their turn.
+    if has_work_left:
+        # In a new message, so that other tunnels in the queue get their turn.
         request_converge(concentrator, tunnel_id)
     if tunnel_id is not None:
         for other in address_release.still_configured_on(concentrator, tunnel_id):
-            # One that is away finds by itself what it holds too much, and no heap of messages.
+            # Expires, because a full converge of the other concentrator does the same.
             request_converge(other, expires=EVERY_SECONDS)
 
 
 @app.task(name="vpnportal.tasks.ask")
-def ask(question_id: int) -> None:
-    """Go on with a question to a peer; between its rounds, others of this lane get their turn."""
-    if peer_probe.run_round(question_id):
-        question = PeerProbe.objects.select_related("tunnel__concentrator").get(pk=question_id)
-        request_ask(question.tunnel.concentrator, question_id)
+def probe_peer(probe_id: int) -> None:
+    """Run one round of a peer probe, and queue the next round behind other work."""
+    if peer_probe.run_round(probe_id):
+        probe = PeerProbe.objects.select_related("tunnel__concentrator").get(pk=probe_id)
+        request_probe(probe.tunnel.concentrator, probe_id)
 
 
-def request_ask(concentrator: Concentrator, question_id: int) -> None:
-    """Send the message once the transaction is committed.
+def request_probe(concentrator: Concentrator, probe_id: int) -> None:
+    """Queue a round of a peer probe when the transaction commits.
 
-    One that is lost leaves a question that has failed after a while, and can be asked again.
+    If the message is lost, the probe times out and the user can start another.
     """
 
     def send() -> None:
-        ask.apply_async((question_id,), queue=concentrator.queue)
+        probe_peer.apply_async((probe_id,), queue=concentrator.queue)
 
     transaction.on_commit(send, robust=True)
 
@@ -62,15 +62,15 @@ def request_ask(concentrator: Concentrator, question_id: int) -> None:
 def request_converge(
     concentrator: Concentrator, tunnel_id: int | None = None, **options: Any
 ) -> None:
-    """Send the message once the transaction is committed.
+    """Queue a converge when the transaction commits.
 
-    A broker that is away loses nothing: the minute's converge finds the revision.
+    If the message is lost, the monitor or the next full converge finds the revision.
     """
 
     def send() -> None:
         _send(concentrator, tunnel_id, **options)
 
-    # Robust: what goes wrong is logged, and whoever asked is not told that the edit failed.
+    # Robust: an unreachable broker is logged, and does not fail the request that has committed.
     transaction.on_commit(send, robust=True)
 
 
@@ -79,8 +79,8 @@ def _send(concentrator: Concentrator, tunnel_id: int | None, **options: Any) -> 
 
 
 @worker_ready.connect
-def look_at_once(sender, **_: object) -> None:
-    """A worker that starts, perhaps after a crash, first finishes what was left half done."""
+def converge_at_start(sender, **_: object) -> None:
+    """Queue a full converge when the worker starts: a crash may have left work unfinished."""
     name, _host = nodesplit(sender.hostname)
     concentrator = Concentrator.objects.filter(name=name).first()
     if concentrator is not None:

@@ -1,4 +1,8 @@
-"""Where programs come in: before sessions, cookies and pages, none of which they ever get."""
+"""Django middleware for every request below /rest/ and /xmlrpc/.
+
+It comes before sessions, cookies and pages, because programs must never get one of them
+(docs/decisions/022-legacy-api-middleware.md).
+"""
 
 from __future__ import annotations
 
@@ -13,70 +17,70 @@ from django.http.request import UnreadablePostError
 
 from vpnportal.api import rest, xmlrpc
 from vpnportal.api.authentication import Credentials, authenticate
-from vpnportal.api.calls import Answer, Call
+from vpnportal.api.calls import Call, Result
 from vpnportal.api.dispatch import dispatch
 from vpnportal.api.faults import Fault, bad_request, public_fault
-from vpnportal.http import client_address, drained
+from vpnportal.http import client_address, discard_if_too_large
 
 log = logging.getLogger(__name__)
 
-# Some thousand translations in one call.
-BODY_BYTES = 1 << 20
+# Room for some thousand translations in one call.
+MAX_BODY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class WireProtocol:
-    """How calls are read, and what comes of them written."""
+    """Parser of requests and encoder of results and faults."""
 
-    read: Callable[[HttpRequest], tuple[Call, Credentials | None]]
-    response: Callable[[Answer], HttpResponse]
+    parse_request: Callable[[HttpRequest], tuple[Call, Credentials | None]]
+    result_response: Callable[[Result], HttpResponse]
     fault_response: Callable[[Fault], HttpResponse]
 
 
 PROTOCOLS = {
-    "rest": WireProtocol(rest.read, rest.response, rest.fault_response),
-    "xmlrpc": WireProtocol(xmlrpc.read, xmlrpc.response, xmlrpc.fault_response),
+    "rest": WireProtocol(rest.parse_request, rest.result_response, rest.fault_response),
+    "xmlrpc": WireProtocol(xmlrpc.parse_request, xmlrpc.result_response, xmlrpc.fault_response),
 }
 
 
 class LegacyApiMiddleware:
-    """The middleware that everything below /rest/ and /xmlrpc/ ends at."""
+    """Middleware that answers API requests itself and passes on all others."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        door = PROTOCOLS.get(request.path_info.removeprefix("/").partition("/")[0])
-        return _answer(request, door) if door else self._get_response(request)
+        protocol = PROTOCOLS.get(request.path_info.removeprefix("/").partition("/")[0])
+        return _respond(request, protocol) if protocol else self._get_response(request)
 
 
-def _answer(request: HttpRequest, door: WireProtocol) -> HttpResponse:
+def _respond(request: HttpRequest, protocol: WireProtocol) -> HttpResponse:
     try:
-        response = door.response(_answered(request, door))
+        response = protocol.result_response(_result(request, protocol))
     except Fault as fault:
-        response = _refused(door, fault)
+        response = _fault_response(protocol, fault)
     except (SuspiciousOperation, UnreadablePostError) as error:
-        response = _refused(door, bad_request(f"This request cannot be read: {error}"))
+        response = _fault_response(protocol, bad_request(f"This request cannot be read: {error}"))
     except Exception:
-        # A program is told in its own language; the page for people would be noise to it.
+        # A client can parse a fault of its protocol, and not Django's error page.
         log.exception("a call of the API failed")
-        response = _refused(door, public_fault("Internal Error"))
+        response = _fault_response(protocol, public_fault("Internal Error"))
     response["Cache-Control"] = "no-store"
     response["Content-Length"] = str(len(response.content))
     return response
 
 
-def _answered(request: HttpRequest, door: WireProtocol) -> Answer:
-    if drained(request, BODY_BYTES):
-        raise bad_request(f"A body of {BODY_BYTES:,} bytes is the most that is read.", 413)
+def _result(request: HttpRequest, protocol: WireProtocol) -> Result:
+    if discard_if_too_large(request, MAX_BODY_BYTES):
+        raise bad_request(f"The request body is larger than {MAX_BODY_BYTES:,} bytes.", 413)
     if settings.HTTPS and not request.is_secure():
-        raise public_fault("The key came unencrypted: use https, and revoke this key.", 403)
-    call, credentials = door.read(request)
+        raise public_fault("The API key was sent unencrypted: revoke it, and use https.", 403)
+    call, credentials = protocol.parse_request(request)
     return dispatch(call, authenticate(call, credentials, client_address(request)))
 
 
-def _refused(door: WireProtocol, fault: Fault) -> HttpResponse:
-    response = door.fault_response(fault)
+def _fault_response(protocol: WireProtocol, fault: Fault) -> HttpResponse:
+    response = protocol.fault_response(fault)
     for name, value in fault.headers.items():
         response[name] = value
     return response

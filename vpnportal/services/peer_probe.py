@@ -36,21 +36,21 @@ def start_probe(tunnel: Tunnel, author: User) -> PeerProbe:
             raise Refused(*problems)
         asked = {PEER: str(fresh.remote_peer)}
         question = PeerProbe.objects.create(tunnel=fresh, author=author, answer=asked)
-        tasks.request_ask(fresh.concentrator, question.pk)
+        tasks.request_probe(fresh.concentrator, question.pk)
     return question
 
 
 def newest(tunnel: Tunnel) -> PeerProbe | None:
     """The last question about a tunnel; one that nobody finished in time has failed."""
     question = tunnel.peer_probes.first()
-    if question and question.state in peer_probe.OPEN and peer_probe.is_overdue(question):
-        question.state, question.reason = PeerProbe.State.FAILED, peer_probe.OVERDUE
+    if question and question.state in peer_probe.OPEN_STATES and peer_probe.is_overdue(question):
+        question.state, question.reason = PeerProbe.State.FAILED, peer_probe.TIMED_OUT
     return question
 
 
 def is_open(question: PeerProbe | None) -> bool:
     """Whether an answer is still to come."""
-    return question is not None and question.state in peer_probe.OPEN
+    return question is not None and question.state in peer_probe.OPEN_STATES
 
 
 def fits(tunnel: Tunnel, question: PeerProbe) -> bool:

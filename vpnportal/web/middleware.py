@@ -1,4 +1,4 @@
-"""How much one request may bring: more is refused before anything of it is read."""
+"""Middleware of the pages: a limit on the request body, and the time zone of the user."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from vpnportal.http import drained
+from vpnportal.http import discard_if_too_large
 from vpnportal.models import Profile
 
+# The largest CSV file of an import. A form may be larger: DATA_UPLOAD_MAX_MEMORY_SIZE.
 FILE_BYTES = 4 << 20
 
 
 class BoundedRequests:
-    """Answers 413 (RFC 9110) to a body beyond the limit; nothing of it reaches memory or disk."""
+    """Answers 413 (RFC 9110) if the body is too large; neither memory nor disk holds the body."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if drained(request, settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
-            return render(request, "413.html", {"most": FILE_BYTES >> 20}, status=413)
+        if discard_if_too_large(request, settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
+            return render(request, "413.html", {"max_mib": FILE_BYTES >> 20}, status=413)
         return self._get_response(request)
 
 
 class PersonalTimeZone:
-    """Activates the zone of the signed-in person's profile for the time of a request."""
+    """Activates the time zone of the signed-in user during a request."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -39,7 +40,7 @@ class PersonalTimeZone:
             return self._get_response(request)
 
     def _zone(self, request: HttpRequest) -> ZoneInfo | None:
-        """None is the setting's own."""
+        """Return None for the time zone of the settings."""
         if not request.user.is_authenticated:
             return None
         profiles = Profile.objects.filter(user=request.user)
