@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 from tests.fuzz.world import World
 from vpnportal.api import xmlrpc_codec
 from vpnportal.api.registry import SERVICES
-from vpnportal.api.serializers import DATA_TYPES, counter
+from vpnportal.api.serializers import DATA_TYPES, count_name
 
 TEXTS = (
     "", "a", "dal13", "hou02", "10.1.128.5", "192.168.3.20", "10.2.0.0/24", "255.255.255.255", "0",
@@ -207,8 +207,8 @@ class Requests:
         )
         relations = sorted(known.relations)
         for name in self._random.sample(relations, min(len(relations), self._random.randrange(4))):
-            below = self._props(known.relations[name].shape, depth - 1) if depth else ""
-            chosen.append(self._pick((f"{name}[{below}]", f"{name}.id", counter(name), name)))
+            below = self._props(known.relations[name].type_name, depth - 1) if depth else ""
+            chosen.append(self._pick((f"{name}[{below}]", f"{name}.id", count_name(name), name)))
         return self._pick((",", ", ", ";")).join(chosen)
 
     def _filter(self, service: str, method: str) -> Any:
@@ -220,7 +220,7 @@ class Requests:
             else DATA_TYPES[self._pick(sorted(DATA_TYPES))]
         )
         below = self._conditions(shape.name, 3)
-        return {called.root: below} if called and called.root else below
+        return {called.filter_root: below} if called and called.filter_root else below
 
     def _conditions(self, shape: str, depth: int) -> dict[str, Any]:
         known, found = DATA_TYPES[shape], {}
@@ -228,7 +228,7 @@ class Requests:
             found[name] = self._condition()
         if depth and known.relations and self._chance(0.6):
             name = self._pick(sorted(known.relations))
-            found[name] = self._conditions(known.relations[name].shape, depth - 1)
+            found[name] = self._conditions(known.relations[name].type_name, depth - 1)
         return found
 
     def _condition(self) -> Any:

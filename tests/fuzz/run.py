@@ -33,7 +33,7 @@ def run(world: World, count: int, seed: int) -> Findings:
     authentication.CALLS = TokenBuckets(1e9, 1e9)
     send = partial(_send, Client(raise_request_exception=False))
     for start in range(0, count, BATCH):
-        authentication.WRONG.clear()
+        authentication.WRONG_KEYS.clear()
         with transaction.atomic():
             numbers = range(start, min(start + BATCH, count))
             _batch(world, requests, numbers, send, findings)

@@ -38,7 +38,7 @@ def _keys(tmp_path_factory, settings):
 def _nobody_called_yet():
     """How often an address or a key was seen is kept by the process."""
     authentication.CALLS.clear()
-    authentication.WRONG.clear()
+    authentication.WRONG_KEYS.clear()
 
 
 def member(account: Account, name: str, role: str) -> User:

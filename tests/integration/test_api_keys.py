@@ -220,12 +220,12 @@ def test_a_program_that_calls_too_often_waits(monkeypatch, key):
 
 
 def test_keys_in_memory_are_forgotten_before_they_are_too_many():
-    rates = TokenBuckets(1, 1, most=3, clock=lambda: 0.0)
+    rates = TokenBuckets(1, 1, max_names=3, clock=lambda: 0.0)
     for name in "abcd":
-        assert rates.take(name) == 0
+        assert rates.take_token(name) == 0
 
     assert "a" not in rates and "d" in rates
-    assert rates.take("d") == 1
+    assert rates.take_token("d") == 1
 
 
 def test_the_command_prints_the_key_alone_on_its_last_line(account, user):

@@ -9,7 +9,7 @@ from base64 import b64encode
 import pytest
 from django.test import Client
 
-from vpnportal.api.faults import no_passwords
+from vpnportal.api.faults import passwords_refused
 from vpnportal.api.registry import SERVICES, Method, Service
 from vpnportal.services import api_keys
 
@@ -25,11 +25,11 @@ def echo(monkeypatch):
         name: Method(
             lambda caller, init, *given, name=name: {"name": name, "id": init, "given": given},
             find=lambda caller, init: init,
-            takes=same,
+            arguments=same,
         )
         for name in ("getObject", "createObject", "editObject", "deleteObject", "say")
     }
-    methods["text"] = Method(lambda caller, given: given, takes=same[:1])
+    methods["text"] = Method(lambda caller, given: given, arguments=same[:1])
     monkeypatch.setitem(SERVICES, ECHO, Service(ECHO, methods))
 
 
@@ -207,4 +207,4 @@ def test_a_password_is_answered_with_where_a_key_is_made(user):
         call("getPortalLoginToken", "ada", "secret", service="SoftLayer_User_Customer")
     )
 
-    assert (code, text) == ("SoftLayer_Exception_NotImplemented", no_passwords().text)
+    assert (code, text) == ("SoftLayer_Exception_NotImplemented", passwords_refused().text)

@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from tests.api_client import CONTAINER, CONTEXT, Program
-from vpnportal.api.arguments import as_it_is, struct, structs
+from vpnportal.api.arguments import as_is, struct, structs
 from vpnportal.api.faults import Fault
 from vpnportal.api.lookup import address_id
 from vpnportal.api.registry import SERVICES
@@ -112,7 +112,7 @@ def templates(ids: dict[str, int]) -> Iterator[dict[str, Any]]:
 
 def arguments_of(name: str, ids: dict[str, int]) -> Iterator[tuple[Any, ...]]:
     service, _, method = name.rpartition(".")
-    takes = SERVICES[service].methods[method].takes
+    takes = SERVICES[service].methods[method].arguments
     if not takes:
         yield ()
     elif takes[0] is struct:
@@ -120,7 +120,7 @@ def arguments_of(name: str, ids: dict[str, int]) -> Iterator[tuple[Any, ...]]:
     elif takes[0] is structs:
         yield from (([one],) for one in templates(ids))
     else:
-        assert takes[0] is as_it_is
+        assert takes[0] is as_is
         yield from ((one,) for one in (*ids.values(), str(ids["translation"]), True))
 
 
@@ -167,7 +167,7 @@ def test_whatever_is_given_that_is_anothers_stays_as_it_is(service, foreign, rea
                     got = answered(owners_program, name, *arguments, on=on)
                     assert rows(everything=False) == before, name
                 assert "canary" not in str(got), name
-                if service == CONTEXT and on == ready.pk and known.takes[:1] == [as_it_is]:
+                if service == CONTEXT and on == ready.pk and known.arguments[:1] == [as_is]:
                     assert got.code == NOT_FOUND, name
 
 
@@ -186,10 +186,12 @@ def test_no_mask_leads_to_what_is_anothers(foreign, ready, owners_program):
 def paths(shape: DataType, levels: int) -> Iterator[str]:
     """Every way through this many relations."""
     for name, relation in shape.relations.items():
-        if levels == 1 or not DATA_TYPES[relation.shape].relations:
+        if levels == 1 or not DATA_TYPES[relation.type_name].relations:
             yield name
         else:
-            yield from (f"{name}.{path}" for path in paths(DATA_TYPES[relation.shape], levels - 1))
+            yield from (
+                f"{name}.{path}" for path in paths(DATA_TYPES[relation.type_name], levels - 1)
+            )
 
 
 def test_a_service_subnet_tells_only_of_the_callers_contexts(foreign, ready, owners_program):

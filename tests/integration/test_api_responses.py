@@ -131,9 +131,9 @@ def test_a_plain_value_has_no_total_and_no_mask(ready, program):
 
 @pytest.mark.parametrize("path", ["/rest/v3.1/SoftLayer_Account", "/xmlrpc/v3/SoftLayer_Account"])
 def test_a_body_beyond_the_limit_is_a_fault_and_nothing_of_it_is_parsed(path):
-    answer = Client().post(path, b"[" * (middleware.BODY_BYTES + 1), content_type="text/plain")
+    answer = Client().post(path, b"[" * (middleware.MAX_BODY_BYTES + 1), content_type="text/plain")
 
-    assert b"A body of 1,048,576 bytes is the most that is read." in answer.content
+    assert b"The request body is larger than 1,048,576 bytes." in answer.content
     assert answer.status_code == (413 if "rest" in path else 200)
 
 
@@ -144,7 +144,7 @@ def test_a_key_without_encryption_is_refused_and_not_redirected(settings, path):
     answer = Client().post(path, b"", content_type="text/plain")
 
     assert "Location" not in answer
-    assert b"The key came unencrypted: use https, and revoke this key." in answer.content
+    assert b"The API key was sent unencrypted: revoke it, and use https." in answer.content
     assert Client().get("/sign-in/").status_code == 301
 
 

@@ -55,8 +55,8 @@ def test_whoever_makes_it_again_is_given_the_same_one(tunnel, program):
         ),
         ({"networkIdentifier": "50.100.0.0", "cidr": 33}, "networkIdentifier: Enter the CIDR as a"),
         ({"networkIdentifier": "50.100.0.0"}, "cidr: send a number."),
-        ({"networkIdentifier": "0.0.0.0", "cidr": 0}, "networkIdentifier: 0.0.0.0/0 is every"),
-        ({"cidr": 26}, "networkIdentifier: send a text."),
+        ({"networkIdentifier": "0.0.0.0", "cidr": 0}, "networkIdentifier: 0.0.0.0/0 matches all"),
+        ({"cidr": 26}, "networkIdentifier: send a string."),
     ],
 )
 def test_what_is_no_network_is_told(tunnel, program, template, text):

@@ -103,7 +103,7 @@ def test_two_translations_change_their_addresses_with_each_other(ready, program,
         ({"internalIpAddress": SECOND}, f"{SECOND} is translated already"),
         ({"notes": "[/x]"}, "notes: Enter one line of printable text without [ and ]"),
         ({"internalIpAddress": "here"}, "internalIpAddress: Enter an IPv4 address"),
-        ({"internalIpAddress": 167903069}, "internalIpAddress: send a text."),
+        ({"internalIpAddress": 167903069}, "internalIpAddress: send a string."),
         ({"internalIpAddressId": 2**31}, "Unable to find object with id of '2147483648'."),
     ],
 )

@@ -31,7 +31,7 @@ def test_keys_are_neither_shown_nor_made(program, user):
 
     assert shown == {"id": user.pk, "apiAuthenticationKeys": []}
     assert fault.code == "SoftLayer_Exception_NotImplemented"
-    assert "on the account page" in fault.text
+    assert "on the page Accounts" in fault.text
     assert not user.api_keys.exists()
 
 

@@ -55,7 +55,7 @@ def test_what_is_written_as_xml_is_read_by_pythons_own_client(value):
 def test_what_is_written_as_xml_comes_back(value):
     (param,) = xml_parser.parse(response(value)).children[0].children
 
-    assert xmlrpc_codec.value_of(param.children[0]) == value
+    assert xmlrpc_codec.parse_value(param.children[0]) == value
 
 
 @given(st.text(alphabet=st.characters()))
@@ -138,7 +138,7 @@ def test_xml_that_grows_nests_or_lies_is_refused_at_once(body):
 def test_what_is_no_value_is_refused(value):
     element = xml_parser.parse(f"<value>{value}</value>".encode())
     with pytest.raises(ValueError, match=r".*"):
-        xmlrpc_codec.value_of(element)
+        xmlrpc_codec.parse_value(element)
 
 
 def test_iso_8859_1_is_read_only_where_it_is_declared_and_utf_8_fails():

@@ -16,7 +16,7 @@ AT = "2012-03-05T14:07:34-06:00"
 
 
 def read(struct, root=""):
-    return object_filters.read(struct, root, NOW)
+    return object_filters.parse(struct, root, NOW)
 
 
 def leaf(operation, **options):
@@ -139,8 +139,8 @@ def test_orders_are_taken_in_their_rank_and_what_is_missing_comes_first():
 def test_what_has_to_be_known_is_no_more_than_what_is_asked():
     mask = read({"a": leaf(1), "b": {"c": leaf(1), "d": leaf("orderBy", sort=[])}}).mask()
 
-    assert set(mask.named) == {"id", "a", "b"}
-    assert set(mask.named["b"].named) == {"id", "c", "d"}
+    assert set(mask.properties) == {"id", "a", "b"}
+    assert set(mask.properties["b"].properties) == {"id", "c", "d"}
 
 
 def test_lists_behind_an_object_lose_what_is_not_asked_for():
@@ -167,7 +167,7 @@ def test_more_conditions_than_anybody_needs_are_refused(many):
 def test_what_says_nothing_costs_nothing():
     wanted = read({str(number): {"a": {}, "b": {"c": 1}} for number in range(10_000)})
 
-    assert wanted.empty and wanted.below == {}
+    assert wanted.is_empty and wanted.relations == {}
 
 
 JSON = st.recursive(

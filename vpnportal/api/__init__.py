@@ -1,6 +1,5 @@
-"""The retired SoftLayer API, a second door to the same services: no rule of a tunnel lives here.
+"""The retired SoftLayer API as a second interface to `services`. No rule of a tunnel is here.
 
-A door (`xmlrpc`, `rest`) makes a `Call` of a request, `answering` finds the method and gives its
-answer, and the door writes that down. What an object looks like is in `shapes`, what may be done
-with it in `methods`.
+`rest` and `xmlrpc` parse a request into a `Call`. `dispatch` runs its method and serializes the
+result. `types` describes the objects, `methods` the methods.
 """

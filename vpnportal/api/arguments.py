@@ -1,4 +1,4 @@
-"""Arguments as clients send them, read strictly but for one thing: a number may come as a text."""
+"""Parsers of arguments. They are strict, except that a number may arrive as digits."""
 
 from __future__ import annotations
 
@@ -7,81 +7,89 @@ from functools import partial
 from typing import Any
 
 from vpnportal.api import lookup
-from vpnportal.api.faults import invalid
+from vpnportal.api.faults import invalid_value
 
-YES, NO = (True, 1, "1", "true"), (False, 0, "0", "false", "")
+# From the value that a client sent to the value of a method. Raises Fault for a wrong value.
+ArgumentParser = Callable[[Any], Any]
 
-
-def as_it_is(given: Any) -> Any:
-    """An id, which is read where it is looked up."""
-    return given
+TRUE, FALSE = (True, 1, "1", "true"), (False, 0, "0", "false", "")
 
 
-def text(what: str, read: Callable[[str], Any] = str) -> Callable[[Any], Any]:
-    """A text, with a reader whose ValueError says what would be right."""
+def as_is(value: Any) -> Any:
+    """Return an id unparsed, for the lookup that parses it."""
+    return value
 
-    def take(given: Any) -> Any:
-        if not isinstance(given, str):
-            raise invalid(f"{what}: send a text.")
+
+def text(label: str, parse: Callable[[str], Any] = str) -> ArgumentParser:
+    """Return a parser of strings; `label` begins its faults.
+
+    `parse` raises ValueError with a sentence that says what would be right.
+    """
+
+    def parse_text(value: Any) -> Any:
+        if not isinstance(value, str):
+            raise invalid_value(f"{label}: send a string.")
         try:
-            return read(given)
+            return parse(value)
         except ValueError as error:
-            raise invalid(f"{what}: {error}") from None
+            raise invalid_value(f"{label}: {error}") from None
 
-    return take
-
-
-def digits(what: str, read: Callable[[str], Any] = int) -> Callable[[Any], Any]:
-    """A number, or its digits."""
-    take = text(what, read)
-
-    def number(given: Any) -> Any:
-        if isinstance(given, bool) or not isinstance(given, int | str):
-            raise invalid(f"{what}: send a number.")
-        # Python refuses to write very long numbers down, and none of them is right.
-        return take(given if isinstance(given, str) else str(max(-1, min(given, lookup.MOST))))
-
-    return number
+    return parse_text
 
 
-def name(what: str, known: Mapping[str, object]) -> Callable[[Any], Any]:
-    """One of the names of a table."""
-    return text(what, partial(_one_of, known))
+def digits(label: str, parse: Callable[[str], Any] = int) -> ArgumentParser:
+    """Return a parser of integers that arrive as a number or as digits."""
+    parse_text = text(label, parse)
+
+    def parse_digits(value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise invalid_value(f"{label}: send a number.")
+        # Python limits the digits of str(int), and no number beyond the range is valid.
+        return parse_text(
+            value if isinstance(value, str) else str(max(-1, min(value, lookup.MAX_ID)))
+        )
+
+    return parse_digits
 
 
-def numeral(what: str, known: Mapping[int, object]) -> Callable[[Any], Any]:
-    """One of the numbers of a table."""
-    return digits(what, lambda given: _one_of(known, lookup.number(given)))
+def choice(label: str, choices: Mapping[str, object]) -> ArgumentParser:
+    """Return a parser of strings that are keys of a table."""
+    return text(label, partial(_require_choice, choices))
 
 
-def _one_of(known: Mapping[Any, object], given: object) -> object:
-    if given not in known:
-        raise ValueError(f"send one of {', '.join(map(str, known))}.")
-    return given
+def number_choice(label: str, choices: Mapping[int, object]) -> ArgumentParser:
+    """Return a parser of integers that are keys of a table."""
+    return digits(label, lambda value: _require_choice(choices, lookup.parse_number(value)))
 
 
-def flag(what: str) -> Callable[[Any], bool]:
-    """True or false, which clients also send as 1 and 0 and as texts."""
-
-    def take(given: Any) -> bool:
-        if isinstance(given, str):
-            given = given.lower()
-        if isinstance(given, bool | int | str) and given in (*YES, *NO):
-            return given in YES
-        raise invalid(f"{what}: send true or false.")
-
-    return take
+def _require_choice(choices: Mapping[Any, object], value: object) -> object:
+    if value not in choices:
+        raise ValueError(f"send one of {', '.join(map(str, choices))}.")
+    return value
 
 
-def struct(given: Any) -> Mapping[str, Any]:
-    """A template of an object."""
-    if not isinstance(given, Mapping):
-        raise invalid("Send an object with the properties that this method takes.")
-    return given
+def flag(label: str) -> Callable[[Any], bool]:
+    """Return a parser of booleans, which clients also send as 0, 1 and strings."""
+
+    def parse_flag(value: Any) -> bool:
+        if isinstance(value, str):
+            value = value.lower()
+        if isinstance(value, bool | int | str) and value in (*TRUE, *FALSE):
+            return value in TRUE
+        raise invalid_value(f"{label}: send true or false.")
+
+    return parse_flag
 
 
-def structs(given: Any) -> list[Mapping[str, Any]]:
-    """A list of templates."""
-    if not isinstance(given, list | tuple):
-        raise invalid("Send a list of objects.")
-    return [struct(one) for one in given]
+def struct(value: Any) -> Mapping[str, Any]:
+    """Return the template of an object. Raises Fault for any other value."""
+    if not isinstance(value, Mapping):
+        raise invalid_value("Send an object with the properties that this method takes.")
+    return value
+
+
+def structs(value: Any) -> list[Mapping[str, Any]]:
+    """Return a list of templates. Raises Fault for any other value."""
+    if not isinstance(value, list | tuple):
+        raise invalid_value("Send a list of objects.")
+    return [struct(template) for template in value]

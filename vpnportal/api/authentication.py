@@ -1,4 +1,4 @@
-"""Who calls: a key and its user's name, of one account."""
+"""Authentication by API key: a key belongs to one user in one account."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.db.models import CharField, DateTimeField, Q
 from django.utils import timezone
 
 from vpnportal.api.calls import Call, Caller
-from vpnportal.api.faults import no_passwords, too_often, wrong_key
+from vpnportal.api.faults import invalid_key, passwords_refused, rate_limited
 from vpnportal.api.prepared_query import PreparedQuery
 from vpnportal.api.rate_limit import TokenBuckets
 from vpnportal.models import ApiKey
@@ -24,16 +24,16 @@ from vpnportal.services.api_keys import digest_of
 
 log = logging.getLogger(__name__)
 
-# The user name of clients that send a key alone.
-KEY_ALONE = "apikey"
+# User name of clients that can send only a key.
+KEY_ONLY_USER = "apikey"
 # The one method that clients call without a key.
-PASSWORD_FOR_TOKEN = ("SoftLayer_User_Customer", "getPortalLoginToken")
-USE_IS_NOTED_EVERY = timedelta(minutes=1)
+PASSWORD_SIGN_IN = ("SoftLayer_User_Customer", "getPortalLoginToken")
+LAST_USE_INTERVAL = timedelta(minutes=1)
 BURST_SECONDS = 10
-# As at sign-in: ten wrong ones, and then one a minute.
-WRONG = TokenBuckets(burst=10, per_second=1 / 60)
+# Equal to the sign-in page: ten wrong keys of one address, then one a minute.
+WRONG_KEYS = TokenBuckets(burst=10, per_second=1 / 60)
 CALLS = TokenBuckets(settings.API_RATE * BURST_SECONDS, settings.API_RATE)
-_usable = PreparedQuery(
+_usable_keys = PreparedQuery(
     lambda digest, now: (
         ApiKey.objects.usable(now).filter(digest=digest).select_related("user", "account")
     ),
@@ -44,74 +44,81 @@ _usable = PreparedQuery(
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """As they came, unchecked."""
+    """User name and API key as the client sent them, unchecked."""
 
     name: str
     key: str = field(repr=False)
 
 
-def basic(header: str) -> Credentials | None:
-    """Those of an Authorization header (RFC 7617); None for any other."""
-    scheme, _, coded = header.partition(" ")
+def basic_credentials(header: str) -> Credentials | None:
+    """Return the credentials of an Authorization header (RFC 7617); None for another scheme."""
+    scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
-        name, colon, key = b64decode(coded.strip(), validate=True).decode().partition(":")
+        name, colon, key = b64decode(encoded.strip(), validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         return None
     return Credentials(name, key) if colon else None
 
 
 def authenticate(call: Call, credentials: Credentials | None, address: str) -> Caller:
-    """Whoever has the key; a Fault, always the same one, where it is not good.
+    """Return the caller that the credentials identify.
 
-    A key that is in use is not locked out by wrong ones from the same address.
+    Wrong keys from an address do not block a key that is already in use there. Raises Fault: the
+    same one for every key that does not authenticate, another one beyond a rate limit.
     """
     if credentials is None:
-        if (call.service, call.method) == PASSWORD_FOR_TOKEN:
-            raise no_passwords()
-        raise wrong_key()
+        if (call.service, call.method) == PASSWORD_SIGN_IN:
+            raise passwords_refused()
+        raise invalid_key()
     digest = digest_of(credentials.key)
-    if digest not in CALLS and (wait := WRONG.wait(address)):
-        raise too_often(wait)
-    key = next(iter(_usable(digest, timezone.now())), None)
-    if key is None or not _is_good(key, credentials, address):
-        WRONG.take(address)
+    if digest not in CALLS and (seconds := WRONG_KEYS.seconds_to_wait(address)):
+        raise rate_limited(seconds)
+    key = next(iter(_usable_keys(digest, timezone.now())), None)
+    if key is None or not _is_valid(key, credentials, address):
+        WRONG_KEYS.take_token(address)
         log.warning("a wrong API key came from %s", address)
-        raise wrong_key()
-    if wait := CALLS.take(digest):
-        raise too_often(wait)
-    _note_use(key, address)
+        raise invalid_key()
+    if seconds := CALLS.take_token(digest):
+        raise rate_limited(seconds)
+    _record_use(key, address)
     return Caller(key, key.user, key.account)
 
 
-def _is_good(key: ApiKey, credentials: Credentials, address: str) -> bool:
-    """The key is known by its digest already, so that no time tells how much of it is right."""
-    name, given = (
+def _is_valid(key: ApiKey, credentials: Credentials, address: str) -> bool:
+    """Return True if user name and source address fit the key.
+
+    The lookup used the key's digest, so that no timing reveals a correct prefix.
+    """
+    name, sent_name = (
         text.encode(errors="surrogatepass") for text in (key.user.get_username(), credentials.name)
     )
-    known = compare_digest(name, given) or credentials.name == KEY_ALONE
-    return known and _comes_from(key.sources, address)
+    is_user = compare_digest(name, sent_name) or credentials.name == KEY_ONLY_USER
+    return is_user and _is_allowed_source(key.sources, address)
 
 
-def _comes_from(sources: list[str], address: str) -> bool:
+def _is_allowed_source(sources: list[str], address: str) -> bool:
     if not sources:
         return True
     try:
-        came_from = ip_address(address)
+        source = ip_address(address)
     except ValueError:
         return False
-    return any(came_from in ip_network(source) for source in sources)
+    return any(source in ip_network(network) for network in sources)
 
 
-def _note_use(key: ApiKey, address: str) -> None:
-    """What only reads goes on when nothing can be written."""
+def _record_use(key: ApiKey, address: str) -> None:
+    """Update the last use of a key, once a LAST_USE_INTERVAL.
+
+    Ignores a database that cannot be written, so that reads go on.
+    """
     now = timezone.now()
-    if key.last_used_at and now - key.last_used_at < USE_IS_NOTED_EVERY:
+    if key.last_used_at and now - key.last_used_at < LAST_USE_INTERVAL:
         return
-    long_ago = Q(last_used_at=None) | Q(last_used_at__lte=now - USE_IS_NOTED_EVERY)
+    is_due = Q(last_used_at=None) | Q(last_used_at__lte=now - LAST_USE_INTERVAL)
     try:
-        ApiKey.objects.filter(long_ago, pk=key.pk).update(
+        ApiKey.objects.filter(is_due, pk=key.pk).update(
             last_used_at=now, last_used_from=address[:45]
         )
     except DatabaseError:

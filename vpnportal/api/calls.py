@@ -1,4 +1,4 @@
-"""A call as both doors make it, who makes it, and what is answered."""
+"""Calls and results, independent of the wire protocol."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from django.contrib.auth.models import User
 from vpnportal.api.faults import bad_request
 from vpnportal.models import Account, ApiKey
 
-# More than there can be of anything, and less than a database's largest number.
-MOST = 1_000_000_000
+# Above every number of rows, and below the largest integer of a database.
+MAX_LIMIT = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A program: it acts as its key's user, in the one account that the key is for."""
+    """A program. It acts as the user of its key, in the one account of that key."""
 
     key: ApiKey
     user: User
@@ -25,15 +25,15 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One method of one service, as a client names them; nothing of it is checked yet.
+    """A call as the client sent it, with nothing checked yet.
 
-    `init` is the id that the method is called on, None where none was given (0 is one). `mask` is a
-    text, or the struct of very old clients; `filter` a struct.
+    `object_id` is the init id of the call. None means that the client sent no id; 0 is an id.
+    `mask` is a string, or the struct of very old clients. `filter` is a struct.
     """
 
     service: str
     method: str
-    init: object = None
+    object_id: object = None
     arguments: tuple[Any, ...] = ()
     mask: object = None
     filter: object = None
@@ -42,10 +42,10 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Plain values (struct, list, str, int, bool, None), and how many there are without a limit.
+class Result:
+    """Plain values (struct, list, str, int, bool, None) to encode.
 
-    `total` is None for what is no list.
+    `total` is the size of a list before its limit, and None for any other value.
     """
 
     value: Any
@@ -53,12 +53,15 @@ class Answer:
 
 
 def limit_and_offset(limit: object, offset: object) -> tuple[int | None, int]:
-    """From numbers or their texts; a limit of 0 is none."""
-    return _number(limit) or None, _number(offset)
+    """Return a limit and an offset from numbers or digits; a limit of 0 means none.
+
+    Raises Fault if one of them is no whole number.
+    """
+    return _whole_number(limit) or None, _whole_number(offset)
 
 
-def _number(value: object) -> int:
+def _whole_number(value: object) -> int:
     text = str(0 if value is None else value).strip()
     if isinstance(value, bool) or not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise bad_request("A result limit is a whole number, and so is its offset.")
-    return min(int(text), MOST)
+        raise bad_request("The result limit and its offset must be whole numbers.")
+    return min(int(text), MAX_LIMIT)

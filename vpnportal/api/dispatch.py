@@ -1,7 +1,4 @@
-"""From a call to its answer: a method is found and run, and what was asked for is written down.
-
-The order is the old API's: filter, order, count, limit, and then the mask.
-"""
+"""Dispatch of a call: look up its method, run it, and serialize the value."""
 
 from __future__ import annotations
 
@@ -12,8 +9,8 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from vpnportal.api import object_filters, object_masks
-from vpnportal.api.calls import Answer, Call, Caller
-from vpnportal.api.faults import Fault, public_fault
+from vpnportal.api.calls import Call, Caller, Result
+from vpnportal.api.faults import method_not_found, public_fault, service_not_found
 from vpnportal.api.methods import SERVICES
 from vpnportal.api.object_filters import Filter
 from vpnportal.api.object_masks import Mask
@@ -23,27 +20,29 @@ from vpnportal.services import EditConflict, Refused
 from vpnportal.services.preshared_keys import note_shown_keys
 from vpnportal.services.tunnel_lock import is_lock
 
-NO_METHOD = "-32601"
 BAD_REQUEST, CONFLICT, LOCKED = 400, 409, 423
 
 
-def dispatch(call: Call, caller: Caller) -> Answer:
-    """What a call gives, or a Fault."""
+def dispatch(call: Call, caller: Caller) -> Result:
+    """Run the method of a call and return its serialized value.
+
+    The order is the old API's: filter, order, count, limit, then the mask. Raises Fault.
+    """
     method = _method(call)
-    # All that can be wrong with a call is found before anything is changed.
-    mask, wanted = (
+    # Everything is parsed before the method runs: a faulty call must change nothing.
+    mask, object_filter = (
         object_masks.parse(call.mask),
-        object_filters.read(call.filter, method.root, timezone.now()),
+        object_filters.parse(call.filter, method.filter_root, timezone.now()),
     )
     arguments = _arguments(method, call.arguments)
     if method.find:
-        arguments = (method.find(caller, call.init), *arguments)
-    if method.by_id and wanted.id is not None:
-        result = method.by_id(caller, wanted.id)
-        wanted = Filter() if wanted.only_id else wanted
+        arguments = (method.find(caller, call.object_id), *arguments)
+    if method.find_by_id and object_filter.id is not None:
+        value = method.find_by_id(caller, object_filter.id)
+        object_filter = Filter() if object_filter.is_id_only else object_filter
     else:
-        result = _run(method, caller, arguments)
-    return _written(method, call, SerializationContext(caller), mask, wanted, result)
+        value = _run(method, caller, arguments)
+    return _result(method, call, SerializationContext(caller), mask, object_filter, value)
 
 
 def _run(method: Method, caller: Caller, arguments: Sequence[Any]) -> Any:
@@ -56,64 +55,75 @@ def _run(method: Method, caller: Caller, arguments: Sequence[Any]) -> Any:
 def _method(call: Call) -> Method:
     service = SERVICES.get(call.service)
     if service is None:
-        raise public_fault(f"Service {call.service} does not exist.")
+        raise service_not_found(call.service)
     if call.method not in service.methods:
-        raise Fault(NO_METHOD, f"server error. requested method not found: {call.method}", 404)
+        raise method_not_found(call.method)
     return service.methods[call.method]
 
 
-def _arguments(method: Method, given: Sequence[Any]) -> tuple[Any, ...]:
-    """Too many are ignored, as the old API did."""
-    padded = (*given, *[None] * (len(method.takes) - len(given)))
-    return tuple(take(value) for take, value in zip(method.takes, padded, strict=False))
+def _arguments(method: Method, sent: Sequence[Any]) -> tuple[Any, ...]:
+    """Parse the arguments that the method has; ignore the rest, as the old API did."""
+    padded = (*sent, *[None] * (len(method.arguments) - len(sent)))
+    return tuple(parse(value) for parse, value in zip(method.arguments, padded, strict=False))
 
 
 def _status_of(refused: Refused) -> int:
-    """Not 404, which to clients is a tunnel that is gone."""
+    """Return the HTTP status of a refusal; never 404, which Terraform takes for a deletion."""
     if isinstance(refused, EditConflict):
         return CONFLICT
     return LOCKED if is_lock(refused) else BAD_REQUEST
 
 
-def _written(
+def _result(
     method: Method,
     call: Call,
-    reader: SerializationContext,
+    serialization: SerializationContext,
     mask: Mask,
-    wanted: Filter,
-    result: Any,
-) -> Answer:
-    if method.data_type is None or result is None:
-        return Answer(result)
-    chosen, total = [result], None
+    object_filter: Filter,
+    value: Any,
+) -> Result:
+    if method.data_type is None or value is None:
+        return Result(value)
+    objects, total = [value], None
     if method.many:
-        chosen, total = _chosen(method.data_type, reader, wanted, call, result)
-    rows = serialize(reader, method.data_type, chosen, mask)
-    if mask.filtered and wanted.has_conditions:
-        facts = serialize(reader, method.data_type, chosen, wanted.mask())
-        for row, known in zip(rows, facts, strict=True):
-            wanted.prune(row, known)
-    note_shown_keys(reader.shown, reader.caller.user)
-    return Answer(rows if method.many else rows[0], total)
+        objects, total = _page(method.data_type, serialization, object_filter, call, value)
+    structs = serialize(serialization, method.data_type, objects, mask)
+    if mask.is_filtered and object_filter.has_conditions:
+        filter_structs = serialize(serialization, method.data_type, objects, object_filter.mask())
+        for struct, filter_struct in zip(structs, filter_structs, strict=True):
+            object_filter.prune(struct, filter_struct)
+    note_shown_keys(serialization.revealed_tunnel_ids, serialization.caller.user)
+    return Result(structs if method.many else structs[0], total)
 
 
-def _chosen(
-    shape: DataType, reader: SerializationContext, wanted: Filter, call: Call, result: Any
+def _page(
+    data_type: DataType,
+    serialization: SerializationContext,
+    object_filter: Filter,
+    call: Call,
+    objects: Any,
 ) -> tuple[list[Any], int]:
-    """The objects of one page, and how many there are on all."""
-    if not wanted.empty:
-        result = _fitting(shape, reader, wanted, list(result))
+    """Return the objects within the call's limit, and the number of objects without it."""
+    if not object_filter.is_empty:
+        objects = _matching(data_type, serialization, object_filter, list(objects))
     end = None if call.limit is None else call.offset + call.limit
-    chosen = list(result[call.offset : end])
-    if not isinstance(result, QuerySet):
-        return chosen, len(result)
-    return chosen, result.count() if call.offset or end else len(chosen)
+    page = list(objects[call.offset : end])
+    if not isinstance(objects, QuerySet):
+        return page, len(objects)
+    return page, objects.count() if call.offset or end else len(page)
 
 
-def _fitting(
-    shape: DataType, reader: SerializationContext, wanted: Filter, objects: Sequence[Any]
+def _matching(
+    data_type: DataType,
+    serialization: SerializationContext,
+    object_filter: Filter,
+    objects: Sequence[Any],
 ) -> list[Any]:
-    """Whoever filters by a preshared key has asked for it: the reader notes it."""
-    known = zip(objects, serialize(reader, shape, objects, wanted.mask()), strict=True)
-    fitting = [(one, struct) for one, struct in known if wanted.matches(struct)]
-    return [one for one, _ in wanted.sort(fitting)]
+    """Return the objects that match the filter, in its order.
+
+    A filter by a preshared key reveals the key, and the serialization records that.
+    """
+    structs = serialize(serialization, data_type, objects, object_filter.mask())
+    pairs = zip(objects, structs, strict=True)
+    matching = [(row, struct) for row, struct in pairs if object_filter.matches(struct)]
+    return [row for row, _ in object_filter.sort(matching)]

@@ -1,4 +1,9 @@
-"""What the old API said no with: a code, a text, and REST's status. Both doors write these down."""
+"""Faults of the SoftLayer API: code, text and HTTP status.
+
+REST sends the status and `{"error": text, "code": code}`, XML-RPC always 200 and a `<fault>`. Texts
+that begin with "server error", "parse error", "Unable to find" or "Invalid API token" are the old
+service's own: clients compare them.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,10 @@ from collections.abc import Mapping
 
 
 class Fault(Exception):
-    """`code` is the name of a SoftLayer exception or a number of XML-RPC; clients look at it.
+    """Refusal of a call.
 
-    `headers` are those of HTTP that belong to it.
+    `code` is the name of a SoftLayer exception or a number of XML-RPC; clients compare it. `status`
+    is the HTTP status over REST. `headers` are HTTP headers of the response.
     """
 
     def __init__(
@@ -21,54 +27,89 @@ class Fault(Exception):
         self.headers = headers or {}
 
 
-def not_found(what: object) -> Fault:
-    """Also for what is somebody else's, or not for this key's role: nobody can tell the three."""
-    text = f"Unable to find object with id of '{what}'."
+def object_not_found(object_id: object) -> Fault:
+    """Return the fault for a missing object, an object of another account, or a missing role.
+
+    The three are equal, so that no caller can probe for objects of other accounts.
+    """
+    text = f"Unable to find object with id of '{object_id}'."
     return Fault("SoftLayer_Exception_ObjectNotFound", text, 404)
 
 
+def service_not_found(name: str) -> Fault:
+    """Return the fault for an unknown service."""
+    return public_fault(f"Service {name} does not exist.")
+
+
+def method_not_found(name: str) -> Fault:
+    """Return the fault for a method that the service does not have."""
+    return Fault("-32601", f"server error. requested method not found: {name}", 404)
+
+
+def missing_parameters() -> Fault:
+    """Return the fault for a call without its init id or without its struct of headers."""
+    return Fault("-32602", "server error. invalid method init parameters", 400)
+
+
+def not_well_formed(reason: object) -> Fault:
+    """Return the fault for a body that is no XML-RPC call."""
+    return Fault("-32700", f"parse error. not well formed: {reason}", 400)
+
+
 def public_fault(text: str, status: int = 500) -> Fault:
-    """The general one: unknown services and methods, locks, refusals."""
+    """Return the general fault: refusals of services, locks, internal errors."""
     return Fault("SoftLayer_Exception_Public", text, status)
 
 
-def invalid(text: str) -> Fault:
-    """A value that cannot be."""
+def invalid_value(text: str) -> Fault:
+    """Return the fault for a value that its property cannot have."""
     return Fault("SoftLayer_Exception_InvalidValue", text, 400)
 
 
 def bad_request(text: str, status: int = 400) -> Fault:
-    """A request that no method is asked in."""
+    """Return the fault for a request that cannot be parsed into a call."""
     return Fault("SoftLayer_Exception_WebService_BadRequest", text, status)
 
 
-def wrong_method(allowed: str) -> Fault:
-    """A verb of HTTP that has no meaning here."""
-    text = f"Only {allowed} is understood here."
+def not_implemented(text: str) -> Fault:
+    """Return the fault for a method that this portal refuses to everyone."""
+    return Fault("SoftLayer_Exception_NotImplemented", text, 501)
+
+
+def permission_denied(text: str) -> Fault:
+    """Return the fault for a role that may not call the method."""
+    return Fault("SoftLayer_Exception_PermissionDenied", text, 403)
+
+
+def verb_not_allowed(allowed: str) -> Fault:
+    """Return the fault for an HTTP verb without a meaning here; `allowed` is the Allow header."""
+    text = f"The HTTP method must be one of: {allowed}."
     return Fault("SoftLayer_Exception_Public", text, 405, {"Allow": allowed})
 
 
-def wrong_key() -> Fault:
-    """One text for a key that is unknown, revoked, expired, somebody else's or from elsewhere.
+def invalid_key() -> Fault:
+    """Return the fault for any key that does not authenticate, whatever the reason.
 
-    Clients look for these words. The scheme is none that a browser knows: it would ask a person for
-    the key, and send it with requests of other sites.
+    softlayer-python searches the text for "invalid api token". Browsers do not know the scheme of
+    the challenge. They would ask their user for a key and send it with requests of other sites.
     """
     headers = {"WWW-Authenticate": 'ApiKey realm="vpnportal"'}
     return Fault("SoftLayer_Exception_Public", "Invalid API token.", 401, headers)
 
 
-def no_passwords() -> Fault:
-    """Whoever guesses passwords does it on the sign-in page, where it is limited."""
-    text = (
-        "Passwords are for the pages only: make an API key on the page Accounts, and enter its 64 "
+def passwords_refused() -> Fault:
+    """Return the fault for a sign-in by password: only the sign-in page limits guesses."""
+    return not_implemented(
+        "The API accepts no passwords. Create an API key on the page Accounts and enter its 64 "
         "characters in place of the password."
     )
-    return Fault("SoftLayer_Exception_NotImplemented", text, 501)
 
 
-def too_often(seconds: float) -> Fault:
-    """Clients that look at the code try again by themselves; `seconds` is when (RFC 6585)."""
+def rate_limited(seconds: float) -> Fault:
+    """Return the fault for too many requests (RFC 6585); the Go client retries on its code.
+
+    `seconds` is the time until the next request is allowed.
+    """
     code = "SoftLayer_Exception_WebService_RateLimitExceeded"
     wait = max(1, round(seconds))
     text = f"Too many requests: try again in {wait} seconds."

@@ -1,7 +1,8 @@
-"""Conditions of object filters on one value: the operators, and the loose way they compare.
+"""Operators of object filters: conditions on one value.
 
-Values come as clients see them: numbers, texts, and times as text. A pattern of `~` is looked for
-as it is written: an expression of somebody else's could take for ever.
+Values arrive as clients see them: numbers, strings, and times as strings. They compare loosely:
+445 equals "445". `~` searches for its text literally, because a regular expression of a client
+could run without end.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 Condition = Callable[[Any], bool]
-# In the order in which they are looked for: the longer ones first.
-TEXTUAL: dict[str, Callable[[str, str], bool]] = {
+# In the order of the search: longer operators first.
+TEXT_OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "!^=": lambda value, text: not value.startswith(text),
     "!$=": lambda value, text: not value.endswith(text),
     "!*=": lambda value, text: text not in value,
@@ -25,30 +26,30 @@ TEXTUAL: dict[str, Callable[[str, str], bool]] = {
     "_=": lambda value, text: value.casefold() == text.casefold(),
     "~": lambda value, text: text in value,
 }
-ORDERED: dict[str, Callable[[Any, Any], bool]] = {
-    ">=": lambda value, than: value >= than,
-    "<=": lambda value, than: value <= than,
-    ">": lambda value, than: value > than,
-    "<": lambda value, than: value < than,
+ORDER_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
+    ">=": lambda value, limit: value >= limit,
+    "<=": lambda value, limit: value <= limit,
+    ">": lambda value, limit: value > limit,
+    "<": lambda value, limit: value < limit,
 }
-AGO = re.compile(r"(?:sysdate|currentDate)\s*(?:-\s*(\d{1,5}))?", re.I | re.ASCII)
+DAYS_AGO = re.compile(r"(?:sysdate|currentDate)\s*(?:-\s*(\d{1,5}))?", re.I | re.ASCII)
 NUMBER = re.compile(r"[+-]?\d{1,19}(?:\.\d{1,19})?", re.ASCII)
-AMERICAN = ("%m/%d/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M")
+AMERICAN_FORMATS = ("%m/%d/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M")
 
 
 class Malformed(ValueError):
-    """No condition can be read: there is none, then."""
+    """No condition: the old API ignored a leaf that it could not read."""
 
 
-def read(operation: object, options: object, now: datetime) -> Condition:
-    """What a leaf of a filter says; Malformed where it says nothing."""
-    if isinstance(operation, str) and operation in WITH_OPTIONS:
-        return WITH_OPTIONS[operation](by_name(options), now)
-    return _of(operation, now)
+def parse(operation: object, options: object, now: datetime) -> Condition:
+    """Return the condition of a leaf. Raises Malformed if the leaf has none."""
+    if isinstance(operation, str) and operation in OPTION_OPERATORS:
+        return OPTION_OPERATORS[operation](options_by_name(options), now)
+    return _condition(operation, now)
 
 
 def loose_text(value: object) -> str:
-    """445 is "445", and true is "1"."""
+    """Return a value as text for comparison: 445 is "445", and True is "1"."""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float) and value.is_integer():
@@ -56,15 +57,15 @@ def loose_text(value: object) -> str:
     return str(value)
 
 
-def order_key(value: object) -> tuple[int, float, str]:
-    """What is missing comes first, then numbers, then texts."""
+def sort_key(value: object) -> tuple[int, float, str]:
+    """Return a key that sorts None first, then numbers, then texts."""
     if value is None:
         return (0, 0, "")
     text = loose_text(value)
     return (1, float(text), "") if NUMBER.fullmatch(text) else (2, 0, text)
 
 
-def _of(operation: object, now: datetime) -> Condition:
+def _condition(operation: object, now: datetime) -> Condition:
     if isinstance(operation, (dict, list)):
         raise Malformed
     if operation in (None, "is null"):
@@ -72,17 +73,19 @@ def _of(operation: object, now: datetime) -> Condition:
     if operation == "not null":
         return lambda value: value is not None
     return (
-        _compared(operation, now) if isinstance(operation, str) else _equals(loose_text(operation))
+        _parse_text(operation, now)
+        if isinstance(operation, str)
+        else _equals(loose_text(operation))
     )
 
 
-def _compared(operation: str, now: datetime) -> Condition:
-    for sign, textual in TEXTUAL.items():
+def _parse_text(operation: str, now: datetime) -> Condition:
+    for sign, compare_text in TEXT_OPERATORS.items():
         if operation.startswith(sign):
-            return _textual(textual, operation.removeprefix(sign).strip(), sign)
-    for sign, compare in ORDERED.items():
+            return _text_condition(compare_text, operation.removeprefix(sign).strip(), sign)
+    for sign, compare in ORDER_OPERATORS.items():
         if operation.startswith(sign):
-            return _ordered(compare, operation.removeprefix(sign).strip(), now)
+            return _order_condition(compare, operation.removeprefix(sign).strip(), now)
     return _equals(operation.removeprefix("=").strip())
 
 
@@ -90,27 +93,30 @@ def _equals(text: str) -> Condition:
     return lambda value: value is not None and loose_text(value) == text
 
 
-def _textual(compare: Callable[[str, str], bool], text: str, sign: str) -> Condition:
+def _text_condition(compare: Callable[[str, str], bool], text: str, sign: str) -> Condition:
     if not text and sign not in ("!=", "_="):
         raise Malformed
     return lambda value: value is not None and compare(loose_text(value), text)
 
 
-def _ordered(compare: Callable[[Any, Any], bool], text: str, now: datetime) -> Condition:
-    """Numbers with numbers, times with times, and otherwise texts."""
-    if ago := AGO.fullmatch(text):
-        since = now - timedelta(days=int(ago[1] or 0))
-        return lambda value: (at := _time(value)) is not None and compare(*_both(at, since))
+def _order_condition(compare: Callable[[Any, Any], bool], text: str, now: datetime) -> Condition:
+    """Return a comparison of numbers, of times, or else of texts, as `text` is one of them."""
+    if days_ago := DAYS_AGO.fullmatch(text):
+        return _time_condition(compare, now - timedelta(days=int(days_ago[1] or 0)))
     if NUMBER.fullmatch(text):
         return lambda value: bool(
             value is not None
             and NUMBER.fullmatch(loose_text(value))
             and compare(float(loose_text(value)), float(text))
         )
-    than = _time(text)
-    if than is None:
+    limit = _time(text)
+    if limit is None:
         return lambda value: value is not None and compare(loose_text(value), text)
-    return lambda value: (at := _time(value)) is not None and compare(*_both(at, than))
+    return _time_condition(compare, limit)
+
+
+def _time_condition(compare: Callable[[Any, Any], bool], limit: datetime) -> Condition:
+    return lambda value: (at := _time(value)) is not None and compare(*_comparable(at, limit))
 
 
 def _time(text: object) -> datetime | None:
@@ -120,69 +126,68 @@ def _time(text: object) -> datetime | None:
         return datetime.fromisoformat(text)
     except ValueError:
         pass
-    for form in AMERICAN:
+    for time_format in AMERICAN_FORMATS:
         try:
-            return datetime.strptime(text, form)
+            return datetime.strptime(text, time_format)
         except ValueError:
             continue
     return None
 
 
-def _both(one: datetime, other: datetime) -> tuple[datetime, datetime]:
-    """A time without a zone is in that of the one it is compared with."""
-    if one.tzinfo and other.tzinfo:
-        return one, other
-    return one.replace(tzinfo=None), other.replace(tzinfo=None)
+def _comparable(first: datetime, second: datetime) -> tuple[datetime, datetime]:
+    """Return both times without zones if one has none: it then means the zone of the other."""
+    if first.tzinfo and second.tzinfo:
+        return first, second
+    return first.replace(tzinfo=None), second.replace(tzinfo=None)
 
 
 Options = dict[str, Sequence[Any]]
 
 
-def by_name(options: object) -> Options:
-    """`[{"name": "data", "value": [1, 2]}]` as {"data": [1, 2]}; Malformed for what is none."""
+def options_by_name(options: object) -> Options:
+    """Return `[{"name": "data", "value": [1, 2]}]` as {"data": [1, 2]}. Raises Malformed."""
     if not isinstance(options, list):
         raise Malformed
-    found: Options = {}
+    values: Options = {}
     for option in options:
         if not isinstance(option, dict) or not isinstance(option.get("name"), str):
             raise Malformed
         value = option.get("value")
-        found[option["name"]] = value if isinstance(value, list) else [value]
-    return found
+        values[option["name"]] = value if isinstance(value, list) else [value]
+    return values
 
 
 def _in(options: Options, now: datetime) -> Condition:
-    texts = {loose_text(one) for one in options.get("data", ())}
+    texts = {loose_text(datum) for datum in options.get("data", ())}
     return lambda value: value is not None and loose_text(value) in texts
 
 
 def _not_in(options: Options, now: datetime) -> Condition:
-    among = _in(options, now)
-    return lambda value: value is not None and not among(value)
+    is_in = _in(options, now)
+    return lambda value: value is not None and not is_in(value)
 
 
 def _any(options: Options, now: datetime) -> Condition:
-    several = [_of(one, now) for one in options.get("data", ())]
-    return lambda value: any(one(value) for one in several)
+    conditions = [_condition(datum, now) for datum in options.get("data", ())]
+    return lambda value: any(condition(value) for condition in conditions)
 
 
 def _all(options: Options, now: datetime) -> Condition:
-    several = [_of(one, now) for one in options.get("data", ())]
-    return lambda value: all(one(value) for one in several)
+    conditions = [_condition(datum, now) for datum in options.get("data", ())]
+    return lambda value: all(condition(value) for condition in conditions)
 
 
-def _dated(name: str, compare: Callable[[Any, Any], bool]) -> Callable[..., Condition]:
-    def read(options: Options, now: datetime) -> Condition:
-        than = _option_time(options, name)
-        return lambda value: (at := _time(value)) is not None and compare(*_both(at, than))
+def _date_operator(name: str, compare: Callable[[Any, Any], bool]) -> Callable[..., Condition]:
+    def parse_options(options: Options, now: datetime) -> Condition:
+        return _time_condition(compare, _option_time(options, name))
 
-    return read
+    return parse_options
 
 
 def _between(options: Options, now: datetime) -> Condition:
-    after = _dated("startDate", ORDERED[">="])(options, now)
-    before = _dated("endDate", ORDERED["<="])(options, now)
-    return lambda value: after(value) and before(value)
+    is_after = _date_operator("startDate", ORDER_OPERATORS[">="])(options, now)
+    is_before = _date_operator("endDate", ORDER_OPERATORS["<="])(options, now)
+    return lambda value: is_after(value) and is_before(value)
 
 
 def _option_time(options: Options, name: str) -> datetime:
@@ -192,13 +197,13 @@ def _option_time(options: Options, name: str) -> datetime:
     return at
 
 
-WITH_OPTIONS: dict[str, Callable[[Options, datetime], Condition]] = {
+OPTION_OPERATORS: dict[str, Callable[[Options, datetime], Condition]] = {
     "in": _in,
     "not in": _not_in,
     "or": _any,
     "and": _all,
-    "isDate": _dated("date", lambda at, day: at.date() == day.date()),
-    "lessThanDate": _dated("date", ORDERED["<"]),
-    "greaterThanDate": _dated("date", ORDERED[">"]),
+    "isDate": _date_operator("date", lambda at, day: at.date() == day.date()),
+    "lessThanDate": _date_operator("date", ORDER_OPERATORS["<"]),
+    "greaterThanDate": _date_operator("date", ORDER_OPERATORS[">"]),
     "betweenDate": _between,
 }

@@ -1,4 +1,4 @@
-"""Values of JSON, read from untrusted bytes: depth, numbers and text are bounded."""
+"""JSON from untrusted bytes, with limits on depth, numbers and strings."""
 
 from __future__ import annotations
 
@@ -7,64 +7,65 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-MOST_DEPTH = 32
+MAX_LEVELS = 32
 INTEGER_DIGITS = 20
+TOO_DEEP = f"it has more than {MAX_LEVELS} levels"
 
 
 def parse(body: bytes) -> Any:
-    """The value; ValueError for what is no JSON (RFC 8259) or goes beyond the limits."""
+    """Return the value. Raises ValueError for invalid JSON (RFC 8259), and beyond a limit."""
     try:
         value = json.loads(
             body.decode("utf-8-sig"),
             parse_int=_integer,
             parse_float=_finite,
-            parse_constant=_refuse,
+            parse_constant=_refuse_constant,
             object_pairs_hook=_object,
         )
     except RecursionError:
-        raise ValueError("too deep") from None
-    _check(value, MOST_DEPTH)
+        raise ValueError(TOO_DEEP) from None
+    _check(value, MAX_LEVELS)
     return value
 
 
 def to_json(value: Any) -> bytes:
-    """Without a blank or a line end: clients compare the whole body."""
+    """Return the value without blanks and line ends: softlayer-go compares the whole body."""
     return json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _integer(text: str) -> int:
     if len(text) > INTEGER_DIGITS or not -(1 << 63) <= int(text) < 1 << 63:
-        raise ValueError("an integer of 64 bits is expected")
+        raise ValueError("an integer must fit into 64 bits")
     return int(text)
 
 
 def _finite(text: str) -> float:
     if not math.isfinite(float(text)):
-        raise ValueError("a finite number is expected")
+        raise ValueError("a number must be finite")
     return float(text)
 
 
-def _refuse(text: str) -> None:
-    raise ValueError(f"{text} is no number")
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not a number")
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("an object must not have a name twice")
     return members
 
 
-def _check(value: Any, depth: int) -> None:
+def _check(value: Any, levels_left: int) -> None:
     if isinstance(value, str):
         # UnicodeEncodeError, for half a pair of surrogates, is a ValueError.
         if "\0" in value or not (value.isascii() or value.encode()):
-            raise ValueError("text has no NUL")
+            raise ValueError("a string must not contain NUL")
     elif isinstance(value, (dict, list)):
-        if not depth:
-            raise ValueError("too deep")
-        for one in value:
-            _check(one, depth - 1)
+        if not levels_left:
+            raise ValueError(TOO_DEEP)
+        for item in value:
+            _check(item, levels_left - 1)
         if isinstance(value, dict):
-            for one in value.values():
-                _check(one, depth - 1)
+            for item in value.values():
+                _check(item, levels_left - 1)

@@ -1,4 +1,4 @@
-"""From the ids that a client names to what they are: what a caller may not have is not found."""
+"""Lookup of rows by the ids that clients send. A queryset here is also the permission check."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from django.contrib.auth.models import User
 from django.db.models import AutoField, BigAutoField, F, Model, OuterRef, Q, QuerySet, Subquery
 
 from vpnportal.api.calls import Caller
-from vpnportal.api.faults import Fault, not_found
+from vpnportal.api.faults import missing_parameters, object_not_found
 from vpnportal.api.prepared_query import PreparedQuery
 from vpnportal.domain import addresses
 from vpnportal.models import Account, ApiKey, LastEdit, Revision, Subnet, Tunnel
 
-NO_ID = "server error. invalid method init parameters"
-# Clients of the old API cannot hold more.
-MOST = 2**31 - 1
-# So much of what is no id is told back.
-TOLD = 40
+# Clients of the old API hold no larger integer.
+MAX_ID = 2**31 - 1
+# A fault repeats this much of an invalid id.
+ECHOED_CHARACTERS = 40
 
-# Built once: to build it takes Django as long as to read a tunnel.
-CONTEXTS = Tunnel.objects.annotate(
+# Built once, because Django takes as long to build it as to read a tunnel.
+TUNNELS = Tunnel.objects.annotate(
     requested_at=Subquery(
         Revision.objects.filter(tunnel=OuterRef("pk"), outcome__in=Revision.UNFINISHED)
         .order_by("-created_at")
@@ -36,117 +35,117 @@ CONTEXTS = Tunnel.objects.annotate(
 Row = TypeVar("Row", bound=Model)
 
 
-def number(given: object) -> int | None:
-    """An id as an int or its digits; None for what is none."""
-    if isinstance(given, str) and given.isascii() and given.isdigit() and len(given) <= 10:
-        given = int(given)
-    if isinstance(given, bool) or not isinstance(given, int):
+def parse_number(value: object) -> int | None:
+    """Return a number from 0 to MAX_ID, from an int or digits; None for any other value."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
         return None
-    return given if 0 <= given <= MOST else None
+    return value if 0 <= value <= MAX_ID else None
 
 
-def identity(given: object) -> int:
-    """The same of what has to be an id; a fault for what is none."""
-    if given is None:
-        raise Fault("-32602", NO_ID, 400)
-    pk = number(given)
+def parse_id(value: object) -> int:
+    """Return an id from an int or digits. Raises Fault for any other value."""
+    if value is None:
+        raise missing_parameters()
+    pk = parse_number(value)
     if pk is None:
-        raise not_found(str(given)[:TOLD])
+        raise object_not_found(str(value)[:ECHOED_CHARACTERS])
     return pk
 
 
-def get_or_fault(rows: QuerySet[Row], given: object) -> Row:
-    """The row with this id; a fault that does not tell whether another caller would have it."""
-    return _only(rows.filter(pk=identity(given)), given)
+def get_or_fault(rows: QuerySet[Row], object_id: object) -> Row:
+    """Return the row with this id. Raises Fault if `rows` do not contain it."""
+    return _first(rows.filter(pk=parse_id(object_id)), object_id)
 
 
 def address_id(address: str) -> int:
-    """The id of an address: its 32 bits as a signed number, which every client can hold."""
+    """Return the id of an address: its 32 bits as a signed number, which every client can hold."""
     value = addresses.number(address)
     return value - (1 << 32) if value >> 31 else value
 
 
-def address_of(given: object) -> IPv4Address:
-    """The address that has this id; a fault for what is no address's."""
-    text = str(given)[:TOLD]
-    if isinstance(given, str) and text.removeprefix("-").isdigit() and text.isascii():
-        given = int(text)
-    if isinstance(given, bool) or not isinstance(given, int) or not -MOST - 1 <= given <= MOST:
-        raise not_found(text)
-    return IPv4Address(given & 0xFFFFFFFF)
+def address_with_id(value: object) -> IPv4Address:
+    """Return the address with this id. Raises Fault if no address has it."""
+    text = str(value)[:ECHOED_CHARACTERS]
+    if isinstance(value, str) and text.removeprefix("-").isdigit() and text.isascii():
+        value = int(text)
+    if isinstance(value, bool) or not isinstance(value, int) or not -MAX_ID - 1 <= value <= MAX_ID:
+        raise object_not_found(text)
+    return IPv4Address(value & 0xFFFFFFFF)
 
 
-def accounts(caller: Caller) -> QuerySet[Account]:
-    """The key's account, while its user belongs to it."""
+def visible_accounts(caller: Caller) -> QuerySet[Account]:
+    """Return the key's account, if its user is a member."""
     return Account.objects.visible_to(caller.user).filter(pk=caller.account.pk)
 
 
 def editable_accounts(caller: Caller) -> QuerySet[Account]:
-    """The same while its user may change its tunnels."""
+    """Return the key's account, if its user may change its tunnels."""
     return Account.objects.editable_by(caller.user).filter(pk=caller.account.pk)
 
 
-def visible(caller: Caller) -> QuerySet[Tunnel]:
-    """The tunnels that the caller sees, each with what its shape tells of it.
+def visible_tunnels(caller: Caller) -> QuerySet[Tunnel]:
+    """Return the tunnels that the caller may see, with the annotations that a context needs.
 
-    `role` is the caller's; `requested_at` when the newest configuration that is on its way was asked
-    for; `edited_at` of the newest edit.
+    `role` is the caller's role. `requested_at` is the time at which the newest unfinished revision
+    was created, `edited_at` the time of the newest edit.
     """
-    rows = _present(caller, CONTEXTS.visible_to(caller.user))
+    rows = _present(caller, TUNNELS.visible_to(caller.user))
     return rows.annotate(role=F("account__memberships__role"))
 
 
-def editable(caller: Caller) -> QuerySet[Tunnel]:
-    """Those that the caller may change and apply."""
+def editable_tunnels(caller: Caller) -> QuerySet[Tunnel]:
+    """Return the tunnels that the caller may change and apply."""
     return _present(caller, Tunnel.objects.editable_by(caller.user))
 
 
-def owned(caller: Caller) -> QuerySet[Tunnel]:
-    """Those that the caller may cancel."""
+def owned_tunnels(caller: Caller) -> QuerySet[Tunnel]:
+    """Return the tunnels that the caller may cancel."""
     return _present(caller, Tunnel.objects.owned_by(caller.user))
 
 
-def subnets(caller: Caller) -> QuerySet[Subnet]:
-    """What there is at this end for the account: its own subnets, and everybody's services."""
-    mine = Q(account__in=accounts(caller)) & ~Q(kind=Subnet.Kind.CUSTOMER)
-    return Subnet.objects.filter(mine | Q(account=None)).order_by("pk")
+def provider_subnets(caller: Caller) -> QuerySet[Subnet]:
+    """Return the account's subnets at the provider, and the services shared by all accounts."""
+    is_own = Q(account__in=visible_accounts(caller)) & ~Q(kind=Subnet.Kind.CUSTOMER)
+    return Subnet.objects.filter(is_own | Q(account=None)).order_by("pk")
 
 
 def customer_subnets(caller: Caller) -> QuerySet[Subnet]:
-    """The networks at the customer's end, those that no tunnel protects yet among them."""
+    """Return the account's remote subnets, including those without a tunnel."""
     kind = Subnet.Kind.CUSTOMER
-    return Subnet.objects.filter(account__in=accounts(caller), kind=kind).order_by("pk")
+    return Subnet.objects.filter(account__in=visible_accounts(caller), kind=kind).order_by("pk")
 
 
 def editable_customer_subnets(caller: Caller) -> QuerySet[Subnet]:
-    """Those that the caller may delete while no tunnel protects them."""
+    """Return the remote subnets that the caller may delete if no tunnel has them."""
     return customer_subnets(caller).filter(account__in=editable_accounts(caller))
 
 
 def by_id(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, int], list[Row]]:
-    """Looks one of these rows up by its id: a list of it, or an empty one."""
+    """Return a lookup in `rows` by id; its list has one row, or none."""
 
-    def blank(user: Any, account: Any, pk: Any) -> QuerySet[Row]:
+    def with_placeholders(user: Any, account: Any, pk: Any) -> QuerySet[Row]:
         return rows(Caller(ApiKey(), User(pk=user), Account(pk=account))).filter(pk=pk)
 
-    prepared = PreparedQuery(blank, AutoField(), BigAutoField(), BigAutoField())
-    return lambda caller, pk: prepared(caller.user.pk, caller.account.pk, pk)
+    query = PreparedQuery(with_placeholders, AutoField(), BigAutoField(), BigAutoField())
+    return lambda caller, pk: query(caller.user.pk, caller.account.pk, pk)
 
 
 def object_finder(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, object], Row]:
-    """Finds one of these rows by the init id of a call; a fault where `one` has one."""
-    look_up = by_id(rows)
+    """Return a lookup in `rows` by the init id of a call. It raises the faults of get_or_fault."""
+    find_by_id = by_id(rows)
 
-    def find(caller: Caller, init: object) -> Row:
-        return _only(look_up(caller, identity(init)), init)
+    def find(caller: Caller, object_id: object) -> Row:
+        return _first(find_by_id(caller, parse_id(object_id)), object_id)
 
     return find
 
 
-def _only(found: Iterable[Row], given: object) -> Row:
-    for row in found:
+def _first(rows: Iterable[Row], object_id: object) -> Row:
+    for row in rows:
         return row
-    raise not_found(given)
+    raise object_not_found(object_id)
 
 
 def _present(caller: Caller, rows: Any) -> Any:

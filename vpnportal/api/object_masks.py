@@ -1,4 +1,4 @@
-"""Object masks: which properties of an object, and of those behind it, a client asks for.
+"""Object masks: the properties that a client requests of objects and of their relations.
 
     mask  := "[" mask "]" | part ("," part)*
     part  := ("mask" | "filteredMask") [type] ("[" [props] "]" | "." prop) | prop
@@ -6,7 +6,8 @@
     prop  := name [type] ("." name [type])* ["[" [props] "]"]
     type  := "(" SoftLayer_TypeName ")"
 
-Blanks may be anywhere between these, a `;` is a comma, and a comma too many is overlooked.
+Blanks may separate tokens, `;` is a comma, and repeated commas count as one (SLDN article
+object-masks, and the masks of softlayer-python and the Terraform provider).
 """
 
 from __future__ import annotations
@@ -16,222 +17,233 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from vpnportal.api.faults import Fault, invalid
+from vpnportal.api.faults import Fault, invalid_value
 
-# Far more than any client asks for; every name may be a query.
-MOST_CHARACTERS = 16_384
-MOST_NAMES = 500
-MOST_LEVELS = 20
-WORD = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*|[\[\]().,;])", re.ASCII)
+# Far beyond the masks of the known clients. Every name may cost a query.
+MAX_CHARACTERS = 16_384
+MAX_NAMES = 500
+MAX_LEVELS = 20
+TOKEN = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*|[\[\]().,;])", re.ASCII)
 ROOTS = ("mask", "filteredMask")
 
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """What is asked of objects of one level: properties by name, each with what is asked of it.
+    """Properties of the objects at one level, each with the mask of the objects behind it.
 
-    `typed` holds what is asked only of objects of one type; an empty mask names nothing.
+    `by_type` are masks that apply only to objects of one data type. `is_filtered` is True for
+    `filteredMask`, where the object filter also applies to related objects.
     """
 
-    named: Mapping[str, Mask] = field(default_factory=dict)
-    typed: Mapping[str, Mask] = field(default_factory=dict)
-    # `filteredMask`: the filter chooses among related objects too.
-    filtered: bool = False
+    properties: Mapping[str, Mask] = field(default_factory=dict)
+    by_type: Mapping[str, Mask] = field(default_factory=dict)
+    is_filtered: bool = False
 
-    def of(self, shape: str) -> Mapping[str, Mask]:
-        """What is asked of an object of this type."""
-        mine = self.typed.get(shape)
-        return _both(self.named, mine.named) if mine else self.named
-
-
-NOTHING = Mask()
+    def for_type(self, type_name: str) -> Mapping[str, Mask]:
+        """Return the properties that apply to objects of this data type."""
+        mask = self.by_type.get(type_name)
+        return _union(self.properties, mask.properties) if mask else self.properties
 
 
-def _both(one: Mapping[str, Mask], other: Mapping[str, Mask]) -> Mapping[str, Mask]:
-    """What either asks for, at every level."""
-    met = {
-        name: Mask(_both(mask.named, other[name].named), _both(mask.typed, other[name].typed))
-        for name, mask in one.items()
-        if name in other
+EMPTY = Mask()
+
+
+def _union(first: Mapping[str, Mask], second: Mapping[str, Mask]) -> Mapping[str, Mask]:
+    """Return the properties of both, merged at every level."""
+    in_both = {
+        name: Mask(
+            _union(mask.properties, second[name].properties),
+            _union(mask.by_type, second[name].by_type),
+        )
+        for name, mask in first.items()
+        if name in second
     }
-    return {**one, **other, **met}
+    return {**first, **second, **in_both}
 
 
 def parse(mask: object) -> Mask:
-    """The mask of a text, or of the struct of very old clients; a Fault says what is wrong."""
+    """Return the mask of a string, or of the struct of very old clients.
+
+    Raises Fault if a string is no mask, or beyond a limit.
+    """
     if isinstance(mask, str):
-        if len(mask) > MOST_CHARACTERS:
-            raise _wrong(f"it is longer than {MOST_CHARACTERS:,} characters")
-        return _parsed(mask)
+        if len(mask) > MAX_CHARACTERS:
+            raise _invalid(f"it is longer than {MAX_CHARACTERS:,} characters")
+        return _parse_text(mask)
     if isinstance(mask, dict):
-        root = _Level()
-        _read_struct(root, mask, _Budget())
+        root = _Node()
+        _read_struct(root, mask, _Limits())
         return root.mask()
-    return NOTHING
+    return EMPTY
 
 
 @lru_cache(maxsize=128)
-def _parsed(text: str) -> Mask:
-    reader = _Text(text)
-    root = _Level()
+def _parse_text(text: str) -> Mask:
+    tokens = _Tokens(text)
+    root = _Node()
     brackets = 0
-    while reader.skip("["):
+    while tokens.skip("["):
         brackets += 1
-    reader.commas()
-    while reader.next and reader.next != "]":
-        _read_root(reader, root)
-        if not reader.commas() and reader.next not in ("", "]"):
-            raise _wrong(f"a comma is missing before {reader.next!r}")
+    tokens.skip_commas()
+    while tokens.next and tokens.next != "]":
+        _read_part(tokens, root)
+        if not tokens.skip_commas() and tokens.next not in ("", "]"):
+            raise _invalid(f"a comma is missing before {tokens.next!r}")
     for _ in range(brackets):
-        reader.expect("]")
-    if reader.next:
-        raise _wrong(f"{reader.next!r} is where it should end")
+        tokens.expect("]")
+    if tokens.next:
+        raise _invalid(f"{tokens.next!r} follows its end")
     return root.mask()
 
 
-def _read_root(reader: _Text, root: _Level) -> None:
-    if reader.next not in ROOTS or reader.after not in ("[", ".", "("):
-        _read_prop(reader, root, 0)
+def _read_part(tokens: _Tokens, root: _Node) -> None:
+    if tokens.next not in ROOTS or tokens.after_next not in ("[", ".", "("):
+        _read_prop(tokens, root, 0)
         return
-    root.filtered |= reader.take() == "filteredMask"
-    level = _typed(reader, root)
-    if reader.skip("."):
-        _read_prop(reader, level, 1)
-    elif reader.skip("["):
-        _read_props(reader, level, 1)
-        reader.expect("]")
+    root.is_filtered |= tokens.pop() == "filteredMask"
+    node = _read_type(tokens, root)
+    if tokens.skip("."):
+        _read_prop(tokens, node, 1)
+    elif tokens.skip("["):
+        _read_props(tokens, node, 1)
+        tokens.expect("]")
 
 
-def _read_props(reader: _Text, level: _Level, depth: int) -> None:
-    reader.commas()
-    while reader.next not in ("", "]"):
-        _read_prop(reader, level, depth)
-        if not reader.commas():
+def _read_props(tokens: _Tokens, node: _Node, depth: int) -> None:
+    tokens.skip_commas()
+    while tokens.next not in ("", "]"):
+        _read_prop(tokens, node, depth)
+        if not tokens.skip_commas():
             return
 
 
-def _read_prop(reader: _Text, level: _Level, depth: int) -> None:
+def _read_prop(tokens: _Tokens, node: _Node, depth: int) -> None:
     while True:
         depth += 1
-        if depth > MOST_LEVELS:
-            raise _wrong(f"it leads through more than {MOST_LEVELS} objects")
-        level = _typed(reader, level.child(reader.name()))
-        if not reader.skip("."):
+        if depth > MAX_LEVELS:
+            raise _too_deep()
+        node = _read_type(tokens, node.child(tokens.pop_name()))
+        if not tokens.skip("."):
             break
-    if reader.skip("["):
-        _read_props(reader, level, depth)
-        reader.expect("]")
+    if tokens.skip("["):
+        _read_props(tokens, node, depth)
+        tokens.expect("]")
 
 
-def _typed(reader: _Text, level: _Level) -> _Level:
-    if not reader.skip("("):
-        return level
-    level = level.of_type(reader.name())
-    reader.expect(")")
-    return level
+def _read_type(tokens: _Tokens, node: _Node) -> _Node:
+    if not tokens.skip("("):
+        return node
+    node = node.of_type(tokens.pop_name())
+    tokens.expect(")")
+    return node
 
 
-def _read_struct(level: _Level, struct: Mapping[str, object], budget: _Budget) -> None:
-    """`{"billingItem": {"id": ""}}`: what is in a value that is no struct says nothing."""
-    budget.deeper()
-    for name, below in struct.items():
-        budget.spend()
-        child = level.child(name)
-        if isinstance(below, dict):
-            _read_struct(child, below, budget)
-    budget.higher()
+def _read_struct(node: _Node, struct: Mapping[str, object], limits: _Limits) -> None:
+    """Read `{"billingItem": {"id": ""}}`; only keys count, and values that are structs."""
+    limits.enter_level()
+    for name, value in struct.items():
+        limits.count_name()
+        child = node.child(name)
+        if isinstance(value, dict):
+            _read_struct(child, value, limits)
+    limits.leave_level()
 
 
 @dataclass(slots=True)
-class _Level:
-    """A mask in the making: two paths with the same beginning meet in it."""
+class _Node:
+    """Mutable mask, in which paths with a common prefix share nodes."""
 
-    named: dict[str, _Level] = field(default_factory=dict)
-    typed: dict[str, _Level] = field(default_factory=dict)
-    filtered: bool = False
+    children: dict[str, _Node] = field(default_factory=dict)
+    by_type: dict[str, _Node] = field(default_factory=dict)
+    is_filtered: bool = False
 
-    def child(self, name: str) -> _Level:
-        return self.named.setdefault(name, _Level())
+    def child(self, name: str) -> _Node:
+        return self.children.setdefault(name, _Node())
 
-    def of_type(self, name: str) -> _Level:
-        return self.typed.setdefault(name, _Level())
+    def of_type(self, type_name: str) -> _Node:
+        return self.by_type.setdefault(type_name, _Node())
 
     def mask(self) -> Mask:
         return Mask(
-            {name: level.mask() for name, level in self.named.items()},
-            {name: level.mask() for name, level in self.typed.items()},
-            self.filtered,
+            {name: node.mask() for name, node in self.children.items()},
+            {name: node.mask() for name, node in self.by_type.items()},
+            self.is_filtered,
         )
 
 
 @dataclass(slots=True)
-class _Budget:
-    """How much a mask may still name."""
+class _Limits:
+    """Names and levels that the mask may still have."""
 
-    names: int = MOST_NAMES
-    levels: int = MOST_LEVELS
+    names_left: int = MAX_NAMES
+    levels_left: int = MAX_LEVELS
 
-    def spend(self) -> None:
-        self.names -= 1
-        if self.names < 0:
-            raise _wrong(f"it names more than {MOST_NAMES} properties")
+    def count_name(self) -> None:
+        self.names_left -= 1
+        if self.names_left < 0:
+            raise _invalid(f"it names more than {MAX_NAMES} properties")
 
-    def deeper(self) -> None:
-        self.levels -= 1
-        if self.levels < 0:
-            raise _wrong(f"it leads through more than {MOST_LEVELS} objects")
+    def enter_level(self) -> None:
+        self.levels_left -= 1
+        if self.levels_left < 0:
+            raise _too_deep()
 
-    def higher(self) -> None:
-        self.levels += 1
+    def leave_level(self) -> None:
+        self.levels_left += 1
 
 
-class _Text:
-    """The words of a mask, and the two that come next; the last is empty."""
+class _Tokens:
+    """Tokens of a mask, with a lookahead of two; "" is the end."""
 
     def __init__(self, text: str) -> None:
-        self._words = _words(text)
-        self._budget = _Budget()
-        self.next = self.after = ""
-        self.take()
-        self.take()
+        self._tokens = _tokenize(text)
+        self._limits = _Limits()
+        self.next = self.after_next = ""
+        self.pop()
+        self.pop()
 
-    def take(self) -> str:
-        taken, self.next, self.after = self.next, self.after, next(self._words, "")
-        return taken
+    def pop(self) -> str:
+        token, self.next, self.after_next = self.next, self.after_next, next(self._tokens, "")
+        return token
 
-    def skip(self, word: str) -> bool:
-        found = self.next == word
-        if found:
-            self.take()
-        return found
+    def skip(self, token: str) -> bool:
+        """Pop the next token if it is this one, and return True if so."""
+        is_next = self.next == token
+        if is_next:
+            self.pop()
+        return is_next
 
-    def expect(self, word: str) -> None:
-        if not self.skip(word):
-            raise _wrong(f"{word!r} is missing before {self.next or 'its end'!r}")
+    def expect(self, token: str) -> None:
+        if not self.skip(token):
+            raise _invalid(f"{token!r} is missing before {self.next or 'its end'!r}")
 
-    def name(self) -> str:
+    def pop_name(self) -> str:
         if not self.next.isidentifier():
-            raise _wrong(f"a name is missing before {self.next or 'its end'!r}")
-        self._budget.spend()
-        return self.take()
+            raise _invalid(f"a name is missing before {self.next or 'its end'!r}")
+        self._limits.count_name()
+        return self.pop()
 
-    def commas(self) -> bool:
-        """Whether there was a comma, or more of them."""
-        found = False
+    def skip_commas(self) -> bool:
+        """Pop all commas, and return True if there were any."""
+        has_comma = False
         while self.skip(","):
-            found = True
-        return found
+            has_comma = True
+        return has_comma
 
 
-def _words(text: str) -> Iterator[str]:
-    at, end = 0, len(text.rstrip())
-    while at < end:
-        found = WORD.match(text, at)
-        if not found:
-            raise _wrong(f"{text[at : at + 20]!r} is no part of one")
-        at = found.end()
-        yield "," if found[1] == ";" else found[1]
+def _tokenize(text: str) -> Iterator[str]:
+    position, end = 0, len(text.rstrip())
+    while position < end:
+        token = TOKEN.match(text, position)
+        if not token:
+            raise _invalid(f"{text[position : position + 20]!r} is not allowed")
+        position = token.end()
+        yield "," if token[1] == ";" else token[1]
 
 
-def _wrong(why: str) -> Fault:
-    return invalid(f"This object mask cannot be read: {why}.")
+def _too_deep() -> Fault:
+    return _invalid(f"it has more than {MAX_LEVELS} levels")
+
+
+def _invalid(reason: str) -> Fault:
+    return invalid_value(f"This object mask cannot be read: {reason}.")

@@ -1,38 +1,35 @@
-"""What clients send of objects to make and to edit; what is not theirs to change is overlooked."""
+"""Templates: the structs that clients send to create and edit objects.
+
+Properties that a client cannot change are ignored, because clients send back whole objects.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from vpnportal.api import lookup
-from vpnportal.api.arguments import digits, flag, name, numeral, text
-from vpnportal.api.faults import invalid
+from vpnportal.api.arguments import ArgumentParser, choice, digits, flag, number_choice, text
+from vpnportal.api.faults import invalid_value
 from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
 from vpnportal.services import TranslationEdit, TranslationRow, input_parsing
 from vpnportal.services.edit_conflicts import KEY
 
-Take = Callable[[Any], Any]
 
-
-def _phase(wire: str, column: str) -> dict[str, tuple[str, Take]]:
+def _phase(prefix: str, column: str) -> dict[str, tuple[str, ArgumentParser]]:
+    authentication, encryption = f"{prefix}Authentication", f"{prefix}Encryption"
+    group, keylife = f"{prefix}DiffieHellmanGroup", f"{prefix}Keylife"
     return {
-        f"{wire}Authentication": (
-            f"{column}_authentication",
-            name(f"{wire}Authentication", AUTHENTICATIONS),
-        ),
-        f"{wire}Encryption": (f"{column}_encryption", name(f"{wire}Encryption", ENCRYPTIONS)),
-        f"{wire}DiffieHellmanGroup": (
-            f"{column}_group",
-            numeral(f"{wire}DiffieHellmanGroup", GROUPS),
-        ),
-        f"{wire}Keylife": (f"{column}_keylife", digits(f"{wire}Keylife", input_parsing.keylife)),
+        authentication: (f"{column}_authentication", choice(authentication, AUTHENTICATIONS)),
+        encryption: (f"{column}_encryption", choice(encryption, ENCRYPTIONS)),
+        group: (f"{column}_group", number_choice(group, GROUPS)),
+        keylife: (f"{column}_keylife", digits(keylife, input_parsing.keylife)),
     }
 
 
-# From a property of a context to the column of the draft, and the reader of its value.
-EDITABLE: dict[str, tuple[str, Take]] = {
+# Properties of a context that a client can edit: the column of the draft, and the parser.
+EDITABLE: dict[str, tuple[str, ArgumentParser]] = {
     "friendlyName": ("friendly_name", text("friendlyName", input_parsing.name)),
     "customerPeerIpAddress": ("remote_peer", text("customerPeerIpAddress", input_parsing.peer)),
     "presharedKey": (KEY, text("presharedKey", input_parsing.preshared_key)),
@@ -42,35 +39,37 @@ EDITABLE: dict[str, tuple[str, Take]] = {
 }
 
 
-def edits_of(template: Mapping[str, Any], shown: Mapping[str, Any]) -> dict[str, Any]:
-    """What a template of a context changes, by column of the draft.
+def context_edits(template: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the edits that a template makes to a context, by column of the draft.
 
-    Properties that are null, that a context `shown` has so already, and those that nobody edits are
-    left alone; and an empty key, which is what a client may have that was shown none.
+    Ignored are null, values equal to those of `current`, and an empty preshared key, because
+    a client that may not read the key sends back an empty one. Raises Fault for an invalid value.
     """
-    found = {}
-    for prop, (column, take) in EDITABLE.items():
-        given = template.get(prop)
-        if given is None or given == shown.get(prop) or (column == KEY and given == ""):
+    edits = {}
+    for name, (column, parse) in EDITABLE.items():
+        value = template.get(name)
+        if value is None or value == current.get(name) or (column == KEY and value == ""):
             continue
-        found[column] = take(given)
-    return found
+        edits[column] = parse(value)
+    return edits
 
 
-def row_of(template: Mapping[str, Any]) -> TranslationRow:
-    """A translation to make; both addresses are needed, each as a text or as its id."""
-    edit = row_edit_of(template)
+def translation_row(template: Mapping[str, Any]) -> TranslationRow:
+    """Return a translation to create. Raises Fault if it lacks one of its two addresses."""
+    edit = translation_edit(template)
     if edit.internal is None:
-        raise invalid("internalIpAddress: send an address of a static NAT subnet of the tunnel.")
+        raise invalid_value(
+            "internalIpAddress: send an address of a static NAT subnet of the tunnel."
+        )
     if edit.customer is None:
-        raise invalid("customerIpAddress: send the address of a host at the customer's end.")
+        raise invalid_value("customerIpAddress: send the address of a host in a remote subnet.")
     return TranslationRow(edit.internal, edit.customer, edit.name or "")
 
 
-def row_edit_of(template: Mapping[str, Any]) -> TranslationEdit:
-    """What is to be changed of a translation.
+def translation_edit(template: Mapping[str, Any]) -> TranslationEdit:
+    """Return the changes of a translation; None is an address or name that stays.
 
-    Null and "" are no address, and where there is a text its id is overlooked.
+    An address comes as a string or as its id. The id counts only if the string is null or "".
     """
     notes = template.get("notes")
     return TranslationEdit(
@@ -80,16 +79,16 @@ def row_edit_of(template: Mapping[str, Any]) -> TranslationEdit:
     )
 
 
-def network_of(template: Mapping[str, Any]) -> IPv4Network:
-    """The network of a customer subnet to make."""
-    ip, cidr = template.get("networkIdentifier"), template.get("cidr")
+def customer_network(template: Mapping[str, Any]) -> IPv4Network:
+    """Return the network of a remote subnet to create. Raises Fault if it is invalid."""
+    address, cidr = template.get("networkIdentifier"), template.get("cidr")
     length = digits("cidr", str)(cidr)
-    return text("networkIdentifier", lambda given: input_parsing.subnet(given, length))(ip)
+    return text("networkIdentifier", lambda value: input_parsing.subnet(value, length))(address)
 
 
-def _address(template: Mapping[str, Any], prop: str) -> IPv4Address | None:
-    if given := template.get(prop):
-        found: IPv4Address | None = text(prop, input_parsing.address)(given)
-        return found
-    identity = template.get(f"{prop}Id")
-    return None if identity in (None, "") else lookup.address_of(identity)
+def _address(template: Mapping[str, Any], name: str) -> IPv4Address | None:
+    if value := template.get(name):
+        address: IPv4Address | None = text(name, input_parsing.address)(value)
+        return address
+    address_id = template.get(f"{name}Id")
+    return None if address_id in (None, "") else lookup.address_with_id(address_id)

@@ -1,6 +1,7 @@
-"""How often something may happen, by the name of whoever does it.
+"""Token buckets for calls and wrong keys.
 
-Each process of the portal counts for itself and in memory: nothing is written for a request.
+Each process counts in its own memory, because a database row for each request would cost more than
+most requests.
 """
 
 from __future__ import annotations
@@ -12,46 +13,49 @@ from threading import Lock
 
 
 class TokenBuckets:
-    """So many at once, and then so many a second; who was not seen for longest is forgotten."""
+    """Token buckets by name: `burst` tokens at most, refilled with `per_second` tokens a second.
+
+    Beyond `max_names` the bucket that was used longest ago is dropped. `clock` returns seconds.
+    """
 
     def __init__(
         self,
         burst: float,
         per_second: float,
-        most: int = 10_000,
+        max_names: int = 10_000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._burst = burst
         self._per_second = per_second
-        self._most = most
+        self._max_names = max_names
         self._clock = clock
-        # How many are left, and as of when.
-        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        # Tokens of each bucket, and the time of that number.
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._lock = Lock()
 
     def __contains__(self, name: str) -> bool:
-        return name in self._left
+        return name in self._buckets
 
-    def wait(self, name: str) -> float:
-        """Seconds until the next is allowed; 0 for now."""
-        return max(0.0, (1 - self._now_left(name)) / self._per_second)
+    def seconds_to_wait(self, name: str) -> float:
+        """Return the seconds until the bucket has a token; 0 if it has one."""
+        return max(0.0, (1 - self._tokens(name)) / self._per_second)
 
-    def take(self, name: str) -> float:
-        """Count one if it is allowed; otherwise the seconds until it is."""
+    def take_token(self, name: str) -> float:
+        """Take a token and return 0, or return the seconds until the bucket has one."""
         with self._lock:
-            left = self._now_left(name)
-            if left < 1:
-                return (1 - left) / self._per_second
-            self._left[name] = (left - 1, self._clock())
-            self._left.move_to_end(name)
-            if len(self._left) > self._most:
-                self._left.popitem(last=False)
+            tokens = self._tokens(name)
+            if tokens < 1:
+                return (1 - tokens) / self._per_second
+            self._buckets[name] = (tokens - 1, self._clock())
+            self._buckets.move_to_end(name)
+            if len(self._buckets) > self._max_names:
+                self._buckets.popitem(last=False)
             return 0.0
 
     def clear(self) -> None:
-        """Forget everything."""
-        self._left.clear()
+        """Fill all buckets."""
+        self._buckets.clear()
 
-    def _now_left(self, name: str) -> float:
-        left, at = self._left.get(name, (self._burst, 0.0))
-        return min(self._burst, left + (self._clock() - at) * self._per_second)
+    def _tokens(self, name: str) -> float:
+        tokens, at = self._buckets.get(name, (self._burst, 0.0))
+        return min(self._burst, tokens + (self._clock() - at) * self._per_second)

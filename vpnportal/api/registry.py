@@ -1,7 +1,7 @@
-"""Services and their methods: what can be called, on what, with which arguments.
+"""Registry of services and their methods.
 
-A method finds the object it is called on in one queryset, which is the permission too: what a
-caller may not see, change or cancel is not found.
+A method's `find` is also its permission check: it finds nothing that the caller may not see,
+change or cancel.
 """
 
 from __future__ import annotations
@@ -10,83 +10,85 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vpnportal.api.arguments import ArgumentParser
 from vpnportal.api.calls import Caller
 from vpnportal.api.serializers import DATA_TYPES, DataType, Relation, SerializationContext
 
-# From the caller and the init id of a call to the object; a fault where there is none.
-Find = Callable[[Caller, object], Any]
-# From an argument as it came to the value that a method takes; a fault where it is none.
-Take = Callable[[Any], Any]
+# From a caller and the init id of a call to the object. Raises Fault if there is none.
+ObjectFinder = Callable[[Caller, object], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """Called as `run(caller, *arguments)`, or `run(caller, object, *arguments)` with a `find`.
+    """Method of a service: `run(caller, *arguments)`, or `run(caller, object, *arguments)`.
 
-    `takes` has one reader for each argument; those that are left out are read from None. With a
-    `shape` the answer is an object of it, or with `many` a list or queryset, which masks, filters
-    and limits choose from; `root` is where filters of it begin, "" for the object's properties.
-    With `by_id` one of thousands need not be looked for when a filter asks for an id.
+    The second form is for a method with `find`. `arguments` are one parser each; the parser of an
+    omitted argument gets None. With a `data_type` the value is an object of that type, or with
+    `many` a list or queryset of them, to which mask, filter and limit apply. `filter_root` is the
+    name at which filters begin, or "" if they begin at the properties. `find_by_id` finds the rows
+    for a filter by id, in place of `run`: it reads one row of thousands.
     """
 
     run: Callable[..., Any]
-    find: Find | None = None
-    takes: Sequence[Take] = ()
+    find: ObjectFinder | None = None
+    arguments: Sequence[ArgumentParser] = ()
     data_type: DataType | None = None
     many: bool = False
-    root: str = ""
-    by_id: Callable[[Caller, int], Sequence[Any]] | None = None
+    filter_root: str = ""
+    find_by_id: Callable[[Caller, int], Sequence[Any]] | None = None
 
 
 @dataclass(slots=True)
 class Service:
-    """A service by its name on the wire, with its methods by theirs."""
+    """Service of the old API, with its methods by name."""
 
     name: str
     methods: dict[str, Method] = field(default_factory=dict)
 
-    def method(self, name: str, **how: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Make a function a method of this service; `how` are the fields of `Method`."""
+    def method(
+        self, name: str, **options: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Return a decorator that registers a function; `options` are the fields of `Method`."""
 
-        def known(run: Callable[..., Any]) -> Callable[..., Any]:
-            self.methods[name] = Method(run, **how)
+        def register(run: Callable[..., Any]) -> Callable[..., Any]:
+            self.methods[name] = Method(run, **options)
             return run
 
-        return known
+        return register
 
-    def getters(self, shape: DataType, find: Find) -> None:
-        """`getObject` for what `find` finds, and one for each relation: getAddressTranslations."""
-        self.methods["getObject"] = Method(_itself, find, data_type=shape)
-        for name, relation in shape.relations.items():
-            self.methods[getter(name)] = Method(
-                _getter(relation),
+    def add_getters(self, data_type: DataType, find: ObjectFinder) -> None:
+        """Register `getObject`, and a getter for each relation of the type."""
+        self.methods["getObject"] = Method(_get_object, find, data_type=data_type)
+        for name, relation in data_type.relations.items():
+            self.methods[getter_name(name)] = Method(
+                _relation_getter(relation),
                 find,
-                data_type=DATA_TYPES[relation.shape],
+                data_type=DATA_TYPES[relation.type_name],
                 many=relation.many,
-                root=name,
+                filter_root=name,
             )
 
 
-def getter(relation: str) -> str:
-    """getAddressTranslations of addressTranslations."""
+def getter_name(relation: str) -> str:
+    """Return the method of a relation, such as getAddressTranslations of addressTranslations."""
     return f"get{relation[0].upper()}{relation[1:]}"
 
 
-def _itself(caller: Caller, one: Any) -> Any:
-    return one
+def _get_object(caller: Caller, row: Any) -> Any:
+    return row
 
 
-def _getter(relation: Relation) -> Callable[..., Any]:
-    def run(caller: Caller, one: Any) -> Any:
-        return relation.load(SerializationContext(caller), [one])[0]
+def _relation_getter(relation: Relation) -> Callable[..., Any]:
+    def run(caller: Caller, row: Any) -> Any:
+        return relation.load(SerializationContext(caller), [row])[0]
 
     return run
 
 
-# Every service by its name; the modules below `operations` fill it when they are imported.
+# Every service by its name. The modules of `methods` add theirs when they are imported.
 SERVICES: dict[str, Service] = {}
 
 
-def service(name: str) -> Service:
-    """A new service, known by its name."""
+def register_service(name: str) -> Service:
+    """Return the service of this name, and create it if there is none."""
     return SERVICES.setdefault(name, Service(name))

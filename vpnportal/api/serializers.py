@@ -1,7 +1,7 @@
-"""What objects look like to a client: their properties, and how masks choose among them.
+"""Serialization of objects: data types with their properties, from which masks choose.
 
-An object of a shape has local properties, which are values, and relations to others, which are
-asked for all objects at once: the queries of a mask do not depend on how much there is.
+An object has local properties, which are values, and relations to other objects. A relation is
+loaded for all objects together, so that the number of queries depends on the mask alone.
 """
 
 from __future__ import annotations
@@ -16,54 +16,57 @@ from vpnportal.api.calls import Caller
 from vpnportal.api.faults import public_fault
 from vpnportal.api.object_masks import Mask
 
-# A mask may lead from an account to its tunnels and back again: so many objects in one answer.
-MOST_OBJECTS = 100_000
-TOO_MUCH = "This object mask asks for too much at once: ask for less, or page with a limit."
+# A mask may lead from an account to its tunnels and back again, and multiply objects each time.
+MAX_OBJECTS = 100_000
+REPLY_TOO_LARGE = (
+    f"The reply would have more than {MAX_OBJECTS:,} objects: name fewer properties in the mask, "
+    "or page with a limit."
+)
 
 
 @dataclass(slots=True)
 class SerializationContext:
-    """One answer in the making: for whom, and what came up on the way.
+    """State of one reply: its caller, the objects it may still have, and rows read for it.
 
-    `shown` are the ids of the tunnels whose preshared key is in the answer.
+    `revealed_tunnel_ids` are the tunnels whose preshared key is in the reply.
     """
 
     caller: Caller
-    shown: set[int] = field(default_factory=set)
-    left: int = MOST_OBJECTS
-    kept: dict[Any, Any] = field(default_factory=dict)
+    revealed_tunnel_ids: set[int] = field(default_factory=set)
+    objects_left: int = MAX_OBJECTS
+    cache: dict[Any, Any] = field(default_factory=dict)
 
-    def allow(self, count: int) -> None:
-        """A fault if so many objects more are too many."""
-        if count > self.left:
-            raise public_fault(TOO_MUCH)
+    def check_room(self, count: int) -> None:
+        """Raise a fault if the reply has no room for `count` more objects."""
+        if count > self.objects_left:
+            raise public_fault(REPLY_TOO_LARGE)
 
-    def take(self, count: int) -> None:
-        """Count objects that are written down; a fault once they are too many."""
-        self.allow(count)
-        self.left -= count
+    def add_objects(self, count: int) -> None:
+        """Count objects of the reply. Raises Fault if it has no room for them."""
+        self.check_room(count)
+        self.objects_left -= count
 
 
-Local = Callable[[SerializationContext, Any], Any]
-# For each object, in order: its list, or the one other object, or None.
-Load = Callable[[SerializationContext, Sequence[Any]], Sequence[Any]]
+PropertyGetter = Callable[[SerializationContext, Any], Any]
+# From objects to the related objects of each, in order: a list, or with many=False one or None.
+RelationLoader = Callable[[SerializationContext, Sequence[Any]], Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Leads to objects of the shape with this name; `many` of them are a list."""
+    """Relation to objects of the data type `type_name`; with `many` a list."""
 
-    shape: str
-    load: Load
+    type_name: str
+    load: RelationLoader
     many: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class DataType:
-    """A data type of the old API. Properties that are None are left out, except for `nulls`."""
+    """Data type of the old API. A property that is None is omitted, unless it is in `nulls`."""
 
     name: str
-    locals: Mapping[str, Local]
+    locals: Mapping[str, PropertyGetter]
     relations: Mapping[str, Relation] = field(default_factory=dict)
     nulls: frozenset[str] = frozenset()
 
@@ -71,70 +74,75 @@ class DataType:
 DATA_TYPES: dict[str, DataType] = {}
 
 
-def register_type(described: DataType) -> DataType:
-    """Make a shape known by its name, by which relations lead to it."""
-    DATA_TYPES[described.name] = described
-    return described
+def register_type(data_type: DataType) -> DataType:
+    """Add a data type to DATA_TYPES, where relations look it up by name."""
+    DATA_TYPES[data_type.name] = data_type
+    return data_type
 
 
 def serialize(
-    reader: SerializationContext, shape: DataType, objects: Sequence[Any], mask: Mask
+    serialization: SerializationContext, data_type: DataType, objects: Sequence[Any], mask: Mask
 ) -> list[dict[str, Any]]:
-    """The objects as structs with what the mask asks for.
+    """Return the objects as structs with the properties that the mask names.
 
-    Whoever names a local property gets only those that are named, and otherwise all of them.
+    A mask without a local property means all of them (SLDN article object-masks). Raises Fault
+    for more than MAX_OBJECTS.
     """
-    reader.take(len(objects))
-    asked = mask.of(shape.name)
-    names = [name for name in shape.locals if name in asked] or list(shape.locals)
-    rows = _locals(reader, shape, objects, names)
-    for name, relation in shape.relations.items():
-        if name in asked or (relation.many and counter(name) in asked):
-            _relate(reader, rows, objects, name, relation, asked)
-    return rows
+    serialization.add_objects(len(objects))
+    properties = mask.for_type(data_type.name)
+    names = [name for name in data_type.locals if name in properties] or list(data_type.locals)
+    structs = _local_structs(serialization, data_type, objects, names)
+    for name, relation in data_type.relations.items():
+        if name in properties or (relation.many and count_name(name) in properties):
+            _add_relation(serialization, structs, objects, name, relation, properties)
+    return structs
 
 
 @cache
-def counter(relation: str) -> str:
-    """The property that tells how many there are: ipAddressCount of ipAddresses."""
+def count_name(relation: str) -> str:
+    """Return the name of the count property, such as ipAddressCount of ipAddresses."""
     return re.sub(r"(?<=ss)es$|(?<!s)s$", "", relation) + "Count"
 
 
-def _locals(
-    reader: SerializationContext, shape: DataType, objects: Sequence[Any], names: Sequence[str]
+def _local_structs(
+    serialization: SerializationContext,
+    data_type: DataType,
+    objects: Sequence[Any],
+    names: Sequence[str],
 ) -> list[dict[str, Any]]:
-    wanted = [(name, shape.locals[name]) for name in names]
-    rows = []
-    for one in objects:
-        values = [(name, local(reader, one)) for name, local in wanted]
-        rows.append(
-            {name: value for name, value in values if value is not None or name in shape.nulls}
+    getters = [(name, data_type.locals[name]) for name in names]
+    structs = []
+    for row in objects:
+        values = [(name, get(serialization, row)) for name, get in getters]
+        structs.append(
+            {name: value for name, value in values if value is not None or name in data_type.nulls}
         )
-    return rows
+    return structs
 
 
-def _relate(
-    reader: SerializationContext,
-    rows: Sequence[dict[str, Any]],
+def _add_relation(
+    serialization: SerializationContext,
+    structs: Sequence[dict[str, Any]],
     objects: Sequence[Any],
     name: str,
     relation: Relation,
-    asked: Mapping[str, Mask],
+    properties: Mapping[str, Mask],
 ) -> None:
-    loaded = relation.load(reader, objects)
-    if relation.many and counter(name) in asked:
-        for row, several in zip(rows, loaded, strict=True):
-            row[counter(name)] = len(several)
-    if name not in asked:
+    loaded = relation.load(serialization, objects)
+    if relation.many and count_name(name) in properties:
+        for struct, related in zip(structs, loaded, strict=True):
+            struct[count_name(name)] = len(related)
+    if name not in properties:
         return
-    lists = loaded if relation.many else [[] if one is None else [one] for one in loaded]
-    # A subnet tells its addresses one by one when they are asked for: they may be too many.
-    reader.allow(sum(len(several) for several in lists))
-    flat = [one for several in lists for one in several]
-    children = iter(serialize(reader, DATA_TYPES[relation.shape], flat, asked[name]))
-    for row, several in zip(rows, lists, strict=True):
-        found = [next(children) for _ in several]
+    lists = loaded if relation.many else [[] if row is None else [row] for row in loaded]
+    # Checked before the lists are expanded: the addresses of one subnet may be millions.
+    serialization.check_room(sum(len(related) for related in lists))
+    flat = [row for related in lists for row in related]
+    related_type = DATA_TYPES[relation.type_name]
+    children = iter(serialize(serialization, related_type, flat, properties[name]))
+    for struct, related in zip(structs, lists, strict=True):
+        own_children = [next(children) for _ in related]
         if relation.many:
-            row[name] = found
-        elif found:
-            row[name] = found[0]
+            struct[name] = own_children
+        elif own_children:
+            struct[name] = own_children[0]

@@ -1,6 +1,6 @@
-"""XML as a tree of elements, read from untrusted bytes.
+"""XML from untrusted bytes as a tree of elements, with limits on depth and elements.
 
-No document type, and so no entity, is accepted; depth and elements are bounded.
+A document type is refused, and with it every entity declaration.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ import re
 from dataclasses import dataclass, field
 from xml.parsers import expat
 
-MOST_DEPTH = 100
-MOST_ELEMENTS = 100_000
-LATIN = re.compile(rb"""^\s*<\?xml[^>]{0,80}encoding\s*=\s*["']iso-8859-1["']""", re.I)
+MAX_LEVELS = 100
+MAX_ELEMENTS = 100_000
+LATIN_1_DECLARATION = re.compile(
+    rb"""^\s*<\?xml[^>]{0,80}encoding\s*=\s*["']iso-8859-1["']""", re.I
+)
 
 
 @dataclass(slots=True)
 class Element:
-    """One element, with its text if it has no children."""
+    """Element of a document; `text` is "" if the element has children."""
 
     tag: str
     text: str = ""
@@ -24,15 +26,15 @@ class Element:
 
 
 def parse(body: bytes) -> Element:
-    """The root element; ValueError for what is not well formed or goes beyond the limits."""
-    return _Tree().parse(body)
+    """Return the root element. Raises ValueError if XML is not well formed, or beyond a limit."""
+    return _TreeBuilder().parse(body)
 
 
-class _Tree:
+class _TreeBuilder:
     def __init__(self) -> None:
         self._open: list[Element] = [Element("")]
         self._text: list[str] = []
-        self._left = MOST_ELEMENTS
+        self._elements_left = MAX_ELEMENTS
 
     def parse(self, body: bytes) -> Element:
         parser = expat.ParserCreate(_encoding(body))
@@ -48,9 +50,11 @@ class _Tree:
         return self._open[0].children[0]
 
     def _start(self, tag: str, _: object) -> None:
-        self._left -= 1
-        if self._left < 0 or len(self._open) > MOST_DEPTH:
-            raise ValueError("too many elements, or too deep")
+        self._elements_left -= 1
+        if self._elements_left < 0 or len(self._open) > MAX_LEVELS:
+            raise ValueError(
+                f"it has more than {MAX_ELEMENTS:,} elements, or more than {MAX_LEVELS} levels"
+            )
         element = Element(tag)
         self._open[-1].children.append(element)
         self._open.append(element)
@@ -64,15 +68,18 @@ class _Tree:
 
 
 def _encoding(body: bytes) -> str:
-    """Clients declare ISO 8859-1 and send UTF-8: what is declared counts only if that fails."""
+    """Return utf-8, or iso-8859-1 if that is declared and the body is not UTF-8.
+
+    softlayer-python declares iso-8859-1 and sends UTF-8.
+    """
     try:
         body.decode()
     except UnicodeDecodeError:
-        if LATIN.match(body):
+        if LATIN_1_DECLARATION.match(body):
             return "iso-8859-1"
         raise ValueError("it is not UTF-8") from None
     return "utf-8"
 
 
 def _refuse_doctype(*_: object) -> None:
-    raise ValueError("a document type is not accepted")
+    raise ValueError("a document type is not allowed")

@@ -1,4 +1,4 @@
-"""Values of XML-RPC, read from a tree and written. Numbers are bounded."""
+"""XML-RPC values: parsed from elements with bounded numbers, and written as text."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from vpnportal.api.xml_parser import Element
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 DOUBLE = re.compile(r"[+-]?[0-9]{0,20}\.?[0-9]{0,20}([eE][+-]?[0-9]{1,3})?")
-# What XML 1.0 cannot hold, not even as a reference.
-UNWRITABLE = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-# What has to be looked at before it is written.
-UNUSUAL = re.compile("[^ -%'-;=?-~]")
+# XML 1.0 excludes these characters, even as references.
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Text without such a character needs neither escaping nor replacement.
+SPECIAL = re.compile("[^ -%'-;=?-~]")
 
 
-def value_of(element: Element) -> Any:
-    """The value in a `<value>`; ValueError for what is none."""
+def parse_value(element: Element) -> Any:
+    """Return the value of a `<value>`. Raises ValueError if it is malformed."""
     if not element.children:
         return element.text
     (typed,) = element.children
-    if typed.tag not in READERS:
-        raise ValueError(f"<{typed.tag}> is no value")
-    return READERS[typed.tag](typed)
+    if typed.tag not in PARSERS:
+        raise ValueError(f"<{typed.tag}> is not a type of a value")
+    return PARSERS[typed.tag](typed)
 
 
 def to_xml(value: Any) -> str:
-    """A value as text; what XML cannot hold is replaced by U+FFFD."""
+    """Return a `<value>`; U+FFFD replaces characters that XML excludes."""
     if isinstance(value, dict):
         members = [
-            f"<member><name>{_escaped(name)}</name>{to_xml(one)}</member>"
-            for name, one in value.items()
+            f"<member><name>{_escape(name)}</name>{to_xml(member)}</member>"
+            for name, member in value.items()
         ]
         return f"<value><struct>{''.join(members)}</struct></value>"
     if isinstance(value, (list, tuple)):
@@ -42,76 +42,79 @@ def to_xml(value: Any) -> str:
     return f"<value>{_scalar(value)}</value>"
 
 
-def _integer(element: Element) -> int:
+def _parse_integer(element: Element) -> int:
     text = element.text.strip()
     if not INTEGER.fullmatch(text) or not -(1 << 63) <= int(text) < 1 << 63:
-        raise ValueError("an integer of 64 bits is expected")
+        raise ValueError("an integer must fit into 64 bits")
     return int(text)
 
 
-def _double(element: Element) -> float:
+def _parse_double(element: Element) -> float:
     text = element.text.strip()
     number = float(text) if DOUBLE.fullmatch(text) else math.nan
     if not math.isfinite(number):
-        raise ValueError("a finite number is expected")
+        raise ValueError("a number must be finite")
     return number
 
 
-def _boolean(element: Element) -> bool:
+def _parse_boolean(element: Element) -> bool:
     text = element.text.strip().lower()
     if text not in ("0", "1", "false", "true"):
-        raise ValueError("a boolean is 0 or 1")
+        raise ValueError("a boolean must be 0 or 1")
     return text in ("1", "true")
 
 
-def _text(element: Element) -> str:
+def _parse_text(element: Element) -> str:
     if element.children:
-        raise ValueError("text is expected")
+        raise ValueError("text must not contain elements")
     return element.text
 
 
-def _base64(element: Element) -> str:
-    return b64decode("".join(_text(element).split()), validate=True).decode()
+def _parse_base64(element: Element) -> str:
+    return b64decode("".join(_parse_text(element).split()), validate=True).decode()
 
 
-def _array(element: Element) -> list[Any]:
-    (data,) = _all(element.children, "data")
-    return [value_of(one) for one in _all(data.children, "value")]
+def _parse_array(element: Element) -> list[Any]:
+    (data,) = _require_tag(element.children, "data")
+    return [parse_value(value) for value in _require_tag(data.children, "value")]
 
 
-def _struct(element: Element) -> dict[str, Any]:
+def _parse_struct(element: Element) -> dict[str, Any]:
     members = {}
-    for member in _all(element.children, "member"):
+    for member in _require_tag(element.children, "member"):
         name, value = member.children
-        if (name.tag, value.tag) != ("name", "value") or _text(name) in members:
-            raise ValueError("a member is one name and one value")
-        members[_text(name)] = value_of(value)
+        if (name.tag, value.tag) != ("name", "value") or _parse_text(name) in members:
+            raise ValueError("a member must have one value and a name of its own")
+        members[_parse_text(name)] = parse_value(value)
     return members
 
 
-def _all(elements: list[Element], tag: str) -> list[Element]:
-    if any(one.tag != tag for one in elements):
+def _require_tag(elements: list[Element], tag: str) -> list[Element]:
+    if any(element.tag != tag for element in elements):
         raise ValueError(f"<{tag}> is expected")
     return elements
 
 
-READERS: dict[str, Callable[[Element], Any]] = {
-    "int": _integer,
-    "i4": _integer,
-    "i8": _integer,
-    "boolean": _boolean,
-    "double": _double,
-    "string": _text,
-    "dateTime.iso8601": _text,
-    "base64": _base64,
+PARSERS: dict[str, Callable[[Element], Any]] = {
+    "int": _parse_integer,
+    "i4": _parse_integer,
+    "i8": _parse_integer,
+    "boolean": _parse_boolean,
+    "double": _parse_double,
+    "string": _parse_text,
+    "dateTime.iso8601": _parse_text,
+    "base64": _parse_base64,
     "nil": lambda _: None,
-    "array": _array,
-    "struct": _struct,
+    "array": _parse_array,
+    "struct": _parse_struct,
 }
 
 
 def _scalar(value: object) -> str:
-    """No dateTime and no base64 among them: clients cannot print those."""
+    """Return the typed element of a scalar; times and files are strings.
+
+    `slcli` crashes on dateTime.iso8601, and `slcli call-api` on base64.
+    """
     if value is None:
         return "<nil/>"
     if isinstance(value, bool):
@@ -120,11 +123,11 @@ def _scalar(value: object) -> str:
         return f"<int>{value}</int>" if -(1 << 31) <= value < 1 << 31 else f"<i8>{value}</i8>"
     if isinstance(value, float):
         return f"<double>{value!r}</double>"
-    return f"<string>{_escaped(str(value))}</string>"
+    return f"<string>{_escape(str(value))}</string>"
 
 
-def _escaped(text: str) -> str:
-    if not UNUSUAL.search(text):
+def _escape(text: str) -> str:
+    if not SPECIAL.search(text):
         return text
-    # A reader of XML makes a line feed of a carriage return that is not written so.
-    return escape(UNWRITABLE.sub("\ufffd", text), {"\r": "&#13;"})
+    # An XML parser turns a literal carriage return into a line feed (XML 1.0, 2.11).
+    return escape(FORBIDDEN.sub("\ufffd", text), {"\r": "&#13;"})

@@ -1,4 +1,7 @@
-"""The methods of the old API. Importing this package makes every service known to `methods`."""
+"""Methods of the old API, a module for each service.
+
+Importing the package registers all of them in `registry.SERVICES`.
+"""
 
 from vpnportal.api import types  # noqa: F401
 from vpnportal.api.methods import (  # noqa: F401

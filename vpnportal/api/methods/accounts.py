@@ -1,4 +1,4 @@
-"""SoftLayer_Account: the account of the key, whether its id is named or not."""
+"""SoftLayer_Account: the account of the key, with or without an init id."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from django.db.models import QuerySet
 
 from vpnportal.api import lookup
 from vpnportal.api.calls import Caller
-from vpnportal.api.registry import getter, service
+from vpnportal.api.registry import getter_name, register_service
 from vpnportal.api.serializers import DATA_TYPES
 from vpnportal.api.types.accounts import ACCOUNT, own_subnets, private_subnets
 from vpnportal.api.types.users import USER
 from vpnportal.models import Account
 
-_found = lookup.object_finder(lookup.accounts)
+_find_account = lookup.object_finder(lookup.visible_accounts)
 
 
-def own(caller: Caller, init: object) -> Account:
-    """The caller's account; another id is nobody's."""
-    return _found(caller, caller.account.pk if init is None else init)
+def find_own(caller: Caller, object_id: object) -> Account:
+    """Return the account of the key. Raises Fault for the id of another account."""
+    return _find_account(caller, caller.account.pk if object_id is None else object_id)
 
 
-account = service(ACCOUNT.name)
-account.getters(ACCOUNT, own)
+service = register_service(ACCOUNT.name)
+service.add_getters(ACCOUNT, find_own)
 
 
-@account.method("getCurrentUser", find=own, data_type=USER)
-def get_current_user(caller: Caller, one: Account) -> User:
-    """Whose key it is."""
+@service.method("getCurrentUser", find=find_own, data_type=USER)
+def get_current_user(caller: Caller, account: Account) -> User:
+    """Return the user of the key."""
     return caller.user
 
 
-def _getter(relation: str, rows: Callable[[Caller], QuerySet[Any]]) -> None:
-    """Of thousands the database picks a page, or the one with an id, which the relation cannot."""
+def _register_getter(relation: str, rows: Callable[[Caller], QuerySet[Any]]) -> None:
+    """Replace a relation's getter: on a queryset, the database selects a page or an id."""
 
-    @account.method(
-        getter(relation),
-        find=own,
-        data_type=DATA_TYPES[ACCOUNT.relations[relation].shape],
+    @service.method(
+        getter_name(relation),
+        find=find_own,
+        data_type=DATA_TYPES[ACCOUNT.relations[relation].type_name],
         many=True,
-        root=relation,
-        by_id=lookup.by_id(rows),
+        filter_root=relation,
+        find_by_id=lookup.by_id(rows),
     )
-    def get(caller: Caller, one: Account) -> QuerySet[Any]:
+    def get_rows(caller: Caller, account: Account) -> QuerySet[Any]:
         return rows(caller)
 
 
-_getter("networkTunnelContexts", lookup.visible)
-_getter("subnets", own_subnets)
-_getter("privateSubnets", private_subnets)
+_register_getter("networkTunnelContexts", lookup.visible_tunnels)
+_register_getter("subnets", own_subnets)
+_register_getter("privateSubnets", private_subnets)

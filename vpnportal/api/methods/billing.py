@@ -1,45 +1,49 @@
-"""SoftLayer_Billing_Item: how clients cancel a tunnel."""
+"""SoftLayer_Billing_Item: cancellation of tunnels."""
 
 from __future__ import annotations
 
 from vpnportal import services
 from vpnportal.api import lookup
-from vpnportal.api.arguments import as_it_is, flag
+from vpnportal.api.arguments import as_is, flag
 from vpnportal.api.calls import Caller
-from vpnportal.api.faults import invalid
-from vpnportal.api.registry import service
+from vpnportal.api.faults import invalid_value
+from vpnportal.api.registry import register_service
 from vpnportal.api.serializers import DATA_TYPES
 from vpnportal.models import Tunnel
 
-SHAPE = DATA_TYPES["SoftLayer_Billing_Item"]
-LATER = (
-    "cancelImmediately: nothing is billed here, so there is no next billing date to cancel at. "
-    "Send true to cancel now."
+BILLING_ITEM = DATA_TYPES["SoftLayer_Billing_Item"]
+NO_BILLING_DATE = (
+    "cancelImmediately: nothing is billed, so there is no next billing date to cancel at. Send "
+    "true to cancel now."
 )
-visible = lookup.object_finder(lookup.visible)
-owned = lookup.object_finder(lookup.owned)
+find_visible = lookup.object_finder(lookup.visible_tunnels)
+find_owned = lookup.object_finder(lookup.owned_tunnels)
 
-item = service(SHAPE.name)
-item.getters(SHAPE, visible)
+service = register_service(BILLING_ITEM.name)
+service.add_getters(BILLING_ITEM, find_visible)
 
 
-@item.method("cancelItem", find=owned, takes=[as_it_is, as_it_is, as_it_is, as_it_is])
+@service.method("cancelItem", find=find_owned, arguments=[as_is, as_is, as_is, as_is])
 def cancel_item(
     caller: Caller,
     tunnel: Tunnel,
     immediately: object,
-    associated: object,
+    associated_items: object,
     reason: object,
     note: object,
 ) -> bool:
-    """Cancel now. The other arguments are of no use here: there is nothing else to cancel."""
+    """Cancel the tunnel now.
+
+    The last three arguments are ignored: a tunnel has no associated items, and nothing is stored.
+    Raises Fault if `immediately` is false.
+    """
     if immediately is not None and not flag("cancelImmediately")(immediately):
-        raise invalid(LATER)
+        raise invalid_value(NO_BILLING_DATE)
     return cancel_service(caller, tunnel)
 
 
-@item.method("cancelService", find=owned)
+@service.method("cancelService", find=find_owned)
 def cancel_service(caller: Caller, tunnel: Tunnel) -> bool:
-    """Cancel now."""
+    """Cancel the tunnel now."""
     services.cancel(tunnel, caller.user)
     return True

@@ -1,4 +1,4 @@
-"""SoftLayer_Network_Tunnel_Module_Context: the texts for the other end, with no key in them."""
+"""SoftLayer_Network_Tunnel_Module_Context: exports for the peer, without the preshared key."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from django.utils import timezone
 
 from vpnportal.api.calls import Caller
-from vpnportal.api.methods.contexts import context, visible
-from vpnportal.api.types.properties import moment
+from vpnportal.api.methods.contexts import context_service, find_visible
+from vpnportal.api.types.properties import rfc3339
 from vpnportal.domain.exports import PeerView
 from vpnportal.domain.exports.hosts_file import names_of
 from vpnportal.domain.exports.parameters import parameters
@@ -18,33 +18,35 @@ from vpnportal.models import Tunnel
 from vpnportal.services.peer_config import live_peer_view
 
 
-def _text(text: str, download: str, suffix: str, write: Callable[[PeerView], str]) -> None:
-    @context.method(text, find=visible)
-    def tell(caller: Caller, tunnel: Tunnel) -> str:
+def _register_export(
+    text_method: str, file_method: str, suffix: str, write: Callable[[PeerView], str]
+) -> None:
+    @context_service.method(text_method, find=find_visible)
+    def get_text(caller: Caller, tunnel: Tunnel) -> str:
         return write(live_peer_view(tunnel))
 
-    @context.method(download, find=visible)
-    def file(caller: Caller, tunnel: Tunnel) -> dict[str, Any]:
-        """A SoftLayer_Container_Utility_File_Entity; its content is base64."""
-        end = live_peer_view(tunnel)
-        content = write(end).encode()
+    @context_service.method(file_method, find=find_visible)
+    def get_file(caller: Caller, tunnel: Tunnel) -> dict[str, Any]:
+        """Return a SoftLayer_Container_Utility_File_Entity; its content is base64."""
+        peer_view = live_peer_view(tunnel)
+        content = write(peer_view).encode()
         return {
             "content": b64encode(content).decode(),
             "contentType": "text/plain",
-            "createDate": moment(timezone.now()),
+            "createDate": rfc3339(timezone.now()),
             "isShared": 0,
-            "name": f"{end.name}{suffix}",
+            "name": f"{peer_view.name}{suffix}",
             "size": len(content),
         }
 
 
-_text(
+_register_export(
     "getAddressTranslationConfigurations",
     "downloadAddressTranslationConfigurations",
     ".hosts",
     names_of,
 )
-_text(
+_register_export(
     "getParameterConfigurationsForCustomerView",
     "downloadParameterConfigurations",
     ".parameters.txt",

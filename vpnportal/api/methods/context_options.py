@@ -1,7 +1,7 @@
-"""SoftLayer_Network_Tunnel_Module_Context: what its lists offered, as the old reference has it.
+"""SoftLayer_Network_Tunnel_Module_Context: defaults and options as the old reference has them.
 
-The newer algorithms of the panel are in none of these: a client that asks knows only the old ones.
-`editObject` takes both.
+They lack the panel's newer algorithms, because a client that calls these getters knows only the
+old ones. `editObject` accepts both.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from vpnportal.api.calls import Caller
-from vpnportal.api.methods.contexts import context
+from vpnportal.api.methods.contexts import context_service
 from vpnportal.domain.tunnel.algorithms import KEYLIFE_SECONDS
 
-# The key lives are those of the reference. A tunnel that is ordered has 14400 and 3600.
-ANSWERS: dict[str, Any] = {
+# The key lives are those of the reference. A new tunnel has 14400 and 3600.
+VALUES: dict[str, Any] = {
     "getAuthenticationDefault": "MD5",
     "getAuthenticationOptions": ["MD5", "SHA1", "SHA256"],
     "getEncryptionDefault": "3DES",
@@ -26,11 +26,11 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-def _known(name: str, value: Any) -> None:
-    @context.method(name)
-    def tell(caller: Caller) -> Any:
+def _register_getter(name: str, value: Any) -> None:
+    @context_service.method(name)
+    def get_value(caller: Caller) -> Any:
         return value
 
 
-for _name, _value in ANSWERS.items():
-    _known(_name, _value)
+for _name, _value in VALUES.items():
+    _register_getter(_name, _value)

@@ -1,4 +1,7 @@
-"""SoftLayer_Network_Tunnel_Module_Context: its address translations, one or many at once."""
+"""SoftLayer_Network_Tunnel_Module_Context: address translations of a tunnel.
+
+A method with a list changes all of its translations or none. A translation keeps its id.
+"""
 
 from __future__ import annotations
 
@@ -8,68 +11,80 @@ from typing import Any
 
 from vpnportal import services
 from vpnportal.api import lookup
-from vpnportal.api.arguments import as_it_is, struct, structs
+from vpnportal.api.arguments import as_is, struct, structs
 from vpnportal.api.calls import Caller
-from vpnportal.api.faults import invalid, not_found
-from vpnportal.api.methods.contexts import context, editable
-from vpnportal.api.object_templates import row_edit_of, row_of
+from vpnportal.api.faults import invalid_value, object_not_found
+from vpnportal.api.methods.contexts import context_service, find_editable
+from vpnportal.api.object_templates import translation_edit, translation_row
 from vpnportal.api.serializers import DATA_TYPES
 from vpnportal.api.types.addresses import TRANSLATION
 from vpnportal.models import AddressTranslation, Tunnel
 
-SHAPE = DATA_TYPES[TRANSLATION]
+TRANSLATIONS = DATA_TYPES[TRANSLATION]
 Template = Mapping[str, Any]
 
 
-@context.method("createAddressTranslation", find=editable, takes=[struct], data_type=SHAPE)
-def create(caller: Caller, tunnel: Tunnel, template: Template) -> AddressTranslation:
-    """Translate one address more."""
-    return create_several(caller, tunnel, [template])[0]
-
-
-@context.method(
-    "createAddressTranslations", find=editable, takes=[structs], data_type=SHAPE, many=True
+@context_service.method(
+    "createAddressTranslation", find=find_editable, arguments=[struct], data_type=TRANSLATIONS
 )
-def create_several(
+def create_translation(caller: Caller, tunnel: Tunnel, template: Template) -> AddressTranslation:
+    """Create a translation. Raises Fault if its internal address has one already."""
+    return create_translations(caller, tunnel, [template])[0]
+
+
+@context_service.method(
+    "createAddressTranslations",
+    find=find_editable,
+    arguments=[structs],
+    data_type=TRANSLATIONS,
+    many=True,
+)
+def create_translations(
     caller: Caller, tunnel: Tunnel, templates: Sequence[Template]
 ) -> list[AddressTranslation]:
-    """All of them or none."""
-    rows = [row_of(one) for one in templates]
+    """Create translations."""
+    rows = [translation_row(template) for template in templates]
     return services.add_translations(tunnel, rows, caller.user)
 
 
-@context.method("editAddressTranslation", find=editable, takes=[struct], data_type=SHAPE)
-def edit(caller: Caller, tunnel: Tunnel, template: Template) -> AddressTranslation:
-    """Its id stays, whatever is changed."""
-    return edit_several(caller, tunnel, [template])[0]
-
-
-@context.method(
-    "editAddressTranslations", find=editable, takes=[structs], data_type=SHAPE, many=True
+@context_service.method(
+    "editAddressTranslation", find=find_editable, arguments=[struct], data_type=TRANSLATIONS
 )
-def edit_several(
+def edit_translation(caller: Caller, tunnel: Tunnel, template: Template) -> AddressTranslation:
+    """Change the properties of a translation that its template has."""
+    return edit_translations(caller, tunnel, [template])[0]
+
+
+@context_service.method(
+    "editAddressTranslations",
+    find=find_editable,
+    arguments=[structs],
+    data_type=TRANSLATIONS,
+    many=True,
+)
+def edit_translations(
     caller: Caller, tunnel: Tunnel, templates: Sequence[Template]
 ) -> list[AddressTranslation]:
-    """All of them or none."""
-    ids = [lookup.identity(one.get("id")) for one in templates]
-    edits = {pk: row_edit_of(one) for pk, one in zip(ids, templates, strict=True)}
+    """Change translations, which may exchange addresses. Raises Fault if an id occurs twice."""
+    ids = [lookup.parse_id(template.get("id")) for template in templates]
+    edits = {pk: translation_edit(template) for pk, template in zip(ids, templates, strict=True)}
     if len(edits) < len(templates):
-        raise invalid("id: send each translation once.")
-    with _of_the_tunnel():
+        raise invalid_value("id: send each translation once.")
+    with _not_found_as_fault():
         return services.edit_translations(tunnel, edits, caller.user)
 
 
-@context.method("deleteAddressTranslation", find=editable, takes=[as_it_is])
-def delete(caller: Caller, tunnel: Tunnel, translation: Any) -> bool:
-    """Translate one address less."""
-    with _of_the_tunnel():
-        services.remove_translation(tunnel, lookup.identity(translation), caller.user)
+@context_service.method("deleteAddressTranslation", find=find_editable, arguments=[as_is])
+def delete_translation(caller: Caller, tunnel: Tunnel, translation_id: Any) -> bool:
+    """Delete a translation."""
+    with _not_found_as_fault():
+        services.remove_translation(tunnel, lookup.parse_id(translation_id), caller.user)
     return True
 
 
 @contextmanager
-def _of_the_tunnel() -> Iterator[None]:
+def _not_found_as_fault() -> Iterator[None]:
     try:
         yield
-    except AddressTranslation.DoesNotExist as missing:
-        raise not_found(missing) from None
+    except AddressTranslation.DoesNotExist as error:
+        raise object_not_found(error) from None

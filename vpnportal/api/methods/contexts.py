@@ -1,4 +1,4 @@
-"""SoftLayer_Network_Tunnel_Module_Context: read, edited and applied."""
+"""SoftLayer_Network_Tunnel_Module_Context: read, edit and apply the draft of a tunnel."""
 
 from __future__ import annotations
 
@@ -11,34 +11,33 @@ from vpnportal import services
 from vpnportal.api import lookup, object_templates
 from vpnportal.api.arguments import struct
 from vpnportal.api.calls import Caller
-from vpnportal.api.registry import service
+from vpnportal.api.registry import register_service
 from vpnportal.api.serializers import DATA_TYPES, SerializationContext
 from vpnportal.api.types.contexts import CONTEXT
 from vpnportal.models import Tunnel
 
-SHAPE = DATA_TYPES[CONTEXT]
-visible = lookup.object_finder(lookup.visible)
-editable = lookup.object_finder(lookup.editable)
+CONTEXTS = DATA_TYPES[CONTEXT]
+find_visible = lookup.object_finder(lookup.visible_tunnels)
+find_editable = lookup.object_finder(lookup.editable_tunnels)
 
-context = service(CONTEXT)
-# The draft: what is not applied yet is in it.
-context.getters(SHAPE, visible)
+context_service = register_service(CONTEXT)
+context_service.add_getters(CONTEXTS, find_visible)
 
 
-@context.method("editObject", find=editable, takes=[struct])
-@sensitive_variables("template", "shown", "edits")
+@context_service.method("editObject", find=find_editable, arguments=[struct])
+@sensitive_variables("template", "current", "edits")
 def edit_object(caller: Caller, tunnel: Tunnel, template: Mapping[str, Any]) -> bool:
-    """Keep the properties that differ, all of them or none."""
-    reader = SerializationContext(caller)
+    """Save the properties of a template that differ from the draft, all of them or none."""
+    serialization = SerializationContext(caller)
     names = object_templates.EDITABLE.keys() - {"presharedKey"}
-    shown = {name: SHAPE.locals[name](reader, tunnel) for name in names}
-    edits = object_templates.edits_of(template, shown)
+    current = {name: CONTEXTS.locals[name](serialization, tunnel) for name in names}
+    edits = object_templates.context_edits(template, current)
     services.edit_fields(tunnel, edits, caller.user)
     return True
 
 
-@context.method("applyConfigurationsToDevice", find=editable)
+@context_service.method("applyConfigurationsToDevice", find=find_editable)
 def apply(caller: Caller, tunnel: Tunnel) -> bool:
-    """Ask for it: true says that it is queued, the transaction tells what becomes of it."""
+    """Apply the draft. True means queued; the transaction of the revision has the outcome."""
     services.apply(tunnel, caller.user)
     return True

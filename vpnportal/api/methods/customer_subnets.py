@@ -1,4 +1,4 @@
-"""SoftLayer_Network_Customer_Subnet: made before a tunnel protects it."""
+"""SoftLayer_Network_Customer_Subnet: remote subnets, which exist before a tunnel has them."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from vpnportal import services
 from vpnportal.api import lookup
 from vpnportal.api.arguments import struct
 from vpnportal.api.calls import Caller
-from vpnportal.api.object_templates import network_of
-from vpnportal.api.registry import service
+from vpnportal.api.object_templates import customer_network
+from vpnportal.api.registry import register_service
 from vpnportal.api.types.customer_subnets import CUSTOMER_SUBNET
 from vpnportal.models import Subnet
 
-visible = lookup.object_finder(lookup.customer_subnets)
-editable = lookup.object_finder(lookup.editable_customer_subnets)
+find_visible = lookup.object_finder(lookup.customer_subnets)
+find_editable = lookup.object_finder(lookup.editable_customer_subnets)
 
-subnet = service(CUSTOMER_SUBNET.name)
-subnet.getters(CUSTOMER_SUBNET, visible)
+service = register_service(CUSTOMER_SUBNET.name)
+service.add_getters(CUSTOMER_SUBNET, find_visible)
 
 
-@subnet.method("createObject", takes=[struct], data_type=CUSTOMER_SUBNET)
+@service.method("createObject", arguments=[struct], data_type=CUSTOMER_SUBNET)
 def create_object(caller: Caller, template: Mapping[str, Any]) -> Subnet:
-    """The account's subnet of this network; the same one again if there is one."""
-    named = template.get("accountId")
+    """Return the account's subnet of this network, and create it if there is none."""
+    account_id = template.get("accountId")
     account = lookup.get_or_fault(
-        lookup.editable_accounts(caller), caller.account.pk if named is None else named
+        lookup.editable_accounts(caller), caller.account.pk if account_id is None else account_id
     )
-    return services.make_customer_subnet(account, network_of(template))
+    return services.make_customer_subnet(account, customer_network(template))
 
 
-@subnet.method("deleteObject", find=editable)
-def delete_object(caller: Caller, row: Subnet) -> bool:
-    """Only what no tunnel protects."""
-    services.delete_customer_subnet(row)
+@service.method("deleteObject", find=find_editable)
+def delete_object(caller: Caller, subnet: Subnet) -> bool:
+    """Delete a subnet. Raises Refused if a tunnel has it."""
+    services.delete_customer_subnet(subnet)
     return True

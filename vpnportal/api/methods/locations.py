@@ -1,4 +1,4 @@
-"""SoftLayer_Location and SoftLayer_Location_Datacenter: the same places under two names."""
+"""SoftLayer_Location and SoftLayer_Location_Datacenter: data centers, equal in both services."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from django.db.models import QuerySet
 
 from vpnportal.api import lookup
 from vpnportal.api.calls import Caller
-from vpnportal.api.registry import service
+from vpnportal.api.registry import register_service
 from vpnportal.api.serializers import DATA_TYPES
 from vpnportal.models import Datacenter
 
 
-def _places(caller: Caller) -> QuerySet[Datacenter]:
+def _datacenters(caller: Caller) -> QuerySet[Datacenter]:
     return Datacenter.objects.order_by("pk")
 
 
-def _service(name: str) -> None:
-    shape, find = DATA_TYPES[name], lookup.object_finder(_places)
-    location = service(name)
-    location.getters(shape, find)
+def _register_location_service(name: str) -> None:
+    data_type, find = DATA_TYPES[name], lookup.object_finder(_datacenters)
+    service = register_service(name)
+    service.add_getters(data_type, find)
 
-    @location.method("getDatacenters", data_type=shape, many=True)
+    @service.method("getDatacenters", data_type=data_type, many=True)
     def get_datacenters(caller: Caller) -> QuerySet[Datacenter]:
-        return _places(caller)
+        return _datacenters(caller)
 
 
-_service("SoftLayer_Location")
-_service("SoftLayer_Location_Datacenter")
+_register_location_service("SoftLayer_Location")
+_register_location_service("SoftLayer_Location_Datacenter")

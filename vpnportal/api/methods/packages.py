@@ -1,25 +1,25 @@
-"""SoftLayer_Product_Package: the one package that a tunnel is ordered from."""
+"""SoftLayer_Product_Package: the only package, which contains the tunnel."""
 
 from __future__ import annotations
 
 from vpnportal.api import lookup
 from vpnportal.api.calls import Caller
-from vpnportal.api.faults import not_found
-from vpnportal.api.registry import service
+from vpnportal.api.faults import object_not_found
+from vpnportal.api.registry import register_service
 from vpnportal.api.types.products import PACKAGE, PACKAGES
 
 
-def _find(caller: Caller, init: object) -> int:
-    if lookup.number(init) != PACKAGE:
-        raise not_found(str(init)[: lookup.TOLD])
+def _find_package(caller: Caller, object_id: object) -> int:
+    if lookup.parse_number(object_id) != PACKAGE:
+        raise object_not_found(str(object_id)[: lookup.ECHOED_CHARACTERS])
     return PACKAGE
 
 
-package = service(PACKAGES.name)
-package.getters(PACKAGES, _find)
+service = register_service(PACKAGES.name)
+service.add_getters(PACKAGES, _find_package)
 
 
-@package.method("getAllObjects", data_type=PACKAGES, many=True)
+@service.method("getAllObjects", data_type=PACKAGES, many=True)
 def get_all_objects(caller: Caller) -> list[int]:
-    """All there is to order."""
+    """Return the only package."""
     return [PACKAGE]

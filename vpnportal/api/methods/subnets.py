@@ -1,13 +1,12 @@
-"""SoftLayer_Network_Subnet: the subnets at this end, which are read only."""
+"""SoftLayer_Network_Subnet: subnets at the provider, read-only."""
 
 from __future__ import annotations
 
 from vpnportal.api import lookup
-from vpnportal.api.registry import service
+from vpnportal.api.registry import register_service
 from vpnportal.api.serializers import DATA_TYPES
 
-SHAPE = DATA_TYPES["SoftLayer_Network_Subnet"]
-visible = lookup.object_finder(lookup.subnets)
+SUBNET = DATA_TYPES["SoftLayer_Network_Subnet"]
 
-subnet = service(SHAPE.name)
-subnet.getters(SHAPE, visible)
+service = register_service(SUBNET.name)
+service.add_getters(SUBNET, lookup.object_finder(lookup.provider_subnets))

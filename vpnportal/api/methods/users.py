@@ -1,4 +1,4 @@
-"""SoftLayer_User_Customer: whose key it is. Keys and passwords are for the pages."""
+"""SoftLayer_User_Customer: the user of the key. Keys and passwords are for the pages."""
 
 from __future__ import annotations
 
@@ -6,31 +6,31 @@ from django.contrib.auth.models import User
 
 from vpnportal.api import lookup
 from vpnportal.api.calls import Caller
-from vpnportal.api.faults import Fault, no_passwords
-from vpnportal.api.registry import service
+from vpnportal.api.faults import not_implemented, passwords_refused
+from vpnportal.api.registry import register_service
 from vpnportal.api.types.users import USER
 
 NO_KEYS = (
-    "Programs make no API keys: make one on the account page, or with manage.py apikey create. It "
-    "has 64 characters and is shown once."
+    "The API creates no API keys. Create one on the page Accounts, or with manage.py apikey "
+    "create. It has 64 characters and is shown once."
 )
 
 
-def _oneself(caller: Caller, init: object) -> User:
-    return lookup.get_or_fault(User.objects.filter(pk=caller.user.pk), init)
+def _find_self(caller: Caller, object_id: object) -> User:
+    return lookup.get_or_fault(User.objects.filter(pk=caller.user.pk), object_id)
 
 
-user = service(USER.name)
-user.getters(USER, _oneself)
+service = register_service(USER.name)
+service.add_getters(USER, _find_self)
 
 
-@user.method("addApiAuthenticationKey", find=_oneself)
-def add_api_authentication_key(caller: Caller, one: User) -> str:
-    """Refused: a key that leaked would make itself others, without its limits."""
-    raise Fault("SoftLayer_Exception_NotImplemented", NO_KEYS, 501)
+@service.method("addApiAuthenticationKey", find=_find_self)
+def add_api_authentication_key(caller: Caller, user: User) -> str:
+    """Refuse: a leaked key could create keys without its expiry and its networks."""
+    raise not_implemented(NO_KEYS)
 
 
-@user.method("getPortalLoginToken")
+@service.method("getPortalLoginToken")
 def get_portal_login_token(caller: Caller) -> dict[str, object]:
-    """Refused, with a key as without one."""
-    raise no_passwords()
+    """Refuse, as without a key: the API accepts no passwords."""
+    raise passwords_refused()

@@ -1,6 +1,6 @@
-"""The data types of the old API: what of the portal's rows each property is.
+"""Data types of the old API: the portal's row or constant behind each property.
 
-Importing this package makes every one of them known to `shapes`.
+Importing the package registers all of them in `serializers.DATA_TYPES`.
 """
 
 from vpnportal.api.types import (  # noqa: F401

@@ -10,29 +10,35 @@ from django.db.models import QuerySet
 
 from vpnportal.api import lookup
 from vpnportal.api.calls import Caller
-from vpnportal.api.serializers import DataType, Load, Relation, SerializationContext, register_type
+from vpnportal.api.serializers import (
+    DataType,
+    Relation,
+    RelationLoader,
+    SerializationContext,
+    register_type,
+)
 from vpnportal.api.types.properties import column
 from vpnportal.models import Account, Subnet
 
 
 def own_subnets(caller: Caller) -> QuerySet[Subnet]:
-    """What the provider has assigned to the account; services that are everybody's are not its."""
-    return lookup.subnets(caller).exclude(account=None)
+    """Return the subnets assigned to the account, without services shared by all accounts."""
+    return lookup.provider_subnets(caller).exclude(account=None)
 
 
 def private_subnets(caller: Caller) -> QuerySet[Subnet]:
-    """Those among them in which there are servers."""
+    """Return the hosted subnets of the account."""
     return own_subnets(caller).filter(kind=Subnet.Kind.HOSTED)
 
 
-def _of_each(rows: Callable[[Caller], QuerySet[Any]]) -> Load:
-    """A caller has one account, so its rows are all that are found."""
-
-    def load(reader: SerializationContext, accounts: Sequence[Account]) -> Sequence[Any]:
-        found: dict[int, list[Any]] = defaultdict(list)
-        for row in rows(reader.caller):
-            found[row.account_id].append(row)
-        return [found[one.pk] for one in accounts]
+def _by_account(rows: Callable[[Caller], QuerySet[Any]]) -> RelationLoader:
+    def load(
+        serialization: SerializationContext, accounts: Sequence[Account]
+    ) -> Sequence[list[Any]]:
+        rows_by_account: dict[int, list[Any]] = defaultdict(list)
+        for row in rows(serialization.caller):
+            rows_by_account[row.account_id].append(row)
+        return [rows_by_account[account.pk] for account in accounts]
 
     return load
 
@@ -45,10 +51,10 @@ ACCOUNT = register_type(
         {"id": column("pk"), "companyName": column("name")},
         {
             "networkTunnelContexts": Relation(
-                "SoftLayer_Network_Tunnel_Module_Context", _of_each(lookup.visible)
+                "SoftLayer_Network_Tunnel_Module_Context", _by_account(lookup.visible_tunnels)
             ),
-            "subnets": Relation(SUBNET, _of_each(own_subnets)),
-            "privateSubnets": Relation(SUBNET, _of_each(private_subnets)),
+            "subnets": Relation(SUBNET, _by_account(own_subnets)),
+            "privateSubnets": Relation(SUBNET, _by_account(private_subnets)),
         },
     )
 )

@@ -1,4 +1,7 @@
-"""Addresses of subnets at either end. They are no rows: a subnet has as many as fit in it."""
+"""SoftLayer_Network_Subnet_IpAddress and SoftLayer_Network_Customer_Subnet_IpAddress.
+
+Addresses are not rows: a subnet has all of its addresses. Their ids are `lookup.address_id`.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ from typing import Any, overload
 from vpnportal.api import lookup
 from vpnportal.api.faults import public_fault
 from vpnportal.api.serializers import (
-    MOST_OBJECTS,
-    TOO_MUCH,
+    MAX_OBJECTS,
+    REPLY_TOO_LARGE,
     DataType,
     Relation,
+    RelationLoader,
     SerializationContext,
     register_type,
 )
@@ -22,17 +26,21 @@ from vpnportal.domain.addresses import dotted, number
 from vpnportal.models import AddressTranslation, Subnet
 
 
-def has_ends(subnet: Subnet) -> bool:
-    """Whether no host has its first and last address: not in small ones, nor where each translates.
+def has_network_and_broadcast(subnet: Subnet) -> bool:
+    """Return True if no host may use the first and the last address.
 
-    RFC 3021.
+    Hosts use both in subnets of one or two addresses (RFC 3021). In a static NAT subnet every
+    address translates to a host.
     """
     return subnet.kind != Subnet.Kind.STATIC_NAT and subnet.network.prefixlen < 31
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address, as a number, and the subnet that it is in, if any of the tunnel's holds it."""
+    """Address as a number of 32 bits, with the subnet that contains it.
+
+    `subnet` is None if no subnet of the tunnel contains the address.
+    """
 
     value: int
     subnet: Subnet | None = None
@@ -40,97 +48,118 @@ class Address:
 
     @property
     def text(self) -> str:
+        """Dotted form of the address."""
         return dotted(self.value)
 
     @property
     def is_network(self) -> bool:
-        """The first address of a subnet that has such an end."""
-        return self.subnet is not None and has_ends(self.subnet) and self.value == self.subnet.first
+        """True for the first address of a subnet whose hosts may not use it."""
+        return (
+            self.subnet is not None
+            and has_network_and_broadcast(self.subnet)
+            and self.value == self.subnet.first
+        )
 
     @property
     def is_broadcast(self) -> bool:
-        """The last one."""
-        return self.subnet is not None and has_ends(self.subnet) and self.value == self.subnet.last
+        """True for the last address of a subnet whose hosts may not use it."""
+        return (
+            self.subnet is not None
+            and has_network_and_broadcast(self.subnet)
+            and self.value == self.subnet.last
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses(Sequence[Address]):
-    """Every address of a subnet, made when it is asked for: there may be millions."""
+    """Lazy sequence of all addresses of a subnet, which may be millions."""
 
     subnet: Subnet
     values: range
 
     @classmethod
     def of(cls, subnet: Subnet) -> Addresses:
+        """Return all addresses of a subnet."""
         return cls(subnet, range(subnet.first, subnet.last + 1))
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __iter__(self) -> Iterator[Address]:
-        """A fault where nobody could want them all; a part of them can be sliced."""
-        if len(self) > MOST_OBJECTS:
-            raise public_fault(TOO_MUCH)
+        """Return an iterator. Raises Fault for more than MAX_OBJECTS; slice the sequence first."""
+        if len(self) > MAX_OBJECTS:
+            raise public_fault(REPLY_TOO_LARGE)
         return (Address(value, self.subnet) for value in self.values)
 
     @overload
-    def __getitem__(self, at: int) -> Address: ...
+    def __getitem__(self, index: int) -> Address: ...
     @overload
-    def __getitem__(self, at: slice) -> Addresses: ...
-    def __getitem__(self, at: int | slice) -> Address | Addresses:
-        if isinstance(at, slice):
-            return Addresses(self.subnet, self.values[at])
-        return Address(self.values[at], self.subnet)
+    def __getitem__(self, index: slice) -> Addresses: ...
+    def __getitem__(self, index: int | slice) -> Address | Addresses:
+        if isinstance(index, slice):
+            return Addresses(self.subnet, self.values[index])
+        return Address(self.values[index], self.subnet)
 
 
-def all_addresses(reader: SerializationContext, subnets: Sequence[Subnet]) -> Sequence[Any]:
-    """The relation from a subnet to its addresses."""
-    return [Addresses.of(one) for one in subnets]
+def all_addresses(
+    serialization: SerializationContext, subnets: Sequence[Subnet]
+) -> Sequence[Addresses]:
+    """Load the relation from subnets to their addresses."""
+    return [Addresses.of(subnet) for subnet in subnets]
 
 
-def held(text: str, name: str, subnets: Iterable[Subnet]) -> Address:
-    """An address with the subnet among these that holds it."""
+def address_in(subnets: Iterable[Subnet], text: str, name: str) -> Address:
+    """Return an address with the subnet that contains it."""
     value = number(text)
-    return Address(value, next((s for s in subnets if s.first <= value <= s.last), None), name)
+    containing = (subnet for subnet in subnets if subnet.first <= value <= subnet.last)
+    return Address(value, next(containing, None), name)
 
 
-def _subnet(reader: SerializationContext, addresses: Sequence[Address]) -> Sequence[Any]:
-    return [one.subnet for one in addresses]
+def _subnets(serialization: SerializationContext, addresses: Sequence[Address]) -> Sequence[Any]:
+    return [address.subnet for address in addresses]
 
 
-def _translations(field: str) -> Any:
-    def load(reader: SerializationContext, addresses: Sequence[Address]) -> Sequence[Any]:
-        found: Mapping[str, list[AddressTranslation]] = _by(field, reader)
-        return [found.get(one.text, []) for one in addresses]
+def _translations(field: str) -> RelationLoader:
+    def load(serialization: SerializationContext, addresses: Sequence[Address]) -> Sequence[Any]:
+        by_address = _translations_by(field, serialization)
+        return [by_address.get(address.text, []) for address in addresses]
 
     return load
 
 
-def _by(field: str, reader: SerializationContext) -> dict[str, list[AddressTranslation]]:
-    """The caller's translations by one of their addresses, read once for an answer."""
-    if field not in reader.kept:
-        rows = AddressTranslation.objects.filter(tunnel__in=lookup.visible(reader.caller))
-        reader.kept[field] = {}
+def _translations_by(
+    field: str, serialization: SerializationContext
+) -> Mapping[str, list[AddressTranslation]]:
+    """Return the caller's translations by one of their two addresses, read once for a reply."""
+    if field not in serialization.cache:
+        rows = AddressTranslation.objects.filter(
+            tunnel__in=lookup.visible_tunnels(serialization.caller)
+        )
+        serialization.cache[field] = {}
         for row in rows:
-            reader.kept[field].setdefault(getattr(row, field), []).append(row)
-    known: dict[str, list[AddressTranslation]] = reader.kept[field]
-    return known
+            serialization.cache[field].setdefault(getattr(row, field), []).append(row)
+    by_address: dict[str, list[AddressTranslation]] = serialization.cache[field]
+    return by_address
 
 
-def records(field: str) -> Any:
-    """The relation from a translation to one of its two addresses."""
+def address_records(field: str) -> RelationLoader:
+    """Return a loader of the relation from translations to one of their two addresses."""
 
-    def load(reader: SerializationContext, rows: Sequence[AddressTranslation]) -> Sequence[Any]:
-        subnets = related_rows.subnets(reader, [row.tunnel_id for row in rows])
-        known = zip(rows, subnets, strict=True)
-        return [held(getattr(row, field), row.name, mine) for row, mine in known]
+    def load(
+        serialization: SerializationContext, rows: Sequence[AddressTranslation]
+    ) -> Sequence[Address]:
+        subnets = related_rows.subnets(serialization, [row.tunnel_id for row in rows])
+        return [
+            address_in(tunnel_subnets, getattr(row, field), row.name)
+            for row, tunnel_subnets in zip(rows, subnets, strict=True)
+        ]
 
     return load
 
 
 SHARED = {
-    "id": lambda reader, one: lookup.address_id(one.text),
-    "subnetId": lambda reader, one: one.subnet.pk if one.subnet else None,
+    "id": lambda serialization, address: lookup.address_id(address.text),
+    "subnetId": lambda serialization, address: address.subnet.pk if address.subnet else None,
     "ipAddress": column("text"),
 }
 TRANSLATION = "SoftLayer_Network_Tunnel_Module_Context_Address_Translation"
@@ -147,7 +176,7 @@ register_type(
             "isReserved": constant(False),
         },
         {
-            "subnet": Relation("SoftLayer_Network_Subnet", _subnet, many=False),
+            "subnet": Relation("SoftLayer_Network_Subnet", _subnets, many=False),
             "contextTunnelTranslations": Relation(TRANSLATION, _translations("internal_address")),
         },
     )
@@ -157,7 +186,7 @@ register_type(
         "SoftLayer_Network_Customer_Subnet_IpAddress",
         {**SHARED, "notes": column("name")},
         {
-            "subnet": Relation("SoftLayer_Network_Customer_Subnet", _subnet, many=False),
+            "subnet": Relation("SoftLayer_Network_Customer_Subnet", _subnets, many=False),
             "translations": Relation(TRANSLATION, _translations("customer_address")),
         },
     )

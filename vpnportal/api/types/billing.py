@@ -1,19 +1,25 @@
-"""SoftLayer_Billing_Item and its order: nothing is billed, but clients order and cancel by them.
+"""SoftLayer_Billing_Item, its order item and its order: clients order and cancel tunnels by them.
 
-Each tunnel has one item, one order item and one order, and all three have the tunnel's id.
+Nothing is billed. Each tunnel has one of each, and all three have the tunnel's id.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
 from vpnportal.api.types.products import CATEGORY_CODE, DESCRIPTION, FREE
-from vpnportal.api.types.properties import column, constant, itself, leads, moment
+from vpnportal.api.types.properties import column, constant, foreign_key, rfc3339, same_row
+from vpnportal.models import Tunnel
 
 
-def _ordered(reader: SerializationContext, tunnel: Any) -> str | None:
-    return moment(tunnel.ordered_at)
+def _ordered_at(serialization: SerializationContext, tunnel: Tunnel) -> str | None:
+    return rfc3339(tunnel.ordered_at)
+
+
+def _items(serialization: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
+    return [[tunnel] for tunnel in tunnels]
 
 
 SHARED = {
@@ -29,15 +35,15 @@ register_type(
         {
             **SHARED,
             "allowCancellationFlag": constant(1),
-            "createDate": _ordered,
-            "cycleStartDate": _ordered,
+            "createDate": _ordered_at,
+            "cycleStartDate": _ordered_at,
             "orderItemId": column("pk"),
             "recurringMonths": constant(1),
             "serviceProviderId": constant(1),
         },
         {
-            "account": Relation("SoftLayer_Account", leads("account"), many=False),
-            "orderItem": Relation("SoftLayer_Billing_Order_Item", itself, many=False),
+            "account": Relation("SoftLayer_Account", foreign_key("account"), many=False),
+            "orderItem": Relation("SoftLayer_Billing_Order_Item", same_row, many=False),
         },
     )
 )
@@ -46,24 +52,18 @@ register_type(
         "SoftLayer_Billing_Order_Item",
         SHARED,
         {
-            "billingItem": Relation("SoftLayer_Billing_Item", itself, many=False),
-            "order": Relation("SoftLayer_Billing_Order", itself, many=False),
+            "billingItem": Relation("SoftLayer_Billing_Item", same_row, many=False),
+            "order": Relation("SoftLayer_Billing_Order", same_row, many=False),
         },
     )
 )
-
-
-def _items(reader: SerializationContext, tunnels: Any) -> Any:
-    return [[one] for one in tunnels]
-
-
 register_type(
     DataType(
         "SoftLayer_Billing_Order",
         {
             "id": column("pk"),
             "accountId": column("account_id"),
-            "createDate": _ordered,
+            "createDate": _ordered_at,
             "status": constant("APPROVED"),
         },
         {"items": Relation("SoftLayer_Billing_Order_Item", _items)},

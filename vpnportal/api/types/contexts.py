@@ -1,4 +1,4 @@
-"""SoftLayer_Network_Tunnel_Module_Context: a tunnel, as its draft stands."""
+"""SoftLayer_Network_Tunnel_Module_Context: the draft of a tunnel."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from typing import Any
 
 from django.db.models import Prefetch, Q, prefetch_related_objects
 
-from vpnportal.api.serializers import DataType, Load, Relation, SerializationContext, register_type
+from vpnportal.api.serializers import (
+    DataType,
+    Relation,
+    RelationLoader,
+    SerializationContext,
+    register_type,
+)
 from vpnportal.api.types import related_rows
-from vpnportal.api.types.properties import column, itself, leads, moment
+from vpnportal.api.types.properties import column, foreign_key, rfc3339, same_row
 from vpnportal.models import Revision, Role, Subnet, Tunnel
 from vpnportal.models.revisions import locks
 
@@ -18,51 +24,54 @@ SUBNET = "SoftLayer_Network_Subnet"
 Kind = Subnet.Kind
 
 
-def _preshared_key(reader: SerializationContext, tunnel: Any) -> str | None:
-    """Only for owners, and whoever is shown one is written down."""
+def _preshared_key(serialization: SerializationContext, tunnel: Any) -> str | None:
+    """Return the key for owners only, and record that the reply reveals it."""
     if tunnel.role != Role.OWNER or not tunnel.preshared_key:
         return None
-    reader.shown.add(tunnel.pk)
-    text: str = tunnel.preshared_key.open(tunnel.preshared_key_context)
-    return text
+    serialization.revealed_tunnel_ids.add(tunnel.pk)
+    key: str = tunnel.preshared_key.open(tunnel.preshared_key_context)
+    return key
 
 
-def _attached(kind: Subnet.Kind) -> Load:
-    def load(reader: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
-        rows = related_rows.subnets(reader, [one.pk for one in tunnels])
-        return [[row for row in several if row.kind == kind] for several in rows]
+def _subnets(kind: Subnet.Kind) -> RelationLoader:
+    def load(serialization: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
+        subnets = related_rows.subnets(serialization, [tunnel.pk for tunnel in tunnels])
+        return [[row for row in rows if row.kind == kind] for rows in subnets]
 
     return load
 
 
-def _services(reader: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
-    """What `offered_to` says of each, in one query for all."""
+def _available_services(
+    serialization: SerializationContext, tunnels: Sequence[Tunnel]
+) -> Sequence[Any]:
+    """Load `Subnet.objects.offered_to` of all tunnels, in one query."""
     prefetch_related_objects(list(tunnels), "concentrator")
-    everybodys = Q(account=reader.caller.account) | Q(account=None)
-    rows = list(Subnet.objects.filter(everybodys, kind=Kind.SERVICE).order_by("pk"))
+    is_available = Q(account=serialization.caller.account) | Q(account=None)
+    rows = list(Subnet.objects.filter(is_available, kind=Kind.SERVICE).order_by("pk"))
     return [
-        [row for row in rows if row.datacenter_id in (None, one.concentrator.datacenter_id)]
-        for one in tunnels
+        [row for row in rows if row.datacenter_id in (None, tunnel.concentrator.datacenter_id)]
+        for tunnel in tunnels
     ]
 
 
-def _revisions(wanted: Callable[[Revision], bool]) -> Load:
-    def load(reader: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
+def _revisions(is_included: Callable[[Revision], bool]) -> RelationLoader:
+    def load(serialization: SerializationContext, tunnels: Sequence[Any]) -> Sequence[Any]:
         rows = Revision.objects.defer("specification", "steps").order_by("number")
-        prefetch_related_objects(list(tunnels), Prefetch("revisions", rows, "told_revisions"))
-        several: Any = tunnels
-        return [[row for row in one.told_revisions if wanted(row)] for one in several]
+        prefetch_related_objects(list(tunnels), Prefetch("revisions", rows, "all_revisions"))
+        return [[row for row in tunnel.all_revisions if is_included(row)] for tunnel in tunnels]
 
     return load
 
 
-def _translations(reader: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
-    return related_rows.translations(reader, [one.pk for one in tunnels])
+def _translations(serialization: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
+    return related_rows.translations(serialization, [tunnel.pk for tunnel in tunnels])
 
 
-def _active(reader: SerializationContext, tunnels: Sequence[Tunnel]) -> Sequence[Any]:
-    running = _revisions(lambda row: row.unfinished and not row.waits_too_long)
-    return [rows[-1] if rows else None for rows in running(reader, tunnels)]
+def _active_transaction(
+    serialization: SerializationContext, tunnels: Sequence[Tunnel]
+) -> Sequence[Any]:
+    load = _revisions(lambda row: row.unfinished and not row.waits_too_long)
+    return [rows[-1] if rows else None for rows in load(serialization, tunnels)]
 
 
 register_type(
@@ -76,9 +85,13 @@ register_type(
             "internalPeerIpAddress": column("hosted_peer"),
             "customerPeerIpAddress": column("remote_peer"),
             "presharedKey": _preshared_key,
-            "advancedConfigurationFlag": lambda reader, one: int(locks(one.requested_at)),
-            "createDate": lambda reader, one: moment(one.ordered_at),
-            "modifyDate": lambda reader, one: moment(one.edited_at or one.ordered_at),
+            "advancedConfigurationFlag": lambda serialization, tunnel: int(
+                locks(tunnel.requested_at)
+            ),
+            "createDate": lambda serialization, tunnel: rfc3339(tunnel.ordered_at),
+            "modifyDate": lambda serialization, tunnel: rfc3339(
+                tunnel.edited_at or tunnel.ordered_at
+            ),
             "phaseOneAuthentication": column("phase_one_authentication"),
             "phaseOneEncryption": column("phase_one_encryption"),
             "phaseOneDiffieHellmanGroup": column("phase_one_group"),
@@ -87,25 +100,27 @@ register_type(
             "phaseTwoEncryption": column("phase_two_encryption"),
             "phaseTwoDiffieHellmanGroup": column("phase_two_group"),
             "phaseTwoKeylife": column("phase_two_keylife"),
-            "phaseTwoPerfectForwardSecrecy": lambda reader, one: int(one.phase_two_pfs),
+            "phaseTwoPerfectForwardSecrecy": lambda serialization, tunnel: int(
+                tunnel.phase_two_pfs
+            ),
         },
         {
-            "account": Relation("SoftLayer_Account", leads("account"), many=False),
+            "account": Relation("SoftLayer_Account", foreign_key("account"), many=False),
             "activeTransaction": Relation(
-                "SoftLayer_Provisioning_Version1_Transaction", _active, many=False
+                "SoftLayer_Provisioning_Version1_Transaction", _active_transaction, many=False
             ),
             "addressTranslations": Relation(f"{CONTEXT}_Address_Translation", _translations),
-            "allAvailableServiceSubnets": Relation(SUBNET, _services),
-            "billingItem": Relation("SoftLayer_Billing_Item", itself, many=False),
+            "allAvailableServiceSubnets": Relation(SUBNET, _available_services),
+            "billingItem": Relation("SoftLayer_Billing_Item", same_row, many=False),
             "customerSubnets": Relation(
-                "SoftLayer_Network_Customer_Subnet", _attached(Kind.CUSTOMER)
+                "SoftLayer_Network_Customer_Subnet", _subnets(Kind.CUSTOMER)
             ),
             "datacenter": Relation(
-                "SoftLayer_Location", leads("concentrator.datacenter"), many=False
+                "SoftLayer_Location", foreign_key("concentrator.datacenter"), many=False
             ),
-            "internalSubnets": Relation(SUBNET, _attached(Kind.HOSTED)),
-            "serviceSubnets": Relation(SUBNET, _attached(Kind.SERVICE)),
-            "staticRouteSubnets": Relation(SUBNET, _attached(Kind.STATIC_NAT)),
+            "internalSubnets": Relation(SUBNET, _subnets(Kind.HOSTED)),
+            "serviceSubnets": Relation(SUBNET, _subnets(Kind.SERVICE)),
+            "staticRouteSubnets": Relation(SUBNET, _subnets(Kind.STATIC_NAT)),
             "transactionHistory": Relation(
                 "SoftLayer_Provisioning_Version1_Transaction",
                 _revisions(lambda row: not row.unfinished or row.waits_too_long),

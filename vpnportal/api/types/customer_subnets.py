@@ -1,4 +1,4 @@
-"""SoftLayer_Network_Customer_Subnet: a network at the customer's end."""
+"""SoftLayer_Network_Customer_Subnet: a remote subnet."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ CUSTOMER_SUBNET = register_type(
         {
             "id": column("pk"),
             "accountId": column("account_id"),
-            "networkIdentifier": lambda reader, one: str(one.network.network_address),
-            "netmask": lambda reader, one: str(one.network.netmask),
+            "networkIdentifier": lambda serialization, row: str(row.network.network_address),
+            "netmask": lambda serialization, row: str(row.network.netmask),
             "cidr": column("network.prefixlen"),
             "totalIpAddresses": column("network.num_addresses"),
         },

@@ -1,4 +1,4 @@
-"""What can be ordered: one package with one item at one price. The ids are the old ones."""
+"""SoftLayer_Product types: one package with one item at one price, with the old service's ids."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DESCRIPTION = "IPSEC - Standard"
 FREE = "0"
 
 
-def _one(reader: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
-    """There is one of everything, so nothing needs to be told apart."""
+# All properties are constants, so the id of the package serves as the object of every type.
+def _one_object(serialization: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
     return [PACKAGE for _ in objects]
 
 
-def _a_list(reader: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
+def _list_of_one(serialization: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
     return [[PACKAGE] for _ in objects]
 
 
@@ -33,7 +33,7 @@ PACKAGES = register_type(
             "description": constant("Additional Products"),
             "isActive": constant(1),
         },
-        {"items": Relation("SoftLayer_Product_Item", _a_list)},
+        {"items": Relation("SoftLayer_Product_Item", _list_of_one)},
     )
 )
 register_type(
@@ -46,9 +46,9 @@ register_type(
             "capacity": constant("0"),
         },
         {
-            "itemCategory": Relation("SoftLayer_Product_Item_Category", _one, many=False),
-            "categories": Relation("SoftLayer_Product_Item_Category", _a_list),
-            "prices": Relation("SoftLayer_Product_Item_Price", _a_list),
+            "itemCategory": Relation("SoftLayer_Product_Item_Category", _one_object, many=False),
+            "categories": Relation("SoftLayer_Product_Item_Category", _list_of_one),
+            "prices": Relation("SoftLayer_Product_Item_Price", _list_of_one),
         },
     )
 )
@@ -73,9 +73,10 @@ register_type(
             "setupFee": constant(FREE),
         },
         {
-            "categories": Relation("SoftLayer_Product_Item_Category", _a_list),
-            "item": Relation("SoftLayer_Product_Item", _one, many=False),
+            "categories": Relation("SoftLayer_Product_Item_Category", _list_of_one),
+            "item": Relation("SoftLayer_Product_Item", _one_object, many=False),
         },
+        # slcli and Terraform take only a price whose locationGroupId is present and null.
         nulls=frozenset(("locationGroupId",)),
     )
 )

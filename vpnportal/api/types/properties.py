@@ -1,49 +1,52 @@
-"""How the old API writes times, and relations that many types share."""
+"""Property getters and relation loaders that several data types share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
 from django.db.models import prefetch_related_objects
 
-from vpnportal.api.serializers import Load, SerializationContext
+from vpnportal.api.serializers import PropertyGetter, RelationLoader, SerializationContext
 
 
-def moment(at: datetime | None) -> str | None:
-    """A time as RFC 3339 has it, such as 2026-01-31T14:07:34+00:00."""
+def rfc3339(at: datetime | None) -> str | None:
+    """Return a time in RFC 3339 with a numeric offset, such as 2026-01-31T14:07:34+00:00.
+
+    `slcli` crashes on XML-RPC's own type, and softlayer-go parses no other format.
+    """
     return at.isoformat(timespec="seconds") if at else None
 
 
-def constant(value: Any) -> Callable[[SerializationContext, Any], Any]:
-    """A property that is the same of every object."""
-    return lambda reader, one: value
+def constant(value: Any) -> PropertyGetter:
+    """Return a getter of a value that all objects share."""
+    return lambda serialization, row: value
 
 
-def column(name: str) -> Callable[[SerializationContext, Any], Any]:
-    """A property that is an attribute of the object."""
+def column(name: str) -> PropertyGetter:
+    """Return a getter of an attribute; `name` may be dotted."""
     get = attrgetter(name)
-    return lambda reader, one: get(one)
+    return lambda serialization, row: get(row)
 
 
-def itself(reader: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
-    """A relation to what the portal has in the same row."""
+def same_row(serialization: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
+    """Load a relation to a data type that the portal keeps in the same row."""
     return objects
 
 
-def nothing(reader: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
-    """A relation to what the portal has not."""
+def empty_lists(serialization: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
+    """Load a relation to objects that the portal does not have."""
     return [[] for _ in objects]
 
 
-def leads(path: str) -> Load:
-    """A relation that follows foreign keys: one query for each that was not followed yet."""
+def foreign_key(path: str) -> RelationLoader:
+    """Return a loader of a dotted path of foreign keys: one query for each that is not cached."""
     lookup, get = path.replace(".", "__"), attrgetter(path)
 
-    def load(reader: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
+    def load(serialization: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
         prefetch_related_objects(list(objects), lookup)
-        return [get(one) for one in objects]
+        return [get(row) for row in objects]
 
     return load

@@ -1,4 +1,4 @@
-"""What belongs to tunnels, their subnets and translations: read once for an answer."""
+"""Subnets and translations of tunnels, read once for each reply."""
 
 from __future__ import annotations
 
@@ -13,28 +13,30 @@ from vpnportal.models import AddressTranslation, Subnet
 
 
 class RelatedRows:
-    """Rows of one kind, each with the `tunnel_id` that it belongs to, in their order."""
+    """Rows of one model by their `tunnel_id`, in the order of the queryset."""
 
     def __init__(self, rows: QuerySet[Any]) -> None:
         self._rows = rows
-        self._of_one = PreparedQuery(lambda pk: rows.filter(tunnel_id=pk), BigAutoField())
+        self._of_one_tunnel = PreparedQuery(lambda pk: rows.filter(tunnel_id=pk), BigAutoField())
 
-    def __call__(self, reader: SerializationContext, tunnels: Iterable[int]) -> list[list[Any]]:
-        """The rows of each of these tunnels, in one query for those that are not known yet."""
-        wanted = list(tunnels)
-        known: dict[int, list[Any]] = reader.kept.setdefault(self, {})
-        missing = {pk for pk in wanted if pk not in known}
+    def __call__(
+        self, serialization: SerializationContext, tunnel_ids: Iterable[int]
+    ) -> list[list[Any]]:
+        """Return the rows of each tunnel, with one query for those that are not cached."""
+        ids = list(tunnel_ids)
+        rows_by_tunnel: dict[int, list[Any]] = serialization.cache.setdefault(self, {})
+        missing = {pk for pk in ids if pk not in rows_by_tunnel}
         if missing:
-            known.update((pk, []) for pk in missing)
+            rows_by_tunnel.update((pk, []) for pk in missing)
             for row in self._read(missing):
-                known[row.tunnel_id].append(row)
-        return [known[pk] for pk in wanted]
+                rows_by_tunnel[row.tunnel_id].append(row)
+        return [rows_by_tunnel[pk] for pk in ids]
 
-    def _read(self, tunnels: set[int]) -> Iterable[Any]:
-        """For many the making of the query is nothing beside its rows."""
-        if len(tunnels) == 1:
-            return self._of_one(*tunnels)
-        return self._rows.filter(tunnel_id__in=tunnels)
+    def _read(self, tunnel_ids: set[int]) -> Iterable[Any]:
+        # PreparedQuery takes no list of values; beside many rows, building the SQL costs nothing.
+        if len(tunnel_ids) == 1:
+            return self._of_one_tunnel(*tunnel_ids)
+        return self._rows.filter(tunnel_id__in=tunnel_ids)
 
 
 subnets = RelatedRows(Subnet.objects.order_by("pk").annotate(tunnel_id=F("tunnels")))

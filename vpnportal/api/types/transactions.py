@@ -1,49 +1,48 @@
-"""SoftLayer_Provisioning_Version1_Transaction: a revision and what became of it."""
+"""SoftLayer_Provisioning_Version1_Transaction: a revision with its outcome as the status."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.utils import timezone
 
 from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
-from vpnportal.api.types.properties import column, constant, itself, moment
+from vpnportal.api.types.properties import column, constant, rfc3339, same_row
 from vpnportal.models import Revision
 
-KIND = "SoftLayer_Provisioning_Version1_Transaction"
+TRANSACTION = "SoftLayer_Provisioning_Version1_Transaction"
 
 
-def _since(reader: SerializationContext, one: Revision) -> int:
-    return max(0, int(((one.finished_at or timezone.now()) - one.created_at).total_seconds()))
+def _elapsed_seconds(serialization: SerializationContext, revision: Revision) -> int:
+    end = revision.finished_at or timezone.now()
+    return max(0, int((end - revision.created_at).total_seconds()))
 
 
-def _changed(reader: SerializationContext, one: Any) -> str | None:
-    return moment(one.finished_at or one.created_at)
+def _changed_at(serialization: SerializationContext, revision: Revision) -> str | None:
+    return rfc3339(revision.finished_at or revision.created_at)
 
 
 register_type(
     DataType(
-        KIND,
+        TRANSACTION,
         {
             "id": column("pk"),
-            "createDate": lambda reader, one: moment(one.created_at),
-            "modifyDate": _changed,
-            "statusChangeDate": _changed,
-            "elapsedSeconds": _since,
+            "createDate": lambda serialization, revision: rfc3339(revision.created_at),
+            "modifyDate": _changed_at,
+            "statusChangeDate": _changed_at,
+            "elapsedSeconds": _elapsed_seconds,
         },
         {
-            "transactionGroup": Relation(f"{KIND}_Group", itself, many=False),
-            "transactionStatus": Relation(f"{KIND}_Status", itself, many=False),
+            "transactionGroup": Relation(f"{TRANSACTION}_Group", same_row, many=False),
+            "transactionStatus": Relation(f"{TRANSACTION}_Status", same_row, many=False),
         },
     )
 )
-register_type(DataType(f"{KIND}_Group", {"name": constant("Apply Configurations")}))
+register_type(DataType(f"{TRANSACTION}_Group", {"name": constant("Apply Configurations")}))
 register_type(
     DataType(
-        f"{KIND}_Status",
+        f"{TRANSACTION}_Status",
         {
-            "name": lambda reader, one: str(one.outcome).upper(),
-            "friendlyName": lambda reader, one: str(one.get_outcome_display()),
+            "name": lambda serialization, revision: str(revision.outcome).upper(),
+            "friendlyName": lambda serialization, revision: str(revision.get_outcome_display()),
         },
     )
 )

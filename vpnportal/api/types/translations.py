@@ -1,4 +1,4 @@
-"""..._Address_Translation: one row of the table."""
+"""SoftLayer_Network_Tunnel_Module_Context_Address_Translation: a translation of a tunnel."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ from typing import Any
 
 from vpnportal.api import lookup
 from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
-from vpnportal.api.types.addresses import TRANSLATION, records
+from vpnportal.api.types.addresses import TRANSLATION, address_records
 from vpnportal.api.types.properties import column
 from vpnportal.models import AddressTranslation
 
 
-def _contexts(reader: SerializationContext, rows: Sequence[AddressTranslation]) -> Sequence[Any]:
-    """Looked up anew: what a context tells is more than its row has."""
-    found = lookup.visible(reader.caller).in_bulk({row.tunnel_id for row in rows})
-    return [found.get(row.tunnel_id) for row in rows]
+def _contexts(
+    serialization: SerializationContext, rows: Sequence[AddressTranslation]
+) -> Sequence[Any]:
+    """Load the tunnels by `visible_tunnels`, for the annotations that a context needs."""
+    tunnels = lookup.visible_tunnels(serialization.caller)
+    tunnels_by_id = tunnels.in_bulk({row.tunnel_id for row in rows})
+    return [tunnels_by_id.get(row.tunnel_id) for row in rows]
 
 
 register_type(
@@ -25,18 +28,24 @@ register_type(
             "id": column("pk"),
             "networkTunnelContextId": column("tunnel_id"),
             "internalIpAddress": column("internal_address"),
-            "internalIpAddressId": lambda reader, one: lookup.address_id(one.internal_address),
+            "internalIpAddressId": lambda serialization, row: lookup.address_id(
+                row.internal_address
+            ),
             "customerIpAddress": column("customer_address"),
-            "customerIpAddressId": lambda reader, one: lookup.address_id(one.customer_address),
+            "customerIpAddressId": lambda serialization, row: lookup.address_id(
+                row.customer_address
+            ),
             "notes": column("name"),
         },
         {
             "internalIpAddressRecord": Relation(
-                "SoftLayer_Network_Subnet_IpAddress", records("internal_address"), many=False
+                "SoftLayer_Network_Subnet_IpAddress",
+                address_records("internal_address"),
+                many=False,
             ),
             "customerIpAddressRecord": Relation(
                 "SoftLayer_Network_Customer_Subnet_IpAddress",
-                records("customer_address"),
+                address_records("customer_address"),
                 many=False,
             ),
             "networkTunnelContext": Relation(

@@ -1,4 +1,4 @@
-"""SoftLayer_User_Customer: whose key it is. No key is ever shown: only hashes are kept."""
+"""SoftLayer_User_Customer: the user of the key. Keys are never in a reply: only hashes exist."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from vpnportal.api.serializers import DataType, Relation, SerializationContext, register_type
-from vpnportal.api.types.properties import column, moment, nothing
+from vpnportal.api.types.properties import column, empty_lists, rfc3339
 
 
-def _account(reader: SerializationContext, users: Sequence[Any]) -> Sequence[Any]:
-    return [reader.caller.account for _ in users]
+def _account(serialization: SerializationContext, users: Sequence[Any]) -> Sequence[Any]:
+    return [serialization.caller.account for _ in users]
 
 
 USER = register_type(
@@ -18,16 +18,18 @@ USER = register_type(
         "SoftLayer_User_Customer",
         {
             "id": column("pk"),
-            "accountId": lambda reader, one: reader.caller.account.pk,
-            "username": lambda reader, one: one.get_username(),
+            "accountId": lambda serialization, user: serialization.caller.account.pk,
+            "username": lambda serialization, user: user.get_username(),
             "firstName": column("first_name"),
             "lastName": column("last_name"),
             "email": column("email"),
-            "createDate": lambda reader, one: moment(one.date_joined),
+            "createDate": lambda serialization, user: rfc3339(user.date_joined),
         },
         {
             "account": Relation("SoftLayer_Account", _account, many=False),
-            "apiAuthenticationKeys": Relation("SoftLayer_User_Customer_ApiAuthentication", nothing),
+            "apiAuthenticationKeys": Relation(
+                "SoftLayer_User_Customer_ApiAuthentication", empty_lists
+            ),
         },
     )
 )
