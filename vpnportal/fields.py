@@ -30,7 +30,7 @@ class Sealed:
 
     @classmethod
     def of(cls, text: str, context: str) -> Sealed:
-        """Return `text` sealed for the row that `context` names. Empty text gives an empty secret."""
+        """Return `text` sealed for the row that `context` names; empty text is no secret."""
         return cls(encryption.seal(text, context)) if text else cls()
 
     def open(self, context: str) -> str:
