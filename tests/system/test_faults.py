@@ -1,7 +1,7 @@
-"""Whatever dies, stalls or fills up at whatever step of an apply: what was applied stands.
+"""Faults at each step of an apply: afterwards the newest applied revision is live.
 
-Each cell changes everything of a tunnel at once, holds the apply at a step, strikes there, and
-waits until database, charon, kernel and a ping agree with the newest applied revision alone.
+Each cell changes all settings of a tunnel at once, holds the apply at a step, injects the fault
+there, and waits until database, charon, kernel and a ping agree with the newest applied revision.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CELLS = {
 
 @contextmanager
 def small_disk(folder) -> Iterator[None]:
-    """A file system of its own, which is gone also when this process is killed."""
+    """Mount a file system at the folder; unmount it also if this process is killed."""
     folder.mkdir(parents=True)
     script = """
         trap 'umount --lazy "$1"; kill "$!" 2>/dev/null; exit' TERM
@@ -63,7 +63,7 @@ def small_disk(folder) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    """A portal with the seam in its processes, the first settings applied and answering."""
+    """A portal with the seam in its processes; the first settings are applied and answer a ping."""
     portal = RunningPortal("faults")
     holds = Holds(portal)
     portal.environment |= holds.environment()
@@ -72,10 +72,10 @@ def scene() -> Iterator[Scene]:
         try:
             portal.start()
             portal.fill_in()
-            settings.teach_peer(portal)
+            settings.make_peer_accept_both(portal)
             portal.apply(FIRST)
             person = Person(*map(portal.printed, ("URL", "User name", "Password")))
-            scene = Scene(portal, holds, person, settings.ONE, 1)
+            scene = Scene(portal, holds, person, settings.FIRST, 1)
             scene.settle()
             holds.require_bindings()
             yield scene
@@ -99,75 +99,77 @@ services.set_translations(tunnel, rows, user)
         for step in steps
     ],
 )
-def test_what_was_applied_stands(scene: Scene, record_property: Callable, fault: Fault, step: str):
-    scene.begin()
-    # Said of each cell until it is done, so that one that fails is in the table, too.
+def test_after_a_fault_the_applied_revision_is_live(
+    scene: Scene, record_property: Callable, fault: Fault, step: str
+):
+    scene.prepare()
+    # Recorded before the result, so that a cell that fails is in the table too.
     record_property(CELL, (fault.name, step, 0.0, ""))
 
     scene.apply_up_to(step)
-    fault.strike(scene)
-    scene.go_on()
+    fault.inject(scene)
+    scene.release()
     try:
-        fault.met(scene)
+        fault.wait_for_effect(scene)
     finally:
         fault.undo(scene)
     seconds = scene.settle()
-    record_property(CELL, (fault.name, step, seconds, "; ".join(scene.last_wrong)))
+    record_property(CELL, (fault.name, step, seconds, "; ".join(scene.last_deviations)))
 
-    assert ground_truth.draft(scene.portal) == scene.typed
+    assert ground_truth.draft(scene.portal) == scene.draft
     assert set(ground_truth.revisions(scene.portal).values()) == {"live", "replaced"}
     scene.apply_again()
 
 
-def test_traffic_comes_back_with_the_tun_device(scene: Scene):
-    """The routes into it are gone with it; the associations, which know nothing of that, stay."""
-    scene.begin()
-    damage.NO_TUN.strike(scene)
+def test_traffic_resumes_when_the_tun_interface_is_up_again(scene: Scene):
+    """The routes into the interface disappear with it; the SAs do not depend on it and stay."""
+    scene.prepare()
+    damage.NO_TUN.inject(scene)
     try:
-        assert scene.wrong() == [f"{scene.wanted.internal} does not answer"]
+        assert scene.deviations() == [f"{scene.applied.internal} does not answer"]
     finally:
         damage.NO_TUN.undo(scene)
 
     scene.settle()
 
 
-def test_an_apply_that_charon_never_answers_failed_and_what_was_there_is_back(scene: Scene):
-    """Stopped when the new connection was loaded already, until the worker gave it up."""
-    scene.begin()
-    before, number = scene.wanted, scene.number
+def test_an_apply_fails_and_is_rolled_back_if_charon_does_not_answer(scene: Scene):
+    """charon stops after the new connection is loaded, until the worker records the failure."""
+    scene.prepare()
+    before, number = scene.applied, scene.number
     scene.apply_up_to("loaded")
-    damage.STOP_CHARON.strike(scene)
-    scene.go_on()
+    damage.STOP_CHARON.inject(scene)
+    scene.release()
     try:
         wait_for(lambda: ground_truth.revisions(scene.portal)[number + 1] == "failed", 60)
     finally:
         damage.STOP_CHARON.undo(scene)
 
-    scene.wanted, scene.number = before, number
+    scene.applied, scene.number = before, number
     scene.settle()
-    assert ground_truth.draft(scene.portal) == scene.typed
+    assert ground_truth.draft(scene.portal) == scene.draft
 
     scene.number += 1
-    scene.wanted = settings.other_than(before)
+    scene.applied = settings.other_than(before)
     scene.apply_again()
     scene.settle()
 
 
-def test_a_full_disk_is_a_sentence_on_the_page_and_no_half_an_edit(scene: Scene):
-    scene.begin()
+def test_the_page_explains_a_full_disk_and_no_edit_is_saved_in_part(scene: Scene):
+    scene.prepare()
     before, revisions = ground_truth.draft(scene.portal), ground_truth.revisions(scene.portal)
-    damage.FULL_DISK.strike(scene)
+    damage.FULL_DISK.inject(scene)
     try:
-        kept = {name: str(before[name]) for name in before if name.startswith("phase_two_")}
-        initial = {f"initial-{name}": value for name, value in kept.items()}
-        typed = {"fieldset": "phase_two", **kept, **initial, "phase_two_keylife": "4444"}
-        edited = scene.person.post("/tunnels/1/edit/", typed)
+        saved = {name: str(before[name]) for name in before if name.startswith("phase_two_")}
+        initial = {f"initial-{name}": value for name, value in saved.items()}
+        form = {"fieldset": "phase_two", **saved, **initial, "phase_two_keylife": "4444"}
+        edited = scene.person.post("/tunnels/1/edit/", form)
         applied = scene.person.post("/tunnels/1/apply/", {})
     finally:
         damage.FULL_DISK.undo(scene)
 
     assert (edited.status, applied.status) == (422, 422)
-    assert all("cannot write to its database" in one.text for one in (edited, applied))
+    assert all("cannot write to its database" in page.text for page in (edited, applied))
     assert 'value="4444"' in edited.text
     assert (ground_truth.draft(scene.portal), ground_truth.revisions(scene.portal)) == (
         before,
@@ -177,20 +179,20 @@ def test_a_full_disk_is_a_sentence_on_the_page_and_no_half_an_edit(scene: Scene)
     scene.settle()
 
 
-def test_a_clock_that_was_set_back_hides_no_outage(scene: Scene):
-    """What was seen at a later hour must not count as newer than what is seen now."""
-    scene.begin()
+def test_a_clock_that_is_set_back_hides_no_outage(scene: Scene):
+    """An observation from before the clock change must not count as newer than a current one."""
+    scene.prepare()
     peer = scene.portal.process("charon", host="peer")
     os.kill(peer, signal.SIGSTOP)
     try:
-        damage.CLOCK_BACK.strike(scene)
-        vici = f"unix://{scene.portal.state}/lab/concentrator/charon.vici"
-        end = ("swanctl", "--terminate", "--ike", "ctx1", "--force", "--timeout", "1")
-        scene.portal.run(*end, "--uri", vici)
-        wait_for(lambda: ground_truth.association(scene.portal) not in ("up", "older"), 20)
+        damage.CLOCK_BACK.inject(scene)
+        uri = f"unix://{scene.portal.state}/lab/concentrator/charon.vici"
+        terminate = ("swanctl", "--terminate", "--ike", "ctx1", "--force", "--timeout", "1")
+        scene.portal.run(*terminate, "--uri", uri)
+        wait_for(lambda: ground_truth.sa_status(scene.portal) not in ("up", "older"), 20)
     finally:
         os.kill(peer, signal.SIGCONT)
-    wait_for(lambda: ground_truth.association(scene.portal) == "up", 30)
+    wait_for(lambda: ground_truth.sa_status(scene.portal) == "up", 30)
     scene.settle()
 
     damage.CLOCK_BACK.undo(scene)

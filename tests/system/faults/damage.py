@@ -1,4 +1,4 @@
-"""What can happen to a running portal, and how it is undone."""
+"""Faults of a running portal, and how a test undoes them."""
 
 from __future__ import annotations
 
@@ -17,67 +17,74 @@ from tests.system.faults import ground_truth
 from tests.system.faults.scene import Scene
 
 QUEUE = "concentrator.hou02-vpn01"
-SIX_HOURS = 6 * 3600
-# What is written at a time to fill a disk: first much, then the last bytes.
-CHUNKS = (1 << 16, 1 << 9, 1)
+SIX_HOURS_SECONDS = 6 * 3600
+# Sizes of the writes that fill a disk: large ones first, then the last bytes.
+CHUNK_BYTES = (1 << 16, 1 << 9, 1)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike` happens at the step; `undo` once the portal has `met` it, and in any case."""
+    """A fault: `inject` causes it, `wait_for_effect` waits for the effect on the portal.
+
+    `undo` runs after the effect, also if the effect does not appear.
+    """
 
     name: str
-    strike: Callable[[Scene], None]
-    met: Callable[[Scene], None] = lambda scene: None
+    inject: Callable[[Scene], None]
+    wait_for_effect: Callable[[Scene], None] = lambda scene: None
     undo: Callable[[Scene], None] = lambda scene: None
 
 
-def _send(how: signal.Signals, word: str, host: str = "") -> Callable[[Scene], None]:
-    """A signal to all processes of this name; gunicorn is three."""
+def _signal_sender(number: signal.Signals, word: str, host: str = "") -> Callable[[Scene], None]:
+    """Return a function that signals all processes of this name; gunicorn has three."""
 
     def send(scene: Scene) -> None:
-        found = scene.portal.processes(word, host)
-        assert found, word
-        for pid in found:
-            os.kill(pid, how)
+        pids = scene.portal.processes(word, host)
+        assert pids, word
+        for pid in pids:
+            os.kill(pid, number)
 
     return send
 
 
-def kill(name: str, *whom: str) -> Fault:
-    """It ends at once, without a chance to tidy up, and its keeper starts it again."""
-    return Fault(f"kill -9 {name}", _send(signal.SIGKILL, *whom))
+def kill(name: str, *process: str) -> Fault:
+    """Return the fault that kills a process; bin/keep starts it again."""
+    return Fault(f"kill -9 {name}", _signal_sender(signal.SIGKILL, *process))
 
 
-def stop(name: str, met: Callable[[Scene], None], *whom: str) -> Fault:
-    """It is silent, but its sockets take what is sent to them."""
-    return Fault(f"SIGSTOP {name}", _send(signal.SIGSTOP, *whom), met, _send(signal.SIGCONT, *whom))
+def stop(name: str, wait_for_effect: Callable[[Scene], None], *process: str) -> Fault:
+    """Return the fault that stops a process, whose sockets still accept data."""
+    return Fault(
+        f"SIGSTOP {name}",
+        _signal_sender(signal.SIGSTOP, *process),
+        wait_for_effect,
+        _signal_sender(signal.SIGCONT, *process),
+    )
 
 
-def _charon_missed(scene: Scene) -> None:
-    """Until a call to charon has ended for lack of an answer; then charon goes on."""
+def _wait_for_charon_timeout(scene: Scene) -> None:
     if scene.step == "initiated":
-        question = "SELECT 1 FROM vpnportal_concentrator WHERE unreachable_reason <> ''"
-        wait_for(lambda: ground_truth.rows(scene.portal, question), 30)
+        query = "SELECT 1 FROM vpnportal_concentrator WHERE unreachable_reason <> ''"
+        wait_for(lambda: ground_truth.rows(scene.portal, query), 30)
     else:
-        wait_for(lambda: scene.worker_said("charon does not answer"), 30)
+        wait_for(lambda: scene.worker_logged("charon does not answer"), 30)
 
 
-def _redis_missed(scene: Scene) -> None:
-    """Until Apply has answered all the same, and a worker that needs Redis has missed it."""
-    wait_for(scene.applied.done, 30)
-    lost = ("Connection to broker lost", "Timeout", "ConnectionError")
+def _wait_for_redis_timeout(scene: Scene) -> None:
+    """Wait for the response to Apply, and for the error of a worker that needs Redis."""
+    wait_for(scene.apply_response.done, 30)
+    errors = ("Connection to broker lost", "Timeout", "ConnectionError")
     if scene.step in ("observed again", "recorded", "initiated"):
-        wait_for(lambda: scene.worker_said(*lost), 30)
+        wait_for(lambda: scene.worker_logged(*errors), 30)
 
 
 def _fill(scene: Scene) -> None:
-    """Not a byte is left where the database is; its journal has no room in hand either."""
+    """Use every byte of the database's disk, with an empty journal."""
     folder = scene.portal.state / "db"
     with closing(sqlite3.connect(folder / "portal.sqlite3", timeout=10)) as database:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     with (folder / "filler").open("wb", buffering=0) as filler:
-        for size in CHUNKS:
+        for size in CHUNK_BYTES:
             _write_until_full(filler, bytes(size))
 
 
@@ -94,8 +101,8 @@ def _free(scene: Scene) -> None:
     (scene.portal.state / "db" / "filler").unlink(missing_ok=True)
 
 
-def _disk_missed(scene: Scene) -> None:
-    wait_for(lambda: scene.worker_said("database or disk is full"), 30)
+def _wait_for_disk_error(scene: Scene) -> None:
+    wait_for(lambda: scene.worker_logged("database or disk is full"), 30)
 
 
 def _tun(state: str) -> Callable[[Scene], None]:
@@ -106,10 +113,10 @@ def _tun(state: str) -> Callable[[Scene], None]:
     return set_link
 
 
-def _carried_nothing(scene: Scene) -> None:
-    """Until the revision is live, and yet no echo comes back: nothing goes through the device."""
+def _wait_for_live_without_traffic(scene: Scene) -> None:
+    """Wait until the revision is live; the interface that is down still carries no echo reply."""
     wait_for(lambda: ground_truth.revisions(scene.portal)[scene.number] == "live", 30)
-    assert f"{scene.wanted.internal} does not answer" in scene.wrong()
+    assert f"{scene.applied.internal} does not answer" in scene.deviations()
 
 
 def _clock(seconds: int) -> Callable[[Scene], None]:
@@ -119,8 +126,8 @@ def _clock(seconds: int) -> Callable[[Scene], None]:
     return set_clock
 
 
-def _many_messages(scene: Scene) -> None:
-    """Twice the same, for what is gone and never was, for everything, and garbage in between."""
+def _send_stray_messages(scene: Scene) -> None:
+    """Send duplicates, ids of rows that do not exist, full converges and garbage."""
     app = Celery(broker=f"redis+socket://{scene.portal.state}/redis/redis.sock")
     with app.connection_for_write() as connection:
         for arguments in ((1, 1), (1, 1), (1, 4711), (99, 1), (1,), (1, None), ("x",), (), (1, 1)):
@@ -135,10 +142,10 @@ KILL_BEAT = kill("beat", "beat")
 KILL_MONITOR = kill("monitor", "watch")
 KILL_CHARON = kill("charon", *CHARON)
 KILL_REDIS = kill("Redis", *REDIS)
-STOP_CHARON = stop("charon", _charon_missed, *CHARON)
-STOP_REDIS = stop("Redis", _redis_missed, *REDIS)
-NO_TUN = Fault("no tun traffic", _tun("down"), _carried_nothing, _tun("up"))
-FULL_DISK = Fault("full disk", _fill, _disk_missed, _free)
-CLOCK_FORWARD = Fault("clock +6 h", _clock(SIX_HOURS), undo=_clock(0))
-CLOCK_BACK = Fault("clock -6 h", _clock(-SIX_HOURS), undo=_clock(0))
-MESSAGES = Fault("messages", _many_messages)
+STOP_CHARON = stop("charon", _wait_for_charon_timeout, *CHARON)
+STOP_REDIS = stop("Redis", _wait_for_redis_timeout, *REDIS)
+NO_TUN = Fault("no tun traffic", _tun("down"), _wait_for_live_without_traffic, _tun("up"))
+FULL_DISK = Fault("full disk", _fill, _wait_for_disk_error, _free)
+CLOCK_FORWARD = Fault("clock +6 h", _clock(SIX_HOURS_SECONDS), undo=_clock(0))
+CLOCK_BACK = Fault("clock -6 h", _clock(-SIX_HOURS_SECONDS), undo=_clock(0))
+MESSAGES = Fault("messages", _send_stray_messages)

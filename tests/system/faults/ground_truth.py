@@ -1,4 +1,4 @@
-"""What database, charon and kernel say, asked without any of the portal's code."""
+"""The state of database, charon and kernel, read without the code of the portal."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from tests.system.faults.settings import Settings, other_than
 HOSTED = "10.2.0.0/24"
 
 
-def rows(portal: RunningPortal, question: str) -> list[dict[str, Any]]:
-    """The answer of the portal's database."""
+def rows(portal: RunningPortal, query: str) -> list[dict[str, Any]]:
+    """Return the rows of a query to the portal's database."""
     file = f"file:{portal.state}/db/portal.sqlite3?mode=ro"
     with closing(sqlite3.connect(file, uri=True, timeout=10)) as database:
         database.row_factory = sqlite3.Row
-        return [dict(row) for row in database.execute(question)]
+        return [dict(row) for row in database.execute(query)]
 
 
 def revisions(portal: RunningPortal) -> dict[int, str]:
-    """The outcome of each revision of the tunnel, by number."""
-    found = rows(portal, "SELECT number, outcome FROM vpnportal_revision WHERE tunnel_id = 1")
-    return {row["number"]: row["outcome"] for row in found}
+    """Return the outcome of each revision of the tunnel, by number."""
+    query = "SELECT number, outcome FROM vpnportal_revision WHERE tunnel_id = 1"
+    return {row["number"]: row["outcome"] for row in rows(portal, query)}
 
 
 def draft(portal: RunningPortal) -> dict[str, Any]:
-    """Everything that somebody typed, whether or not it was applied."""
+    """Return every saved field of the draft."""
     tunnel = rows(portal, "SELECT * FROM vpnportal_tunnel WHERE id = 1")[0]
-    typed = {key: tunnel[key] for key in tunnel if not key.startswith("sa_status")}
+    fields = {key: tunnel[key] for key in tunnel if not key.startswith("sa_status")}
     return {
-        **typed,
+        **fields,
         "subnets": [
             (row["kind"], row["network"])
             for row in rows(
@@ -52,19 +52,19 @@ def draft(portal: RunningPortal) -> dict[str, Any]:
     }
 
 
-def association(portal: RunningPortal) -> str:
-    """What the pages say of the tunnel's association."""
+def sa_status(portal: RunningPortal) -> str:
+    """Return the SA status that the pages show."""
     return rows(portal, "SELECT sa_status FROM vpnportal_tunnel WHERE id = 1")[0]["sa_status"]
 
 
 def subnets(portal: RunningPortal) -> dict[str, int]:
-    """The ids of the customer's networks."""
-    question = "SELECT id, network FROM vpnportal_subnet WHERE kind = 'customer'"
-    return {row["network"]: row["id"] for row in rows(portal, question)}
+    """Return the ids of the customer subnets, by network."""
+    query = "SELECT id, network FROM vpnportal_subnet WHERE kind = 'customer'"
+    return {row["network"]: row["id"] for row in rows(portal, query)}
 
 
-def wrong(portal: RunningPortal, settings: Settings, live: int) -> list[str]:
-    """All that is not as the newest applied revision says, in words; nothing when all is well."""
+def deviations(portal: RunningPortal, settings: Settings, live: int) -> list[str]:
+    """Return each difference from the newest applied revision, as a text."""
     try:
         return [
             *_outcomes(portal, live),
@@ -77,37 +77,47 @@ def wrong(portal: RunningPortal, settings: Settings, live: int) -> list[str]:
 
 
 def _outcomes(portal: RunningPortal, live: int) -> Iterator[str]:
-    found = revisions(portal)
-    standing = {number: found[number] for number in found if found[number] == "live"}
-    if standing != {live: "live"}:
-        yield f"live are {sorted(standing)}, not {live}"
-    if waiting := [number for number in found if found[number] in ("queued", "applying")]:
-        yield f"unfinished are {waiting}"
+    outcomes = revisions(portal)
+    live_numbers = [number for number in outcomes if outcomes[number] == "live"]
+    if live_numbers != [live]:
+        yield f"live are {sorted(live_numbers)}, not {live}"
+    if unfinished := [number for number in outcomes if outcomes[number] in ("queued", "applying")]:
+        yield f"unfinished are {unfinished}"
 
 
 def _charon(portal: RunningPortal, settings: Settings) -> Iterator[str]:
-    """The connection with one child for each subnet, one IKE_SA with just these, one secret."""
-    loaded, running, secrets = _listed(portal)
+    """Yield each difference of charon's connections, IKE_SAs and secrets.
+
+    Right are a child for each subnet, an IKE_SA with exactly these children, and a secret.
+    """
+    connections, ike_sas, secrets = _list_charon(portal)
     selectors = sorted((HOSTED, network) for network in settings.subnets)
-    children = {name: list(connection["children"].values()) for name, connection in loaded.items()}
-    found = {name: sorted(map(_selectors, several)) for name, several in children.items()}
-    if found != {"ctx1": selectors}:
-        yield f"loaded is {found}"
-    # A secret is named like the first part of the children that are negotiated with it.
-    names = {name for connection in loaded.values() for name in connection["children"]}
+    loaded = {
+        name: sorted(map(_selectors, connection["children"].values()))
+        for name, connection in connections.items()
+    }
+    if loaded != {"ctx1": selectors}:
+        yield f"loaded is {loaded}"
+    # The name of a secret is the first part of the names of the children that use it.
+    names = {name for connection in connections.values() for name in connection["children"]}
     if set(secrets) != {name.rpartition("-")[0] for name in names}:
         yield f"the secrets are {secrets}"
-    if [(name, sa["state"], sa.get("encr-keysize")) for name, sa in running] != [
-        ("ctx1", "ESTABLISHED", settings.bits)
-    ]:
-        yield f"running are {[(name, sa['state'], sa.get('encr-keysize')) for name, sa in running]}"
-    carried = [child for _, sa in running for child in sa.get("child-sas", {}).values()]
-    wanted = sorted(("INSTALLED", settings.bits, *pair) for pair in selectors)
-    if sorted(map(_carrying, carried)) != wanted:
-        yield f"the children are {sorted(map(_carrying, carried))}"
-    if {child["name"] for child in carried} != names:
-        yield f"the children's names are {[child['name'] for child in carried]}"
-    lives = [int(child.get("life-time", 0)) for child in carried]
+    running = [(name, sa["state"], sa.get("encr-keysize")) for name, sa in ike_sas]
+    if running != [("ctx1", "ESTABLISHED", settings.bits)]:
+        yield f"running are {running}"
+    yield from _child_sas(ike_sas, settings, names)
+
+
+def _child_sas(
+    ike_sas: list[tuple[str, dict[str, Any]]], settings: Settings, names: set[str]
+) -> Iterator[str]:
+    child_sas = [child for _, sa in ike_sas for child in sa.get("child-sas", {}).values()]
+    expected = sorted(("INSTALLED", settings.bits, HOSTED, net) for net in settings.subnets)
+    if sorted(map(_state_and_selectors, child_sas)) != expected:
+        yield f"the children are {sorted(map(_state_and_selectors, child_sas))}"
+    if {child["name"] for child in child_sas} != names:
+        yield f"the children's names are {[child['name'] for child in child_sas]}"
+    lives = [int(child.get("life-time", 0)) for child in child_sas]
     if not all(settings.keylife - 600 < life <= settings.keylife for life in lives):
         yield f"the children live for {lives} seconds"
 
@@ -116,23 +126,23 @@ def _selectors(child: dict[str, Any]) -> tuple[str, str]:
     return ",".join(child.get("local-ts", ())), ",".join(child.get("remote-ts", ()))
 
 
-def _carrying(child: dict[str, Any]) -> tuple[str, ...]:
+def _state_and_selectors(child: dict[str, Any]) -> tuple[str, ...]:
     return child["state"], child.get("encr-keysize", ""), *_selectors(child)
 
 
-def _listed(
+def _list_charon(
     portal: RunningPortal,
 ) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]], list[str]]:
-    """Connections by name, IKE_SAs with their connections' names, and ids of secrets."""
+    """Return connections by name, IKE_SAs with their connections' names, and ids of secrets."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(2)
         connection.connect(str(portal.state / "lab" / "concentrator" / "charon.vici"))
         session = vici.Session(connection)
-        loaded = {
+        connections = {
             name: body for item in _text(list(session.list_conns())) for name, body in item.items()
         }
-        running = [one for item in _text(list(session.list_sas())) for one in item.items()]
-        return loaded, running, _text(session.get_shared()).get("keys", [])
+        ike_sas = [sa for item in _text(list(session.list_sas())) for sa in item.items()]
+        return connections, ike_sas, _text(session.get_shared()).get("keys", [])
 
 
 def _text(value: Any) -> Any:
@@ -147,15 +157,15 @@ def _text(value: Any) -> Any:
 
 def _kernel(portal: RunningPortal, settings: Settings) -> Iterator[str]:
     listed = portal.on("concentrator", "nft", "-j", "list", "table", "ip", "vpnportal").stdout
-    found = json.loads(listed or '{"nftables": []}')["nftables"]
-    maps = {item["map"]["name"]: item["map"].get("elem", []) for item in found if "map" in item}
-    wanted = {
+    items = json.loads(listed or '{"nftables": []}')["nftables"]
+    maps = {item["map"]["name"]: item["map"].get("elem", []) for item in items if "map" in item}
+    expected = {
         "inbound": [[settings.internal, settings.customer]],
         "outbound": [[settings.customer, settings.internal]],
     }
-    if maps != wanted:
+    if maps != expected:
         yield f"the translations are {maps}"
-    if not any("rule" in item for item in found):
+    if not any("rule" in item for item in items):
         yield "there are no rules"
 
 

@@ -1,4 +1,4 @@
-"""The table of faults and steps, made of what the tests say of themselves, whoever ran them."""
+"""The table of faults and steps, made from the properties of the tests' reports."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterable, Mapping
 from tests.system.faults import steps
 
 SLOW_SECONDS = 10.0
-# Under this name a test's report carries its cell: fault, step, seconds, what became right last.
+# The property of a report that has its cell: fault, step, seconds and the last deviation.
 CELL = "cell"
 
 
 def table(cells: Mapping[tuple[str, str], str]) -> str:
-    """Seconds from a fault's end to the last word of the truth, or FAILED, by fault and step."""
+    """Return the table: by fault and step the seconds until all sources agree, or FAILED."""
     faults = list(dict.fromkeys(fault for fault, _ in cells))
     head = ["", *steps.ALL]
-    lines = [head, *([one, *(cells.get((one, step), "·") for step in steps.ALL)] for one in faults)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(head))]
+    rows = [[fault, *(cells.get((fault, step), "·") for step in steps.ALL)] for fault in faults]
+    lines = [head, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
@@ -24,14 +25,14 @@ def table(cells: Mapping[tuple[str, str], str]) -> str:
 
 
 def summary(reports: Iterable) -> list[str]:
-    """The lines to print for these reports of pytest; none if none of them has a cell."""
+    """Return the lines to print for these reports of pytest; none if no report has a cell."""
     cells: dict[tuple[str, str], str] = {}
     slow = []
     for report in reports:
         for name, value in getattr(report, "user_properties", ()):
             if name == CELL:
-                fault, step, seconds, last = value
+                fault, step, seconds, deviation = value
                 cells[fault, step] = f"{seconds:.1f}" if report.passed else "FAILED"
                 if seconds > SLOW_SECONDS:
-                    slow.append(f"slow: {fault} at {step}, {seconds:.1f} s: {last}")
+                    slow.append(f"slow: {fault} at {step}, {seconds:.1f} s: {deviation}")
     return [table(cells), *slow] if cells else []

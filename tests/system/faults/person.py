@@ -1,4 +1,4 @@
-"""A network admin in a browser without JavaScript's help: what htmx would send is sent here."""
+"""A network admin in a browser, without JavaScript: it sends the requests that htmx sends."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ SECONDS = 60
 
 @dataclass(frozen=True)
 class Answer:
-    """A status and a page."""
+    """Status and text of a response."""
 
     status: int
     text: str
 
 
 class Person:
-    """Signed in; every request is the real portal's."""
+    """A user who has signed in to the portal at a URL."""
 
     def __init__(self, url: str, name: str, password: str) -> None:
         self._url = url.rstrip("/")
@@ -33,25 +33,25 @@ class Person:
         assert "Sign out" in signed_in.text, signed_in
 
     def get(self, path: str) -> Answer:
-        return self._ask(path, None, {})
+        return self._request(path, None, {})
 
     def post(self, path: str, fields: dict[str, str], field: str = "") -> Answer:
-        """As htmx does when this field is left, or the form's button pressed where it is ""."""
-        token = next((one.value for one in self._cookies if one.name == "csrftoken"), "")
+        """Send the form as htmx does when `field` loses the focus; "" sends it by its button."""
+        token = next((cookie.value for cookie in self._cookies if cookie.name == "csrftoken"), "")
         headers = {"X-CSRFToken": token or "", "Referer": self._url}
         if field:
             headers |= {"HX-Request": "true", "HX-Trigger-Name": field}
         data = urllib.parse.urlencode(fields).encode()
-        return self._ask(path, data, headers)
+        return self._request(path, data, headers)
 
-    def reaches(self) -> bool:
-        """Whether the portal answers at all."""
+    def reaches_portal(self) -> bool:
+        """Return True if the portal answers."""
         try:
             return self.get("/tunnels/").status == 200
         except OSError:
             return False
 
-    def _ask(self, path: str, data: bytes | None, headers: dict[str, str]) -> Answer:
+    def _request(self, path: str, data: bytes | None, headers: dict[str, str]) -> Answer:
         request = urllib.request.Request(self._url + path, data, headers)  # noqa: S310
         try:
             with self._opener.open(request, timeout=SECONDS) as response:

@@ -1,4 +1,4 @@
-"""A running portal and one apply on it: who is held, what was typed, what must come of it."""
+"""A running portal, and an apply that a test holds at a step."""
 
 from __future__ import annotations
 
@@ -16,57 +16,59 @@ from tests.system.faults.person import Answer, Person
 from tests.system.faults.settings import Settings
 from tests.system.faults.steps import SENT, Holds
 
-SECONDS = 75
+SETTLE_SECONDS = 75
 SOCKET = "redis/redis.sock"
 
 
 @dataclass
 class Scene:
-    """`wanted` is what was applied last, as revision `number`; `typed` the draft at that time."""
+    """The portal, the settings applied last as revision `number`, and the draft at that time."""
 
     portal: RunningPortal
     holds: Holds
     person: Person
-    wanted: Settings
+    applied: Settings
     number: int
-    typed: dict[str, Any] = field(default_factory=dict)
+    draft: dict[str, Any] = field(default_factory=dict)
     step: str = ""
-    applied: Future[Answer] = field(default_factory=Future)
-    last_wrong: list[str] = field(default_factory=list)
-    _log_at: int = 0
+    apply_response: Future[Answer] = field(default_factory=Future)
+    last_deviations: list[str] = field(default_factory=list)
+    _log_offset: int = 0
     _stopped: int = 0
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
 
     def apply_up_to(self, step: str) -> None:
-        """Change everything, press Apply, and return while the apply is held at this step."""
-        self.step, self.wanted = step, settings.other_than(self.wanted)
-        settings.type_in(self.person, self.wanted, ground_truth.subnets(self.portal))
-        self.typed = ground_truth.draft(self.portal)
-        self._log_at = self._log.stat().st_size
+        """Change every setting, press Apply, and return while the apply is held at this step."""
+        self.step, self.applied = step, settings.other_than(self.applied)
+        settings.enter(self.person, self.applied, ground_truth.subnets(self.portal))
+        self.draft = ground_truth.draft(self.portal)
+        self._log_offset = self._log.stat().st_size
         if step == SENT:
             self._stopped = self.portal.process("worker")
             os.kill(self._stopped, signal.SIGSTOP)
         else:
             self.holds.arm(step)
-        self.applied = self._pool.submit(self.person.post, "/tunnels/1/apply/", {})
+        self.apply_response = self._pool.submit(self.person.post, "/tunnels/1/apply/", {})
         if step == SENT:
-            wait_for(self.applied.done, 30)
+            wait_for(self.apply_response.done, 30)
         else:
             self.holds.wait()
         self.number += 1
         assert max(ground_truth.revisions(self.portal)) == self.number
 
-    def begin(self) -> None:
-        """Everything runs again; what a cell that failed has left is no fault of the next one."""
-        self.go_on()
-        wait_for(self._all_run, 30)
+    def prepare(self) -> None:
+        """Wait until all processes run and the last apply is complete, also after a failed cell."""
+        self.release()
+        wait_for(self._all_running, 30)
         self.number = max(ground_truth.revisions(self.portal))
         networks = ground_truth.subnets(self.portal).keys()
-        self.wanted = next(one for one in settings.BOTH if {*one.subnets} == networks)
+        self.applied = next(
+            candidate for candidate in settings.BOTH if {*candidate.subnets} == networks
+        )
         self.settle()
 
-    def go_on(self) -> None:
-        """Whoever is held and still lives goes on."""
+    def release(self) -> None:
+        """Let a held or stopped process continue, if it still exists."""
         self.holds.release()
         if self._stopped:
             with suppress(ProcessLookupError):
@@ -74,38 +76,41 @@ class Scene:
             self._stopped = 0
 
     def settle(self) -> float:
-        """Seconds until nothing is wrong any more; AssertionError with what still is."""
-        began = time.monotonic()
-        while wrong := self.wrong():
-            self.last_wrong = wrong
-            assert time.monotonic() - began < SECONDS, wrong
-            time.sleep(0.05)
-        return time.monotonic() - began
+        """Return the seconds until no source deviates.
 
-    def wrong(self) -> list[str]:
-        """All that is not as the newest applied revision says."""
-        return ground_truth.wrong(self.portal, self.wanted, self.number)
+        Raises AssertionError with the deviations after SETTLE_SECONDS.
+        """
+        started_at = time.monotonic()
+        while deviations := self.deviations():
+            self.last_deviations = deviations
+            assert time.monotonic() - started_at < SETTLE_SECONDS, deviations
+            time.sleep(0.05)
+        return time.monotonic() - started_at
+
+    def deviations(self) -> list[str]:
+        """Return each difference from the newest applied revision."""
+        return ground_truth.deviations(self.portal, self.applied, self.number)
 
     def apply_again(self) -> None:
-        """Nothing hinders the next Apply; nothing is new, so it is done as soon as it is seen."""
-        wait_for(self._all_run, 30)
+        """Apply the unchanged draft, and wait until that revision is live."""
+        wait_for(self._all_running, 30)
         answer = self.person.post("/tunnels/1/apply/", {})
         assert answer.status == 200, answer
         self.number += 1
         wait_for(lambda: ground_truth.revisions(self.portal)[self.number] == "live", 30)
 
-    def worker_said(self, *words: str) -> bool:
-        """Whether the worker has logged any of these since Apply was pressed."""
+    def worker_logged(self, *texts: str) -> bool:
+        """Return True if the worker has logged one of these texts since the last Apply."""
         with self._log.open(errors="replace") as log:
-            log.seek(self._log_at)
-            news = log.read()
-        return any(word in news for word in words)
+            log.seek(self._log_offset)
+            logged = log.read()
+        return any(text in logged for text in texts)
 
-    def _all_run(self) -> bool:
+    def _all_running(self) -> bool:
         names = ("redis-server", "gunicorn", "beat", "worker", "watch")
         redis = self.portal.run("redis-cli", "-s", str(self.portal.state / SOCKET), "ping")
-        there = all(map(self.portal.processes, names)) and redis.stdout == "PONG\n"
-        return there and self.person.reaches()
+        running = all(map(self.portal.processes, names)) and redis.stdout == "PONG\n"
+        return running and self.person.reaches_portal()
 
     @property
     def _log(self):

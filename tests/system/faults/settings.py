@@ -1,4 +1,4 @@
-"""Two configurations of one tunnel that differ in everything, and a peer that takes both."""
+"""Two configurations of a tunnel that share no setting, and a peer that accepts both."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 from tests.running_portal import RunningPortal
 from tests.system.faults.person import Answer, Person
 
-SHIPPED, EITHER = "aes256-sha256-modp1536\n", "aes256-sha256-modp1536, aes128-sha256-modp1536\n"
+SHIPPED_PROPOSAL = "aes256-sha256-modp1536\n"
+BOTH_PROPOSALS = "aes256-sha256-modp1536, aes128-sha256-modp1536\n"
 SECOND_CHILD = """        children {
             second {
                 local_ts = 192.168.20.0/24
@@ -21,7 +22,7 @@ SECOND_CHILD = """        children {
 
 @dataclass(frozen=True)
 class Settings:
-    """What a person types; `internal` is what a server calls the customer's computer."""
+    """The values that a person enters; servers reach `customer` under the address `internal`."""
 
     encryption: str
     keylife: int
@@ -35,29 +36,29 @@ class Settings:
         return self.encryption.removeprefix("AES")
 
 
-# With the second, what runs for the first goes on until its successor carries the traffic; back
-# again, what leads to the subnet that is gone ends at once.
+# From FIRST to SECOND the worker keeps the old CHILD_SA until its successor carries traffic. From
+# SECOND to FIRST it terminates the CHILD_SA of the removed subnet at once.
 TEN, TWENTY = "192.168.10.0/24", "192.168.20.0/24"
-ONE = Settings("AES256", 3600, (TEN,), "10.1.255.92", "192.168.10.15")
-OTHER = Settings("AES128", 7200, (TEN, TWENTY), "10.1.255.93", "192.168.20.15")
-BOTH = (ONE, OTHER)
+FIRST = Settings("AES256", 3600, (TEN,), "10.1.255.92", "192.168.10.15")
+SECOND = Settings("AES128", 7200, (TEN, TWENTY), "10.1.255.93", "192.168.20.15")
+BOTH = (FIRST, SECOND)
 
 
 def other_than(settings: Settings) -> Settings:
-    return OTHER if settings == ONE else ONE
+    return SECOND if settings == FIRST else FIRST
 
 
-def teach_peer(portal: RunningPortal) -> None:
-    """The customer's device accepts either configuration, whichever is asked for."""
+def make_peer_accept_both(portal: RunningPortal) -> None:
+    """Load a configuration into the customer's device that accepts FIRST and SECOND."""
     device: Path = portal.state / "lab" / "peer" / "swanctl.conf"
-    text = device.read_text().replace(SHIPPED, EITHER)
+    text = device.read_text().replace(SHIPPED_PROPOSAL, BOTH_PROPOSALS)
     device.write_text(text.replace("        children {", SECOND_CHILD, 1))
     uri = f"unix://{portal.state}/lab/peer/charon.vici"
     portal.run("swanctl", "--load-all", "--uri", uri, "--file", str(device), check=True)
 
 
-def type_in(person: Person, settings: Settings, kept: dict[str, int]) -> None:
-    """Everything of these settings, field by field; `kept` are the ids of the draft's subnets."""
+def enter(person: Person, settings: Settings, subnet_ids: dict[str, int]) -> None:
+    """Enter these settings field by field; `subnet_ids` has the draft's customer subnets."""
     old = other_than(settings)
     fields = {
         "phase_one_encryption": ("phase_one", settings.encryption),
@@ -65,21 +66,22 @@ def type_in(person: Person, settings: Settings, kept: dict[str, int]) -> None:
         "phase_two_keylife": ("phase_two", str(settings.keylife)),
     }
     for name, (fieldset, value) in fields.items():
-        _expect(person.post("/tunnels/1/edit/", {"fieldset": fieldset, name: value}, name))
-    for network in set(settings.subnets) - kept.keys():
+        _expect_success(person.post("/tunnels/1/edit/", {"fieldset": fieldset, name: value}, name))
+    for network in set(settings.subnets) - subnet_ids.keys():
         ip, cidr = network.split("/")
-        _expect(person.post("/tunnels/1/remote-subnets/", {"ip": ip, "cidr": cidr}, "ip"))
+        added = {"ip": ip, "cidr": cidr}
+        _expect_success(person.post("/tunnels/1/remote-subnets/", added, "ip"))
     rows = {
         f"customer-{old.internal}": "",
         f"name-{old.internal}": "",
         f"customer-{settings.internal}": settings.customer,
         f"name-{settings.internal}": f"host of {settings.encryption}",
     }
-    _expect(person.post("/tunnels/1/translations/", rows, "translations"))
-    for network in kept.keys() - set(settings.subnets):
-        removed = f"/tunnels/1/remote-subnets/{kept[network]}/remove/"
-        _expect(person.post(removed, {}, "remove"))
+    _expect_success(person.post("/tunnels/1/translations/", rows, "translations"))
+    for network in subnet_ids.keys() - set(settings.subnets):
+        remove_url = f"/tunnels/1/remote-subnets/{subnet_ids[network]}/remove/"
+        _expect_success(person.post(remove_url, {}, "remove"))
 
 
-def _expect(answer: Answer) -> None:
+def _expect_success(answer: Answer) -> None:
     assert answer.status == 200, answer

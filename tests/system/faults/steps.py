@@ -1,4 +1,4 @@
-"""The steps of an apply, and how a process is held at one of them."""
+"""The steps of an apply, and the files that hold a process at one of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 from tests.running_portal import RunningPortal, wait_for
 
-# Relative to the checkout, so that also a portal that sees it elsewhere finds it.
+# Relative to the checkout, because the portal may have the checkout at another path.
 SEAM = str(Path(__file__).resolve().parent.relative_to(Path.cwd()) / "seam")
 
-# Held in the portal, once the revision is committed and before its message is sent.
+# The web process is held after the commit of the revision, before it sends the message.
 COMMITTED = "committed"
 # The worker is stopped, so that the message waits in Redis or in the worker's socket.
 SENT = "sent"
-# Held in the worker, after what the word says; "received" is before the revision is started.
+# The worker is held after the action of that name. At "received" the revision is still "queued".
 WORKERS = (
     "received",
     "started",
@@ -28,11 +28,11 @@ WORKERS = (
     "initiated",
 )
 ALL = (COMMITTED, SENT, *WORKERS)
-SECONDS_TO_A_STEP = 30
+STEP_SECONDS = 30
 
 
 class Holds:
-    """The folder through which this process and the held one speak; see seam/sitecustomize.py."""
+    """The folder that this process shares with the held one; see seam/sitecustomize.py."""
 
     def __init__(self, portal: RunningPortal) -> None:
         self.folder = portal.state / "holds"
@@ -42,7 +42,7 @@ class Holds:
         return {"PYTHONPATH": SEAM, "VPNPORTAL_HOLDS": str(self.folder)}
 
     def make(self) -> None:
-        """Whoever comes to a step writes here, the portal's user too."""
+        """Make the folder, writable for the web processes, which do not run as root."""
         self.folder.mkdir(parents=True)
         self.folder.chmod(0o777)
 
@@ -52,26 +52,26 @@ class Holds:
         assert not unbound, unbound
 
     def arm(self, step: str) -> None:
-        """The next process that comes to this step is held there."""
+        """Hold the next process that comes to this step."""
         assert step in ALL, step
         (self.folder / "here").unlink(missing_ok=True)
         self._write("armed", f"{step} {next(self._count)}")
 
     def wait(self) -> int:
-        """The id of the process that is held."""
+        """Return the id of the held process, as soon as one is held."""
         here = self.folder / "here"
-        wait_for(here.exists, SECONDS_TO_A_STEP)
+        wait_for(here.exists, STEP_SECONDS)
         return int(here.read_text())
 
     def release(self) -> None:
-        """Nobody is held any more, and nobody will be."""
+        """Release the held process, and hold no other."""
         (self.folder / "armed").unlink(missing_ok=True)
 
     def set_clock(self, seconds: int) -> None:
-        """What the portal's processes take for now is so many seconds off."""
+        """Shift the clock of the portal's processes by these seconds."""
         self._write("clock", str(seconds))
 
     def _write(self, name: str, text: str) -> None:
-        aside = self.folder / f"{name}.new"
-        aside.write_text(text)
-        aside.replace(self.folder / name)
+        new = self.folder / f"{name}.new"
+        new.write_text(text)
+        new.replace(self.folder / name)
