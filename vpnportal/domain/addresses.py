@@ -21,6 +21,14 @@ def parse_address(text: str) -> IPv4Address:
         raise ValueError("Enter an IPv4 address such as 192.168.10.15.") from None
 
 
+class HostBitsSet(ValueError):
+    """The address of a host was entered for its network; `network` is the correction."""
+
+    def __init__(self, ip: IPv4Address, network: IPv4Network) -> None:
+        super().__init__(f"{ip}/{network.prefixlen} has host bits set. Did you mean {network}?")
+        self.network = network
+
+
 def number(text: str) -> int:
     """Return an address as a number; `text` is what `str(IPv4Address)` writes.
 
@@ -39,7 +47,8 @@ def parse_subnet(address: str, cidr: str) -> IPv4Network:
     """Return the network of an address and a prefix length from 1 to 32.
 
     `address` may contain the prefix length, also as a netmask: 10.0.0.0/24, 10.0.0.0
-    255.255.255.0. Raises ValueError with a correction if the network is not usable.
+    255.255.255.0. Raises ValueError with a correction if the network is not usable, HostBitsSet
+    if the address is not the network's own.
     """
     host, _, own_prefix = address.strip().replace("/", " ").partition(" ")
     own_prefix, cidr = own_prefix.strip(), cidr.strip()
@@ -52,7 +61,7 @@ def parse_subnet(address: str, cidr: str) -> IPv4Network:
     if objection := subnet_objection(network):
         raise ValueError(objection)
     if network.network_address != ip:
-        raise ValueError(f"{ip}/{prefix} has host bits set. Did you mean {network}?")
+        raise HostBitsSet(ip, network)
     return network
 
 
