@@ -1,4 +1,4 @@
-"""What was carried is neither lost nor invented: over rekeys, restarts and looks that come late."""
+"""Traffic accounting is exact over rekeys, restarts and late samples."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.desired_state import compile_specs
 from tests.unit.samples import KEY, example
 from vpnportal.domain.traffic.accounting import TrafficAccountant, TrafficDelta
 from vpnportal.domain.traffic.counters import (
+    MAX_SAMPLE_GAP,
     NOTHING,
-    UNSEEN,
     ChildSaSample,
     IkeSaSample,
     TrafficCounts,
@@ -36,114 +36,117 @@ PAIR = "10.2.0.0/24 192.168.10.0/24"
 FEW = st.builds(TrafficCounts, *[st.integers(0, 5_000)] * 4)
 
 
-def carrier(
-    id: str = "1-aa", amounts: TrafficCounts = NOTHING, at: datetime = NOON
+def child_sa(
+    id: str = "1-aa", counts: TrafficCounts = NOTHING, at: datetime = NOON
 ) -> ChildSaSample:
-    return ChildSaSample(id, NAME, "INSTALLED", UNNAMED, *SELECTORS, amounts, at)
+    return ChildSaSample(id, NAME, "INSTALLED", UNNAMED, *SELECTORS, counts, at)
 
 
-def line(*carriers: ChildSaSample) -> IkeSaSample:
-    return IkeSaSample(CONNECTION.name, "1", child_sas=carriers)
+def ike_sa(*child_sas: ChildSaSample) -> IkeSaSample:
+    return IkeSaSample(CONNECTION.name, "1", child_sas=child_sas)
 
 
 def after(seconds: float) -> datetime:
     return NOON + timedelta(seconds=seconds)
 
 
-def total(told: list[TrafficDelta]) -> TrafficCounts:
-    """All that was told of the pair."""
-    amounts = NOTHING
-    for one in told:
-        if PAIR in one.pairs:
-            amounts = amounts.plus(one.pairs[PAIR].counts)
-    return amounts
+def total(deltas: list[TrafficDelta]) -> TrafficCounts:
+    """Return the sum of all deltas of the pair."""
+    counts = NOTHING
+    for delta in deltas:
+        if PAIR in delta.pairs:
+            counts = counts.plus(delta.pairs[PAIR].counts)
+    return counts
 
 
-@given(FEW, st.floats(0, 86_400), st.floats(0, UNSEEN.total_seconds()))
-def test_what_was_carried_between_two_looks_is_shared_out_among_its_minutes(amounts, begins, takes):
-    one = TrafficInterval(amounts, after(begins), after(begins + takes))
+@given(FEW, st.floats(0, 86_400), st.floats(0, MAX_SAMPLE_GAP.total_seconds()))
+def test_traffic_between_two_samples_is_distributed_over_its_minutes(counts, begins, takes):
+    interval = TrafficInterval(counts, after(begins), after(begins + takes))
 
-    shares = by_minute(one)
+    shares = by_minute(interval)
 
     summed = NOTHING
     for share in shares.values():
         assert min(share) >= 0
         summed = summed.plus(share)
-    assert summed == amounts
-    assert all(minute_of(one.since) <= at <= minute_of(one.until) for at in shares)
+    assert summed == counts
+    first, last = minute_of(interval.since), minute_of(interval.until)
+    assert all(first <= minute <= last for minute in shares)
 
 
-def test_what_was_carried_while_nobody_looked_is_in_the_sum_and_in_no_minute():
-    meter = TrafficAccountant({}, None)
+def test_traffic_across_a_long_gap_is_in_the_sum_and_in_no_minute():
+    accountant = TrafficAccountant({}, None)
+    running = [ike_sa(child_sa(counts=TrafficCounts(9, 8, 7, 6)))]
 
-    told = meter.sample(LOADED, [line(carrier(amounts=TrafficCounts(9, 8, 7, 6)))], after(7_200))
+    deltas = accountant.sample(LOADED, running, after(7_200))
 
-    assert total(list(told.values())) == (9, 8, 7, 6)
-    assert told[42].pairs[PAIR].minutes == {}
+    assert total(list(deltas.values())) == (9, 8, 7, 6)
+    assert deltas[42].pairs[PAIR].minutes == {}
 
 
 class Gateway:
-    """A charon with one pair, and a watch that tells what is new of it; every step takes 7 s."""
+    """A charon with one pair, and a monitor that accounts its traffic; every step takes 7 s."""
 
     def __init__(self) -> None:
         self.now = NOON
         self.children: dict[str, ChildSaSample] = {}
-        self.late: list[ChildSaSample] = []
-        self.told: list[TrafficDelta] = []
-        self.kept: tuple[IkeSaSample, ...] = ()
-        self.carried = NOTHING
-        self.meter = TrafficAccountant({}, None)
+        self.replaced: list[ChildSaSample] = []
+        self.deltas: list[TrafficDelta] = []
+        self.saved: tuple[IkeSaSample, ...] = ()
+        self.sent = NOTHING
+        self.accountant = TrafficAccountant({}, None)
         self.spi = 0
         self.install()
 
     def install(self) -> None:
         self.spi += 1
         self.newest = f"{len(self.children) + 1}-{self.spi:08x}"
-        self.children[self.newest] = carrier(self.newest, at=self.now)
+        self.children[self.newest] = child_sa(self.newest, at=self.now)
 
-    def carry(self, amounts: TrafficCounts) -> None:
-        one = self.children[self.newest]
-        self.children[self.newest] = replace(one, counts=one.counts.plus(amounts))
-        self.carried = self.carried.plus(amounts)
+    def send(self, counts: TrafficCounts) -> None:
+        child = self.children[self.newest]
+        self.children[self.newest] = replace(child, counts=child.counts.plus(counts))
+        self.sent = self.sent.plus(counts)
 
-    def look(self) -> None:
-        self.tell(self.meter.sample(LOADED, [line(*self.children.values())], self.now))
+    def sample(self) -> None:
+        running = [ike_sa(*self.children.values())]
+        self.save(self.accountant.sample(LOADED, running, self.now))
 
     def rekey(self) -> None:
-        """The old child ends at once; the event that says what it counted is read later."""
-        self.late.append(self.children.pop(self.newest))
+        """End the old CHILD_SA at once; the event with its final counters is read later."""
+        self.replaced.append(self.children.pop(self.newest))
         self.install()
 
-    def hear(self) -> None:
-        ended, self.late = self.late, []
-        self.tell(self.meter.ended([line(*ended)], self.now))
+    def read_events(self) -> None:
+        replaced, self.replaced = self.replaced, []
+        self.save(self.accountant.count_final([ike_sa(*replaced)], self.now))
 
-    def restart_the_watch(self) -> None:
-        """What was told is written, and all that the next watch knows."""
-        self.hear()
-        self.look()
-        known = from_json(as_json(self.kept))
-        self.meter = TrafficAccountant({42: known}, self.now)
+    def restart_monitor(self) -> None:
+        """Write all deltas; the next monitor starts from the saved samples only."""
+        self.read_events()
+        self.sample()
+        saved = from_json(as_json(self.saved))
+        self.accountant = TrafficAccountant({42: saved}, self.now)
 
     def restart_charon(self) -> None:
-        """It counts its children from 1 again, and their packets from 0."""
-        self.hear()
-        self.look()
+        """Number the CHILD_SAs from 1 again, and count their packets from 0."""
+        self.read_events()
+        self.sample()
         self.children = {}
         self.install()
 
-    def tell(self, new: dict[int, TrafficDelta]) -> None:
-        self.told += new.values()
-        for one in new.values():
-            self.kept = self.kept if one.ike_sas is None else one.ike_sas
+    def save(self, deltas: dict[int, TrafficDelta]) -> None:
+        self.deltas += deltas.values()
+        for delta in deltas.values():
+            self.saved = self.saved if delta.ike_sas is None else delta.ike_sas
 
 
-STEPS = ("look", "rekey", "hear", "restart_the_watch", "restart_charon")
+STEPS = ("sample", "rekey", "read_events", "restart_monitor", "restart_charon")
 
 
 @given(st.lists(st.sampled_from(STEPS) | FEW, max_size=30))
-@example_of([TrafficCounts(9, 9, 9, 9), "look", "rekey", "look", "hear"])
-def test_no_rekey_and_no_restart_loses_or_doubles_what_was_carried(steps):
+@example_of([TrafficCounts(9, 9, 9, 9), "sample", "rekey", "sample", "read_events"])
+def test_no_rekey_and_no_restart_loses_or_doubles_traffic(steps):
     gateway = Gateway()
 
     for step in steps:
@@ -151,67 +154,71 @@ def test_no_rekey_and_no_restart_loses_or_doubles_what_was_carried(steps):
         if isinstance(step, str):
             getattr(gateway, step)()
         else:
-            gateway.carry(step)
-        assert all(min(tally.counts) >= 0 for one in gateway.told for tally in one.pairs.values())
-    gateway.hear()
-    gateway.look()
+            gateway.send(step)
+        assert all(
+            min(traffic.counts) >= 0 for delta in gateway.deltas for traffic in delta.pairs.values()
+        )
+    gateway.read_events()
+    gateway.sample()
 
-    assert total(gateway.told) == gateway.carried
+    assert total(gateway.deltas) == gateway.sent
     in_minutes = [
-        amounts
-        for one in gateway.told
-        for tally in one.pairs.values()
-        for amounts in tally.minutes.values()
+        counts
+        for delta in gateway.deltas
+        for traffic in delta.pairs.values()
+        for counts in traffic.minutes.values()
     ]
-    for number, amounts in enumerate(zip(NOTHING, *in_minutes, strict=True)):
-        assert sum(amounts) <= gateway.carried[number]
+    for number, counts in enumerate(zip(NOTHING, *in_minutes, strict=True)):
+        assert sum(counts) <= gateway.sent[number]
 
 
 @given(st.lists(FEW, min_size=1, max_size=6))
-def test_what_waits_to_be_written_is_as_much_as_when_it_were_written_at_once(several):
+def test_merged_deltas_have_the_traffic_of_all_of_them(sent):
     gateway = Gateway()
-    for amounts in several:
+    for counts in sent:
         gateway.now += timedelta(seconds=45)
-        gateway.carry(amounts)
-        gateway.look()
+        gateway.send(counts)
+        gateway.sample()
 
-    together = gateway.told[0]
-    for one in gateway.told[1:]:
-        together = together.and_then(one)
+    merged = gateway.deltas[0]
+    for delta in gateway.deltas[1:]:
+        merged = merged.merge(delta)
 
-    assert total([together]) == gateway.carried
-    assert together.ike_sas == gateway.told[-1].ike_sas
-    shares = [share for tally in together.pairs.values() for share in tally.minutes.values()]
-    assert sum(share.bytes_in for share in shares) == gateway.carried.bytes_in
+    assert total([merged]) == gateway.sent
+    assert merged.ike_sas == gateway.deltas[-1].ike_sas
+    shares = [share for traffic in merged.pairs.values() for share in traffic.minutes.values()]
+    assert sum(share.bytes_in for share in shares) == gateway.sent.bytes_in
 
 
-def test_a_counter_that_began_anew_is_never_subtracted_from():
+def test_a_counter_that_was_reset_is_not_subtracted_from():
     assert TrafficCounts(7, 900, 1, 9).since(TrafficCounts(100, 90, 1, 1)) == (7, 900, 1, 9)
     assert TrafficCounts(700, 900, 1, 9).since(TrafficCounts(100, 90, 1, 1)) == (600, 810, 0, 8)
 
 
-def test_a_tunnel_that_carries_nothing_is_told_once_and_again_when_it_goes_down():
-    meter = TrafficAccountant({}, None)
-    quiet = [line(carrier(amounts=TrafficCounts(1, 1, 1, 1)))]
+def test_an_idle_tunnel_has_a_delta_when_it_comes_up_and_when_it_goes_down():
+    accountant = TrafficAccountant({}, None)
+    idle = [ike_sa(child_sa(counts=TrafficCounts(1, 1, 1, 1)))]
 
-    first, second = meter.sample(LOADED, quiet, after(5)), meter.sample(LOADED, quiet, after(15))
-    gone, still = meter.sample(LOADED, [], after(25)), meter.sample(LOADED, [], after(35))
+    up = accountant.sample(LOADED, idle, after(5))
+    still_up = accountant.sample(LOADED, idle, after(15))
+    down = accountant.sample(LOADED, [], after(25))
+    still_down = accountant.sample(LOADED, [], after(35))
 
-    assert (list(first), second, still) == ([42], {}, {})
-    assert (gone[42].ike_sas, gone[42].turned, gone[42].pairs) == ((), True, {})
-
-
-def test_children_of_settings_that_are_not_loaded_are_older():
-    meter = TrafficAccountant({}, None)
-    old, new = replace(carrier("1-aa"), name="ctx42-00000000-00000000"), carrier("2-bb")
-
-    told = meter.sample(LOADED, [line(old, new)], after(5))
-
-    (running,) = told[42].ike_sas
-    assert [one.older for one in running.child_sas] == [True, False]
+    assert (list(up), still_up, still_down) == ([42], {}, {})
+    assert (down[42].ike_sas, down[42].has_sa_change, down[42].pairs) == ((), True, {})
 
 
-def test_minutes_in_which_nobody_looked_are_left_out_of_what_was_watched():
+def test_child_sas_of_unloaded_settings_are_older():
+    accountant = TrafficAccountant({}, None)
+    old, new = replace(child_sa("1-aa"), name="ctx42-00000000-00000000"), child_sa("2-bb")
+
+    deltas = accountant.sample(LOADED, [ike_sa(old, new)], after(5))
+
+    (running,) = deltas[42].ike_sas
+    assert [child.older for child in running.child_sas] == [True, False]
+
+
+def test_minutes_without_a_sample_are_not_observed():
     noon = minute_of(NOON)
     spans = merge_observed_minutes([], None, NOON)
     for seconds in (10, 70, 130):
@@ -228,7 +235,7 @@ def test_minutes_in_which_nobody_looked_are_left_out_of_what_was_watched():
     assert merge_observed_minutes(spans, after(130), after(-3_600)) == [[noon - 60] * 2]
 
 
-def test_sizes_and_rates_are_told_as_people_say_them():
+def test_sizes_and_rates_as_text():
     assert [size(n) for n in (0, 1, 999, 1_000, 9_949, 9_960, 999_600, 1_234_567_890)] == [
         *("0 bytes", "1 byte", "999 bytes", "1 kB", "9.9 kB", "10 kB", "1 MB", "1.2 GB")
     ]

@@ -57,7 +57,7 @@ class TrafficRecorder:
 
     def add_final(self, samples: Iterable[IkeSaSample]) -> None:
         """Add the last counters of CHILD_SAs that went down or were rekeyed."""
-        self._add(self._accountant.ended(samples, timezone.now()))
+        self._add(self._accountant.count_final(samples, timezone.now()))
 
     def sample_all(
         self,
@@ -90,7 +90,7 @@ class TrafficRecorder:
     def _add(self, deltas: Mapping[int, TrafficDelta]) -> None:
         for tunnel, delta in deltas.items():
             earlier = self._unwritten.get(tunnel)
-            self._unwritten[tunnel] = earlier.and_then(delta) if earlier else delta
+            self._unwritten[tunnel] = earlier.merge(delta) if earlier else delta
 
     def _write(self) -> None:
         deltas = {tunnel: self._unwritten.pop(tunnel) for tunnel in self._next_tunnels()}
@@ -101,7 +101,7 @@ class TrafficRecorder:
         """Return the tunnels to write next: changed SAs first, then the longest wait."""
         tunnels: list[int] = []
         pairs = 0
-        for tunnel in sorted(self._unwritten, key=lambda pk: not self._unwritten[pk].turned):
+        for tunnel in sorted(self._unwritten, key=lambda pk: not self._unwritten[pk].has_sa_change):
             pairs += max(1, len(self._unwritten[tunnel].pairs))
             if tunnels and pairs > MAX_PAIRS:
                 break
@@ -160,13 +160,13 @@ def _add_totals(saved: Mapping[str, list], delta: TrafficDelta) -> dict[str, lis
     for selectors, traffic in delta.pairs.items():
         since, *counts = totals.get(selectors, [traffic.since.isoformat(), *NOTHING])
         totals[selectors] = [since, *TrafficCounts(*counts).plus(traffic.counts)]
-    if delta.wanted is None:
+    if delta.loaded_pairs is None:
         return totals
     in_use = {child_sa.pair for ike_sa in delta.ike_sas or () for child_sa in ike_sa.child_sas}
     return {
         selectors: total
         for selectors, total in totals.items()
-        if selectors in delta.wanted | in_use
+        if selectors in delta.loaded_pairs | in_use
     }
 
 

@@ -1,4 +1,7 @@
-"""Adds up what tunnels carry, look by look: a tunnel whose counters stand still costs nothing."""
+"""Accounting of traffic: new counts per tunnel between two samples of charon's CHILD_SAs.
+
+A tunnel whose counters and SAs did not change produces no delta, and therefore no write.
+"""
 
 from __future__ import annotations
 
@@ -20,129 +23,139 @@ from vpnportal.domain.traffic.counters import (
     pair_of,
 )
 
-# The event that a child ended may be read after the look that did not find it any more.
+# The final counters of a CHILD_SA may be read after the first sample without that CHILD_SA.
 LATE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
 class TrafficDelta:
-    """What is new of one tunnel: what runs now, and what it carried since it was told last.
+    """The changes of one tunnel since its last delta.
 
-    `lines` is None where nobody looked. `pairs` are by selectors, each since the first of them was
-    installed. `turned` tells that something began or ended, which is told sooner than a counter.
+    `ike_sas` is None if nothing was sampled. `loaded_pairs` are the selectors of the loaded
+    connection, None if none is loaded. `pairs` is the traffic by selectors. `has_sa_change` is set
+    if an SA came or went; recorders write such deltas first.
     """
 
     at: datetime
     ike_sas: tuple[IkeSaSample, ...] | None = None
-    wanted: frozenset[str] | None = None
+    loaded_pairs: frozenset[str] | None = None
     pairs: dict[str, SelectorTraffic] = field(default_factory=dict)
-    turned: bool = False
+    has_sa_change: bool = False
 
-    def and_then(self, later: TrafficDelta) -> TrafficDelta:
-        """Both as one, while none of them is told."""
+    def merge(self, later: TrafficDelta) -> TrafficDelta:
+        """Return one delta for both."""
         pairs = {**self.pairs}
-        for pair, tally in later.pairs.items():
-            pairs[pair] = pairs[pair].plus(tally) if pair in pairs else tally
+        for pair, traffic in later.pairs.items():
+            pairs[pair] = pairs[pair].plus(traffic) if pair in pairs else traffic
         return TrafficDelta(
             later.at,
             self.ike_sas if later.ike_sas is None else later.ike_sas,
-            self.wanted if later.wanted is None else later.wanted,
+            self.loaded_pairs if later.loaded_pairs is None else later.loaded_pairs,
             pairs,
-            self.turned or later.turned,
+            self.has_sa_change or later.has_sa_change,
         )
 
 
 class TrafficAccountant:
-    """What every child had counted when somebody looked last, and what each tunnel looked like."""
+    """Keeps the last counters of every CHILD_SA, and the last SAs of every tunnel.
 
-    def __init__(self, known: Mapping[int, tuple[IkeSaSample, ...]], at: datetime | None) -> None:
-        """`known` is what was told of each tunnel; nothing of it had changed at `at`."""
-        self._looks = {tunnel: _look(lines) for tunnel, lines in known.items() if lines}
-        self._marks = {
-            carrier.id: (carrier.counts, max(at or carrier.installed_at, carrier.installed_at))
-            for lines in known.values()
-            for line in lines
-            for carrier in line.child_sas
+    Its methods return the deltas by tunnel id.
+    """
+
+    def __init__(self, saved: Mapping[int, tuple[IkeSaSample, ...]], at: datetime | None) -> None:
+        """Start from the saved samples by tunnel id, whose counters still held at `at`."""
+        self._sas = {tunnel: _identity(ike_sas) for tunnel, ike_sas in saved.items() if ike_sas}
+        self._last = {
+            child_sa.id: (child_sa.counts, max(at or child_sa.installed_at, child_sa.installed_at))
+            for ike_sas in saved.values()
+            for ike_sa in ike_sas
+            for child_sa in ike_sa.child_sas
         }
 
     def sample(
         self,
         loaded: Mapping[str, LoadedConnection],
-        lines: Iterable[IkeSaSample],
+        ike_sas: Iterable[IkeSaSample],
         at: datetime,
         tunnel: int | None = None,
     ) -> dict[int, TrafficDelta]:
-        """What is new by tunnel, now that everything was looked at, or one tunnel."""
+        """Account a sample of all tunnels, or of one tunnel."""
         running: dict[int, list[IkeSaSample]] = defaultdict(list)
-        for line in lines:
-            running[tunnel_id(line.connection)].append(line)
-        looked_at = {*running, *(self._looks if tunnel is None else (tunnel,))}
-        new = {}
-        for one in looked_at:
-            shape = loaded.get(connection_of(one))
-            if carried := self._carried(one, shape, running.get(one, []), at):
-                new[one] = carried
+        for ike_sa in ike_sas:
+            running[tunnel_id(ike_sa.connection)].append(ike_sa)
+        deltas = {}
+        for number in {*running, *(self._sas if tunnel is None else (tunnel,))}:
+            connection = loaded.get(connection_of(number))
+            if delta := self._delta(number, connection, running.get(number, []), at):
+                deltas[number] = delta
         if tunnel is None:
             self._forget(at - LATE)
-        return new
+        return deltas
 
-    def ended(self, lines: Iterable[IkeSaSample], at: datetime) -> dict[int, TrafficDelta]:
-        """What children had counted at their end, or when others took their place."""
-        new: dict[int, TrafficDelta] = {}
-        for line in lines:
-            carried = self._count(line.child_sas, at)
-            if carried.pairs:
-                tunnel = tunnel_id(line.connection)
-                new[tunnel] = new[tunnel].and_then(carried) if tunnel in new else carried
-        return new
+    def count_final(self, ike_sas: Iterable[IkeSaSample], at: datetime) -> dict[int, TrafficDelta]:
+        """Account the final counters of CHILD_SAs that ended or were replaced in a rekey."""
+        deltas: dict[int, TrafficDelta] = {}
+        for ike_sa in ike_sas:
+            delta = self._count(ike_sa.child_sas, at)
+            if delta.pairs:
+                tunnel = tunnel_id(ike_sa.connection)
+                deltas[tunnel] = deltas[tunnel].merge(delta) if tunnel in deltas else delta
+        return deltas
 
-    def _carried(
-        self, tunnel: int, shape: LoadedConnection | None, running: list[IkeSaSample], at: datetime
+    def _delta(
+        self,
+        tunnel: int,
+        connection: LoadedConnection | None,
+        running: list[IkeSaSample],
+        at: datetime,
     ) -> TrafficDelta | None:
-        names = shape.names if shape else frozenset()
-        lines = tuple(_marked(line, names) for line in running)
-        before, now = self._looks.get(tunnel, ()), _look(lines)
-        counted = self._count((one for line in lines for one in line.child_sas), at)
-        if now:
-            self._looks[tunnel] = now
+        names = connection.names if connection else frozenset()
+        ike_sas = tuple(_with_older(ike_sa, names) for ike_sa in running)
+        last, current = self._sas.get(tunnel, ()), _identity(ike_sas)
+        delta = self._count((child for ike_sa in ike_sas for child in ike_sa.child_sas), at)
+        if current:
+            self._sas[tunnel] = current
         else:
-            self._looks.pop(tunnel, None)
-        if now == before and not counted.pairs:
+            self._sas.pop(tunnel, None)
+        if current == last and not delta.pairs:
             return None
-        return replace(counted, ike_sas=lines, wanted=_pairs(shape), turned=now != before)
+        pairs = _pairs(connection)
+        return replace(delta, ike_sas=ike_sas, loaded_pairs=pairs, has_sa_change=current != last)
 
-    def _count(self, carriers: Iterable[ChildSaSample], at: datetime) -> TrafficDelta:
+    def _count(self, child_sas: Iterable[ChildSaSample], at: datetime) -> TrafficDelta:
         pairs: dict[str, SelectorTraffic] = {}
-        for one in carriers:
-            before, since = self._marks.get(one.id, (NOTHING, one.installed_at))
-            self._marks[one.id] = (one.counts, at)
-            amounts = one.counts.since(before)
-            if amounts != NOTHING:
-                new = SelectorTraffic(
-                    amounts, one.installed_at, by_minute(TrafficInterval(amounts, since, at))
-                )
-                pairs[one.pair] = pairs[one.pair].plus(new) if one.pair in pairs else new
+        for child in child_sas:
+            last, since = self._last.get(child.id, (NOTHING, child.installed_at))
+            self._last[child.id] = (child.counts, at)
+            counts = child.counts.since(last)
+            if counts != NOTHING:
+                minutes = by_minute(TrafficInterval(counts, since, at))
+                new = SelectorTraffic(counts, child.installed_at, minutes)
+                pairs[child.pair] = pairs[child.pair].plus(new) if child.pair in pairs else new
         return TrafficDelta(at, pairs=pairs)
 
     def _forget(self, before: datetime) -> None:
-        """Children that are gone for long; those that are listed are marked at every look."""
-        self._marks = {one: mark for one, mark in self._marks.items() if mark[1] >= before}
+        """Drop the counters of CHILD_SAs that no sample since `before` contains."""
+        self._last = {id: last for id, last in self._last.items() if last[1] >= before}
 
 
-def _look(lines: Iterable[IkeSaSample]) -> tuple[Any, ...]:
-    """All that shows of a tunnel but its counters and the times, which charon tells in seconds."""
-    return tuple((line.id, *((c.id, c.state, c.older) for c in line.child_sas)) for line in lines)
+def _identity(ike_sas: Iterable[IkeSaSample]) -> tuple[Any, ...]:
+    """Return the SAs without counters and times; charon's times are rounded to seconds."""
+    return tuple(
+        (ike_sa.id, *((child.id, child.state, child.older) for child in ike_sa.child_sas))
+        for ike_sa in ike_sas
+    )
 
 
-def _marked(line: IkeSaSample, names: frozenset[str]) -> IkeSaSample:
-    """With the children that are of earlier settings told from the others."""
-    if all(one.name in names for one in line.child_sas):
-        return line
-    carriers = (replace(one, older=one.name not in names) for one in line.child_sas)
-    return replace(line, child_sas=tuple(carriers))
+def _with_older(ike_sa: IkeSaSample, names: frozenset[str]) -> IkeSaSample:
+    """Mark the CHILD_SAs whose names are not loaded."""
+    if all(child.name in names for child in ike_sa.child_sas):
+        return ike_sa
+    child_sas = (replace(child, older=child.name not in names) for child in ike_sa.child_sas)
+    return replace(ike_sa, child_sas=tuple(child_sas))
 
 
-def _pairs(shape: LoadedConnection | None) -> frozenset[str] | None:
-    if shape is None:
+def _pairs(connection: LoadedConnection | None) -> frozenset[str] | None:
+    if connection is None:
         return None
-    return frozenset(pair_of(one.local_ts, one.remote_ts) for one in shape.children)
+    return frozenset(pair_of(child.local_ts, child.remote_ts) for child in connection.children)

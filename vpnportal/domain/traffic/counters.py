@@ -1,7 +1,7 @@
-"""What tunnels carry: charon's counters as values, and how much was carried between two looks.
+"""Traffic counters: samples of charon's SAs, and the traffic between two samples.
 
-A CHILD_SA counts from 0 when it is installed, and its successor does so again: what a tunnel
-carried is the sum over its children, each told from all others by its id.
+A CHILD_SA counts from 0 when it is installed, and so does its successor after a rekey. The traffic
+of a tunnel is the sum over its CHILD_SAs, each with a unique id.
 """
 
 from __future__ import annotations
@@ -13,25 +13,24 @@ from typing import NamedTuple
 
 from vpnportal.domain.tunnel.algorithms import UNNAMED, Suite
 
-# What was carried in a longer time is in no minute of a chart: nobody looked, so nobody knows when.
-UNSEEN = timedelta(minutes=3)
+# Traffic counted across a longer gap is not charted: there was no sample in between.
+MAX_SAMPLE_GAP = timedelta(minutes=3)
 HOUR_MINUTES = 60
 
 
 class TrafficCounts(NamedTuple):
-    """Bytes and packets that came in through a tunnel, and that went out."""
+    """Bytes and packets, in from the peer and out to the peer."""
 
     bytes_in: int = 0
     bytes_out: int = 0
     packets_in: int = 0
     packets_out: int = 0
 
-    def plus(self, more: TrafficCounts) -> TrafficCounts:
-        """Both together."""
-        return TrafficCounts(*(one + other for one, other in zip(self, more, strict=True)))
+    def plus(self, other: TrafficCounts) -> TrafficCounts:
+        return TrafficCounts(*(mine + its for mine, its in zip(self, other, strict=True)))
 
     def since(self, earlier: TrafficCounts) -> TrafficCounts:
-        """What was counted after `earlier`; all of it if the counter began anew meanwhile."""
+        """Return the counts after `earlier`; all counts if a counter was reset meanwhile."""
         if any(now < before for now, before in zip(self, earlier, strict=True)):
             return self
         return TrafficCounts(*(now - before for now, before in zip(self, earlier, strict=True)))
@@ -42,11 +41,10 @@ NOTHING = TrafficCounts()
 
 @dataclass(frozen=True, slots=True)
 class ChildSaSample:
-    """A CHILD_SA that carries packets, and what it counted since it was installed.
+    """A CHILD_SA that carries packets, with its counts since it was installed.
 
-    `id` is unique among all children there ever were. At `rekey_at` charon asks for new keys, at
-    `ends_at` these end; None where it tells no time. `older` children have settings that are not
-    loaded any more.
+    `id` is unique over the lifetimes of charon. charon rekeys at `rekey_at` and terminates at
+    `ends_at`, None if unlimited. `older` is set if its settings are not loaded any more.
     """
 
     id: str
@@ -63,13 +61,13 @@ class ChildSaSample:
 
     @property
     def pair(self) -> str:
-        """Its selectors in one text: what they carried goes on when a successor takes over."""
+        """The traffic selectors as text; traffic is summed by it, across rekeys."""
         return pair_of(self.local_ts, self.remote_ts)
 
 
 @dataclass(frozen=True, slots=True)
 class IkeSaSample:
-    """An established IKE_SA with the children that carry its packets."""
+    """An established IKE_SA with the CHILD_SAs that carry its packets."""
 
     connection: str
     id: str
@@ -82,22 +80,22 @@ class IkeSaSample:
 
 @dataclass(frozen=True, slots=True)
 class SelectorTraffic:
-    """What some selectors carried: all of it, since when, and what of it in which minute."""
+    """The traffic of a pair of selectors: total, start of counting, and share of each minute."""
 
     counts: TrafficCounts
     since: datetime
     minutes: dict[int, TrafficCounts]
 
-    def plus(self, more: SelectorTraffic) -> SelectorTraffic:
-        """Both together."""
+    def plus(self, other: SelectorTraffic) -> SelectorTraffic:
         minutes = {**self.minutes}
-        for minute, amounts in more.minutes.items():
-            minutes[minute] = minutes.get(minute, NOTHING).plus(amounts)
-        return SelectorTraffic(self.counts.plus(more.counts), min(self.since, more.since), minutes)
+        for minute, counts in other.minutes.items():
+            minutes[minute] = minutes.get(minute, NOTHING).plus(counts)
+        since = min(self.since, other.since)
+        return SelectorTraffic(self.counts.plus(other.counts), since, minutes)
 
 
 class TrafficInterval(NamedTuple):
-    """So much was carried between two moments."""
+    """The traffic between two moments."""
 
     counts: TrafficCounts
     since: datetime
@@ -105,61 +103,61 @@ class TrafficInterval(NamedTuple):
 
 
 def pair_of(local_ts: Iterable[str], remote_ts: Iterable[str]) -> str:
-    """Selectors of both ends in one text, whatever order charon lists them in."""
+    """Return selectors as text, such as "10.2.0.0/24 192.168.10.0/24", in a stable order."""
     return " ".join((",".join(sorted(local_ts)), ",".join(sorted(remote_ts))))
 
 
 def minute_of(at: datetime) -> int:
-    """The minute that a moment lies in, counted since 1970."""
+    """Return the number of the minute since 1970."""
     return int(at.timestamp()) // 60
 
 
 def moment_of(minute: int) -> datetime:
-    """When such a minute begins."""
+    """Return the start of a minute that is numbered since 1970."""
     return datetime.fromtimestamp(minute * 60, UTC)
 
 
 def last_hour(now: datetime) -> range:
-    """The minute that runs, and the 59 before it."""
+    """Return the numbers of the current minute and of the 59 minutes before."""
     return range(minute_of(now) + 1 - HOUR_MINUTES, minute_of(now) + 1)
 
 
-def by_minute(one: TrafficInterval) -> dict[int, TrafficCounts]:
-    """The amounts shared out among the minutes they were carried in, none lost and none invented.
+def by_minute(interval: TrafficInterval) -> dict[int, TrafficCounts]:
+    """Distribute traffic evenly over the minutes of its interval; the sum stays exact.
 
-    Nothing if nobody looked for so long that it is not known when.
+    The result is empty if the interval is longer than `MAX_SAMPLE_GAP`.
     """
-    length = (one.until - one.since).total_seconds()
-    if length > UNSEEN.total_seconds():
+    length = (interval.until - interval.since).total_seconds()
+    if length > MAX_SAMPLE_GAP.total_seconds():
         return {}
     if length <= 0:
-        # A clock that was set back, or a child that is new.
-        return {minute_of(one.until): one.counts}
-    shares, done = {}, NOTHING
-    for minute in range(minute_of(one.since), minute_of(one.until) + 1):
-        passed = min((minute + 1) * 60 - one.since.timestamp(), length)
-        by_then = _part(one.counts, passed / length)
-        shares[minute], done = by_then.since(done), by_then
+        # The clock was set back, or the CHILD_SA is new.
+        return {minute_of(interval.until): interval.counts}
+    shares, total = {}, NOTHING
+    for minute in range(minute_of(interval.since), minute_of(interval.until) + 1):
+        passed = min((minute + 1) * 60 - interval.since.timestamp(), length)
+        new_total = _fraction(interval.counts, passed / length)
+        shares[minute], total = new_total.since(total), new_total
     return {minute: share for minute, share in shares.items() if share != NOTHING}
 
 
 def merge_observed_minutes(
     spans: Iterable[Iterable[int]], since: datetime | None, at: datetime
 ) -> list[list[int]]:
-    """The minutes of the last hour that somebody looked at, as first and last ones of spans.
+    """Return the sampled minutes of the last hour as [first, last] spans, `at` included.
 
-    There was a look at `at` now, and one `since`; what lies between is known unless it is long.
+    The minutes since the sample before, at `since`, count if the gap is within `MAX_SAMPLE_GAP`.
     """
     now, hour = minute_of(at), last_hour(at)
-    close = since is not None and timedelta(0) <= at - since <= UNSEEN
-    first = minute_of(since) if since is not None and close else now
-    kept = [[begin, end] for begin, end in spans if end >= hour[0] and begin <= now]
-    if kept and first <= kept[-1][1] + 1:
-        kept[-1][1] = now
+    is_continuous = since is not None and timedelta(0) <= at - since <= MAX_SAMPLE_GAP
+    first = minute_of(since) if since is not None and is_continuous else now
+    merged = [[begin, end] for begin, end in spans if end >= hour[0] and begin <= now]
+    if merged and first <= merged[-1][1] + 1:
+        merged[-1][1] = now
     else:
-        kept.append([first, now])
-    return kept
+        merged.append([first, now])
+    return merged
 
 
-def _part(whole: TrafficCounts, share: float) -> TrafficCounts:
-    return whole if share >= 1 else TrafficCounts(*(int(number * share) for number in whole))
+def _fraction(counts: TrafficCounts, share: float) -> TrafficCounts:
+    return counts if share >= 1 else TrafficCounts(*(int(count * share) for count in counts))

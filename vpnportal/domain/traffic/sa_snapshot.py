@@ -1,4 +1,4 @@
-"""What runs of a tunnel as JSON and back: times as ISO 8601, amounts and algorithms as lists."""
+"""JSON codec of the SA samples of a tunnel: times as ISO 8601, counts and algorithms as lists."""
 
 from __future__ import annotations
 
@@ -10,67 +10,67 @@ from vpnportal.domain.traffic.counters import ChildSaSample, IkeSaSample, Traffi
 from vpnportal.domain.tunnel.algorithms import Suite
 
 
-def as_json(lines: Iterable[IkeSaSample]) -> list[dict[str, Any]]:
-    """What a row keeps."""
+def as_json(ike_sas: Iterable[IkeSaSample]) -> list[dict[str, Any]]:
+    """Return samples as `Traffic.lines` stores them."""
     return [
         {
-            "connection": line.connection,
-            "id": line.id,
-            "version": line.version,
-            "suite": list(line.suite),
-            "established_at": _text(line.established_at),
-            "rekey_at": _text(line.rekey_at),
-            "carriers": [_carrier_as_json(one) for one in line.child_sas],
+            "connection": ike_sa.connection,
+            "id": ike_sa.id,
+            "version": ike_sa.version,
+            "suite": list(ike_sa.suite),
+            "established_at": _text(ike_sa.established_at),
+            "rekey_at": _text(ike_sa.rekey_at),
+            "carriers": [_child_as_json(child) for child in ike_sa.child_sas],
         }
-        for line in lines
+        for ike_sa in ike_sas
     ]
 
 
-def from_json(kept: Iterable[dict[str, Any]]) -> tuple[IkeSaSample, ...]:
-    """What `as_json` wrote."""
+def from_json(rows: Iterable[dict[str, Any]]) -> tuple[IkeSaSample, ...]:
+    """Return the samples that `as_json` stored."""
     return tuple(
         IkeSaSample(
-            one["connection"],
-            one["id"],
-            one["version"],
-            Suite(*one["suite"]),
-            _moment(one["established_at"]),
-            _moment(one["rekey_at"]),
-            tuple(_carrier(carrier) for carrier in one["carriers"]),
+            row["connection"],
+            row["id"],
+            row["version"],
+            Suite(*row["suite"]),
+            _moment(row["established_at"]),
+            _moment(row["rekey_at"]),
+            tuple(_child_from_json(child) for child in row["carriers"]),
         )
-        for one in kept
+        for row in rows
     )
 
 
-def _carrier_as_json(one: ChildSaSample) -> dict[str, Any]:
+def _child_as_json(child: ChildSaSample) -> dict[str, Any]:
     return {
-        "id": one.id,
-        "name": one.name,
-        "state": one.state,
-        "suite": list(one.suite),
-        "local": list(one.local_ts),
-        "remote": list(one.remote_ts),
-        "amounts": list(one.counts),
-        "installed_at": one.installed_at.isoformat(),
-        "rekey_at": _text(one.rekey_at),
-        "ends_at": _text(one.ends_at),
-        "older": one.older,
+        "id": child.id,
+        "name": child.name,
+        "state": child.state,
+        "suite": list(child.suite),
+        "local": list(child.local_ts),
+        "remote": list(child.remote_ts),
+        "amounts": list(child.counts),
+        "installed_at": child.installed_at.isoformat(),
+        "rekey_at": _text(child.rekey_at),
+        "ends_at": _text(child.ends_at),
+        "older": child.older,
     }
 
 
-def _carrier(kept: dict[str, Any]) -> ChildSaSample:
+def _child_from_json(row: dict[str, Any]) -> ChildSaSample:
     return ChildSaSample(
-        kept["id"],
-        kept["name"],
-        kept["state"],
-        Suite(*kept["suite"]),
-        tuple(kept["local"]),
-        tuple(kept["remote"]),
-        TrafficCounts(*kept["amounts"]),
-        datetime.fromisoformat(kept["installed_at"]),
-        _moment(kept["rekey_at"]),
-        _moment(kept["ends_at"]),
-        kept["older"],
+        row["id"],
+        row["name"],
+        row["state"],
+        Suite(*row["suite"]),
+        tuple(row["local"]),
+        tuple(row["remote"]),
+        TrafficCounts(*row["amounts"]),
+        datetime.fromisoformat(row["installed_at"]),
+        _moment(row["rekey_at"]),
+        _moment(row["ends_at"]),
+        row["older"],
     )
 
 

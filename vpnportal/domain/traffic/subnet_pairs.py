@@ -1,4 +1,4 @@
-"""The pairs of subnets a tunnel should carry, beside the associations that do carry some."""
+"""Pairs of configured subnets, matched with the CHILD_SAs that carry their traffic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Selectors = tuple[tuple[str, ...], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class SubnetPair:
-    """Subnets here and there with what carries them: one association, or None."""
+    """Local and remote subnets with their CHILD_SA, None if they are down."""
 
     local_ts: tuple[str, ...]
     remote_ts: tuple[str, ...]
@@ -22,51 +22,56 @@ class SubnetPair:
 
     @property
     def name(self) -> str:
-        """The text under which their amounts are kept."""
+        """The key of their traffic in `Traffic.pairs`."""
         return pair_of(self.local_ts, self.remote_ts)
 
 
-def match_pairs(wanted: Iterable[Selectors], lines: Iterable[IkeSaSample]) -> list[SubnetPair]:
-    """What is wanted in its order, as it is carried; then what is carried beyond it.
+def match_pairs(selectors: Iterable[Selectors], ike_sas: Iterable[IkeSaSample]) -> list[SubnetPair]:
+    """Return the pairs of the newest settings in order, then those of all other CHILD_SAs.
 
-    `wanted` are the selectors of each child of the newest settings.
+    `selectors` are those of each configured child.
     """
-    carriers = _by_selectors(carrier for line in lines for carrier in line.child_sas)
-    found: list[SubnetPair] = []
-    for local, remote in wanted:
-        if one := carriers.pop(pair_of(local, remote), None):
-            found.append(SubnetPair(local, remote, one))
+    child_sas = _by_pair(child for ike_sa in ike_sas for child in ike_sa.child_sas)
+    pairs: list[SubnetPair] = []
+    for local, remote in selectors:
+        if child := child_sas.pop(pair_of(local, remote), None):
+            pairs.append(SubnetPair(local, remote, child))
         else:
-            found += _missing(local, remote, list(carriers.values()))
-    return found + [SubnetPair(one.local_ts, one.remote_ts, one) for one in carriers.values()]
-
-
-def _by_selectors(carriers: Iterable[ChildSaSample]) -> dict[str, ChildSaSample]:
-    """While keys are renewed there are two for a while: of the newest settings, the youngest."""
-    ordered = sorted(carriers, key=lambda one: (not one.older, one.installed_at))
-    return {one.pair: one for one in ordered}
-
-
-def _missing(
-    local: tuple[str, ...], remote: tuple[str, ...], carriers: list[ChildSaSample]
-) -> list[SubnetPair]:
-    """What of these subnets nobody carries: all of them as one, or each that is left over."""
-    left = [
-        (here, there)
-        for here in local
-        for there in remote
-        if not any(_meet(here, one.local_ts) and _meet(there, one.remote_ts) for one in carriers)
+            pairs += _down_pairs(local, remote, list(child_sas.values()))
+    return pairs + [
+        SubnetPair(child.local_ts, child.remote_ts, child) for child in child_sas.values()
     ]
-    if len(left) == len(local) * len(remote):
+
+
+def _by_pair(child_sas: Iterable[ChildSaSample]) -> dict[str, ChildSaSample]:
+    """Return one CHILD_SA per pair: during a rekey the youngest of the newest settings."""
+    ordered = sorted(child_sas, key=lambda child: (not child.older, child.installed_at))
+    return {child.pair: child for child in ordered}
+
+
+def _down_pairs(
+    local: tuple[str, ...], remote: tuple[str, ...], child_sas: list[ChildSaSample]
+) -> list[SubnetPair]:
+    """Return the part of the selectors without a CHILD_SA: one pair if that is all of them."""
+    pairs = [
+        (own, other)
+        for own in local
+        for other in remote
+        if not any(
+            _overlaps(own, child.local_ts) and _overlaps(other, child.remote_ts)
+            for child in child_sas
+        )
+    ]
+    if len(pairs) == len(local) * len(remote):
         return [SubnetPair(local, remote)]
-    return [SubnetPair((here,), (there,)) for here, there in left]
+    return [SubnetPair((own,), (other,)) for own, other in pairs]
 
 
-def _meet(network: str, others: tuple[str, ...]) -> bool:
-    """Whether a subnet has an address in common with others; a range or a port is like itself."""
+def _overlaps(network: str, others: tuple[str, ...]) -> bool:
+    """Return True if a subnet overlaps another; selectors with ranges or ports must be equal."""
     if network in others:
         return True
     try:
-        return bool(overlaps([IPv4Network(network)], [IPv4Network(one) for one in others]))
+        return bool(overlaps([IPv4Network(network)], [IPv4Network(other) for other in others]))
     except ValueError:
         return False

@@ -1,4 +1,4 @@
-"""Sizes, rates and numbers as people read them: in powers of ten, and no more exact than useful."""
+"""Sizes, rates and counts as text, in powers of ten and without needless digits."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ RATES = ("bit/s", "kbit/s", "Mbit/s", "Gbit/s", "Tbit/s", "Pbit/s")
 
 
 def size(count: int) -> str:
-    """So many bytes, such as 1.2 GB."""
+    """Return bytes as text, such as "1.2 GB"."""
     return "1 byte" if count == 1 else _scaled(count, SIZES)
 
 
 def rate(count: int, seconds: int) -> str:
-    """So many bytes in so many seconds, as bits per second: 30,000,000 in 60 are 4 Mbit/s."""
+    """Return bytes per time as bits per second: 30,000,000 bytes in 60 seconds are "4 Mbit/s"."""
     return _scaled(count * 8 / seconds, RATES)
 
 
 def packets(count: int) -> str:
-    """So many packets, such as 12,345 packets."""
+    """Return a count such as "12,345 packets"."""
     return "1 packet" if count == 1 else f"{count:,} packets"
 
 
@@ -26,7 +26,7 @@ def _scaled(number: float, units: tuple[str, ...]) -> str:
         return f"{round(number)} {units[0]}"
     for unit in units[1:-1]:
         number /= 1000
-        # What would be rounded to 1000 is 1 of the next unit.
+        # 999.5 rounds to 1000, which is 1 of the next unit.
         if number < 999.5:
             return f"{_digits(number)} {unit}"
     return f"{_digits(number / 1000)} {units[-1]}"
