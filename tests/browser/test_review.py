@@ -93,10 +93,12 @@ def saved(control: Locator) -> None:
 def test_the_review_says_what_each_change_interrupts_and_discard_takes_all_back(mine: Page):
     one, two = phase(mine, "One"), phase(mine, "Two")
     saved(enter(two, "Encryption", "AES128"))
-    expect(review(mine)).to_contain_text("1 change; nothing is interrupted.")
+    expect(review(mine)).to_contain_text("1 change. No interruption (make-before-break).")
     saved(enter(one, "Remote Peer Address", "203.0.113.77"))
-    expect(review(mine)).to_contain_text("2 changes; this interrupts the tunnel for less than")
-    told = "Remote Peer Address 203.0.113.2 203.0.113.77 The tunnel for less than 1 second"
+    expect(review(mine)).to_contain_text("2 changes. Interrupts the tunnel for less than")
+    told = (
+        "Remote Peer Address 203.0.113.2 203.0.113.77 Interrupts the tunnel for less than 1 second"
+    )
     expect(row(mine, told)).to_be_visible()
     expect(mine.locator("#pending")).to_contain_text("2 changes not applied")
 
@@ -128,7 +130,7 @@ def test_an_earlier_revision_is_restored_with_the_keyboard_and_undone(
 
     expect(mine.get_by_role("status")).to_contain_text("Nothing is applied by that.")
     expect(two.get_by_label("Key Life")).to_have_value(str(life))
-    expect(row(mine, "Phase Two Key Life")).to_contain_text("Nothing: what runs goes on")
+    expect(row(mine, "Phase Two Key Life")).to_contain_text("No interruption (make-before-break)")
     review(mine).get_by_role("button", name="Undo").press("Enter")
     expect(two.get_by_label("Key Life")).to_have_value("3210")
     mine.get_by_role("link", name="The whole history").click()
@@ -254,7 +256,7 @@ def test_without_javascript_changes_are_reviewed_discarded_and_brought_back(
         page.get_by_role("link", name="ipsec001").click()
         enter(phase(page, "Two"), "Encryption", "AES128")
         page.get_by_role("button", name="Save Phase Two").click()
-        expect(review(page)).to_contain_text("1 change; nothing is interrupted.")
+        expect(review(page)).to_contain_text("1 change. No interruption (make-before-break).")
 
         review(page).get_by_text("Discard changes").click()
         review(page).get_by_role("button", name="Discard 1 change").click()

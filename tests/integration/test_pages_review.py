@@ -14,7 +14,7 @@ from vpnportal.models import DraftBackup, LastEdit, Revision, Subnet, Tunnel
 from vpnportal.services import restore_draft
 from vpnportal.services.review import review_of
 
-KEPT = "nothing: what runs goes on until its successor is negotiated"
+KEPT = "No interruption (make-before-break)"
 
 
 @pytest.fixture
@@ -59,24 +59,24 @@ def test_every_change_is_told_before_and_after_with_what_it_interrupts(changed, 
     answer = page.get(url("tunnel", changed))
 
     assert rows(answer) == [
-        ["Phase One Encryption", "3DES", "AES256", f"{KEPT.capitalize()}."],
+        ["Phase One Encryption", "3DES", "AES256", f"{KEPT}."],
         [
             "Protected Customer (Remote) Subnet",
             "192.168.10.0/24",
             "192.168.10.0/24, 192.168.30.0/24",
-            f"{KEPT.capitalize()}.",
+            f"{KEPT}.",
         ],
-        ["Preshared Key", "–", "changed", f"{KEPT.capitalize()}."],
+        ["Preshared Key", "–", "changed", f"{KEPT}."],
         [
             "Customer IP for 10.1.255.92",
             "192.168.10.15 database",
             "nothing",
-            "Only connections through 10.1.255.92, which end.",
+            "Ends connections through 10.1.255.92.",
         ],
     ]
-    summary = "4 changes; this interrupts only connections through 10.1.255.92, which end."
+    summary = "4 changes. Ends connections through 10.1.255.92."
     assert words(answer, "review").partition(summary)[1] == summary
-    assert words(answer, "pending").startswith("4 changes not applied; this interrupts only ")
+    assert words(answer, "pending").startswith("4 changes not applied. Ends connections through ")
 
 
 def test_the_tunnel_that_is_down_has_nothing_to_interrupt(changed, page):
@@ -84,8 +84,8 @@ def test_the_tunnel_that_is_down_has_nothing_to_interrupt(changed, page):
 
     answer = page.get(url("tunnel", changed))
 
-    assert {row[3] for row in rows(answer)} == {"Nothing."}
-    assert "; nothing is interrupted: the tunnel does not run now." in words(answer, "review")
+    assert {row[3] for row in rows(answer)} == {"No interruption."}
+    assert ". No interruption (tunnel is not running)." in words(answer, "review")
 
 
 def test_a_thousand_pasted_translations_are_counted_and_the_first_are_told(live, user, page):

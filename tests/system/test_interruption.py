@@ -27,7 +27,7 @@ SECOND = """    moved : connections.customer {
 EVERY_SECONDS = 0.01
 # Nobody notices less than this, and a machine that is busy with tests loses as much by itself.
 UNNOTICED = 0.5
-# The review says less than 1 second, if the other end is ready.
+# The review says less than 1 second if the peer is ready.
 BROKEN = 1
 
 TRANSLATE = """

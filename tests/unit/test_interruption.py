@@ -31,7 +31,7 @@ def test_what_goes_on_until_its_successor_carries_interrupts_nothing(spec, chang
     found = interruption(spec, replace(spec, **change), KEY)
 
     assert found.extent is Extent.NOTHING
-    assert found.text == "nothing: what runs goes on until its successor is negotiated"
+    assert found.text == "No interruption (make-before-break)"
 
 
 def test_the_other_ike_version_is_negotiated_beside_the_one_that_runs():
@@ -41,7 +41,7 @@ def test_the_other_ike_version_is_negotiated_beside_the_one_that_runs():
 
 @pytest.mark.parametrize("rows", [RENAMED, MORE], ids=["a name", "one more"])
 def test_a_name_or_one_more_translation_touches_no_association_at_all(rows):
-    assert interruption(EXAMPLE, example(translations=rows), KEY).text == "nothing"
+    assert interruption(EXAMPLE, example(translations=rows), KEY).text == "No interruption"
 
 
 @pytest.mark.parametrize("rows", [(), (translation("10.1.255.92", "192.168.10.16"),)])
@@ -49,7 +49,7 @@ def test_a_translation_that_goes_or_changes_ends_the_connections_through_its_add
     found = interruption(EXAMPLE, example(translations=rows), KEY)
 
     assert found.extent is Extent.FLOWS
-    assert found.text == "only connections through 10.1.255.92, which end"
+    assert found.text == "Ends connections through 10.1.255.92"
 
 
 def test_a_network_that_goes_ends_its_own_child_in_ikev1_and_breaks_the_one_child_of_ikev2():
@@ -58,27 +58,27 @@ def test_a_network_that_goes_ends_its_own_child_in_ikev1_and_breaks_the_one_chil
 
     assert (one.extent, one.text) == (
         Extent.PAIRS,
-        "only 10.2.0.0/24 to 192.168.20.0/24, which ends",
+        "Ends traffic from 10.2.0.0/24 to 192.168.20.0/24",
     )
     assert two.extent is Extent.TUNNEL
-    assert two.text.startswith("the tunnel for less than ")
+    assert two.text.startswith("Interrupts the tunnel for less than ")
 
 
 def test_another_peer_is_a_break_and_so_is_another_address_of_this_end():
     peer = example(remote_peer=IPv4Address("203.0.113.9"))
     moved = example(hosted_peer=IPv4Address("203.0.113.8"))
 
-    assert interruption(EXAMPLE, peer, KEY).text.startswith("the tunnel for less than ")
+    assert interruption(EXAMPLE, peer, KEY).text.startswith("Interrupts the tunnel for less than ")
     assert interruption(EXAMPLE, moved, KEY).text == (
-        "the tunnel until the other end uses 203.0.113.8 as the Hosted Peer Address"
+        "Interrupts the tunnel until the peer uses Hosted Peer Address 203.0.113.8"
     )
 
 
 def test_what_does_not_run_cannot_be_interrupted():
     found = interruption(None, EXAMPLE, KEY)
 
-    assert (found.extent, found.text) == (Extent.NOTHING, "nothing")
-    assert found.sentence == "nothing is interrupted: the tunnel does not run now"
+    assert (found.extent, found.text) == (Extent.NOTHING, "No interruption")
+    assert found.sentence == "No interruption (tunnel is not running)"
 
 
 def test_a_draft_without_a_peer_is_told_instead_of_compiled():
@@ -96,5 +96,5 @@ def test_taking_every_change_one_by_one_leads_to_the_other_specification(before,
 
 @given(specs(tunnel_id=1), specs(tunnel_id=1))
 def test_what_is_the_same_interrupts_nothing_and_every_pair_is_told(before, after):
-    assert interruption(before, before, KEY).text == "nothing"
+    assert interruption(before, before, KEY).text == "No interruption"
     assert interruption(before, after, KEY).sentence

@@ -52,9 +52,9 @@ class Review:
 
     @property
     def summary(self) -> str:
-        """One line: "2 changes; nothing is interrupted"."""
+        """One line: "2 changes. No interruption (make-before-break)"."""
         changes = "1 change" if self.count == 1 else f"{self.count} changes"
-        return f"{changes}; {self.whole.sentence}"
+        return f"{changes}. {self.whole.sentence}"
 
 
 def review_of(tunnel: Tunnel, state: TunnelState) -> Review | None:

@@ -90,10 +90,12 @@ def _interned(value: object) -> str:
 
 def suites(spec: TunnelSpec) -> tuple[Suite, Suite]:
     """Return the suites of the tunnel's IKE_SAs and of its CHILD_SAs."""
-    one, two = spec.phase_one, spec.phase_two
+    phase_one, phase_two = spec.phase_one, spec.phase_two
     return (
-        ike_suite(one.encryption, one.authentication, one.group),
-        esp_suite(two.encryption, two.authentication, two.group if two.pfs else 0),
+        ike_suite(phase_one.encryption, phase_one.authentication, phase_one.group),
+        esp_suite(
+            phase_two.encryption, phase_two.authentication, phase_two.group if phase_two.pfs else 0
+        ),
     )
 
 
@@ -104,14 +106,16 @@ def _rekey_seconds(keylife: int) -> int:
 
 def _ike_settings(spec: TunnelSpec) -> ViciSection:
     """Return the settings of phase one; an IKE_SA ends with its key life."""
-    one = spec.phase_one
-    tenth = one.keylife // 10
+    phase_one = spec.phase_one
+    tenth = phase_one.keylife // 10
     return {
         "version": str(spec.ike_version),
         "local_addrs": [str(spec.hosted_peer)],
         "remote_addrs": [str(spec.remote_peer)],
-        "proposals": [ike_proposal(one.encryption, one.authentication, one.group)],
-        "rekey_time": f"{_rekey_seconds(one.keylife)}s",
+        "proposals": [
+            ike_proposal(phase_one.encryption, phase_one.authentication, phase_one.group)
+        ],
+        "rekey_time": f"{_rekey_seconds(phase_one.keylife)}s",
         "over_time": f"{tenth}s",
         "rand_time": f"{tenth // 2}s",
         "reauth_time": "0s",
@@ -130,16 +134,20 @@ def _child_settings(
     spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]
 ) -> ViciSection:
     """Return the settings of phase two. `start_action` is none: the plan initiates children."""
-    two = spec.phase_two
+    phase_two = spec.phase_two
     return {
         "local_ts": list(local),
         "remote_ts": list(remote),
         "esp_proposals": [
-            esp_proposal(two.encryption, two.authentication, two.group if two.pfs else 0)
+            esp_proposal(
+                phase_two.encryption,
+                phase_two.authentication,
+                phase_two.group if phase_two.pfs else 0,
+            )
         ],
-        "rekey_time": f"{_rekey_seconds(two.keylife)}s",
-        "life_time": f"{two.keylife}s",
-        "rand_time": f"{two.keylife // 20}s",
+        "rekey_time": f"{_rekey_seconds(phase_two.keylife)}s",
+        "life_time": f"{phase_two.keylife}s",
+        "rand_time": f"{phase_two.keylife // 20}s",
         "dpd_action": "restart",
         "start_action": "none",
         "close_action": "none",

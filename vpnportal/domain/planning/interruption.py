@@ -1,8 +1,8 @@
-"""What an apply interrupts: the plan that it would make for a tunnel that runs as applied.
+"""Interruption by an apply, derived from the plan that the apply would make.
 
-Nothing here guesses. What is applied is taken as running, and `diff` says what would end before
-its successor carries. How long that lasts is measured in the laboratory, where both ends are one
-machine (`tests/system/test_interruption.py`: 0.04 to 0.4 s).
+The applied specification is taken as running. The plan then shows which SAs end before their
+successors carry traffic. `tests/system/test_interruption.py` measures how long that takes in the
+laboratory, where both peers are the same machine: 0.04 to 0.4 s.
 """
 
 from __future__ import annotations
@@ -21,15 +21,17 @@ from vpnportal.domain.planning.observed import ChildSa, IkeSa, Observed
 from vpnportal.domain.planning.plan import Plan, make_plan
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
-# A hosted network and one of the customer's, as text.
+# A hosted and a remote network, as text.
 Pair: TypeAlias = "tuple[str, str]"
 
-# Until what had to end is negotiated anew.
-ANEW = "less than 1 second, if the other end is ready for it"
+# Pairs or addresses that a text names.
+MAX_NAMED = 4
+# The time until an SA is negotiated again.
+DURATION = "for less than 1 second if the peer is ready"
 
 
 class Extent(IntEnum):
-    """How far an interruption reaches."""
+    """Extent of an interruption, in increasing order."""
 
     NOTHING = 0
     FLOWS = 1
@@ -39,72 +41,99 @@ class Extent(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
-    """How far it reaches, and what is interrupted, such as "the tunnel for less than …"."""
+    """The extent of an interruption and its description, such as "Interrupts the tunnel for …"."""
 
     extent: Extent
     text: str
 
     @property
     def sentence(self) -> str:
-        """The same as the rest of a sentence."""
-        if self is NOT_RUNNING:
-            return "nothing is interrupted: the tunnel does not run now"
-        if self.extent is Extent.NOTHING:
-            return "nothing is interrupted"
-        return f"this interrupts {self.text}"
+        """The description for all changes of a tunnel together."""
+        return NOT_RUNNING_TEXT if self is NOT_RUNNING else self.text
 
 
-# Told once of the whole, and not with each of perhaps hundreds of changes.
-NOT_RUNNING = Interruption(Extent.NOTHING, "nothing")
-NO_PEER = Interruption(Extent.TUNNEL, "the tunnel, which has no Remote Peer Address then")
-SILENT = Interruption(Extent.NOTHING, "nothing")
-BESIDE = Interruption(
-    Extent.NOTHING, "nothing: what runs goes on until its successor is negotiated"
-)
+# The review has up to hundreds of changes: only their summary says that the tunnel does not run.
+NOT_RUNNING_TEXT = "No interruption (tunnel is not running)"
+NOT_RUNNING = Interruption(Extent.NOTHING, "No interruption")
+NO_PEER = Interruption(Extent.TUNNEL, "Ends the tunnel (no Remote Peer Address)")
+NO_NEW_CHILDREN = Interruption(Extent.NOTHING, "No interruption")
+MAKE_BEFORE_BREAK = Interruption(Extent.NOTHING, "No interruption (make-before-break)")
 
 
 def interruption(before: TunnelSpec | None, after: TunnelSpec, key: bytes) -> Interruption:
-    """What applying `after` interrupts of a tunnel that runs with `before`; None does not run.
+    """Return the interruption by an apply of `after` to a tunnel that runs with `before`.
 
-    `key` keys the fingerprints, as for `compile_specs`.
+    `before` is None if the tunnel does not run. `key` keys the fingerprints, as in
+    `compile_tunnel`.
     """
     if before is None:
         return NOT_RUNNING
     if after.remote_peer is None:
         return NO_PEER
     if before.hosted_peer != after.hosted_peer:
-        return _moved(after)
+        # The old concentrator removes the tunnel after the new one has loaded it.
+        text = f"Interrupts the tunnel until the peer uses Hosted Peer Address {after.hosted_peer}"
+        return Interruption(Extent.TUNNEL, text)
     running, wanted = compile_tunnel(before, key), compile_tunnel(after, key)
-    plan = make_plan(Desired.of([wanted]), _as_running(running))
-    ended, kept = _ended(running, plan), _pairs(wanted.connection.as_loaded.children)
-    if back := ended & kept:
-        return _broken(back, _pairs(running.connection.as_loaded.children) & kept)
-    if ended:
-        return Interruption(Extent.PAIRS, f"only {_listed(ended)}, which ends")
-    # Where only the other end may begin the successor, it is negotiated all the same.
-    anew = wanted.connection.children - running.connection.children
-    return _flows(plan) or (BESIDE if anew else SILENT)
+    plan = make_plan(Desired.of([wanted]), _observed_as_up(running))
+    if by_sas := _interruption_by_ending_sas(running, wanted, plan):
+        return by_sas
+    if addresses := [internal for internal, _ in plan.remove_elements.texts(NatMap.INBOUND)]:
+        return Interruption(Extent.FLOWS, f"Ends connections through {_first_of(addresses)}")
+    # charon negotiates new children beside the running ones, also if only the peer initiates.
+    if wanted.connection.children - running.connection.children:
+        return MAKE_BEFORE_BREAK
+    return NO_NEW_CHILDREN
 
 
-def _as_running(compiled: CompiledTunnel) -> Observed:
-    """A concentrator that holds exactly this, with every child up."""
+def _interruption_by_ending_sas(
+    running: CompiledTunnel, wanted: CompiledTunnel, plan: Plan
+) -> Interruption | None:
+    running_children = sorted(running.connection.as_loaded.children)
+    stale = (*plan.terminate_dialing, *plan.terminate)
+    if any(sa.whole_ike for sa in stale):
+        ending = _pairs(running_children)
+    else:
+        ending = _pairs(running_children[int(sa.unique_id)] for sa in stale)
+    wanted_pairs = _pairs(wanted.connection.as_loaded.children)
+    renegotiated = ending & wanted_pairs
+    if renegotiated and renegotiated == _pairs(running_children) & wanted_pairs:
+        return Interruption(Extent.TUNNEL, f"Interrupts the tunnel {DURATION}")
+    if renegotiated:
+        text = f"Interrupts traffic from {_pair_list(renegotiated)} {DURATION}"
+        return Interruption(Extent.PAIRS, text)
+    return Interruption(Extent.PAIRS, f"Ends traffic from {_pair_list(ending)}") if ending else None
+
+
+def _observed_as_up(compiled: CompiledTunnel) -> Observed:
+    """Return the state of a concentrator that holds only this tunnel, with each child up.
+
+    The unique id of a CHILD_SA is its index among the sorted children.
+    """
     connection = compiled.connection
-    children = tuple(
-        ChildSa(one.name, str(n), "INSTALLED", connection.child_suite, *one[1:3])
-        for n, one in enumerate(sorted(connection.as_loaded.children))
+    child_sas = tuple(
+        ChildSa(
+            child.name,
+            str(index),
+            "INSTALLED",
+            connection.child_suite,
+            child.local_ts,
+            child.remote_ts,
+        )
+        for index, child in enumerate(sorted(connection.as_loaded.children))
     )
-    up = IkeSa(
+    ike_sa = IkeSa(
         connection.name,
         "1",
         "ESTABLISHED",
-        children,
+        child_sas,
         remote_host=connection.as_loaded.ends[1],
         suite=connection.suite,
     )
     return Observed(
         connections={connection.name: connection.as_loaded},
         secrets=frozenset([compiled.secret.id]),
-        ike_sas=(up,),
+        ike_sas=(ike_sa,),
         elements=compiled.elements,
         rules_current=True,
         addresses=AddressSet(),
@@ -113,43 +142,15 @@ def _as_running(compiled: CompiledTunnel) -> Observed:
     )
 
 
-def _ended(running: CompiledTunnel, plan: Plan) -> frozenset[Pair]:
-    """What would not be carried from the moment of the apply on."""
-    children = sorted(running.connection.as_loaded.children)
-    ending = (*plan.terminate_dialing, *plan.terminate)
-    if any(one.whole_ike for one in ending):
-        return _pairs(children)
-    return _pairs(children[int(one.unique_id)] for one in ending)
-
-
 def _pairs(children: Iterable[LoadedChild]) -> frozenset[Pair]:
     return frozenset(
         pair for child in children for pair in product(child.local_ts, child.remote_ts)
     )
 
 
-def _broken(back: frozenset[Pair], kept: frozenset[Pair]) -> Interruption:
-    """What ends although it is wanted comes back when it was negotiated anew."""
-    if back == kept:
-        return Interruption(Extent.TUNNEL, f"the tunnel for {ANEW}")
-    return Interruption(Extent.PAIRS, f"only {_listed(back)}, for {ANEW}")
+def _pair_list(pairs: Iterable[Pair]) -> str:
+    return _first_of([f"{hosted} to {remote}" for hosted, remote in sorted(pairs)])
 
 
-def _moved(after: TunnelSpec) -> Interruption:
-    """The old concentrator lets go once the new one holds the tunnel."""
-    text = f"the tunnel until the other end uses {after.hosted_peer} as the Hosted Peer Address"
-    return Interruption(Extent.TUNNEL, text)
-
-
-def _flows(plan: Plan) -> Interruption | None:
-    """A translation that goes or changes ends the connections through its address, no other."""
-    gone = [address for address, _ in plan.remove_elements.texts(NatMap.INBOUND)]
-    if not gone:
-        return None
-    named = ", ".join(gone[:4]) + (" and others" if gone[4:] else "")
-    return Interruption(Extent.FLOWS, f"only connections through {named}, which end")
-
-
-def _listed(pairs: Iterable[Pair]) -> str:
-    named = [f"{hosted} to {remote}" for hosted, remote in sorted(pairs)]
-    return ", ".join(named[:4]) + (" and others" if named[4:] else "")
+def _first_of(names: list[str]) -> str:
+    return ", ".join(names[:MAX_NAMED]) + (" and others" if names[MAX_NAMED:] else "")

@@ -1,4 +1,4 @@
-"""What was seen on a concentrator, and how much of it was looked at."""
+"""Observed state of a concentrator, and the scope of an observation."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from vpnportal.domain.gateway_config.desired import LoadedConnection
 from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.tunnel.algorithms import UNNAMED, Suite
 
-# States in which a CHILD_SA carries traffic; an old one goes on until its successor is in place.
+# States of a CHILD_SA that carries traffic. A rekeyed CHILD_SA carries until it is replaced.
 CARRYING = frozenset(("INSTALLED", "UPDATING", "REKEYING", "REKEYED"))
-# States that lead there.
+# States of a CHILD_SA that does not carry traffic yet.
 COMING = frozenset(("CREATED", "ROUTED", "INSTALLING", "RETRYING"))
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One tunnel of a concentrator: all that its newest and its earlier revisions name.
+    """A single tunnel, with the names that its newest and earlier revisions gave.
 
-    charon cannot be asked for one secret, so `secrets` are the ids that may be there still. Of the
-    `elements` the keys count: under them others may be there.
+    charon does not tell whether it holds a certain secret, so `secrets` are the ids that it may
+    hold. Only the keys of `elements` count: the maps may hold other values under them.
     """
 
     connection: str
@@ -31,9 +31,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class ChildSa:
-    """A CHILD_SA as charon lists it; `state` is charon's word, such as INSTALLED.
+    """A CHILD_SA as charon lists it, with charon's `state`, such as INSTALLED.
 
-    Selectors are networks as text, such as 10.2.0.0/24; counters count since `installed_seconds`.
+    Selectors are networks as text, such as 10.2.0.0/24. Packets are counted since the CHILD_SA
+    was installed, `installed_seconds` ago.
     """
 
     name: str
@@ -49,10 +50,10 @@ class ChildSa:
 
 @dataclass(frozen=True, slots=True)
 class IkeSa:
-    """An IKE_SA with its children; `state` is charon's word, such as ESTABLISHED.
+    """An IKE_SA with its CHILD_SAs, with charon's `state`, such as ESTABLISHED.
 
-    `tasks` are the exchanges that charon is at or will be, such as QUICK_MODE. `initiator` tells
-    whether this end began it. `suite` is empty before it is negotiated.
+    `tasks` are charon's active and queued exchanges, such as QUICK_MODE. `initiator` is True if
+    the concentrator initiated. `suite` is empty before it is negotiated.
     """
 
     connection: str
@@ -65,20 +66,19 @@ class IkeSa:
     suite: Suite = UNNAMED
 
     @property
-    def negotiating(self) -> bool:
-        """Whether children may be on their way that are not listed yet."""
+    def is_negotiating(self) -> bool:
+        """Return True if charon may be negotiating children that it does not list yet."""
         return self.state == "CONNECTING" or bool(self.tasks & {"QUICK_MODE", "CHILD_CREATE"})
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What is there. Only what is ours: other connections and tables are left alone.
+    """The portal's connections, secrets, SAs and map elements on a concentrator.
 
-    `connections` has what charon tells of each loaded connection. `secrets` is None where they
-    were not looked at. `addresses` are the gateway's own, `anchors` those that we added to them.
-    `userland_esp` tells the data plane: ESP by charon itself instead of the kernel. `foreign` are
-    the names of connections that are not ours; `dropped` are packets by counter. Both are only
-    looked at with everything.
+    `secrets` are ids, or None if they were not observed. `addresses` are the gateway's own,
+    `loopback_addresses` those that the portal added. With `userland_esp`, charon carries ESP
+    instead of the kernel. `foreign_connections` are names of connections that are not the
+    portal's. `drop_counters` are packets by counter. Both are empty in an observation of a scope.
     """
 
     connections: dict[str, LoadedConnection]

@@ -1,4 +1,4 @@
-"""From what charon lists to one word for each tunnel."""
+"""The SA status of each tunnel, from charon's connections and SAs."""
 
 from __future__ import annotations
 
@@ -12,56 +12,61 @@ from vpnportal.domain.planning.stale_sas import by_connection
 
 
 class SaStatus(StrEnum):
-    """Whether the children of a loaded connection are installed: all, some, soon, or none.
-
-    OLDER is up with children of an earlier revision, which the peer has not renegotiated yet.
-    """
+    """Status of the CHILD_SAs of a loaded connection. The database stores the values."""
 
     UP = "up"
+    # Up with a CHILD_SA of an earlier revision, which the peer has not renegotiated.
     OLDER = "older"
+    # Some children carry traffic.
     PARTIAL = "partial"
     CONNECTING = "connecting"
     DOWN = "down"
 
 
+# A further converge may improve these: children are missing, or a successor may be up.
+UNSETTLED = frozenset((SaStatus.DOWN, SaStatus.PARTIAL, SaStatus.OLDER))
+
+
 def sa_status_by_tunnel(
     loaded: dict[str, LoadedConnection], running: Iterable[IkeSa]
 ) -> dict[int, SaStatus]:
-    """By tunnel id. A connection that is not loaded is not in the answer, whatever runs of it."""
-    of = by_connection(running)
-    return {tunnel_id(name): _association(shape.names, of[name]) for name, shape in loaded.items()}
+    """Return the status by tunnel id. SAs of connections that are not loaded do not count."""
+    ike_sas = by_connection(running)
+    return {
+        tunnel_id(name): _status(connection.names, ike_sas[name])
+        for name, connection in loaded.items()
+    }
 
 
 def fully_established(
     loaded: dict[str, LoadedConnection], running: Iterable[IkeSa]
 ) -> frozenset[int]:
-    """Tunnels whose every child carries, whatever older ones go on beside: their peers agree."""
-    of = by_connection(running)
+    """Return the ids of the tunnels whose children all carry traffic.
+
+    Other CHILD_SAs may carry traffic, too: the peer has accepted the loaded settings.
+    """
+    ike_sas = by_connection(running)
     return frozenset(
         tunnel_id(name)
-        for name, shape in loaded.items()
-        if shape.names and shape.names <= _carried(of[name])
+        for name, connection in loaded.items()
+        if connection.names and connection.names <= _carrying_children(ike_sas[name])
     )
 
 
-def _carried(running: Iterable[IkeSa]) -> frozenset[str]:
+def _carrying_children(running: Iterable[IkeSa]) -> frozenset[str]:
     return frozenset(
         child.name for sa in running for child in sa.children if child.state in CARRYING
     )
 
 
-def _association(wanted: frozenset[str], running: list[IkeSa]) -> SaStatus:
-    carried = _carried(running)
-    if carried - wanted:
+def _status(children: frozenset[str], running: list[IkeSa]) -> SaStatus:
+    carrying = _carrying_children(running)
+    if carrying - children:
         return SaStatus.OLDER
-    if wanted and wanted <= carried:
+    if children and children <= carrying:
         return SaStatus.UP
-    if wanted & carried:
+    if children & carrying:
         return SaStatus.PARTIAL
-    if any(sa.negotiating for sa in running):
+    if any(sa.is_negotiating for sa in running):
         return SaStatus.CONNECTING
     return SaStatus.DOWN
-
-
-# What may need another look of the lane: something is missing, or its successor may be up by now.
-UNSETTLED = frozenset((SaStatus.DOWN, SaStatus.PARTIAL, SaStatus.OLDER))

@@ -1,8 +1,8 @@
-"""Which running associations must end, which may go on for now, and what must be started.
+"""Stale SAs, which must end, and children to initiate.
 
-An association made from older settings goes on while it leads nowhere that the newest revision
-does not lead, until its successor carries the traffic: make before break. Everything else that is
-not wanted ends at once.
+An SA with older settings is kept until its successor carries the traffic (make-before-break), if
+its traffic is within the newest revision. Every other SA that does not match the newest revision
+ends at once.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from vpnportal.domain.planning.observed import CARRYING, COMING, ChildSa, IkeSa,
 
 @dataclass(frozen=True, slots=True)
 class StaleSa:
-    """A security association that must end: a CHILD_SA, or a whole IKE_SA.
+    """A CHILD_SA or an IKE_SA (`whole_ike`) that must end.
 
-    One that carries nothing yet only dials, perhaps with settings that nobody wants any more.
+    With `carries` False, the IKE_SA carries no traffic and only initiates, with settings that may
+    be out of date.
     """
 
     connection: str
@@ -30,131 +31,140 @@ class StaleSa:
     carries: bool = True
 
 
-def by_connection(associations: Iterable[IkeSa]) -> dict[str, list[IkeSa]]:
-    """The IKE_SAs of each connection, in the order they were listed."""
-    found: dict[str, list[IkeSa]] = defaultdict(list)
-    for sa in associations:
-        found[sa.connection].append(sa)
-    return found
+def by_connection(ike_sas: Iterable[IkeSa]) -> dict[str, list[IkeSa]]:
+    """Return the IKE_SAs of each connection, in their order; an empty list for other names."""
+    grouped: dict[str, list[IkeSa]] = defaultdict(list)
+    for sa in ike_sas:
+        grouped[sa.connection].append(sa)
+    return grouped
 
 
 def stale_sas(desired: Desired, observed: Observed) -> Iterator[StaleSa]:
-    """What must end now."""
+    """Yield the SAs that must end now."""
     for name, running in by_connection(observed.ike_sas).items():
-        wanted = desired.connections.get(name)
-        if wanted is None:
+        connection = desired.connections.get(name)
+        if connection is None:
             yield from (stale_ike_sa(sa) for sa in running)
             continue
         loaded = observed.connections.get(name)
-        fresh = loaded is not None and loaded.ike_fingerprint == wanted.as_loaded.ike_fingerprint
-        carried = _carried(wanted, running)
+        is_loaded = (
+            loaded is not None and loaded.ike_fingerprint == connection.as_loaded.ike_fingerprint
+        )
+        carrying = _carrying_children(connection, running)
         for sa in running:
-            yield from _stale(sa, wanted, carried, fresh)
+            yield from _stale(sa, connection, carrying, is_loaded)
 
 
 def to_initiate(
-    desired: Desired, observed: Observed, ending: Iterable[StaleSa]
+    desired: Desired, observed: Observed, stale: Iterable[StaleSa]
 ) -> Iterator[tuple[str, str]]:
-    """Children that no association carries, unless charon is at it already or only answers."""
-    ended = {(one.unique_id, one.whole_ike) for one in ending}
-    running = by_connection(sa for sa in observed.ike_sas if (sa.unique_id, True) not in ended)
+    """Yield connection and name of each child without a CHILD_SA.
+
+    Skips connections that charon is negotiating, and connections that only respond.
+    """
+    ending = {(sa.unique_id, sa.whole_ike) for sa in stale}
+    remaining = by_connection(sa for sa in observed.ike_sas if (sa.unique_id, True) not in ending)
     for connection in desired.connections.values():
-        alive = running.get(connection.name, [])
-        if not connection.initiates or any(sa.negotiating for sa in alive):
+        ike_sas = remaining.get(connection.name, [])
+        if not connection.initiates or any(sa.is_negotiating for sa in ike_sas):
             continue
-        there = {
+        present = {
             child.name
-            for sa in alive
+            for sa in ike_sas
             for child in sa.children
-            if child.state in CARRYING | COMING and (child.unique_id, False) not in ended
+            if child.state in CARRYING | COMING and (child.unique_id, False) not in ending
         }
-        yield from ((connection.name, child) for child in sorted(connection.children - there))
+        yield from ((connection.name, child) for child in sorted(connection.children - present))
+
+
+def stale_ike_sa(sa: IkeSa) -> StaleSa:
+    """Return the IKE_SA with its CHILD_SAs as stale."""
+    carries = any(child.state in CARRYING for child in sa.children)
+    return StaleSa(sa.connection, sa.unique_id, whole_ike=True, carries=carries)
 
 
 def _stale(
-    sa: IkeSa, wanted: Connection, carried: frozenset[str], fresh: bool
+    sa: IkeSa, connection: Connection, carrying: frozenset[str], is_loaded: bool
 ) -> Iterator[StaleSa]:
-    goes_on = _is_new(sa, wanted, fresh) or any(
-        _keep_until_replaced(child, wanted, carried) for child in sa.children
+    is_kept = _has_wanted_ike(sa, connection, is_loaded) or any(
+        _keep_until_replaced(child, connection, carrying) for child in sa.children
     )
-    if not wanted.initiates and sa.initiator and sa.state == "CONNECTING" and not carried:
-        # It was begun when this end still began: nobody wants it to dial for ever.
+    if not connection.initiates and sa.initiator and sa.state == "CONNECTING" and not carrying:
+        # Initiated before the tunnel was changed to respond only; charon would try for ever.
         yield stale_ike_sa(sa)
-    elif goes_on and sa.remote_host in ("", wanted.as_loaded.ends[1]):
-        yield from _stale_children(sa, wanted, carried)
+    elif is_kept and sa.remote_host in ("", connection.as_loaded.ends[1]):
+        for child in sa.children:
+            if not _is_wanted(child, connection) and not _keep_until_replaced(
+                child, connection, carrying
+            ):
+                yield StaleSa(sa.connection, child.unique_id, whole_ike=False)
     else:
         yield stale_ike_sa(sa)
 
 
-def _stale_children(sa: IkeSa, wanted: Connection, carried: frozenset[str]) -> Iterator[StaleSa]:
-    for child in sa.children:
-        if not _as_wanted(child, wanted) and not _keep_until_replaced(child, wanted, carried):
-            yield StaleSa(sa.connection, child.unique_id, whole_ike=False)
+def _has_wanted_ike(sa: IkeSa, connection: Connection, is_loaded: bool) -> bool:
+    """Return True if the IKE_SA has the connection's IKE settings.
 
-
-def _is_new(sa: IkeSa, wanted: Connection, fresh: bool) -> bool:
-    """An IKE_SA does not say what it was made from; its children and its algorithms do.
-
-    IKEv1 hands children over to the next IKE_SA, so one of ours is enough. One without children is
-    of the connection that is loaded.
+    charon does not list them; the names of the children and the algorithms show them. IKEv1 moves
+    children to the next IKE_SA, so one child with the fingerprint is enough. An IKE_SA without
+    children has the settings of the loaded connection (`is_loaded`: those are the wanted ones).
     """
-    if sa.suite.differs_from(wanted.suite):
+    if sa.suite.differs_from(connection.suite):
         return False
-    marks = {ike_fingerprint_of(child.name) for child in sa.children}
-    return wanted.as_loaded.ike_fingerprint in marks if marks else fresh
+    fingerprints = {ike_fingerprint_of(child.name) for child in sa.children}
+    if not fingerprints:
+        return is_loaded
+    return connection.as_loaded.ike_fingerprint in fingerprints
 
 
-def _keep_until_replaced(child: ChildSa, wanted: Connection, carried: frozenset[str]) -> bool:
-    """Whether an older child carries nothing but what is wanted and not carried otherwise."""
-    if child.state not in CARRYING or child.name in wanted.children:
+def _keep_until_replaced(child: ChildSa, connection: Connection, carrying: frozenset[str]) -> bool:
+    """Return True if an older child carries only wanted traffic that no successor carries yet."""
+    if child.state not in CARRYING or child.name in connection.children:
         return False
     local, remote = _networks(child.local_ts), _networks(child.remote_ts)
     successors: set[str] = set()
-    hosted: set[IPv4Network] = set()
-    far: set[IPv4Network] = set()
-    for shape in wanted.as_loaded.children:
-        here, there = _networks(shape.local_ts), _networks(shape.remote_ts)
-        hosted.update(here)
-        far.update(there)
-        if _overlap(local, here) and _overlap(remote, there):
-            successors.add(shape.name)
-    within = _within(local, hosted) and _within(remote, far)
-    return within and bool(successors - carried)
+    wanted_local: set[IPv4Network] = set()
+    wanted_remote: set[IPv4Network] = set()
+    for wanted_child in connection.as_loaded.children:
+        child_local = _networks(wanted_child.local_ts)
+        child_remote = _networks(wanted_child.remote_ts)
+        wanted_local.update(child_local)
+        wanted_remote.update(child_remote)
+        if _overlap(local, child_local) and _overlap(remote, child_remote):
+            successors.add(wanted_child.name)
+    is_within = _within(local, wanted_local) and _within(remote, wanted_remote)
+    return is_within and bool(successors - carrying)
 
 
-def _carried(wanted: Connection, running: Iterable[IkeSa]) -> frozenset[str]:
+def _carrying_children(connection: Connection, running: Iterable[IkeSa]) -> frozenset[str]:
     return frozenset(
         child.name
         for sa in running
         for child in sa.children
-        if child.state in CARRYING and _as_wanted(child, wanted)
+        if child.state in CARRYING and _is_wanted(child, connection)
     )
 
 
-def _as_wanted(child: ChildSa, wanted: Connection) -> bool:
-    suite = wanted.suite_of(child.name)
+def _is_wanted(child: ChildSa, connection: Connection) -> bool:
+    suite = connection.suite_of(child.name)
     return suite is not None and not child.suite.differs_from(suite)
 
 
-def _networks(texts: Iterable[str]) -> tuple[IPv4Network, ...]:
-    """Selectors as networks. What is none, such as a range or a port, is inside of nothing."""
+def _networks(selectors: Iterable[str]) -> tuple[IPv4Network, ...]:
+    """Return the selectors as networks; empty if any selector is a range or has a port."""
     try:
-        return tuple(IPv4Network(text) for text in texts)
+        return tuple(IPv4Network(text) for text in selectors)
     except ValueError:
         return ()
 
 
 def _overlap(left: Iterable[IPv4Network], right: Iterable[IPv4Network]) -> bool:
-    others = tuple(right)
-    return any(one.overlaps(other) for one in left for other in others)
+    right_networks = tuple(right)
+    return any(network.overlaps(other) for network in left for other in right_networks)
 
 
 def _within(inner: tuple[IPv4Network, ...], outer: Iterable[IPv4Network]) -> bool:
-    others = tuple(outer)
-    return bool(inner) and all(any(one.subnet_of(other) for other in others) for one in inner)
-
-
-def stale_ike_sa(sa: IkeSa) -> StaleSa:
-    """An IKE_SA with all of its children, to be ended."""
-    carries = any(child.state in CARRYING for child in sa.children)
-    return StaleSa(sa.connection, sa.unique_id, whole_ike=True, carries=carries)
+    outer_networks = tuple(outer)
+    return bool(inner) and all(
+        any(network.subnet_of(other) for other in outer_networks) for network in inner
+    )

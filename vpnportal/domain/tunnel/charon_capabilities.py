@@ -62,13 +62,13 @@ class CharonCapabilities:
 
     def problems(self, spec: TunnelSpec) -> Iterator[Problem]:
         """Yield a problem for each algorithm of the specification that charon lacks."""
-        one, two = spec.phase_one, spec.phase_two
-        yield from self._phase_problems(1, one.encryption, one.authentication)
-        if not self.has_group(GROUPS[one.group]):
-            yield _problem("phase_one_group", f"group {one.group}")
-        yield from self._phase_problems(2, two.encryption, two.authentication)
-        if two.pfs and not self.has_group(GROUPS[two.group]):
-            yield _problem("phase_two_group", f"group {two.group}")
+        phase_one, phase_two = spec.phase_one, spec.phase_two
+        yield from self._phase_problems(1, phase_one.encryption, phase_one.authentication)
+        if not self.has_group(GROUPS[phase_one.group]):
+            yield _problem("phase_one_group", f"group {phase_one.group}")
+        yield from self._phase_problems(2, phase_two.encryption, phase_two.authentication)
+        if phase_two.pfs and not self.has_group(GROUPS[phase_two.group]):
+            yield _problem("phase_two_group", f"group {phase_two.group}")
 
     def _phase_problems(
         self, phase: int, encryption: str, authentication: str

@@ -111,20 +111,22 @@ def _customer(row: Translation | None) -> str:
 
 def _labelled_values(spec: TunnelSpec) -> dict[tuple[str, str], str]:
     """Return the text of each field by name and label; the key and translations are left out."""
-    one, two = spec.phase_one, spec.phase_two
+    phase_one, phase_two = spec.phase_one, spec.phase_two
     return {
         ("hosted_peer", "Hosted Peer Address"): str(spec.hosted_peer),
         ("remote_peer", "Remote Peer Address"): str(spec.remote_peer or ""),
         ("ike_version", "IKE version"): in_words("ike_version", spec.ike_version),
-        ("phase_one_encryption", "Phase One Encryption"): one.encryption,
-        ("phase_one_authentication", "Phase One Authentication"): one.authentication,
-        ("phase_one_group", "Phase One Diffie-Hellman Group (DH)"): str(one.group),
-        ("phase_one_keylife", "Phase One Key Life (in seconds)"): str(one.keylife),
-        ("phase_two_encryption", "Phase Two Encryption"): two.encryption,
-        ("phase_two_authentication", "Phase Two Authentication"): two.authentication,
-        ("phase_two_pfs", "Perfect Forward Secrecy (PFS)"): in_words("phase_two_pfs", two.pfs),
-        ("phase_two_group", "Phase Two Diffie-Hellman Group (DH)"): str(two.group),
-        ("phase_two_keylife", "Phase Two Key Life (in seconds)"): str(two.keylife),
+        ("phase_one_encryption", "Phase One Encryption"): phase_one.encryption,
+        ("phase_one_authentication", "Phase One Authentication"): phase_one.authentication,
+        ("phase_one_group", "Phase One Diffie-Hellman Group (DH)"): str(phase_one.group),
+        ("phase_one_keylife", "Phase One Key Life (in seconds)"): str(phase_one.keylife),
+        ("phase_two_encryption", "Phase Two Encryption"): phase_two.encryption,
+        ("phase_two_authentication", "Phase Two Authentication"): phase_two.authentication,
+        ("phase_two_pfs", "Perfect Forward Secrecy (PFS)"): in_words(
+            "phase_two_pfs", phase_two.pfs
+        ),
+        ("phase_two_group", "Phase Two Diffie-Hellman Group (DH)"): str(phase_two.group),
+        ("phase_two_keylife", "Phase Two Key Life (in seconds)"): str(phase_two.keylife),
         ("one_child_per_pair", "One CHILD_SA per subnet pair"): in_words(
             "one_child_per_pair", spec.one_child_per_pair
         ),
