@@ -1,4 +1,4 @@
-"""What every test finds: a session key, because the product has none by default."""
+"""Settings of all tests: a session key, because the portal has none by default."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ FOLDERS = ("system", "browser", "integration", "unit")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A session key only for the tests, long enough for Django's own checks."""
+    """Set a session key that is long enough for Django's own checks."""
     settings.SECRET_KEY = "only-the-tests-have-this-key-9c1d5a7e3f4b-and-nobody-else-0b6e"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Those that wait longest first: what is left at the end keeps every process busy."""
+    """Run the slowest tests first: the short ones at the end occupy all processes equally."""
     items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(item.config.rootpath).parts[1]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The matrix of faults and steps, if any of its cells was run."""
-    reports = (report for several in terminalreporter.stats.values() for report in several)
+    """Print the matrix of faults and steps, if a cell of it was run."""
+    reports = (report for group in terminalreporter.stats.values() for report in group)
     if lines := matrix.summary(reports):
-        terminalreporter.section("faults at each step of an apply: seconds until all is well")
+        terminalreporter.section("faults at each step of an apply: seconds until all sources agree")
         for line in lines:
             terminalreporter.write_line(line)

@@ -1,4 +1,4 @@
-"""The product as a person starts it: `bin/run` in a folder and namespaces of its own."""
+"""The portal as an operator starts it: `bin/run` with its own folder and namespaces."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
 
 
 class RunningPortal:
-    """A running `bin/run`; `name` makes its state folder and its namespaces its own."""
+    """A `bin/run` whose state folder and namespaces have the name `name`."""
 
     def __init__(self, name: str, *arguments: str, **environment: str) -> None:
-        # Two workers of pytest may each have a product for the same folder of tests.
+        # Each worker of pytest may have a portal for the same module of tests.
         name += os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
         parent = Path(os.environ.get("VPNPORTAL_STATE", ROOT / "var"))
         self.state = parent / name
@@ -57,7 +57,7 @@ class RunningPortal:
         self.output = ""
 
     def start(self) -> RunningPortal:
-        """Start it and read what it prints, up to its last block."""
+        """Start bin/run and read its output, up to the last line of its last block."""
         self._running = subprocess.Popen(
             [str(ROOT / "bin" / "run"), *self.arguments],
             env=self.environment,
@@ -74,41 +74,41 @@ class RunningPortal:
         raise AssertionError(f"bin/run ended before it served anything:\n{self.output}")
 
     def stop(self) -> None:
-        """As Ctrl-C or a service manager would; everything it made is gone afterwards."""
+        """Stop bin/run as a service manager does; it removes all that it made."""
         self._running.send_signal(signal.SIGTERM)
         self._running.wait(timeout=60)
 
     def printed(self, label: str) -> str:
-        """The value of a line of the last block, such as `URL`."""
-        found = re.search(rf"^{re.escape(label)}: (.*)$", self.output, re.MULTILINE)
-        assert found, self.output
-        return found[1]
+        """Return the value of a line of the last block, such as `URL`."""
+        match = re.search(rf"^{re.escape(label)}: (.*)$", self.output, re.MULTILINE)
+        assert match, self.output
+        return match[1]
 
     def run(self, *command: str, check: bool = False) -> subprocess.CompletedProcess[str]:
-        """A command in the checkout, for this product."""
+        """Run a command in the checkout, with the environment of this portal."""
         return subprocess.run(
             command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=check
         )
 
     def on(self, host: str, *command: str) -> subprocess.CompletedProcess[str]:
-        """A command on a host of the laboratory."""
+        """Run a command on a host of the laboratory."""
         return self.run("ip", "netns", "exec", f"{self.prefix}-{host}", *command)
 
     def ping(self, target: str = "10.1.255.92", host: str = "server") -> bool:
-        """Whether one echo request is answered within a second."""
+        """Return True if the target answers an echo request within a second."""
         return self.on(host, "ping", "-c", "1", "-W", "1", target).returncode == 0
 
     def process(self, word: str, host: str = "") -> int:
-        """The one process of this product that is what `word` says, on a host or anywhere."""
-        found = self.processes(word, host)
-        assert len(found) == 1, (word, found)
-        return found[0]
+        """Return the id of the only process with this word in its command, on a host or on all."""
+        pids = self.processes(word, host)
+        assert len(pids) == 1, (word, pids)
+        return pids[0]
 
     def processes(self, word: str, host: str = "") -> list[int]:
-        """All processes of this product that are what `word` says."""
-        return [pid for pid in self._mine(host) if word in _words(pid)]
+        """Return the ids of this portal's processes with this word in their command."""
+        return [pid for pid in self._pids(host) if word in _command_words(pid)]
 
-    def _mine(self, host: str) -> list[int]:
+    def _pids(self, host: str) -> list[int]:
         if host:
             listed = self.run("ip", "netns", "pids", f"{self.prefix}-{host}", check=True).stdout
             return [int(pid) for pid in listed.split()]
@@ -116,34 +116,35 @@ class RunningPortal:
         return [
             int(entry.name)
             for entry in Path("/proc").iterdir()
-            if entry.name.isdigit() and (mark in read(entry / "environ") or self._named_in(entry))
+            if entry.name.isdigit()
+            and (mark in read(entry / "environ") or self._names_state(entry))
         ]
 
-    def _named_in(self, entry: Path) -> bool:
-        """Redis writes a title over its environment; its socket is in it."""
+    def _names_state(self, entry: Path) -> bool:
+        """Return True for Redis: it overwrites its environment with a title that has its socket."""
         return str(self.state).encode() in read(entry / "cmdline")
 
     def device_key(self) -> str:
-        """The preshared key that the customer's device expects, as `lab status` prints it."""
+        """Return the preshared key of the customer's device, as `lab status` prints it."""
         status = self.run(PYTHON, "manage.py", "lab", "status", check=True).stdout
-        found = re.search(r"preshared key: (\S+)", status)
-        assert found, status
-        return found[1]
+        match = re.search(r"preshared key: (\S+)", status)
+        assert match, status
+        return match[1]
 
     def do(self, code: str, **names: str) -> Any:
-        """Run code with the services at hand, as the pages do; the answer is what it `say`s."""
-        given = "".join(f"{name} = {value!r}\n" for name, value in names.items())
-        done = self.run(PYTHON, "manage.py", "shell", "-v0", "-c", PRELUDE + given + code)
+        """Run code in the portal's shell after PRELUDE; return the value that it passes to `say`."""
+        assignments = "".join(f"{name} = {value!r}\n" for name, value in names.items())
+        done = self.run(PYTHON, "manage.py", "shell", "-v0", "-c", PRELUDE + assignments + code)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def fill_in(self) -> None:
-        """The example's parameters, as the customer's device expects them; no translation yet."""
+        """Enter the parameters of the example, without its translation, and the device's key."""
         self.do(FILL_IN, KEY=self.device_key())
 
     def apply(self, code: str = "") -> dict[str, Any]:
-        """Edit, apply, and wait until the revision has its outcome."""
-        waiting = """
+        """Run `code`, apply the draft, and return the revision with its outcome."""
+        apply_and_wait = """
 import time
 revision = services.apply(Tunnel.objects.get(pk=tunnel.pk), user)
 while revision.unfinished:
@@ -151,29 +152,32 @@ while revision.unfinished:
     revision.refresh_from_db()
 say({name: getattr(revision, name) for name in ("number", "outcome", "reason", "steps")})
 """
-        return self.do(code + waiting)
+        return self.do(code + apply_and_wait)
 
 
 def read(file: Path) -> bytes:
-    """What a file holds; nothing once its process is gone."""
+    """Return the content of a file; nothing if its process has ended."""
     try:
         return file.read_bytes()
     except OSError:
         return b""
 
 
-def _words(pid: int) -> set[str]:
-    """What a process is called: its words, its program's name; nothing for a mere keeper."""
+def _command_words(pid: int) -> set[str]:
+    """Return the words of a process's command line; none for a program that runs another."""
     text = read(Path(f"/proc/{pid}/cmdline")).decode(errors="replace").replace(" ", "\0")
     words = {part.rpartition("/")[2] for part in text.split("\0")}
     return set() if words & {"keep", "honcho", "setpriv", "sh", "unshare"} else words
 
 
-def wait_for(what: Callable[[], object], seconds: float) -> float:
-    """How many seconds it took until `what` was true; AssertionError when it took too long."""
-    began = time.monotonic()
-    while not what():
-        took = time.monotonic() - began
+def wait_for(condition: Callable[[], object], seconds: float) -> float:
+    """Return the seconds until the condition was true.
+
+    Raises AssertionError if it is not true within `seconds`.
+    """
+    started_at = time.monotonic()
+    while not condition():
+        took = time.monotonic() - started_at
         assert took < seconds, f"not within {seconds} seconds"
         time.sleep(0.1)
-    return time.monotonic() - began
+    return time.monotonic() - started_at

@@ -1,4 +1,4 @@
-"""A running portal for each file of this folder, on which nothing was applied before."""
+"""A running portal for each module of this folder, on which nothing was applied before."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tests.running_portal import RunningPortal, wait_for
 
 
 def translate(internal: str = "10.1.255.92", name: str = "database") -> str:
-    """Code that gives 192.168.10.15 this address and no other."""
+    """Return code that makes this the only translation, to 192.168.10.15."""
     return f"""
-kept = [services.TranslationRow(row.as_value().internal, None) for row in tunnel.translations.all()]
+old = [services.TranslationRow(row.as_value().internal, None) for row in tunnel.translations.all()]
 new = services.TranslationRow(IPv4Address({internal!r}), IPv4Address("192.168.10.15"), {name!r})
-services.set_translations(tunnel, [*kept, new], user)
+services.set_translations(tunnel, [*old, new], user)
 """
 
 
 @pytest.fixture(scope="module")
 def portal(request: pytest.FixtureRequest) -> Iterator[RunningPortal]:
-    """The portal, the example's parameters filled in, nothing applied."""
+    """A portal with the parameters of the example entered and nothing applied."""
     running = RunningPortal(request.module.__name__.rpartition("_")[2])
     try:
         running.start()
@@ -30,8 +30,8 @@ def portal(request: pytest.FixtureRequest) -> Iterator[RunningPortal]:
         running.stop()
 
 
-def brought_up(portal: RunningPortal) -> RunningPortal:
-    """With the mission's example applied and answering."""
+def bring_up(portal: RunningPortal) -> RunningPortal:
+    """Apply the example unless its address answers already; return the portal."""
     if not portal.ping():
         portal.apply(translate())
         wait_for(portal.ping, 10)
@@ -40,5 +40,5 @@ def brought_up(portal: RunningPortal) -> RunningPortal:
 
 @pytest.fixture
 def live(portal: RunningPortal) -> RunningPortal:
-    """The same with the mission's example applied and answering."""
-    return brought_up(portal)
+    """A portal with the example applied and answering."""
+    return bring_up(portal)

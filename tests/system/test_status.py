@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.running_portal import RunningPortal, wait_for
-from tests.system.conftest import brought_up
+from tests.system.conftest import bring_up
 from tests.system.test_example import load
 from vpnportal.domain.traffic.counters import TrafficCounts
 
@@ -60,7 +60,7 @@ def newest(portal: RunningPortal) -> dict:
 @pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])
 def up(request, portal: RunningPortal) -> RunningPortal:
     """The example in one IKE version for all tests, and then in the other."""
-    live = brought_up(portal)
+    live = bring_up(portal)
     device = live.state / "lab" / "peer" / "swanctl.conf"
     wanted = re.sub(r"version = \d", f"version = {request.param}", device.read_text())
     if wanted != device.read_text():
