@@ -16,7 +16,7 @@ from lab import strongswan_conf
 from lab.dataplane import DataPlane
 from lab.namespaces import LaboratoryError, end, inside
 
-KEEPER = Path(__file__).resolve().parents[2] / "bin" / "keep"
+KEEPER = Path(__file__).resolve().parents[1] / "bin" / "keep"
 # /run is private, because both daemons would write the same process id file there.
 START = 'mount -t tmpfs -o mode=755 tmpfs /run && rm -f -- "$1" && shift && exec "$@"'
 
