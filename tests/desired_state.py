@@ -1,4 +1,4 @@
-"""The desired state of specifications that no revision holds."""
+"""The desired state of specifications without revisions."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
 def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
-    """Return the desired state of these specifications; `key` keys the fingerprints."""
+    """Return the desired state of the specifications; `key` keys the fingerprints."""
     return Desired.of(compile_tunnel(spec, key) for spec in specs)

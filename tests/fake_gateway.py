@@ -1,4 +1,4 @@
-"""The only stand-in of the tests: a concentrator that holds what a plan loads."""
+"""A gateway in memory, with the methods of `GatewayDriver`: the only test double of charon."""
 
 from __future__ import annotations
 
@@ -19,41 +19,44 @@ from vpnportal.gateway.steps import Report, Step
 
 
 class FakeGateway:
-    """Behaves as the laboratory's: an unknown thing to take away is fine, an old name is replaced.
+    """A gateway that holds the objects of the plans that it applied.
 
-    `refuses` maps names of connections to charon's reason; `unreachable` is a reason for
-    everything; `peer_answers` says whether an initiated child comes up. `refuses_starts` are names
-    of connections: charon's answer is reported when the next look begins. `waited` tells how many
-    plans had been applied each time that somebody waited to be told what runs; with
-    `tells_what_runs` off that fails.
+    As in the laboratory, removing an unknown object succeeds, and loading a known name replaces it.
+
+    Controls: `load_refusals` maps connections to charon's reason. `initiation_refusals` are
+    connections; the next observation reports their refusals. `unreachable` is the reason of a
+    GatewayError in each observation. `peer_answers` is True if initiated children come up. With
+    `lists_sas` False, reading the SA list raises GatewayError.
+
+    Records: `sa_list_reads` is the number of applied plans at each reading of the SA list.
     """
 
     def __init__(self) -> None:
         self.connections: dict[str, Connection] = {}
         self.secrets: dict[str, Secret] = {}
-        self.associations: list[IkeSa] = []
+        self.ike_sas: list[IkeSa] = []
         self.elements: set[NatElement] = set()
-        self.rules_stand = False
-        self.anchors: set[IPv4Address] = set()
-        self.refuses: dict[str, str] = {}
+        self.rules_current = False
+        self.loopback_addresses: set[IPv4Address] = set()
+        self.load_refusals: dict[str, str] = {}
+        self.initiation_refusals: set[str] = set()
         self.unreachable = ""
         self.peer_answers = True
-        self.refuses_starts: set[str] = set()
-        self.rekey_agrees = True
-        self.started: list[str] = []
+        self.lists_sas = True
+        self.rekey_result: bool | None = True
+        self.pingable: set[IPv4Address] = set()
+        self.initiated: list[str] = []
         self.rekeyed: list[str] = []
-        self.answering: set[IPv4Address] = set()
         self.plans: list[Plan] = []
         self.scopes: list[Scope | None] = []
-        self.waited: list[int] = []
-        self.tells_what_runs = True
+        self.sa_list_reads: list[int] = []
         self._ids = count(1)
-        self._unanswered: list[tuple[Report, Step]] = []
+        self._late_refusals: list[tuple[Report, Step]] = []
 
     def start_observation(self, connection: str | None) -> None:
-        for report, step in self._unanswered:
+        for report, step in self._late_refusals:
             report(step)
-        self._unanswered.clear()
+        self._late_refusals.clear()
 
     def observe(
         self, scope: Scope | None = None, expected: Mapping[str, Connection] | None = None
@@ -62,152 +65,159 @@ class FakeGateway:
             raise GatewayError(self.unreachable)
         self.scopes.append(scope)
         name = scope.connection if scope else None
-        there = NatElements.from_elements(self.elements)
-        asked = tuple(sa for sa in self.associations if name in (None, sa.connection))
+        elements = NatElements.from_elements(self.elements)
+        ike_sas = tuple(sa for sa in self.ike_sas if name in (None, sa.connection))
 
-        def running() -> tuple[IkeSa, ...]:
-            self.waited.append(len(self.plans))
-            if not self.tells_what_runs:
+        def read_ike_sas() -> tuple[IkeSa, ...]:
+            self.sa_list_reads.append(len(self.plans))
+            if not self.lists_sas:
                 raise GatewayError("charon does not answer.")
-            return asked
+            return ike_sas
 
-        return running, Observed(
+        return read_ike_sas, Observed(
             connections={
-                one.name: one.as_loaded
-                for one in self.connections.values()
-                if name in (None, one.name)
+                connection.name: connection.as_loaded
+                for connection in self.connections.values()
+                if name in (None, connection.name)
             },
             secrets=None if scope else frozenset(self.secrets),
             ike_sas=(),
-            elements=there.under(scope.elements) if scope else there,
-            rules_current=self.rules_stand,
+            elements=elements.under(scope.elements) if scope else elements,
+            rules_current=self.rules_current,
             addresses=AddressSet((IPv4Address("10.2.0.1"),)),
-            loopback_addresses=AddressSet(self.anchors),
+            loopback_addresses=AddressSet(self.loopback_addresses),
             userland_esp=True,
         )
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
         self.plans.append(plan)
-        self.anchors |= set(plan.add_addresses)
+        self.loopback_addresses |= set(plan.add_addresses)
         self._terminate(plan.terminate_dialing)
-        if refused := self._load(plan, report):
-            return refused
+        if refusals := self._load(plan, report):
+            return refusals
         for name in plan.unload_connections:
             self.connections.pop(name, None)
             report(Step(name, f"Unloaded the connection {name}"))
-        for identifier in plan.unload_secrets:
-            self.secrets.pop(identifier, None)
+        for secret_id in plan.unload_secrets:
+            self.secrets.pop(secret_id, None)
         self._terminate(plan.terminate)
-        self.rules_stand |= plan.write_rules
+        self.rules_current |= plan.write_rules
         self._translate(plan)
-        self.anchors -= set(plan.remove_addresses)
+        self.loopback_addresses -= set(plan.remove_addresses)
         self.initiate(plan.initiate, report)
         return {}
 
     def initiate(self, starts: tuple[Start, ...], report: Report) -> int:
-        for one in starts:
-            self.started.append(one.child)
-            if one.connection in self.refuses_starts:
-                report(Step(one.connection, "Initiated it", is_repair=False))
+        for start in starts:
+            self.initiated.append(start.child)
+            if start.connection in self.initiation_refusals:
+                report(Step(start.connection, "Initiated it", is_repair=False))
                 refusal = Step(
-                    one.connection, "charon refused to initiate it", ok=False, is_repair=False
+                    start.connection, "charon refused to initiate it", ok=False, is_repair=False
                 )
-                self._unanswered.append((report, refusal))
+                self._late_refusals.append((report, refusal))
                 continue
-            self._initiate(one.connection, one.child)
+            self._initiate(start.connection, start.child)
         return 0
 
-    def peers_dial(self) -> None:
-        """The peers begin what only they may begin."""
+    def peers_initiate(self) -> None:
+        """Initiate the missing children of the connections that only respond, as peers do."""
         for connection in self.connections.values():
-            there = {child.name for sa in self.associations for child in sa.children}
-            for child in sorted(connection.children - there) if not connection.initiates else ():
+            present = {child.name for sa in self.ike_sas for child in sa.children}
+            missing = connection.children - present
+            for child in () if connection.initiates else sorted(missing):
                 self._initiate(connection.name, child)
 
     def first_rekey(self, connection: str, report: Report) -> bool | None:
         self.rekeyed.append(connection)
-        return self.rekey_agrees
+        return self.rekey_result
 
     def rekey(self, connection: str) -> bool | None:
-        if not any(sa.connection == connection for sa in self.associations):
+        if not any(sa.connection == connection for sa in self.ike_sas):
             return None
         self.rekeyed.append(connection)
-        return self.rekey_agrees
+        return self.rekey_result
 
-    def terminate(self, ending: Iterable[StaleSa], report: Report) -> None:
-        for stale in ending:
+    def terminate(self, stale_sas: Iterable[StaleSa], report: Report) -> None:
+        for stale in stale_sas:
             self._terminate((stale,))
             report(Step(stale.connection, "Terminated an IKE_SA to reconnect", is_repair=False))
 
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
-        return target in self.answering
+        return target in self.pingable
 
     def _load(self, plan: Plan, report: Report) -> dict[str, str]:
-        refused = {
-            one.name: self.refuses[one.name]
-            for one in plan.load_connections
-            if one.name in self.refuses
+        refusals = {
+            connection.name: self.load_refusals[connection.name]
+            for connection in plan.load_connections
+            if connection.name in self.load_refusals
         }
-        self.secrets |= {one.id: one for one in plan.load_secrets if one.connection not in refused}
-        # As charon does, it takes all that there is to be loaded.
-        assert all(one.data for one in plan.load_secrets) and all(
-            one.settings for one in plan.load_connections
-        )
+        self.secrets |= {
+            secret.id: secret for secret in plan.load_secrets if secret.connection not in refusals
+        }
+        # Read each key and each section, as loading into charon does: they may be lazy.
+        assert all(secret.data for secret in plan.load_secrets)
+        assert all(connection.settings for connection in plan.load_connections)
         for connection in plan.load_connections:
-            if connection.name not in refused:
+            if connection.name not in refusals:
                 self.connections[connection.name] = connection
                 report(Step(connection.name, f"Loaded the connection {connection.name}"))
-        return refused
+        return refusals
 
     def _translate(self, plan: Plan) -> None:
         assert set(plan.remove_elements) <= self.elements, (
-            "nftables refuses to delete what is not there"
+            "nftables refuses to delete an element that the map does not hold"
         )
         self.elements -= set(plan.remove_elements)
-        taken = {(element.map, element.key) for element in self.elements}
-        assert not taken & {(e.map, e.key) for e in plan.add_elements}, (
-            "nftables refuses a second value"
-        )
+        keys = {(element.map, element.key) for element in self.elements}
+        new_keys = {(element.map, element.key) for element in plan.add_elements}
+        assert not keys & new_keys, "nftables refuses a second value for a key"
         self.elements |= set(plan.add_elements)
 
-    def _terminate(self, ending: tuple[StaleSa, ...]) -> None:
-        whole = {stale.unique_id for stale in ending if stale.whole_ike}
-        single = {stale.unique_id for stale in ending if not stale.whole_ike}
-        self.associations = [
-            replace(sa, children=tuple(c for c in sa.children if c.unique_id not in single))
-            for sa in self.associations
-            if sa.unique_id not in whole
+    def _terminate(self, stale_sas: tuple[StaleSa, ...]) -> None:
+        ike_ids = {stale.unique_id for stale in stale_sas if stale.whole_ike}
+        child_ids = {stale.unique_id for stale in stale_sas if not stale.whole_ike}
+        self.ike_sas = [
+            replace(
+                sa,
+                children=tuple(child for child in sa.children if child.unique_id not in child_ids),
+            )
+            for sa in self.ike_sas
+            if sa.unique_id not in ike_ids
         ]
 
-    def _initiate(self, connection: str, child: str) -> None:
-        """Another fingerprint of IKE means another IKE_SA, which replaces the older ones."""
-        wanted = self.connections[connection]
-        assert child in wanted.children, "charon does not know this child"
+    def _initiate(self, name: str, child: str) -> None:
+        """Add a CHILD_SA, to an IKE_SA with the same fingerprint or to a new IKE_SA.
+
+        A new IKE_SA replaces the older IKE_SAs of the connection.
+        """
+        connection = self.connections[name]
+        assert child in connection.children, "charon does not know this child"
         if not self.peer_answers:
             return
-        (shape,) = (one for one in wanted.as_loaded.children if one.name == child)
-        new = ChildSa(
+        (loaded,) = (loaded for loaded in connection.as_loaded.children if loaded.name == child)
+        child_sa = ChildSa(
             child,
             f"c{next(self._ids)}",
             "INSTALLED",
-            wanted.child_suite,
-            shape.local_ts,
-            shape.remote_ts,
+            connection.child_suite,
+            loaded.local_ts,
+            loaded.remote_ts,
         )
-        for at, sa in enumerate(self.associations):
-            marks = {ike_fingerprint_of(one.name) for one in sa.children}
-            if sa.connection == connection and marks <= {wanted.as_loaded.ike_fingerprint}:
-                self.associations[at] = replace(sa, children=(*sa.children, new))
+        for index, sa in enumerate(self.ike_sas):
+            fingerprints = {ike_fingerprint_of(present.name) for present in sa.children}
+            if sa.connection == name and fingerprints <= {connection.as_loaded.ike_fingerprint}:
+                self.ike_sas[index] = replace(sa, children=(*sa.children, child_sa))
                 return
-        self.associations = [sa for sa in self.associations if sa.connection != connection]
-        self.associations.append(
+        self.ike_sas = [sa for sa in self.ike_sas if sa.connection != name]
+        self.ike_sas.append(
             IkeSa(
-                connection,
+                name,
                 f"i{next(self._ids)}",
                 "ESTABLISHED",
-                (new,),
-                initiator=wanted.initiates,
-                remote_host=wanted.as_loaded.ends[1],
-                suite=wanted.suite,
+                (child_sa,),
+                initiator=connection.initiates,
+                remote_host=connection.as_loaded.ends[1],
+                suite=connection.suite,
             )
         )

@@ -1,4 +1,4 @@
-"""One observation of a gateway with everything in it, for tests that need no overlap of requests."""
+"""A complete observation of a gateway, for tests that do not overlap requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def observe(
     scope: Scope | None = None,
     expected: Mapping[str, Connection] = NO_CONNECTIONS,
 ) -> Observed:
-    """Return what a scope holds, with its IKE_SAs; by default all that is the portal's."""
+    """Return the observed state with its IKE_SAs; without a scope, of the whole gateway."""
     driver.start_observation(scope.connection if scope else None)
     read_ike_sas, observed = driver.observe(scope, expected)
     return replace(observed, ike_sas=read_ike_sas())

@@ -82,7 +82,7 @@ def test_what_charon_refuses_fails_with_its_reason_and_the_old_one_stands(ready,
     held, secrets = dict(gateway.connections), dict(gateway.secrets)
 
     services.set_preshared_key(ready, "another key", user)
-    gateway.refuses = {f"ctx{ready.pk}": "invalid value for: proposals"}
+    gateway.load_refusals = {f"ctx{ready.pk}": "invalid value for: proposals"}
     revision = services.apply(ready, user)
     look(ready)
 
@@ -98,7 +98,7 @@ def test_what_charon_refuses_fails_with_its_reason_and_the_old_one_stands(ready,
 def test_a_refused_tunnel_does_not_hold_up_the_others(ready, user, gateway, second_tunnel):
     second = services.apply(second_tunnel, user)
     first = services.apply(ready, user)
-    gateway.refuses = {f"ctx{ready.pk}": "no"}
+    gateway.load_refusals = {f"ctx{ready.pk}": "no"}
 
     reconcile.converge(ready.concentrator_id)
 
@@ -162,7 +162,7 @@ def test_after_charon_lost_everything_the_applied_revision_is_loaded_and_not_the
     held = dict(gateway.connections)
     services.edit(ready, "phase_one_encryption", "AES256", user)
 
-    gateway.connections, gateway.secrets, gateway.associations = {}, {}, []
+    gateway.connections, gateway.secrets, gateway.ike_sas = {}, {}, []
     reconcile.converge(ready.concentrator_id)
 
     assert gateway.connections == held
@@ -172,11 +172,11 @@ def test_charon_looks_for_what_runs_while_a_change_of_phase_two_is_loaded(ready,
     services.apply(ready, user)
     look(ready)
     done = len(gateway.plans)
-    gateway.waited.clear()
+    gateway.sa_list_reads.clear()
 
     services.edit(ready, "phase_two_keylife", 3_000, user)
     revision = services.apply(ready, user)
-    gateway.tells_what_runs = False
+    gateway.lists_sas = False
     with pytest.raises(GatewayError):
         look(ready)
 
@@ -184,15 +184,15 @@ def test_charon_looks_for_what_runs_while_a_change_of_phase_two_is_loaded(ready,
     assert [[one.name for one in plan.load_connections] for plan in gateway.plans[done:]] == [
         [f"ctx{ready.pk}"]
     ]
-    assert gateway.waited == [done + 1]
+    assert gateway.sa_list_reads == [done + 1]
     revision.refresh_from_db()
     assert revision.outcome == Outcome.APPLYING
-    gateway.tells_what_runs = True
+    gateway.lists_sas = True
     look(ready)
     look(ready)
     revision.refresh_from_db()
     assert revision.outcome == Outcome.LIVE
-    (sa,) = gateway.associations
+    (sa,) = gateway.ike_sas
     assert {child.name for child in sa.children} == gateway.connections[f"ctx{ready.pk}"].children
 
 
@@ -200,15 +200,15 @@ def test_what_dials_with_an_old_key_is_hung_up_before_the_new_one_is_loaded(read
     services.apply(ready, user)
     look(ready)
     done, name = len(gateway.plans), f"ctx{ready.pk}"
-    gateway.associations = [IkeSa(name, "7", "CONNECTING", ())]
-    gateway.waited.clear()
+    gateway.ike_sas = [IkeSa(name, "7", "CONNECTING", ())]
+    gateway.sa_list_reads.clear()
 
     services.set_preshared_key(ready, "another key", user)
     services.apply(ready, user)
     look(ready)
 
     first = gateway.plans[done]
-    assert gateway.waited[0] == done
+    assert gateway.sa_list_reads[0] == done
     assert [one.unique_id for one in first.terminate_dialing] == ["7"]
     assert [one.name for one in first.load_connections] == [name]
 
@@ -389,7 +389,7 @@ def test_a_start_that_charon_refused_is_a_step_beside_what_is_written_before_and
     ready, user, gateway, everything
 ):
     revision = services.apply(ready, user)
-    gateway.refuses_starts = {f"ctx{ready.pk}"}
+    gateway.initiation_refusals = {f"ctx{ready.pk}"}
 
     look(ready)
     revision_outcomes.append_step([Revision.objects.get()], Step("", "Something else"))
@@ -415,7 +415,7 @@ def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_liv
 
     revision.refresh_from_db()
     assert revision.outcome == Outcome.LIVE
-    assert len(gateway.started) == 1
+    assert len(gateway.initiated) == 1
     assert Tunnel.objects.get(pk=ready.pk).sa_status == "connecting"
 
 
@@ -459,7 +459,7 @@ def test_a_revision_that_does_not_open_leaves_its_tunnel_alone_and_holds_up_no_o
     assert second.outcome == Outcome.LIVE
     assert gateway.connections.keys() == {*held, f"ctx{second_tunnel.pk}"}
     assert (len(gateway.secrets), gateway.elements) == (2, elements)
-    assert {sa.connection for sa in gateway.associations} == set(gateway.connections)
+    assert {sa.connection for sa in gateway.ike_sas} == set(gateway.connections)
 
 
 def test_an_apply_that_broke_off_before_it_forgot_the_old_key_forgets_it_when_it_goes_on(

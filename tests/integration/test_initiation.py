@@ -23,27 +23,27 @@ def responder_only(ready, user, gateway) -> Tunnel:
 def test_it_is_loaded_and_not_dialled_and_waits(responder_only, gateway, page):
     state = services.state_of(responder_only)
 
-    assert gateway.connections and gateway.started == []
+    assert gateway.connections and gateway.initiated == []
     assert state.sa_status == "Waiting for peer"
     answer = page.get(reverse("state", args=[responder_only.pk]))
     assert words(answer, "state-title") == "State Waiting for peer"
 
 
 def test_it_is_up_when_the_other_end_has_dialled(responder_only, gateway):
-    gateway.peers_dial()
+    gateway.peers_initiate()
     reconcile.converge(responder_only.concentrator_id)
 
     assert services.state_of(Tunnel.objects.get(pk=responder_only.pk)).sa_status == "Up"
 
 
 def test_it_waits_again_and_is_not_dialled_when_charon_lost_everything(responder_only, gateway):
-    gateway.peers_dial()
-    gateway.connections, gateway.secrets, gateway.associations = {}, {}, []
+    gateway.peers_initiate()
+    gateway.connections, gateway.secrets, gateway.ike_sas = {}, {}, []
 
     reconcile.converge(responder_only.concentrator_id)
 
     assert len(gateway.connections) == 1
-    assert gateway.started == []
+    assert gateway.initiated == []
     state = services.state_of(Tunnel.objects.get(pk=responder_only.pk))
     assert state.sa_status == "Waiting for peer"
 

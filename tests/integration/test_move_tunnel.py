@@ -52,7 +52,7 @@ def live(ready, user, gateways, old) -> Tunnel:
 
 
 def holds(gateway: FakeGateway) -> bool:
-    return bool(gateway.connections or gateway.secrets or gateway.elements or gateway.associations)
+    return bool(gateway.connections or gateway.secrets or gateway.elements or gateway.ike_sas)
 
 
 def outcomes(tunnel: Tunnel) -> list[str]:
@@ -96,7 +96,7 @@ def test_after_the_apply_the_new_one_holds_it_and_the_old_one_lets_go(
 
 def test_if_the_new_one_refuses_the_old_one_goes_on(live, user, old, new, gateways):
     services.move(live, new, user)
-    gateways[new.pk].refuses = {f"ctx{live.pk}": "no"}
+    gateways[new.pk].load_refusals = {f"ctx{live.pk}": "no"}
     services.apply(live, user)
 
     reconcile.converge(new.pk, live.pk)
@@ -170,7 +170,7 @@ def test_the_old_address_is_given_to_nobody_before_the_old_one_let_go(
 def test_a_tunnel_that_moves_back_has_its_old_address_and_keeps_what_runs(
     live, user, old, new, gateways
 ):
-    before = list(gateways[old.pk].associations)
+    before = list(gateways[old.pk].ike_sas)
 
     services.move(live, new, user)
     services.move(live, old, user)
@@ -178,7 +178,7 @@ def test_a_tunnel_that_moves_back_has_its_old_address_and_keeps_what_runs(
     reconcile.converge(old.pk, live.pk)
 
     assert Tunnel.objects.get(pk=live.pk).hosted_peer == "203.0.113.1"
-    assert gateways[old.pk].associations == before
+    assert gateways[old.pk].ike_sas == before
     assert services.state_of(live).releasing_from == ()
 
 

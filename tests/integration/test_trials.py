@@ -48,7 +48,7 @@ def test_a_trial_that_is_not_healthy_brings_the_last_good_revision_back(on_trial
     assert outcomes(ready) == {1: Outcome.FALLBACK, 2: Outcome.LIVE}
     time_is_up(on_trial)
     gateway.peer_answers = True
-    gateway.associations = []
+    gateway.ike_sas = []
 
     look(ready)
 
@@ -96,14 +96,14 @@ def test_a_healthy_trial_stays_and_needs_its_ping_answered_if_one_was_asked_for(
     trial = services.Trial(seconds=30, ping=IPv4Address("192.168.10.15"))
     first = services.apply(ready, user, trial)
     look(ready)
-    gateway.answering = {IPv4Address("192.168.10.15")}
+    gateway.pingable = {IPv4Address("192.168.10.15")}
     time_is_up(first)
     look(ready)
     assert outcomes(ready) == {1: Outcome.LIVE}
 
     second = services.apply(ready, user, trial)
     look(ready)
-    gateway.answering = set()
+    gateway.pingable = set()
     time_is_up(second)
     look(ready)
 

@@ -50,7 +50,7 @@ def test_the_concentrator_holds_nothing_of_a_disconnected_tunnel_until_it_is_con
     assert word(up) == "Disconnecting", "it is not told as done before it is"
     look(up)
     assert (gateway.connections, gateway.secrets, gateway.elements) == ({}, {}, set())
-    assert gateway.associations == []
+    assert gateway.ike_sas == []
     assert word(up) == "Disconnected"
     reconcile.converge(up.concentrator_id)
     assert gateway.connections == {}, "the minute's look does not put it back"
@@ -110,10 +110,10 @@ def test_apply_connects_a_disconnected_tunnel(up, user, gateway):
 def test_a_rekey_says_what_the_other_end_made_of_it(up, user, gateway):
     services.rekey(up, user)
     look(up)
-    gateway.rekey_agrees = False
+    gateway.rekey_result = False
     services.rekey(up, user)
     look(up)
-    gateway.associations = []
+    gateway.ike_sas = []
     services.rekey(up, user)
     look(up)
 
@@ -125,12 +125,12 @@ def test_a_rekey_says_what_the_other_end_made_of_it(up, user, gateway):
 
 
 def test_a_reconnect_ends_what_runs_and_starts_anew(up, user, gateway):
-    before = {sa.unique_id for sa in gateway.associations}
+    before = {sa.unique_id for sa in gateway.ike_sas}
 
     services.reconnect(up, user)
     look(up)
 
-    after = {sa.unique_id for sa in gateway.associations}
+    after = {sa.unique_id for sa in gateway.ike_sas}
     assert after
     assert not after & before
     assert TunnelCommand.objects.get().steps[0]["text"] == "Terminated an IKE_SA to reconnect"
@@ -139,11 +139,11 @@ def test_a_reconnect_ends_what_runs_and_starts_anew(up, user, gateway):
 def test_a_wish_that_waited_too_long_is_not_done_any_more(up, user, gateway):
     services.reconnect(up, user)
     TunnelCommand.objects.update(requested_at=timezone.now() - timedelta(minutes=3))
-    before = {sa.unique_id for sa in gateway.associations}
+    before = {sa.unique_id for sa in gateway.ike_sas}
 
     look(up)
 
-    assert {sa.unique_id for sa in gateway.associations} == before
+    assert {sa.unique_id for sa in gateway.ike_sas} == before
     assert not TunnelCommand.objects.get().ok
     assert "Try again" in TunnelCommand.objects.get().text
 

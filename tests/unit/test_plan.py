@@ -1,4 +1,4 @@
-"""Desired against observed: only what differs is done, and a second look finds nothing."""
+"""The plan from the observed to the desired state: only differences, and a converged end."""
 
 from __future__ import annotations
 
@@ -20,102 +20,105 @@ from vpnportal.domain.planning.stale_sas import StaleSa
 from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
 
 
-def converge(device: FakeGateway, *wanted: TunnelSpec) -> Plan:
-    plan = make_plan(compile_specs(wanted, KEY), observe(device))
-    device.apply(plan, True, lambda step: None)
+def apply_once(gateway: FakeGateway, *tunnels: TunnelSpec) -> Plan:
+    plan = make_plan(compile_specs(tunnels, KEY), observe(gateway))
+    gateway.apply(plan, True, lambda step: None)
     return plan
 
 
-def sight(device: FakeGateway) -> dict[int, SaStatus]:
-    return sa_status_by_tunnel(observe(device).connections, device.associations)
+def sa_status(gateway: FakeGateway) -> dict[int, SaStatus]:
+    return sa_status_by_tunnel(observe(gateway).connections, gateway.ike_sas)
 
 
-def settle(device: FakeGateway, *wanted: TunnelSpec) -> list[Plan]:
-    """Until a look finds nothing to do, with peers that begin what only they may."""
+def converge(gateway: FakeGateway, *tunnels: TunnelSpec) -> list[Plan]:
+    """Apply plans until a plan is empty; peers initiate the tunnels that only respond."""
     plans: list[Plan] = []
-    device.peers_dial()
-    while plan := make_plan(compile_specs(wanted, KEY), observe(device)):
+    gateway.peers_initiate()
+    while plan := make_plan(compile_specs(tunnels, KEY), observe(gateway)):
         assert len(plans) < 3, plan
-        device.apply(plan, True, lambda step: None)
+        gateway.apply(plan, True, lambda step: None)
         plans.append(plan)
-        device.peers_dial()
+        gateway.peers_initiate()
     return plans
 
 
-def holding(*wanted: TunnelSpec) -> FakeGateway:
-    device = FakeGateway()
-    settle(device, *wanted)
-    return device
+def gateway_with(*tunnels: TunnelSpec) -> FakeGateway:
+    gateway = FakeGateway()
+    converge(gateway, *tunnels)
+    return gateway
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.lists(specs(), max_size=4, unique_by=lambda spec: spec.tunnel_id), max_size=4))
-def test_converging_ends_wherever_it_began_and_leaves_nothing_that_is_not_wanted(
+def test_plans_converge_from_any_state_and_leave_only_the_desired_children(
     history: list[list[TunnelSpec]],
 ):
-    device = FakeGateway()
+    gateway = FakeGateway()
 
-    for wanted in history:
-        settle(device, *wanted)
-        names = {child for one in device.connections.values() for child in one.children}
-        assert {child.name for sa in device.associations for child in sa.children} == names
+    for tunnels in history:
+        converge(gateway, *tunnels)
+        connections = gateway.connections.values()
+        names = {child for connection in connections for child in connection.children}
+        assert {child.name for sa in gateway.ike_sas for child in sa.children} == names
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(specs(tunnel_id=1), min_size=1, max_size=4), specs(tunnel_id=2))
-def test_any_way_to_a_specification_ends_in_the_same_state(
+def test_the_final_state_does_not_depend_on_the_history(
     history: list[TunnelSpec], neighbour: TunnelSpec
 ):
-    wandering, direct = holding(neighbour), holding(neighbour, history[-1])
+    stepwise, direct = gateway_with(neighbour), gateway_with(neighbour, history[-1])
 
     for spec in history:
-        settle(wandering, neighbour, spec)
+        converge(stepwise, neighbour, spec)
 
-    assert wandering.connections == direct.connections
-    assert wandering.secrets == direct.secrets
-    assert wandering.elements == direct.elements
+    assert stepwise.connections == direct.connections
+    assert stepwise.secrets == direct.secrets
+    assert stepwise.elements == direct.elements
 
 
-def test_a_translation_only_change_touches_no_association():
-    device = holding(EXAMPLE)
+def test_a_change_of_translations_plans_only_map_elements():
+    gateway = gateway_with(EXAMPLE)
+    changed = example(translations=(translation("10.1.255.93", "192.168.10.16"),))
 
-    plan = converge(device, example(translations=(translation("10.1.255.93", "192.168.10.16"),)))
+    plan = apply_once(gateway, changed)
 
     assert plan == Plan(remove_elements=plan.remove_elements, add_elements=plan.add_elements)
     assert (len(plan.remove_elements), len(plan.add_elements)) == (2, 2)
 
 
-def test_one_more_subnet_of_ikev1_starts_only_its_own_child():
-    device = holding(EXAMPLE)
-    (before,) = device.connections["ctx42"].children
+def test_a_new_remote_subnet_with_ikev1_initiates_only_its_own_child():
+    gateway = gateway_with(EXAMPLE)
+    (old_child,) = gateway.connections["ctx42"].children
+    changed = example(remote_subnets=networks("192.168.10.0/24", "192.168.20.0/24"))
 
-    plan = converge(device, example(remote_subnets=networks("192.168.10.0/24", "192.168.20.0/24")))
+    plan = apply_once(gateway, changed)
 
     assert plan.terminate == ()
-    assert [one.child == before for one in plan.initiate] == [False]
+    assert [start.child == old_child for start in plan.initiate] == [False]
 
 
-def test_a_change_of_phase_two_makes_the_new_child_before_it_breaks_the_old_one():
-    device = holding(EXAMPLE)
-    (sa,) = device.associations
+def test_a_change_of_phase_two_terminates_the_old_child_after_the_new_one_is_up():
+    gateway = gateway_with(EXAMPLE)
+    (sa,) = gateway.ike_sas
 
-    first, second = settle(device, example(phase_two=replace(EXAMPLE.phase_two, keylife=1_800)))
+    first, second = converge(gateway, example(phase_two=replace(EXAMPLE.phase_two, keylife=1_800)))
 
     assert (first.terminate, len(first.initiate)) == ((), 1)
     assert second == Plan(terminate=(StaleSa("ctx42", sa.children[0].unique_id, False),))
-    assert [one.unique_id for one in device.associations] == [sa.unique_id]
+    assert [ike_sa.unique_id for ike_sa in gateway.ike_sas] == [sa.unique_id]
 
 
-def test_an_older_association_goes_on_while_the_peer_refuses_the_new_settings():
-    device = holding(EXAMPLE)
-    before = list(device.associations)
-    device.peer_answers = False
+def test_an_older_sa_is_kept_while_the_peer_refuses_the_new_settings():
+    gateway = gateway_with(EXAMPLE)
+    ike_sas = list(gateway.ike_sas)
+    gateway.peer_answers = False
 
-    plan = converge(device, example(preshared_key="another"))
+    plan = apply_once(gateway, example(preshared_key="another"))
 
     assert (plan.terminate, len(plan.initiate)) == ((), 1)
-    assert device.associations == before
-    assert sight(device) == {42: SaStatus.OLDER}
+    assert gateway.ike_sas == ike_sas
+    assert sa_status(gateway) == {42: SaStatus.OLDER}
 
 
 @pytest.mark.parametrize(
@@ -126,54 +129,54 @@ def test_an_older_association_goes_on_while_the_peer_refuses_the_new_settings():
         {"remote_peer": IPv4Address("203.0.113.9")},
     ],
 )
-def test_an_older_association_ends_at_once_when_it_leads_where_nothing_may_go(change: dict):
-    device = holding(example(ike_version=2))
-    device.peer_answers = False
+def test_an_older_sa_ends_at_once_if_its_traffic_is_not_in_the_newest_revision(change: dict):
+    gateway = gateway_with(example(ike_version=2))
+    gateway.peer_answers = False
 
-    converge(device, example(ike_version=2, **change))
+    apply_once(gateway, example(ike_version=2, **change))
 
-    assert [child for sa in device.associations for child in sa.children] == []
+    assert [child for sa in gateway.ike_sas for child in sa.children] == []
 
 
-def test_an_association_whose_algorithms_are_not_its_names_is_loaded_and_made_again():
-    device = holding(EXAMPLE)
-    (sa,) = device.associations
+def test_a_child_with_other_algorithms_than_its_name_says_is_loaded_and_negotiated_again():
+    gateway = gateway_with(EXAMPLE)
+    (sa,) = gateway.ike_sas
     weak = replace(sa.children[0], suite=sa.children[0].suite._replace(encryption="DES_CBC"))
-    device.associations = [replace(sa, children=(weak,))]
+    gateway.ike_sas = [replace(sa, children=(weak,))]
 
-    (plan,) = settle(device, EXAMPLE)
+    (plan,) = converge(gateway, EXAMPLE)
 
-    assert [one.name for one in plan.load_connections] == ["ctx42"]
-    assert [one.unique_id for one in plan.terminate] == [weak.unique_id]
+    assert [connection.name for connection in plan.load_connections] == ["ctx42"]
+    assert [stale.unique_id for stale in plan.terminate] == [weak.unique_id]
 
 
-def test_a_connection_that_somebody_else_loaded_under_our_name_is_put_right():
-    device = holding(EXAMPLE)
-    ours = device.connections["ctx42"]
-    device.connections["ctx42"] = replace(
-        ours, as_loaded=ours.as_loaded._replace(ike_fingerprint="somebody")
+def test_a_foreign_connection_under_a_name_of_the_portal_is_replaced():
+    gateway = gateway_with(EXAMPLE)
+    connection = gateway.connections["ctx42"]
+    gateway.connections["ctx42"] = replace(
+        connection, as_loaded=connection.as_loaded._replace(ike_fingerprint="foreign")
     )
 
-    (plan,) = settle(device, EXAMPLE)
+    (plan,) = converge(gateway, EXAMPLE)
 
-    assert [one.name for one in plan.load_connections] == ["ctx42"]
-
-
-def test_a_new_key_is_negotiated_in_a_new_ike_sa_and_the_old_secret_forgotten():
-    device = holding(EXAMPLE)
-    (old,), (sa,) = device.secrets, device.associations
-
-    (plan,) = settle(device, example(preshared_key="another"))
-
-    assert plan.unload_secrets == (old,)
-    assert sa.unique_id not in {one.unique_id for one in device.associations}
+    assert [connection.name for connection in plan.load_connections] == ["ctx42"]
 
 
-def test_an_ike_sa_that_still_dials_with_the_old_key_is_ended():
-    device = holding(EXAMPLE)
-    device.associations = [IkeSa("ctx42", "7", "CONNECTING", ())]
+def test_a_new_key_gets_a_new_ike_sa_and_the_old_secret_is_unloaded():
+    gateway = gateway_with(EXAMPLE)
+    (old_secret,), (sa,) = gateway.secrets, gateway.ike_sas
 
-    plan = converge(device, example(preshared_key="another"))
+    (plan,) = converge(gateway, example(preshared_key="another"))
+
+    assert plan.unload_secrets == (old_secret,)
+    assert sa.unique_id not in {ike_sa.unique_id for ike_sa in gateway.ike_sas}
+
+
+def test_an_ike_sa_that_initiates_with_the_old_key_is_terminated():
+    gateway = gateway_with(EXAMPLE)
+    gateway.ike_sas = [IkeSa("ctx42", "7", "CONNECTING", ())]
+
+    plan = apply_once(gateway, example(preshared_key="another"))
 
     assert [(stale.unique_id, stale.whole_ike) for stale in plan.terminate_dialing] == [("7", True)]
 
@@ -187,24 +190,24 @@ def test_an_ike_sa_that_still_dials_with_the_old_key_is_ended():
         {"translations": (translation("10.1.255.93", "192.168.10.16"),)},
     ],
 )
-def test_what_leaves_ike_as_it_is_does_not_wait_to_hear_what_runs_and_ends_the_same(change: dict):
-    direct, hasty, wanted = holding(EXAMPLE), holding(EXAMPLE), example(**change)
-    scope = Scope("ctx42", frozenset(), observe(hasty).elements)
+def test_a_change_outside_ike_is_planned_without_sas_and_ends_in_the_same_state(change: dict):
+    direct, early, changed = gateway_with(EXAMPLE), gateway_with(EXAMPLE), example(**change)
+    scope = Scope("ctx42", frozenset(), observe(early).elements)
 
-    plan = plan_without_sas(compile_specs([wanted], KEY), observe(hasty), scope)
+    plan = plan_without_sas(compile_specs([changed], KEY), observe(early), scope)
     assert plan and not plan.terminates_sas and not plan.initiate
-    hasty.apply(plan, True, lambda step: None)
-    assert not plan_without_sas(compile_specs([wanted], KEY), observe(hasty), scope)
-    settle(hasty, wanted)
+    early.apply(plan, True, lambda step: None)
+    assert not plan_without_sas(compile_specs([changed], KEY), observe(early), scope)
+    converge(early, changed)
 
-    settle(direct, wanted)
-    assert hasty.connections == direct.connections
-    assert (hasty.secrets, hasty.elements) == (direct.secrets, direct.elements)
-    assert sight(hasty) == sight(direct)
+    converge(direct, changed)
+    assert early.connections == direct.connections
+    assert (early.secrets, early.elements) == (direct.secrets, direct.elements)
+    assert sa_status(early) == sa_status(direct)
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "tunnels",
     [
         [example(preshared_key="another")],
         [example(phase_one=replace(EXAMPLE.phase_one, keylife=20_000))],
@@ -212,53 +215,53 @@ def test_what_leaves_ike_as_it_is_does_not_wait_to_hear_what_runs_and_ends_the_s
         [],
     ],
 )
-def test_nothing_is_loaded_over_another_ike_before_it_is_known_what_dials(wanted: list[TunnelSpec]):
-    device = holding(EXAMPLE)
-    scope = Scope("ctx42", frozenset(), observe(device).elements)
+def test_other_ike_settings_are_not_planned_without_sas(tunnels: list[TunnelSpec]):
+    gateway = gateway_with(EXAMPLE)
+    scope = Scope("ctx42", frozenset(), observe(gateway).elements)
 
-    assert not plan_without_sas(compile_specs(wanted, KEY), observe(device), scope)
+    assert not plan_without_sas(compile_specs(tunnels, KEY), observe(gateway), scope)
     assert not plan_without_sas(compile_specs([EXAMPLE], KEY), observe(FakeGateway()), scope)
 
 
-def test_a_removed_tunnel_is_terminated_and_not_only_unloaded():
-    device = holding(EXAMPLE)
+def test_a_removed_tunnel_is_unloaded_and_terminated():
+    gateway = gateway_with(EXAMPLE)
 
-    plan = converge(device)
+    plan = apply_once(gateway)
 
     assert plan.unload_connections == ("ctx42",)
     assert [stale.whole_ike for stale in plan.terminate] == [True]
-    assert (device.associations, device.secrets, device.elements) == ([], {}, set())
+    assert (gateway.ike_sas, gateway.secrets, gateway.elements) == ([], {}, set())
 
 
-def test_a_connection_that_dials_already_is_not_started_again():
-    device = holding(EXAMPLE)
-    device.associations = [IkeSa("ctx42", "7", "CONNECTING", ())]
+def test_a_connecting_ike_sa_is_not_initiated_again():
+    gateway = gateway_with(EXAMPLE)
+    gateway.ike_sas = [IkeSa("ctx42", "7", "CONNECTING", ())]
 
-    assert not converge(device, EXAMPLE)
-
-
-def test_children_on_their_way_are_not_started_again():
-    device = holding(EXAMPLE)
-    device.associations = [IkeSa("ctx42", "7", "ESTABLISHED", (), frozenset({"QUICK_MODE"}))]
-
-    assert not converge(device, EXAMPLE)
+    assert not apply_once(gateway, EXAMPLE)
 
 
-def test_a_hosted_network_without_an_address_of_the_gateway_gets_one():
-    device = holding(example(hosted_subnets=networks("10.2.0.0/24", "10.3.0.0/24")))
+def test_children_under_negotiation_are_not_initiated_again():
+    gateway = gateway_with(EXAMPLE)
+    gateway.ike_sas = [IkeSa("ctx42", "7", "ESTABLISHED", (), frozenset({"QUICK_MODE"}))]
 
-    assert device.anchors == {IPv4Address("10.3.0.0")}
-    assert converge(device, EXAMPLE).remove_addresses == (IPv4Address("10.3.0.0"),)
-
-
-def test_the_gateway_never_takes_the_address_of_a_hosted_network_that_is_one_host():
-    device = holding(example(hosted_subnets=networks("10.3.0.10/32")))
-
-    assert device.anchors == set()
+    assert not apply_once(gateway, EXAMPLE)
 
 
-def test_flushed_rules_are_written_again_and_the_elements_left_alone():
-    device = holding(EXAMPLE)
-    device.rules_stand = False
+def test_a_hosted_network_without_an_address_of_the_gateway_gets_a_loopback_address():
+    gateway = gateway_with(example(hosted_subnets=networks("10.2.0.0/24", "10.3.0.0/24")))
 
-    assert converge(device, EXAMPLE) == Plan(write_rules=True)
+    assert gateway.loopback_addresses == {IPv4Address("10.3.0.0")}
+    assert apply_once(gateway, EXAMPLE).remove_addresses == (IPv4Address("10.3.0.0"),)
+
+
+def test_a_hosted_network_of_a_single_host_gets_no_loopback_address():
+    gateway = gateway_with(example(hosted_subnets=networks("10.3.0.10/32")))
+
+    assert gateway.loopback_addresses == set()
+
+
+def test_flushed_rules_are_written_again_without_the_elements():
+    gateway = gateway_with(EXAMPLE)
+    gateway.rules_current = False
+
+    assert apply_once(gateway, EXAMPLE) == Plan(write_rules=True)
