@@ -358,4 +358,4 @@ def test_what_phase_two_still_needs_is_said_beside_the_answer(tunnel, user, page
     assert question.state == State.ANSWERED
     assert "phase_two_encryption" not in question.answer
     shown = words(page.get(reverse("tunnel", args=[tunnel.pk])), "ask")
-    assert "Phase two can be asked too once the tunnel has the preshared key." in shown
+    assert "To detect phase 2 as well, add the preshared key." in shown

@@ -156,7 +156,7 @@ def test_with_a_wrong_key_phase_one_is_learnt_and_the_key_is_named(portal, what)
     portal.do(f"services.set_preshared_key(tunnel, {key!r}, user)")
     assert answer["state"] == "answered"
     assert answer["learnt"].keys() == {name for name in expected if "two" not in name}
-    assert "the preshared key does not fit" in answer["reason"]
+    assert "preshared key mismatch" in answer["reason"]
     assert left_over(portal) == []
 
 

@@ -16,7 +16,13 @@ from vpnportal.domain.gateway_config.desired import ViciSection
 from vpnportal.domain.gateway_config.names import is_probe, probe_of
 from vpnportal.domain.peer_probe.connection import ProbeOffer, connection
 from vpnportal.domain.peer_probe.offers import ProbeAlgorithms, probe_algorithms
-from vpnportal.domain.peer_probe.reply import OfferReply, OfferResult, ends_phase_one, read, renewed
+from vpnportal.domain.peer_probe.reply import (
+    OfferReply,
+    OfferResult,
+    ends_phase_one,
+    read,
+    with_rekeyed_suite,
+)
 from vpnportal.domain.planning.observed import CARRYING, ChildSa
 from vpnportal.domain.tunnel.algorithms import Suite
 from vpnportal.domain.tunnel.spec import TunnelSpec
@@ -71,7 +77,7 @@ class PeerProber:
             reply = read(offer, self._attempt(charon, name, bool(offer.esp)))
             if offer.version == 2 and offer.esp and reply.heard is OfferResult.SELECTED:
                 suite = charon.rekeyed_suite(name, began + PHASE_TWO_SECONDS)
-                reply = renewed(reply, suite) if suite else reply
+                reply = with_rekeyed_suite(reply, suite) if suite else reply
         return reply
 
     def sweep(self) -> None:

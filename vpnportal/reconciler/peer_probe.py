@@ -17,7 +17,7 @@ from django.utils import timezone
 from vpnportal.clock import age_of
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.peer_probe.reply import OfferReply, OfferResult
-from vpnportal.domain.peer_probe.result import in_words, learned_fields, summary
+from vpnportal.domain.peer_probe.result import learned_fields, reply_text, summary
 from vpnportal.domain.peer_probe.strategy import next_offer, wants_phase_two
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import CannotOpen
@@ -115,7 +115,7 @@ def _save_newest(probe: PeerProbe, replies: list[OfferReply]) -> None:
     probe.steps.append(
         {
             "at": timezone.now().isoformat(),
-            "text": in_words(newest),
+            "text": reply_text(newest),
             "ok": newest.heard in (OfferResult.SELECTED, OfferResult.REFUSED),
             "reply": newest.as_json(),
         }

@@ -1,4 +1,4 @@
-"""One attempt to learn something of a peer, and the connection that makes it."""
+"""An offer to a peer, and the vici connection that sends it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 
 @dataclass(frozen=True, slots=True)
 class ProbeOffer:
-    """Proposals for phase one, and for phase two where that is what is asked."""
+    """Proposals for phase 1, and for phase 2 if the offer probes it; `version` is that of IKE."""
 
     name: str
     version: int
@@ -20,16 +20,16 @@ class ProbeOffer:
     esp: Proposals = ()
 
     @property
-    def again(self) -> ProbeOffer:
-        """The same once more."""
-        return replace(self, name=f"{self.name}, again")
+    def retry(self) -> ProbeOffer:
+        """The same offer with a name of its own."""
+        return replace(self, name=f"{self.name}, retry")
 
 
 def connection(spec: TunnelSpec, offer: ProbeOffer) -> ViciSection:
-    """The offer as a connection with at most one child of its name, as `load-conn` takes it.
+    """Return the offer as a connection for `load-conn`, with at most one child of the same name.
 
-    It routes nothing (`policies`), tries once, and replaces no association (`unique`). Without a
-    phase two it has identities that no secret belongs to: not even another tunnel's is used.
+    It installs no policies, tries once, and replaces no SA (`unique`). An offer without phase 2
+    has identities that match no secret, not even that of another tunnel.
     """
     name = probe_of(spec.tunnel_id)
     local, remote = (spec.hosted_peer, spec.remote_peer) if offer.esp else (name, name)
@@ -38,7 +38,7 @@ def connection(spec: TunnelSpec, offer: ProbeOffer) -> ViciSection:
         "local_addrs": [str(spec.hosted_peer)],
         "remote_addrs": [str(spec.remote_peer)],
         "proposals": list(offer.ike),
-        # What the tunnel will ask for: some devices refuse a longer life than theirs.
+        # The key life of the draft, because some devices refuse a longer life than theirs.
         "rekey_time": f"{spec.phase_one.keylife}s",
         "over_time": "0s",
         "rand_time": "0s",
@@ -53,13 +53,13 @@ def connection(spec: TunnelSpec, offer: ProbeOffer) -> ViciSection:
 
 
 def _child(spec: TunnelSpec, offer: ProbeOffer) -> ViciSection:
-    """IKEv1 has one pair of networks in a Quick Mode (RFC 2409, 5.5): the first of each end."""
+    """Return the child; IKEv1 has one pair of networks in a Quick Mode (RFC 2409, 5.5)."""
     hosted = [str(network) for network in sorted(spec.hosted_subnets)]
     remote = [str(network) for network in sorted(spec.remote_subnets)]
-    only = 1 if offer.version == 1 else None
+    limit = 1 if offer.version == 1 else None
     return {
-        "local_ts": list(hosted[:only]),
-        "remote_ts": list(remote[:only]),
+        "local_ts": list(hosted[:limit]),
+        "remote_ts": list(remote[:limit]),
         "esp_proposals": list(offer.esp),
         "life_time": f"{spec.phase_two.keylife}s",
         "rekey_time": f"{spec.phase_two.keylife}s",

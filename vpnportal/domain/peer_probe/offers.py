@@ -1,8 +1,8 @@
-"""What a peer is offered when it is asked: all that this charon can do, strongest first, in turns.
+"""Proposals for a probe: all algorithms that this charon supports, the strongest first.
 
-IKEv2 takes many algorithms in one proposal (RFC 7296, 3.3). IKEv1 wants each combination spelled
-out, and some devices mind a first message that does not fit in one packet: it is told a few at a
-time. A Quick Mode has one group (RFC 2409, 5.5).
+IKEv2 takes many algorithms in one proposal (RFC 7296, 3.3). IKEv1 needs each combination spelled
+out, and some devices reject a first message that does not fit in one packet. Combinations of IKEv1
+are therefore split over more than one offer. A Quick Mode has one group (RFC 2409, 5.5).
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from vpnportal.domain.tunnel.algorithms import (
 Proposals: TypeAlias = "tuple[str, ...]"
 _Algorithm = TypeVar("_Algorithm", Encryption, Authentication, Group)
 
-# So many combinations of IKEv1 are about 1,200 bytes, which is one packet everywhere.
-COMBINATIONS = 27
-# What most devices of IKEv1 expect, and what the oldest do: for those that leave an offer without
-# the right combination unanswered, so that every further offer is a long wait.
-LIKELY = (("AES256", "AES128", "3DES"), ("SHA256", "SHA1", "MD5"), (14, 5, 2))
-OLDER = (("AES192", "3DES", "DES"), ("SHA1", "MD5"), (5, 2, 1))
+# This many combinations of IKEv1 take about 1,200 bytes, which fits in one packet.
+MAX_COMBINATIONS = 27
+# Combinations that most IKEv1 devices expect, and those of the oldest devices. They come first for
+# devices that do not answer an offer without the right combination, because each silence is slow.
+COMMON = (("AES256", "AES128", "3DES"), ("SHA256", "SHA1", "MD5"), (14, 5, 2))
+LEGACY = (("AES192", "3DES", "DES"), ("SHA1", "MD5"), (5, 2, 1))
 _RANK = {Strength.GOOD: 0, Strength.WEAK: 1, Strength.BROKEN: 2}
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeAlgorithms:
-    """The algorithms of the customers' table that a charon can do, each kind strongest first."""
+    """The portal's algorithms that a charon supports, each kind strongest first."""
 
     ciphers: tuple[Encryption, ...]
     aeads: tuple[Encryption, ...]
@@ -45,14 +45,14 @@ class ProbeAlgorithms:
     groups: tuple[Group, ...]
 
     def only_good(self) -> ProbeAlgorithms:
-        """Without what is weak or broken."""
+        """Return the algorithms without weak and broken ones."""
         return ProbeAlgorithms(
             _good(self.ciphers), _good(self.aeads), _good(self.digests), _good(self.groups)
         )
 
 
 def probe_algorithms(names: Set[str]) -> ProbeAlgorithms:
-    """From charon's names of its algorithms, such as AES_CBC, PRF_HMAC_MD5 and MODP_768."""
+    """Select algorithms by charon's names, such as AES_CBC, PRF_HMAC_MD5 and MODP_768."""
     encryptions = [e for e in ENCRYPTIONS.values() if e.charon_name.partition("-")[0] in names]
     return ProbeAlgorithms(
         _strongest_first(e for e in encryptions if not e.aead),
@@ -62,87 +62,96 @@ def probe_algorithms(names: Set[str]) -> ProbeAlgorithms:
     )
 
 
-def ikev2(can: ProbeAlgorithms) -> Proposals:
-    """Phase one in one or two proposals: with an integrity algorithm, and with an AEAD."""
-    digests, groups = _words(can.digests), _words(can.groups)
-    pseudorandom = [f"prf{word}" for word in digests]
+def ikev2(algorithms: ProbeAlgorithms) -> Proposals:
+    """Return phase 1 of IKEv2: one proposal with integrity algorithms, and one with AEADs."""
+    digests, groups = _keywords(algorithms.digests), _keywords(algorithms.groups)
+    prfs = [f"prf{keyword}" for keyword in digests]
     return (
-        *_joined(_words(can.ciphers), digests, groups),
-        *_joined(_words(can.aeads), pseudorandom, groups),
+        *_proposal(_keywords(algorithms.ciphers), digests, groups),
+        *_proposal(_keywords(algorithms.aeads), prfs, groups),
     )
 
 
 def ikev1(
-    can: ProbeAlgorithms, some: tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]
+    algorithms: ProbeAlgorithms,
+    names: tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]],
 ) -> Proposals:
-    """Phase one: every combination of these encryptions, authentications and groups."""
+    """Return phase 1 of IKEv1: each combination of these encryptions, hashes and groups."""
+    encryptions, authentications, groups = names
     return tuple(
         ike_proposal(e.name, a.name, g.number)
-        for e, a, g in _combinations(can)
-        if e.name in some[0] and a.name in some[1] and g.number in some[2]
+        for e, a, g in _combinations(algorithms)
+        if e.name in encryptions and a.name in authentications and g.number in groups
     )
 
 
-def ikev1_in_turns(can: ProbeAlgorithms) -> Iterator[Proposals]:
-    """Phase one: every combination there is, those of good algorithms only before all others."""
-    every = tuple(ike_proposal(e.name, a.name, g.number) for e, a, g in _combinations(can))
-    for at in range(0, len(every), COMBINATIONS):
-        yield every[at : at + COMBINATIONS]
+def ikev1_parts(algorithms: ProbeAlgorithms) -> Iterator[Proposals]:
+    """Yield phase 1 of IKEv1: all combinations in parts of `MAX_COMBINATIONS`, good ones first."""
+    proposals = tuple(
+        ike_proposal(e.name, a.name, g.number) for e, a, g in _combinations(algorithms)
+    )
+    for start in range(0, len(proposals), MAX_COMBINATIONS):
+        yield proposals[start : start + MAX_COMBINATIONS]
 
 
-def esp_of_ikev2(can: ProbeAlgorithms, first: int) -> Proposals:
-    """Phase two: with any group, and without; the group that is tried at once comes first."""
-    ciphers, aeads, digests = _words(can.ciphers), _words(can.aeads), _words(can.digests)
-    groups = _words(sorted(can.groups, key=lambda one: one.number != first))
+def esp_of_ikev2(algorithms: ProbeAlgorithms, first: int) -> Proposals:
+    """Return phase 2 of IKEv2 with all groups, the group `first` in front, and with PFS off."""
+    ciphers, aeads = _keywords(algorithms.ciphers), _keywords(algorithms.aeads)
+    digests = _keywords(algorithms.digests)
+    groups = _keywords(sorted(algorithms.groups, key=lambda group: group.number != first))
     return (
-        *_joined(ciphers, digests, groups),
-        *_joined(aeads, groups),
-        *_joined(ciphers, digests),
-        *_joined(aeads),
+        *_proposal(ciphers, digests, groups),
+        *_proposal(aeads, groups),
+        *_proposal(ciphers, digests),
+        *_proposal(aeads),
     )
 
 
-def esp_of_ikev1(can: ProbeAlgorithms, group: int) -> Proposals:
-    """Phase two with this group, or without one (0): every combination of the rest."""
-    pairs = sorted(product(can.ciphers, can.digests), key=_weakness)
+def esp_of_ikev1(algorithms: ProbeAlgorithms, group: int) -> Proposals:
+    """Return phase 2 of IKEv1 with this group (0 is PFS off): each combination of the rest."""
+    pairs = sorted(product(algorithms.ciphers, algorithms.digests), key=_weakness)
     return (
         *(esp_proposal(e.name, a.name, group) for e, a in pairs),
         *(
-            esp_proposal(e.name, can.digests[0].name, group)
-            for e in can.aeads
-            if e.ikev1 and can.digests
+            esp_proposal(e.name, algorithms.digests[0].name, group)
+            for e in algorithms.aeads
+            if e.ikev1 and algorithms.digests
         ),
     )
 
 
-def groups_of_ikev1(can: ProbeAlgorithms, first: int) -> tuple[int, ...]:
-    """The group of phase one is nearly always that of phase two, if there is one at all."""
-    return tuple(dict.fromkeys((first, 0, *(group.number for group in can.groups))))
+def groups_of_ikev1(algorithms: ProbeAlgorithms, first: int) -> tuple[int, ...]:
+    """Return phase 2 groups, the most likely first: that of phase 1, 0 (PFS off), all others."""
+    return tuple(dict.fromkeys((first, 0, *(group.number for group in algorithms.groups))))
 
 
-def _good(those: tuple[_Algorithm, ...]) -> tuple[_Algorithm, ...]:
-    return tuple(one for one in those if one.strength is Strength.GOOD)
+def _good(algorithms: tuple[_Algorithm, ...]) -> tuple[_Algorithm, ...]:
+    return tuple(algorithm for algorithm in algorithms if algorithm.strength is Strength.GOOD)
 
 
-def _strongest_first(those: Iterable[_Algorithm]) -> tuple[_Algorithm, ...]:
-    """The tables go upwards within each strength."""
-    return tuple(sorted(reversed(list(those)), key=lambda one: _RANK[one.strength]))
+def _strongest_first(algorithms: Iterable[_Algorithm]) -> tuple[_Algorithm, ...]:
+    """Sort algorithms of a table, which is ascending within each strength."""
+    descending = reversed(list(algorithms))
+    return tuple(sorted(descending, key=lambda algorithm: _RANK[algorithm.strength]))
 
 
-def _combinations(can: ProbeAlgorithms) -> list[tuple[Encryption, Authentication, Group]]:
-    return sorted(product(can.ciphers, can.digests, can.groups), key=_weakness)
+def _combinations(
+    algorithms: ProbeAlgorithms,
+) -> list[tuple[Encryption, Authentication, Group]]:
+    parts = (algorithms.ciphers, algorithms.digests, algorithms.groups)
+    return sorted(product(*parts), key=_weakness)
 
 
-def _weakness(one: tuple[Encryption | Authentication | Group, ...]) -> tuple[int, int]:
-    """A combination is as weak as its weakest part."""
-    ranks = [_RANK[part.strength] for part in one]
+def _weakness(combination: tuple[Encryption | Authentication | Group, ...]) -> tuple[int, int]:
+    """Return the sort key of a combination, which is as weak as its weakest part."""
+    ranks = [_RANK[part.strength] for part in combination]
     return max(ranks), sum(ranks)
 
 
-def _words(those: Iterable[_Algorithm]) -> list[str]:
-    return [one.keyword for one in those]
+def _keywords(algorithms: Iterable[_Algorithm]) -> list[str]:
+    return [algorithm.keyword for algorithm in algorithms]
 
 
-def _joined(*kinds: list[str]) -> Proposals:
-    """One proposal of all of them, or none where one kind is missing."""
-    return ("-".join(word for kind in kinds for word in kind),) if all(kinds) else ()
+def _proposal(*kinds: list[str]) -> Proposals:
+    """Return one proposal of all keywords, or none if a kind is empty."""
+    return ("-".join(keyword for kind in kinds for keyword in kind),) if all(kinds) else ()

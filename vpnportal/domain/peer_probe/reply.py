@@ -1,4 +1,4 @@
-"""What a peer answered to an offer, read from the lines that charon says of the attempt."""
+"""Replies of a peer to offers, read from charon's lines about the attempt."""
 
 from __future__ import annotations
 
@@ -12,17 +12,16 @@ from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GRO
 
 SELECTED_IKE = "selected proposal: IKE:"
 SELECTED_ESP = "selected proposal: ESP:"
-TIME_WAS_UP = "not established after"
-# The messages with which this end shows that it has the key.
+TIMEOUT = "not established after"
+# The messages that prove our preshared key to the peer.
 PROOF_SENT = ("generating ID_PROT request 0 [ ID HASH", "generating IKE_AUTH request")
 
 
 class OfferResult(StrEnum):
-    """How a peer took an offer.
+    """Result of an offer.
 
-    UNCLEAR: something came back, such as a cookie, and then the time was up. KEY: it did not get
-    so far, because the two ends did not prove the same preshared key to each other. SUBNETS: it
-    knows no tunnel between these networks.
+    UNCLEAR: the time was up after a first answer, such as a cookie. KEY: phase 2 was not reached,
+    because the preshared keys do not match. SUBNETS: the peer has no tunnel between these networks.
     """
 
     SELECTED = "selected"
@@ -35,9 +34,10 @@ class OfferResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OfferReply:
-    """The answer to the offer of this name; `suite` is what the peer selected of it.
+    """The reply to the offer of this name; `suite` has the algorithms that the peer selected.
 
-    `version` is IKE's, `phase` 1 or 2. `renewed` tells that the keys were renewed with the suite.
+    `version` is that of IKE, `phase` is 1 or 2, `heard` is the result. `renewed` is set if the
+    suite is that of a rekey. `PeerProbe.steps` stores the fields under these names.
     """
 
     offer: str
@@ -48,83 +48,82 @@ class OfferReply:
     renewed: bool = False
 
     @property
-    def tells_pfs(self) -> bool:
-        """Whether the suite's group is the one of PFS, or there is none.
+    def is_pfs_known(self) -> bool:
+        """True if the suite shows PFS and its group.
 
-        The first child of IKEv2 has its keys from IKE (RFC 7296, 1.2).
+        The first CHILD_SA of IKEv2 takes its keys from the IKE_SA (RFC 7296, 1.2).
         """
         return self.phase == 2 and (self.version == 1 or self.renewed)
 
     def as_json(self) -> dict[str, Any]:
-        """The reply as a row keeps it."""
+        """Return the reply as `PeerProbe.steps` stores it."""
         return {**asdict(self), "suite": list(self.suite)}
 
     @classmethod
-    def of_json(cls, kept: Mapping[str, Any]) -> OfferReply:
-        """The reply that `as_json` was made of."""
-        return cls(**{**kept, "heard": OfferResult(kept["heard"]), "suite": Suite(*kept["suite"])})
+    def of_json(cls, row: Mapping[str, Any]) -> OfferReply:
+        """Return the reply that `as_json` stored."""
+        return cls(**{**row, "heard": OfferResult(row["heard"]), "suite": Suite(*row["suite"])})
 
 
 def read(offer: ProbeOffer, lines: Iterable[str]) -> OfferReply:
-    """What became of an offer: the last line is why charon gave up, if it did."""
-    said = tuple(lines)
-    heard, suite = (_phase_two if offer.esp else _phase_one)(said)
-    return OfferReply(offer.name, offer.version, 2 if offer.esp else 1, heard, suite)
+    """Return the reply in charon's lines; the last line is the reason if charon gave up."""
+    log = tuple(lines)
+    result, suite = (_phase_two if offer.esp else _phase_one)(log)
+    return OfferReply(offer.name, offer.version, 2 if offer.esp else 1, result, suite)
 
 
 def ends_phase_one(line: str) -> bool:
-    """Whether charon says with this line what the peer has selected for IKE."""
+    """Return True if the line has the peer's selection for IKE."""
     return line.startswith(SELECTED_IKE)
 
 
-def renewed(reply: OfferReply, suite: Suite) -> OfferReply:
-    """The same after the keys were renewed with this suite."""
+def with_rekeyed_suite(reply: OfferReply, suite: Suite) -> OfferReply:
+    """Return the reply with the algorithms of the rekeyed CHILD_SA."""
     return replace(reply, suite=suite, renewed=True)
 
 
-def _phase_one(said: tuple[str, ...]) -> tuple[OfferResult, Suite]:
-    if suite := _selected(said, SELECTED_IKE):
+def _phase_one(log: tuple[str, ...]) -> tuple[OfferResult, Suite]:
+    if suite := _selected(log, SELECTED_IKE):
         return OfferResult.SELECTED, suite
-    if not _any(said, "received packet:"):
+    if not _contains(log, "received packet:"):
         return OfferResult.SILENT, UNNAMED
-    return (OfferResult.UNCLEAR if _any(said, TIME_WAS_UP) else OfferResult.REFUSED), UNNAMED
+    return (OfferResult.UNCLEAR if _contains(log, TIMEOUT) else OfferResult.REFUSED), UNNAMED
 
 
-def _phase_two(said: tuple[str, ...]) -> tuple[OfferResult, Suite]:
-    if suite := _selected(said, SELECTED_ESP):
+def _phase_two(log: tuple[str, ...]) -> tuple[OfferResult, Suite]:
+    if suite := _selected(log, SELECTED_ESP):
         return OfferResult.SELECTED, suite
-    first, _ = _phase_one(said)
-    if first is not OfferResult.SELECTED:
-        return first, UNNAMED
-    if not _any(said, "established between"):
-        # A peer that is far away may not have had its turn to prove anything yet.
-        early = _any(said, TIME_WAS_UP) and not _any(said, *PROOF_SENT)
-        return (OfferResult.UNCLEAR if early else OfferResult.KEY), UNNAMED
-    if _any(said, "TS_UNACCEPTABLE", "INVALID_ID_INFORMATION"):
+    phase_one, _ = _phase_one(log)
+    if phase_one is not OfferResult.SELECTED:
+        return phase_one, UNNAMED
+    if not _contains(log, "established between"):
+        # With a high latency, the time may be up before either device proves its key.
+        is_early = _contains(log, TIMEOUT) and not _contains(log, *PROOF_SENT)
+        return (OfferResult.UNCLEAR if is_early else OfferResult.KEY), UNNAMED
+    if _contains(log, "TS_UNACCEPTABLE", "INVALID_ID_INFORMATION"):
         return OfferResult.SUBNETS, UNNAMED
-    return (
-        OfferResult.REFUSED if _any(said, "NO_PROPOSAL_CHOSEN") else OfferResult.SILENT
-    ), UNNAMED
+    is_refused = _contains(log, "NO_PROPOSAL_CHOSEN")
+    return (OfferResult.REFUSED if is_refused else OfferResult.SILENT), UNNAMED
 
 
-def _any(said: tuple[str, ...], *words: str) -> bool:
-    return any(word in line for line in said for word in words)
+def _contains(log: tuple[str, ...], *texts: str) -> bool:
+    return any(text in line for line in log for text in texts)
 
 
-def _selected(said: tuple[str, ...], start: str) -> Suite | None:
-    """Such as AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_1536 of the last such line."""
-    found = [line.removeprefix(start) for line in said if line.startswith(start)]
-    if not found:
+def _selected(log: tuple[str, ...], start: str) -> Suite | None:
+    """Parse the last line such as AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_1536."""
+    proposals = [line.removeprefix(start) for line in log if line.startswith(start)]
+    if not proposals:
         return None
-    words = set(found[-1].split("/"))
+    names = set(proposals[-1].split("/"))
     ciphers, digests = ENCRYPTIONS.values(), AUTHENTICATIONS.values()
     return Suite(
-        _one(e.charon_name for e in ciphers if e.charon_name.replace("-", "_") in words),
-        _one(a.charon_name for a in digests if a.charon_name in words),
-        _one(a.prf for a in digests if a.prf in words),
-        _one(g.charon_name for g in GROUPS.values() if g.charon_name in words),
+        _first(e.charon_name for e in ciphers if e.charon_name.replace("-", "_") in names),
+        _first(a.charon_name for a in digests if a.charon_name in names),
+        _first(a.prf for a in digests if a.prf in names),
+        _first(g.charon_name for g in GROUPS.values() if g.charon_name in names),
     )
 
 
-def _one(names: Iterable[str]) -> str:
+def _first(names: Iterable[str]) -> str:
     return next(iter(names), "")

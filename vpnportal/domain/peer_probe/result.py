@@ -1,6 +1,6 @@
-"""What a peer's replies mean in the fields of a draft, and what they leave open.
+"""Results of a probe: the fields of a draft that it detected, and texts about the rest.
 
-Key lives are never told in full: each end has its own (RFC 7296, 2.8), or the shorter one counts.
+Key lives cannot be detected: each device has its own (RFC 7296, 2.8), or the shorter one counts.
 """
 
 from __future__ import annotations
@@ -14,64 +14,61 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 
 Value: TypeAlias = "str | int | bool"
 
-_PFS_UNKNOWN = "Whether it wants Perfect Forward Secrecy could not be learnt."
-_SILENT_ABOUT_PHASE_TWO = "Phase two was not learnt: the other end did not answer."
+_RESULT_TEXTS = {
+    OfferResult.REFUSED: "refused",
+    OfferResult.SILENT: "no answer",
+    OfferResult.UNCLEAR: "no decision in time",
+    OfferResult.KEY: "preshared key mismatch",
+    OfferResult.SUBNETS: "preshared key matches, subnets do not match",
+}
+_PFS_UNKNOWN = "Perfect Forward Secrecy was not detected."
+_PHASE_TWO_SILENT = "Phase 2 was not detected: no answer from the peer."
 _PHASE_TWO_UNKNOWN = {
-    OfferResult.KEY: "Phase two was not learnt: the preshared key does not fit. Enter the right one, and "
-    "ask again.",
-    OfferResult.SUBNETS: "Phase two was not learnt: the key fits, but the other end knows no tunnel "
-    "between these subnets.",
-    OfferResult.REFUSED: "Phase two was not learnt: the other end refused every offer.",
-    OfferResult.SILENT: _SILENT_ABOUT_PHASE_TWO,
-    OfferResult.UNCLEAR: _SILENT_ABOUT_PHASE_TWO,
+    OfferResult.KEY: "Phase 2 was not detected: preshared key mismatch. Enter the correct key and "
+    "try again.",
+    OfferResult.SUBNETS: "Phase 2 was not detected: the preshared key matches, but the peer has no "
+    "tunnel between these subnets.",
+    OfferResult.REFUSED: "Phase 2 was not detected: the peer rejected every proposal.",
+    OfferResult.SILENT: _PHASE_TWO_SILENT,
+    OfferResult.UNCLEAR: _PHASE_TWO_SILENT,
 }
 
 
 def learned_fields(replies: Iterable[OfferReply]) -> dict[str, Value]:
-    """The fields of the draft that are known, and their values."""
-    known: dict[str, Value] = {}
+    """Return the detected fields of the draft with their values."""
+    fields: dict[str, Value] = {}
     for reply in replies:
         if reply.heard is OfferResult.SELECTED:
-            known.update(_phase_two(reply) if reply.phase == 2 else _phase_one(reply))
-    return known
+            fields.update(_phase_two(reply) if reply.phase == 2 else _phase_one(reply))
+    return fields
 
 
-def in_words(reply: OfferReply) -> str:
-    """What was offered and how the peer took it, in one line."""
+def reply_text(reply: OfferReply) -> str:
+    """Return an offer and its result as one line."""
     if reply.heard is not OfferResult.SELECTED:
-        return f"{reply.offer}: {_HEARD[reply.heard]}"
+        return f"{reply.offer}: {_RESULT_TEXTS[reply.heard]}"
     encryption, authentication, group = names_of(reply.suite)
-    parts = [
-        part for part in (encryption, authentication, f"group {group}" if group else "") if part
-    ]
-    return f"{reply.offer}: selected {', '.join(parts) or 'something unknown here'}"
+    parts = (encryption, authentication, f"group {group}" if group else "")
+    selected = " / ".join(part for part in parts if part)
+    return f"{reply.offer}: selected {selected or 'unknown algorithms'}"
 
 
 def summary(replies: Sequence[OfferReply], spec: TunnelSpec) -> str:
-    """What was not learnt and what would help, or ""."""
-    known = learned_fields(replies)
-    if not known:
-        return _no_phase_one(replies, spec)
-    two = [reply for reply in replies if reply.phase == 2]
-    if not two:
-        return _not_asked(spec)
-    last = two[-1].heard
+    """Return a text about undetected fields with the remedy, or ""."""
+    fields = learned_fields(replies)
+    if not fields:
+        return _phase_one_unknown(replies, spec)
+    phase_two = [reply for reply in replies if reply.phase == 2]
+    if not phase_two:
+        return _phase_two_requirements(spec)
+    last = phase_two[-1].heard
     if last is OfferResult.SELECTED:
-        return "" if "phase_two_pfs" in known else _PFS_UNKNOWN
+        return "" if "phase_two_pfs" in fields else _PFS_UNKNOWN
     return _PHASE_TWO_UNKNOWN[last]
 
 
-_HEARD = {
-    OfferResult.REFUSED: "refused",
-    OfferResult.SILENT: "no answer",
-    OfferResult.UNCLEAR: "no decision in time",
-    OfferResult.KEY: "the preshared key does not fit",
-    OfferResult.SUBNETS: "the key fits, the subnets do not",
-}
-
-
 def _phase_one(reply: OfferReply) -> dict[str, Value]:
-    """Nothing when it selected what nobody offered."""
+    """Return the fields of phase 1; none if the peer selected an algorithm outside the offer."""
     encryption, authentication, group = names_of(reply.suite)
     if not (encryption and authentication and group):
         return {}
@@ -85,37 +82,37 @@ def _phase_one(reply: OfferReply) -> dict[str, Value]:
 
 def _phase_two(reply: OfferReply) -> dict[str, Value]:
     encryption, authentication, group = names_of(reply.suite)
-    known: dict[str, Value] = {"phase_two_encryption": encryption} if encryption else {}
+    fields: dict[str, Value] = {"phase_two_encryption": encryption} if encryption else {}
     if authentication:
-        known["phase_two_authentication"] = authentication
-    if reply.tells_pfs:
-        known["phase_two_pfs"] = bool(group)
+        fields["phase_two_authentication"] = authentication
+    if reply.is_pfs_known:
+        fields["phase_two_pfs"] = bool(group)
         if group:
-            known["phase_two_group"] = group
-    return known
+            fields["phase_two_group"] = group
+    return fields
 
 
-def _no_phase_one(replies: Sequence[OfferReply], spec: TunnelSpec) -> str:
+def _phase_one_unknown(replies: Sequence[OfferReply], spec: TunnelSpec) -> str:
     if all(reply.heard is OfferResult.SILENT for reply in replies):
         return (
-            f"No answer from {spec.remote_peer} on UDP port 500. Check the address, and that the "
-            f"device expects {spec.hosted_peer}."
+            f"No answer from {spec.remote_peer} on UDP port 500. Check the Remote Peer Address, "
+            f"and that the peer expects {spec.hosted_peer}."
         )
     return (
-        f"{spec.remote_peer} answers and refuses everything that can be offered here. Perhaps it "
-        f"does not know {spec.hosted_peer}, or wants aggressive mode."
+        f"{spec.remote_peer} rejects every proposal. It may not know {spec.hosted_peer}, or may "
+        "require aggressive mode."
     )
 
 
-def _not_asked(spec: TunnelSpec) -> str:
+def _phase_two_requirements(spec: TunnelSpec) -> str:
     missing = [
-        words
-        for words, there in (
+        text
+        for text, value in (
             ("the preshared key", spec.preshared_key),
             ("a hosted subnet", spec.hosted_subnets),
-            ("a subnet of the customer's end", spec.remote_subnets),
+            ("a remote subnet", spec.remote_subnets),
         )
-        if not there
+        if not value
     ]
     listed = " and ".join(", ".join(missing).rsplit(", ", 1))
-    return f"Phase two can be asked too once the tunnel has {listed}." if missing else ""
+    return f"To detect phase 2 as well, add {listed}." if missing else ""

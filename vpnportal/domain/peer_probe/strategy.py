@@ -1,7 +1,7 @@
-"""Asking a peer what it accepts: what to offer next, after what it answered so far.
+"""Strategy of a probe: the next offer, given the replies so far.
 
-Phase one is learnt without the key: the peer selects in its first answer (RFC 7296, 1.2; RFC 2409,
-5). Phase two is negotiated only between those who have the key.
+Phase 1 needs no key: the peer selects in its first answer (RFC 7296, 1.2; RFC 2409, 5). Phase 2 is
+negotiated only after both devices have proved the preshared key.
 """
 
 from __future__ import annotations
@@ -16,88 +16,88 @@ from vpnportal.domain.peer_probe.reply import OfferReply, OfferResult
 from vpnportal.domain.peer_probe.result import Value, learned_fields
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
-# Whoever left so many offers of one kind unanswered is not asked again.
-SILENCES = 2
-GOOD, EVERY = "IKEv2, good algorithms", "IKEv2, every algorithm"
-ENOUGH = {OfferResult.SELECTED, OfferResult.KEY, OfferResult.SUBNETS}
+# The probe ends after this many offers of one kind without an answer, because each takes seconds.
+MAX_SILENT_OFFERS = 2
+GOOD, ALL = "IKEv2, good algorithms", "IKEv2, all algorithms"
+FINAL = {OfferResult.SELECTED, OfferResult.KEY, OfferResult.SUBNETS}
+
+_Results = Mapping[str, OfferResult]
 
 
 def next_offer(
-    replies: Sequence[OfferReply], can: ProbeAlgorithms, with_phase_two: bool
+    replies: Sequence[OfferReply], algorithms: ProbeAlgorithms, with_phase_two: bool
 ) -> ProbeOffer | None:
-    """What to offer after these replies, or None when nothing more can be learnt."""
-    known = learned_fields(replies)
-    heard = {reply.offer: reply.heard for reply in replies}
-    unclear = {name for name, word in heard.items() if word is OfferResult.UNCLEAR}
-    if not known:
-        every = _phase_one(can, heard)
-    elif with_phase_two and not any(r.phase == 2 and r.heard in ENOUGH for r in replies):
-        every = _phase_two(can, heard, known)
+    """Return the next offer, or None if nothing more can be detected."""
+    fields = learned_fields(replies)
+    results = {reply.offer: reply.heard for reply in replies}
+    if not fields:
+        candidates = _phase_one(algorithms, results)
+    elif with_phase_two and not any(r.phase == 2 and r.heard in FINAL for r in replies):
+        candidates = _phase_two(algorithms, results, fields)
     else:
         return None
-    for offer in every:
-        if offer.ike and offer.name not in heard:
+    for offer in candidates:
+        if offer.ike and offer.name not in results:
             return offer
-        if offer.name in unclear and offer.again.name not in heard:
-            return offer.again
+        is_unclear = results.get(offer.name) is OfferResult.UNCLEAR
+        if is_unclear and offer.retry.name not in results:
+            return offer.retry
     return None
 
 
 def wants_phase_two(spec: TunnelSpec) -> bool:
-    """Whether the draft has what a peer must see before it tells of phase two."""
+    """Return True if the draft has all values that a negotiation of phase 2 needs."""
     return bool(spec.preshared_key and spec.hosted_subnets and spec.remote_subnets)
 
 
-def _phase_one(can: ProbeAlgorithms, heard: Mapping[str, OfferResult]) -> Iterator[ProbeOffer]:
-    """IKEv2 first. One that says no at once is offered the strongest of IKEv1 first, too."""
-    yield ProbeOffer(GOOD, 2, offers.ikev2(can.only_good()))
-    silent = _left(heard, GOOD)
-    if not silent:
-        yield ProbeOffer(EVERY, 2, offers.ikev2(can))
-    yield from _while_answered(_ikev1(can, likely_first=silent), heard)
+def _phase_one(algorithms: ProbeAlgorithms, results: _Results) -> Iterator[ProbeOffer]:
+    """Yield offers of IKEv2, then of IKEv1; a peer that is silent to IKEv2 gets likely ones first.
+
+    A peer that refuses gets all combinations of IKEv1 with the strongest first.
+    """
+    yield ProbeOffer(GOOD, 2, offers.ikev2(algorithms.only_good()))
+    is_silent = results.get(GOOD) is OfferResult.SILENT
+    if not is_silent:
+        yield ProbeOffer(ALL, 2, offers.ikev2(algorithms))
+    yield from _until_silent(_ikev1(algorithms, likely_first=is_silent), results)
 
 
-def _ikev1(can: ProbeAlgorithms, likely_first: bool) -> Iterator[ProbeOffer]:
+def _ikev1(algorithms: ProbeAlgorithms, likely_first: bool) -> Iterator[ProbeOffer]:
     if likely_first:
-        yield ProbeOffer("IKEv1, the usual combinations", 1, offers.ikev1(can, offers.LIKELY))
-        yield ProbeOffer("IKEv1, the oldest combinations", 1, offers.ikev1(can, offers.OLDER))
-    for number, some in enumerate(offers.ikev1_in_turns(can), start=1):
-        yield ProbeOffer(f"IKEv1, part {number} of all combinations", 1, some)
+        common = offers.ikev1(algorithms, offers.COMMON)
+        yield ProbeOffer("IKEv1, common combinations", 1, common)
+        legacy = offers.ikev1(algorithms, offers.LEGACY)
+        yield ProbeOffer("IKEv1, legacy combinations", 1, legacy)
+    for number, proposals in enumerate(offers.ikev1_parts(algorithms), start=1):
+        yield ProbeOffer(f"IKEv1, part {number} of all combinations", 1, proposals)
 
 
 def _phase_two(
-    can: ProbeAlgorithms, heard: Mapping[str, OfferResult], known: Mapping[str, Value]
+    algorithms: ProbeAlgorithms, results: _Results, fields: Mapping[str, Value]
 ) -> Iterator[ProbeOffer]:
-    """With the phase one that is known; a Quick Mode asks for one group after the other."""
-    version, group = int(known["ike_version"]), int(known["phase_one_group"])
-    digest = str(known["phase_one_authentication"])
-    ike = (ike_proposal(str(known["phase_one_encryption"]), digest, group),)
+    """Yield offers with the detected phase 1; in IKEv1 one per group."""
+    version, group = int(fields["ike_version"]), int(fields["phase_one_group"])
+    digest = str(fields["phase_one_authentication"])
+    ike = (ike_proposal(str(fields["phase_one_encryption"]), digest, group),)
     if version == 2:
-        yield ProbeOffer("phase two", 2, ike, offers.esp_of_ikev2(can, group))
+        yield ProbeOffer("phase 2", 2, ike, offers.esp_of_ikev2(algorithms, group))
         return
-    every = (
-        ProbeOffer(f"phase two, {_pfs(one)}", 1, ike, offers.esp_of_ikev1(can, one))
-        for one in offers.groups_of_ikev1(can, group)
+    candidates = (
+        ProbeOffer(_phase_two_name(pfs), 1, ike, offers.esp_of_ikev1(algorithms, pfs))
+        for pfs in offers.groups_of_ikev1(algorithms, group)
     )
-    yield from _while_answered(every, heard)
+    yield from _until_silent(candidates, results)
 
 
-def _while_answered(
-    every: Iterator[ProbeOffer], heard: Mapping[str, OfferResult]
-) -> Iterator[ProbeOffer]:
-    """Until too many of them were left unanswered."""
-    left = SILENCES
-    for offer in every:
-        if not left:
+def _until_silent(candidates: Iterator[ProbeOffer], results: _Results) -> Iterator[ProbeOffer]:
+    """Yield offers until `MAX_SILENT_OFFERS` of them had no answer."""
+    silent = 0
+    for offer in candidates:
+        if silent >= MAX_SILENT_OFFERS:
             return
         yield offer
-        left -= _left(heard, offer.name)
+        silent += results.get(offer.name) is OfferResult.SILENT
 
 
-def _left(heard: Mapping[str, OfferResult], name: str) -> bool:
-    """Whether the offer was left unanswered."""
-    return heard.get(name) is OfferResult.SILENT
-
-
-def _pfs(group: int) -> str:
-    return f"PFS with group {group}" if group else "no PFS"
+def _phase_two_name(pfs_group: int) -> str:
+    return f"phase 2, PFS group {pfs_group}" if pfs_group else "phase 2, PFS off"
