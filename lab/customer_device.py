@@ -1,4 +1,4 @@
-"""The swanctl file that plays the customer's VPN device; written once, then a person's own."""
+"""The swanctl file of the customer's VPN device: written once, then left to the operator."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import secrets
 import string
 from pathlib import Path
 
-# The portal never reads or writes this file. The addresses are those of topology.py.
+# The portal never reads or writes this file. The addresses are in topology.py.
 TEXT = """\
-# The customer's VPN device, as a swanctl file: edit it, then load it again with the command that
-# `manage.py lab status` prints (that swanctl finds no folders of certificates is no mistake).
-# It is only written when it does not exist. `man swanctl.conf` tells what each word means.
+# The customer's VPN device as a swanctl file. Edit it, then load it with the command that
+# `manage.py lab status` prints. Messages about missing folders of certificates are harmless.
+# `lab up` writes this file only if it does not exist. See swanctl.conf(5).
 connections {
     customer {
         # 1 is IKEv1 (main mode here), 2 is IKEv2, 0 answers both.
@@ -20,10 +20,10 @@ connections {
         local_addrs = 203.0.113.2
         remote_addrs = 203.0.113.1
 
-        # Phase one: encryption - authentication - Diffie-Hellman group 5. Other words are
+        # Phase one: encryption - authentication - Diffie-Hellman group 5. Other values are
         # des 3des aes128 aes192, md5 sha1, modp768 (group 1) and modp1024 (group 2).
         proposals = aes256-sha256-modp1536
-        # Renewed after 12960 s and dead 1440 s later: a key life of 14400 s.
+        # Rekeyed after 12960 s, deleted 1440 s later: a key life of 14400 s.
         rekey_time = 12960s
         over_time = 1440s
         dpd_delay = 30s
@@ -38,19 +38,19 @@ connections {
         }
         children {
             private {
-                # What is protected: the customer's own subnet, and the hosted one.
+                # The traffic selectors: the customer's subnet and the hosted subnet.
                 local_ts = 192.168.10.0/24
                 remote_ts = 10.2.0.0/24
-                # Phase two. The group at the end is perfect forward secrecy; leave it out for none.
+                # Phase two. With a group at the end, perfect forward secrecy is on.
                 esp_proposals = aes256-sha256-modp1536
                 rekey_time = 3240s
                 life_time = 3600s
-                # The device answers; it does not start a tunnel by itself.
+                # The device is the responder only.
                 start_action = none
             }
         }
     }
-    # The same for the provider's other addresses, whence an ordered or a moved tunnel comes.
+    # The provider's other addresses, for ordered and moved tunnels.
     others : connections.customer {
         remote_addrs = 203.0.113.5, 203.0.113.16/28, 203.0.113.32/28
         remote {
@@ -67,11 +67,11 @@ secrets {
     }
 }
 """
-LETTERS = string.ascii_letters + string.digits
+KEY_CHARACTERS = string.ascii_letters + string.digits
 
 
 def write_once(file: Path) -> None:
-    """Writes the file as shipped, with a new random key, unless there is one already."""
+    """Write the file with a new random preshared key, unless it exists."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -81,13 +81,16 @@ def write_once(file: Path) -> None:
 
 
 def new_key() -> str:
-    """32 random letters and digits, which are 190 bits; to swanctl, 0x and 0s begin other keys."""
+    """Return 32 random letters and digits, which are 190 bits.
+
+    The first is a letter, because swanctl decodes keys that begin with 0x or 0s.
+    """
     return secrets.choice(string.ascii_letters) + "".join(
-        secrets.choice(LETTERS) for _ in range(31)
+        secrets.choice(KEY_CHARACTERS) for _ in range(31)
     )
 
 
 def preshared_key(file: Path) -> str:
-    """The first secret in the file, or a sentence in its place."""
-    found = re.search(r'^\s*secret\s*=\s*"?(.*?)"?\s*$', file.read_text(), re.MULTILINE)
-    return found[1] if found else "(no secret in the file)"
+    """Return the first secret in the file, or a note that there is none."""
+    match = re.search(r'^\s*secret\s*=\s*"?(.*?)"?\s*$', file.read_text(), re.MULTILINE)
+    return match[1] if match else "(no secret in the file)"

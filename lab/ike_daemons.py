@@ -1,4 +1,4 @@
-"""The two IKE daemons of the laboratory: started under a keeper, asked for an answer, ended."""
+"""The charons of the laboratory, each under a `bin/keep` that restarts it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lab import strongswan_conf
 from lab.dataplane import DataPlane
 from lab.namespaces import LaboratoryError, end, inside
 
-KEEPER = Path(__file__).resolve().parents[1] / "bin" / "keep"
-# /run is private, because both daemons would write the same process id file there.
+KEEP = Path(__file__).resolve().parents[1] / "bin" / "keep"
+# Each charon has a private /run, because all would write the same process id file there.
 START = 'mount -t tmpfs -o mode=755 tmpfs /run && rm -f -- "$1" && shift && exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)
 class Charon:
-    """One IKE daemon in one namespace; all it writes lies in `folder`, which only root may open.
+    """A charon in a host's namespace; its files are in `folder`, which only root may open.
 
-    `connections` is the swanctl file that it loads whenever it starts, if it has one; `more` is
-    text for the end of its strongswan_conf.conf, where a section adds to the one of its name.
+    `connections` is the swanctl file that charon loads at each start. `more` is text for the end
+    of its strongswan.conf, where a section adds to the earlier section of the same name.
     """
 
     prefix: str
@@ -44,21 +44,21 @@ class Charon:
         return self.folder / "charon.log"
 
     def load_command(self) -> list[str]:
-        """What makes it read its swanctl file again; empty if it has none."""
+        """Return the command that loads its swanctl file; empty without a file."""
         if self.connections is None:
             return []
         return strongswan_conf.load_command(self.socket, self.connections)
 
     def start(self, plane: DataPlane) -> None:
-        """Writes its configuration and starts a keeper for it, away from this terminal."""
+        """Write the configuration and start bin/keep, detached from this terminal."""
         script = shlex.join(self.load_command())
-        configuration = self.folder / "strongswan_conf.conf"
+        configuration = self.folder / "strongswan.conf"
         text = strongswan_conf.settings(plane, self.socket, self.log, script)
         configuration.write_text(text + self.more)
         if self.log.exists():
             self.log.rename(self.folder / "charon.log.1")
         keeper = subprocess.Popen(
-            inside(self.prefix, self.host, self._kept()),
+            inside(self.prefix, self.host, self._keep_command()),
             env={
                 **os.environ,
                 "VPNPORTAL_STATE": str(self.folder.parent),
@@ -69,41 +69,41 @@ class Charon:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        self._keeper().write_text(f"{keeper.pid} {_born(keeper.pid)}\n")
+        self._keeper_file().write_text(f"{keeper.pid} {_start_ticks(keeper.pid)}\n")
 
-    def _kept(self) -> list[str]:
+    def _keep_command(self) -> list[str]:
         daemon = [*strongswan_conf.unconfined(), strongswan_conf.CHARON]
-        start = ["unshare", "--mount", "sh", "-c", START, "sh", str(self.socket), *daemon]
-        return [str(KEEPER), "--detached", f"charon-{self.host}", *start]
+        command = ["unshare", "--mount", "sh", "-c", START, "sh", str(self.socket), *daemon]
+        return [str(KEEP), "--detached", f"charon-{self.host}", *command]
 
-    def _keeper(self) -> Path:
+    def _keeper_file(self) -> Path:
         return self.folder / "keeper.pid"
 
     def load(self) -> None:
-        """Makes it read its swanctl file again; LaboratoryError with what it finds wrong."""
-        done = subprocess.run(self.load_command(), capture_output=True, text=True, check=False)
-        # swanctl also complains that there are no folders of certificates, which is no mistake, and
-        # it ends with 0 when it cannot read the file at all.
-        lines = (done.stderr + done.stdout).splitlines()
-        wrong = [
+        """Load its swanctl file. Raises LaboratoryError with the mistakes in it."""
+        process = subprocess.run(self.load_command(), capture_output=True, text=True, check=False)
+        # swanctl also reports missing folders of certificates, which are not needed. Its status is
+        # 0 even if it cannot read the file.
+        lines = (process.stderr + process.stdout).splitlines()
+        mistakes = [
             line for line in lines if re.search("^(?!opening directory).*( failed|error)", line)
         ]
-        if done.returncode or wrong:
-            said = "; ".join(wrong) or f"swanctl ended with {done.returncode}"
-            raise LaboratoryError(f"The file {self.connections} is not loaded: {said}")
+        if process.returncode or mistakes:
+            reason = "; ".join(mistakes) or f"swanctl ended with status {process.returncode}"
+            raise LaboratoryError(f"The file {self.connections} is not loaded: {reason}")
 
     def stop(self) -> None:
-        """Tells its keeper to stop, if the recorded process is still that keeper."""
+        """Terminate its bin/keep, if the recorded process still is that program."""
         try:
-            pid, birth = self._keeper().read_text().split()
+            pid, start_ticks = self._keeper_file().read_text().split()
         except (OSError, ValueError):
             return
-        if _born(int(pid)) == birth:
+        if _start_ticks(int(pid)) == start_ticks:
             end([int(pid)], signal.SIGTERM)
-        self._keeper().unlink()
+        self._keeper_file().unlink()
 
     def wait(self, seconds: float) -> None:
-        """Returns when it answers; LaboratoryError if that takes too long."""
+        """Wait until charon answers. Raises LaboratoryError after `seconds`."""
         deadline = time.monotonic() + seconds
         while not self.answers():
             if time.monotonic() > deadline:
@@ -111,20 +111,23 @@ class Charon:
             time.sleep(0.05)
 
     def answers(self) -> bool:
-        """Whether it answers vici's `version`: length, type 0, length of the name, name."""
+        """Return True if charon answers vici's `version`: length, type 0, length of name, name."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2)
             try:
                 connection.connect(str(self.socket))
                 connection.sendall(b"\0\0\0\x09\x00\x07version")
-                # The first byte after the answer's length tells that it is one.
+                # The byte after the length is the type: 1 is a reply.
                 return connection.recv(5)[4:] == b"\x01"
             except OSError:
                 return False
 
 
-def _born(pid: int) -> str:
-    """When the process started, in the kernel's ticks: with it a process id is unmistakable."""
+def _start_ticks(pid: int) -> str:
+    """Return the start of a process in the kernel's ticks, or "" if it has ended.
+
+    A process id and its start identify a process, even if the id is used again. See proc(5).
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

@@ -1,4 +1,4 @@
-"""The laboratory as one thing: up, down, status, and a command on one of its hosts."""
+"""The laboratory: up, down, status, and a command on one of its hosts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lab.ike_daemons import Charon
 from lab.namespaces import LaboratoryError
 from lab.topology import ALL_NAMES, CONCENTRATOR, CONCENTRATORS, PEER, hosts, wires
 
-PATIENCE = 10.0
+START_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Laboratory:
-    """Namespaces whose names begin with `prefix`; its files lie in `folder`.
+    """A laboratory with namespaces `PREFIX-HOST` and its files in `folder`.
 
-    `concentrators` is how many `up` makes: one, or two side by side.
+    `concentrators` is the number that `up` makes, 1 or 2.
     """
 
     prefix: str
@@ -28,7 +28,7 @@ class Laboratory:
 
     @property
     def concentrator(self) -> Charon:
-        """The first one's charon."""
+        """The charon of the first concentrator."""
         return self._gateway(CONCENTRATOR)
 
     def _gateway(self, name: str) -> Charon:
@@ -40,7 +40,7 @@ class Laboratory:
         return Charon(self.prefix, PEER, folder, folder / "swanctl.conf")
 
     def refusal(self) -> str | None:
-        """Why no laboratory can be made here, in words; None if it can."""
+        """Return the first unmet prerequisite as a sentence, or None."""
         return (
             prerequisites.missing_on_machine()
             or prerequisites.name_objection(self.prefix)
@@ -48,7 +48,10 @@ class Laboratory:
         )
 
     def up(self) -> None:
-        """Makes everything anew; LaboratoryError, and nothing left running, if that fails."""
+        """Remove an existing laboratory and make a new one.
+
+        Raises LaboratoryError if that fails; nothing is left running then.
+        """
         if refusal := self.refusal():
             raise LaboratoryError(refusal)
         self.down()
@@ -65,20 +68,19 @@ class Laboratory:
         for charon in charons:
             charon.folder.mkdir(parents=True, exist_ok=True)
             charon.folder.chmod(0o700)
-        (self.folder / "dataplane").write_text(plane.words + "\n")
+        (self.folder / "dataplane").write_text(plane.label + "\n")
         customer_device.write_once(self.peer.folder / "swanctl.conf")
         for charon in charons:
             charon.start(plane)
         for charon in charons:
-            charon.wait(PATIENCE)
-        # The daemon loads its file by itself; this time we hear about mistakes in it.
+            charon.wait(START_SECONDS)
+        # charon loads this file by itself at each start, but does not report mistakes in it.
         self.peer.load()
 
     def down(self) -> None:
-        """Ends what `up` started and removes the namespaces; harmless when there is nothing."""
-        there = namespaces.existing(self.prefix)
+        """Terminate the processes of the laboratory and delete its namespaces, if they exist."""
         if os.geteuid() != 0:
-            if there:
+            if namespaces.existing(self.prefix):
                 raise LaboratoryError(f"Only root can take the laboratory {self.prefix} down.")
             return
         for name in CONCENTRATORS:
@@ -87,51 +89,61 @@ class Laboratory:
         namespaces.delete(self.prefix)
 
     def exec(self, host: str, argv: list[str]) -> None:
-        """Becomes the command, in the namespace of the host; does not return."""
+        """Replace this process by the command, in the namespace of the host."""
         if host not in ALL_NAMES:
             raise LaboratoryError(f"There is no host {host!r}; there are {', '.join(ALL_NAMES)}.")
         if os.geteuid() != 0:
             raise LaboratoryError("Only root can run a command on a host of the laboratory.")
-        there = namespaces.existing(self.prefix)
-        if host not in there:
-            what = f"has no {host}" if there else "is down; `lab up` makes it"
-            raise LaboratoryError(f"The laboratory {self.prefix} {what}.")
-        os.execvp("ip", namespaces.inside(self.prefix, host, argv))  # noqa: S606 no shell is wanted
+        existing = namespaces.existing(self.prefix)
+        if host not in existing:
+            state = f"has no {host}" if existing else "is down; `lab up` makes it"
+            raise LaboratoryError(f"The laboratory {self.prefix} {state}.")
+        os.execvp("ip", namespaces.inside(self.prefix, host, argv))  # noqa: S606 no shell
 
     def status(self) -> str:
-        """What is there, for people; the customer's preshared key is in it."""
+        """Return the state as text for the operator, with the customer's preshared key."""
         if refusal := self.refusal():
             return f"No laboratory. {refusal}"
-        there = namespaces.existing(self.prefix)
-        number = sum(name in there for name in CONCENTRATORS)
-        if not number or there != [host.name for host in hosts(number)]:
+        existing = namespaces.existing(self.prefix)
+        number = sum(name in existing for name in CONCENTRATORS)
+        if not number or existing != [host.name for host in hosts(number)]:
             return f"The laboratory {self.prefix} is down; `lab up` makes it."
-        lines = [*self._hosts(number), "", *self._charons(number), "", *self._device()]
+        lines = [
+            *self._host_lines(number),
+            "",
+            *self._charon_lines(number),
+            "",
+            *self._device_lines(),
+        ]
         return "\n".join(lines)
 
-    def _hosts(self, concentrators: int) -> list[str]:
+    def _host_lines(self, concentrators: int) -> list[str]:
         plane = (self.folder / "dataplane").read_text().strip()
         lines = [f"The laboratory {self.prefix} is up, with {plane}.", ""]
         for host in hosts(concentrators):
-            # Those of a block are for tunnels to come.
-            every = (one for several in host.addresses.values() for one in several)
-            addresses = ", ".join(one for one in every if not one.endswith("/32"))
-            lines.append(f"  {host.name:<13}  {host.purpose}: {addresses}")
+            # The /32 of a block are for ordered tunnels and would fill the line.
+            addresses = [
+                address
+                for interface_addresses in host.addresses.values()
+                for address in interface_addresses
+                if not address.endswith("/32")
+            ]
+            lines.append(f"  {host.name:<13}  {host.purpose}: {', '.join(addresses)}")
         return lines
 
-    def _charons(self, concentrators: int) -> list[str]:
+    def _charon_lines(self, concentrators: int) -> list[str]:
         lines = []
         gateways = (self._gateway(name) for name in CONCENTRATORS[:concentrators])
         for charon in (*gateways, self.peer):
             state = "answers at" if charon.answers() else "does not answer at"
             lines.append(f"  The charon of the {charon.host} {state} {charon.socket}")
-            lines.append(f"    and writes {charon.log}")
+            lines.append(f"    and logs to {charon.log}")
         return lines
 
-    def _device(self) -> list[str]:
+    def _device_lines(self) -> list[str]:
         file = self.peer.folder / "swanctl.conf"
         return [
             f"  The customer's device is the file {file}",
             f"    Its preshared key: {customer_device.preshared_key(file)}",
-            f"    Load it again with: {shlex.join(self.peer.load_command())}",
+            f"    Load it with: {shlex.join(self.peer.load_command())}",
         ]

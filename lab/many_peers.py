@@ -1,4 +1,4 @@
-"""A laboratory with many peers: one concentrator, and one device that plays all the peers.
+"""A laboratory with many peers: one concentrator, and one device that is all its peers.
 
     server           concentrator                        peer
     10.2.0.10/24 ─── 10.2.0.1/24
@@ -6,13 +6,12 @@
                      198.18.0.1, .2, …        198.19.0.1, .2, …
                                               10.64.0.0/24, 10.64.1.0/24, …
 
-The concentrator's charon starts empty: whoever tests something loads it. The device's file is
-loaded whenever its charon starts. Every address of a peer's network answers, so translations lead
-somewhere. In a test, with `VPNPORTAL_LAB` and `VPNPORTAL_STATE` as `bin/test` gives them:
+The concentrator's charon starts empty; the test loads it. The device's charon loads its file at
+each start. All addresses of a peer's subnet answer. In a test:
 
     with ManyPeers(prefix, folder, 50).running() as many:
-        with entered(many.prefix, CONCENTRATOR):  # nftables acts where the thread is
-            load_somehow(many.concentrator.socket, many.peers)
+        with enter_namespace(many.prefix, CONCENTRATOR):  # nftables uses the thread's namespace
+            load(many.concentrator.socket, many.peers)
         assert many.ping(many.peers[7].computer)
 """
 
@@ -32,17 +31,17 @@ from lab.namespaces import LaboratoryError
 from lab.peers import Peer
 from lab.topology import CONCENTRATOR, PEER, SERVER, Host
 
-PATIENCE = 60.0
+START_SECONDS = 60.0
 WIRES = ((SERVER, CONCENTRATOR, "hosted"), (CONCENTRATOR, PEER, "public"))
 CLONE_NEWNET = 0x40000000
 
 
 class ManyPeers:
-    """`count` peers; namespaces begin with `prefix`, files lie in `folder`, keys are random.
+    """`count` peers in namespaces `PREFIX-HOST`, with files in `folder` and random keys.
 
-    `proposal` holds for both phases of the device. `silent` are further peers that nobody plays:
-    what is sent to them is lost. `more` is text for the end of both strongswan.conf, such as
-    `charon { dos_protection = no }`.
+    `proposal` is for both phases of the device. `silent` is the number of additional peers that do
+    not exist: packets to them are dropped. `more` is text for the end of both strongswan.conf, such
+    as `charon { dos_protection = no }`.
     """
 
     def __init__(
@@ -58,14 +57,17 @@ class ManyPeers:
     ) -> None:
         self.prefix, self.folder = prefix, folder
         self.ike_version, self.proposal = ike_version, proposal
-        everybody = peers.strangers(count + silent)
-        self.peers, self.silent = everybody[:count], everybody[count:]
+        all_peers = peers.make_peers(count + silent)
+        self.peers, self.silent = all_peers[:count], all_peers[count:]
         self.concentrator = Charon(prefix, CONCENTRATOR, folder / CONCENTRATOR, more=more)
         self.file = folder / PEER / "swanctl.conf"
         self.device = Charon(prefix, PEER, folder / PEER, self.file, more)
 
     def up(self) -> None:
-        """Makes everything anew; LaboratoryError, and nothing left running, if that fails."""
+        """Remove an existing laboratory and make a new one.
+
+        Raises LaboratoryError if that fails; nothing is left running then.
+        """
         socket = self.concentrator.socket
         refusal = prerequisites.missing_on_machine() or prerequisites.folder_objection(
             self.folder, socket
@@ -88,25 +90,25 @@ class ManyPeers:
         for charon in (self.concentrator, self.device):
             charon.start(plane)
         for charon in (self.concentrator, self.device):
-            charon.wait(PATIENCE)
+            charon.wait(START_SECONDS)
         self.device.load()
 
     def write(self, changed: Iterable[Peer] = ()) -> None:
-        """Writes the device's file, with other peers in the place of those of their numbers."""
+        """Write the device's file; a changed peer replaces the peer of its number."""
         by_number = {peer.number: peer for peer in (*self.peers, *changed)}
         text = peers.swanctl_file(by_number.values(), self.ike_version, self.proposal)
         self.file.touch(0o600)
         self.file.write_text(text)
 
     def down(self) -> None:
-        """Ends what `up` started and removes the namespaces; harmless when there is nothing."""
+        """Terminate the processes of the laboratory and delete its namespaces, if they exist."""
         self.concentrator.stop()
         self.device.stop()
         namespaces.delete(self.prefix)
 
     @contextmanager
     def running(self) -> Iterator[ManyPeers]:
-        """Up for as long as the block runs."""
+        """Bring the laboratory up for the duration of the block."""
         self.up()
         try:
             yield self
@@ -114,43 +116,43 @@ class ManyPeers:
             self.down()
 
     def kill(self, charon: Charon) -> None:
-        """Kills a charon; its keeper starts it again a second later, as empty as at first."""
-        found = namespaces.processes(self.prefix, charon.host)
-        namespaces.end([pid for pid in found if _name(pid) == "charon"], signal.SIGKILL)
+        """Kill a charon; bin/keep restarts it a second later, without loaded connections."""
+        pids = namespaces.processes(self.prefix, charon.host)
+        namespaces.end([pid for pid in pids if _program(pid) == "charon"], signal.SIGKILL)
 
     def ping(self, target: object, seconds: int = 1) -> bool:
-        """Whether an address answers the server once within so many seconds."""
-        ask = ["ping", "-n", "-q", "-c", "1", "-W", str(seconds), str(target)]
-        inside = namespaces.inside(self.prefix, SERVER, ask)
-        return subprocess.run(inside, capture_output=True, check=False).returncode == 0
+        """Return True if an address answers the server within `seconds`."""
+        ping = ["ping", "-n", "-q", "-c", "1", "-W", str(seconds), str(target)]
+        command = namespaces.inside(self.prefix, SERVER, ping)
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def _hosts(played: tuple[Peer, ...], silent: tuple[Peer, ...]) -> tuple[Host, ...]:
-    """The gateways' ends of the tunnels are behind a route: so many neighbours a kernel forgets."""
-    near = tuple(f"{peer.hosted_peer}/32" for peer in (*played, *silent))
-    far = tuple(f"{peer.remote_peer}/32" for peer in played)
-    # charon looks for an address of its own in each network that it protects.
+    # A route leads to the peers' addresses: the kernel's neighbour table has no room for thousands.
+    hosted_peers = tuple(f"{peer.hosted_peer}/32" for peer in (*played, *silent))
+    remote_peers = tuple(f"{peer.remote_peer}/32" for peer in played)
+    # Userland ESP needs an address of the device in each subnet that it protects.
     networks = tuple(f"{peer.remote_network[1]}/24" for peer in played)
     return (
         Host(SERVER, "", {"hosted": ("10.2.0.10/24",)}, ("default via 10.2.0.1",)),
         Host(
             CONCENTRATOR,
             "",
-            {"hosted": ("10.2.0.1/24",), "public": ("192.0.2.1/30", *near)},
+            {"hosted": ("10.2.0.1/24",), "public": ("192.0.2.1/30", *hosted_peers)},
             ("default via 192.0.2.2",),
             forwards=True,
         ),
         Host(
             PEER,
             "",
-            {"public": ("192.0.2.2/30", *far), "lo": networks},
+            {"public": ("192.0.2.2/30", *remote_peers), "lo": networks},
             ("198.18.0.0/16 via 192.0.2.1", "blackhole 198.19.0.0/16"),
             forwards=True,
         ),
     )
 
 
-def _name(pid: int) -> str:
+def _program(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/comm").read_text().strip()
     except OSError:
@@ -158,24 +160,25 @@ def _name(pid: int) -> str:
 
 
 @contextmanager
-def entered(prefix: str, host: str) -> Iterator[None]:
-    """This thread, and the processes that it starts, are in the host's network namespace.
+def enter_namespace(prefix: str, host: str) -> Iterator[None]:
+    """Move this thread to the host's network namespace for the duration of the block.
 
-    `down` ends whatever is in there: leave first.
+    Processes that it starts are there too. `down` terminates all processes in the namespace, so
+    leave the block first.
     """
-    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    there = os.open(f"/run/netns/{namespaces.of(prefix, host)}", os.O_RDONLY)
+    original = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    target = os.open(f"/run/netns/{namespaces.namespace_of(prefix, host)}", os.O_RDONLY)
     try:
-        _enter(there)
+        _setns(target)
         yield
     finally:
-        _enter(home)
-        os.close(there)
-        os.close(home)
+        _setns(original)
+        os.close(target)
+        os.close(original)
 
 
-def _enter(namespace: int) -> None:
-    """os.setns of Python 3.12."""
+def _setns(namespace: int) -> None:
+    # os.setns exists since Python 3.12.
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(namespace, CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "The network namespace cannot be entered")

@@ -1,4 +1,4 @@
-"""Network namespaces and the wires between them; nothing is made in the root namespace."""
+"""Network namespaces and the wires between them; the root namespace stays unchanged."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from lab.topology import ALL_NAMES, Host, Wire
 
-# IPv6 is off because its neighbour discovery would be noise in every capture of the public side.
+# IPv6 is off: its neighbour discovery would appear in each capture of the public side.
 KERNEL_SETTINGS = """
 for name in all default lo; do
     [ ! -d /proc/sys/net/ipv6 ] || echo 1 > /proc/sys/net/ipv6/conf/$name/disable_ipv6
@@ -22,85 +22,96 @@ echo "$1" > /proc/sys/net/ipv4/ip_forward
 
 
 class LaboratoryError(Exception):
-    """Why the laboratory cannot do what it was asked, in words for people."""
+    """Failure of the laboratory; the text is the reason, for the operator."""
 
 
 def run(argv: list[str], text: str | None = None) -> str:
-    """What the command prints; LaboratoryError with its complaint if it fails."""
+    """Return the output of a command. Raises LaboratoryError with its last message if it fails."""
     try:
-        done = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
+        process = subprocess.run(argv, input=text, capture_output=True, text=True, check=False)
     except OSError as error:
         raise LaboratoryError(f"{argv[0]} cannot be run: {error.strerror}") from error
-    if done.returncode:
-        complaint = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise LaboratoryError(f"{' '.join(argv)}: {complaint[-1] if complaint else 'failed'}")
-    return done.stdout
+    if process.returncode:
+        messages = (process.stderr.strip() or process.stdout.strip()).splitlines()
+        raise LaboratoryError(f"{' '.join(argv)}: {messages[-1] if messages else 'failed'}")
+    return process.stdout
 
 
-def of(prefix: str, host: str) -> str:
-    """The namespace of a host."""
+def namespace_of(prefix: str, host: str) -> str:
+    """Return the name of a host's namespace."""
     return f"{prefix}-{host}"
 
 
 def inside(prefix: str, host: str, argv: list[str]) -> list[str]:
-    """The same command, in the namespace of a host."""
-    return ["ip", "netns", "exec", of(prefix, host), *argv]
+    """Return the command line that runs a command in the namespace of a host."""
+    return ["ip", "netns", "exec", namespace_of(prefix, host), *argv]
 
 
 def existing(prefix: str) -> list[str]:
-    """The hosts of this laboratory that have a namespace now."""
+    """Return the hosts of this laboratory whose namespace exists."""
     if not shutil.which("ip"):
         return []
     lines = run(["ip", "netns", "list"]).splitlines()
     names = {line.split()[0] for line in lines if line.strip()}
-    return [host for host in ALL_NAMES if of(prefix, host) in names]
+    return [host for host in ALL_NAMES if namespace_of(prefix, host) in names]
 
 
 def make(prefix: str, hosts: Iterable[Host], wires: Iterable[tuple[str, ...]]) -> None:
-    """A namespace for each host, wired and addressed as the tables say."""
+    """Make a namespace for each host, with its wires, addresses and routes."""
     for host in hosts:
-        run(["ip", "netns", "add", of(prefix, host.name)])
+        run(["ip", "netns", "add", namespace_of(prefix, host.name)])
         settings = ["sh", "-c", KERNEL_SETTINGS, "sh", str(int(host.forwards))]
         run(inside(prefix, host.name, settings))
     for wire in wires:
         left, right, name, port = Wire(*wire)
-        ends = ["type", "veth", "peer", "name", name, "netns", of(prefix, right)]
-        run(["ip", "-n", of(prefix, left), "link", "add", "name", port or name, *ends])
+        right_end = ["type", "veth", "peer", "name", name, "netns", namespace_of(prefix, right)]
+        run(
+            [
+                "ip",
+                "-n",
+                namespace_of(prefix, left),
+                "link",
+                "add",
+                "name",
+                port or name,
+                *right_end,
+            ]
+        )
     for host in hosts:
-        run(["ip", "-n", of(prefix, host.name), "-batch", "-"], host.interfaces())
+        run(["ip", "-n", namespace_of(prefix, host.name), "-batch", "-"], host.ip_batch())
 
 
 def delete(prefix: str) -> None:
-    """Ends whatever runs in the namespaces, then removes them; harmless when there are none."""
+    """Terminate all processes in the namespaces and delete them, if they exist."""
     hosts = existing(prefix)
-    for how, seconds in ((signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0)):
-        _empty(prefix, hosts, how, seconds)
+    for number, seconds in ((signal.SIGTERM, 4.0), (signal.SIGKILL, 4.0)):
+        _empty(prefix, hosts, number, seconds)
     for host in hosts:
-        run(["ip", "netns", "delete", of(prefix, host)])
+        run(["ip", "netns", "delete", namespace_of(prefix, host)])
 
 
-def _empty(prefix: str, hosts: list[str], how: signal.Signals, seconds: float) -> None:
-    """Tells every process in these namespaces once, and waits until they are gone."""
-    told: set[int] = set()
+def _empty(prefix: str, hosts: list[str], number: signal.Signals, seconds: float) -> None:
+    """Send each process in these namespaces the signal once, and wait until they have ended."""
+    signalled: set[int] = set()
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         running = {pid for host in hosts for pid in processes(prefix, host)}
         if not running:
             return
-        end(running - told, how)
-        told |= running
+        end(running - signalled, number)
+        signalled |= running
         time.sleep(0.05)
 
 
 def processes(prefix: str, host: str) -> list[int]:
-    """The process ids in a host's namespace."""
-    return [int(pid) for pid in run(["ip", "netns", "pids", of(prefix, host)]).split()]
+    """Return the process ids in a host's namespace."""
+    return [int(pid) for pid in run(["ip", "netns", "pids", namespace_of(prefix, host)]).split()]
 
 
-def end(pids: Iterable[int], how: signal.Signals) -> None:
-    """Sends the signal; a process that ended in the meantime is what was wanted."""
+def end(pids: Iterable[int], number: signal.Signals) -> None:
+    """Send a signal to processes, and ignore those that have ended."""
     for pid in pids:
         try:
-            os.kill(pid, how)
+            os.kill(pid, number)
         except ProcessLookupError:
             continue

@@ -1,4 +1,4 @@
-"""Very many peers: where each is, what it protects, and the swanctl file that plays them all."""
+"""Thousands of peers: their addresses and subnets, and the swanctl file of their one device."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from ipaddress import IPv4Address, IPv4Network
 
 from lab.customer_device import new_key
 
-# Behind the concentrator; RFC 2544 has the addresses of the two ends, RFC 1918 the networks.
+# The subnet behind the concentrator, the peers' addresses (RFC 2544), their subnets (RFC 1918).
 HOSTED = IPv4Network("10.2.0.0/24")
 HOSTED_PEERS = IPv4Address("198.18.0.1")
 REMOTE_PEERS = IPv4Address("198.19.0.1")
 REMOTE_NETWORKS = IPv4Network("10.64.0.0/10")
-# As many /24 as there are in REMOTE_NETWORKS.
-MOST = 2**14
+# The number of /24 in REMOTE_NETWORKS.
+MAX_PEERS = 2**14
 
-# aes128-sha1-modp1024 is AES128, SHA1 and group 2 in the customers' words.
-TEXT = """\
+CONNECTION_TEXT = """\
 connections {{
     p{peer.number} {{
         version = {version}
@@ -53,42 +52,45 @@ secrets {{
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What both ends of tunnel `number`, counted from 0, have to agree on."""
+    """The parameters of tunnel `number`, counted from 0, that both peers share."""
 
     number: int
     preshared_key: str = field(repr=False)
 
     @property
     def hosted_peer(self) -> IPv4Address:
-        """The concentrator's end."""
+        """The concentrator's address."""
         return HOSTED_PEERS + self.number
 
     @property
     def remote_peer(self) -> IPv4Address:
-        """The device's end."""
+        """The device's address."""
         return REMOTE_PEERS + self.number
 
     @property
     def remote_network(self) -> IPv4Network:
-        """What the device protects."""
+        """The subnet behind the device."""
         return IPv4Network((int(REMOTE_NETWORKS.network_address) + 256 * self.number, 24))
 
     @property
     def computer(self) -> IPv4Address:
-        """An address behind the device; it answers, like all others of the network."""
+        """An address behind the device; all addresses of the subnet answer."""
         return self.remote_network[15]
 
 
-def strangers(count: int) -> tuple[Peer, ...]:
-    """So many peers with random keys; ValueError where the addresses do not reach."""
-    if not 0 <= count <= MOST:
-        raise ValueError(f"There are addresses for {MOST} peers, not for {count}.")
+def make_peers(count: int) -> tuple[Peer, ...]:
+    """Return peers with random preshared keys. Raises ValueError above MAX_PEERS."""
+    if not 0 <= count <= MAX_PEERS:
+        raise ValueError(f"There are addresses for {MAX_PEERS} peers, not for {count}.")
     return tuple(Peer(number, new_key()) for number in range(count))
 
 
 def swanctl_file(peers: Iterable[Peer], ike_version: int, proposal: str) -> str:
-    """The file for the device; it answers, and starts no tunnel by itself."""
+    """Return the text of the device's file; the device is the responder only.
+
+    The proposal, such as aes128-sha1-modp1024, is for both phases.
+    """
     return "".join(
-        TEXT.format(peer=peer, version=ike_version, proposal=proposal, hosted=HOSTED)
+        CONNECTION_TEXT.format(peer=peer, version=ike_version, proposal=proposal, hosted=HOSTED)
         for peer in peers
     )

@@ -1,4 +1,4 @@
-"""Why a laboratory cannot be made on this machine, or in this folder, in words."""
+"""Prerequisites of a laboratory: each function returns a sentence for an unmet one, or None."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lab.strongswan_conf import CHARON
 
-# What has to be there, and the Debian package it comes in.
+# Each program or plugin, and its Debian package.
 PROGRAMS = {
     "ip": "iproute2",
     "setpriv": "util-linux",
@@ -25,19 +25,22 @@ PLUGINS = {
 }
 PLUGIN = "/usr/lib/ipsec/plugins/libstrongswan-{}.so"
 TUN_DEVICE = "/dev/net/tun"
-# The longest path that fits into a Unix socket's address, see unix(7).
-LONGEST_SOCKET = 107
+# Limit of a path in a Unix socket's address, see unix(7).
+MAX_SOCKET_PATH_BYTES = 107
 
 
 def missing_on_machine() -> str | None:
-    """What it lacks: root, packages, or what root may do (in many containers it may not)."""
+    """Check for root, packages, namespaces and the TUN device.
+
+    In many containers root may not make namespaces.
+    """
     if os.geteuid() != 0:
-        return "The laboratory needs root, which alone may make network namespaces."
+        return "The laboratory needs root: only root can make network namespaces."
     if missing := _missing_packages():
         return f"The laboratory needs these Debian packages: {', '.join(missing)}."
     attempt = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True)
     if attempt.returncode:
-        return "The laboratory needs namespaces, and this machine does not let root make them."
+        return "The laboratory needs namespaces, which root may not make on this machine."
     try:
         os.close(os.open(TUN_DEVICE, os.O_RDWR))
     except OSError as error:
@@ -54,20 +57,22 @@ def _missing_packages() -> list[str]:
 
 
 def name_objection(prefix: str) -> str | None:
-    """What is wrong with how the namespaces would be called."""
+    """Check the prefix of the namespaces' names."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", prefix):
-        return f"A laboratory cannot be called {prefix!r}: use up to 40 letters, digits and dashes."
+        return (
+            f"The name {prefix!r} is invalid: use up to 40 letters, digits, dashes and underscores."
+        )
     return None
 
 
 def folder_objection(folder: Path, socket: Path) -> str | None:
-    """What is wrong with where its files would lie."""
-    if len(os.fsencode(socket)) > LONGEST_SOCKET:
+    """Check the folder of the laboratory's files, and the path of a socket in it."""
+    if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
         return (
-            f"The folder {folder} has too long a name:"
-            f" the path of a Unix socket in it would pass {LONGEST_SOCKET} bytes."
+            f"The name of the folder {folder} is too long:"
+            f" the path of a Unix socket in it would exceed {MAX_SOCKET_PATH_BYTES} bytes."
         )
-    # Each charon sees an empty /run.
+    # Each charon has an empty /run of its own.
     if folder.resolve().is_relative_to("/run"):
-        return f"The laboratory's folder {folder} may not lie in /run."
+        return f"The laboratory's folder {folder} must not be in /run."
     return None

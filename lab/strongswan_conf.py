@@ -1,4 +1,4 @@
-"""What strongSwan's programs are told: the text of strongswan.conf, and how they are called."""
+"""The text of strongswan.conf, and the command lines of strongSwan's programs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PLUGINS = (
     "random nonce aes rc2 sha1 sha2 md5 hmac kdf gcrypt openssl gmp pem pkcs1 x509 pubkey"
     " constraints curve25519 {plane} socket-default updown vici counters"
 )
-# Levels above 2 would write keys. cfg 2 names the proposals of both sides when they differ.
+# Levels above 2 would log keys. Level 2 of cfg logs the proposals of both peers.
 SETTINGS = """\
-# Written by `manage.py lab up`; changes here are lost at the next one.
+# `manage.py lab up` overwrites this file.
 charon {{
     load = {plugins}
     filelog {{
@@ -45,7 +45,7 @@ charon {{
 
 
 def settings(plane: DataPlane, socket: Path, log: Path, script: str) -> str:
-    """The text of a strongswan.conf; charon runs the script, if it is not empty, when it starts."""
+    """Return the text of a strongswan.conf; charon runs a non-empty script when it starts."""
     return SETTINGS.format(
         plugins=PLUGINS.format(plane=plane.plugins),
         log=_quoted(str(log)),
@@ -61,14 +61,17 @@ def _quoted(text: str) -> str:
 
 
 def load_command(socket: Path, connections: Path) -> list[str]:
-    """What makes the daemon behind the socket read a swanctl file."""
-    where = ["--uri", f"unix://{socket}", "--file", str(connections)]
-    return [*unconfined(), "swanctl", "--load-all", "--noprompt", *where]
+    """Return the command that loads a swanctl file into the charon behind the socket."""
+    arguments = ["--noprompt", "--uri", f"unix://{socket}", "--file", str(connections)]
+    return [*unconfined(), "swanctl", "--load-all", *arguments]
 
 
 @cache
 def unconfined() -> tuple[str, ...]:
-    """What to put before strongSwan's programs where AppArmor holds them to the files in /etc."""
+    """Return the command prefix that lifts AppArmor's confinement to the files in /etc.
+
+    Empty on a machine without AppArmor.
+    """
     prefix = ("setpriv", "--apparmor-profile", "unconfined")
     try:
         probe = subprocess.run([*prefix, "true"], capture_output=True, check=False)

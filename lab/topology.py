@@ -1,7 +1,6 @@
-"""Who stands in the laboratory, with which addresses, and who is wired to whom: one table.
+"""Hosts, addresses and wires of the laboratory, with one concentrator or with two.
 
-There are two topologies: with one concentrator, and with two side by side. Where two meet one
-neighbour, that neighbour has a bridge.
+A host with wires to two concentrators joins them by a bridge.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from typing import NamedTuple
 SERVER, CONCENTRATOR, PEER, CUSTOMER = "server", "concentrator", "peer", "customer"
 CONCENTRATORS = (CONCENTRATOR, "concentrator2")
 
-# On its public side each concentrator has, beside its own address, those of such a block.
+# Each concentrator also has all addresses of its block on its public side.
 BLOCKS = (IPv4Network("203.0.113.16/28"), IPv4Network("203.0.113.32/28"))
 
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """One namespace: its addresses by interface, and the routes that they do not already imply.
+    """A namespace with its addresses by interface and its additional routes.
 
-    `bridges` are the ports of those interfaces that are bridges.
+    `bridges` are the ports of each interface that is a bridge.
     """
 
     name: str
@@ -31,8 +30,8 @@ class Host:
     forwards: bool = False
     bridges: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
-    def interfaces(self) -> str:
-        """The lines for `ip -batch` that bring this host's interfaces and routes up."""
+    def ip_batch(self) -> str:
+        """Return the input of `ip -batch` that sets up this host's interfaces and routes."""
         lines = ["link set lo up"]
         for bridge, ports in self.bridges.items():
             lines.append(f"link add {bridge} type bridge")
@@ -45,7 +44,7 @@ class Host:
 
 
 class Wire(NamedTuple):
-    """A veth pair; both of its ends have this name, but for the left one if it is a port."""
+    """A veth pair; both interfaces are called `name`, but the left one `port` if it has a port."""
 
     left: str
     right: str
@@ -54,15 +53,15 @@ class Wire(NamedTuple):
 
 
 def hosts(concentrators: int = 1) -> tuple[Host, ...]:
-    """Everybody, from the provider's side to the customer's."""
+    """Return the hosts, from the provider's side to the customer's."""
     two = concentrators > 1
     return (
         Host(
             SERVER,
             "a server of the provider",
-            # No gateway has an address in 10.3.0.0/24: a hosted subnet can be like that too.
+            # 10.3.0.0/24 is a hosted subnet in which no gateway has an address.
             {"hosted": ("10.2.0.10/24", "10.3.0.10/24")},
-            # What a tunnel is given from the second one's pool is behind the second one.
+            # The static NAT pool of the second concentrator.
             ("default via 10.2.0.1", *(("10.1.254.0/24 via 10.2.0.2",) if two else ())),
             bridges={"hosted": ("to-first", "to-second")} if two else {},
         ),
@@ -90,23 +89,23 @@ def _concentrator(number: int) -> Host:
         CONCENTRATORS[number],
         "a gateway that the portal drives",
         {"hosted": (hosted,), "public": (public, *block)},
-        # With this default route, whatever misses its tunnel is seen in the clear on `public`.
+        # With this default route, a packet that misses its tunnel appears in the clear on `public`.
         ("default via 203.0.113.2", "10.3.0.0/24 via 10.2.0.10"),
         forwards=True,
     )
 
 
 def wires(concentrators: int = 1) -> tuple[Wire, ...]:
-    """Who is wired to whom."""
+    """Return the wires between the hosts."""
     if concentrators == 1:
-        ends = [Wire(SERVER, CONCENTRATOR, "hosted"), Wire(CONCENTRATOR, PEER, "public")]
+        gateway_wires = [Wire(SERVER, CONCENTRATOR, "hosted"), Wire(CONCENTRATOR, PEER, "public")]
     else:
-        ends = [
-            Wire(near, concentrator, name, port)
+        gateway_wires = [
+            Wire(neighbour, concentrator, name, port)
             for concentrator, port in zip(CONCENTRATORS, ("to-first", "to-second"), strict=True)
-            for near, name in ((SERVER, "hosted"), (PEER, "public"))
+            for neighbour, name in ((SERVER, "hosted"), (PEER, "public"))
         ]
-    return (*ends, Wire(PEER, CUSTOMER, "private"))
+    return (*gateway_wires, Wire(PEER, CUSTOMER, "private"))
 
 
 NAMES = tuple(host.name for host in hosts())

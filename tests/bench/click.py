@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Page, expect, sync_playwright
 
-from lab.peers import strangers
+from lab.peers import make_peers
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, p95, under
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
-from tests.browser.person import enter, note_of, sign_in, word_of
+from tests.browser.person import enter, note_of, sign_in, state_heading
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 
@@ -45,7 +45,7 @@ def run(bench: Bench) -> Iterator[Figure]:
         with chromium() as page:
             sign_in(page, product)
             page.get_by_role("link", name="ipsec001").click()
-            expect(word_of(page)).to_have_text("State Up", timeout=30_000)
+            expect(state_heading(page)).to_have_text("State Up", timeout=30_000)
             # The first warms up and does not count; it is revision 2.
             _, *times = [applied(page, number) for number in range(2, ROUNDS + 3)]
     finally:
@@ -63,7 +63,7 @@ def applied(page: Page, number: int) -> float:
     page.get_by_role("button", name="Apply Configurations").click()
     took = page.evaluate("window.took")
     # The next one is not meant to meet the negotiation of this one.
-    expect(word_of(page)).to_have_text("State Up", timeout=30_000)
+    expect(state_heading(page)).to_have_text("State Up", timeout=30_000)
     return took
 
 
@@ -77,7 +77,7 @@ def chromium() -> Iterator[Page]:
 
 def load_others(product: RunningPortal) -> None:
     """The concentrator has an address for each; what it sends to their peers is lost."""
-    lines = [f"address add {one.hosted_peer}/32 dev public" for one in strangers(OTHERS + 1)]
+    lines = [f"address add {one.hosted_peer}/32 dev public" for one in make_peers(OTHERS + 1)]
     for host, text in (
         ("concentrator", "\n".join(lines)),
         ("peer", "route add blackhole 198.19.0.0/16"),

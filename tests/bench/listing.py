@@ -17,7 +17,7 @@ from django.test.utils import override_settings
 from django.urls import include, path
 from django.utils import timezone
 
-from lab.peers import strangers
+from lab.peers import make_peers
 from tests.bench.bench import LARGE, Bench
 from tests.bench.figures import Figure, in_turn, median, milliseconds, under
 from tests.bench.portal import Portal, add_live, specification
@@ -81,7 +81,7 @@ def run(bench: Bench) -> Iterator[Figure]:
 
 def fill(tunnels: int = LARGE) -> None:
     """Tunnels with their subnets and translations; some up, some not, some changed since."""
-    specs = [specification(peer, MAPPINGS) for peer in strangers(tunnels)]
+    specs = [specification(peer, MAPPINGS) for peer in make_peers(tunnels)]
     account, concentrator = Account.objects.get(), Concentrator.objects.get()
     person = User.objects.create(username="ada")
     Membership.objects.create(account=account, user=person, role=Role.OWNER)

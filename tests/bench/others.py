@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
-from lab.peers import strangers
+from lab.peers import make_peers
 from tests.bench.bare import Bare
 from tests.bench.portal import add_live, specification
 from tests.desired_state import compile_specs
@@ -14,7 +14,7 @@ from vpnportal.models import Account, Concentrator
 
 def load(count: int) -> None:
     """So many, in an account of their own. The product has one tunnel already, with the id 1."""
-    specs = [specification(peer) for peer in strangers(count + 1)[1:]]
+    specs = [specification(peer) for peer in make_peers(count + 1)[1:]]
     account = Account.objects.create(name="Another account")
     add_live(specs, Concentrator.objects.get(), account)
     desired = compile_specs(specs, fingerprint_key())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from django.db import connection
 
-from lab.many_peers import ManyPeers, entered
+from lab.many_peers import ManyPeers, enter_namespace
 from lab.topology import CONCENTRATOR
 from tests.bench.bare import Bare
 from tests.bench.portal import Portal, specification
@@ -99,7 +99,7 @@ class Stage:
     def inside(self) -> Iterator[None]:
         """Where the worker of this concentrator runs."""
         self.portal.use()
-        with entered(self.many.prefix, CONCENTRATOR):
+        with enter_namespace(self.many.prefix, CONCENTRATOR):
             yield
 
     def fill(self) -> None:

@@ -17,7 +17,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from lab.peers import strangers
+from lab.peers import make_peers
 from tests.bench.bench import LARGE, Bench
 from tests.bench.figures import Figure, at_most, in_turn, median, milliseconds, p95, under
 from tests.bench.portal import Portal, specification
@@ -43,9 +43,9 @@ LONGEST_WRITE_MS = 100
 def run(bench: Bench) -> Iterator[Figure]:
     """No charon: nobody who looks asks one, and its replies are made up."""
     portal = Portal(STATE / "watchers" / "portal.sqlite3", Path("/nowhere")).make()
-    specs = [specification(peer) for peer in strangers(LARGE)]
+    specs = [specification(peer) for peer in make_peers(LARGE)]
     remote = tuple(IPv4Network(f"172.16.{number}.0/24") for number in range(PAIRS))
-    specs[0] = replace(specification(strangers(1)[0], mappings=250), remote_subnets=remote)
+    specs[0] = replace(specification(make_peers(1)[0], mappings=250), remote_subnets=remote)
     portal.add(specs)
     Concentrator.objects.update(seen_at=timezone.now() + timedelta(seconds=10))
     yield from polling(portal, specs[0])
@@ -94,11 +94,11 @@ def writing(portal: Portal, specs: list[TunnelSpec]) -> Iterator[Figure]:
         now = timezone.now()
         counter.sample_all(shapes, carrying(lines, turn, now), now)
         traffic_recorder.WRITE_SECONDS = 0
-        while counter.waiting:
-            times.append(milliseconds(counter.write_what_is_due))
+        while counter.unwritten:
+            times.append(milliseconds(counter.write_if_due))
     # The first round makes the rows.
     times = times[len(times) // 3 :]
-    name = f"10,000 rows of traffic written, {traffic_recorder.PAIRS_AT_ONCE} at a time"
+    name = f"10,000 rows of traffic written, {traffic_recorder.MAX_PAIRS} at a time"
     yield under(name, sum(times) / 2000, 10, "s")
     yield under("one of these transactions, p95", p95(times), LONGEST_WRITE_MS, "ms")
     now = timezone.now()

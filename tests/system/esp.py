@@ -16,7 +16,7 @@ from ipaddress import IPv4Address
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from lab.many_peers import entered
+from lab.many_peers import enter_namespace
 from tests.running_portal import RunningPortal, wait_for
 
 HERE, THERE = "203.0.113.2", "203.0.113.1"
@@ -48,7 +48,7 @@ class Tampered:
         esp = self._seal(inner)
         udp = struct.pack("!HHHH", 4500, 4500, 8 + len(esp), 0) + esp
         with (
-            entered(self._product.prefix, "peer"),
+            enter_namespace(self._product.prefix, "peer"),
             socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
         ):
             raw.sendto(_ip(HERE, THERE, socket.IPPROTO_UDP, udp), (THERE, 0))

@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 import pytest
 
 from lab import namespaces
-from lab.many_peers import entered
+from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, Host
 from vpnportal.gateway.netfilter import conntrack
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
@@ -22,7 +22,7 @@ CUSTOMERS = ("10.1.255.92", "10.1.255.93")
 ALL = {(server, customer) for server in SERVERS for customer in CUSTOMERS}
 TRACK = "table ip t { chain c { type filter hook output priority 0; ct state new accept; }; }"
 # As many translations that had no flow: beyond some, the kernel is asked otherwise.
-MANY = 2 * conntrack.BATCH
+MANY = 2 * conntrack.BATCH_SIZE
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def tracking() -> Iterator[None]:
     namespaces.delete(PREFIX)
     try:
         namespaces.make(PREFIX, [Host(CONCENTRATOR, "", {"lo": addresses})], ())
-        with entered(PREFIX, CONCENTRATOR):
+        with enter_namespace(PREFIX, CONCENTRATOR):
             do("nft", TRACK)
             for server, customer in ALL:
                 do("ping", "-c", "1", "-I", server, customer)

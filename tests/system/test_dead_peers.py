@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from lab.many_peers import ManyPeers, entered
+from lab.many_peers import ManyPeers, enter_namespace
 from lab.topology import CONCENTRATOR
 from tests.desired_state import compile_specs
 from tests.observation import observe
@@ -41,7 +41,7 @@ def many(request, tmp_path_factory) -> Iterator[ManyPeers]:
 
 
 def carried(device: GatewayDriver, many: ManyPeers) -> dict[str, set[str]]:
-    with entered(many.prefix, CONCENTRATOR):
+    with enter_namespace(many.prefix, CONCENTRATOR):
         running = observe(device).ike_sas
     return {
         sa.connection: {child.unique_id for child in sa.children if child.state in CARRYING}
@@ -55,7 +55,7 @@ def test_a_killed_peer_is_noticed_in_time_and_only_where_somebody_asks(many):
     specs = [specification(peer, many.ike_version) for peer in many.peers]
     asks, never = replace(specs[0], dpd_seconds=SECONDS), replace(specs[1], dpd_seconds=0)
     desired = compile_specs([asks, never], b"a key")
-    with entered(many.prefix, CONCENTRATOR):
+    with enter_namespace(many.prefix, CONCENTRATOR):
         observed = observe(device)
         device.apply(make_plan(desired, observed), observed.userland_esp, lambda step: None)
         device.initiate(make_plan(desired, observe(device)).initiate, lambda step: None)

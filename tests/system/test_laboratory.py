@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.laboratory import Laboratory
-from lab.namespaces import LaboratoryError, existing, inside, of, processes
+from lab.namespaces import LaboratoryError, existing, inside, namespace_of, processes
 from lab.topology import ALL_NAMES, BLOCKS, NAMES
 from tests.running_portal import wait_for
 
@@ -257,7 +257,7 @@ def test_up_clears_away_what_a_crash_left(tmp_path):
         assert existing(laboratory.prefix) == list(NAMES)
     finally:
         laboratory.down()
-    assert not Path(f"/run/netns/{of(laboratory.prefix, 'server')}").exists()
+    assert not Path(f"/run/netns/{namespace_of(laboratory.prefix, 'server')}").exists()
 
 
 def test_down_spares_a_process_that_was_given_a_dead_keepers_number(tmp_path):
@@ -276,6 +276,6 @@ def test_a_folder_too_long_for_a_socket_is_refused_in_words(tmp_path):
     long = tmp_path / ("x" * 90)
 
     assert Laboratory(PREFIX, long).refusal() == (
-        f"The folder {long} has too long a name:"
-        " the path of a Unix socket in it would pass 107 bytes."
+        f"The name of the folder {long} is too long:"
+        " the path of a Unix socket in it would exceed 107 bytes."
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.many_peers import ManyPeers, entered
+from lab.many_peers import ManyPeers, enter_namespace
 from lab.namespaces import existing
 from lab.peers import HOSTED, Peer
 from lab.prerequisites import missing_on_machine
@@ -54,7 +54,7 @@ def load(many: ManyPeers, peers: Iterable[Peer]) -> GatewayDriver:
     """Everything that the portal would load for these peers, and their tunnels started."""
     device = GatewayDriver(str(many.concentrator.socket))
     desired = compile_specs((specification(peer, many.ike_version) for peer in peers), b"a key")
-    with entered(many.prefix, CONCENTRATOR):
+    with enter_namespace(many.prefix, CONCENTRATOR):
         observed = observe(device)
         device.apply(make_plan(desired, observed), observed.userland_esp, lambda step: None)
         device.initiate(make_plan(desired, observe(device)).initiate, lambda step: None)
@@ -68,7 +68,7 @@ def test_each_peer_answers_through_its_own_tunnel_and_no_other(many):
     device = load(many, others)
 
     def up() -> bool:
-        with entered(many.prefix, CONCENTRATOR):
+        with enter_namespace(many.prefix, CONCENTRATOR):
             seen = observe(device)
         words = sa_status_by_tunnel(seen.connections, seen.ike_sas)
         return list(words.values()) == [SaStatus.UP] * len(others)
@@ -87,7 +87,7 @@ def test_of_many_that_are_loaded_only_the_one_that_charon_refuses_is_missing(man
     source = InlineSettings({**refused.settings, "proposals": ["nonsense"]}, specs[4].preshared_key)
     desired.connections["ctx5"] = replace(refused, source=source)
 
-    with entered(many.prefix, CONCENTRATOR):
+    with enter_namespace(many.prefix, CONCENTRATOR):
         before = observe(device)
         reasons = device.apply(make_plan(desired, before), before.userland_esp, lambda step: None)
         after = observe(device)

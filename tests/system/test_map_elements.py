@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab import namespaces
-from lab.many_peers import entered
+from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, Host
 from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.gateway import GatewayError
@@ -28,7 +28,7 @@ def nft() -> Iterator[NftTable]:
     namespaces.delete(PREFIX)
     try:
         namespaces.make(PREFIX, [Host(CONCENTRATOR, "", {})], ())
-        with entered(PREFIX, CONCENTRATOR):
+        with enter_namespace(PREFIX, CONCENTRATOR):
             nft = NftTable(NetlinkSocket())
             nft.change(NOTHING, NOTHING, write_rules=True, userland_esp=True)
             yield nft

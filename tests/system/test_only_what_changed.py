@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lab import namespaces
-from lab.many_peers import ManyPeers, entered
+from lab.many_peers import ManyPeers, enter_namespace
 from lab.peers import HOSTED
 from lab.topology import CONCENTRATOR, PEER, SERVER
 from tests.desired_state import compile_specs
@@ -57,7 +57,7 @@ class Fifty:
             words = set(sa_status_by_tunnel(observed.connections, observed.ike_sas).values())
             return not plan and words == {SaStatus.UP}
 
-        with entered(self.many.prefix, CONCENTRATOR):
+        with enter_namespace(self.many.prefix, CONCENTRATOR):
             wait_for(done, 30)
 
     def change(self, **changes) -> None:
@@ -65,7 +65,7 @@ class Fifty:
         self.converge()
 
     def running(self, name: str = "") -> tuple[IkeSa, ...]:
-        with entered(self.many.prefix, CONCENTRATOR):
+        with enter_namespace(self.many.prefix, CONCENTRATOR):
             found = observe(self.device).ike_sas
         return tuple(sa for sa in found if name in ("", sa.connection))
 
@@ -158,7 +158,7 @@ def test_a_start_that_charon_refuses_is_told_when_that_tunnel_is_looked_at_again
     name, other = f"ctx{fifty.specs[CHANGED].tunnel_id}", f"ctx{fifty.specs[0].tunnel_id}"
     before = fifty.identities()
 
-    with entered(fifty.many.prefix, CONCENTRATOR):
+    with enter_namespace(fifty.many.prefix, CONCENTRATOR):
         fifty.device.initiate((Start(name, "nothing", "198.19.0.8"),), told.append)
         observe(fifty.device, Scope(other, frozenset(), NatElements()))
         assert [step.ok for step in told] == [True]
