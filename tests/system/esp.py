@@ -1,7 +1,7 @@
-"""A device that was tampered with: it seals whatever packet it likes into a tunnel that is up.
+"""A tampered device that sends any packet through an established tunnel.
 
-AES-CBC with HMAC-SHA2-256-128 (RFC 3602, RFC 4868) in UDP (RFC 3948), with the keys that the
-device's own charon negotiated and now writes into its log.
+It uses AES-CBC with HMAC-SHA2-256-128 (RFC 3602, RFC 4868) in UDP (RFC 3948). It reads the keys
+from the log of the device's charon.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from lab.many_peers import enter_namespace
 from tests.running_portal import RunningPortal, wait_for
 
-HERE, THERE = "203.0.113.2", "203.0.113.1"
+REMOTE, HOSTED = "203.0.113.2", "203.0.113.1"
 BLOCK = 16
-# Beyond all that was sent; a receiver's window moves forward to it (RFC 4303, 3.4.3).
+# Larger than every number sent before; the receiver's window moves to it (RFC 4303, 3.4.3).
 FIRST_SEQUENCE = 100_000
 
 
-class Tampered:
-    """The customer's device of a portal whose tunnel is up, with its outbound keys in hand."""
+class TamperedDevice:
+    """The customer's device of a portal whose tunnel is up, with the device's outbound keys."""
 
     def __init__(self, portal: RunningPortal) -> None:
-        self._product = portal
+        self._portal = portal
         self._folder = portal.state / "lab" / "peer"
         self._sequence = FIRST_SEQUENCE
-        before = self._listed("concentrator")
-        self._tell_keys()
+        before = self._list_sas("concentrator")
+        self._log_keys()
         name = re.search(r"^  (ctx1-\S+): ", before, re.MULTILINE)
         assert name, before
         self._swanctl("concentrator", "--rekey", "--child", name[1])
         wait_for(lambda: len(self._keys()) >= 2, 5)
-        wait_for(lambda: self._spis() - set(_spi(before)), 5)
-        (self._spi,) = list(self._spis() - set(_spi(before)))
+        wait_for(lambda: self._spis() - set(_inbound_spis(before)), 5)
+        (self._spi,) = list(self._spis() - set(_inbound_spis(before)))
         self._encryption, self._integrity = self._keys()
 
     def send(self, source: str, target: str) -> None:
-        """An echo request with these addresses, through the tunnel."""
+        """Send an echo request with these addresses through the tunnel."""
         inner = _ip(source, target, socket.IPPROTO_ICMP, _echo())
         esp = self._seal(inner)
         udp = struct.pack("!HHHH", 4500, 4500, 8 + len(esp), 0) + esp
         with (
-            enter_namespace(self._product.prefix, "peer"),
+            enter_namespace(self._portal.prefix, "peer"),
             socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
         ):
-            raw.sendto(_ip(HERE, THERE, socket.IPPROTO_UDP, udp), (THERE, 0))
+            raw.sendto(_ip(REMOTE, HOSTED, socket.IPPROTO_UDP, udp), (HOSTED, 0))
 
     def _seal(self, inner: bytes) -> bytes:
         self._sequence += 1
@@ -63,13 +63,13 @@ class Tampered:
         body = head + vector + encryptor.update(plain) + encryptor.finalize()
         return body + hmac.digest(self._integrity, body, hashlib.sha256)[:16]
 
-    def _tell_keys(self) -> None:
+    def _log_keys(self) -> None:
         settings = self._folder / "strongswan.conf"
         settings.write_text(settings.read_text().replace("default = 1", "default = 1\nchd = 4"))
         self._swanctl("peer", "--reload-settings")
 
     def _keys(self) -> list[bytes]:
-        """What the responder of the rekey sends with: the concentrator has begun it."""
+        """Return the keys of the rekey's responder: the concentrator is the initiator."""
         log = (self._folder / "charon.log").read_text()
         return [
             key
@@ -78,30 +78,30 @@ class Tampered:
         ]
 
     def _spis(self) -> set[str]:
-        return set(_spi(self._listed("concentrator")))
+        return set(_inbound_spis(self._list_sas("concentrator")))
 
-    def _listed(self, host: str) -> str:
+    def _list_sas(self, host: str) -> str:
         return self._swanctl(host, "--list-sas")
 
     def _swanctl(self, host: str, *command: str) -> str:
-        uri = f"unix://{self._product.state}/lab/{host}/charon.vici"
-        return self._product.run("swanctl", *command, "--uri", uri).stdout
+        uri = f"unix://{self._portal.state}/lab/{host}/charon.vici"
+        return self._portal.run("swanctl", *command, "--uri", uri).stdout
 
 
-def _spi(listed: str) -> list[str]:
+def _inbound_spis(listed: str) -> list[str]:
     return re.findall(r"^    in  ([0-9a-f]{8})", listed, re.MULTILINE)
 
 
 def _dumped(log: str, title: str) -> bytes:
-    """The last dump of that title: lines of `16: 0A 1B …  text`."""
-    found = re.findall(
+    """Return the last dump with that title: lines of `16: 0A 1B …  text`."""
+    dumps = re.findall(
         rf"{title} => (\d+) bytes @ \S+\n((?:.*?\d+: (?:[0-9A-F]{{2}} )+.*\n)+)", log
     )
-    if not found:
+    if not dumps:
         return b""
-    count, lines = found[-1]
-    pairs = [re.search(r"\d+: ((?:[0-9A-F]{2} ){1,16})", line) for line in lines.splitlines()]
-    return bytes.fromhex("".join(pair[1] for pair in pairs if pair))[: int(count)]
+    count, lines = dumps[-1]
+    matches = [re.search(r"\d+: ((?:[0-9A-F]{2} ){1,16})", line) for line in lines.splitlines()]
+    return bytes.fromhex("".join(match[1] for match in matches if match))[: int(count)]
 
 
 def _echo() -> bytes:

@@ -1,4 +1,4 @@
-"""The mission's example through real IKE, real ESP and real nftables."""
+"""The example tunnel through real IKE, ESP and nftables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.system.conftest import translate
 
 @contextlib.contextmanager
 def capture(portal: RunningPortal, host: str, interface: str) -> Iterator[list[str]]:
-    """The packets that pass an interface meanwhile, a line each, once the block is left."""
+    """Capture the packets of an interface; after the block the list has a line for each packet."""
     lines: list[str] = []
     where = ["ip", "netns", "exec", f"{portal.prefix}-{host}"]
     process = subprocess.Popen(
@@ -43,26 +43,26 @@ def test_the_customer_host_answers_at_10_1_255_92_once_applied_and_not_before(po
     assert wait_for(portal.ping, 10) < 5
 
 
-def test_what_the_customer_host_starts_arrives_from_10_1_255_92(live):
-    with capture(live, "server", "hosted") as arrived:
+def test_packets_of_the_customer_host_arrive_from_10_1_255_92(live):
+    with capture(live, "server", "hosted") as packets:
         assert live.ping("10.2.0.10", host="customer")
 
-    requests = [line for line in arrived if "echo request" in line]
+    requests = [line for line in packets if "echo request" in line]
     assert [line.split()[2:5] for line in requests] == [["10.1.255.92", ">", "10.2.0.10:"]]
 
 
-def test_the_public_side_sees_esp_in_udp_and_no_plaintext(live):
-    with capture(live, "peer", "public") as seen:
+def test_the_public_network_carries_esp_in_udp_and_no_plaintext(live):
+    with capture(live, "peer", "public") as lines:
         assert live.ping()
 
-    packets = [line for line in seen if " IP " in line]
+    packets = [line for line in lines if " IP " in line]
     assert packets
     assert all("UDP-encap: ESP" in line or "isakmp" in line or "4500" in line for line in packets)
     assert any("UDP-encap: ESP" in line for line in packets)
 
 
-def test_a_translation_only_change_keeps_the_association_and_ends_the_flows(live):
-    before = live.run("swanctl", "--list-sas", "--uri", vici(live)).stdout.split(",")[0]
+def test_a_change_of_a_translation_keeps_the_ike_sa_and_deletes_the_flows(live):
+    before = live.run("swanctl", "--list-sas", "--uri", vici_uri(live)).stdout.split(",")[0]
     flows = ("conntrack", "-L", "--any-nat")
     assert "10.1.255.92" in live.on("concentrator", *flows).stdout
 
@@ -71,43 +71,42 @@ def test_a_translation_only_change_keeps_the_association_and_ends_the_flows(live
     assert live.ping("10.1.255.93")
     assert not live.ping("10.1.255.92")
     assert "10.1.255.92" not in live.on("concentrator", *flows).stdout
-    assert live.run("swanctl", "--list-sas", "--uri", vici(live)).stdout.split(",")[0] == before
+    assert live.run("swanctl", "--list-sas", "--uri", vici_uri(live)).stdout.split(",")[0] == before
     live.apply(translate())
 
 
 @pytest.mark.parametrize("target", ["10.1.255.92", "192.168.10.15"])
-def test_nothing_leaves_in_the_clear_while_the_tunnel_is_down(live, target):
-    wrong = live.apply('services.set_preshared_key(tunnel, "not the key", user)')
-    assert wrong["outcome"] == "live"
-    # What was negotiated with the right key goes on; now it ends.
-    live.run("swanctl", "--terminate", "--ike", "ctx1", "--force", "--uri", vici(live))
+def test_no_packet_leaves_in_the_clear_while_the_tunnel_is_down(live, target):
+    revision = live.apply('services.set_preshared_key(tunnel, "not the key", user)')
+    assert revision["outcome"] == "live"
+    # The SAs that were negotiated with the right key stay until they are terminated.
+    live.run("swanctl", "--terminate", "--ike", "ctx1", "--force", "--uri", vici_uri(live))
     try:
-        with capture(live, "peer", "public") as seen:
+        with capture(live, "peer", "public") as packets:
             assert not live.ping(target)
     finally:
         live.apply(f"services.set_preshared_key(tunnel, {live.device_key()!r}, user)")
 
-    assert not [line for line in seen if "ICMP" in line or "192.168.10.15" in line]
+    assert not [line for line in packets if "ICMP" in line or "192.168.10.15" in line]
     assert wait_for(live.ping, 10) < 10
 
 
-def test_ikev1_with_two_subnet_pairs_is_two_children_and_a_hosted_subnet_needs_no_address(live):
-    device = live.state / "lab" / "peer" / "swanctl.conf"
-    shipped = device.read_text()
-    more = shipped.replace("        children {", SECOND_CHILD, 1)
-    load(live, device, more)
+def test_ikev1_has_a_child_sa_for_each_subnet_pair_and_a_hosted_subnet_needs_no_address(live):
+    file = live.state / "lab" / "peer" / "swanctl.conf"
+    shipped = file.read_text()
+    load_device(live, file, shipped.replace("        children {", SECOND_CHILD, 1))
     hosted = 'kind=Subnet.Kind.HOSTED, network=IPv4Network("10.3.0.0/24")'
     try:
         live.apply(f"tunnel.subnets.add(Subnet.objects.create(account=tunnel.account, {hosted}))")
         wait_for(lambda: live.ping("10.3.0.10", host="customer"), 10)
 
-        listed = live.run("swanctl", "--list-sas", "--uri", vici(live)).stdout
+        listed = live.run("swanctl", "--list-sas", "--uri", vici_uri(live)).stdout
         assert listed.count("INSTALLED") == 2
         assert live.ping()
     finally:
         live.apply('tunnel.subnets.filter(network="10.3.0.0/24").delete()')
-        load(live, device, shipped)
-    listed = live.run("swanctl", "--list-sas", "--uri", vici(live)).stdout
+        load_device(live, file, shipped)
+    listed = live.run("swanctl", "--list-sas", "--uri", vici_uri(live)).stdout
     assert listed.count("INSTALLED") == 1
 
 
@@ -121,11 +120,12 @@ SECOND_CHILD = """        children {
             }"""
 
 
-def vici(portal: RunningPortal) -> str:
+def vici_uri(portal: RunningPortal) -> str:
     return f"unix://{portal.state}/lab/concentrator/charon.vici"
 
 
-def load(portal: RunningPortal, device, text: str) -> None:
-    device.write_text(text)
+def load_device(portal: RunningPortal, file, text: str) -> None:
+    """Write the configuration of the customer's device and load it."""
+    file.write_text(text)
     uri = f"unix://{portal.state}/lab/peer/charon.vici"
-    portal.run("swanctl", "--load-all", "--uri", uri, "--file", str(device), check=True)
+    portal.run("swanctl", "--load-all", "--uri", uri, "--file", str(file), check=True)

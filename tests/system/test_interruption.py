@@ -1,4 +1,4 @@
-"""What the review says that a change interrupts is what it interrupts, measured with pings."""
+"""The interruption that the review announces for a change, measured with pings."""
 
 from __future__ import annotations
 
@@ -13,37 +13,40 @@ from itertools import pairwise
 import pytest
 
 from tests.running_portal import RunningPortal, wait_for
-from tests.system.test_example import load as load_device
-from tests.system.test_stale_sas import device, sight
+from tests.system.test_example import load_device
+from tests.system.test_stale_sas import device_file, sa_status
 
-# The device answers from two addresses, and protects both of its networks.
-SECOND = """    moved : connections.customer {
+# A connection of the device from its second address.
+SECOND_ADDRESS = """    moved : connections.customer {
         local_addrs = 203.0.113.3
         local {
             id = 203.0.113.3
         }
     }
     # The same"""
-EVERY_SECONDS = 0.01
-# Nobody notices less than this, and a machine that is busy with tests loses as much by itself.
-UNNOTICED = 0.5
-# The review says less than 1 second if the peer is ready.
-BROKEN = 1
+PING_INTERVAL_SECONDS = 0.01
+# A machine that is busy with tests has gaps of this length without any change.
+MAX_GAP_SECONDS = 0.5
+# The review announces less than 1 second if the peer is ready.
+MAX_INTERRUPTION_SECONDS = 1
 
 TRANSLATE = """
-rows = [services.TranslationRow(IPv4Address(a), IPv4Address(b) if b else None) for a, b in ROWS.items()]
+rows = [
+    services.TranslationRow(IPv4Address(internal), IPv4Address(customer) if customer else None)
+    for internal, customer in ROWS.items()
+]
 services.set_translations(tunnel, rows, user)
 """
 ADD = 'services.add_remote_subnet(tunnel, IPv4Network("192.168.20.0/24"), user)\n'
 REMOVE = """
-gone = tunnel.subnets.get(network="192.168.20.0/24").pk
-services.remove_remote_subnet(tunnel, gone, user)
+subnet = tunnel.subnets.get(network="192.168.20.0/24").pk
+services.remove_remote_subnet(tunnel, subnet, user)
 """
 FORECAST = """
 from vpnportal.services.review import review_of
 fresh = Tunnel.objects.get(pk=tunnel.pk)
-found = review_of(fresh, services.state_of(fresh))
-say([found.whole.extent.name, found.summary])
+review = review_of(fresh, services.state_of(fresh))
+say([review.whole.extent.name, review.summary])
 """
 
 
@@ -53,9 +56,9 @@ def edits(**values: object) -> str:
 
 TRANSLATED = TRANSLATE.replace("ROWS", repr({"10.1.255.93": "192.168.20.15"}))
 CLEARED = TRANSLATE.replace("ROWS", repr({"10.1.255.93": None}))
-# What is changed, and back again; how far each interrupts in IKEv1 and in IKEv2.
+# Changes and their reversal, each with its extents in IKEv1 and in IKEv2.
 CHANGES = {
-    "a remote subnet goes and comes": (
+    "a remote subnet is removed and added": (
         (REMOVE, ("PAIRS", "TUNNEL")),
         (ADD, ("NOTHING", "NOTHING")),
     ),
@@ -71,7 +74,7 @@ CHANGES = {
         (edits(remote_peer="203.0.113.3"), ("TUNNEL", "TUNNEL")),
         (edits(remote_peer="203.0.113.2"), ("TUNNEL", "TUNNEL")),
     ),
-    "a translation comes and goes": (
+    "a translation is added and removed": (
         (TRANSLATED, ("NOTHING", "NOTHING")),
         (CLEARED, ("FLOWS", "FLOWS")),
     ),
@@ -80,15 +83,15 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def both(portal: RunningPortal) -> RunningPortal:
-    """A device that is ready for whatever is tried here, with two translations through it."""
+    """A portal whose device accepts all settings of this module, with the example applied."""
     portal.on("peer", "ip", "address", "add", "203.0.113.3/24", "dev", "public")
-    text = device(portal).read_text()
-    text = text.replace("version = 1", "version = 0").replace("    # The same", SECOND)
+    text = device_file(portal).read_text()
+    text = text.replace("version = 1", "version = 0").replace("    # The same", SECOND_ADDRESS)
     text = text.replace("id-3 =", "id-4 = 203.0.113.3\n        id-3 =")
     text = re.sub(r"local_ts = .*", "local_ts = 192.168.10.0/24, 192.168.20.0/24", text)
     text = re.sub(r"(\n\s*proposals = .*)", r"\1, aes128-sha1-modp1024", text)
     text = re.sub(r"(\n\s*esp_proposals = .*)", r"\1, aes128-sha1-modp1536, aes256-sha256", text)
-    load_device(portal, device(portal), text)
+    load_device(portal, device_file(portal), text)
     portal.apply(ADD + TRANSLATE.replace("ROWS", repr({"10.1.255.92": "192.168.10.15"})))
     wait_for(portal.ping, 15)
     return portal
@@ -103,78 +106,78 @@ def up(request, both: RunningPortal) -> RunningPortal:
 
 
 @contextlib.contextmanager
-def silence(portal: RunningPortal, target: str = "10.1.255.92") -> Iterator[list[float]]:
-    """Asks a hundred times a second meanwhile; the list gets the longest time without answer."""
-    longest: list[float] = []
-    ask = ["ping", "-n", "-D", "-i", str(EVERY_SECONDS), target]
-    where = ["ip", "netns", "exec", f"{portal.prefix}-server"]
-    with subprocess.Popen([*where, *ask], stdout=subprocess.PIPE, text=True) as asking:
+def longest_gap(portal: RunningPortal, target: str = "10.1.255.92") -> Iterator[list[float]]:
+    """Ping 100 times a second during the block; the list gets the longest time without answer."""
+    gaps: list[float] = []
+    ping = ["ping", "-n", "-D", "-i", str(PING_INTERVAL_SECONDS), target]
+    on_server = ["ip", "netns", "exec", f"{portal.prefix}-server"]
+    with subprocess.Popen([*on_server, *ping], stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield longest
+            yield gaps
         finally:
-            asking.send_signal(signal.SIGINT)
-            said, _ = asking.communicate()
-    answered = [float(at) for at in re.findall(r"\[(\S+)\] .* ttl", said)]
-    longest.append(max(after - before for before, after in pairwise(answered)))
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate()
+    answered = [float(at) for at in re.findall(r"\[(\S+)\] .* ttl", output)]
+    gaps.append(max(after - before for before, after in pairwise(answered)))
 
 
-def measured(portal: RunningPortal, change: str) -> tuple[str, float]:
-    """How far the review says that a change interrupts, and how long an apply of it did."""
-    extent, words = portal.do(change + FORECAST)
-    with silence(portal) as longest:
+def measure(portal: RunningPortal, change: str) -> tuple[str, float]:
+    """Return the extent that the review announces, and the seconds without an answer."""
+    extent, summary = portal.do(change + FORECAST)
+    with longest_gap(portal) as gaps:
         revision = portal.apply()
-        # An old association ends some seconds after its successor carries.
+        # The worker terminates an old SA some seconds after its successor carries traffic.
         time.sleep(3)
         wait_for(portal.ping, 15)
     assert revision["outcome"] == "live", revision
-    print(f"{words}: {longest[0]:.3f} s without an answer")
-    return extent, longest[0]
+    print(f"{summary}: {gaps[0]:.3f} s without an answer")
+    return extent, gaps[0]
 
 
-@pytest.mark.parametrize("what", CHANGES)
-def test_a_change_interrupts_what_the_review_says(up, what):
-    for change, extents in CHANGES[what]:
-        extent, seconds = measured(up, change)
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_change_interrupts_as_the_review_announces(up, name):
+    for change, extents in CHANGES[name]:
+        extent, seconds = measure(up, change)
 
         assert extent == extents[up.ike_version - 1]
-        assert seconds < (BROKEN if extent == "TUNNEL" else UNNOTICED)
+        assert seconds < (MAX_INTERRUPTION_SECONDS if extent == "TUNNEL" else MAX_GAP_SECONDS)
 
 
-def test_the_other_ike_version_is_negotiated_beside_the_one_that_runs(up):
+def test_the_other_ike_version_is_negotiated_beside_the_running_sa(up):
     for version in (3 - up.ike_version, up.ike_version):
-        extent, seconds = measured(up, edits(ike_version=version))
+        extent, seconds = measure(up, edits(ike_version=version))
 
         assert extent == "NOTHING"
-        assert seconds < UNNOTICED
+        assert seconds < MAX_GAP_SECONDS
 
 
-def test_a_network_that_goes_takes_only_its_own_traffic_along(up):
+def test_removing_a_network_interrupts_only_its_own_traffic(up):
     up.apply(TRANSLATED)
     wait_for(lambda: up.ping("10.1.255.93"), 10)
 
-    measured(up, CLEARED + REMOVE)
+    measure(up, CLEARED + REMOVE)
 
     assert up.ping()
     assert not up.ping("10.1.255.93")
     up.apply(ADD)
 
 
-# No phase two that the device takes, alone and with a phase one that it does take.
+# A phase two that the device refuses, alone and with a phase one that it accepts.
 REFUSED = {
     "phase two": {"phase_two_encryption": "3DES"},
     "both phases": {"phase_one_keylife": 14100, "phase_two_encryption": "3DES"},
 }
-AGREED = edits(phase_one_keylife=14400, phase_two_encryption="AES256")
+ACCEPTED = edits(phase_one_keylife=14400, phase_two_encryption="AES256")
 
 
-@pytest.mark.parametrize("what", REFUSED)
-def test_what_the_other_end_refuses_does_not_end_what_runs(up, what):
-    with silence(up) as longest:
-        up.apply(edits(**REFUSED[what]))
-        wait_for(lambda: sight(up) == "Up \N{EN DASH} settings out of date", 15)
+@pytest.mark.parametrize("name", REFUSED)
+def test_settings_that_the_peer_refuses_do_not_end_running_sas(up, name):
+    with longest_gap(up) as gaps:
+        up.apply(edits(**REFUSED[name]))
+        wait_for(lambda: sa_status(up) == "Up \N{EN DASH} settings out of date", 15)
         time.sleep(3)
 
-    print(f"{what} refused: {longest[0]:.3f} s without an answer")
-    assert longest[0] < UNNOTICED
-    up.apply(AGREED)
-    wait_for(lambda: sight(up) == "Up", 15)
+    print(f"{name} refused: {gaps[0]:.3f} s without an answer")
+    assert gaps[0] < MAX_GAP_SECONDS
+    up.apply(ACCEPTED)
+    wait_for(lambda: sa_status(up) == "Up", 15)

@@ -1,4 +1,4 @@
-"""Ask the peer: the answer is what the customer's device has in its file, and Apply then works."""
+"""The peer probe: it finds the algorithms in the device's file, and Apply then works."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from vici.exception import CommandException
 
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
-from tests.system.test_example import load
+from tests.system.test_example import load_device
 
-# The limit of questions in ten minutes is for people.
-BEGIN = """
+# Deletes the earlier probes, because the portal limits the probes in ten minutes.
+START_PROBE = """
 import time
 from vpnportal.services.peer_probe import learned_values, start_probe
 tunnel.peer_probes.all().delete()
-question = start_probe(Tunnel.objects.get(pk=tunnel.pk), user)
+probe = start_probe(Tunnel.objects.get(pk=tunnel.pk), user)
 """
-ASK = (
-    BEGIN
+PROBE = (
+    START_PROBE
     + """
-while question.state in ("queued", "asking"):
+while probe.state in ("queued", "asking"):
     time.sleep(0.05)
-    question.refresh_from_db()
-took = (question.finished_at - question.created_at).total_seconds()
-say({"state": question.state, "reason": question.reason, "learnt": learned_values(question),
-     "took": took, "row": str(question.__dict__)})
+    probe.refresh_from_db()
+took = (probe.finished_at - probe.created_at).total_seconds()
+say({"state": probe.state, "reason": probe.reason, "learnt": learned_values(probe),
+     "took": took, "row": str(probe.__dict__)})
 """
 )
 FILL_IN = """
@@ -42,24 +42,26 @@ fill_in(tunnel, newest(tunnel), user)
 """
 
 
-def settings(version: int, one: tuple[str, str, int], two: tuple[str, str, int]) -> dict[str, Any]:
-    """The fields of the draft; group 0 in phase two is no PFS."""
-    group = {"phase_two_group": two[2]} if two[2] else {}
+def settings(
+    version: int, phase_one: tuple[str, str, int], phase_two: tuple[str, str, int]
+) -> dict[str, Any]:
+    """Return the fields of the draft; group 0 in phase two means no PFS."""
+    group = {"phase_two_group": phase_two[2]} if phase_two[2] else {}
     return {
         "ike_version": version,
-        "phase_one_encryption": one[0],
-        "phase_one_authentication": one[1],
-        "phase_one_group": one[2],
-        "phase_two_encryption": two[0],
-        "phase_two_authentication": two[1],
-        "phase_two_pfs": bool(two[2]),
+        "phase_one_encryption": phase_one[0],
+        "phase_one_authentication": phase_one[1],
+        "phase_one_group": phase_one[2],
+        "phase_two_encryption": phase_two[0],
+        "phase_two_authentication": phase_two[1],
+        "phase_two_pfs": bool(phase_two[2]),
         **group,
     }
 
 
-# The device's words beside the customers', written down apart from the portal's own table.
+# strongSwan's proposals beside the portal's fields, independent of the portal's own table.
 AES, DES = ("AES256", "SHA256", 5), ("DES", "MD5", 1)
-DEVICES = {
+DEVICE_SETTINGS = {
     "IKEv1, DES": (1, "des-md5-modp768", "des-md5-modp768", settings(1, DES, DES)),
     "IKEv1, AES": (
         1,
@@ -104,26 +106,26 @@ def charon(portal: RunningPortal, host: str) -> Iterator[vici.Session]:
 
 
 def set_device(portal: RunningPortal, version: int, ike: str, esp: str) -> None:
-    """Load the file with these words, and forget half-open IKE_SAs: they only go after 30 s."""
+    """Load these proposals, and terminate half-open IKE_SAs, which else expire after 30 s."""
     file = portal.state / "lab" / "peer" / "swanctl.conf"
     text = re.sub(r"version = \d", f"version = {version}", file.read_text())
     text = re.sub(r"\n(\s*)proposals = .*", rf"\n\1proposals = {ike}", text)
-    load(portal, file, re.sub(r"esp_proposals = .*", f"esp_proposals = {esp}", text))
+    load_device(portal, file, re.sub(r"esp_proposals = .*", f"esp_proposals = {esp}", text))
     with charon(portal, "peer") as session:
-        running = [sa["uniqueid"] for item in session.list_sas() for sa in item.values()]
-        for unique_id in running:
+        unique_ids = [sa["uniqueid"] for item in session.list_sas() for sa in item.values()]
+        for unique_id in unique_ids:
             with suppress(CommandException):
                 list(session.terminate({"ike-id": unique_id, "force": "yes", "timeout": "500"}))
 
 
 def key_of(portal: RunningPortal) -> str:
-    """The device's key, from its file: sooner than `lab status` tells it."""
+    """Return the key from the device's file, which is faster than `lab status`."""
     text = (portal.state / "lab" / "peer" / "swanctl.conf").read_text()
     return re.findall(r'secret = "(.*)"', text)[0]
 
 
-def left_over(portal: RunningPortal) -> list[str]:
-    """What the concentrator's charon holds of questions."""
+def probe_objects(portal: RunningPortal) -> list[str]:
+    """Return the connections, secrets and IKE_SAs of probes in the concentrator's charon."""
     with charon(portal, "concentrator") as session:
         names = [name.decode() for name in session.get_conns()["conns"]]
         names += [name.decode() for name in session.get_shared().get("keys", [])]
@@ -131,54 +133,54 @@ def left_over(portal: RunningPortal) -> list[str]:
     return [name for name in names if name.startswith("ask")]
 
 
-@pytest.mark.parametrize("what", DEVICES)
-def test_the_answer_is_what_the_file_of_the_device_says(portal, what):
-    version, ike, esp, expected = DEVICES[what]
+@pytest.mark.parametrize("name", DEVICE_SETTINGS)
+def test_a_probe_finds_the_settings_in_the_file_of_the_device(portal, name):
+    version, ike, esp, expected = DEVICE_SETTINGS[name]
     set_device(portal, version, ike, esp)
 
-    answer = portal.do(ASK)
+    answer = portal.do(PROBE)
 
-    print(f"{what}: {answer['took']:.1f} s")
+    print(f"{name}: {answer['took']:.1f} s")
     assert (answer["state"], answer["reason"]) == ("answered", "")
     assert answer["learnt"] == expected
     assert key_of(portal) not in answer["row"]
-    assert left_over(portal) == []
+    assert probe_objects(portal) == []
 
 
-@pytest.mark.parametrize("what", ["IKEv1, AES", "IKEv2, AES"])
-def test_with_a_wrong_key_phase_one_is_learnt_and_the_key_is_named(portal, what):
-    version, ike, esp, expected = DEVICES[what]
+@pytest.mark.parametrize("name", ["IKEv1, AES", "IKEv2, AES"])
+def test_a_probe_with_a_wrong_key_finds_phase_one_and_names_the_key(portal, name):
+    version, ike, esp, expected = DEVICE_SETTINGS[name]
     set_device(portal, version, ike, esp)
     key = key_of(portal)
 
-    answer = portal.do('services.set_preshared_key(tunnel, "not the key", user)' + ASK)
+    answer = portal.do('services.set_preshared_key(tunnel, "not the key", user)' + PROBE)
 
     portal.do(f"services.set_preshared_key(tunnel, {key!r}, user)")
     assert answer["state"] == "answered"
     assert answer["learnt"].keys() == {name for name in expected if "two" not in name}
     assert "preshared key mismatch" in answer["reason"]
-    assert left_over(portal) == []
+    assert probe_objects(portal) == []
 
 
-def test_without_a_key_no_other_tunnels_key_is_tried_either(portal):
-    version, ike, esp, expected = DEVICES["IKEv2, AES"]
+def test_a_probe_without_a_key_uses_no_key_of_another_tunnel(portal):
+    version, ike, esp, expected = DEVICE_SETTINGS["IKEv2, AES"]
     set_device(portal, version, ike, esp)
     log = portal.state / "lab" / "peer" / "charon.log"
-    asked = log.read_text().count("parsed IKE_SA_INIT request")
-    tried = log.read_text().count("parsed IKE_AUTH request")
+    init_requests = log.read_text().count("parsed IKE_SA_INIT request")
+    auth_requests = log.read_text().count("parsed IKE_AUTH request")
     key = key_of(portal)
     with another_secret(portal):
-        answer = portal.do('services.set_preshared_key(tunnel, "", user)' + ASK)
+        answer = portal.do('services.set_preshared_key(tunnel, "", user)' + PROBE)
     portal.do(f"services.set_preshared_key(tunnel, {key!r}, user)")
 
     assert answer["learnt"].keys() == {name for name in expected if "two" not in name}
-    assert log.read_text().count("parsed IKE_SA_INIT request") > asked
-    assert log.read_text().count("parsed IKE_AUTH request") == tried
+    assert log.read_text().count("parsed IKE_SA_INIT request") > init_requests
+    assert log.read_text().count("parsed IKE_AUTH request") == auth_requests
 
 
 @contextmanager
 def another_secret(portal: RunningPortal) -> Iterator[None]:
-    """A key for the same device from another end: charon takes it for want of a better one."""
+    """Load a key for the same device and another local address: charon uses it as a last resort."""
     owners = ["203.0.113.9", "203.0.113.2"]
     secret = {"id": "office", "type": "IKE", "owners": owners, "data": b"of another"}
     with charon(portal, "concentrator") as session:
@@ -187,12 +189,12 @@ def another_secret(portal: RunningPortal) -> Iterator[None]:
         session.unload_shared({"id": "office"})
 
 
-def test_where_nobody_is_that_is_said_within_seconds_and_others_get_their_turn(portal):
+def test_a_probe_of_an_unused_address_fails_within_seconds_and_lets_other_tunnels_apply(portal):
     portal.do(SECOND)
-    answer = portal.do(NOBODY + BEGIN + APPLY_SECOND)
-    portal.do(SOMEBODY)
+    answer = portal.do(UNUSED_PEER + START_PROBE + APPLY_SECOND)
+    portal.do(DEVICE_PEER)
 
-    print(f"nobody there: {answer['took']:.1f} s, an apply meanwhile {answer['apply took']:.1f} s")
+    print(f"no answer: {answer['took']:.1f} s, an apply meanwhile {answer['apply took']:.1f} s")
     assert answer["state"] == "failed"
     assert answer["reason"].startswith("No answer from 203.0.113.77 on UDP port 500.")
     assert answer["took"] < 15
@@ -208,49 +210,49 @@ services.add_remote_subnet(other, IPv4Network("192.168.77.0/24"), user)
 """
 
 
-NOBODY = 'services.edit(tunnel, "remote_peer", "203.0.113.77", user)'
-SOMEBODY = 'services.edit(tunnel, "remote_peer", "203.0.113.2", user)'
+UNUSED_PEER = 'services.edit(tunnel, "remote_peer", "203.0.113.77", user)'
+DEVICE_PEER = 'services.edit(tunnel, "remote_peer", "203.0.113.2", user)'
 APPLY_SECOND = """
-while question.state == "queued":
+while probe.state == "queued":
     time.sleep(0.05)
-    question.refresh_from_db()
+    probe.refresh_from_db()
 revision = services.apply(Tunnel.objects.get(name="ipsec002"), user)
-while question.state == "asking" or revision.unfinished:
+while probe.state == "asking" or revision.unfinished:
     time.sleep(0.05)
-    question.refresh_from_db()
+    probe.refresh_from_db()
     revision.refresh_from_db()
-say({"state": question.state, "reason": question.reason,
-     "took": (question.finished_at - question.created_at).total_seconds(),
-     "applied before": revision.finished_at < question.finished_at,
+say({"state": probe.state, "reason": probe.reason,
+     "took": (probe.finished_at - probe.created_at).total_seconds(),
+     "applied before": revision.finished_at < probe.finished_at,
      "apply took": (revision.finished_at - revision.created_at).total_seconds()})
 """
 
 
-def test_what_a_worker_left_that_was_killed_is_gone_when_it_is_back(portal):
-    portal.do(NOBODY + BEGIN)
-    wait_for(lambda: left_over(portal), 10)
+def test_a_restarted_worker_removes_the_probe_objects_of_a_killed_worker(portal):
+    portal.do(UNUSED_PEER + START_PROBE)
+    wait_for(lambda: probe_objects(portal), 10)
     kill(portal.process("celery", "concentrator"), signal.SIGKILL)
 
-    wait_for(lambda: not left_over(portal), 30)
+    wait_for(lambda: not probe_objects(portal), 30)
 
-    portal.do(SOMEBODY + "\ntunnel.peer_probes.all().delete()")
+    portal.do(DEVICE_PEER + "\ntunnel.peer_probes.all().delete()")
 
 
-@pytest.mark.parametrize("what", ["IKEv1, DES", "IKEv2, AES, no PFS"])
-def test_once_filled_in_and_applied_the_ping_is_answered_and_a_running_tunnel_is_not_asked(
-    portal, what
+@pytest.mark.parametrize("name", ["IKEv1, DES", "IKEv2, AES, no PFS"])
+def test_the_filled_in_settings_carry_a_ping_and_the_portal_does_not_probe_a_running_tunnel(
+    portal, name
 ):
-    version, ike, esp, _ = DEVICES[what]
+    version, ike, esp, _ = DEVICE_SETTINGS[name]
     set_device(portal, version, ike, esp)
-    wait_for(lambda: association(portal) not in ("up", "older", "partial"), 20)
-    assert portal.do(ASK)["state"] == "answered"
+    wait_for(lambda: sa_status(portal) not in ("up", "older", "partial"), 20)
+    assert portal.do(PROBE)["state"] == "answered"
     assert not portal.ping()
 
     applied = portal.apply(FILL_IN + translate())
 
     assert applied["outcome"] == "live"
     wait_for(portal.ping, 15)
-    wait_for(lambda: association(portal) == "up", 15)
+    wait_for(lambda: sa_status(portal) == "up", 15)
     refused = portal.do(
         "from vpnportal.services.peer_probe import start_probe\n"
         "try: say(start_probe(tunnel, user).pk)\n"
@@ -260,5 +262,5 @@ def test_once_filled_in_and_applied_the_ping_is_answered_and_a_running_tunnel_is
     assert portal.ping()
 
 
-def association(portal: RunningPortal) -> str:
+def sa_status(portal: RunningPortal) -> str:
     return portal.do("say(tunnel.sa_status)")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import bring_up
-from tests.system.test_example import load
+from tests.system.test_example import load_device
 from vpnportal.domain.traffic.counters import TrafficCounts
 
 # Payload and headers of ICMP and IP, in bytes, of each packet of a ping.
@@ -64,7 +64,7 @@ def up(request, portal: RunningPortal) -> RunningPortal:
     device = live.state / "lab" / "peer" / "swanctl.conf"
     wanted = re.sub(r"version = \d", f"version = {request.param}", device.read_text())
     if wanted != device.read_text():
-        load(live, device, wanted)
+        load_device(live, device, wanted)
         live.apply(f'services.edit(tunnel, "ike_version", {request.param}, user)')
         wait_for(lambda: f"IKEv{request.param}" in ask_charon(live, "--list-sas"), 15)
     wait_for(live.ping, 15)

@@ -6,21 +6,21 @@ import pytest
 
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
-from tests.system.esp import Tampered
+from tests.system.esp import TamperedDevice
 from tests.system.test_example import capture
 
 OWN, SERVER = "192.168.10.15", "10.2.0.10"
 
 
 @pytest.fixture(scope="module")
-def tampered(portal: RunningPortal) -> Tampered:
+def tampered(portal: RunningPortal) -> TamperedDevice:
     portal.apply(translate())
     wait_for(portal.ping, 10)
-    return Tampered(portal)
+    return TamperedDevice(portal)
 
 
 def seen_by_the_server(
-    portal: RunningPortal, tampered: Tampered, source: str, target: str
+    portal: RunningPortal, tampered: TamperedDevice, source: str, target: str
 ) -> list[str]:
     with capture(portal, "server", "hosted") as seen:
         tampered.send(source, target)

@@ -1,4 +1,4 @@
-"""Two concentrators side by side: a tunnel moves between them, and neither waits for the other."""
+"""Two concentrators: tunnels move between them, and a failure of one does not delay the other."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.system.conftest import translate
 NAMES = {"concentrator": "hou02-vpn01", "concentrator2": "hou02-vpn02"}
 GATEWAYS = {"concentrator": "10.2.0.1", "concentrator2": "10.2.0.2"}
 
-# The customer's device protects its second network too.
-MORE = """        children {
+# A child of the customer's device for its second network.
+SECOND_CHILD = """        children {
             more {
                 local_ts = 192.168.20.0/24
                 remote_ts = 10.2.0.0/24
@@ -29,7 +29,7 @@ MORE = """        children {
                 rekey_time = 3240s
                 life_time = 3600s
             }"""
-# Everything that the example's tunnel has, for one that was ordered.
+# Gives an ordered tunnel the settings of the example.
 FILL_IN = """
 (nat,) = ordered.subnets.all()
 for name in ("remote_peer", "phase_one_encryption", "phase_one_authentication", "phase_one_group",
@@ -41,30 +41,30 @@ ordered.subnets.add(Subnet.objects.get(network="10.2.0.0/24"))
 row = services.TranslationRow(nat.network[1], IPv4Address("192.168.20.15"), "web")
 services.set_translations(ordered, [row], user)
 """
-# Applies a tunnel, waits for the outcome, and tells it with the seconds that it took.
+# Applies a tunnel and waits for its outcome; OUTCOME returns it with the seconds since the start.
 APPLY = """
 import time
-began = time.monotonic()
+started_at = time.monotonic()
 revision = services.apply(Tunnel.objects.get(name=NAME), user)
 while revision.unfinished:
     time.sleep(0.01)
     revision.refresh_from_db()
 """
-TELL = """
-say([revision.outcome, time.monotonic() - began])
+OUTCOME = """
+say([revision.outcome, time.monotonic() - started_at])
 """
 
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[RunningPortal]:
-    """Both topologies' hosts, with the example applied and answering through the first."""
+    """The hosts of two concentrators; the example answers through the first concentrator."""
     running = RunningPortal("two", "--port", "0", "--concentrators", "2")
     try:
         running.start()
         running.fill_in()
-        device = running.state / "lab" / "peer" / "swanctl.conf"
-        device.write_text(device.read_text().replace("        children {", MORE, 1))
-        swanctl(running, "peer", "--load-all", "--noprompt", "--file", str(device))
+        file = running.state / "lab" / "peer" / "swanctl.conf"
+        file.write_text(file.read_text().replace("        children {", SECOND_CHILD, 1))
+        swanctl(running, "peer", "--load-all", "--noprompt", "--file", str(file))
         running.apply(translate())
         wait_for(running.ping, 10)
         yield running
@@ -76,12 +76,12 @@ def two() -> Iterator[RunningPortal]:
 
 @pytest.fixture(scope="module")
 def ordered(two: RunningPortal) -> str:
-    """A tunnel that was ordered, filled in and applied; the address that its customer has here."""
+    """The translated address of a tunnel that was ordered, filled in and applied."""
     ordering = (
         'ordered = services.order(tunnel.account, Datacenter.objects.get(name="hou02"), user)'
     )
     two.do(f"{ordering}\n{FILL_IN}", KEY=two.device_key())
-    assert two.do(APPLY + TELL, NAME="ipsec002")[0] == "live"
+    assert two.do(APPLY + OUTCOME, NAME="ipsec002")[0] == "live"
     return "10.1.254.1"
 
 
@@ -90,43 +90,43 @@ def swanctl(portal: RunningPortal, host: str, *arguments: str) -> str:
     return portal.run("swanctl", *arguments, "--uri", uri, check=True).stdout
 
 
-def holds(portal: RunningPortal, host: str) -> list[str]:
-    """What a concentrator has of the example: connections, associations, translations."""
-    held = swanctl(portal, host, "--list-conns") + swanctl(portal, host, "--list-sas")
+def configured(portal: RunningPortal, host: str) -> list[str]:
+    """Return the names and addresses of the example in the state of a concentrator."""
+    listed = swanctl(portal, host, "--list-conns") + swanctl(portal, host, "--list-sas")
     for name in ("inbound", "outbound"):
-        held += portal.on(host, "nft", "list", "map", "ip", "vpnportal", name).stdout
-    return re.findall(r"^ctx1\b|10\.1\.255\.92|192\.168\.10\.15", held, re.M)
+        listed += portal.on(host, "nft", "list", "map", "ip", "vpnportal", name).stdout
+    return re.findall(r"^ctx1\b|10\.1\.255\.92|192\.168\.10\.15", listed, re.M)
 
 
-def route(portal: RunningPortal, host: str) -> list[str]:
-    """As the provider's routing would, once the tunnel has moved."""
+def route_command(portal: RunningPortal, host: str) -> list[str]:
+    """Return the command that routes the translated block through a concentrator."""
     command = ["ip", "route", "replace", "10.1.255.92/30", "via", GATEWAYS[host]]
     return ["ip", "netns", "exec", f"{portal.prefix}-server", *command]
 
 
 def move(portal: RunningPortal, host: str) -> list:
-    """Move the example's draft, apply it, and change the route when it is live."""
+    """Move the example, apply it, change the route, and return outcome and seconds."""
     moving = "services.move(tunnel, Concentrator.objects.get(name=PLACE), user)\n"
-    routing = f"import subprocess; subprocess.run({route(portal, host)}, check=True)\n"
-    return portal.do(moving + APPLY + routing + TELL, PLACE=NAMES[host], NAME="ipsec001")
+    routing = f"import subprocess; subprocess.run({route_command(portal, host)}, check=True)\n"
+    return portal.do(moving + APPLY + routing + OUTCOME, PLACE=NAMES[host], NAME="ipsec001")
 
 
-def leaving(portal: RunningPortal) -> list[str]:
+def releasing_from(portal: RunningPortal) -> list[str]:
     return portal.do("say(services.state_of(tunnel).releasing_from)")
 
 
 @pytest.fixture
 def at_first(two: RunningPortal, ordered: str) -> RunningPortal:
-    """The example's tunnel runs through the first concentrator only, an ordered one beside it."""
-    if not holds(two, "concentrator"):
+    """The example is up at the first concentrator only, the ordered tunnel at the second."""
+    if not configured(two, "concentrator"):
         move(two, "concentrator")
-    wait_for(lambda: two.ping() and not leaving(two), 30)
+    wait_for(lambda: two.ping() and not releasing_from(two), 30)
     return two
 
 
 @contextlib.contextmanager
-def away(portal: RunningPortal, host: str) -> Iterator[None]:
-    """A concentrator whose charon does not answer and whose worker was killed."""
+def unreachable(portal: RunningPortal, host: str) -> Iterator[None]:
+    """Stop the charon of a concentrator during the block, and kill its worker."""
     charon = portal.process("charon", host=host)
     os.kill(charon, signal.SIGSTOP)
     try:
@@ -138,50 +138,50 @@ def away(portal: RunningPortal, host: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def pinging(portal: RunningPortal, seconds: list[float]) -> Iterator[None]:
-    """Asks a hundred times a second meanwhile; `seconds` gets the longest time without answer."""
-    ask = ["ping", "-n", "-D", "-i", "0.01", "10.1.255.92"]
-    where = ["ip", "netns", "exec", f"{portal.prefix}-server"]
-    with subprocess.Popen([*where, *ask], stdout=subprocess.PIPE, text=True) as asking:
+def longest_gap(portal: RunningPortal, seconds: list[float]) -> Iterator[None]:
+    """Ping 100 times a second during the block; append the longest time without an answer."""
+    ping = ["ping", "-n", "-D", "-i", "0.01", "10.1.255.92"]
+    on_server = ["ip", "netns", "exec", f"{portal.prefix}-server"]
+    with subprocess.Popen([*on_server, *ping], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield
         finally:
-            asking.send_signal(signal.SIGINT)
-            said, _ = asking.communicate()
-    answered = [float(at) for at in re.findall(r"\[(\S+)\] .* ttl", said)]
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate()
+    answered = [float(at) for at in re.findall(r"\[(\S+)\] .* ttl", output)]
     seconds.append(max(after - before for before, after in pairwise(answered)))
 
 
-def test_a_tunnel_moves_and_answers_again_and_the_first_one_keeps_nothing_of_it(at_first):
-    assert holds(at_first, "concentrator")
-    silent: list[float] = []
+def test_a_tunnel_moves_and_the_first_concentrator_removes_all_of_its_configuration(at_first):
+    assert configured(at_first, "concentrator")
+    gaps: list[float] = []
 
-    with pinging(at_first, silent):
+    with longest_gap(at_first, gaps):
         outcome, _ = move(at_first, "concentrator2")
-        wait_for(lambda: not leaving(at_first), 20)
+        wait_for(lambda: not releasing_from(at_first), 20)
         wait_for(at_first.ping, 10)
 
     assert outcome == "live"
-    assert holds(at_first, "concentrator") == []
-    assert holds(at_first, "concentrator2")
-    print(f"without an answer for {silent[0]:.2f} s")
-    assert silent[0] < 5
+    assert configured(at_first, "concentrator") == []
+    assert configured(at_first, "concentrator2")
+    print(f"without an answer for {gaps[0]:.2f} s")
+    assert gaps[0] < 5
 
 
-def test_an_ordered_tunnel_comes_up_with_what_it_was_given(two, ordered):
+def test_an_ordered_tunnel_comes_up_with_its_allocated_addresses(two, ordered):
     assert wait_for(lambda: two.ping(ordered), 10) < 10
-    given = two.do(
+    allocated = two.do(
         'ordered = Tunnel.objects.get(name="ipsec002")\n'
         "say([ordered.hosted_peer, ordered.concentrator.name])"
     )
-    assert given == ["203.0.113.33", "hou02-vpn02"]
+    assert allocated == ["203.0.113.33", "hou02-vpn02"]
 
 
 @pytest.mark.parametrize(
-    ("gone", "tunnel"), [("concentrator", "ipsec002"), ("concentrator2", "ipsec001")]
+    ("failed", "tunnel"), [("concentrator", "ipsec002"), ("concentrator2", "ipsec001")]
 )
-def test_one_that_is_away_delays_neither_the_others_applies_nor_the_pages(
-    at_first, ordered, gone, tunnel
+def test_an_unreachable_concentrator_delays_neither_applies_at_the_other_nor_pages(
+    at_first, ordered, failed, tunnel
 ):
     edit = f"""
 other = Tunnel.objects.get(name={tunnel!r})
@@ -191,8 +191,8 @@ services.edit(other, "phase_two_keylife", keylife, user)
     target = {"ipsec001": "10.1.255.92", "ipsec002": ordered}[tunnel]
     wait_for(lambda: at_first.ping(target), 10)
 
-    with away(at_first, gone):
-        outcome, seconds = at_first.do(edit + APPLY + TELL, NAME=tunnel)
+    with unreachable(at_first, failed):
+        outcome, seconds = at_first.do(edit + APPLY + OUTCOME, NAME=tunnel)
         urllib.request.urlopen(at_first.printed("URL"), timeout=3).close()  # noqa: S310 our own
         assert at_first.ping(target)
 
@@ -201,14 +201,14 @@ services.edit(other, "phase_two_keylife", keylife, user)
     assert seconds < 5
 
 
-def test_a_tunnel_leaves_one_that_is_away_which_lets_go_when_it_is_back(at_first):
-    with away(at_first, "concentrator"):
+def test_an_unreachable_concentrator_releases_a_moved_tunnel_when_it_answers_again(at_first):
+    with unreachable(at_first, "concentrator"):
         outcome, seconds = move(at_first, "concentrator2")
-        assert (outcome, leaving(at_first)) == ("live", ["hou02-vpn01"])
+        assert (outcome, releasing_from(at_first)) == ("live", ["hou02-vpn01"])
         assert seconds < 5
         waited = wait_for(at_first.ping, 60)
 
     print(f"answers again after {waited:.1f} s")
-    wait_for(lambda: not leaving(at_first), 60)
-    assert holds(at_first, "concentrator") == []
+    wait_for(lambda: not releasing_from(at_first), 60)
+    assert configured(at_first, "concentrator") == []
     assert at_first.ping()
