@@ -1,4 +1,4 @@
-"""`manage.py digests`: fills in what tells a list whether a tunnel has changes."""
+"""`manage.py digests`: write missing digests, by which a list knows tunnels with changes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from vpnportal.services import draft_digests
 
 
 class Command(BaseCommand):
-    """To be run after `migrate`, which cannot open what is sealed; costs two queries afterwards."""
+    """A step after `migrate`, which cannot decrypt drafts; without missing digests two queries."""
 
-    help = "Fill in the digests of drafts and revisions that have none."
+    help = "Write the missing digests of drafts and revisions."
 
     def handle(self, *args: Any, **options: Any) -> None:
         draft_digests.fill_missing()

@@ -1,4 +1,4 @@
-"""`manage.py firsttime`: the data that a new portal starts with, made once."""
+"""`manage.py firsttime`: create the initial data of a new portal, once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from vpnportal.models import (
 )
 
 # Public address, hosted peer addresses and static NAT subnets of the laboratory's concentrators.
-PLACES = (
+SITES = (
     ("203.0.113.1", "203.0.113.16/28", "10.1.255.0/24"),
     ("203.0.113.5", "203.0.113.32/28", "10.1.254.0/24"),
 )
@@ -36,23 +36,24 @@ PASSWORD_BYTES = 15
 class Command(BaseCommand):
     """One account with its admin, one data center, its concentrators and one tunnel.
 
-    The admin is an operator of the service, too. A concentrator that is named for the first time
-    later is made then.
+    The admin is also an operator. A later run creates concentrators with new names.
     """
 
-    help = "Make the first account, its admin user and its first tunnel, unless there is one."
+    help = (
+        "Create the first account, its admin user and its first tunnel, unless there is an account."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--password-file", type=Path, required=True)
         parser.add_argument("--concentrators", nargs="+", default=["hou02-vpn01"])
 
     def handle(self, *args: Any, **options: Any) -> None:
-        first, *others = options["concentrators"][: len(PLACES)]
+        first, *additional = options["concentrators"][: len(SITES)]
         with transaction.atomic():
             if not Account.objects.exists():
-                self.make_account(_concentrator(first, PLACES[0]), options["password_file"])
-            for name, place in zip(others, PLACES[1:], strict=False):
-                _concentrator(name, place)
+                self.make_account(_concentrator(first, SITES[0]), options["password_file"])
+            for name, site in zip(additional, SITES[1:], strict=False):
+                _concentrator(name, site)
 
     def make_account(self, concentrator: Concentrator, password_file: Path) -> None:
         account = Account.objects.create(name="Example account")
@@ -60,20 +61,20 @@ class Command(BaseCommand):
         user = User.objects.create_superuser(USER_NAME, password=password)
         Membership.objects.create(account=account, user=user, role=Role.OWNER)
         _first_tunnel(account, concentrator)
-        _keep(password_file, password)
+        _write_password(password_file, password)
 
 
-def _concentrator(name: str, place: tuple[str, str, str]) -> Concentrator:
-    """The concentrator of this name; a new one has pools, from which tunnels can be ordered."""
-    address, peers, blocks = place
+def _concentrator(name: str, site: tuple[str, str, str]) -> Concentrator:
+    """Return the concentrator of this name; a new one gets address pools for orders."""
+    address, hosted_peers, static_nat = site
     houston, _ = Datacenter.objects.get_or_create(name="hou02", long_name="Houston 2")
-    concentrator, new = Concentrator.objects.get_or_create(
+    concentrator, created = Concentrator.objects.get_or_create(
         name=name, defaults={"datacenter": houston, "public_address": address}
     )
-    if new:
+    if created:
         for kind, network in (
-            (AddressPool.Kind.HOSTED_PEER, peers),
-            (AddressPool.Kind.STATIC_NAT, blocks),
+            (AddressPool.Kind.HOSTED_PEER, hosted_peers),
+            (AddressPool.Kind.STATIC_NAT, static_nat),
         ):
             pool = AddressPool(concentrator=concentrator, kind=kind, network=IPv4Network(network))
             pool.save()
@@ -81,7 +82,7 @@ def _concentrator(name: str, place: tuple[str, str, str]) -> Concentrator:
 
 
 def _first_tunnel(account: Account, concentrator: Concentrator) -> None:
-    """What the laboratory and the mission's example have."""
+    # The addresses are those of the laboratory and of the README's example.
     tunnel = Tunnel.objects.create(
         account=account,
         concentrator=concentrator,
@@ -93,15 +94,15 @@ def _first_tunnel(account: Account, concentrator: Concentrator) -> None:
         (Subnet.Kind.HOSTED, "10.2.0.0/24"),
         (Subnet.Kind.STATIC_NAT, "10.1.255.92/30"),
     ):
-        place = concentrator.datacenter if kind == Subnet.Kind.HOSTED else None
+        datacenter = concentrator.datacenter if kind == Subnet.Kind.HOSTED else None
         subnet = Subnet.objects.create(
-            account=account, datacenter=place, kind=kind, network=IPv4Network(network)
+            account=account, datacenter=datacenter, kind=kind, network=IPv4Network(network)
         )
         tunnel.subnets.add(subnet)
 
 
-def _keep(file: Path, password: str) -> None:
-    """The only place where the password is; its owner can read it and nobody else."""
+def _write_password(file: Path, password: str) -> None:
+    """Write the only copy of the password to a file that only its owner can read."""
     file.unlink(missing_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(password + "\n")

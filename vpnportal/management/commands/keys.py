@@ -1,4 +1,4 @@
-"""`manage.py keys`: makes the key files that are missing, and never touches one that is there."""
+"""`manage.py keys`: make missing key files; existing files stay unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vpnportal.encryption import new_key
 
 
 class Command(BaseCommand):
-    """Each file is readable by its owner only. Lose `seal.key`, and every preshared key is lost."""
+    """Key files that only their owner can read. Without `seal.key` every preshared key is lost."""
 
     help = "Make the portal's missing key files."
     requires_system_checks: list[str] = []
@@ -29,9 +29,9 @@ class Command(BaseCommand):
 def _make(file: Path, text: str) -> None:
     if file.exists():
         return
-    # Written aside and renamed, so that a crash leaves no half a key.
-    aside = file.with_suffix(".new")
-    aside.unlink(missing_ok=True)
-    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+    # Written to another name first, so that a crash leaves no partial key.
+    new_file = file.with_suffix(".new")
+    new_file.unlink(missing_ok=True)
+    with os.fdopen(os.open(new_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
         out.write(text + "\n")
-    aside.rename(file)
+    new_file.rename(file)

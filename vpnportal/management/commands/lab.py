@@ -1,4 +1,4 @@
-"""`manage.py lab`: makes, shows and removes the laboratory, and runs commands on its hosts."""
+"""`manage.py lab`: make, show and remove the laboratory, and run commands on its hosts."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from lab.topology import ALL_NAMES, CONCENTRATORS
 
 class Command(BaseCommand):
     help = "The laboratory: a server, one or two concentrators, a customer's device and computer."
-    # It has to work before there is a database or a key.
+    # The command works before there is a database or a key.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        up = actions.add_parser("up", help="make everything anew")
+        up = actions.add_parser("up", help="remove an existing laboratory and make a new one")
         numbers = range(1, len(CONCENTRATORS) + 1)
         up.add_argument("--concentrators", type=int, choices=numbers, default=1)
-        actions.add_parser("down", help="remove everything")
+        actions.add_parser("down", help="remove the laboratory")
         actions.add_parser("status", help="show addresses, sockets, logs and the customer's key")
         on = actions.add_parser("exec", help="run a command on a host")
         on.add_argument("host", choices=ALL_NAMES)

@@ -1,4 +1,4 @@
-"""`manage.py setup`: all that a portal needs before it starts, in one process, again and again."""
+"""`manage.py setup`: prepare a portal to start, in one process; safe to repeat."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vpnportal.management.commands import firsttime
 
 
 class Command(firsttime.Command):
-    """After `keys`, whose files are read when a process begins."""
+    """All steps after `keys`, whose files each process reads when it starts."""
 
     help = "Run migrate, digests, collectstatic and firsttime."
 

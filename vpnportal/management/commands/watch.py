@@ -1,4 +1,4 @@
-"""`manage.py watch NAME`: the process that listens to one concentrator's charon."""
+"""`manage.py watch NAME`: the monitor of one concentrator."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from vpnportal.monitor.watcher import run_watcher
 
 
 class Command(BaseCommand):
-    """Runs where charon runs, with the right to open its vici socket."""
+    """The monitor; it runs on the gateway and needs the permission to open charon's vici socket."""
 
-    help = "Listen to a concentrator's charon until told to stop."
+    help = "Monitor a concentrator's charon until a signal stops it."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("concentrator", help="the concentrator's name, such as hou02-vpn01")
