@@ -1,4 +1,4 @@
-"""The mission's example as a specification, and ways to vary it."""
+"""The example specification, and functions that vary it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def example(**changes: Any) -> TunnelSpec:
 
 @st.composite
 def specs(draw: st.DrawFn, tunnel_id: int | None = None) -> TunnelSpec:
-    """Specifications without problems. Tunnels differ in all that they may not share."""
+    """Return a specification without problems. Different ids share no address and no subnet."""
     number = draw(st.integers(1, 6)) if tunnel_id is None else tunnel_id
     remote = draw(st.lists(st.integers(0, 3), min_size=1, max_size=3, unique=True))
     hosted = draw(st.lists(st.integers(2, 4), min_size=1, max_size=2, unique=True))
@@ -51,7 +51,7 @@ def specs(draw: st.DrawFn, tunnel_id: int | None = None) -> TunnelSpec:
     groups = [group for group in GROUPS if group]
     version = draw(st.sampled_from((0, 1, 2)))
     # IKEv1 has no AEAD in phase one.
-    ciphers = [name for name, one in ENCRYPTIONS.items() if version == 2 or not one.aead]
+    ciphers = [name for name, cipher in ENCRYPTIONS.items() if version == 2 or not cipher.aead]
     return example(
         tunnel_id=number,
         remote_peer=IPv4Address(f"203.0.113.{100 + number}"),
@@ -64,15 +64,15 @@ def specs(draw: st.DrawFn, tunnel_id: int | None = None) -> TunnelSpec:
             14_400,
         ),
         phase_two=PhaseTwo("AES256", "SHA256", draw(st.booleans()), 5, 3_600),
-        hosted_subnets=networks(*(f"10.{at}.0.0/24" for at in hosted)),
-        remote_subnets=networks(*(f"192.168.{number * 4 + at}.0/24" for at in remote)),
+        hosted_subnets=networks(*(f"10.{byte}.0.0/24" for byte in hosted)),
+        remote_subnets=networks(*(f"192.168.{number * 4 + byte}.0/24" for byte in remote)),
         static_nat_subnets=networks(f"10.1.{number}.0/24"),
         translations=tuple(
             translation(
-                f"10.1.{number}.{draw(st.integers(0, 9)) + 10 * at}",
+                f"10.1.{number}.{draw(st.integers(0, 9)) + 10 * index}",
                 f"192.168.{number * 4 + remote[0]}.{host}",
             )
-            for at, host in enumerate(hosts)
+            for index, host in enumerate(hosts)
         ),
         one_child_per_pair=draw(st.booleans()),
         dpd_seconds=draw(st.sampled_from((0, 5, 15, 3600))),

@@ -1,4 +1,4 @@
-"""Addresses: what is accepted, and what is said when it is not."""
+"""Parsing and checking of addresses and subnets, and the texts of refusals."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from vpnportal.domain.addresses import AddressSet, is_host, parse_address, parse
     "text",
     ["10.1.255.999", "10.1.255", "::1", "a.example", "", "10.1.255.92\n10.1.255.93", "1٠.0.0.1"],
 )
-def test_what_is_no_address_is_refused_with_an_example(text: str):
+def test_a_text_without_an_address_is_refused_with_an_example(text: str):
     with pytest.raises(ValueError, match=r"\AEnter an IPv4 address such as 192\.168\.10\.15\.\Z"):
         parse_address(text)
 
 
 @given(st.ip_addresses(v=4))
-def test_any_ipv4_address_is_understood(address: IPv4Address):
+def test_each_ipv4_address_is_parsed(address: IPv4Address):
     assert parse_address(f" {address} ") == address
 
 
 @given(st.text(max_size=30))
-def test_any_text_is_an_address_or_a_sentence(text: str):
+def test_each_text_is_an_address_or_refused_with_a_sentence(text: str):
     try:
         assert isinstance(parse_address(text), IPv4Address)
     except ValueError as error:
         assert str(error).startswith("Enter an IPv4 address")
 
 
-def test_a_subnet_is_an_address_and_a_cidr():
+def test_a_subnet_is_parsed_from_an_address_and_a_cidr():
     assert parse_subnet("192.168.10.0", "/24") == IPv4Network("192.168.10.0/24")
 
 
@@ -73,9 +73,7 @@ def test_a_subnet_is_an_address_and_a_cidr():
         ),
     ],
 )
-def test_a_wrong_subnet_is_answered_with_what_would_be_right(
-    address: str, cidr: str, sentence: str
-):
+def test_a_wrong_subnet_is_refused_with_a_correction(address: str, cidr: str, sentence: str):
     with pytest.raises(ValueError) as refusal:
         parse_subnet(address, cidr)
 
@@ -83,7 +81,7 @@ def test_a_wrong_subnet_is_answered_with_what_would_be_right(
 
 
 @pytest.mark.parametrize(
-    ("address", "network", "answer"),
+    ("address", "network", "expected"),
     [
         ("192.168.10.15", "192.168.10.0/24", True),
         ("192.168.10.0", "192.168.10.0/24", False),
@@ -93,17 +91,19 @@ def test_a_wrong_subnet_is_answered_with_what_would_be_right(
         ("192.168.11.1", "192.168.10.0/24", False),
     ],
 )
-def test_the_ends_of_a_network_are_no_hosts(address: str, network: str, answer: bool):
-    assert is_host(IPv4Address(address), networks(network)) is answer
+def test_the_network_and_broadcast_addresses_are_no_hosts(
+    address: str, network: str, expected: bool
+):
+    assert is_host(IPv4Address(address), networks(network)) is expected
 
 
 @given(st.sets(st.integers(0, 255), max_size=8), st.integers(0, 31), st.integers(26, 32))
-def test_the_first_address_in_a_network_is_found_among_many(
-    numbers: set[int], at: int, prefix: int
+def test_first_in_returns_the_lowest_address_in_the_network(
+    offsets: set[int], block: int, prefix: int
 ):
-    network = IPv4Network((int(IPv4Address("10.0.0.0")) + at * 8, prefix), strict=False)
-    those = [IPv4Address("10.0.0.0") + number for number in numbers]
+    network = IPv4Network((int(IPv4Address("10.0.0.0")) + block * 8, prefix), strict=False)
+    addresses = [IPv4Address("10.0.0.0") + offset for offset in offsets]
 
-    inside = sorted(address for address in those if address in network)
+    inside = sorted(address for address in addresses if address in network)
 
-    assert AddressSet(those).first_in(network) == (inside[0] if inside else None)
+    assert AddressSet(addresses).first_in(network) == (inside[0] if inside else None)

@@ -1,4 +1,4 @@
-"""What a charon cannot do is known before it is applied, and what is unknown forbids nothing."""
+"""Problems of specifications that exceed the capabilities of a charon."""
 
 from __future__ import annotations
 
@@ -16,65 +16,72 @@ OLD = frozenset(
 AEAD_ONLY = frozenset(["AES_GCM_16", "PRF_HMAC_SHA2_256", "ECP_256"])
 
 
-def fields(spec: TunnelSpec, names: frozenset[str], userland_esp: bool = True) -> list[str]:
-    return [one.field for one in CharonCapabilities(names, userland_esp).problems(spec)]
+def problem_fields(spec: TunnelSpec, names: frozenset[str], userland_esp: bool = True) -> list[str]:
+    problems = CharonCapabilities(names, userland_esp).problems(spec)
+    return [problem.field for problem in problems]
 
 
-def phases(one: tuple, two: tuple, pfs: bool = True) -> TunnelSpec:
-    return example(phase_one=PhaseOne(*one, 14_400), phase_two=PhaseTwo(*two[:2], pfs, two[2], 900))
+def phases(phase_one: tuple, phase_two: tuple, pfs: bool = True) -> TunnelSpec:
+    encryption, authentication, group = phase_two
+    return example(
+        phase_one=PhaseOne(*phase_one, 14_400),
+        phase_two=PhaseTwo(encryption, authentication, pfs, group, 900),
+    )
 
 
-def test_a_charon_of_which_nothing_is_known_yet_lacks_nothing():
-    assert fields(phases(("DES", "MD5", 1), ("DES", "MD5", 1)), frozenset()) == []
+def test_a_charon_that_has_not_reported_forbids_nothing():
+    assert problem_fields(phases(("DES", "MD5", 1), ("DES", "MD5", 1)), frozenset()) == []
 
 
-def test_what_it_can_do_is_no_problem():
-    assert fields(EXAMPLE, OLD) == []
+def test_supported_algorithms_are_no_problem():
+    assert problem_fields(EXAMPLE, OLD) == []
 
 
 @pytest.mark.parametrize(
-    ("one", "two", "expected"),
+    ("phase_one", "phase_two", "expected"),
     [
         (("DES", "SHA256", 5), ("AES256", "SHA256", 5), ["phase_one_encryption"]),
-        # Its integrity is there, its PRF is not, and only IKE needs that.
+        # charon has HMAC-MD5 as integrity algorithm, but not as PRF, which only IKE needs.
         (("AES256", "MD5", 5), ("AES256", "MD5", 5), ["phase_one_authentication"]),
         (("AES256", "SHA256", 31), ("AES256", "SHA256", 5), ["phase_one_group"]),
         (("AES256", "SHA256", 5), ("3DES", "SHA1", 31), [
             "phase_two_encryption", "phase_two_authentication", "phase_two_group"]),
     ],
 )  # fmt: skip
-def test_what_it_cannot_do_is_a_problem_of_its_field(one, two, expected):
-    assert fields(phases(one, two), OLD) == expected
+def test_an_unsupported_algorithm_is_a_problem_of_its_field(phase_one, phase_two, expected):
+    assert problem_fields(phases(phase_one, phase_two), OLD) == expected
 
 
-def test_beside_an_aead_a_hash_is_a_prf_only_and_nothing_in_phase_two():
+def test_with_an_aead_a_hash_is_needed_only_as_prf_of_phase_one():
     spec = phases(("AES256-GCM", "SHA256", 19), ("AES256-GCM", "MD5", 19))
 
-    assert fields(spec, AEAD_ONLY) == []
+    assert problem_fields(spec, AEAD_ONLY) == []
 
 
-def test_without_pfs_the_group_of_phase_two_is_not_asked_of_it():
-    assert fields(phases(("AES256", "SHA256", 5), ("AES256", "SHA256", 31), pfs=False), OLD) == []
+def test_without_pfs_the_group_of_phase_two_does_not_count():
+    spec = phases(("AES256", "SHA256", 5), ("AES256", "SHA256", 31), pfs=False)
+
+    assert problem_fields(spec, OLD) == []
 
 
-def test_a_kernel_has_ciphers_of_its_own_for_phase_two_and_no_groups():
+def test_a_kernel_has_its_own_ciphers_for_phase_two_but_no_groups():
     spec = phases(("AES256", "SHA256", 5), ("3DES", "SHA1", 31))
 
-    assert fields(spec, OLD, userland_esp=False) == ["phase_two_group"]
+    assert problem_fields(spec, OLD, userland_esp=False) == ["phase_two_group"]
 
 
 @pytest.mark.parametrize(
-    ("version", "may"),
+    ("version", "expected"),
     [("5.9.8", False), ("6.0.3", False), ("6.1.0", True), ("10.0", True), ("", False)],
 )
-def test_from_6_1_on_strongswan_may_lack_ikev1(version, may):
-    assert CharonCapabilities(version=version).may_lack_ikev1 is may
+def test_strongswan_may_lack_ikev1_from_version_6_1(version, expected):
+    assert CharonCapabilities(version=version).may_lack_ikev1 is expected
 
 
-def test_a_problem_says_what_would_be_right():
+def test_the_text_of_a_problem_says_what_to_do():
     spec = example(phase_one=replace(EXAMPLE.phase_one, encryption="DES"))
 
-    assert [one.text for one in CharonCapabilities(OLD, True).problems(spec)] == [
+    assert [problem.text for problem in CharonCapabilities(OLD, True).problems(spec)] == [
         "This concentrator does not support DES. Choose another on both devices, "
         "or ask the service operators."
     ]

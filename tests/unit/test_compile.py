@@ -1,4 +1,4 @@
-"""From the customer's words to what charon and nftables are given."""
+"""Compilation of specifications into settings of charon and elements of nftables maps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def children(spec: TunnelSpec) -> dict[str, dict]:
 
 
 @pytest.mark.parametrize(
-    ("words", "ike", "esp"),
+    ("algorithms", "ike", "esp"),
     [
         (("3DES", "MD5", 2), "3des-md5-modp1024", "3des-md5-modp1024"),
         (("AES256", "SHA256", 5), "aes256-sha256-modp1536", "aes256-sha256-modp1536"),
@@ -32,11 +32,11 @@ def children(spec: TunnelSpec) -> dict[str, dict]:
         ),
     ],
 )
-def test_the_customers_words_become_strongswans(words: tuple, ike: str, esp: str):
-    assert (ike_proposal(*words), esp_proposal(*words)) == (ike, esp)
+def test_algorithms_become_proposals(algorithms: tuple, ike: str, esp: str):
+    assert (ike_proposal(*algorithms), esp_proposal(*algorithms)) == (ike, esp)
 
 
-def test_without_pfs_phase_two_names_no_group():
+def test_without_pfs_the_esp_proposal_has_no_group():
     spec = example(phase_two=replace(EXAMPLE.phase_two, pfs=False))
 
     (child,) = children(spec).values()
@@ -68,7 +68,7 @@ def test_ikev2_has_one_child_for_all_subnets():
     assert child["remote_ts"] == ["192.168.10.0/24", "192.168.20.0/24"]
 
 
-def test_a_key_life_is_the_hard_limit_and_renegotiation_comes_before():
+def test_an_sa_is_rekeyed_before_its_key_life_ends():
     settings = compile_specs([EXAMPLE], KEY).connections["ctx42"].settings
     (child,) = settings["children"].values()
 
@@ -76,7 +76,7 @@ def test_a_key_life_is_the_hard_limit_and_renegotiation_comes_before():
     assert (child["rekey_time"], child["life_time"]) == ("3240s", "3600s")
 
 
-def test_a_translation_is_one_element_each_way():
+def test_a_translation_is_an_element_of_each_map():
     internal, customer = int(IPv4Address("10.1.255.92")), int(IPv4Address("192.168.10.15"))
     assert compile_specs([EXAMPLE], KEY).elements == {
         NatElement(NatMap.INBOUND, internal, customer),
@@ -84,7 +84,7 @@ def test_a_translation_is_one_element_each_way():
     }
 
 
-def test_a_translation_changes_no_name():
+def test_translations_do_not_change_child_names():
     other = example(translations=(translation("10.1.255.93", "192.168.10.16"),))
 
     assert children(other).keys() == children(EXAMPLE).keys()
@@ -100,16 +100,16 @@ def test_a_translation_changes_no_name():
         example(ike_version=2),
     ],
 )
-def test_what_matters_to_ike_renames_every_child_and_the_secret(other: TunnelSpec):
+def test_a_change_of_ike_settings_renames_each_child_and_the_secret(other: TunnelSpec):
     before, after = compile_specs([EXAMPLE], KEY), compile_specs([other], KEY)
 
-    names = {ike_fingerprint_of(name) for name in (*children(EXAMPLE), *children(other))}
+    child_names = (*children(EXAMPLE), *children(other))
 
-    assert len(names) == 2
+    assert len({ike_fingerprint_of(name) for name in child_names}) == 2
     assert not before.secrets.keys() & after.secrets.keys()
 
 
-def test_a_change_of_phase_two_leaves_ike_alone():
+def test_a_change_of_phase_two_keeps_the_ike_fingerprint():
     other = example(phase_two=replace(EXAMPLE.phase_two, keylife=1_800))
 
     (before,), (after,) = children(EXAMPLE), children(other)
@@ -118,20 +118,20 @@ def test_a_change_of_phase_two_leaves_ike_alone():
     assert ike_fingerprint_of(before) == ike_fingerprint_of(after)
 
 
-def test_one_more_subnet_of_ikev1_leaves_the_other_children_their_names():
+def test_a_new_subnet_keeps_the_names_of_the_other_children_with_ikev1():
     more = example(remote_subnets=networks("192.168.10.0/24", "192.168.20.0/24"))
 
     assert children(EXAMPLE).keys() < children(more).keys()
 
 
-def test_names_need_the_key():
+def test_names_depend_on_the_key():
     assert compile_specs([EXAMPLE], KEY).secrets.keys() != (
         compile_specs([EXAMPLE], b"x" * 32).secrets.keys()
     )
 
 
 @given(specs())
-def test_secrets_are_in_no_name_and_no_setting(spec: TunnelSpec):
+def test_the_repr_and_the_names_do_not_contain_the_preshared_key(spec: TunnelSpec):
     desired = compile_specs([spec], KEY)
 
     assert spec.preshared_key not in repr(desired)

@@ -1,4 +1,4 @@
-"""The gateway's own addresses belong to no tunnel."""
+"""Conflicts between the subnets of a tunnel and the addresses of the gateway."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLAIMS = compile_tunnel(EXAMPLE, KEY).claims
     ("address", "network"),
     [("192.168.10.15", "192.168.10.0/24"), ("10.1.255.93", "10.1.255.92/30")],
 )
-def test_a_network_with_an_address_of_the_gateway_in_it_is_objected_to(address: str, network: str):
+def test_a_claimed_subnet_with_an_address_of_the_gateway_is_a_conflict(address: str, network: str):
     gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address(address)))
 
     assert gateway_address_conflict(CLAIMS, gateway) == (
@@ -26,7 +26,7 @@ def test_a_network_with_an_address_of_the_gateway_in_it_is_objected_to(address: 
     )
 
 
-def test_an_address_in_a_hosted_network_is_what_a_gateway_has():
+def test_an_address_of_the_gateway_in_a_hosted_subnet_is_no_conflict():
     gateway = AddressSet((IPv4Address("10.2.0.1"), IPv4Address("203.0.113.1")))
 
     assert gateway_address_conflict(CLAIMS, gateway) == ""

@@ -1,4 +1,4 @@
-"""Elements of the maps, packed: a set like any other."""
+"""Packed elements of the nftables maps behave as a set."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ SETS = st.frozensets(
 
 
 @given(SETS, SETS)
-def test_packed_elements_are_the_set_that_they_were_made_of(some: frozenset, others: frozenset):
-    one, other = NatElements.from_elements(some), NatElements.from_elements(others)
+def test_packed_elements_are_equal_to_the_set_of_elements(left: frozenset, right: frozenset):
+    packed_left, packed_right = NatElements.from_elements(left), NatElements.from_elements(right)
 
-    assert (one, len(one), bool(one)) == (some, len(some), bool(some))
-    assert (one == other) == (some == others)
-    assert one - other == one - others == some - others
-    assert NatElements.union((one, other)) == one | other == some | others
-    assert {element in one for element in some} <= {True}
+    assert (packed_left, len(packed_left), bool(packed_left)) == (left, len(left), bool(left))
+    assert (packed_left == packed_right) == (left == right)
+    assert packed_left - packed_right == packed_left - right == left - right
+    assert NatElements.union((packed_left, packed_right)) == packed_left | packed_right
+    assert packed_left | packed_right == left | right
+    assert {element in packed_left for element in left} <= {True}
 
 
 @given(SETS, SETS)
-def test_elements_under_the_keys_of_others_have_whatever_value(some: frozenset, others: frozenset):
-    keys = {(element.map, element.key) for element in others}
+def test_under_selects_elements_by_key_with_any_value(left: frozenset, right: frozenset):
+    keys = {(element.map, element.key) for element in right}
 
-    found = NatElements.from_elements(some).under(NatElements.from_elements(others))
+    selected = NatElements.from_elements(left).under(NatElements.from_elements(right))
 
-    assert found == {element for element in some if (element.map, element.key) in keys}
+    assert selected == {element for element in left if (element.map, element.key) in keys}
 
 
-def test_elements_are_told_in_the_order_of_their_addresses():
+def test_elements_are_sorted_by_address():
     elements = NatElements.from_translations([(0x0A01FF5D, 1), (0x0A01FF5C, 2)])
 
     assert list(elements.texts(NatMap.INBOUND)) == [

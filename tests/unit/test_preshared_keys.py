@@ -1,4 +1,4 @@
-"""Keys that are made at random, and what is weak about others."""
+"""Random preshared keys, and weaknesses of entered keys."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def test_a_new_key_is_random_unambiguous_and_begins_with_a_letter():
 @pytest.mark.parametrize(
     "key", ["x", "nineteen characters", "abababababababababababab", "Preshared Key 2026", "secret"]
 )
-def test_a_weak_key_is_called_so_without_telling_anything_of_it(key):
+def test_the_weakness_of_a_key_does_not_contain_the_key(key):
     assert key_weakness(key)
     assert key not in key_weakness(key).split()
 
 
-def test_no_key_is_not_weak_but_missing():
+def test_an_empty_key_has_no_weakness():
     assert key_weakness("") == ""
 
 
-def test_a_key_on_its_way_to_a_page_shows_nothing_when_printed():
+def test_a_revealed_key_is_not_in_its_str_and_repr():
     assert f"{RevealedKey('canary')} {RevealedKey('canary')!r}" == "RevealedKey() RevealedKey()"

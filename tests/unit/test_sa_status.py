@@ -1,4 +1,4 @@
-"""One word for each tunnel from what charon lists."""
+"""SA status of tunnels from the connections and SAs that charon lists."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ LOADED = LoadedConnection("", (), "", "", tuple(LoadedChild(name, (), (), "") fo
 
 
 def installed(*names: str, state: str = "INSTALLED") -> tuple[ChildSa, ...]:
-    return tuple(ChildSa(name, str(at), state) for at, name in enumerate(names))
+    return tuple(ChildSa(name, str(index), state) for index, name in enumerate(names))
 
 
 @pytest.mark.parametrize(
-    ("running", "word"),
+    ("running", "status"),
     [
         ((), SaStatus.DOWN),
         ((IkeSa("ctx1", "1", "CONNECTING", ()),), SaStatus.CONNECTING),
@@ -37,19 +37,19 @@ def installed(*names: str, state: str = "INSTALLED") -> tuple[ChildSa, ...]:
         ),
     ],
 )
-def test_a_tunnel_is_up_when_every_wanted_child_carries_traffic(running: tuple, word: SaStatus):
-    assert sa_status_by_tunnel({"ctx1": LOADED}, running) == {1: word}
+def test_the_status_follows_from_the_children_that_carry_traffic(running: tuple, status: SaStatus):
+    assert sa_status_by_tunnel({"ctx1": LOADED}, running) == {1: status}
 
 
 @pytest.mark.parametrize(
-    ("names", "agreed"),
+    ("names", "tunnels"),
     [(BOTH, {1}), ((*BOTH, "ctx1-99999999-99999999"), {1}), (BOTH[:1], set()), ((), set())],
 )
-def test_a_peer_agrees_when_all_is_up_also_beside_what_is_older(names, agreed):
+def test_a_tunnel_is_fully_established_if_each_child_is_up_also_beside_older_ones(names, tunnels):
     running = [IkeSa("ctx1", "1", "ESTABLISHED", installed(*names))]
 
-    assert fully_established({"ctx1": LOADED}, running) == agreed
+    assert fully_established({"ctx1": LOADED}, running) == tunnels
 
 
-def test_what_runs_of_an_unloaded_connection_is_no_tunnel_that_is_up():
+def test_sas_of_an_unloaded_connection_have_no_status():
     assert sa_status_by_tunnel({}, [IkeSa("ctx1", "1", "ESTABLISHED", installed(*BOTH))]) == {}

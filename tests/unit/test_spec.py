@@ -1,4 +1,4 @@
-"""What keeps a tunnel from standing is said in words, at the field it belongs to."""
+"""Problems of specifications, by field and text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vpnportal.domain.tunnel.serialization import deserialize, serialize
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
-def test_the_missions_example_has_no_problem():
+def test_the_example_has_no_problems():
     assert EXAMPLE.problems() == ()
 
 
@@ -73,11 +73,11 @@ def test_the_missions_example_has_no_problem():
         ),
     ],
 )
-def test_a_problem_is_named_by_its_field(spec: TunnelSpec, field: str, text: str):
+def test_a_problem_has_a_field_and_a_text(spec: TunnelSpec, field: str, text: str):
     assert [(problem.field, problem.text) for problem in spec.problems()] == [(field, text)]
 
 
-def test_two_addresses_for_one_customer_host_are_a_problem_at_both():
+def test_two_translations_to_the_same_customer_address_are_both_problems():
     rows = (
         translation("10.1.255.92", "192.168.10.15"),
         translation("10.1.255.93", "192.168.10.15"),
@@ -88,23 +88,23 @@ def test_two_addresses_for_one_customer_host_are_a_problem_at_both():
     assert fields == ["translation 10.1.255.92", "translation 10.1.255.93"]
 
 
-def test_a_remote_network_that_is_also_at_this_end_is_a_problem():
+def test_a_remote_subnet_that_overlaps_a_hosted_subnet_is_a_problem():
     spec = example(remote_subnets=networks("10.2.0.0/16"), translations=())
 
     assert [problem.field for problem in spec.problems()] == ["remote_subnets"]
 
 
-def test_without_pfs_the_group_of_phase_two_does_not_matter():
-    two = replace(EXAMPLE.phase_two, pfs=False, group=0)
+def test_without_pfs_the_group_of_phase_two_does_not_count():
+    phase_two = replace(EXAMPLE.phase_two, pfs=False, group=0)
 
-    assert example(phase_two=two).problems() == ()
+    assert example(phase_two=phase_two).problems() == ()
 
 
-def test_a_specification_does_not_show_its_key():
+def test_the_repr_of_a_specification_does_not_contain_the_key():
     assert EXAMPLE.preshared_key not in repr(EXAMPLE)
 
 
 @given(specs())
-def test_a_frozen_specification_thaws_to_itself(spec: TunnelSpec):
+def test_a_serialized_specification_deserializes_to_itself(spec: TunnelSpec):
     assert spec.problems() == ()
     assert deserialize(serialize(spec)) == spec

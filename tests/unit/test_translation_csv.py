@@ -1,4 +1,4 @@
-"""The translation table as CSV: what is written comes back, and no spreadsheet runs any of it."""
+"""The translation table as CSV: round trip, escaped formulas, and malformed input."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NAMES = st.text(alphabet="=+-@',;\" ab1|!", max_size=12)
 
 
 @given(NAMES)
-def test_whatever_is_made_harmless_is_read_back_as_it_was(name):
+def test_an_escaped_cell_is_unescaped_to_the_same_text(name):
     assert unescape_formula(escape_formula(name)) == name
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @given(name=NAMES)
-def test_no_cell_begins_like_a_formula_wherever_a_spreadsheet_cuts(separator, name):
+def test_no_cell_begins_as_a_formula_with_any_separator(separator, name):
     (_, line) = as_csv([("10.1.255.92", "192.168.10.15", name)])
 
     cells = next(csv.reader(io.StringIO(line), delimiter=separator, quoting=csv.QUOTE_NONE))
@@ -37,34 +37,34 @@ def test_no_cell_begins_like_a_formula_wherever_a_spreadsheet_cuts(separator, na
 
 
 @pytest.mark.parametrize("cell", ["\tnot a name", "\r=1+1"])
-def test_a_tab_or_a_return_at_the_beginning_is_made_harmless_too(cell):
+def test_a_tab_or_a_carriage_return_at_the_start_is_escaped(cell):
     assert escape_formula(cell)[0] == "'"
     assert unescape_formula(escape_formula(cell)) == cell
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_a_table_is_read_with_any_of_three_separators(separator, end):
+def test_a_table_is_read_with_each_of_three_separators(separator, end):
     rows = [("IP address", "Customer IP", "Name"), ("10.1.255.92", "192.168.10.15", "db")]
     text = end.join(separator.join(row) for row in rows)
 
     assert [cells for _, cells in read_rows(text, 10)] == rows
 
 
-def test_lines_keep_their_numbers_when_others_are_empty():
+def test_rows_keep_their_line_numbers_after_empty_lines():
     assert read_rows("10.1.255.92,192.168.10.15\n\n,,\n10.1.255.93,192.168.10.16,b\n", 10) == [
         Cells(1, ("10.1.255.92", "192.168.10.15")),
         Cells(4, ("10.1.255.93", "192.168.10.16", "b")),
     ]
 
 
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_a_file_is_utf_8_with_or_without_a_mark(mark):
-    assert decode(f"{mark}Zürich".encode()) == "Zürich"
+@pytest.mark.parametrize("byte_order_mark", ["", "\ufeff"])
+def test_a_file_is_utf_8_with_or_without_a_byte_order_mark(byte_order_mark):
+    assert decode(f"{byte_order_mark}Zürich".encode()) == "Zürich"
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_another_encoding_is_refused_by_its_line(encoding):
+def test_another_encoding_is_refused_with_the_line_number(encoding):
     text = "10.1.255.92,192.168.10.15,ok\n10.1.255.93,192.168.10.16,Zürich\n"
 
     with pytest.raises(ValueError, match=r"^Line (1|2) is not UTF-8 text. Save the table as"):
@@ -78,6 +78,6 @@ def test_another_encoding_is_refused_by_its_line(encoding):
         ('10.1.255.92,1,"never closed\n', "Line 1 cannot be read."),
     ],
 )
-def test_what_is_no_table_is_refused_in_words(text, sentence):
+def test_a_malformed_table_is_refused_with_a_sentence(text, sentence):
     with pytest.raises(ValueError, match=sentence):
         read_rows(text, 10)
