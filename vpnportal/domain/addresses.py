@@ -30,7 +30,7 @@ class HostBitsSet(ValueError):
 
 
 def number(text: str) -> int:
-    """Return an address as a number; `text` is what `str(IPv4Address)` writes.
+    """Return an address as a number; `text` is the output of `str(IPv4Address)`.
 
     Does not check the text: tables sort tens of thousands of addresses by this number.
     """

@@ -26,7 +26,7 @@ class Starts(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An error in a draft: the field and a text that says what to enter."""
+    """An error in a draft: the field, and a text with the correction."""
 
     field: str
     text: str
