@@ -1,9 +1,9 @@
-"""Every choice of the panel comes up against the customer's device, with real ESP.
+"""Every algorithm that a customer can choose, negotiated with the device and used by real ESP.
 
-Covered on each IKE version, in 60 negotiations: all 45 combinations of phase one (5 encryptions, 3
-authentications, groups 1, 2 and 5), and all 60 of phase two (the same, and without PFS). What is
-not covered is every combination of one with every of the other. The newer choices come up once,
-in both phases where the version has them.
+60 negotiations of each IKE version cover all 45 combinations of phase one (5 encryptions, 3
+authentications, groups 1, 2 and 5). They cover all 60 of phase two, which may have no PFS. They do
+not cover every pair of both phases. Each newer algorithm is negotiated once, in each phase in which
+the IKE version has it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vpnportal.domain.tunnel import algorithms
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
 from vpnportal.gateway.vici.session import CharonSession
 
-# The device's words, written down apart from the product's own table of them.
+# strongSwan's names, independent of the portal's own table.
 ENCRYPTIONS = {
     "DES": "des",
     "3DES": "3des",
@@ -41,7 +41,10 @@ AUTHENTICATIONS = {"MD5": "md5", "SHA1": "sha1", "SHA256": "sha256"}
 GROUPS = {1: "modp768", 2: "modp1024", 5: "modp1536"}
 PHASE_ONE = list(product(ENCRYPTIONS, AUTHENTICATIONS, GROUPS))
 PHASE_TWO = list(product((1, 2, 5, 0), AUTHENTICATIONS, ENCRYPTIONS))
-PAIRS = [(PHASE_ONE[at * 7 % len(PHASE_ONE)], two) for at, two in enumerate(PHASE_TWO)]
+PAIRS = [
+    (PHASE_ONE[number * 7 % len(PHASE_ONE)], phase_two)
+    for number, phase_two in enumerate(PHASE_TWO)
+]
 NEWER_ENCRYPTIONS = {
     "AES128-GCM": "aes128gcm16",
     "AES192-GCM": "aes192gcm16",
@@ -101,21 +104,25 @@ secrets {{ ike-customer {{
 }} }}
 """
 
-# Seconds; two ends on one busy machine need some for 8192 bits of Diffie-Hellman.
-PATIENCE = 20.0
+# Two charons on a busy machine need some seconds for 8192 bits of Diffie-Hellman.
+NEGOTIATION_SECONDS = 20.0
 
 
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory) -> Iterator[Laboratory]:
-    own = Laboratory(os.environ.get("VPNPORTAL_LAB", "vt") + "a", tmp_path_factory.mktemp("a"))
-    own.up()
-    yield own
-    own.down()
+    laboratory = Laboratory(
+        os.environ.get("VPNPORTAL_LAB", "vt") + "a", tmp_path_factory.mktemp("a")
+    )
+    laboratory.up()
+    yield laboratory
+    laboratory.down()
 
 
-def set_up_device(laboratory: Laboratory, version: int, one: tuple, two: tuple) -> None:
-    encryption, authentication, group = one
-    pfs, authentication_two, encryption_two = two
+def configure_device(
+    laboratory: Laboratory, version: int, phase_one: tuple, phase_two: tuple
+) -> None:
+    encryption, authentication, group = phase_one
+    pfs, authentication_two, encryption_two = phase_two
     digests, groups = AUTHENTICATIONS | NEWER_AUTHENTICATIONS, GROUPS | NEWER_GROUPS
     ciphers, digest = ENCRYPTIONS | NEWER_ENCRYPTIONS, digests[authentication]
     digest = f"prf{digest}" if encryption in NEWER_ENCRYPTIONS else digest
@@ -133,12 +140,12 @@ def set_up_device(laboratory: Laboratory, version: int, one: tuple, two: tuple) 
     subprocess.run(laboratory.peer.load_command(), check=True, capture_output=True)
 
 
-def asked(version: int, one: tuple, two: tuple) -> TunnelSpec:
-    group, authentication, encryption = two
+def specification(version: int, phase_one: tuple, phase_two: tuple) -> TunnelSpec:
+    group, authentication, encryption = phase_two
     return replace(
         EXAMPLE,
         ike_version=version,
-        phase_one=PhaseOne(*one, 14_400),
+        phase_one=PhaseOne(*phase_one, 14_400),
         phase_two=PhaseTwo(encryption, authentication, bool(group), group, 3_600),
     )
 
@@ -151,18 +158,21 @@ def installed(session: vici.Session, child: str) -> dict | None:
     return None
 
 
-def within(seconds: float, what):
+def within(seconds: float, get_result):
+    """Return the first true result in these seconds, else the last result."""
     deadline = time.monotonic() + seconds
-    while not (found := what()) and time.monotonic() < deadline:
+    while not (result := get_result()) and time.monotonic() < deadline:
         time.sleep(0.01)
-    return found
+    return result
 
 
 def ping(laboratory: Laboratory) -> bool:
-    """In IKEv1 the responder installs its side after the initiator; so a later try counts."""
-    where = ["ip", "netns", "exec", f"{laboratory.prefix}-customer"]
-    command = [*where, "ping", "-c", "1", "-W", "1", "10.2.0.10"]
-    return within(PATIENCE, lambda: subprocess.run(command, capture_output=True).returncode == 0)
+    """Ping more than once: in IKEv1 the responder installs its SA after the initiator."""
+    on_customer = ["ip", "netns", "exec", f"{laboratory.prefix}-customer"]
+    command = [*on_customer, "ping", "-c", "1", "-W", "1", "10.2.0.10"]
+    return within(
+        NEGOTIATION_SECONDS, lambda: subprocess.run(command, capture_output=True).returncode == 0
+    )
 
 
 def comes_up(laboratory: Laboratory, charon: CharonSession, spec: TunnelSpec) -> bool:
@@ -172,16 +182,19 @@ def comes_up(laboratory: Laboratory, charon: CharonSession, spec: TunnelSpec) ->
     assert not any(refusal for _, refusal in charon.load((secret, connection)))
     charon.initiate(connection.name, child)()
     with vici_session(laboratory) as session:
-        first = within(PATIENCE, lambda: installed(session, child))
-        up = bool(first) and ping(laboratory) and renews(session, child, first, spec)
+        first = within(NEGOTIATION_SECONDS, lambda: installed(session, child))
+        up = bool(first) and ping(laboratory) and rekeys(session, child, first, spec)
     for sa in charon.list_sas("ctx42"):
         charon.terminate(StaleSa("ctx42", sa.unique_id, whole_ike=True))
     charon.unload_shared(secret.id)
     return up
 
 
-def renews(session: vici.Session, child: str, first: dict, spec: TunnelSpec) -> bool:
-    """IKEv2 shows the group of PFS only when it first rekeys (RFC 7296, 1.2)."""
+def rekeys(session: vici.Session, child: str, first: dict, spec: TunnelSpec) -> bool:
+    """Return True if the CHILD_SA uses PFS as specified.
+
+    IKEv2 negotiates the group of PFS only at the first rekey (RFC 7296, 1.2).
+    """
     if spec.ike_version == 2:
         session.rekey({"child": child})
 
@@ -189,13 +202,13 @@ def renews(session: vici.Session, child: str, first: dict, spec: TunnelSpec) -> 
             sa = installed(session, child)
             return sa if sa and sa["uniqueid"] != first["uniqueid"] else None
 
-        first = within(PATIENCE, second)
+        first = within(NEGOTIATION_SECONDS, second)
     return bool(first) and ("dh-group" in first) == spec.phase_two.pfs
 
 
 @contextmanager
 def vici_session(laboratory: Laboratory) -> Iterator[vici.Session]:
-    """The bare protocol, because the product's own layer does not tell algorithms."""
+    """Open a plain vici session: the portal's own session does not return algorithms."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(5)
         connection.connect(str(laboratory.concentrator.socket))
@@ -203,15 +216,15 @@ def vici_session(laboratory: Laboratory) -> Iterator[vici.Session]:
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_every_choice_of_the_original_panel_comes_up(laboratory, version):
+def test_every_algorithm_of_the_original_panel_comes_up(laboratory, version):
     failed = []
     with CharonSession(str(laboratory.concentrator.socket)) as charon:
-        for one, two in PAIRS:
-            set_up_device(laboratory, version, one, two)
-            if not comes_up(laboratory, charon, asked(version, one, two)):
-                failed.append((one, two))
+        for pair in PAIRS:
+            configure_device(laboratory, version, *pair)
+            if not comes_up(laboratory, charon, specification(version, *pair)):
+                failed.append(pair)
 
-    assert {one for one, _ in PAIRS} == set(PHASE_ONE)
+    assert {phase_one for phase_one, _ in PAIRS} == set(PHASE_ONE)
     assert failed == []
 
 
@@ -220,27 +233,27 @@ def test_every_choice_of_the_original_panel_comes_up(laboratory, version):
     [(1, NEWER + NEWER_OF_IKEV1), (2, NEWER + NEWER_OF_IKEV2)],
     ids=["IKEv1", "IKEv2"],
 )
-def test_every_newer_choice_comes_up(laboratory, version, pairs):
+def test_every_newer_algorithm_comes_up(laboratory, version, pairs):
     failed = []
     with CharonSession(str(laboratory.concentrator.socket)) as charon:
-        for one, two in pairs:
-            set_up_device(laboratory, version, one, two)
-            spec = asked(version, one, two)
+        for pair in pairs:
+            configure_device(laboratory, version, *pair)
+            spec = specification(version, *pair)
             if spec.problems() or not comes_up(laboratory, charon, spec):
-                failed.append((one, two))
+                failed.append(pair)
 
     assert failed == []
 
 
-def test_every_choice_of_the_table_was_tried():
+def test_these_tests_cover_every_algorithm_of_the_table():
     assert set(ENCRYPTIONS) | set(NEWER_ENCRYPTIONS) == set(algorithms.ENCRYPTIONS)
     assert set(AUTHENTICATIONS) | set(NEWER_AUTHENTICATIONS) == set(algorithms.AUTHENTICATIONS)
     assert {0, *GROUPS, *NEWER_GROUPS} == set(algorithms.GROUPS)
 
 
-def test_what_ikev1_does_not_have_is_refused_before_it_is_tried():
+def test_the_portal_refuses_algorithms_that_ikev1_does_not_have():
     fields = [
-        [one.field for one in asked(1, *pair).problems()]
+        [problem.field for problem in specification(1, *pair).problems()]
         for pair in (
             (("AES256-GCM", "SHA256", 14), (14, "SHA256", "AES256")),
             (("AES256", "SHA256", 14), (14, "SHA256", "ChaCha20-Poly1305")),

@@ -1,4 +1,4 @@
-"""The flows of translations that are gone end, and those of all others go on."""
+"""Deletion of the flows of removed translations; the flows of all others continue."""
 
 from __future__ import annotations
 
@@ -21,43 +21,43 @@ SERVERS = ("10.2.0.10", "10.2.0.11")
 CUSTOMERS = ("10.1.255.92", "10.1.255.93")
 ALL = {(server, customer) for server in SERVERS for customer in CUSTOMERS}
 TRACK = "table ip t { chain c { type filter hook output priority 0; ct state new accept; }; }"
-# As many translations that had no flow: beyond some, the kernel is asked otherwise.
+# Translations without a flow: above BATCH the portal reads the flows in another way.
 MANY = 2 * conntrack.BATCH_SIZE
 
 
 @pytest.fixture
 def tracking() -> Iterator[None]:
-    """A gateway that tracks connections; a flow between each server and each customer."""
+    """A gateway that tracks connections, with a flow between each server and each customer."""
     addresses = tuple(f"{address}/32" for address in SERVERS + CUSTOMERS)
     namespaces.delete(PREFIX)
     try:
         namespaces.make(PREFIX, [Host(CONCENTRATOR, "", {"lo": addresses})], ())
         with enter_namespace(PREFIX, CONCENTRATOR):
-            do("nft", TRACK)
+            run("nft", TRACK)
             for server, customer in ALL:
-                do("ping", "-c", "1", "-I", server, customer)
+                run("ping", "-c", "1", "-I", server, customer)
             yield
     finally:
         namespaces.delete(PREFIX)
 
 
-@pytest.mark.parametrize("others", [0, MANY])
-def test_only_flows_that_began_at_an_address_that_is_gone_end(tracking, others):
-    unused = [int(IPv4Address("10.99.0.0")) + n for n in range(others)]
+@pytest.mark.parametrize("unused_count", [0, MANY])
+def test_only_flows_that_started_at_a_removed_address_are_deleted(tracking, unused_count):
+    unused = [int(IPv4Address("10.99.0.0")) + n for n in range(unused_count)]
     link = NetlinkSocket()
-    assert tracked() == ALL
+    assert tracked_flows() == ALL
 
     conntrack.delete_flows(link, [int(IPv4Address(CUSTOMERS[0])), *unused], unused)
-    assert tracked() == {(server, CUSTOMERS[1]) for server in SERVERS}
+    assert tracked_flows() == {(server, CUSTOMERS[1]) for server in SERVERS}
 
     conntrack.delete_flows(link, unused, [int(IPv4Address(SERVERS[0])), *unused])
-    assert tracked() == {(SERVERS[1], CUSTOMERS[1])}
+    assert tracked_flows() == {(SERVERS[1], CUSTOMERS[1])}
 
 
-def tracked() -> set[tuple[str, str]]:
-    """Where each flow began, and where to."""
-    return set(re.findall(r"src=(\S+) dst=(\S+) type=8", do("conntrack", "-L")))
+def tracked_flows() -> set[tuple[str, str]]:
+    """Return the source and destination of each flow."""
+    return set(re.findall(r"src=(\S+) dst=(\S+) type=8", run("conntrack", "-L")))
 
 
-def do(*command: str) -> str:
+def run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout

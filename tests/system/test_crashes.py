@@ -1,4 +1,4 @@
-"""What a crash outside of an apply costs; those within one are in test_faults.py."""
+"""Crashes outside of an apply; test_faults.py has those during an apply."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 from tests.running_portal import wait_for
 
 
-def test_killing_charon_costs_seconds_and_no_clicks(live):
+def test_the_applied_tunnel_is_up_seconds_after_charon_was_killed(live):
     live.do('services.edit(tunnel, "phase_one_encryption", "DES", user)')
     try:
         os.kill(live.process("charon", host="concentrator"), signal.SIGKILL)
@@ -24,7 +24,7 @@ def test_killing_charon_costs_seconds_and_no_clicks(live):
         live.do('services.edit(tunnel, "phase_one_encryption", "AES256", user)')
 
 
-def test_a_flushed_ruleset_is_found_and_repaired(live):
+def test_the_worker_restores_a_flushed_ruleset(live):
     live.on("concentrator", "nft", "flush", "ruleset")
     assert not live.ping()
 

@@ -1,4 +1,4 @@
-"""What others do to the concentrator is found, put right within a minute, and written down."""
+"""Changes of the concentrator by other programs are repaired within a minute and recorded."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def repairs(portal: RunningPortal) -> list[str]:
     return portal.do('say(list(DriftRepair.objects.values_list("text", flat=True)))')
 
 
-def test_edits_by_another_hand_are_put_right_within_a_minute_and_written_down(live, tmp_path):
+def test_the_worker_repairs_foreign_changes_within_a_minute_and_records_them(live, tmp_path):
     file: Path = tmp_path / "swanctl.conf"
     file.write_text(FOREIGN)
     swanctl(live, "--load-conns", "--file", str(file))
@@ -38,17 +38,17 @@ def test_edits_by_another_hand_are_put_right_within_a_minute_and_written_down(li
     wait_for(live.ping, 65)
     conns = swanctl(live, "--list-conns")
     assert "weak" not in conns
-    assert "office" in conns, "what is not ours is left alone"
+    assert "office" in conns, "the worker does not touch foreign connections"
 
     removal = ("delete", "element", "ip", "vpnportal", "inbound", "{ 10.1.255.92 }")
     assert live.on("concentrator", "nft", *removal).returncode == 0
     assert not live.ping()
     assert wait_for(live.ping, 65) < 65
 
-    # What is not ours is seen by the minute's look only, which a tunnel's own may come before.
+    # Only the full converge of each minute observes foreign connections.
     wait_for(
         lambda: live.do("say(Concentrator.objects.get().foreign_connections)") == ["office"], 65
     )
-    wanted = {"Loaded the connection ctx1", "Changed the address translations (1)"}
-    assert wanted <= set(repairs(live))
+    expected = {"Loaded the connection ctx1", "Changed the address translations (1)"}
+    assert expected <= set(repairs(live))
     swanctl(live, "--load-conns", "--file", "/dev/null")

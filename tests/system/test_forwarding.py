@@ -1,4 +1,4 @@
-"""What comes out of a tunnel reaches its servers, and nothing else of the provider's."""
+"""Packets from a tunnel reach its servers and nothing else at the provider."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CONNECT = "import socket; socket.create_connection(({!r}, 8022), timeout=1)"
 
 @pytest.fixture
 def listening(live: RunningPortal) -> Iterator[RunningPortal]:
-    """The same service on the gateway and on the server."""
+    """A TCP service on the gateway and on the server."""
     started = [
         subprocess.Popen(
             ["ip", "netns", "exec", f"{live.prefix}-{host}", PYTHON, "-c", LISTEN],
@@ -41,26 +41,26 @@ def reaches(portal: RunningPortal, host: str, address: str) -> bool:
     return portal.on(host, PYTHON, "-c", CONNECT.format(address)).returncode == 0
 
 
-def dropped(portal: RunningPortal, counter: str) -> int:
+def dropped_packets(portal: RunningPortal, counter: str) -> int:
     listed = portal.on("concentrator", "nft", "-j", "list", "counters").stdout
-    (found,) = (
+    (packets,) = (
         item["counter"]["packets"]
         for item in json.loads(listed)["nftables"]
         if item.get("counter", {}).get("name") == counter
     )
-    return found
+    return packets
 
 
-def test_a_customer_reaches_the_servers_and_of_the_gateway_only_its_ping(listening):
-    before = dropped(listening, "to_the_gateway")
+def test_a_customer_reaches_the_servers_and_can_only_ping_the_gateway(listening):
+    before = dropped_packets(listening, "to_the_gateway")
 
     assert reaches(listening, "customer", "10.2.0.10")
     assert not reaches(listening, "customer", "10.2.0.1")
 
-    assert dropped(listening, "to_the_gateway") > before
+    assert dropped_packets(listening, "to_the_gateway") > before
     assert listening.ping("10.2.0.1", host="customer")
 
 
 @pytest.mark.parametrize("address", ["10.1.255.93", "10.3.0.10", "203.0.113.1"])
-def test_a_customer_reaches_nothing_that_the_tunnel_does_not_lead_to(listening, address):
+def test_a_customer_reaches_no_address_outside_the_tunnels_subnets(listening, address):
     assert not listening.ping(address, host="customer")

@@ -1,4 +1,4 @@
-"""The laboratory with many peers: each of them is reached through a tunnel of its own."""
+"""The laboratory with many peers, each reached through its own tunnel."""
 
 from __future__ import annotations
 
@@ -51,36 +51,36 @@ def specification(peer: Peer, ike_version: int) -> TunnelSpec:
 
 
 def load(many: ManyPeers, peers: Iterable[Peer]) -> GatewayDriver:
-    """Everything that the portal would load for these peers, and their tunnels started."""
-    device = GatewayDriver(str(many.concentrator.socket))
+    """Load the configuration of these peers as the worker does, and initiate their tunnels."""
+    gateway = GatewayDriver(str(many.concentrator.socket))
     desired = compile_specs((specification(peer, many.ike_version) for peer in peers), b"a key")
     with enter_namespace(many.prefix, CONCENTRATOR):
-        observed = observe(device)
-        device.apply(make_plan(desired, observed), observed.userland_esp, lambda step: None)
-        device.initiate(make_plan(desired, observe(device)).initiate, lambda step: None)
-    return device
+        observed = observe(gateway)
+        gateway.apply(make_plan(desired, observed), observed.userland_esp, lambda step: None)
+        gateway.initiate(make_plan(desired, observe(gateway)).initiate, lambda step: None)
+    return gateway
 
 
 def test_each_peer_answers_through_its_own_tunnel_and_no_other(many):
     (*others, last) = many.peers
     assert not many.ping(others[0].computer)
 
-    device = load(many, others)
+    gateway = load(many, others)
 
     def up() -> bool:
         with enter_namespace(many.prefix, CONCENTRATOR):
-            seen = observe(device)
-        words = sa_status_by_tunnel(seen.connections, seen.ike_sas)
-        return list(words.values()) == [SaStatus.UP] * len(others)
+            observed = observe(gateway)
+        statuses = sa_status_by_tunnel(observed.connections, observed.ike_sas)
+        return list(statuses.values()) == [SaStatus.UP] * len(others)
 
     wait_for(up, 20)
-    # In IKEv1 the responder installs its side after the initiator.
+    # In IKEv1 the responder installs its SA after the initiator.
     wait_for(lambda: all(many.ping(peer.computer) for peer in others), 10)
     assert not many.ping(last.computer)
 
 
-def test_of_many_that_are_loaded_only_the_one_that_charon_refuses_is_missing(many):
-    device = GatewayDriver(str(many.concentrator.socket))
+def test_a_connection_that_charon_refuses_does_not_affect_the_others(many):
+    gateway = GatewayDriver(str(many.concentrator.socket))
     specs = [specification(peer, many.ike_version) for peer in many.peers]
     desired = compile_specs(specs, b"a key")
     refused = desired.connections["ctx5"]
@@ -88,17 +88,17 @@ def test_of_many_that_are_loaded_only_the_one_that_charon_refuses_is_missing(man
     desired.connections["ctx5"] = replace(refused, source=source)
 
     with enter_namespace(many.prefix, CONCENTRATOR):
-        before = observe(device)
-        reasons = device.apply(make_plan(desired, before), before.userland_esp, lambda step: None)
-        after = observe(device)
+        before = observe(gateway)
+        reasons = gateway.apply(make_plan(desired, before), before.userland_esp, lambda step: None)
+        after = observe(gateway)
 
     assert reasons == {"ctx5": "invalid value for: proposals, config discarded"}
     assert after.connections.keys() == desired.connections.keys() - {"ctx5"}
-    others = {one.id for one in desired.secrets.values() if one.connection != "ctx5"}
+    others = {secret.id for secret in desired.secrets.values() if secret.connection != "ctx5"}
     assert after.secrets == others
 
 
-def test_nothing_is_left_of_it(many):
+def test_down_removes_every_namespace(many):
     many.down()
 
     assert existing(PREFIX) == []

@@ -1,4 +1,4 @@
-"""The elements of the maps in a real kernel: each change is whole, or it is none."""
+"""Elements of the nftables maps in a real kernel: a change is complete or has no effect."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vpnportal.gateway.netfilter.nft_table import MAX_LOOKUPS, NftTable
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "e"
 NOTHING = NatElements()
-HERE, THERE = 0x0A01FF00, 0xC0A80A00
-# More than a message holds, and than are asked for one by one.
+INTERNAL, CUSTOMER = 0x0A01FF00, 0xC0A80A00
+# More than a netlink message holds, and more than the portal reads one by one.
 MANY = 50 * MAX_LOOKUPS
 
 
@@ -36,25 +36,25 @@ def nft() -> Iterator[NftTable]:
         namespaces.delete(PREFIX)
 
 
-def translations(numbers: range, moved: int = 0) -> NatElements:
-    return NatElements.from_translations((HERE + n, THERE + n + moved) for n in numbers)
+def translations(numbers: range, offset: int = 0) -> NatElements:
+    return NatElements.from_translations((INTERNAL + n, CUSTOMER + n + offset) for n in numbers)
 
 
 @pytest.mark.parametrize("count", [1, MANY])
-def test_what_is_added_is_there_and_what_is_removed_is_not(nft: NftTable, count: int):
-    some, others = translations(range(count)), translations(range(count, 2 * count))
+def test_added_elements_exist_and_removed_elements_do_not(nft: NftTable, count: int):
+    first, second = translations(range(count)), translations(range(count, 2 * count))
 
-    nft.change(NOTHING, some, write_rules=False, userland_esp=True)
-    assert nft.elements() == nft.elements_at(some) == some
+    nft.change(NOTHING, first, write_rules=False, userland_esp=True)
+    assert nft.elements() == nft.elements_at(first) == first
 
-    nft.change(some, others, write_rules=False, userland_esp=True)
-    assert nft.elements() == others
-    assert nft.elements_at(some) == NOTHING
+    nft.change(first, second, write_rules=False, userland_esp=True)
+    assert nft.elements() == second
+    assert nft.elements_at(first) == NOTHING
     assert nft.rules_are_current(userland_esp=True)
 
 
-def test_a_value_is_changed_in_one_go(nft: NftTable):
-    before, after = translations(range(3)), translations(range(3), moved=100)
+def test_a_single_change_replaces_the_values(nft: NftTable):
+    before, after = translations(range(3)), translations(range(3), offset=100)
     nft.change(NOTHING, before, write_rules=False, userland_esp=True)
 
     nft.change(before, after, write_rules=False, userland_esp=True)
@@ -62,16 +62,16 @@ def test_a_value_is_changed_in_one_go(nft: NftTable):
     assert nft.elements() == after
 
 
-@pytest.mark.parametrize("fault", ["absent", "taken"])
-def test_of_a_change_that_cannot_be_made_nothing_is(nft: NftTable, fault: str):
-    there = translations(range(5_000))
-    nft.change(NOTHING, there, write_rules=False, userland_esp=True)
+@pytest.mark.parametrize("fault", ["absent", "occupied"])
+def test_a_change_that_the_kernel_refuses_has_no_effect(nft: NftTable, fault: str):
+    existing = translations(range(5_000))
+    nft.change(NOTHING, existing, write_rules=False, userland_esp=True)
     remove, add = {
         "absent": (translations(range(4_990, 5_010)), translations(range(6_000, 6_010))),
-        "taken": (translations(range(10)), translations(range(4_999, 5_010), moved=1)),
+        "occupied": (translations(range(10)), translations(range(4_999, 5_010), offset=1)),
     }[fault]
 
     with pytest.raises(GatewayError):
         nft.change(remove, add, write_rules=False, userland_esp=True)
 
-    assert nft.elements() == there
+    assert nft.elements() == existing

@@ -1,4 +1,4 @@
-"""What goes through a translation besides a ping, and what is found where a key should not be."""
+"""TCP through a translation, storage of the preshared key, and packets outside every tunnel."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.system.test_example import capture
 BYTES = 2_000_000
 SEND = f"""
 import socket
-with socket.create_server(("192.168.10.15", 8080)) as door:
-    connection, who = door.accept()
+with socket.create_server(("192.168.10.15", 8080)) as server:
+    connection, address = server.accept()
     connection.sendall(bytes({BYTES}))
     connection.close()
 """
@@ -28,9 +28,9 @@ print(count)
 
 
 def test_a_large_transfer_fits_through_the_tunnel(live: RunningPortal):
-    """Segments are clamped: a full-sized one in ESP would be larger than the path."""
-    where = ["ip", "netns", "exec", f"{live.prefix}-customer"]
-    sender = subprocess.Popen([*where, "python3", "-c", SEND])
+    """The gateway clamps segments, because a full-sized segment in ESP exceeds the path MTU."""
+    on_customer = ["ip", "netns", "exec", f"{live.prefix}-customer"]
+    sender = subprocess.Popen([*on_customer, "python3", "-c", SEND])
     wait_for(lambda: ":8080" in live.on("customer", "ss", "-ltn").stdout, 5)
 
     with (
@@ -44,40 +44,44 @@ def test_a_large_transfer_fits_through_the_tunnel(live: RunningPortal):
     assert segment_size(at_customer, "Flags [S],") == segment_size(at_server, "Flags [S.],") == 1340
 
 
-def segment_size(seen: list[str], flags: str) -> int:
-    """The maximum segment size, in bytes, of the first such packet that arrived."""
-    (size, *_) = (re.findall(r"\bmss (\d+)", line) for line in seen if flags in line)
+def segment_size(packets: list[str], flags: str) -> int:
+    """Return the maximum segment size, in bytes, of the first packet with these flags."""
+    (size, *_) = (re.findall(r"\bmss (\d+)", line) for line in packets if flags in line)
     return int(size[0])
 
 
-def test_a_preshared_key_is_in_no_file_and_no_command_line_but_the_devices_own(live: RunningPortal):
+def test_only_the_device_has_the_preshared_key_in_a_file_and_no_command_line_has_it(
+    live: RunningPortal,
+):
     key = live.device_key().encode()
     device = live.state / "lab" / "peer"
 
     files = [
         file for file in live.state.rglob("*") if file.is_file() and device not in file.parents
     ]
-    with_key = [str(file) for file in files if key in file.read_bytes()]
-    told = [str(line) for line in Path("/proc").glob("[0-9]*/cmdline") if key in read(line)]
+    files_with_key = [str(file) for file in files if key in file.read_bytes()]
+    commands_with_key = [
+        str(line) for line in Path("/proc").glob("[0-9]*/cmdline") if key in read(line)
+    ]
 
     assert any(file.suffix == ".log" for file in files)
     assert any(live.state / "redis" in file.parents for file in files)
-    assert (with_key, told) == ([], [])
+    assert (files_with_key, commands_with_key) == ([], [])
 
 
-def test_what_a_server_sends_past_every_tunnel_is_dropped_and_counted(live: RunningPortal):
-    before = dropped(live)
+def test_packets_of_a_server_outside_every_tunnel_are_dropped_and_counted(live: RunningPortal):
+    before = dropped_packets(live)
 
-    with capture(live, "peer", "public") as seen:
+    with capture(live, "peer", "public") as packets:
         assert not live.ping("198.51.100.7")
 
-    assert not [line for line in seen if "198.51.100.7" in line]
-    assert dropped(live) == before + 1
+    assert not [line for line in packets if "198.51.100.7" in line]
+    assert dropped_packets(live) == before + 1
 
 
 COUNTER = "outside_tunnels"
 
 
-def dropped(portal: RunningPortal) -> int:
+def dropped_packets(portal: RunningPortal) -> int:
     listed = portal.on("concentrator", "nft", "list", "counter", "ip", "vpnportal", COUNTER)
     return int(re.findall(r"packets (\d+)", listed.stdout)[0])
