@@ -1,4 +1,4 @@
-// Select all without loading the page anew, and select none again.
+// Select or deselect all tunnels on the page without a request.
 "use strict";
 
 document.getElementById("select-all")?.addEventListener("click", (event) => {

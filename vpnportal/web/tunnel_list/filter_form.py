@@ -1,4 +1,4 @@
-"""Which tunnels of the list somebody wants to see, and in what order: all of it is in the URL."""
+"""Search, filter and sort order of the tunnel list; the URL of the page holds all of it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from django.contrib.auth.models import User
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.urls import reverse
-from django.utils.text import slugify
 
 from vpnportal.models import Account, Datacenter, Tunnel
 from vpnportal.services.search import find, orders
+from vpnportal.services.tunnel_state import DELETED, SLUGS
 from vpnportal.services.tunnel_state_ranking import (
     LABELS,
     RANKS,
@@ -21,12 +21,15 @@ from vpnportal.services.tunnel_state_ranking import (
     with_state_rank,
 )
 
-SLUGS = {slugify(word): word for word in LABELS}
+# The values of `?state=`.
+LABEL_OF_SLUG = {SLUGS[label]: label for label in LABELS}
+RANK_OF_SLUG = {slug: RANKS[label] for slug, label in LABEL_OF_SLUG.items()}
+# The tunnels with pending changes, in any state.
 CHANGED = "changed"
-# As long as the longest name of a tunnel; a note is found by a part of it.
-MOST_CHARACTERS = 80
+# The longest tunnel name has 80 characters; a part of a note is enough to find it.
+MAX_SEARCH_CHARACTERS = 80
 COLUMNS = {
-    "name": "Name",
+    "name": "Tunnel ID",
     "tunnel-name": "Tunnel Name",
     "state": "State",
     "remote-peer": "Remote Peer Address",
@@ -35,18 +38,22 @@ COLUMNS = {
     "account": "Account",
     "applied": "Last applied",
 }
-FIRST = "name"
+DEFAULT_COLUMN = "name"
 
 
 class TunnelListFilter(forms.Form):
-    """What is not one of the choices counts as not chosen; a text that is too long is explained."""
+    """The query of the list page.
+
+    A value that is not among the choices selects nothing, and the form explains a search text that
+    is too long.
+    """
 
     use_required_attribute = False
     q = forms.CharField(
         label="Search",
         required=False,
-        max_length=MOST_CHARACTERS,
-        error_messages={"max_length": f"Enter {MOST_CHARACTERS} characters at most."},
+        max_length=MAX_SEARCH_CHARACTERS,
+        error_messages={"max_length": f"Enter {MAX_SEARCH_CHARACTERS} characters at most."},
         widget=forms.TextInput({"type": "search", "autocomplete": "off"}),
     )
     account = forms.TypedChoiceField(label="Account", required=False, coerce=int, empty_value=None)
@@ -54,7 +61,9 @@ class TunnelListFilter(forms.Form):
         label="Location", required=False, coerce=int, empty_value=None
     )
     state = forms.ChoiceField(
-        required=False, choices=[(slug, "") for slug in (*SLUGS, CHANGED)], widget=forms.HiddenInput
+        required=False,
+        choices=[(slug, "") for slug in (*LABEL_OF_SLUG, CHANGED)],
+        widget=forms.HiddenInput,
     )
     sort = forms.ChoiceField(
         required=False,
@@ -65,55 +74,62 @@ class TunnelListFilter(forms.Form):
     def __init__(self, user: User, query: QueryDict) -> None:
         super().__init__(query)
         accounts = Account.objects.visible_to(user).order_by("name")
-        places = Datacenter.objects.filter(concentrators__tunnels__account__in=accounts)
+        datacenters = Datacenter.objects.filter(concentrators__tunnels__account__in=accounts)
         self.accounts = list(accounts.values_list("pk", "name"))
-        self.places = list(places.order_by("long_name").distinct().values_list("pk", "long_name"))
-        for name, options in (("account", self.accounts), ("location", self.places)):
-            self.fields[name].choices = [("", "all"), *options]  # type: ignore[attr-defined]
+        self.locations = list(
+            datacenters.order_by("long_name").distinct().values_list("pk", "long_name")
+        )
+        for name, options in (("account", self.accounts), ("location", self.locations)):
+            self.fields[name].choices = [("", "All"), *options]  # type: ignore[attr-defined]
         self.is_valid()
         self.chosen: dict[str, Any] = {k: v for k, v in self.cleaned_data.items() if v}
 
     @property
-    def narrowed(self) -> bool:
-        """Whether this shows less than everything there is."""
+    def is_narrowed(self) -> bool:
+        """Return True if the query hides some tunnels."""
         return bool(self.chosen.keys() - {"sort"})
 
+    @property
+    def state_slug(self) -> str:
+        """Return the slug of the chosen state, or ""."""
+        return str(self.chosen.get("state", ""))
+
+    @property
+    def sort_column(self) -> str:
+        """Return the column that sorts the list, after a "-" in descending order."""
+        return str(self.chosen.get("sort", DEFAULT_COLUMN))
+
     def tunnels(self, user: User) -> Ranked:
-        """Every tunnel that is wanted in whatever state, with its `rank`."""
-        found: QuerySet[Tunnel] = Tunnel.objects.visible_to(user)
+        """Return the tunnels of the search, account and location, in any state, with a `rank`."""
+        tunnels: QuerySet[Tunnel] = Tunnel.objects.visible_to(user)
         if text := self.chosen.get("q"):
-            found = find(found, text)
+            tunnels = find(tunnels, text)
         if account := self.chosen.get("account"):
-            found = found.filter(account=account)
-        if place := self.chosen.get("location"):
-            found = found.filter(concentrator__datacenter=place)
-        return with_state_rank(found)
+            tunnels = tunnels.filter(account=account)
+        if location := self.chosen.get("location"):
+            tunnels = tunnels.filter(concentrator__datacenter=location)
+        return with_state_rank(tunnels)
 
     def in_state(self, tunnels: Ranked) -> Ranked:
-        """Those in the wanted state; without one all but those that are gone."""
-        state = self.chosen.get("state", "")
-        if state == CHANGED:
+        """Return the tunnels in the chosen state; without a choice, all except deleted tunnels."""
+        slug = self.state_slug
+        if slug == CHANGED:
             return with_changes(tunnels)
-        if state:
-            return tunnels.filter(rank=RANKS[SLUGS[state]])
-        return tunnels.exclude(rank=RANKS["cancelled"])
+        if slug:
+            return tunnels.filter(rank=RANK_OF_SLUG[slug])
+        return tunnels.exclude(rank=RANKS[DELETED])
 
     def sorted(self, tunnels: Ranked) -> Ranked:
-        """In the order of one column, and by name where that is the same."""
-        known, by = orders(), self.by
-        column = known[by.removeprefix("-")]
-        if by.startswith("-"):
+        """Return the tunnels sorted by the chosen column, and by ID where its values are equal."""
+        columns = orders()
+        column = columns[self.sort_column.removeprefix("-")]
+        if self.sort_column.startswith("-"):
             keys = [key.desc(nulls_last=True) for key in column]  # type: ignore[attr-defined]
         else:
             keys = [key.asc(nulls_last=True) for key in column]  # type: ignore[attr-defined]
-        return tunnels.order_by(*keys, *known[FIRST])
-
-    @property
-    def by(self) -> str:
-        """The column that the list is sorted by, after a "-" where it is turned round."""
-        return self.chosen.get("sort", FIRST)
+        return tunnels.order_by(*keys, *columns[DEFAULT_COLUMN])
 
     def url(self, route: str = "tunnels", **changes: Any) -> str:
-        """The same view with other choices, on its first page unless `page` is one of them."""
+        """Return the URL of this query with other choices, on page 1 unless `page` is given."""
         chosen = {name: self.chosen.get(name) for name in self.fields} | changes
         return reverse(route, query={name: value for name, value in chosen.items() if value})

@@ -1,4 +1,4 @@
-"""What the list of tunnels shows: one page of rows with their states, and its columns."""
+"""Rows and columns of one page of the tunnel list."""
 
 from __future__ import annotations
 
@@ -12,70 +12,81 @@ from django.utils.timesince import timesince
 
 from vpnportal.models import Revision, Tunnel
 from vpnportal.services import TunnelState, states_of
+from vpnportal.services.tunnel_state import DISCONNECTING, UNKNOWN, Outcome
 from vpnportal.services.tunnel_state_ranking import RANKS, Ranked
-from vpnportal.web.poll_tokens import keyed_token
+from vpnportal.web.poll_tokens import list_row_token
 from vpnportal.web.tunnel_list.filter_form import COLUMNS, TunnelListFilter
 
 PER_PAGE = 50
-BUSY = (RANKS["queued"], RANKS["applying"], RANKS["disconnecting"])
-UNKNOWN = RANKS["unknown"]
+BUSY = tuple(
+    RANKS[label] for label in (Outcome.QUEUED.label, Outcome.APPLYING.label, DISCONNECTING)
+)
 
 
 @dataclass(frozen=True, slots=True)
 class TunnelRow:
-    """One tunnel; its `token` changes when what the list tells of how it stands looks different."""
+    """One list row. `token` changes when its rendered state changes."""
 
     tunnel: Tunnel
     state: TunnelState
     token: str
-    editable: bool
+    is_editable: bool
 
     @property
-    def still(self) -> str:
-        """How the live revision does while the word tells of a newer one, or ""."""
+    def is_unknown(self) -> bool:
+        """Return True if the concentrator is offline and the label says so."""
+        return self.state.label == UNKNOWN
+
+    @property
+    def live_sa_status(self) -> str:
+        """Return the SA status of the live revision if the label is about a newer one, or ""."""
         live = self.state.live
         return self.state.sa_status if live and live != self.state.latest else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A heading, a link that sorts by it; `sorted` is the value of its aria-sort, or ""."""
+    """A heading with a link that sorts by it. `aria_sort` is "" for an unsorted column."""
 
     name: str
     label: str
     href: str
-    sorted: str
+    aria_sort: str
 
 
-def page_of(tunnels: Ranked, many: int, number: str | None) -> Page:
-    """The ids of one page, the last one where there is none of that number."""
+def page_of(tunnels: Ranked, total: int, page_number: str | None) -> Page:
+    """Return one page of tunnel ids; the last page if there is no page of that number.
+
+    `total` is the number of these tunnels, which the state counts contain already.
+    """
     paginator = Paginator(tunnels.values_list("pk", flat=True), PER_PAGE)
-    # Counted already, with those of the other states.
-    paginator.count = many
-    return paginator.get_page(number)
+    paginator.count = total
+    return paginator.get_page(page_number)
 
 
-def rows_of(user: User, wanted: Iterable[int], tokens: Mapping[int, str]) -> list[TunnelRow]:
-    """These tunnels in this order; the number of queries does not depend on how many there are."""
-    pks = list(wanted)
-    rows = Tunnel.objects.visible_to(user).filter(pk__in=pks)
-    rows = rows.select_related("concentrator__datacenter", "account")
-    states = states_of(tunnels := sorted(rows, key=lambda row: pks.index(row.pk)))
+def rows_of(user: User, tunnel_ids: Iterable[int], tokens: Mapping[int, str]) -> list[TunnelRow]:
+    """Return the rows of these tunnels in this order, in a constant number of queries."""
+    pks = list(tunnel_ids)
+    tunnels = Tunnel.objects.visible_to(user).filter(pk__in=pks)
+    tunnels = tunnels.select_related("concentrator__datacenter", "account")
+    ordered = sorted(tunnels, key=lambda tunnel: pks.index(tunnel.pk))
+    states = states_of(ordered)
     editable = Tunnel.objects.editable_by(user).present().filter(pk__in=pks)
-    mine = set(editable.values_list("pk", flat=True))
+    editable_ids = set(editable.values_list("pk", flat=True))
     return [
-        TunnelRow(one, states[one.pk], tokens.get(one.pk, ""), one.pk in mine) for one in tunnels
+        TunnelRow(tunnel, states[tunnel.pk], tokens.get(tunnel.pk, ""), tunnel.pk in editable_ids)
+        for tunnel in ordered
     ]
 
 
 def tokens_of(tunnels: Ranked) -> tuple[dict[int, str], bool]:
-    """A token for each of these, by id, and whether something is being done with one; one query.
+    """Return a token for each tunnel by id, and True if one of them is being changed; one query.
 
-    Keyed, because the digest of the draft is among what they cover; nothing is opened for them.
+    The tokens are keyed, because they cover the digest of the draft. Nothing is decrypted.
     """
     newest = Revision.objects.filter(tunnel=OuterRef("pk")).order_by("-number")
-    live = newest.filter(outcome=Revision.Outcome.LIVE)
-    facts = tunnels.order_by().values_list(
+    live = newest.filter(outcome=Outcome.LIVE)
+    columns = tunnels.order_by().values_list(
         "pk",
         "rank",
         "concentrator__seen_at",
@@ -84,27 +95,31 @@ def tokens_of(tunnels: Ranked) -> tuple[dict[int, str], bool]:
         Subquery(live.values("pk")[:1]),
         Subquery(newest.live_or_applying().values("pk")[:1]),
     )
-    tokens, busy = {}, False
-    for pk, rank, seen_at, *more in facts:
-        age = timesince(seen_at) if rank == UNKNOWN and seen_at else ""
-        tokens[pk] = keyed_token(rank, age, *more)
-        busy = busy or rank in BUSY
-    return tokens, busy
+    tokens, is_busy = {}, False
+    for pk, rank, seen_at, *values in columns:
+        age = timesince(seen_at) if rank == RANKS[UNKNOWN] and seen_at else ""
+        tokens[pk] = list_row_token(rank, age, *values)
+        is_busy = is_busy or rank in BUSY
+    return tokens, is_busy
 
 
-def columns(wanted: TunnelListFilter) -> list[Column]:
-    """Those that tell something; the one that the list is sorted by sorts the other way round."""
-    one_account = len(wanted.accounts) < 2
+def columns(tunnel_filter: TunnelListFilter) -> list[Column]:
+    """Return the columns; "Account" only for a user of more than one account.
+
+    The link of the column that sorts the list reverses its order.
+    """
+    has_one_account = len(tunnel_filter.accounts) < 2
+    current = tunnel_filter.sort_column
     return [
-        Column(name, label, wanted.url(sort=_next(wanted.by, name)), _sorted(wanted.by, name))
+        Column(name, label, tunnel_filter.url(sort=_next(current, name)), _aria_sort(current, name))
         for name, label in COLUMNS.items()
-        if not (name == "account" and one_account)
+        if not (name == "account" and has_one_account)
     ]
 
 
-def _next(sort: str, name: str) -> str:
-    return f"-{name}" if sort == name else name
+def _next(current: str, name: str) -> str:
+    return f"-{name}" if current == name else name
 
 
-def _sorted(sort: str, name: str) -> str:
-    return {name: "ascending", f"-{name}": "descending"}.get(sort, "")
+def _aria_sort(current: str, name: str) -> str:
+    return {name: "ascending", f"-{name}": "descending"}.get(current, "")

@@ -1,4 +1,4 @@
-"""How many tunnels are in each state, as links to them."""
+"""Number of tunnels in each state, as links that filter the list."""
 
 from __future__ import annotations
 
@@ -7,53 +7,59 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
+from vpnportal.services.tunnel_state import DELETED
 from vpnportal.services.tunnel_state_ranking import RANKS, Ranked, with_changes
-from vpnportal.web.poll_tokens import keyed_token
-from vpnportal.web.tunnel_list.filter_form import CHANGED, SLUGS, TunnelListFilter
-
-GONE = RANKS["cancelled"]
+from vpnportal.web.poll_tokens import state_counts_token
+from vpnportal.web.tunnel_list.filter_form import (
+    CHANGED,
+    LABEL_OF_SLUG,
+    RANK_OF_SLUG,
+    TunnelListFilter,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class StateLink:
-    """A link to the tunnels in one state, with how many there are."""
+    """A link to the tunnels in one state, with their number."""
 
     slug: str
-    word: str
-    many: int
+    label: str
+    count: int
     href: str
-    current: bool
+    is_current: bool
 
 
 @dataclass(frozen=True, slots=True)
 class StateCounts:
-    """How many of the wanted tunnels are in each state, by rank, and how many have changes."""
+    """Number of tunnels by state rank, and number of tunnels with pending changes."""
 
-    ranks: Mapping[int, int]
+    by_rank: Mapping[int, int]
     changed: int
 
     @classmethod
     def of(cls, tunnels: Ranked) -> StateCounts:
-        """Two queries over all of them, which open nothing."""
-        counted = tunnels.order_by().values_list("rank").annotate(many=Count("pk"))
-        return cls(dict(counted), with_changes(tunnels).count())
+        """Count these tunnels in two queries; no specification is decrypted."""
+        counts = tunnels.order_by().values_list("rank").annotate(count=Count("pk"))
+        return cls(dict(counts), with_changes(tunnels).count())
 
     @property
     def token(self) -> str:
-        return keyed_token(sorted(self.ranks.items()), self.changed)
+        """Return a token that changes when a count changes."""
+        return state_counts_token(self.by_rank, self.changed)
 
-    def many(self, state: str) -> int:
-        """How many there are in a state by its slug; without one all but those that are gone."""
-        if state == CHANGED:
+    def in_state(self, slug: str) -> int:
+        """Return the number of tunnels in a state; of "", all except deleted tunnels."""
+        if slug == CHANGED:
             return self.changed
-        if state:
-            return self.ranks.get(RANKS[SLUGS[state]], 0)
-        return sum(many for rank, many in self.ranks.items() if rank != GONE)
+        if slug:
+            return self.by_rank.get(RANK_OF_SLUG[slug], 0)
+        deleted = RANKS[DELETED]
+        return sum(count for rank, count in self.by_rank.items() if rank != deleted)
 
-    def groups(self, wanted: TunnelListFilter) -> Iterator[StateLink]:
-        """All, then each state in which there is one or that is chosen."""
-        current = wanted.chosen.get("state", "")
-        words = {"": "all", **SLUGS, CHANGED: "with changes not applied"}
-        for slug, word in words.items():
-            if (many := self.many(slug)) or slug in ("", current):
-                yield StateLink(slug, word, many, wanted.url(state=slug), slug == current)
+    def links(self, tunnel_filter: TunnelListFilter) -> Iterator[StateLink]:
+        """Yield "All", then each state that has tunnels or is the chosen state."""
+        chosen = tunnel_filter.state_slug
+        labels = {"": "All", **LABEL_OF_SLUG, CHANGED: "Pending changes"}
+        for slug, label in labels.items():
+            if (count := self.in_state(slug)) or slug in ("", chosen):
+                yield StateLink(slug, label, count, tunnel_filter.url(state=slug), slug == chosen)

@@ -1,9 +1,9 @@
-"""The list of tunnels, and what is new in it."""
+"""The page with the list of tunnels, and the poll that keeps it current."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from django.core.paginator import Page, Paginator
 from django.http import HttpResponse
@@ -12,85 +12,123 @@ from django.views.decorators.http import require_safe
 from vpnportal.models import Account, Tunnel
 from vpnportal.services.tunnel_state_ranking import with_state_rank
 from vpnportal.web.responses import HtmxRequest, render_fragment, render_page
-from vpnportal.web.tunnel_list.bulk_actions import BULK_ACTIONS, results_of
+from vpnportal.web.tunnel_list.bulk_actions import (
+    BULK_ACTIONS,
+    BulkAction,
+    BulkResults,
+    pop_results,
+)
 from vpnportal.web.tunnel_list.filter_form import TunnelListFilter
-from vpnportal.web.tunnel_list.rows import PER_PAGE, columns, page_of, rows_of, tokens_of
-from vpnportal.web.tunnel_list.state_counts import StateCounts
+from vpnportal.web.tunnel_list.rows import (
+    PER_PAGE,
+    Column,
+    TunnelRow,
+    columns,
+    page_of,
+    rows_of,
+    tokens_of,
+)
+from vpnportal.web.tunnel_list.state_counts import StateCounts, StateLink
+
+
+@dataclass(frozen=True, slots=True)
+class PolledParts:
+    """The parts of the page that a poll replaces: the counts, the poll itself, and some rows."""
+
+    counts: StateCounts
+    state_links: list[StateLink]
+    poll_url: str
+    is_busy: bool
+    rows: list[TunnelRow]
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelList:
+    """The other parts of the page."""
+
+    filter: TunnelListFilter
+    columns: list[Column]
+    page: Page
+    page_links: list[tuple[object, str]]
+    bulk_url: str
+    select_all_url: str
+    all_selected: bool
+    bulk_actions: Mapping[str, tuple[str, BulkAction]]
+    can_order: bool
+    results: BulkResults | None
 
 
 @require_safe
 def tunnels(request: HtmxRequest) -> HttpResponse:
-    """One page of the person's tunnels as they are wanted, with how each stands."""
-    wanted = TunnelListFilter(request.user, request.GET)
-    everything = wanted.tunnels(request.user)
-    counts = StateCounts.of(everything)
-    many = counts.many(wanted.chosen.get("state", ""))
-    listed = page_of(wanted.sorted(wanted.in_state(everything)), many, request.GET.get("page"))
-    pks = list(listed)
+    """Render one page of the user's tunnels."""
+    tunnel_filter = TunnelListFilter(request.user, request.GET)
+    matches = tunnel_filter.tunnels(request.user)
+    counts = StateCounts.of(matches)
+    total = counts.in_state(tunnel_filter.state_slug)
+    in_order = tunnel_filter.sorted(tunnel_filter.in_state(matches))
+    page = page_of(in_order, total, request.GET.get("page"))
+    pks = list(page)
     visible = Tunnel.objects.visible_to(request.user).filter(pk__in=pks)
-    tokens, busy = tokens_of(with_state_rank(visible))
+    tokens, is_busy = tokens_of(with_state_rank(visible))
     rows = rows_of(request.user, pks, tokens)
-    context = {
-        **_news(wanted, counts, busy),
-        "rows": rows,
-        "columns": columns(wanted),
-        "page": listed,
-        "pages": list(_pages(wanted, listed)),
-        "here": wanted.url("several", page=listed.number),
-        "select_all": wanted.url(page=listed.number, all=1),
-        "all_selected": "all" in request.GET,
-        "acts": BULK_ACTIONS if any(row.editable for row in rows) else (),
-        "orders": may_order(request),
-        "results": results_of(request),
-    }
-    return render_page(request, "tunnel_list/page.html", context)
+    listing = TunnelList(
+        filter=tunnel_filter,
+        columns=columns(tunnel_filter),
+        page=page,
+        page_links=list(_page_links(tunnel_filter, page)),
+        bulk_url=tunnel_filter.url("several", page=page.number),
+        select_all_url=tunnel_filter.url(page=page.number, all=1),
+        all_selected="all" in request.GET,
+        bulk_actions=BULK_ACTIONS if any(row.is_editable for row in rows) else {},
+        can_order=_can_order(request),
+        results=pop_results(request),
+    )
+    polled = _polled_parts(tunnel_filter, counts, is_busy, rows)
+    return render_page(request, "tunnel_list/page.html", {"listing": listing, "polled": polled})
 
 
 @require_safe
 def poll_list(request: HtmxRequest) -> HttpResponse:
-    """The states of those rows of a page that look different by now; 204 when none does."""
-    wanted = TunnelListFilter(request.user, request.GET)
-    counts = StateCounts.of(wanted.tunnels(request.user))
-    known = dict(_known(request.GET.getlist("row")))
-    visible = Tunnel.objects.visible_to(request.user).filter(pk__in=known)
-    tokens, busy = tokens_of(with_state_rank(visible))
-    changed = [pk for pk, token in tokens.items() if known[pk] != token]
-    counted = request.GET.get("counted") != counts.token
-    if not (changed or counted):
+    """Render the counts and the rows that changed since the page was rendered; 204 if none did."""
+    tunnel_filter = TunnelListFilter(request.user, request.GET)
+    counts = StateCounts.of(tunnel_filter.tunnels(request.user))
+    rendered = dict(_rendered_tokens(request.GET.getlist("row")))
+    visible = Tunnel.objects.visible_to(request.user).filter(pk__in=rendered)
+    tokens, is_busy = tokens_of(with_state_rank(visible))
+    changed = [pk for pk, token in tokens.items() if rendered[pk] != token]
+    if not changed and request.GET.get("counted") == counts.token:
         return HttpResponse(status=204)
     rows = rows_of(request.user, changed, tokens)
-    return render_fragment(
-        request,
-        "tunnel_list/poll_response.html",
-        {**_news(wanted, counts, busy), "rows": rows, "oob": True},
-    )
+    polled = _polled_parts(tunnel_filter, counts, is_busy, rows)
+    context = {"polled": polled, "oob": True}
+    return render_fragment(request, "tunnel_list/poll_response.html", context)
 
 
-def may_order(request: HtmxRequest) -> bool:
-    """Whether this person owns an account for which a tunnel can be ordered."""
+def _can_order(request: HtmxRequest) -> bool:
     return Account.objects.owned_by(request.user).exists()
 
 
-def _news(wanted: TunnelListFilter, counts: StateCounts, busy: bool) -> dict[str, Any]:
-    """What the page shows and every piece of news may bring anew."""
-    return {
-        "wanted": wanted,
-        "counts": counts,
-        "groups": list(counts.groups(wanted)),
-        "news": wanted.url("news"),
-        "busy": busy,
-    }
+def _polled_parts(
+    tunnel_filter: TunnelListFilter, counts: StateCounts, is_busy: bool, rows: list[TunnelRow]
+) -> PolledParts:
+    return PolledParts(
+        counts=counts,
+        state_links=list(counts.links(tunnel_filter)),
+        poll_url=tunnel_filter.url("news"),
+        is_busy=is_busy,
+        rows=rows,
+    )
 
 
-def _pages(wanted: TunnelListFilter, shown: Page) -> Iterator[tuple[object, str]]:
-    """The numbers of the pages near this one and at both ends, with their links."""
-    for number in shown.paginator.get_elided_page_range(shown.number, on_each_side=2, on_ends=1):
-        elided = number == Paginator.ELLIPSIS
-        yield number, "" if elided else wanted.url(page=number)
+def _page_links(tunnel_filter: TunnelListFilter, page: Page) -> Iterator[tuple[object, str]]:
+    """Yield the numbers of the first, last and nearby pages with their links; "" for a gap."""
+    for number in page.paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1):
+        is_gap = number == Paginator.ELLIPSIS
+        yield number, "" if is_gap else tunnel_filter.url(page=number)
 
 
-def _known(texts: list[str]) -> Iterator[tuple[int, str]]:
-    """The rows that a page shows, `id.token` each; anything else is ignored."""
+def _rendered_tokens(texts: list[str]) -> Iterator[tuple[int, str]]:
+    """Yield the rows that the page shows, each sent as `id.token`; ignore malformed values."""
     for text in texts[:PER_PAGE]:
         number, _, token = text.partition(".")
         if number.isascii() and number.isdigit() and len(number) < 19:
