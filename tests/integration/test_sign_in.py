@@ -1,4 +1,4 @@
-"""Guessing passwords is slow for whoever does it, and for nobody else."""
+"""Sign-in: the lock-out of an IP address after ten wrong passwords."""
 
 from __future__ import annotations
 
@@ -10,69 +10,69 @@ from tests.html import read
 
 pytestmark = pytest.mark.django_db
 RIGHT = {"username": "ada", "password": "a password for the tests"}
-GUESSES = 10
+MAX_ATTEMPTS = 10
 
 
-def sign_in(address: str = "192.0.2.1", /, **typed: str) -> int:
+def sign_in(address: str = "192.0.2.1", /, **fields: str) -> int:
     client = Client(REMOTE_ADDR=address)
-    return client.post(reverse("login"), {**RIGHT, **typed}).status_code
+    return client.post(reverse("login"), {**RIGHT, **fields}).status_code
 
 
 def guess(times: int, address: str = "192.0.2.1", name: str = "ada") -> list[int]:
     return [sign_in(address, username=name, password=f"no {number}") for number in range(times)]
 
 
-def test_after_ten_wrong_passwords_an_address_waits_also_with_the_right_one(user):
-    guess(GUESSES)
+def test_after_ten_wrong_passwords_the_right_password_is_refused_too(user):
+    guess(MAX_ATTEMPTS)
 
     assert sign_in() == 429
 
 
-def test_whoever_comes_from_elsewhere_is_not_locked_out_by_that(user):
-    guess(GUESSES)
+def test_another_address_is_not_locked_out(user):
+    guess(MAX_ATTEMPTS)
 
     assert sign_in("192.0.2.2") == 302
 
 
-def test_having_one_password_gives_no_further_guesses_of_others(user):
-    guess(GUESSES - 1, name="bob")
+def test_a_successful_sign_in_permits_no_further_guesses(user):
+    guess(MAX_ATTEMPTS - 1, name="bob")
     assert sign_in() == 302
     guess(1, name="bob")
 
     assert sign_in() == 429
 
 
-def test_the_page_says_how_long_it_takes(user):
-    guess(GUESSES)
+def test_the_page_shows_the_duration_of_the_lock_out(user):
+    guess(MAX_ATTEMPTS)
 
-    answer = Client(REMOTE_ADDR="192.0.2.1").post(reverse("login"), RIGHT)
+    response = Client(REMOTE_ADDR="192.0.2.1").post(reverse("login"), RIGHT)
 
-    told = "".join(read(answer).find(".//p[@role='alert']").itertext())
-    assert told == (
-        "Too many wrong passwords came from your address: nobody can sign in from there for ten "
-        "minutes."
+    alert = "".join(read(response).find(".//p[@role='alert']").itertext())
+    assert alert == (
+        "Too many failed sign-ins from your IP address. Sign-in from this address is blocked for "
+        "ten minutes."
     )
 
 
-@pytest.mark.parametrize(("behind", "expected"), [(True, 302), (False, 429)])
-def test_only_our_own_proxy_is_believed_where_a_request_comes_from(
-    user, settings, behind, expected
+@pytest.mark.parametrize(("behind_proxy", "expected"), [(True, 302), (False, 429)])
+def test_only_the_configured_proxy_may_name_the_client_address(
+    user, settings, behind_proxy, expected
 ):
-    settings.BEHIND_PROXY = behind
+    settings.BEHIND_PROXY = behind_proxy
 
-    def post(forwarded: str, **typed: str) -> int:
+    def post(forwarded_for: str, **fields: str) -> int:
         client = Client(REMOTE_ADDR="127.0.0.1")
-        headers = {"X-Forwarded-For": forwarded}
-        return client.post(reverse("login"), {**RIGHT, **typed}, headers=headers).status_code
+        headers = {"X-Forwarded-For": forwarded_for}
+        return client.post(reverse("login"), {**RIGHT, **fields}, headers=headers).status_code
 
-    for number in range(GUESSES):
+    for number in range(MAX_ATTEMPTS):
         post(f"10.9.8.{number}, 192.0.2.1", password="no")
 
-    assert post("10.9.8.7, 192.0.2.1") == 429, "what the client itself said counts for nothing"
+    assert post("10.9.8.7, 192.0.2.1") == 429, "the first address is the client's own claim"
     assert post("192.0.2.9") == expected
 
 
-def test_a_user_name_with_a_line_break_forges_no_line_of_the_log(user, caplog):
+def test_a_line_break_in_a_user_name_forges_no_log_line(user, caplog):
     sign_in(username="ada\nINFO signed in as root", password="no")
 
-    assert not [one for one in caplog.records if "\n" in one.getMessage()]
+    assert not [record for record in caplog.records if "\n" in record.getMessage()]

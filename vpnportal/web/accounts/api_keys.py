@@ -1,4 +1,4 @@
-"""Keys of programs, on the page of the accounts: anybody makes their own, owners revoke all."""
+"""API keys on the page of the accounts: members create their own, owners revoke any."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from vpnportal.models import Account, ApiKey
 from vpnportal.services import Refused, api_keys, input_parsing
-from vpnportal.web.accounts.views import show
+from vpnportal.web.accounts.views import FormResult, accounts_page
 from vpnportal.web.responses import UNPROCESSABLE, HtmxRequest, status_of
 
 INPUTS = ("name", "last_day", "sources")
@@ -19,25 +19,27 @@ INPUTS = ("name", "last_day", "sources")
 @require_POST
 @never_cache
 def create(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Make a key; it is shown in this answer and never again."""
+    """Create an API key; only this response shows it."""
     account = get_object_or_404(Account.objects.visible_to(request.user), pk=pk)
-    given = {name: request.POST.get(name, "") for name in INPUTS}
-    networks = given["sources"].replace(",", " ").split()
+    entered = {name: request.POST.get(name, "") for name in INPUTS}
+    networks = entered["sources"].replace(",", " ").split()
     try:
-        last_day = input_parsing.day(given["last_day"])
-        made = api_keys.create(account, request.user, given["name"], last_day, networks)
+        last_day = input_parsing.day(entered["last_day"])
+        key = api_keys.create(account, request.user, entered["name"], last_day, networks)
     except ValueError as error:
-        return show(request, UNPROCESSABLE, wrong={pk: str(error)}, key={pk: given})
+        refused_form = FormResult(pk, str(error), api_key_input=entered)
+        return accounts_page(request, UNPROCESSABLE, refused_form)
     except Refused as refused:
-        return show(request, status_of(refused), wrong={pk: str(refused)}, key={pk: given})
-    return show(request, made={pk: made.text})
+        refused_form = FormResult(pk, str(refused), api_key_input=entered)
+        return accounts_page(request, status_of(refused), refused_form)
+    return accounts_page(request, result=FormResult(pk, api_key=key.text))
 
 
 @require_POST
 def revoke(request: HtmxRequest, pk: int, key: int) -> HttpResponse:
-    """Let a key in no more."""
-    mine = ApiKey.objects.managed_by(request.user).filter(account=pk)
-    found = get_object_or_404(mine, pk=key)
-    api_keys.revoke(found)
-    messages.success(request, f"The key of {found.name} lets nobody in any more.")
+    """Revoke an API key."""
+    managed = ApiKey.objects.managed_by(request.user).filter(account=pk)
+    api_key = get_object_or_404(managed, pk=key)
+    api_keys.revoke(api_key)
+    messages.success(request, f"API key {api_key.name} revoked.")
     return redirect("accounts")

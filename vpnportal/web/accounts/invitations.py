@@ -1,7 +1,8 @@
-"""The page behind an invitation's link: join as who is signed in, or as a new user."""
+"""The page of an invitation link: join as the signed-in user, or create a user and join."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
@@ -16,65 +17,79 @@ from django.views.decorators.debug import sensitive_post_parameters
 
 from vpnportal.models import Invitation, Role
 from vpnportal.services import Refused, memberships
-from vpnportal.web.accounts.views import ROLES
+from vpnportal.web.accounts.views import PERMISSIONS
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 class NewUser(BaseUserCreationForm):
-    """Django's own, with the words that the sign-in page has."""
+    """Django's form with the labels of the sign-in page."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.use_required_attribute = False
         self.fields["username"].label = "User name"
-        self.fields["password2"].label = "Password again"
+        self.fields["password2"].label = "Confirm password"
         for name, field in self.fields.items():
             if name != "password1":
                 field.help_text = ""
             field.widget.attrs["autofocus"] = False
 
 
+@dataclass(frozen=True, slots=True)
+class InvitationPage:
+    """The invitation with its forms. `permissions` is a sentence about the offered role."""
+
+    invitation: Invitation
+    permissions: str
+    form: NewUser
+    refusal: str
+
+
 @login_not_required
 @never_cache
 @sensitive_post_parameters("password1", "password2")
 def invitation(request: HtmxRequest, token: str) -> HttpResponse:
-    """Tell what the invitation is for, and join on a POST; an unknown link is 404."""
-    found = memberships.invitation_of(token)
-    if found is None:
+    """Show the invitation, or accept it on a POST; 404 for an unknown or used link."""
+    invitation = memberships.invitation_of(token)
+    if invitation is None:
         raise Http404("There is no such invitation.")
     if request.method != "POST":
-        return _page(request, found, NewUser())
+        return _page(request, invitation, NewUser())
     if request.user.is_authenticated:
-        return _join(request, found, token)
+        return _join(request, invitation, token)
     form = NewUser(request.POST)
     if not form.is_valid():
-        return _page(request, found, form, status=UNPROCESSABLE)
+        return _page(request, invitation, form, status=UNPROCESSABLE)
     try:
         with transaction.atomic():
             user = form.save()
             memberships.accept(token, user)
     except Refused as refused:
-        return _page(request, found, form, str(refused), UNPROCESSABLE)
+        return _page(request, invitation, form, str(refused), UNPROCESSABLE)
     login(request, user, BACKEND)
-    messages.success(request, f"Welcome to {found.account}.")
+    messages.success(request, f"Welcome to {invitation.account}.")
     return redirect("tunnels")
 
 
-def _join(request: HtmxRequest, found: Invitation, token: str) -> HttpResponse:
+def _join(request: HtmxRequest, invitation: Invitation, token: str) -> HttpResponse:
     try:
         memberships.accept(token, request.user)
     except Refused as refused:
-        return _page(request, found, NewUser(), str(refused), UNPROCESSABLE)
-    messages.success(request, f"You belong to {found.account} now.")
+        return _page(request, invitation, NewUser(), str(refused), UNPROCESSABLE)
+    messages.success(request, f"You are now a member of {invitation.account}.")
     return redirect("tunnels")
 
 
 def _page(
-    request: HtmxRequest, found: Invitation, form: NewUser, refusal: str = "", status: int = OK
+    request: HtmxRequest,
+    invitation: Invitation,
+    form: NewUser,
+    refusal: str = "",
+    status: int = OK,
 ) -> HttpResponse:
-    role = Role(found.role)
-    does = f"{role.label} {ROLES[role]}"
-    shown = {"invitation": found, "does": does, "form": form, "refusal": refusal}
-    return render(request, "accounts/invitation.html", shown, status=status)
+    role = Role(invitation.role)
+    permissions = f"{role.label} {PERMISSIONS[role]}"
+    page = InvitationPage(invitation, permissions, form, refusal)
+    return render(request, "accounts/invitation.html", {"page": page}, status=status)

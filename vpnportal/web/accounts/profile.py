@@ -1,4 +1,4 @@
-"""What a person may set about themselves: the time zone and the password."""
+"""The settings of a user: time zone and password."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, header, rend
 
 
 class ProfileForm(forms.Form):
-    """The zones of the IANA database, those with a place in them."""
+    """UTC and the IANA time zones with an area, such as "Europe/Paris"."""
 
     time_zone = forms.ChoiceField(
-        label="Time zone", error_messages={"invalid_choice": "Choose one of the list."}
+        label="Time zone",
+        error_messages={"invalid_choice": "Choose a time zone from the list."},
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -37,15 +38,14 @@ class ProfileForm(forms.Form):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def profile(request: HtmxRequest) -> HttpResponse:
-    """Show it, or keep what was chosen."""
-    kept = Profile.objects.filter(user=request.user).first() or Profile()
-    given = request.POST if request.method == "POST" else None
-    form = ProfileForm(given, initial={"time_zone": kept.time_zone})
+    """Show the user's settings, or save the chosen time zone."""
+    stored = Profile.objects.filter(user=request.user).first() or Profile()
+    entered = request.POST if request.method == "POST" else None
+    form = ProfileForm(entered, initial={"time_zone": stored.time_zone})
     if form.is_valid():
         zone = form.cleaned_data["time_zone"]
         Profile.objects.update_or_create(user=request.user, defaults={"time_zone": zone})
-        told = zone.replace("_", " ")
-        messages.success(request, f"Times are shown in the zone {told} from now on.")
+        messages.success(request, f"Saved. Times are shown in {zone.replace('_', ' ')}.")
         return redirect("profile")
     status = UNPROCESSABLE if form.errors else OK
     return render_page(request, "accounts/profile.html", {"form": form}, status)
@@ -53,7 +53,7 @@ def profile(request: HtmxRequest) -> HttpResponse:
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 class ChangePassword(PasswordChangeView):
-    """Django's own: it signs out every other session of this person."""
+    """Django's view, which ends all other sessions of the user."""
 
     template_name = "accounts/password.html"
     success_url = reverse_lazy("profile")
@@ -62,6 +62,6 @@ class ChangePassword(PasswordChangeView):
         return super().get_context_data(**header(cast(User, self.request.user)), **context)
 
     def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
-        answer = super().form_valid(form)
-        messages.success(self.request, "The password was changed; other sessions are signed out.")
-        return answer
+        response = super().form_valid(form)
+        messages.success(self.request, "Password changed. All other sessions are signed out.")
+        return response

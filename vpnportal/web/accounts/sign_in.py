@@ -1,4 +1,4 @@
-"""Signing in, how often one may try, and what an htmx request gets when its session is over."""
+"""Sign-in: its page, its rate limit, and the answer to htmx requests of an expired session."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from django.utils.decorators import method_decorator
 from django_htmx.http import HttpResponseClientRefresh
 
 TOO_MANY_REQUESTS = 429
-TOO_MANY = (
-    "Too many wrong passwords came from your address: nobody can sign in from there for ten "
+# AXES_COOLOFF_TIME in the settings.
+LOCKED_OUT = (
+    "Too many failed sign-ins from your IP address. Sign-in from this address is blocked for ten "
     "minutes."
 )
 
 
 def locked_out(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
-    """The sign-in page again, with how long it takes; 429 (RFC 6585)."""
+    """Render the sign-in page with the duration of the lock-out, as 429 (RFC 6585)."""
     form = NameAndPassword(request)
     form.is_bound, form.cleaned_data = True, {}
-    form.add_error(None, TOO_MANY)
+    form.add_error(None, LOCKED_OUT)
     return render(request, "accounts/sign_in.html", {"form": form}, status=TOO_MANY_REQUESTS)
 
 
 class NameAndPassword(AuthenticationForm):
-    """Django's own, with the words that `bin/run` prints."""
+    """Django's form with the labels that `bin/run` prints."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -37,7 +38,7 @@ class NameAndPassword(AuthenticationForm):
 
 @method_decorator(login_not_required, name="dispatch")
 class SignIn(LoginView):
-    """The sign-in page; a page whose session is over while it polls is loaded anew."""
+    """The sign-in page. A poll of an expired session makes the browser reload its page."""
 
     template_name = "accounts/sign_in.html"
     authentication_form = NameAndPassword

@@ -1,12 +1,13 @@
-"""The accounts of a person: who belongs to them, and the roles, for their owners to change."""
+"""The page of a user's accounts: members, roles, invitations and API keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from django.contrib import messages
-from django.db.models import Prefetch
+from django.contrib.auth.models import User
+from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
@@ -17,105 +18,152 @@ from vpnportal.models import Account, ApiKey, Invitation, Membership, Role
 from vpnportal.services import Refused, input_parsing, memberships
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
-ROLES = {
-    Role.VIEWER: "sees the tunnels",
-    Role.OPERATOR: "also edits and applies them",
-    Role.OWNER: "also orders and cancels them, sees preshared keys, and manages members",
+PERMISSIONS = {
+    Role.VIEWER: "can view tunnels",
+    Role.OPERATOR: "can view, edit and apply tunnels",
+    Role.OWNER: "can view, edit, apply, order and delete tunnels, show preshared keys, and "
+    "manage members",
 }
+UNKNOWN_ROLE = "Choose a role from the list."
+
+
+@dataclass(frozen=True, slots=True)
+class FormResult:
+    """The result of a form in the section of one account.
+
+    A refused form keeps its input. A new invitation link or API key is on this page only.
+    """
+
+    account_id: int = 0
+    error: str = ""
+    invitation_note: str = ""
+    invitation_link: str = ""
+    api_key: str = ""
+    api_key_input: Mapping[str, str] = field(default_factory=dict)
+
+
+NO_RESULT = FormResult()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSection:
+    """The section of one account. `is_owned` is True if the user may manage its members."""
+
+    account: Account
+    is_owned: bool
+    members: Sequence[Membership]
+    result: FormResult
 
 
 @require_safe
 def accounts(request: HtmxRequest) -> HttpResponse:
-    """All accounts of the person, with their members and the keys of programs."""
-    return show(request)
+    """Render the accounts of the user."""
+    return accounts_page(request)
 
 
 @require_POST
 @never_cache
 def invite(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Make a link that lets somebody in; it is shown in this answer and never again."""
+    """Create an invitation; only this response shows its link."""
     account = get_object_or_404(Account.objects.owned_by(request.user), pk=pk)
     role, note = request.POST.get("role", ""), request.POST.get("note", "")
+    if role not in Role:
+        return accounts_page(request, UNPROCESSABLE, FormResult(pk, UNKNOWN_ROLE))
     try:
-        if role not in Role:
-            return show(request, UNPROCESSABLE, wrong={pk: "Choose one of the roles."})
         token = memberships.invite(account, role, input_parsing.name(note), request.user)
     except ValueError as error:
-        return show(request, UNPROCESSABLE, wrong={pk: str(error)}, notes={pk: note})
+        refused_form = FormResult(pk, str(error), invitation_note=note)
+        return accounts_page(request, UNPROCESSABLE, refused_form)
     except Refused as refused:
-        return show(request, status_of(refused), wrong={pk: str(refused)}, notes={pk: note})
+        refused_form = FormResult(pk, str(refused), invitation_note=note)
+        return accounts_page(request, status_of(refused), refused_form)
     link = request.build_absolute_uri(reverse("invitation", args=[token]))
-    return show(request, links={pk: link})
+    return accounts_page(request, result=FormResult(pk, invitation_link=link))
 
 
 @require_POST
 def revoke_invitation(request: HtmxRequest, pk: int, invitation: int) -> HttpResponse:
-    """Close an invitation that nobody took yet."""
+    """Revoke a pending invitation."""
     account = get_object_or_404(Account.objects.owned_by(request.user), pk=pk)
     memberships.revoke_invitation(get_object_or_404(account.invitations.all(), pk=invitation))
-    messages.success(request, "The invitation was withdrawn: its link lets nobody in any more.")
+    messages.success(request, "Invitation revoked. Its link no longer works.")
     return redirect("accounts")
 
 
 @require_POST
 def role(request: HtmxRequest, pk: int, member: int) -> HttpResponse:
-    """Give a member another role."""
-    wanted = request.POST.get("role", "")
-    if wanted not in Role:
-        wrong = {pk: "Choose one of the roles."}
-        return show(request, UNPROCESSABLE, wrong=wrong)
-    label = Role(wanted).label.lower()
+    """Change the role of a member."""
+    new_role = request.POST.get("role", "")
+    if new_role not in Role:
+        return accounts_page(request, UNPROCESSABLE, FormResult(pk, UNKNOWN_ROLE))
+    label = Role(new_role).label.lower()
+    membership = get_object_or_404(_managed_by(request.user), pk=member, account=pk)
     return _change(
-        request, pk, member, lambda one: memberships.set_role(one, wanted), f"is {label} now"
+        request,
+        membership,
+        lambda membership: memberships.set_role(membership, new_role),
+        f"{membership.user} is now {label} in {membership.account}.",
     )
 
 
 @require_POST
 def remove(request: HtmxRequest, pk: int, member: int) -> HttpResponse:
-    """Remove a member; anybody may leave by themselves."""
-    return _change(request, pk, member, memberships.remove, "belongs to it no more", leaving=True)
+    """Remove a member; members other than owners may only remove themselves."""
+    removable = _managed_by(request.user) | Membership.objects.filter(user=request.user)
+    removable = removable.select_related("account", "user")
+    membership = get_object_or_404(removable, pk=member, account=pk)
+    return _change(
+        request,
+        membership,
+        memberships.remove,
+        f"{membership.user} is no longer a member of {membership.account}.",
+    )
+
+
+def _managed_by(user: User) -> QuerySet[Membership]:
+    managed = Membership.objects.filter(account__in=Account.objects.owned_by(user))
+    return managed.select_related("account", "user")
 
 
 def _change(
     request: HtmxRequest,
-    pk: int,
-    member: int,
-    act: Callable[[Membership], None],
-    told: str,
-    leaving: bool = False,
+    membership: Membership,
+    change: Callable[[Membership], None],
+    message: str,
 ) -> HttpResponse:
-    mine = Membership.objects.filter(account__in=Account.objects.owned_by(request.user))
-    if leaving:
-        mine |= Membership.objects.filter(user=request.user)
-    membership = get_object_or_404(mine.select_related("account", "user"), pk=member, account=pk)
     try:
-        act(membership)
+        change(membership)
     except Refused as refused:
-        return show(request, status_of(refused), wrong={pk: str(refused)})
-    messages.success(request, f"{membership.account}: {membership.user} {told}.")
+        result = FormResult(membership.account_id, str(refused))
+        return accounts_page(request, status_of(refused), result)
+    messages.success(request, message)
     return redirect("accounts")
 
 
-def show(request: HtmxRequest, status: int = OK, **typed_or_made: dict[int, Any]) -> HttpResponse:
-    """`wrong`, `notes`, `links` and `made` are texts by account, `key` what was typed for one."""
+def accounts_page(
+    request: HtmxRequest, status: int = OK, result: FormResult = NO_RESULT
+) -> HttpResponse:
+    """Render the page of all accounts, with the result of a form in the section of its account."""
     by_name = Membership.objects.select_related("user").order_by("user__username")
-    pending = Invitation.objects.open().select_related("author")
-    rows = Account.objects.visible_to(request.user).order_by("name")
+    invitations = Invitation.objects.open().select_related("author")
     keys = ApiKey.objects.managed_by(request.user).filter(revoked_at=None)
+    rows = Account.objects.visible_to(request.user).order_by("name")
     rows = rows.prefetch_related(
         Prefetch("memberships", by_name),
-        Prefetch("invitations", pending, to_attr="pending"),
-        Prefetch("api_keys", keys.select_related("user"), to_attr="keys"),
+        Prefetch("invitations", invitations, to_attr="open_invitations"),
+        Prefetch("api_keys", keys.select_related("user"), to_attr="current_keys"),
     )
     owned = set(Account.objects.owned_by(request.user).values_list("pk", flat=True))
-    shown = [
-        {
-            "account": row,
-            "owned": row.pk in owned,
-            "members": row.memberships.all(),
-            **{name: texts.get(row.pk, "") for name, texts in typed_or_made.items()},
-        }
-        for row in rows
+    sections = [
+        AccountSection(
+            account=account,
+            is_owned=account.pk in owned,
+            members=list(account.memberships.all()),
+            result=result if account.pk == result.account_id else NO_RESULT,
+        )
+        for account in rows
     ]
-    context = {"rows": shown, "roles": [(role, role.label, ROLES[role]) for role in ROLES]}
-    return render_page(request, "accounts/page.html", context, status)
+    roles = [(role, role.label, permissions) for role, permissions in PERMISSIONS.items()]
+    return render_page(
+        request, "accounts/page.html", {"sections": sections, "roles": roles}, status
+    )
