@@ -1,4 +1,4 @@
-"""The operators of the service see every concentrator, and nobody else knows of the page."""
+"""The page Concentrators: the status of every concentrator, for service operators only."""
 
 from __future__ import annotations
 
@@ -19,43 +19,45 @@ URL = "/concentrators/"
 
 @pytest.fixture
 def operator(client, db):
-    """A browser of somebody who runs the service and belongs to no account."""
+    """A browser of a service operator without an account."""
     client.force_login(User.objects.create_user("ops", password="a word", is_staff=True))
     return client
 
 
-def table(answer, concentrator: Concentrator) -> dict[str, str]:
-    """What the page says of one concentrator, by its words for it."""
-    found = part(answer, f"concentrator-{concentrator.pk}")
+def facts(response, concentrator: Concentrator) -> dict[str, str]:
+    """Return the values that the page shows of one concentrator, by their labels."""
+    section = part(response, f"concentrator-{concentrator.pk}")
     return {
-        "".join(one.find("dt").itertext()): " ".join("".join(one.find("dd").itertext()).split())
-        for one in found.find("dl")
+        "".join(row.find("dt").itertext()): " ".join("".join(row.find("dd").itertext()).split())
+        for row in section.find("dl")
     }
 
 
-def links(answer) -> set[str]:
-    return {e.get("href") for e in read(answer).iter("a")}
+def links(response) -> set[str]:
+    return {e.get("href") for e in read(response).iter("a")}
 
 
-@pytest.mark.parametrize("who", ["page", "viewer", "stranger"])
-def test_whoever_does_not_run_the_service_finds_nothing(request, who, concentrator):
-    browser = request.getfixturevalue(who)
+@pytest.mark.parametrize("browser_name", ["page", "viewer", "stranger"])
+def test_a_customer_gets_404_and_no_link(request, browser_name, concentrator):
+    browser = request.getfixturevalue(browser_name)
 
     assert browser.get(URL).status_code == 404
     assert URL not in links(browser.get("/tunnels/"))
 
 
-def test_an_operator_finds_the_page_from_the_others_and_must_sign_in_for_it(operator, concentrator):
+def test_an_operator_has_a_link_and_must_sign_in(operator, concentrator):
     assert URL in links(operator.get("/tunnels/"))
     assert operator.post(URL).status_code == 405
     operator.logout()
     assert operator.get(URL).headers["Location"] == f"/sign-in/?next={URL}"
 
 
-def test_an_operator_sees_how_each_concentrator_stands(operator, account, concentrator):
-    for number, word in enumerate(("up", "up", "older", "down", ""), start=1):
+def test_the_page_shows_state_tunnels_drops_and_unmanaged_connections(
+    operator, account, concentrator
+):
+    for number, sa_status in enumerate(("up", "up", "older", "down", ""), start=1):
         make_tunnel(account, concentrator, f"ipsec00{number}")
-        Tunnel.objects.filter(name=f"ipsec00{number}").update(sa_status=word)
+        Tunnel.objects.filter(name=f"ipsec00{number}").update(sa_status=sa_status)
     Tunnel.objects.filter(name="ipsec002").update(cancelled_at=timezone.now())
     Concentrator.objects.update(
         seen_at=timezone.now(),
@@ -65,64 +67,66 @@ def test_an_operator_sees_how_each_concentrator_stands(operator, account, concen
         dropped_by_esp=3,
     )
 
-    answer = operator.get(URL)
+    response = operator.get(URL)
 
-    assert words(answer, f"name-{concentrator.pk}") == "hou02-vpn01 in sight"
-    assert table(answer, concentrator) == {
+    assert words(response, f"name-{concentrator.pk}") == "hou02-vpn01 Online"
+    assert facts(response, concentrator) == {
         "Data center": "Houston 2 (hou02)",
         "Public address": "203.0.113.1",
-        "ESP": "carried by charon",
-        "Tunnels": "4 Up 1 Up \N{EN DASH} settings out of date 1 Down 1 not on it 1",
+        "ESP": "user space",
+        "Tunnels": "4 1 Up 1 Up \N{EN DASH} settings out of date 1 Down 1 Not applied",
         "Dropped packets": "Tunnel to the concentrator itself: 7 "
         "Tunnel to tunnel: 0 of_tomorrow: 1 "
         "Source not allowed in this tunnel (anti-spoofing): 5",
-        "Connections that are not ours": "office, <b> left alone",
+        "Unmanaged connections": "office, <b>",
     }
 
 
 @pytest.mark.parametrize(
-    ("sight", "sentence"),
+    ("columns", "text"),
     [
-        ({}, "Never seen yet. Nothing was heard from it; its watch may not be running."),
+        ({}, "No status received. Check that the watch service is running."),
         (
             {"seen_at": "2026-01-01T10:00:00Z", "unreachable_reason": "The socket is gone."},
-            "Not seen since 1 Jan 2026, 10:00:00 UTC. The socket is gone.",
+            "No status received since 1 Jan 2026, 10:00:00 UTC. The socket is gone.",
         ),
     ],
-    ids=["never", "not any more"],
+    ids=["never online", "offline"],
 )
-def test_a_concentrator_out_of_sight_says_since_when_and_why(
-    operator, concentrator, sight, sentence
-):
-    Concentrator.objects.update(**sight)
+def test_an_offline_concentrator_shows_since_when_and_why(operator, concentrator, columns, text):
+    Concentrator.objects.update(**columns)
 
-    text = words(operator.get(URL), f"concentrator-{concentrator.pk}")
+    section = words(operator.get(URL), f"concentrator-{concentrator.pk}")
 
-    assert text.startswith(f"hou02-vpn01 out of sight {sentence} The rest is what was seen last.")
+    assert section.startswith(f"hou02-vpn01 Offline {text} Values below are the last known.")
 
 
-def test_the_newest_twenty_repairs_of_each_are_listed(operator, tunnel, concentrator):
+def test_the_newest_twenty_repairs_of_each_concentrator_are_listed(operator, tunnel, concentrator):
     for number in range(22):
         concentrator.repairs.create(tunnel=tunnel if number % 2 else None, text=f"No {number}")
 
-    told = part(operator.get(URL), f"concentrator-{concentrator.pk}").find("ol")
+    repairs = part(operator.get(URL), f"concentrator-{concentrator.pk}").find("ol")
 
-    lines = ["".join(e.find("span").itertext()) for e in told]
+    lines = ["".join(e.find("span").itertext()) for e in repairs]
     assert (len(lines), lines[:2], lines[-1]) == (20, ["ipsec001: No 21", "No 20"], "No 2")
 
 
-def test_ten_concentrators_cost_as_many_queries_as_one(operator, tunnel, concentrator):
+def test_ten_concentrators_need_as_many_queries_as_a_single_concentrator(
+    operator, tunnel, concentrator
+):
     def queries() -> int:
         with CaptureQueriesContext(connection) as captured:
             assert operator.get(URL).status_code == 200
         return len(captured)
 
-    few = queries()
+    before = queries()
     houston = Datacenter.objects.get()
     for number in range(9):
-        lane = Concentrator.objects.create(
+        concentrator = Concentrator.objects.create(
             name=f"vpn{number}", datacenter=houston, public_address=f"192.0.2.{number}"
         )
-        lane.repairs.create(tunnel=tunnel, text="Loaded it", at=timezone.now() - timedelta(1))
+        concentrator.repairs.create(
+            tunnel=tunnel, text="Loaded it", at=timezone.now() - timedelta(1)
+        )
 
-    assert queries() == few <= 7
+    assert queries() == before <= 7

@@ -1,4 +1,4 @@
-"""For the operators of the service: how each concentrator stands, whoever's tunnels it has."""
+"""Status page of all concentrators, for service operators."""
 
 from __future__ import annotations
 
@@ -13,59 +13,73 @@ from vpnportal.domain.gateway_config.drop_counters import BY_ESP, COUNTERS
 from vpnportal.models import Concentrator, DriftRepair, Tunnel
 from vpnportal.web.responses import HtmxRequest, render_page
 
-# How many repairs of each concentrator the page lists, newest first.
-REPAIRS = 20
-NOT_THERE = "not on it"
+# Listed repairs of each concentrator, newest first.
+MAX_REPAIRS = 20
+# The label of tunnels without an SA status: the concentrator does not hold them.
+NOT_APPLIED = "Not applied"
 
 
 @dataclass(frozen=True, slots=True)
 class ConcentratorRow:
-    """One concentrator. `tunnels` are numbers by association, `dropped` packets by reason."""
+    """One concentrator.
+
+    `tunnels` are numbers of tunnels by SA status, `dropped` are packets by reason.
+    """
 
     concentrator: Concentrator
-    in_sight: bool
+    is_online: bool
     tunnels: tuple[tuple[str, int], ...]
     dropped: tuple[tuple[str, int], ...]
 
     @property
     def total(self) -> int:
-        """Tunnels that end here, by their drafts."""
-        return sum(number for _, number in self.tunnels)
+        """Return the number of tunnels whose draft is on this concentrator."""
+        return sum(count for _, count in self.tunnels)
 
 
 @require_safe
 def concentrators(request: HtmxRequest) -> HttpResponse:
-    """All of them on one page, in a constant number of queries; nothing for anybody else."""
+    """Render the status of all concentrators, in a constant number of queries.
+
+    Raises Http404 if the user is no service operator.
+    """
     if not request.user.is_staff:
-        raise Http404("This page is for the operators of the service.")
-    newest = DriftRepair.objects.select_related("tunnel").order_by("-pk")[:REPAIRS]
-    rows = Concentrator.objects.select_related("datacenter").order_by("datacenter__name", "name")
-    rows = rows.prefetch_related(Prefetch("repairs", newest, to_attr="newest_repairs"))
-    tunnels = _tunnels()
-    places = [
-        ConcentratorRow(row, row.is_online(), tuple(tunnels[row.pk].items()), _dropped(row))
-        for row in rows
+        raise Http404("This page is for service operators.")
+    repairs = DriftRepair.objects.select_related("tunnel").order_by("-pk")[:MAX_REPAIRS]
+    by_name = Concentrator.objects.order_by("datacenter__name", "name")
+    by_name = by_name.select_related("datacenter")
+    by_name = by_name.prefetch_related(Prefetch("repairs", repairs, to_attr="newest_repairs"))
+    counts = _tunnel_counts()
+    rows = [
+        ConcentratorRow(
+            concentrator=concentrator,
+            is_online=concentrator.is_online(),
+            tunnels=tuple(counts[concentrator.pk].items()),
+            dropped=_dropped_packets(concentrator),
+        )
+        for concentrator in by_name
     ]
-    return render_page(request, "concentrators/page.html", {"places": places})
+    return render_page(request, "concentrators/page.html", {"rows": rows})
 
 
-def _tunnels() -> dict[int, dict[str, int]]:
-    """How many tunnels each concentrator has, by association; in the order of the words."""
-    counted = Tunnel.objects.present().values_list("concentrator", "sa_status")
-    numbers = {(place, word): many for place, word, many in counted.annotate(Count("pk"))}
-    found: dict[int, dict[str, int]] = defaultdict(dict)
-    for word in (*Tunnel.SaStatus, ""):
-        for place in {place for place, seen in numbers if seen == word}:
-            label = word.label if word else NOT_THERE
-            found[place][label] = numbers[place, word]
-    return found
+def _tunnel_counts() -> dict[int, dict[str, int]]:
+    """Return the numbers of tunnels by concentrator id and SA status label."""
+    present = Tunnel.objects.present().values_list("concentrator", "sa_status")
+    counts = {(pk, status): count for pk, status, count in present.annotate(Count("pk"))}
+    by_concentrator: dict[int, dict[str, int]] = defaultdict(dict)
+    labels = [*Tunnel.SaStatus.choices, ("", NOT_APPLIED)]
+    for status, label in labels:
+        for (pk, counted_status), count in counts.items():
+            if counted_status == status:
+                by_concentrator[pk][label] = count
+    return by_concentrator
 
 
-def _dropped(concentrator: Concentrator) -> tuple[tuple[str, int], ...]:
-    """Packets by the words of their counter; a counter of another version by its own name."""
-    counted: dict[str, int] = dict(concentrator.drop_counters)
-    if counted:
-        # The kernel's ESP counts by itself, and what charon's drops its watch has heard of.
-        by_esp = counted.pop("by_esp", 0) + concentrator.dropped_by_esp
-        counted = {**counted, BY_ESP: by_esp}
-    return tuple((COUNTERS.get(name, name), packets) for name, packets in counted.items())
+def _dropped_packets(concentrator: Concentrator) -> tuple[tuple[str, int], ...]:
+    """Return packets by reason; a counter that this version does not know keeps its own name."""
+    counters: dict[str, int] = dict(concentrator.drop_counters)
+    if counters:
+        # The driver reads the drops of the kernel's ESP; the monitor counts those that charon logs.
+        by_esp = counters.pop("by_esp", 0) + concentrator.dropped_by_esp
+        counters = {**counters, BY_ESP: by_esp}
+    return tuple((COUNTERS.get(name, name), packets) for name, packets in counters.items())
