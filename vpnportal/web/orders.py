@@ -1,7 +1,8 @@
-"""Order a tunnel: for the owners of an account."""
+"""The page that orders a tunnel, for the owners of an account."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from uuid import uuid4
 
 from django import forms
@@ -14,12 +15,15 @@ from django.views.decorators.http import require_http_methods
 from vpnportal import services
 from vpnportal.models import Account, Datacenter, Subnet, Tunnel
 from vpnportal.services import Refused
-from vpnportal.services.orders import locations
+from vpnportal.services.orders import Location, locations
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
 
 class OrderForm(forms.Form):
-    """Which account, where, and the key that makes the same form order one tunnel only."""
+    """Account and location. The key makes a form that is sent twice order a single tunnel.
+
+    Raises Http404 if the user owns no account.
+    """
 
     use_required_attribute = False
     account = forms.ModelChoiceField(
@@ -35,7 +39,7 @@ class OrderForm(forms.Form):
     )
     key = forms.UUIDField(
         widget=forms.HiddenInput,
-        error_messages={name: "Load this page again." for name in ("required", "invalid")},
+        error_messages={name: "Reload this page." for name in ("required", "invalid")},
     )
 
     def __init__(self, request: HtmxRequest, data: QueryDict | None = None) -> None:
@@ -43,43 +47,52 @@ class OrderForm(forms.Form):
         owned = Account.objects.owned_by(request.user).order_by("name")
         self.accounts = list(owned)
         if not self.accounts:
-            raise Http404("Only owners order tunnels.")
+            raise Http404("Only account owners order tunnels.")
         self.fields["account"].queryset = owned  # type: ignore[attr-defined]
 
 
-# A browser that goes back asks for a new form, whose key orders another tunnel.
+@dataclass(frozen=True, slots=True)
+class OrderPage:
+    """The form, all locations, and the data centers that have free addresses."""
+
+    form: OrderForm
+    locations: list[Location]
+    available: list[Datacenter]
+
+
+# Without a cache, a browser that goes back gets a new form, and its key orders another tunnel.
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def order(request: HtmxRequest) -> HttpResponse:
-    """A location is chosen; name, hosted peer address and static NAT subnet are assigned."""
+    """Show the form, or order a tunnel in the chosen location."""
     if request.method != "POST":
         return _order_page(request, OrderForm(request))
     form = OrderForm(request, request.POST)
     if not form.is_valid():
         return _order_page(request, form, UNPROCESSABLE)
-    chosen = form.cleaned_data
+    values = form.cleaned_data
     try:
-        tunnel = services.order(chosen["account"], chosen["location"], request.user, chosen["key"])
+        tunnel = services.order(values["account"], values["location"], request.user, values["key"])
     except Refused as refused:
         form.add_error("location", str(refused))
         return _order_page(request, form, status_of(refused))
-    messages.success(request, _assigned(tunnel))
+    messages.success(request, _message(tunnel))
     return redirect("tunnel", pk=tunnel.pk)
 
 
 def _order_page(request: HtmxRequest, form: OrderForm, status: int = OK) -> HttpResponse:
-    places = locations()
-    free = [place.datacenter for place in places if place.free]
-    if len(free) == 1:
-        form.initial["location"] = free[0].pk
-    shown = {"form": form, "locations": places, "free": free}
-    return render_page(request, "tunnel/order.html", shown, status)
+    every_location = locations()
+    available = [location.datacenter for location in every_location if location.free]
+    if len(available) == 1:
+        form.initial["location"] = available[0].pk
+    order = OrderPage(form, every_location, available)
+    return render_page(request, "tunnel/order.html", {"order": order}, status)
 
 
-def _assigned(tunnel: Tunnel) -> str:
-    blocks = ", ".join(str(one) for one in tunnel.networks(Subnet.Kind.STATIC_NAT))
+def _message(tunnel: Tunnel) -> str:
+    subnets = ", ".join(str(network) for network in tunnel.networks(Subnet.Kind.STATIC_NAT))
     return (
-        f"{tunnel.name} was ordered for {tunnel.account} in {tunnel.concentrator.datacenter}. It "
-        f"was assigned the Hosted Peer Address {tunnel.hosted_peer} and the static NAT subnet "
-        f"{blocks}. Enter the Remote Peer Address and a Preshared Key next."
+        f"Ordered {tunnel.name} for {tunnel.account} in {tunnel.concentrator.datacenter}. Its "
+        f"Hosted Peer Address is {tunnel.hosted_peer}, its static NAT subnet is {subnets}. Enter "
+        "the Remote Peer Address and a Preshared Key next."
     )
