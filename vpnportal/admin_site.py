@@ -1,4 +1,4 @@
-"""The admin's site: people sign in where everybody does, and only the operators find it."""
+"""The site of the Django admin: it uses the portal's sign-in page, and only staff reach it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from django.utils.decorators import method_decorator
 
 
 class AdministrationSite(AdminSite):
-    """Customers are told that there is no such page."""
+    """The admin site; a customer gets 404."""
 
-    site_header = site_title = "vpnportal: operators of the service"
-    index_title = "What the service consists of"
+    site_header = site_title = "vpnportal administration"
+    index_title = "Administration"
     enable_nav_sidebar = False
 
     @method_decorator(login_not_required)
@@ -26,12 +26,12 @@ class AdministrationSite(AdminSite):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         if request.user.is_authenticated:
-            raise Http404("These pages are for the operators of the service.")
-        wanted = urlencode({"next": request.GET.get("next", reverse("admin:index"))})
-        return redirect(f"{reverse('login')}?{wanted}")
+            raise Http404("These pages are for service operators.")
+        query = urlencode({"next": request.GET.get("next", reverse("admin:index"))})
+        return redirect(f"{reverse('login')}?{query}")
 
 
 class AdministrationConfig(AdminConfig):
-    """Puts it in the place of Django's own; `vpnportal.admin` fills it."""
+    """Replaces Django's admin config; `vpnportal.admin` registers the models."""
 
     default_site = "vpnportal.admin_site.AdministrationSite"

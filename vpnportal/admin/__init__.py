@@ -1,6 +1,6 @@
-"""Django's admin for the operators of the service: places, subnets, pools, accounts, tunnels.
+"""The Django admin for service operators: concentrators, address pools, subnets, accounts, tunnels.
 
-Nothing of a draft and no preshared key is in it; a tunnel is moved here and otherwise looked at.
+It shows neither drafts nor preshared keys. It moves tunnels and changes nothing else of them.
 """
 
 from vpnportal.admin import accounts, concentrators, tunnels, users

@@ -1,4 +1,4 @@
-"""Accounts with their members, and the API keys' users: who may act for a customer."""
+"""Accounts with their members."""
 
 from __future__ import annotations
 
@@ -14,60 +14,60 @@ from vpnportal.models import Account, Membership, Role
 from vpnportal.services.errors import Refused
 from vpnportal.services.memberships import lock_account, refuse_last_owners
 
-OWNER = Role.OWNER
 
-
-class SomebodyOwns(BaseInlineFormSet):
-    """The members of an account, which never loses its last owner."""
+class MembershipFormSet(BaseInlineFormSet):
+    """The members of an account. It refuses to remove the last owner."""
 
     def clean(self) -> None:
         super().clean()
-        leaving = [one.instance.pk for one in self.initial_forms if self._gives_up(one)]
-        if not leaving or any(self._becomes_owner(one) for one in self.forms):
+        former_owners = [
+            form.instance.pk for form in self.initial_forms if self._loses_ownership(form)
+        ]
+        if not former_owners or any(self._gains_ownership(form) for form in self.forms):
             return
-        # The admin saves in the transaction that this lock belongs to.
+        # The admin saves in the same transaction, so the lock lasts until then.
         with lock_account(self.instance):
             try:
-                refuse_last_owners(self.instance, leaving)
+                refuse_last_owners(self.instance, former_owners)
             except Refused as refused:
                 raise ValidationError(str(refused)) from None
 
-    def _gives_up(self, form: ModelForm) -> bool:
-        return form.initial["role"] == OWNER and not self._owns(form)
+    def _loses_ownership(self, form: ModelForm) -> bool:
+        return form.initial["role"] == Role.OWNER and not self._will_own(form)
 
-    def _becomes_owner(self, form: ModelForm) -> bool:
-        return form.has_changed() and self._owns(form)
+    def _gains_ownership(self, form: ModelForm) -> bool:
+        return form.has_changed() and self._will_own(form)
 
-    def _owns(self, form: ModelForm) -> bool:
-        """Whether this member is an owner once the form is saved."""
+    def _will_own(self, form: ModelForm) -> bool:
         entered = getattr(form, "cleaned_data", {})
-        return entered.get("role") == OWNER and not entered.get(DELETION_FIELD_NAME)
+        return entered.get("role") == Role.OWNER and not entered.get(DELETION_FIELD_NAME)
 
 
 class Members(admin.StackedInline):
     model = Membership
-    formset = SomebodyOwns
+    formset = MembershipFormSet
     extra = 0
     autocomplete_fields = ("user",)
 
 
 @admin.register(Account)
 class Accounts(admin.ModelAdmin):
-    """An account with tunnels cannot be deleted: its tunnels are cancelled first."""
+    """The database protects an account that has tunnels: delete its tunnels first."""
 
-    list_display = ("name", "present", "people")
+    list_display = ("name", "tunnel_count", "member_count")
     search_fields = ("name", "memberships__user__username")
     inlines = (Members,)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
-        present = Count("tunnels", Q(tunnels__cancelled_at=None), distinct=True)
-        people = Count("memberships", distinct=True)
-        return super().get_queryset(request).annotate(present=present, people=people)
+        tunnels = Count("tunnels", Q(tunnels__cancelled_at=None), distinct=True)
+        members = Count("memberships", distinct=True)
+        accounts = super().get_queryset(request)
+        return accounts.annotate(tunnel_count=tunnels, member_count=members)
 
-    @admin.display(description="Tunnels", ordering="present")
-    def present(self, account: Account) -> int:
-        return account.present  # type: ignore[attr-defined]
+    @admin.display(description="Tunnels", ordering="tunnel_count")
+    def tunnel_count(self, account: Account) -> int:
+        return account.tunnel_count  # type: ignore[attr-defined]
 
-    @admin.display(description="Members", ordering="people")
-    def people(self, account: Account) -> int:
-        return account.people  # type: ignore[attr-defined]
+    @admin.display(description="Members", ordering="member_count")
+    def member_count(self, account: Account) -> int:
+        return account.member_count  # type: ignore[attr-defined]

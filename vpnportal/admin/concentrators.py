@@ -1,4 +1,4 @@
-"""Data centers, concentrators with their pools, and the subnets of the provider's side."""
+"""Data centers, concentrators with their address pools, and the provider's subnets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from vpnportal.models import AddressPool, Concentrator, Datacenter, Subnet
 from vpnportal.services.tunnel_conflicts import OWN
 
-SEEN = ("seen_at", "unreachable_reason", "charon_version")
+STATUS_FIELDS = ("seen_at", "unreachable_reason", "charon_version")
 
 
 @admin.register(Datacenter)
@@ -23,21 +23,21 @@ class Datacenters(admin.ModelAdmin):
 
 
 class PoolForm(forms.ModelForm):
-    """A pool shares no address with another one of its kind."""
+    """An address pool. It may not overlap another pool of its kind."""
 
     class Meta:
         help_texts: ClassVar = {
-            "network": "Each order takes one address of a pool of Hosted peer addresses, and a /30 "
-            "of one of Static NAT subnets."
+            "network": "An order takes one address from a pool of hosted peer addresses, and a /30 "
+            "from a pool of static NAT subnets."
         }
 
     def clean(self) -> dict[str, Any] | None:
-        kept = super().clean()
+        cleaned = super().clean()
         network, kind = self.cleaned_data.get("network"), self.cleaned_data.get("kind")
         if network and kind:
             others = AddressPool.objects.filter(kind=kind).exclude(pk=self.instance.pk)
             _refuse_overlap(network, list(others.values_list("network", flat=True)))
-        return kept
+        return cleaned
 
 
 class AddressPools(admin.StackedInline):
@@ -48,45 +48,45 @@ class AddressPools(admin.StackedInline):
 
 @admin.register(Concentrator)
 class Concentrators(admin.ModelAdmin):
-    """What was seen of it is for reading; the page Concentrators says more, and says it better."""
+    """Concentrators and their address pools. The page Concentrators shows their full status."""
 
     list_display = ("name", "datacenter", "public_address", "seen_at")
     list_filter = ("datacenter",)
     search_fields = ("name", "public_address")
     inlines = (AddressPools,)
-    fields = ("name", "datacenter", "public_address", *SEEN)
+    fields = ("name", "datacenter", "public_address", *STATUS_FIELDS)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        # Its queue, its worker and its watch are called by the name.
-        return ("name", *SEEN) if obj else SEEN
+        # The names of the queue, the worker and the monitor contain the name.
+        return ("name", *STATUS_FIELDS) if obj else STATUS_FIELDS
 
 
 class SubnetForm(forms.ModelForm):
-    """Provider networks are somebody's alone."""
+    """A subnet of the provider. It may not overlap another subnet of the provider's side."""
 
     class Meta:
         help_texts: ClassVar = {
-            "account": "None makes it a service of the provider, which every account may reach.",
-            "datacenter": "None offers it to the tunnels of every data center.",
-            "name": "What its users know it by, such as: web servers.",
+            "account": "Leave empty for a provider service that every account may reach.",
+            "datacenter": "Leave empty to offer the subnet in every data center.",
+            "name": "Shown to the users, such as: web servers.",
             "network": "An IP address and a CIDR, such as 10.2.0.0/24.",
         }
 
     def clean(self) -> dict[str, Any] | None:
-        kept = super().clean()
+        cleaned = super().clean()
         network, kind = self.cleaned_data.get("network"), self.cleaned_data.get("kind")
         if network and kind in OWN:
             others = Subnet.objects.filter(kind__in=OWN).exclude(pk=self.instance.pk)
-            near = others.filter(
+            overlapping = others.filter(
                 first__lte=int(network.broadcast_address), last__gte=int(network.network_address)
             )
-            _refuse_overlap(network, list(near.values_list("network", flat=True)))
-        return kept
+            _refuse_overlap(network, list(overlapping.values_list("network", flat=True)))
+        return cleaned
 
 
 @admin.register(Subnet)
 class Subnets(admin.ModelAdmin):
-    """Which tunnels a subnet is attached to is shown with the tunnel."""
+    """Subnets of the provider's side. The page of a tunnel shows the attached subnets."""
 
     form = SubnetForm
     list_display = ("network", "kind", "account")
@@ -96,13 +96,13 @@ class Subnets(admin.ModelAdmin):
     autocomplete_fields = ("account",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Subnet | None = None) -> bool:
-        """One that a tunnel uses is detached there first."""
-        used = obj is not None and obj.tunnels.exists()
-        return not used and super().has_delete_permission(request, obj)
+        """Refuse to delete a subnet that a tunnel uses: it must be detached first."""
+        is_used = obj is not None and obj.tunnels.exists()
+        return not is_used and super().has_delete_permission(request, obj)
 
 
 def _refuse_overlap(network: IPv4Network, others: list[IPv4Network]) -> None:
     for other in others:
         if network.overlaps(other):
-            text = f"{network} overlaps {other}, which is given already: enter a free network."
+            text = f"{network} overlaps {other}, which is in use already: enter a free network."
             raise ValidationError({"network": text})

@@ -1,7 +1,8 @@
-"""Tunnels as the service's operators see them: whose, where and how; moved, and never edited."""
+"""Tunnels for service operators: readable, movable to another concentrator, not editable."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, cast
 
 from django import forms
@@ -18,58 +19,77 @@ from vpnportal import services
 from vpnportal.models import Concentrator, Tunnel
 from vpnportal.services import Refused
 
-SHOWN = (
+FIELDS = (
     "name",
     "account",
     "concentrator",
     "hosted_peer",
     "remote_peer",
-    "sa_status",
-    "sa_status_at",
+    "sa_status_label",
+    "sa_status_read_at",
     "ordered_at",
     "ordered_by",
     "disconnected_at",
     "disconnected_by",
-    "cancelled_at",
+    "deleted_at",
     "move",
 )
 
 
 class MoveForm(forms.Form):
-    """Where to."""
+    """The target concentrator of a move."""
 
     concentrator = forms.ModelChoiceField(Concentrator.objects.order_by("name"))
 
 
 @admin.register(Tunnel)
 class Tunnels(admin.ModelAdmin):
-    """Everything is for reading but the place."""
+    """All fields are read-only. A form of its own moves a tunnel to another concentrator."""
 
-    list_display = ("name", "account", "concentrator", "hosted_peer", "remote_peer", "sa_status")
+    list_display = (
+        "name",
+        "account",
+        "concentrator",
+        "hosted_peer",
+        "remote_peer",
+        "sa_status_label",
+    )
     list_filter = ("concentrator", "sa_status", ("cancelled_at", admin.EmptyFieldListFilter))
     list_select_related = ("account", "concentrator")
     search_fields = ("name", "friendly_name", "account__name", "hosted_peer", "remote_peer")
-    fields = readonly_fields = SHOWN
+    fields = readonly_fields = FIELDS
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Tunnels are ordered."""
+        """Refuse: only an order allocates the addresses of a tunnel."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Tunnel | None = None) -> bool:
-        """Tunnels are cancelled: their names and their histories stay."""
+        """Refuse: the row stays, because its name and its history stay."""
         return False
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.move_view)
         return [path("<int:pk>/move/", view, name="vpnportal_tunnel_move"), *super().get_urls()]
 
+    @admin.display(description="SA status", ordering="sa_status")
+    def sa_status_label(self, tunnel: Tunnel) -> str | None:
+        return tunnel.get_sa_status_display() or None
+
+    @admin.display(description="SA status read at")
+    def sa_status_read_at(self, tunnel: Tunnel) -> datetime | None:
+        return tunnel.sa_status_at
+
+    @admin.display(description="Deleted at")
+    def deleted_at(self, tunnel: Tunnel) -> datetime | None:
+        return tunnel.cancelled_at
+
     @admin.display(description="Move")
     def move(self, tunnel: Tunnel) -> str:
         url = reverse("admin:vpnportal_tunnel_move", args=[tunnel.pk])
-        return format_html('<a href="{}">to another concentrator</a>', url)
+        return format_html('<a href="{}">Move to another concentrator</a>', url)
 
     def move_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """`services.move`: the draft now, the traffic at the customer's next Apply."""
+        """Move the draft with `services.move`; the traffic moves at the customer's next Apply."""
         tunnel = get_object_or_404(Tunnel.objects.present(), pk=pk)
         if not self.has_change_permission(request, tunnel):
             raise PermissionDenied
@@ -80,7 +100,7 @@ class Tunnels(admin.ModelAdmin):
             except Refused as refused:
                 form.add_error("concentrator", str(refused))
             else:
-                text = f"{tunnel.name} ends at {tunnel.hosted_peer} from its next Apply on."
+                text = f"{tunnel.name} moves to {tunnel.hosted_peer} at the customer's next Apply."
                 messages.success(request, text)
                 return redirect("admin:vpnportal_tunnel_change", tunnel.pk)
         context: dict[str, Any] = {

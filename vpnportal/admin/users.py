@@ -1,4 +1,4 @@
-"""Those who sign in, as Django's admin has them, but for who may not go."""
+"""Users. The last owner of an account cannot be deleted."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from django.http import HttpRequest
 
 from vpnportal.models import Account, Membership, Role
 
-OWNER = Role.OWNER
-
 admin.site.unregister(User)
 
 
 @admin.register(User)
-class People(UserAdmin):
-    """Whoever is an account's last owner stays until somebody else is one."""
+class Users(UserAdmin):
+    """Django's admin of users, without the deletion of an account's last owner."""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        told, counts, needed, protected = super().get_deleted_objects(objs, request)
-        orphans = [f"{account}, which would have no owner" for account in _owned_by_none_but(objs)]
-        return told, counts, needed, [*protected, *orphans]
+        to_delete, counts, needed, protected = super().get_deleted_objects(objs, request)
+        orphans = [f"{account}, which would have no owner" for account in _owned_only_by(objs)]
+        return to_delete, counts, needed, [*protected, *orphans]
 
 
-def _owned_by_none_but(people: Iterable[User]) -> QuerySet[Account]:
-    theirs = Membership.objects.filter(account=OuterRef("pk"), role=OWNER, user__in=people)
-    others = Membership.objects.filter(account=OuterRef("pk"), role=OWNER).exclude(user__in=people)
-    return Account.objects.filter(Exists(theirs), ~Exists(others))
+def _owned_only_by(users: Iterable[User]) -> QuerySet[Account]:
+    owners = Membership.objects.filter(account=OuterRef("pk"), role=Role.OWNER)
+    return Account.objects.filter(
+        Exists(owners.filter(user__in=users)), ~Exists(owners.exclude(user__in=users))
+    )
