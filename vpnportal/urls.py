@@ -1,4 +1,4 @@
-"""Every route of the site in one table; programs are answered before it, by `api.doors`."""
+"""All routes of the pages. `api.middleware` answers API requests before this table is read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ from vpnportal.web.tunnel.translations import views as translations_views
 from vpnportal.web.tunnel_list import bulk_actions
 from vpnportal.web.tunnel_list import views as tunnel_list_views
 
-ONE = "tunnels/<int:pk>/"
+handler500 = "vpnportal.web.errors.server_error"
+
+TUNNEL = "tunnels/<int:pk>/"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="tunnels")),
@@ -59,43 +61,43 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("tunnels/news/", tunnel_list_views.poll_list, name="news"),
     path("tunnels/several/", bulk_actions.bulk_action, name="several"),
     path("tunnels/order/", orders.order, name="order"),
-    path(ONE, tunnel_views.tunnel, name="tunnel"),
-    path(f"{ONE}edit/", autosave.autosave, name="edit"),
-    path(f"{ONE}remote-subnets/", remote_subnets.add_remote_subnet, name="add-remote-subnet"),
+    path(TUNNEL, tunnel_views.tunnel, name="tunnel"),
+    path(f"{TUNNEL}edit/", autosave.autosave, name="edit"),
+    path(f"{TUNNEL}remote-subnets/", remote_subnets.add_remote_subnet, name="add-remote-subnet"),
     path(
-        f"{ONE}remote-subnets/<int:subnet>/remove/",
+        f"{TUNNEL}remote-subnets/<int:subnet>/remove/",
         remote_subnets.remove_remote_subnet,
         name="remove-remote-subnet",
     ),
-    path(f"{ONE}subnets/attach/", hosted_subnets.attach, name="attach-subnet"),
-    path(f"{ONE}subnets/<int:subnet>/detach/", hosted_subnets.detach, name="detach-subnet"),
-    path(f"{ONE}key/", preshared_key.key, name="key"),
-    path(f"{ONE}key/generate/", preshared_key.generate, name="generate-key"),
-    path(f"{ONE}key/reveal/", preshared_key.reveal, name="reveal-key"),
-    path(f"{ONE}subnets/", translations_views.look, name="look"),
-    path(f"{ONE}subnets/<int:subnet>/", translations_views.expand_subnet, name="subnet"),
-    path(f"{ONE}translations/", translations_views.translations, name="translations"),
-    path(f"{ONE}translations.csv", csv_views.export, name="export-translations"),
-    path(f"{ONE}translations/preview/", csv_views.preview_import, name="preview-translations"),
-    path(f"{ONE}translations/import/", csv_views.import_rows, name="import-translations"),
-    path(f"{ONE}translations/standing/", translations_views.row_statuses, name="standing"),
-    path(f"{ONE}ask/", peer_probe.ask, name="ask"),
-    path(f"{ONE}answer/", peer_probe.answer, name="answer"),
-    path(f"{ONE}answer/fill-in/", peer_probe.fill_in, name="fill-in"),
-    path(f"{ONE}discard/", review.discard, name="discard"),
-    path(f"{ONE}put-back/", review.revert, name="put-back"),
-    path(f"{ONE}undo/", review.undo, name="undo"),
-    path(f"{ONE}history/", history.history, name="history"),
-    path(f"{ONE}history/<int:number>/", history.revision, name="revision"),
-    path(f"{ONE}history/<int:number>/restore/", history.restore, name="restore"),
-    path(f"{ONE}apply/", apply.apply, name="apply"),
-    path(f"{ONE}command/", commands.command, name="command"),
-    path(f"{ONE}state/", state_box.state, name="state"),
-    path(f"{ONE}cancel/", cancel.cancel, name="cancel"),
-    path(f"{ONE}status/", status_section.status, name="status"),
+    path(f"{TUNNEL}subnets/attach/", hosted_subnets.attach, name="attach-subnet"),
+    path(f"{TUNNEL}subnets/<int:subnet>/detach/", hosted_subnets.detach, name="detach-subnet"),
+    path(f"{TUNNEL}key/", preshared_key.key, name="key"),
+    path(f"{TUNNEL}key/generate/", preshared_key.generate, name="generate-key"),
+    path(f"{TUNNEL}key/reveal/", preshared_key.reveal, name="reveal-key"),
+    path(f"{TUNNEL}subnets/", translations_views.look, name="look"),
+    path(f"{TUNNEL}subnets/<int:subnet>/", translations_views.expand_subnet, name="subnet"),
+    path(f"{TUNNEL}translations/", translations_views.translations, name="translations"),
+    path(f"{TUNNEL}translations.csv", csv_views.export, name="export-translations"),
+    path(f"{TUNNEL}translations/preview/", csv_views.preview_import, name="preview-translations"),
+    path(f"{TUNNEL}translations/import/", csv_views.import_rows, name="import-translations"),
+    path(f"{TUNNEL}translations/standing/", translations_views.row_statuses, name="standing"),
+    path(f"{TUNNEL}ask/", peer_probe.ask, name="ask"),
+    path(f"{TUNNEL}answer/", peer_probe.answer, name="answer"),
+    path(f"{TUNNEL}answer/fill-in/", peer_probe.fill_in, name="fill-in"),
+    path(f"{TUNNEL}discard/", review.discard, name="discard"),
+    path(f"{TUNNEL}put-back/", review.revert, name="put-back"),
+    path(f"{TUNNEL}undo/", review.undo, name="undo"),
+    path(f"{TUNNEL}history/", history.history, name="history"),
+    path(f"{TUNNEL}history/<int:number>/", history.revision, name="revision"),
+    path(f"{TUNNEL}history/<int:number>/restore/", history.restore, name="restore"),
+    path(f"{TUNNEL}apply/", apply.apply, name="apply"),
+    path(f"{TUNNEL}command/", commands.command, name="command"),
+    path(f"{TUNNEL}state/", state_box.state, name="state"),
+    path(f"{TUNNEL}cancel/", cancel.cancel, name="cancel"),
+    path(f"{TUNNEL}status/", status_section.status, name="status"),
     path("operators/", admin.site.urls),
-    path(f"{ONE}other-end/", peer_config.all_exports, name="other-end"),
-    path(f"{ONE}other-end/<slug:slug>/", peer_config.download, name="other-end-file"),
-    path(f"{ONE}hand-over/", peer_config.hand_over, name="hand-over"),
+    path(f"{TUNNEL}other-end/", peer_config.all_exports, name="other-end"),
+    path(f"{TUNNEL}other-end/<slug:slug>/", peer_config.download, name="other-end-file"),
+    path(f"{TUNNEL}hand-over/", peer_config.hand_over, name="hand-over"),
     path("concentrators/", concentrators.concentrators, name="concentrators"),
 ]

@@ -176,7 +176,7 @@ def test_a_forged_form_is_refused_with_a_page_that_says_what_to_do(tunnel, user,
     answer = browser.post(url_of(name, tunnel), FILLED)
 
     assert answer.status_code == 403
-    assert "".join(next(read(answer).iter("h1")).itertext()) == "This form is too old"
+    assert "".join(next(read(answer).iter("h1")).itertext()) == "Session expired"
     assert everything_about(tunnel) == before
 
 

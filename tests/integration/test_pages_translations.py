@@ -305,4 +305,4 @@ def test_a_row_that_is_no_address_is_a_bad_request(ready, page):
     answer = page.post(reverse("translations", args=[ready.pk]), form)
 
     assert answer.status_code == 400
-    assert "".join(next(read(answer).iter("h1")).itertext()) == "This request makes no sense here"
+    assert "".join(next(read(answer).iter("h1")).itertext()) == "Bad request"

@@ -299,7 +299,7 @@ def test_a_gigabyte_is_refused_before_it_is_read(ready, page):
 
     assert answer.status_code == 413
     assert body.read_so_far <= 32 << 20
-    assert "This is more than the portal takes at once" in words(answer, "main")
+    assert "Request too large" in words(answer, "main")
 
 
 def test_a_file_beyond_the_limit_is_refused_in_words(ready, page):
