@@ -1,4 +1,4 @@
-"""Every setting of the portal, read from the environment in this one place."""
+"""All settings of the portal. Only this module reads the environment."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from environs import Env
 env = Env()
 ROOT = Path(__file__).resolve().parent.parent
 
-# Everything that changes while the portal runs lies below this one folder.
+# The folder of all files that change while the portal runs.
 STATE = Path(env.str("VPNPORTAL_STATE", str(ROOT / "var")))
 KEYS = Path(env.str("VPNPORTAL_KEYS", str(STATE / "keys")))
 
 
 def _secret(name: str) -> str:
-    """The text of a key file; made by `manage.py keys`, never a default in the code."""
+    """Return the text of a key file. `manage.py keys` creates the files; there is no default."""
     file = KEYS / name
     return file.read_text().strip() if file.exists() else ""
 
@@ -46,7 +46,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    # Programs are answered here: no session, no cookie and no page is between them and the API.
+    # Answers API requests before sessions and cookies are read.
     "vpnportal.api.middleware.LegacyApiMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -60,15 +60,15 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "axes.middleware.AxesMiddleware",
-    # Innermost, so that its answer has all headers; nothing before it reads a body.
+    # Innermost, so that its response gets all headers. No middleware before it reads a body.
     "vpnportal.web.middleware.BoundedRequests",
 ]
 AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
 ]
-# By address and not by name: nobody is locked out by somebody else's guesses. A success resets
-# nothing, or whoever has one password could go on guessing others.
+# Lock out addresses, not user names: otherwise a stranger could lock out any user by guessing. A
+# successful sign-in resets no counter: otherwise a user with one password could guess others.
 AXES_LOCKOUT_PARAMETERS = ["ip_address"]
 AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = timedelta(minutes=10)
@@ -95,8 +95,8 @@ TEMPLATES = [
     },
 ]
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
-# Two inputs for each address, of 4,096 that may be open and of those that wait to be saved; the
-# largest form is a table, the largest file an import.
+# The largest form is a translation table: two inputs for each of 4,096 open addresses, and for each
+# unsaved row. The largest file is an import.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 << 20
 
@@ -104,10 +104,10 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": env.str("VPNPORTAL_DATABASE", str(STATE / "db" / "portal.sqlite3")),
-        # To open it takes longer than most of what is asked of it.
+        # Opening the database takes longer than most queries.
         "CONN_MAX_AGE": 600,
         "OPTIONS": {
-            # Writers wait for each other instead of failing, readers never wait.
+            # A second writer waits instead of failing; readers never wait.
             "transaction_mode": "IMMEDIATE",
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
@@ -134,7 +134,7 @@ AUTH_PASSWORD_VALIDATORS = [
 
 LANGUAGE_CODE = "en-us"
 USE_I18N = False
-# Every time that Django itself writes, in the admin, has its zone too.
+# Adds the time zone to the times that Django formats itself, in the admin.
 FORMAT_MODULE_PATH = "vpnportal.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -146,7 +146,7 @@ LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SECURE_SSL_REDIRECT = HTTPS
-# A program that is redirected repeats a POST as a GET: it is told what would be right.
+# A client repeats a redirected POST as a GET, so the API answers with an error text instead.
 SECURE_REDIRECT_EXEMPT = [r"^(rest|xmlrpc)(/|$)"]
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
@@ -169,7 +169,7 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# Requests a second of one API key, in each process of the portal; ten times as many at once.
+# Requests per second of one API key in each process; the burst limit is ten times as high.
 API_RATE = env.int("VPNPORTAL_API_RATE", 50)
 
 REDIS_SOCKET = env.str("VPNPORTAL_REDIS", str(STATE / "redis" / "redis.sock"))
@@ -177,17 +177,18 @@ CELERY_BROKER_URL = f"redis+socket://{REDIS_SOCKET}"
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
-# No limit: a worker that counts what it has, and could not tell a dying Redis that it is done with
-# it, would wait for ever. One message is taken at a time all the same, as the pool is "solo".
+# 0 is no limit. With a limit, a worker that could not acknowledge a message to a stopping Redis
+# counts it as reserved and waits forever. The "solo" pool takes one message at a time anyway.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 0
-# Whoever can write to the broker can ask a worker to look again, and nothing else.
+# A process that can write to the broker can request a converge and nothing else.
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-# A page never waits for a broker that is away: the minute's converge finds the revision.
+# A page never waits for an unreachable broker: the converge of the next minute applies the
+# revision.
 CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    # Without it kombu tries to connect for six seconds all the same.
+    # Without this option kombu tries to connect for six seconds in spite of the setting above.
     "max_retries": 0,
     "socket_connect_timeout": 1,
     "socket_timeout": 3,
@@ -202,14 +203,14 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
 }
-# A worker's log is the same log.
+# A worker logs to the handlers above.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
-# Where the concentrator's worker and watch find charon. The web process never opens it.
+# charon's socket for the worker and the monitor. The web process never opens it.
 VICI_SOCKET = env.str("VPNPORTAL_VICI", str(STATE / "lab" / "concentrator" / "charon.vici"))
-# Why no charon can be expected here, in words, when whoever starts the portal knows.
+# The reason why this machine has no charon, if the script that starts the portal knows it.
 CONCENTRATOR_NOTE = env.str("VPNPORTAL_CONCENTRATOR_NOTE", "")
 
-# The laboratory: how its namespaces begin, and where its files lie.
+# The laboratory: the prefix of its network namespaces, and the folder of its files.
 LAB_PREFIX = env.str("VPNPORTAL_LAB", "vpnlab")
 LAB_FOLDER = STATE / "lab"
