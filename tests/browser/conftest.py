@@ -1,4 +1,4 @@
-"""A running product and a real Chromium, with and without JavaScript."""
+"""A running portal and a real Chromium, with and without JavaScript."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-# A second tunnel that no test applies, so that tests of the page disturb nothing.
+# A second tunnel that no test applies, for tests of the page that must not disturb the example.
 DRAFT = """
 account, concentrator = tunnel.account, tunnel.concentrator
 draft, new = Tunnel.objects.get_or_create(
@@ -49,28 +49,28 @@ say(draft.pk)
 """
 
 
-def running(name: str) -> Iterator[RunningPortal]:
-    product = RunningPortal(name)
+def run_portal(name: str) -> Iterator[RunningPortal]:
+    portal = RunningPortal(name)
     try:
-        yield product.start()
+        yield portal.start()
     finally:
-        product.stop()
+        portal.stop()
 
 
-# Each module's has a state folder of its own: what one enters is never there for another.
+# Each test module has a state folder of its own, so that no module sees the entries of another.
 _numbers = count(1)
 
 
 @pytest.fixture(scope="module")
 def portal() -> Iterator[RunningPortal]:
-    """The product as `bin/run` starts it."""
-    yield from running(f"b{next(_numbers)}")
+    """The portal as `bin/run` starts it."""
+    yield from run_portal(f"b{next(_numbers)}")
 
 
 @pytest.fixture(scope="module")
 def fresh_portal() -> Iterator[RunningPortal]:
-    """Another one, on which nobody has entered anything yet."""
-    yield from running(f"n{next(_numbers)}")
+    """A second portal, without entries of the tests that use `portal`."""
+    yield from run_portal(f"n{next(_numbers)}")
 
 
 # Not for the whole session: its event loop would keep Django's tests from their database.
@@ -87,27 +87,28 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, portal: RunningPortal) -> Iterator[Page]:
-    """Somebody who has signed in. Whatever the browser complains of fails the test."""
-    yield from opened(chromium.new_context(), portal)
+    """The page of a signed-in user. An error in the browser's console fails the test."""
+    yield from signed_in_page(chromium.new_context(), portal)
 
 
 @pytest.fixture
 def page_without_javascript(chromium: Browser, fresh_portal: RunningPortal) -> Iterator[Page]:
-    yield from opened(chromium.new_context(java_script_enabled=False), fresh_portal)
+    yield from signed_in_page(chromium.new_context(java_script_enabled=False), fresh_portal)
 
 
-def opened(context: BrowserContext, portal: RunningPortal) -> Iterator[Page]:
-    page, complaints = context.new_page(), []
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("console", lambda line: complaints.append(line.text) if unexpected(line) else None)
+def signed_in_page(context: BrowserContext, portal: RunningPortal) -> Iterator[Page]:
+    """Yield a page after sign-in; then close the context, and fail on errors in its console."""
+    page, errors = context.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if is_unexpected(line) else None)
     sign_in(page, portal)
     yield page
     context.close()
-    assert complaints == []
+    assert errors == []
 
 
-def unexpected(line: ConsoleMessage) -> bool:
-    """Refusals and lost requests are logged as errors too; the page explains those itself."""
+def is_unexpected(line: ConsoleMessage) -> bool:
+    """Return True for an error other than refusals and lost requests, which the page explains."""
     expected = ("status of 4", "net::ERR_FAILED", "htmx:afterRequest", "htmx:sendError")
     return line.type == "error" and not any(text in line.text for text in expected)
 
@@ -119,6 +120,6 @@ def draft_url(portal: RunningPortal) -> str:
 
 @pytest.fixture
 def draft(page: Page, draft_url: str) -> Page:
-    """The page of a tunnel that nobody applies."""
+    """The page of the tunnel that no test applies."""
     page.goto(draft_url)
     return page

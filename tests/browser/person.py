@@ -1,4 +1,4 @@
-"""What a network admin does with the panel, by its labels and buttons."""
+"""The steps of a network admin on the pages, by labels and buttons."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ EXAMPLE = {
         "Key Life (in seconds)": "3600",
     },
 }
-SAVED_ALREADY = ("14400", "3600")
+# Entering a default value saves nothing.
+DEFAULT_VALUES = ("14400", "3600")
 
 
 def sign_in(page: Page, portal: RunningPortal) -> None:
@@ -46,14 +47,14 @@ def enter(fieldset: Locator, label: str, text: str) -> Locator:
 
 
 def note_of(control: Locator) -> Locator:
-    """What stands beside a control."""
+    """Return the note beside a control."""
     return control.page.locator(f'[id="{control.get_attribute("aria-describedby")}"]')
 
 
-def state(page: Page) -> Locator:
+def state_box(page: Page) -> Locator:
     return page.get_by_role("region", name=re.compile("^State"))
 
 
-def word_of(page: Page) -> Locator:
-    """The tunnel's state in a word, as its heading says it."""
+def state_heading(page: Page) -> Locator:
+    """Return the heading of the state box, which ends with the state label."""
     return page.get_by_role("heading", name=re.compile("^State"))

@@ -1,6 +1,6 @@
-"""The pictures of docs/screenshots: every page of a product, wide and light, narrow and dark.
+"""Screenshots of every page, for docs/screenshots: wide and light, narrow and dark.
 
-Run by bin/screenshots.
+bin/screenshots runs this module.
 """
 
 from __future__ import annotations
@@ -10,29 +10,29 @@ import sys
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
-from tests.browser.person import EXAMPLE, enter, sign_in, word_of
+from tests.browser.person import EXAMPLE, enter, sign_in, state_heading
 from tests.running_portal import ROOT, RunningPortal
 
-PICTURES = ROOT / "docs" / "screenshots"
-LOOKS = {"wide-light": (1280, "light"), "narrow-dark": (390, "dark")}
+FOLDER = ROOT / "docs" / "screenshots"
+VARIANTS = {"wide-light": (1280, "light"), "narrow-dark": (390, "dark")}
 PAGES = {
     "tunnels": "tunnels/",
     "tunnel": "tunnels/{pk}/",
     "history": "tunnels/{pk}/history/",
-    "other-end": "tunnels/{pk}/other-end/",
-    "hand-over": "tunnels/{pk}/hand-over/",
+    "peer-config": "tunnels/{pk}/other-end/",
+    "hand-over-sheet": "tunnels/{pk}/hand-over/",
     "order": "tunnels/order/",
-    "cancel": "tunnels/{pk}/cancel/",
+    "delete": "tunnels/{pk}/cancel/",
     "accounts": "accounts/",
     "profile": "profile/",
     "concentrators": "concentrators/",
-    "operators": "operators/",
+    "administration": "operators/",
 }
-MORE = """
-friends = [("bob", "operator"), ("vic", "viewer")]
-for name, role in friends:
-    friend, _ = User.objects.get_or_create(username=name)
-    Membership.objects.get_or_create(account=tunnel.account, user=friend, defaults={"role": role})
+MORE_ROWS = """
+members = [("bob", "operator"), ("vic", "viewer")]
+for name, role in members:
+    member, _ = User.objects.get_or_create(username=name)
+    Membership.objects.get_or_create(account=tunnel.account, user=member, defaults={"role": role})
 paris, _ = Tunnel.objects.get_or_create(
     account=tunnel.account, concentrator=tunnel.concentrator, name="ipsec002",
     defaults={"hosted_peer": "203.0.113.17", "friendly_name": "Paris office"},
@@ -43,32 +43,32 @@ say(tunnel.pk)
 
 
 def main() -> None:
-    """Fill in the mission's example as a person would, then look at everything."""
-    only = set(sys.argv[1:])
-    PICTURES.mkdir(exist_ok=True)
-    product = RunningPortal("s")
+    """Apply the example through the pages, then save the screenshots."""
+    names = set(sys.argv[1:]) or set(PAGES)
+    FOLDER.mkdir(exist_ok=True)
+    portal = RunningPortal("s")
     try:
-        product.start()
+        portal.start()
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
             page = browser.new_page(viewport={"width": 1280, "height": 800})
-            sign_in(page, product)
-            apply_the_example(page, product)
-            pk = product.do(MORE)
-            for look in LOOKS:
-                take(browser, product, look, pk, only)
+            sign_in(page, portal)
+            apply_example(page, portal)
+            pk = portal.do(MORE_ROWS)
+            for variant in VARIANTS:
+                save_screenshots(browser, portal, variant, pk, names)
     finally:
-        product.stop()
+        portal.stop()
 
 
-def apply_the_example(page: Page, product: RunningPortal) -> None:
+def apply_example(page: Page, portal: RunningPortal) -> None:
     page.get_by_role("link", name="ipsec001").click()
     enter(page.get_by_role("group", name="General"), "Tunnel Name", "Dallas office")
     for phase, fields in EXAMPLE.items():
         for label, text in fields.items():
             enter(page.get_by_role("group", name=phase), label, text)
     key = page.get_by_label("Preshared Key", exact=True)
-    key.fill(product.device_key())
+    key.fill(portal.device_key())
     key.blur()
     page.get_by_label("IP address", exact=True).fill("192.168.10.0")
     page.get_by_label("CIDR").fill("24")
@@ -80,26 +80,28 @@ def apply_the_example(page: Page, product: RunningPortal) -> None:
     page.get_by_role("button", name="Add/Modify Context Address Translations").click()
     expect(page.locator("#static-nat").get_by_text("Saved")).to_be_visible()
     page.get_by_role("button", name="Apply Configurations").click()
-    expect(word_of(page)).to_contain_text("Up", timeout=30_000)
-    product.on("server", "ping", "-c", "5", "-i", "0.2", "-s", "1000", "10.1.255.92")
+    expect(state_heading(page)).to_contain_text("Up", timeout=30_000)
+    portal.on("server", "ping", "-c", "5", "-i", "0.2", "-s", "1000", "10.1.255.92")
     enter(page.get_by_role("group", name="Phase Two"), "Key Life (in seconds)", "7200")
 
 
-def take(browser: Browser, product: RunningPortal, look: str, pk: int, only: set[str]) -> None:
-    width, scheme = LOOKS[look]
+def save_screenshots(
+    browser: Browser, portal: RunningPortal, variant: str, pk: int, names: set[str]
+) -> None:
+    width, scheme = VARIANTS[variant]
     context = browser.new_context(
         viewport={"width": width, "height": 800}, color_scheme=scheme, reduced_motion="reduce"
     )
     page = context.new_page()
-    sign_in(page, product)
+    sign_in(page, portal)
     for name, path in PAGES.items():
-        if not only or name in only:
-            page.goto(product.printed("URL") + path.format(pk=pk))
+        if name in names:
+            page.goto(portal.printed("URL") + path.format(pk=pk))
             if name == "tunnel":
                 page.get_by_role("button", name="10.1.255.92/30").click()
                 expect(page.get_by_label("Customer IP for 10.1.255.92")).to_be_visible()
             page.evaluate("scrollTo(0, 0)")
-            page.screenshot(path=PICTURES / f"{name}-{look}.png", full_page=True)
+            page.screenshot(path=FOLDER / f"{name}-{variant}.png", full_page=True)
     context.close()
 
 

@@ -1,16 +1,16 @@
-"""The mission's example by the words of the panel, on the real concentrator."""
+"""The example tunnel through the pages, on a real concentrator."""
 
 from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.browser.person import EXAMPLE, SAVED_ALREADY, enter, note_of, state, word_of
+from tests.browser.person import DEFAULT_VALUES, EXAMPLE, enter, note_of, state_box, state_heading
 from tests.running_portal import wait_for
 
 TRANSLATION = "10.1.255.92 → 192.168.10.15 (database)"
 
 
-def test_the_customer_host_answers_once_applied_and_not_before(page, portal):
+def test_the_customer_host_answers_after_the_apply_and_not_before(page, portal):
     assert not portal.ping("10.1.255.92")
 
     page.get_by_role("link", name="ipsec001").click()
@@ -18,7 +18,7 @@ def test_the_customer_host_answers_once_applied_and_not_before(page, portal):
         fieldset = page.get_by_role("group", name=phase)
         for label, text in fields.items():
             control = enter(fieldset, label, text)
-            if text not in SAVED_ALREADY:
+            if text not in DEFAULT_VALUES:
                 expect(note_of(control)).to_have_text("Saved")
     key = enter(page.get_by_role("group", name="Phase One"), "Preshared Key", portal.device_key())
     expect(note_of(key)).to_have_text("Saved")
@@ -35,18 +35,18 @@ def test_the_customer_host_answers_once_applied_and_not_before(page, portal):
 
     page.get_by_role("button", name="Apply Configurations").click()
 
-    expect(state(page)).to_contain_text(
+    expect(state_box(page)).to_contain_text(
         "Revision 1 is live: the concentrator holds it.", timeout=30_000
     )
-    expect(word_of(page)).to_have_text("State Up", timeout=30_000)
+    expect(state_heading(page)).to_have_text("State Up", timeout=30_000)
     expect(page.get_by_role("img", name="The tunnel as it is applied: up")).to_be_visible(
         timeout=2_000
     )
-    expect(state(page).get_by_role("listitem").first).to_have_text(TRANSLATION)
+    expect(state_box(page).get_by_role("listitem").first).to_have_text(TRANSLATION)
     wait_for(lambda: portal.ping("10.1.255.92"), 5)
 
 
-def test_the_same_without_javascript(page_without_javascript, fresh_portal):
+def test_the_example_works_without_javascript(page_without_javascript, fresh_portal):
     page, portal = page_without_javascript, fresh_portal
     assert not portal.ping("10.1.255.92")
 
@@ -72,10 +72,10 @@ def test_the_same_without_javascript(page_without_javascript, fresh_portal):
 
     page.get_by_role("button", name="Apply Configurations").click()
 
-    # The page asks again by itself while the tunnel is locked; after that a person does.
-    expect(state(page)).to_contain_text(
+    # The page reloads itself while the tunnel is locked; after that the user reloads it.
+    expect(state_box(page)).to_contain_text(
         "Revision 1 is live: the concentrator holds it.", timeout=30_000
     )
-    wait_for(lambda: page.reload() and "Up" in word_of(page).inner_text(), 30)
-    expect(state(page).get_by_role("listitem").first).to_have_text(TRANSLATION)
+    wait_for(lambda: page.reload() and "Up" in state_heading(page).inner_text(), 30)
+    expect(state_box(page).get_by_role("listitem").first).to_have_text(TRANSLATION)
     wait_for(lambda: portal.ping("10.1.255.92"), 5)

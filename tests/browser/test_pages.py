@@ -1,4 +1,4 @@
-"""What a person meets on the way: corrections, keys instead of a mouse, narrow and dark screens."""
+"""Corrections, keyboard, accessibility, and narrow and dark screens on all pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.person import enter, note_of, sign_in
 
-FAILED = """
+FAILED_APPLY = """
 from vpnportal.services import api_keys
 draft = Tunnel.objects.get(name="ipsec002")
 steps = [{"at": "2026-01-01T10:00:00", "text": "Asked", "ok": True},
@@ -24,13 +24,13 @@ if not draft.revisions.exists():
     revision.save()
     draft.concentrator.repairs.create(tunnel=draft, text="Loaded the connection again")
     Concentrator.objects.update(foreign_connections=["office"])
-    long = User.objects.create(username="maria.fernandez-gonzalez@branch.example.com")
-    Membership.objects.create(account=draft.account, user=long, role="viewer")
+    long_name = User.objects.create(username="maria.fernandez-gonzalez@branch.example.com")
+    Membership.objects.create(account=draft.account, user=long_name, role="viewer")
     api_keys.create(draft.account, user, "a script", None, ["192.0.2.0/24"])
 """
 
 
-def test_a_wrong_entry_is_explained_beside_it_and_the_right_one_is_saved(draft: Page):
+def test_an_invalid_value_is_explained_beside_its_field_and_a_valid_value_is_saved(draft: Page):
     phase_one = draft.get_by_role("group", name="Phase One")
 
     control = enter(phase_one, "Remote Peer Address", "10.1.255.999")
@@ -43,7 +43,7 @@ def test_a_wrong_entry_is_explained_beside_it_and_the_right_one_is_saved(draft: 
     expect(control).to_have_attribute("aria-invalid", "false")
 
 
-def test_the_count_of_changes_follows_every_entry(draft: Page):
+def test_the_number_of_pending_changes_follows_every_edit(draft: Page):
     pending = draft.locator("#pending")
     before = pending.inner_text()
 
@@ -58,16 +58,16 @@ def test_the_count_of_changes_follows_every_entry(draft: Page):
     )
 
 
-def test_enter_saves_what_leaving_the_field_would(draft: Page):
+def test_the_enter_key_saves_a_field(draft: Page):
     name = draft.get_by_label("Tunnel Name")
-    name.fill(word := f"Dallas {draft.evaluate('Date.now()')}")
-    with draft.expect_response(lambda answer: "hx-trigger-name" not in answer.request.headers):
+    name.fill(text := f"Dallas {draft.evaluate('Date.now()')}")
+    with draft.expect_response(lambda response: "hx-trigger-name" not in response.request.headers):
         name.press("Enter")
 
     expect(note_of(name)).to_have_text("Saved")
     expect(name).to_be_focused()
     draft.reload()
-    expect(name).to_have_value(word)
+    expect(name).to_have_value(text)
 
 
 def test_a_translation_is_entered_with_the_keyboard_alone(draft: Page):
@@ -95,26 +95,26 @@ def test_a_translation_is_entered_with_the_keyboard_alone(draft: Page):
     expect(button).to_be_focused()
 
 
-AT_ONCE = """() => {
+PRESS_AFTER_SWAP = """() => {
   const press = () => setTimeout(() => document.activeElement.click());
   document.addEventListener("htmx:afterSwap", press, {once: true});
 }"""
 
 
-def test_a_key_pressed_as_soon_as_the_page_has_changed_does_not_load_it_anew(draft: Page):
-    place, button = draft.url, draft.get_by_role("button", name="10.1.254.0/30")
+def test_a_key_press_right_after_a_swap_does_not_reload_the_page(draft: Page):
+    url, button = draft.url, draft.get_by_role("button", name="10.1.254.0/30")
     button.focus()
-    draft.evaluate(AT_ONCE)
+    draft.evaluate(PRESS_AFTER_SWAP)
 
-    with draft.expect_response(lambda answer: "show=0" in (answer.request.post_data or "")):
+    with draft.expect_response(lambda response: "show=0" in (response.request.post_data or "")):
         draft.keyboard.press("Enter")
 
     expect(button).to_have_attribute("aria-expanded", "false")
     expect(button).to_be_focused()
-    assert draft.url == place
+    assert draft.url == url
 
 
-def test_one_wrong_row_is_explained_and_the_others_stay_typed(draft: Page):
+def test_an_invalid_row_is_explained_and_the_other_rows_keep_their_input(draft: Page):
     draft.get_by_role("button", name="10.1.254.0/30").click()
     draft.get_by_label("Customer IP for 10.1.254.2").fill("192.168.20.16")
     draft.get_by_label("Customer IP for 10.1.254.3").fill("10.9.9.9")
@@ -129,7 +129,7 @@ def test_one_wrong_row_is_explained_and_the_others_stay_typed(draft: Page):
     expect(draft.get_by_label("Customer IP for 10.1.254.2")).to_have_value("")
 
 
-def test_a_row_that_was_typed_and_not_saved_is_told_of_when_applying(draft: Page):
+def test_apply_warns_about_an_unsaved_row(draft: Page):
     draft.get_by_role("button", name="10.1.254.0/30").click()
     row = draft.get_by_label("Customer IP for 10.1.254.2")
     row.fill("192.168.20.16")
@@ -155,7 +155,7 @@ def test_a_remote_subnet_is_added_and_removed(draft: Page):
     expect(draft.get_by_label("IP address")).to_be_focused()
 
 
-def test_apply_says_what_is_missing_and_leads_there(draft: Page):
+def test_apply_lists_missing_fields_with_links(draft: Page):
     enter(draft.get_by_role("group", name="Phase One"), "Remote Peer Address", "")
     draft.get_by_role("button", name="Apply Configurations").click()
 
@@ -165,7 +165,7 @@ def test_apply_says_what_is_missing_and_leads_there(draft: Page):
     expect(draft).to_have_url(re.compile("#id_remote_peer$"))
 
 
-def test_a_portal_that_does_not_answer_is_said_and_not_hidden(draft: Page):
+def test_a_lost_request_is_announced(draft: Page):
     draft.route("**/edit/", lambda route: route.abort())
     draft.get_by_label("Tunnel Name").fill("lost")
     draft.get_by_label("Tunnel Name").blur()
@@ -191,7 +191,7 @@ PAGES = (
     "concentrators/",
     "nothing-here/",
 )
-# Django's own pages, which have its own measures for fingers and narrow screens.
+# Pages of the Django admin, with sizes of their own for touch targets and narrow screens.
 ADMIN = (
     "operators/",
     "operators/vpnportal/subnet/",
@@ -201,14 +201,14 @@ ADMIN = (
 
 
 @pytest.fixture(scope="module")
-def failed(portal, draft_url):
-    """The draft's tunnel, with an apply that failed."""
-    portal.do(FAILED)
+def failed_apply(portal, draft_url):
+    """A failed apply of the draft's tunnel."""
+    portal.do(FAILED_APPLY)
 
 
 @pytest.fixture(params=["light", "dark"])
-def every_page(request, failed, draft: Page, portal):
-    """Each page after the other, among them one with steps, a failure and an open table."""
+def every_page(request, failed_apply, draft: Page, portal):
+    """A function that visits all pages, among them a failed apply and an open table."""
     draft.emulate_media(color_scheme=request.param)
 
     def visit():
@@ -226,36 +226,37 @@ def every_page(request, failed, draft: Page, portal):
 
 
 def test_axe_finds_nothing(draft: Page, every_page):
-    found = {}
-    for path in every_page():
-        violations = Axe().run(draft).response["violations"]
-        found[path] = [(v["id"], [n["target"] for n in v["nodes"]]) for v in violations]
+    violations = {path: axe_violations(draft) for path in every_page()}
 
-    assert found == {path: [] for path in PAGES}
+    assert violations == {path: [] for path in PAGES}
 
 
-def test_the_pages_of_the_services_operators_keep_to_the_policy_of_all_others(page: Page, portal):
+def axe_violations(page: Page) -> list[tuple[str, list[str]]]:
+    violations = Axe().run(page).response["violations"]
+    return [(rule["id"], [node["target"] for node in rule["nodes"]]) for rule in violations]
+
+
+def test_the_admin_works_under_the_content_security_policy(page: Page, portal):
     for path in ADMIN:
         assert page.goto(portal.printed("URL") + path).status == 200
 
 
-def test_axe_finds_nothing_on_them(chromium: Browser, portal):
-    """In a browser of its own: here axe puts styles into the page, and the browser complains."""
-    context, found = chromium.new_context(), {}
+def test_axe_finds_nothing_in_the_admin(chromium: Browser, portal):
+    # Not with the fixture `page`: axe adds styles, and the browser logs errors for them.
+    context, violations = chromium.new_context(), {}
     page = context.new_page()
     sign_in(page, portal)
     for path in ADMIN:
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             page.goto(portal.printed("URL") + path)
-            violations = Axe().run(page).response["violations"]
-            found[path, scheme] = [(v["id"], [n["target"] for n in v["nodes"]]) for v in violations]
+            violations[path, scheme] = axe_violations(page)
     context.close()
 
-    assert [one for one in found.items() if one[1]] == []
+    assert {key: rules for key, rules in violations.items() if rules} == {}
 
 
-def test_axe_finds_nothing_on_explained_errors(draft: Page):
+def test_axe_finds_nothing_on_a_page_with_errors(draft: Page):
     phase_one = draft.get_by_role("group", name="Phase One")
     enter(phase_one, "Diffie-Hellman Group (DH)", "0")
     enter(phase_one, "Remote Peer Address", "10.1.255.999")
@@ -270,7 +271,7 @@ def test_axe_finds_nothing_on_explained_errors(draft: Page):
     enter(phase_one, "Diffie-Hellman Group (DH)", "2")
 
 
-def test_a_narrow_screen_needs_no_scrolling_to_the_side(draft: Page, every_page):
+def test_a_narrow_screen_needs_no_horizontal_scrolling(draft: Page, every_page):
     draft.set_viewport_size({"width": 390, "height": 800})
 
     widths = {path: draft.evaluate("document.documentElement.scrollWidth") for path in every_page()}
@@ -278,7 +279,7 @@ def test_a_narrow_screen_needs_no_scrolling_to_the_side(draft: Page, every_page)
     assert widths == {path: 390 for path in PAGES}
 
 
-def test_every_target_is_large_enough_for_a_finger(draft: Page, portal, every_page):
+def test_every_control_is_at_least_24_pixels_large(draft: Page, portal, every_page):
     measure = """() => [...document.querySelectorAll("a, button, input, select, summary")]
         .filter(e => e.checkVisibility() && !e.closest(".skip, p > a"))
         .map(e => [e.outerHTML.slice(0, 60), e.getBoundingClientRect()])
@@ -286,7 +287,8 @@ def test_every_target_is_large_enough_for_a_finger(draft: Page, portal, every_pa
     small = {path: draft.evaluate(measure) for path in every_page()}
 
     assert {
-        path: [h for h in found if 'type="hidden"' not in h] for path, found in small.items()
+        path: [html for html in controls if 'type="hidden"' not in html]
+        for path, controls in small.items()
     } == {path: [] for path in PAGES}
 
 

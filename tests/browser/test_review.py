@@ -1,4 +1,4 @@
-"""Review, discard, restore and undo, and two people at one tunnel, as they meet it."""
+"""Review, discard, restore, undo, and concurrent edits by two users."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import opened
-from tests.browser.person import enter, note_of, state
+from tests.browser.conftest import signed_in_page
+from tests.browser.person import enter, note_of, state_box
 from tests.running_portal import RunningPortal, wait_for
 
 TRANSLATE = """
@@ -26,19 +26,19 @@ if not User.objects.filter(username="bob").exists():
     Membership.objects.create(account=tunnel.account, user=bob, role="operator")
 """
 PASSWORD = "a password for the tests"
-# What is put into this part of the page from now on, as text.
-PUT_IN = """(part) => {
-  window.putIn = [];
-  const see = (changes) => changes.forEach((one) =>
-    one.addedNodes.forEach((node) => window.putIn.push(node.textContent)));
-  new MutationObserver(see).observe(part, { childList: true, subtree: true });
+# Records the text of every node that is added to the element from now on.
+RECORD_ADDED_NODES = """(element) => {
+  window.addedTexts = [];
+  const record = (mutations) => mutations.forEach((mutation) =>
+    mutation.addedNodes.forEach((node) => window.addedTexts.push(node.textContent)));
+  new MutationObserver(record).observe(element, { childList: true, subtree: true });
 }"""
 DISCARD = "if services.state_of(tunnel).pending: services.discard(tunnel, user)"
 
 
 @pytest.fixture
-def up(portal: RunningPortal) -> None:
-    """The example is applied, whoever did it, and nothing else is pending."""
+def applied_example(portal: RunningPortal) -> None:
+    """Apply the example unless it is live, and discard pending changes."""
     if not portal.do("say(tunnel.revisions.filter(outcome='live').exists())"):
         portal.fill_in()
         portal.apply(TRANSLATE)
@@ -47,14 +47,14 @@ def up(portal: RunningPortal) -> None:
 
 
 @pytest.fixture
-def mine(page: Page, up: None) -> Page:
+def mine(page: Page, applied_example: None) -> Page:
     """The page of the example's tunnel."""
-    return look_at(page)
+    return open_tunnel(page)
 
 
 @pytest.fixture
 def bobs(chromium: Browser, portal: RunningPortal, mine: Page) -> Iterator[Page]:
-    """The same page in the browser of a second person."""
+    """The same page in the browser of a second user."""
     portal.do(BOB, PASSWORD=PASSWORD)
     context = chromium.new_context()
     page = context.new_page()
@@ -62,12 +62,12 @@ def bobs(chromium: Browser, portal: RunningPortal, mine: Page) -> Iterator[Page]
     page.get_by_label("User name").fill("bob")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
-    yield look_at(page)
+    yield open_tunnel(page)
     context.close()
 
 
-def look_at(page: Page) -> Page:
-    """The example's tunnel, with its scripts at work: what is typed sooner is not saved."""
+def open_tunnel(page: Page) -> Page:
+    """Open the example's tunnel and wait for its scripts, which save the edits."""
     page.get_by_role("link", name="ipsec001").click()
     page.wait_for_url("**/tunnels/1/")
     page.wait_for_load_state()
@@ -86,53 +86,53 @@ def row(page: Page, name: str) -> Locator:
     return review(page).get_by_role("row", name=name)
 
 
-def saved(control: Locator) -> None:
+def expect_saved(control: Locator) -> None:
     expect(note_of(control)).to_have_text("Saved")
 
 
-def test_the_review_says_what_each_change_interrupts_and_discard_takes_all_back(mine: Page):
-    one, two = phase(mine, "One"), phase(mine, "Two")
-    saved(enter(two, "Encryption", "AES128"))
+def test_the_review_lists_interruptions_and_discard_reverts_all_changes(mine: Page):
+    phase_one, phase_two = phase(mine, "One"), phase(mine, "Two")
+    expect_saved(enter(phase_two, "Encryption", "AES128"))
     expect(review(mine)).to_contain_text("1 change. No interruption (make-before-break).")
-    saved(enter(one, "Remote Peer Address", "203.0.113.77"))
+    expect_saved(enter(phase_one, "Remote Peer Address", "203.0.113.77"))
     expect(review(mine)).to_contain_text("2 changes. Interrupts the tunnel for less than")
-    told = (
+    interruption = (
         "Remote Peer Address 203.0.113.2 203.0.113.77 Interrupts the tunnel for less than 1 second"
     )
-    expect(row(mine, told)).to_be_visible()
+    expect(row(mine, interruption)).to_be_visible()
     expect(mine.locator("#pending")).to_contain_text("2 changes not applied")
 
     row(mine, "Phase Two Encryption").get_by_role("button", name="Put back").click()
-    expect(two.get_by_label("Encryption")).to_have_value("AES256")
+    expect(phase_two.get_by_label("Encryption")).to_have_value("AES256")
     review(mine).get_by_text("Discard changes").click()
     review(mine).get_by_role("button", name="Discard 1 change").click()
 
     expect(mine.get_by_role("status")).to_contain_text("Discarded: Remote Peer Address")
-    expect(one.get_by_label("Remote Peer Address")).to_have_value("203.0.113.2")
+    expect(phase_one.get_by_label("Remote Peer Address")).to_have_value("203.0.113.2")
     expect(review(mine)).to_contain_text("Everything on this page is applied.")
     review(mine).get_by_role("button", name="Undo").click()
-    expect(one.get_by_label("Remote Peer Address")).to_have_value("203.0.113.77")
+    expect(phase_one.get_by_label("Remote Peer Address")).to_have_value("203.0.113.77")
 
 
 def test_an_earlier_revision_is_restored_with_the_keyboard_and_undone(
     mine: Page, portal: RunningPortal
 ):
     number = portal.do("say(tunnel.latest().number)")
-    life = portal.do("say(tunnel.phase_two_keylife)")
+    keylife = portal.do("say(tunnel.phase_two_keylife)")
     portal.apply('services.edit(tunnel, "phase_two_keylife", 3210, user)')
     mine.reload()
-    two = phase(mine, "Two")
-    expect(two.get_by_label("Key Life")).to_have_value("3210")
+    phase_two = phase(mine, "Two")
+    expect(phase_two.get_by_label("Key Life")).to_have_value("3210")
 
     mine.get_by_role("link", name=f"Revision {number}", exact=True).press("Enter")
     expect(mine.get_by_role("heading", name=f"Revision {number}")).to_be_visible()
     mine.get_by_role("button", name=f"Restore revision {number}").press("Enter")
 
     expect(mine.get_by_role("status")).to_contain_text("Nothing is applied by that.")
-    expect(two.get_by_label("Key Life")).to_have_value(str(life))
+    expect(phase_two.get_by_label("Key Life")).to_have_value(str(keylife))
     expect(row(mine, "Phase Two Key Life")).to_contain_text("No interruption (make-before-break)")
     review(mine).get_by_role("button", name="Undo").press("Enter")
-    expect(two.get_by_label("Key Life")).to_have_value("3210")
+    expect(phase_two.get_by_label("Key Life")).to_have_value("3210")
     mine.get_by_role("link", name="The whole history").click()
     mine.get_by_label("Revision", exact=True).fill(str(number))
     mine.get_by_label("and revision").fill(str(number + 1))
@@ -140,55 +140,57 @@ def test_an_earlier_revision_is_restored_with_the_keyboard_and_undone(
     expect(mine.get_by_role("row", name="Phase Two Key Life")).to_contain_text("3210")
 
 
-def test_two_people_change_two_fields_and_each_sees_what_the_other_did(mine: Page, bobs: Page):
+def test_two_users_change_two_fields_and_each_page_shows_both_changes(mine: Page, bobs: Page):
     phase(mine, "Two").get_by_label("Key Life").focus()
-    saved(enter(phase(bobs, "One"), "Key Life", "20000"))
+    expect_saved(enter(phase(bobs, "One"), "Key Life", "20000"))
 
     expect(mine.locator("#others")).to_contain_text("bob changed Phase One Key Life")
     expect(phase(mine, "One").get_by_label("Key Life")).to_have_value("20000")
     expect(phase(mine, "Two").get_by_label("Key Life")).to_be_focused()
-    saved(enter(phase(mine, "Two"), "Key Life", "4000"))
+    expect_saved(enter(phase(mine, "Two"), "Key Life", "4000"))
 
     expect(phase(bobs, "Two").get_by_label("Key Life")).to_have_value("4000")
     expect(row(bobs, "Phase One Key Life")).to_contain_text("20000")
     expect(row(bobs, "Phase Two Key Life")).to_contain_text("4000")
 
 
-def test_what_others_did_is_read_out_once_and_then_only_what_is_new(mine: Page, bobs: Page):
-    told = mine.locator("#others")
-    saved(enter(phase(bobs, "One"), "Key Life", "21000"))
-    expect(told).to_contain_text("bob changed Phase One Key Life")
-    expect(told).to_have_attribute("aria-live", "polite")
-    told.evaluate(PUT_IN)
+def test_a_screen_reader_announces_each_concurrent_edit_once(mine: Page, bobs: Page):
+    edits = mine.locator("#others")
+    expect_saved(enter(phase(bobs, "One"), "Key Life", "21000"))
+    expect(edits).to_contain_text("bob changed Phase One Key Life")
+    expect(edits).to_have_attribute("aria-live", "polite")
+    edits.evaluate(RECORD_ADDED_NODES)
 
-    saved(enter(phase(bobs, "Two"), "Key Life", "4100"))
+    expect_saved(enter(phase(bobs, "Two"), "Key Life", "4100"))
 
-    expect(told.get_by_role("listitem")).to_have_count(2)
-    (line,) = mine.evaluate("putIn")
+    expect(edits.get_by_role("listitem")).to_have_count(2)
+    (line,) = mine.evaluate("addedTexts")
     assert line.startswith("bob changed Phase Two Key Life")
 
 
-def test_what_the_hand_is_on_is_not_changed_and_saving_it_tells_who_did(mine: Page, bobs: Page):
-    life = phase(mine, "One").get_by_label("Key Life")
-    life.fill("5000")
-    saved(enter(phase(bobs, "One"), "Key Life", "20000"))
+def test_a_field_with_unsaved_input_keeps_it_and_saving_reports_the_conflict(
+    mine: Page, bobs: Page
+):
+    keylife = phase(mine, "One").get_by_label("Key Life")
+    keylife.fill("5000")
+    expect_saved(enter(phase(bobs, "One"), "Key Life", "20000"))
     expect(mine.locator("#others")).to_contain_text("bob changed Phase One Key Life")
-    expect(life).to_have_value("5000")
-    expect(life).to_be_focused()
+    expect(keylife).to_have_value("5000")
+    expect(keylife).to_be_focused()
 
-    life.blur()
+    keylife.blur()
 
-    expect(note_of(life)).to_contain_text("bob changed this to 20000 at ")
-    expect(life).to_have_value("5000")
+    expect(note_of(keylife)).to_contain_text("bob changed this to 20000 at ")
+    expect(keylife).to_have_value("5000")
     assert Axe().run(mine).response["violations"] == []
-    note_of(life).get_by_role("button", name="Overwrite").click()
-    saved(life)
+    note_of(keylife).get_by_role("button", name="Overwrite").click()
+    expect_saved(keylife)
     expect(row(mine, "Phase One Key Life")).to_contain_text("5000")
 
 
 @contextmanager
-def nobody_applies(portal: RunningPortal) -> Iterator[None]:
-    """Whatever is applied meanwhile stays on its way."""
+def stopped_workers(portal: RunningPortal) -> Iterator[None]:
+    """Stop the workers, so that an apply stays queued."""
     workers = portal.processes("worker", host="concentrator")
     for worker in workers:
         os.kill(worker, signal.SIGSTOP)
@@ -199,12 +201,12 @@ def nobody_applies(portal: RunningPortal) -> Iterator[None]:
             os.kill(worker, signal.SIGCONT)
 
 
-def test_while_somebody_applies_nothing_can_be_entered_and_what_is_typed_stays(
+def test_the_page_is_locked_during_an_apply_and_unsaved_input_stays(
     mine: Page, portal: RunningPortal
 ):
     name = mine.get_by_label("Tunnel Name")
-    name.fill(half := f"Dallas {mine.evaluate('Date.now()')}")
-    with nobody_applies(portal):
+    name.fill(text := f"Dallas {mine.evaluate('Date.now()')}")
+    with stopped_workers(portal):
         portal.do('services.edit(tunnel, "phase_two_keylife", 4100, user)')
         portal.do("services.apply(Tunnel.objects.get(pk=tunnel.pk), user)")
         expect(mine.locator("#locked")).to_contain_text("Nothing can be entered")
@@ -218,17 +220,15 @@ def test_while_somebody_applies_nothing_can_be_entered_and_what_is_typed_stays(
     expect(mine.locator("#locked")).to_have_text("", timeout=30_000)
     expect(name).to_be_editable()
     expect(name).to_be_focused()
-    expect(name).to_have_value(half)
+    expect(name).to_have_value(text)
     expect(phase(mine, "One").get_by_label("Encryption")).to_be_enabled()
     name.press("Enter")
-    saved(name)
-    expect(state(mine)).to_contain_text(re.compile(r"Revision \d+ is live"))
+    expect_saved(name)
+    expect(state_box(mine)).to_contain_text(re.compile(r"Revision \d+ is live"))
 
 
-def test_a_page_that_is_loaded_while_somebody_applies_opens_by_itself(
-    mine: Page, portal: RunningPortal
-):
-    with nobody_applies(portal):
+def test_a_page_loaded_during_an_apply_unlocks_itself(mine: Page, portal: RunningPortal):
+    with stopped_workers(portal):
         portal.do('services.edit(tunnel, "phase_two_keylife", 4200, user)')
         portal.do("services.apply(Tunnel.objects.get(pk=tunnel.pk), user)")
         mine.reload()
@@ -239,20 +239,20 @@ def test_a_page_that_is_loaded_while_somebody_applies_opens_by_itself(
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_in_a_review_and_it_fits_a_narrow_screen(mine: Page, scheme: str):
+def test_the_review_is_accessible_and_fits_a_narrow_screen(mine: Page, scheme: str):
     mine.emulate_media(color_scheme=scheme)
     mine.set_viewport_size({"width": 390, "height": 800})
-    saved(enter(phase(mine, "One"), "Remote Peer Address", "203.0.113.77"))
+    expect_saved(enter(phase(mine, "One"), "Remote Peer Address", "203.0.113.77"))
     review(mine).get_by_text("Discard changes").click()
 
     assert Axe().run(mine).response["violations"] == []
     assert mine.evaluate("document.documentElement.scrollWidth") == 390
 
 
-def test_without_javascript_changes_are_reviewed_discarded_and_brought_back(
-    chromium: Browser, portal: RunningPortal, up: None
+def test_changes_are_reviewed_discarded_and_restored_without_javascript(
+    chromium: Browser, portal: RunningPortal, applied_example: None
 ):
-    for page in opened(chromium.new_context(java_script_enabled=False), portal):
+    for page in signed_in_page(chromium.new_context(java_script_enabled=False), portal):
         page.get_by_role("link", name="ipsec001").click()
         enter(phase(page, "Two"), "Encryption", "AES128")
         page.get_by_role("button", name="Save Phase Two").click()

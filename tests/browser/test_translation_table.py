@@ -1,4 +1,4 @@
-"""Assigned Static NAT subnets as a network admin uses them: hands, a spreadsheet, and files."""
+"""The translation table in the browser: input, paste from a spreadsheet, CSV files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.browser.person import note_of
 from tests.running_portal import RunningPortal
 
 SAVE = "Add/Modify Context Address Translations"
-# A tunnel of its own with a /24 and a /20, whose rows other tests do not touch.
+# A tunnel with a /24 and a /20, which no other module changes.
 TABLE = """
 table, new = Tunnel.objects.get_or_create(
     account=tunnel.account,
@@ -61,7 +61,7 @@ def save(page: Page) -> None:
     page.get_by_role("button", name=SAVE).click()
 
 
-def test_clearing_a_customer_ip_and_its_name_removes_the_mapping(table: Page):
+def test_clearing_customer_ip_and_name_removes_the_translation(table: Page):
     customer(table, 1).fill("")
     name(table, 1).fill("")
     save(table)
@@ -73,7 +73,7 @@ def test_clearing_a_customer_ip_and_its_name_removes_the_mapping(table: Page):
     )
 
 
-def test_a_subnet_that_is_collapsed_keeps_what_was_typed_and_opens_with_it(table: Page):
+def test_a_collapsed_subnet_keeps_unsaved_rows(table: Page):
     customer(table, 7).fill("172.20.0.7")
     button = table.get_by_role("button", name="10.1.250.0/24")
     button.press("Space")
@@ -86,7 +86,7 @@ def test_a_subnet_that_is_collapsed_keeps_what_was_typed_and_opens_with_it(table
     expect(customer(table, 7)).to_have_value("172.20.0.7")
 
 
-def test_two_columns_of_a_spreadsheet_fill_the_rows_below_and_are_saved_with_them(table: Page):
+def test_pasting_two_columns_fills_the_rows_below(table: Page):
     customer(table, 5).evaluate(PASTE, "172.20.0.5\tfive\r\n172.20.0.6\tsix\r\n172.20.0.7\t\r\n")
 
     expect(customer(table, 5)).to_have_value("172.20.0.5")
@@ -100,7 +100,7 @@ def test_two_columns_of_a_spreadsheet_fill_the_rows_below_and_are_saved_with_the
     expect(name(table, 5)).to_have_value("five")
 
 
-def test_a_paste_is_undone_by_its_button_or_by_the_keyboard(table: Page):
+def test_a_button_and_the_keyboard_undo_a_paste(table: Page):
     customer(table, 1).evaluate(PASTE, "172.20.0.5\n172.20.0.6")
     expect(customer(table, 1)).to_have_value("172.20.0.5")
     table.get_by_role("button", name="Undo paste").click()
@@ -117,22 +117,22 @@ def test_a_paste_is_undone_by_its_button_or_by_the_keyboard(table: Page):
 
 
 @pytest.mark.parametrize(
-    ("last", "text", "sentence"),
+    ("last", "text", "message"),
     [
         (254, "172.20.0.1\n172.20.0.2\n172.20.0.3", "3 rows were copied, and 2 are left"),
         (5, "10.1.250.5\t172.20.0.1\tweb", "3 columns were copied."),
     ],
 )
-def test_a_paste_that_does_not_fit_is_explained_and_fills_nothing(
-    table: Page, last: int, text: str, sentence: str
+def test_a_paste_that_does_not_fit_is_explained_and_changes_nothing(
+    table: Page, last: int, text: str, message: str
 ):
     customer(table, last).evaluate(PASTE, text)
 
-    expect(table.get_by_role("status")).to_contain_text(sentence)
+    expect(table.get_by_role("status")).to_contain_text(message)
     expect(customer(table, last)).to_have_value("")
 
 
-def test_a_large_subnet_is_turned_by_pages_and_keeps_what_was_typed(table: Page):
+def test_a_large_subnet_has_pages_and_keeps_unsaved_rows(table: Page):
     table.get_by_role("button", name="10.1.192.0/20").click()
     first = table.get_by_label("Customer IP for 10.1.192.3", exact=True)
     first.fill("172.20.9.3")
@@ -156,7 +156,7 @@ def test_a_large_subnet_is_turned_by_pages_and_keeps_what_was_typed(table: Page)
     )
 
 
-def test_a_table_goes_out_as_a_file_and_comes_back_changed(table: Page, tmp_path: Path):
+def test_a_table_is_exported_changed_and_imported(table: Page, tmp_path: Path):
     table.get_by_text("CSV file and pasted rows").click()
     with table.expect_download() as download:
         table.get_by_role("link", name="the translated rows").click()
@@ -176,7 +176,7 @@ def test_a_table_goes_out_as_a_file_and_comes_back_changed(table: Page, tmp_path
     expect(name(table, 9)).to_have_value("=new")
 
 
-def test_wrong_lines_are_explained_and_nothing_is_offered_to_import(table: Page):
+def test_invalid_lines_are_explained_and_cannot_be_imported(table: Page):
     table.get_by_text("CSV file and pasted rows").click()
     table.get_by_label("Or paste rows").fill("172.20.0.5\tright\n10.9.9.9\twrong")
     table.get_by_label("First address").fill("10.1.250.20")
@@ -196,7 +196,7 @@ def test_wrong_lines_are_explained_and_nothing_is_offered_to_import(table: Page)
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_an_open_table_is_fit_for_everybody(table: Page, scheme: str, width: int):
+def test_an_open_table_is_accessible_and_fits_the_screen(table: Page, scheme: str, width: int):
     table.emulate_media(color_scheme=scheme)
     table.set_viewport_size({"width": width, "height": 900})
     table.get_by_role("button", name="10.1.192.0/20").click()
@@ -218,7 +218,7 @@ def test_an_open_table_is_fit_for_everybody(table: Page, scheme: str, width: int
         .filter(([, box]) => box.width < 24 || box.height < 24).map(([html]) => html)"""
     assert table.evaluate(small) == []
 
-    # The button that saves stays in reach, and nothing that has the focus is below it.
+    # The save button stays visible and never covers the focused control.
     customer(table, 40).focus()
     for _ in range(9):
         table.keyboard.press("Tab")
@@ -229,9 +229,7 @@ def test_an_open_table_is_fit_for_everybody(table: Page, scheme: str, width: int
     assert not save_button.evaluate(covered)
 
 
-def test_rows_tell_what_became_of_them_without_loading_the_page_again(
-    table: Page, portal: RunningPortal
-):
+def test_row_states_update_without_a_reload(table: Page, portal: RunningPortal):
     state = table.locator("tr", has=customer(table, 1)).locator(".stands")
     expect(state).to_have_text("not applied yet")
 
@@ -251,7 +249,9 @@ table.revisions.update(outcome="live", finished_at=timezone.now())
     portal.do('Tunnel.objects.get(name="ipsec009").revisions.all().delete()')
 
 
-def test_the_same_without_javascript(page_without_javascript: Page, fresh_portal: RunningPortal):
+def test_the_table_works_without_javascript(
+    page_without_javascript: Page, fresh_portal: RunningPortal
+):
     page = page_without_javascript
     page.goto(f"{fresh_portal.printed('URL')}tunnels/{fresh_portal.do(TABLE)}/")
     page.get_by_role("button", name="10.1.192.0/20").click()

@@ -1,34 +1,34 @@
-"""Apply, keep if healthy, as somebody uses it who cannot be sure of what they entered."""
+"""An apply with a health check that fails, and its automatic rollback."""
 
 from __future__ import annotations
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.person import enter, note_of, state, word_of
+from tests.browser.person import enter, note_of, state_box, state_heading
 from tests.running_portal import RunningPortal, wait_for
 
 TRANSLATE = """
 row = services.TranslationRow(IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database")
 services.set_translations(tunnel, [row], user)
 """
-NOBODY = "203.0.113.9"
+ABSENT_PEER = "203.0.113.9"
 
 
 @pytest.fixture
-def answered(portal: RunningPortal) -> None:
-    """The example is applied, whoever did it."""
+def applied_example(portal: RunningPortal) -> None:
+    """Apply the example, unless a test of this module has done it."""
     if not portal.ping():
         portal.fill_in()
         portal.apply(TRANSLATE)
         wait_for(portal.ping, 30)
 
 
-def test_a_wrong_peer_is_taken_back_and_the_customer_host_answers_again(
-    page: Page, portal: RunningPortal, answered: None
+def test_a_wrong_peer_address_is_rolled_back_and_the_customer_host_answers_again(
+    page: Page, portal: RunningPortal, applied_example: None
 ):
     page.get_by_role("link", name="ipsec001").click()
-    peer = enter(page.get_by_role("group", name="Phase One"), "Remote Peer Address", NOBODY)
+    peer = enter(page.get_by_role("group", name="Phase One"), "Remote Peer Address", ABSENT_PEER)
     expect(note_of(peer)).to_have_text("Saved")
     page.locator("summary", has_text="Keep only if healthy").focus()
     page.keyboard.press("Enter")
@@ -40,15 +40,15 @@ def test_a_wrong_peer_is_taken_back_and_the_customer_host_answers_again(
     seconds.fill("8")
     seconds.press("Enter")
 
-    expect(state(page)).to_contain_text("On trial until", timeout=30_000)
-    expect(state(page)).to_contain_text("kept as fallback, comes back by itself.")
+    expect(state_box(page)).to_contain_text("On trial until", timeout=30_000)
+    expect(state_box(page)).to_contain_text("kept as fallback, comes back by itself.")
     assert not portal.ping()
     page.locator("summary", has_text="What was done").click()
-    expect(state(page)).to_contain_text("Rolled back after", timeout=40_000)
+    expect(state_box(page)).to_contain_text("Rolled back after", timeout=40_000)
 
-    expect(state(page)).to_contain_text("is live: the concentrator holds it. It brings back")
+    expect(state_box(page)).to_contain_text("is live: the concentrator holds it. It brings back")
     expect(page.locator("#done")).to_have_attribute("open", "")
-    expect(word_of(page)).to_have_text("State Up", timeout=30_000)
+    expect(state_heading(page)).to_have_text("State Up", timeout=30_000)
     wait_for(portal.ping, 10)
-    expect(peer).to_have_value(NOBODY)
+    expect(peer).to_have_value(ABSENT_PEER)
     expect(page.locator("#pending")).to_contain_text("not applied")
