@@ -1,4 +1,4 @@
-"""Of fifty tunnels that are up, a change of one leaves the other forty-nine alone."""
+"""A change of a tunnel does not affect the 49 other tunnels of its concentrator."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ from vpnportal.gateway.steps import Step
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "o"
 COUNT, CHANGED = 50, 7
-# The device protects a /24 for each peer; these are what a tunnel may ask for of it.
+# The network that the device protects for the peer of the changed tunnel.
 WHOLE = IPv4Network("10.64.7.0/24")
 
 
 class Fifty:
-    """The portal's engine at the concentrator of fifty tunnels."""
+    """A concentrator with fifty tunnels, converged as the worker does."""
 
     def __init__(self, many: ManyPeers) -> None:
         self.many = many
-        self.device = GatewayDriver(str(many.concentrator.socket))
+        self.gateway = GatewayDriver(str(many.concentrator.socket))
         self.specs = {peer.number: specification(peer, many.ike_version) for peer in many.peers}
 
     def converge(self) -> None:
-        """Until a look finds nothing to do, as the worker does with the watch's requests."""
+        """Apply plans until an observation finds nothing to do, as the worker does."""
         desired = compile_specs(self.specs.values(), b"a key")
 
         def done() -> bool:
-            observed = observe(self.device)
+            observed = observe(self.gateway)
             plan = make_plan(desired, observed)
             if plan.without_initiation():
-                self.device.apply(plan.without_initiation(), observed.userland_esp, ignore)
+                self.gateway.apply(plan.without_initiation(), observed.userland_esp, ignore)
             elif plan.initiate:
-                self.device.initiate(plan.initiate, ignore)
-            words = set(sa_status_by_tunnel(observed.connections, observed.ike_sas).values())
-            return not plan and words == {SaStatus.UP}
+                self.gateway.initiate(plan.initiate, ignore)
+            statuses = set(sa_status_by_tunnel(observed.connections, observed.ike_sas).values())
+            return not plan and statuses == {SaStatus.UP}
 
         with enter_namespace(self.many.prefix, CONCENTRATOR):
             wait_for(done, 30)
@@ -64,37 +64,37 @@ class Fifty:
         self.specs[CHANGED] = replace(self.specs[CHANGED], **changes)
         self.converge()
 
-    def running(self, name: str = "") -> tuple[IkeSa, ...]:
+    def ike_sas(self, name: str = "") -> tuple[IkeSa, ...]:
         with enter_namespace(self.many.prefix, CONCENTRATOR):
-            found = observe(self.device).ike_sas
-        return tuple(sa for sa in found if name in ("", sa.connection))
+            ike_sas = observe(self.gateway).ike_sas
+        return tuple(sa for sa in ike_sas if name in ("", sa.connection))
 
     def identities(self) -> dict[str, set[tuple[str, ...]]]:
-        """The unique ids of every association, by connection."""
+        """Return the unique ids of each IKE_SA and its CHILD_SAs, by connection."""
         return {
             sa.connection: {(sa.unique_id, *(child.unique_id for child in sa.children))}
-            for sa in self.running()
+            for sa in self.ike_sas()
         }
 
 
 def ignore(step) -> None:
-    """Nobody reads these steps."""
+    """Report the step to no log."""
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])
 def fifty(request, tmp_path_factory) -> Iterator[Fifty]:
     folder: Path = tmp_path_factory.mktemp("o")
     with ManyPeers(PREFIX, folder, COUNT, ike_version=request.param).running() as many:
-        running = Fifty(many)
-        running.converge()
-        yield running
+        fifty = Fifty(many)
+        fifty.converge()
+        yield fifty
 
 
 @contextmanager
 def no_ping_lost(many: ManyPeers, numbers: Iterable[int]) -> Iterator[None]:
-    """Everybody is pinged every 100 ms while the block runs, and nobody misses an answer."""
+    """Ping these peers every 100 ms during the block, and require every answer."""
     targets = {n: str(many.peers[n].computer) for n in numbers}
-    pinging = {
+    processes = {
         n: subprocess.Popen(
             namespaces.inside(many.prefix, SERVER, ["ping", "-n", "-q", "-i", "0.1", target]),
             stdout=subprocess.PIPE,
@@ -105,13 +105,13 @@ def no_ping_lost(many: ManyPeers, numbers: Iterable[int]) -> Iterator[None]:
     try:
         yield
     finally:
-        for process in pinging.values():
+        for process in processes.values():
             process.send_signal(2)
-        said = {n: process.communicate(timeout=10)[0] for n, process in pinging.items()}
+        outputs = {n: process.communicate(timeout=10)[0] for n, process in processes.items()}
     missed = {}
-    for n, text in said.items():
+    for n, text in outputs.items():
         sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", text)[0])
-        # One may be on its way when the pinging ends.
+        # The last ping may be without an answer when ping ends.
         if received < max(1, sent - 1):
             missed[n] = (sent, received)
     assert missed == {}
@@ -125,7 +125,7 @@ def others(fifty: Fifty) -> dict[str, set[tuple[str, ...]]]:
     }
 
 
-def test_a_change_of_one_tunnel_leaves_the_associations_and_the_traffic_of_the_others(fifty):
+def test_a_change_of_a_tunnel_keeps_the_sas_and_the_traffic_of_the_others(fifty):
     before = others(fifty)
     assert len(before) == COUNT - 1
     spec = fifty.specs[CHANGED]
@@ -140,7 +140,7 @@ def test_a_change_of_one_tunnel_leaves_the_associations_and_the_traffic_of_the_o
     wait_for(lambda: fifty.many.ping(fifty.many.peers[CHANGED].computer), 10)
 
 
-def test_a_translation_never_touches_the_associations_of_its_tunnel(fifty):
+def test_a_change_of_a_translation_keeps_the_sas_of_its_tunnel(fifty):
     before = fifty.identities()
     spec: TunnelSpec = fifty.specs[CHANGED]
     row = Translation(IPv4Address("10.1.7.1"), IPv4Address("10.64.7.9"), "nine")
@@ -153,49 +153,49 @@ def test_a_translation_never_touches_the_associations_of_its_tunnel(fifty):
     assert fifty.identities() == before
 
 
-def test_a_start_that_charon_refuses_is_told_when_that_tunnel_is_looked_at_again(fifty):
-    told = list[Step]()
+def test_the_next_observation_of_a_tunnel_reports_an_initiation_that_charon_refused(fifty):
+    steps = list[Step]()
     name, other = f"ctx{fifty.specs[CHANGED].tunnel_id}", f"ctx{fifty.specs[0].tunnel_id}"
     before = fifty.identities()
 
     with enter_namespace(fifty.many.prefix, CONCENTRATOR):
-        fifty.device.initiate((Start(name, "nothing", "198.19.0.8"),), told.append)
+        fifty.device.initiate((Start(name, "nothing", "198.19.0.8"),), steps.append)
         observe(fifty.device, Scope(other, frozenset(), NatElements()))
-        assert [step.ok for step in told] == [True]
+        assert [step.ok for step in steps] == [True]
         observe(fifty.device, Scope(name, frozenset(), NatElements()))
 
     refused = "charon refused to initiate nothing: CHILD_SA config 'nothing' not found"
-    assert told[1:] == [Step(name, refused, ok=False, is_repair=False)]
+    assert steps[1:] == [Step(name, refused, ok=False, is_repair=False)]
     assert fifty.identities() == before
 
 
-def test_a_pair_of_subnets_comes_and_goes_with_its_own_child_only(fifty):
-    """In IKEv2 where that was asked for."""
+def test_a_subnet_pair_is_added_and_removed_with_its_own_child_sa_only(fifty):
+    """IKEv2 has a CHILD_SA for each pair because `one_child_per_pair` is set."""
     halves, hosted = tuple(WHOLE.subnets()), tuple(HOSTED.subnets())
-    # Userland ESP wants an address of the device in each network that it protects.
-    address = ["ip", "address", "add", f"{halves[1][1]}/25", "dev", "lo"]
-    subprocess.run(namespaces.inside(fifty.many.prefix, PEER, address), check=True)
+    # Userland ESP needs an address of the device in each network that it protects.
+    add_address = ["ip", "address", "add", f"{halves[1][1]}/25", "dev", "lo"]
+    subprocess.run(namespaces.inside(fifty.many.prefix, PEER, add_address), check=True)
     fifty.change(remote_subnets=halves[:1], one_child_per_pair=True)
     name = f"ctx{fifty.specs[CHANGED].tunnel_id}"
-    (first,) = carried(fifty, name)
+    (first,) = carrying_children(fifty, name)
 
     with no_ping_lost(fifty.many, fifty.specs):
         fifty.change(remote_subnets=halves)
-        assert len(carried(fifty, name)) == 2
-        assert first in carried(fifty, name)
+        assert len(carrying_children(fifty, name)) == 2
+        assert first in carrying_children(fifty, name)
         fifty.change(remote_subnets=halves[:1])
 
-    assert carried(fifty, name) == {first}
+    assert carrying_children(fifty, name) == {first}
     fifty.change(remote_subnets=halves, hosted_subnets=hosted)
-    assert len(carried(fifty, name)) == 4
+    assert len(carrying_children(fifty, name)) == 4
     fifty.change(remote_subnets=(WHOLE,), hosted_subnets=(HOSTED,), one_child_per_pair=False)
 
 
-def carried(fifty: Fifty, name: str) -> set[tuple[str, str]]:
-    """Unique ids of the IKE_SA and of each child that carries traffic."""
+def carrying_children(fifty: Fifty, name: str) -> set[tuple[str, str]]:
+    """Return the unique ids of each CHILD_SA that carries traffic, and of its IKE_SA."""
     return {
         (sa.unique_id, child.unique_id)
-        for sa in fifty.running(name)
+        for sa in fifty.ike_sas(name)
         for child in sa.children
         if child.state in CARRYING
     }

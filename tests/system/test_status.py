@@ -1,4 +1,4 @@
-"""What the Status section counts is what really went through the tunnel, over rekeys too."""
+"""The traffic in the Status section equals the traffic through the tunnel, over rekeys too."""
 
 from __future__ import annotations
 
@@ -13,119 +13,130 @@ from tests.system.conftest import bring_up
 from tests.system.test_example import load_device
 from vpnportal.domain.traffic.counters import TrafficCounts
 
-# Payload and headers of ICMP and IP, in bytes, of each packet of a ping.
+# Bytes of each packet of a ping: payload, and headers of ICMP and IP.
 PAYLOAD, HEADERS, PINGS = 1_000, 28, 50
-KEPT = """
+TRAFFIC = """
 row = Traffic.objects.get(tunnel=tunnel)
 say({"pairs": row.pairs, "lines": row.lines, "minutes": row.minutes})
 """
-# A look every ten seconds, and a second to write.
-SEEN_SECONDS = 15
+# The monitor samples every ten seconds and writes within a second.
+SAMPLE_SECONDS = 15
 
 
-def carried(portal: RunningPortal) -> TrafficCounts:
-    """The sum over all keys there were."""
+def recorded_traffic(portal: RunningPortal) -> TrafficCounts:
+    """Return the sum over all subnet pairs."""
     total = TrafficCounts()
-    for _, *amounts in portal.do(KEPT)["pairs"].values():
+    for _, *amounts in portal.do(TRAFFIC)["pairs"].values():
         total = total.plus(TrafficCounts(*amounts))
     return total
 
 
-def children(portal: RunningPortal) -> list[dict]:
-    return [one for line in portal.do(KEPT)["lines"] for one in line["carriers"]]
+def recorded_children(portal: RunningPortal) -> list[dict]:
+    return [child for line in portal.do(TRAFFIC)["lines"] for child in line["carriers"]]
 
 
 def send(portal: RunningPortal) -> TrafficCounts:
-    """Known traffic in both directions, and what it amounts to."""
+    """Send pings through the tunnel; return their traffic in both directions."""
     sent = portal.on(
         "server", "ping", "-q", "-i", "0.01", "-c", str(PINGS), "-s", str(PAYLOAD), "10.1.255.92"
     )
     assert f"{PINGS} received" in sent.stdout
-    each = PINGS * (PAYLOAD + HEADERS)
-    return TrafficCounts(each, each, PINGS, PINGS)
+    total = PINGS * (PAYLOAD + HEADERS)
+    return TrafficCounts(total, total, PINGS, PINGS)
 
 
-def ask_charon(portal: RunningPortal, *command: str) -> str:
-    vici = f"unix://{portal.state}/lab/concentrator/charon.vici"
-    done = portal.run("swanctl", *command, "--uri", vici)
+def swanctl(portal: RunningPortal, *command: str) -> str:
+    uri = f"unix://{portal.state}/lab/concentrator/charon.vici"
+    done = portal.run("swanctl", *command, "--uri", uri)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def newest(portal: RunningPortal) -> dict:
-    """The child that is the youngest of those that are written down."""
-    return max(children(portal), key=lambda one: one["installed_at"])
+def newest_child(portal: RunningPortal) -> dict:
+    """Return the recorded CHILD_SA that was installed last."""
+    return max(recorded_children(portal), key=lambda child: child["installed_at"])
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])
 def up(request, portal: RunningPortal) -> RunningPortal:
-    """The example in one IKE version for all tests, and then in the other."""
+    """The example in IKEv1 for all tests, and then in IKEv2."""
     live = bring_up(portal)
-    device = live.state / "lab" / "peer" / "swanctl.conf"
-    wanted = re.sub(r"version = \d", f"version = {request.param}", device.read_text())
-    if wanted != device.read_text():
-        load_device(live, device, wanted)
+    file = live.state / "lab" / "peer" / "swanctl.conf"
+    text = re.sub(r"version = \d", f"version = {request.param}", file.read_text())
+    if text != file.read_text():
+        load_device(live, file, text)
         live.apply(f'services.edit(tunnel, "ike_version", {request.param}, user)')
-        wait_for(lambda: f"IKEv{request.param}" in ask_charon(live, "--list-sas"), 15)
+        wait_for(lambda: f"IKEv{request.param}" in swanctl(live, "--list-sas"), 15)
     wait_for(live.ping, 15)
     return live
 
 
 @pytest.fixture
-def counted(up: RunningPortal) -> RunningPortal:
-    """All that went through so far is written down; so nothing may be sent before a test."""
-    wait_for(lambda: steady(up), 4 * SEEN_SECONDS)
+def all_recorded(up: RunningPortal) -> RunningPortal:
+    """A portal that has recorded all traffic so far; a test sends the only traffic after it."""
+    wait_for(lambda: is_all_recorded(up), 4 * SAMPLE_SECONDS)
     return up
 
 
-def steady(portal: RunningPortal) -> bool:
-    """Whether what is written is what charon lists, so that the rest is what a test sends."""
+def is_all_recorded(portal: RunningPortal) -> bool:
+    """Return True if the recorded counters equal those that charon lists."""
     if not portal.do("say(Traffic.objects.filter(tunnel=tunnel).count())"):
         return False
-    before = carried(portal)
-    # What a child told when it ended is written within a second.
+    before = recorded_traffic(portal)
+    # The monitor writes the last counters of a terminated CHILD_SA within a second.
     time.sleep(2)
-    if carried(portal) != before:
+    if recorded_traffic(portal) != before:
         return False
-    listed = ask_charon(portal, "--list-sas")
-    running = re.findall(r"^\s+in .*?, +(\d+) bytes", listed, re.MULTILINE)
-    return sorted(map(int, running)) == sorted(one["amounts"][0] for one in children(portal))
+    listed = swanctl(portal, "--list-sas")
+    bytes_in = re.findall(r"^\s+in .*?, +(\d+) bytes", listed, re.MULTILINE)
+    return sorted(map(int, bytes_in)) == sorted(
+        child["amounts"][0] for child in recorded_children(portal)
+    )
 
 
-def test_known_traffic_is_counted_exactly_in_both_directions(counted):
-    before = carried(counted)
+def test_the_monitor_counts_traffic_exactly_in_both_directions(all_recorded):
+    before = recorded_traffic(all_recorded)
 
-    sent = send(counted)
+    sent = send(all_recorded)
 
-    wait_for(lambda: carried(counted) == before.plus(sent), SEEN_SECONDS)
-    (minutes,) = counted.do(KEPT)["minutes"].values()
-    assert sum(one[1] for one in minutes) >= sent.bytes_in
-
-
-def test_a_rekey_takes_nothing_from_what_was_counted(counted):
-    expected, old = carried(counted).plus(send(counted)), newest(counted)
-    wait_for(lambda: carried(counted) == expected, SEEN_SECONDS)
-
-    ask_charon(counted, "--rekey", "--child", old["name"])
-    wait_for(lambda: newest(counted)["id"] != old["id"], SEEN_SECONDS)
-
-    assert carried(counted) == expected
-    expected = expected.plus(send(counted))
-    wait_for(lambda: carried(counted) == expected, SEEN_SECONDS)
+    wait_for(lambda: recorded_traffic(all_recorded) == before.plus(sent), SAMPLE_SECONDS)
+    (minutes,) = all_recorded.do(TRAFFIC)["minutes"].values()
+    assert sum(minute[1] for minute in minutes) >= sent.bytes_in
 
 
-def test_what_a_child_carried_after_the_last_look_is_told_when_it_ends(counted):
-    expected, old = carried(counted).plus(send(counted)), newest(counted)
+def test_a_rekey_keeps_the_counted_traffic(all_recorded):
+    expected, old = (
+        recorded_traffic(all_recorded).plus(send(all_recorded)),
+        newest_child(all_recorded),
+    )
+    wait_for(lambda: recorded_traffic(all_recorded) == expected, SAMPLE_SECONDS)
 
-    ask_charon(counted, "--terminate", "--child", old["name"])
+    swanctl(all_recorded, "--rekey", "--child", old["name"])
+    wait_for(lambda: newest_child(all_recorded)["id"] != old["id"], SAMPLE_SECONDS)
 
-    wait_for(lambda: old["id"] not in {one["id"] for one in children(counted)}, SEEN_SECONDS)
-    wait_for(lambda: children(counted), 2 * SEEN_SECONDS)
-    assert carried(counted) == expected
+    assert recorded_traffic(all_recorded) == expected
+    expected = expected.plus(send(all_recorded))
+    wait_for(lambda: recorded_traffic(all_recorded) == expected, SAMPLE_SECONDS)
 
 
-def test_the_time_to_the_next_rekey_lies_within_the_key_life(counted):
-    child, keylife = newest(counted), counted.do("say(tunnel.phase_two_keylife)")
+def test_the_last_traffic_of_a_terminated_child_sa_is_counted(all_recorded):
+    expected, old = (
+        recorded_traffic(all_recorded).plus(send(all_recorded)),
+        newest_child(all_recorded),
+    )
+
+    swanctl(all_recorded, "--terminate", "--child", old["name"])
+
+    wait_for(
+        lambda: old["id"] not in {child["id"] for child in recorded_children(all_recorded)},
+        SAMPLE_SECONDS,
+    )
+    wait_for(lambda: recorded_children(all_recorded), 2 * SAMPLE_SECONDS)
+    assert recorded_traffic(all_recorded) == expected
+
+
+def test_the_time_to_the_next_rekey_lies_within_the_key_life(all_recorded):
+    child, keylife = newest_child(all_recorded), all_recorded.do("say(tunnel.phase_two_keylife)")
     rekey, end = (datetime.fromisoformat(child[key]) for key in ("rekey_at", "ends_at"))
 
     assert timedelta(0) < rekey - datetime.now(UTC) < timedelta(seconds=keylife)

@@ -1,4 +1,4 @@
-"""When a translation was last used: nftables sees it, the watch reads it, the page tells it."""
+"""The last use of a translation: nftables records it, the monitor reads it, the page shows it."""
 
 from __future__ import annotations
 
@@ -8,73 +8,72 @@ import pytest
 
 from tests.running_portal import RunningPortal, wait_for
 
-TWO = """
+TWO_TRANSLATIONS = """
 rows = [("10.1.255.92", "192.168.10.15"), ("10.1.255.93", "192.168.10.16")]
-services.set_translations(
-    tunnel, [services.TranslationRow(IPv4Address(at), IPv4Address(customer)) for at, customer in rows], user
-)
+new = [services.TranslationRow(IPv4Address(at), IPv4Address(customer)) for at, customer in rows]
+services.set_translations(tunnel, new, user)
 """
-STANDING = """
+ROW_STATUSES = """
 from vpnportal.web.tunnel.translations.row_status import row_statuses_of
 from vpnportal.web.tunnel.translations.submitted_rows import saved_pairs
 statuses = row_statuses_of(tunnel, services.state_of(tunnel).live)
 say({at: statuses.of(at, pair)[1:] for at, pair in saved_pairs(tunnel).items()})
 """
-SET = ("ip", "vpnportal", "used")
+USAGE_SET = ("ip", "vpnportal", "used")
 PAIR = ["10.1.255.92", "192.168.10.15"]
 
 
 @pytest.fixture(scope="module")
 def two(portal: RunningPortal) -> RunningPortal:
     """The example with a second translation, whose host does not exist."""
-    portal.apply(TWO)
+    portal.apply(TWO_TRANSLATIONS)
     wait_for(portal.ping, 10)
     return portal
 
 
-def used(portal: RunningPortal) -> list[list[str]]:
-    """The pairs that nftables remembers."""
-    listed = json.loads(portal.on("concentrator", "nft", "-j", "list", "set", *SET).stdout)
-    (found,) = (item["set"] for item in listed["nftables"] if "set" in item)
-    return [one["elem"]["val"]["concat"] for one in found.get("elem", [])]
+def used_pairs(portal: RunningPortal) -> list[list[str]]:
+    """Return the pairs in the usage set of nftables."""
+    listed = json.loads(portal.on("concentrator", "nft", "-j", "list", "set", *USAGE_SET).stdout)
+    (usage_set,) = (item["set"] for item in listed["nftables"] if "set" in item)
+    return [element["elem"]["val"]["concat"] for element in usage_set.get("elem", [])]
 
 
-def forget(portal: RunningPortal) -> None:
-    portal.on("concentrator", "nft", "flush", "set", *SET)
-    assert used(portal) == []
+def flush_usage(portal: RunningPortal) -> None:
+    portal.on("concentrator", "nft", "flush", "set", *USAGE_SET)
+    assert used_pairs(portal) == []
 
 
-def test_a_ping_makes_its_row_used_just_now_and_the_other_row_was_never_used(two):
+def test_a_ping_marks_its_row_as_used_just_now_and_the_other_row_as_never_used(two):
     assert two.ping()
 
-    def told() -> bool:
-        return two.do(STANDING)["10.1.255.92"] == ["live", "used just now"]
+    def is_shown() -> bool:
+        return two.do(ROW_STATUSES)["10.1.255.92"] == ["live", "used just now"]
 
-    wait_for(told, 60)
-    word, use = two.do(STANDING)["10.1.255.93"]
-    assert word == "live"
+    wait_for(is_shown, 60)
+    state, use = two.do(ROW_STATUSES)["10.1.255.93"]
+    assert state == "live"
     assert use.startswith("never used since ")
 
 
-def test_what_the_customers_host_starts_counts_from_its_first_packet(two):
-    forget(two)
+def test_a_flow_from_the_customer_counts_as_use_from_its_first_packet(two):
+    flush_usage(two)
 
-    # Nobody has this address, so no answer comes back.
+    # No host has this address, so it does not answer.
     assert not two.ping("10.2.0.77", host="customer")
 
-    assert used(two) == [PAIR]
+    assert used_pairs(two) == [PAIR]
 
 
-def test_what_passes_a_tunnel_without_a_translation_is_no_use_of_one(two):
-    forget(two)
+def test_traffic_without_a_translation_counts_as_no_use(two):
+    flush_usage(two)
 
     two.on("server", "ip", "route", "replace", "192.168.10.0/24", "via", "10.2.0.1")
     assert two.ping("192.168.10.15")
 
-    assert used(two) == []
+    assert used_pairs(two) == []
 
 
-def test_rules_that_are_written_anew_end_no_flow_and_forget_no_use(two):
+def test_rewritten_rules_keep_flows_and_usage(two):
     assert two.ping()
     flows = two.on("concentrator", "conntrack", "-L", "--any-nat").stdout
     two.on("concentrator", "nft", "flush", "chain", "ip", "vpnportal", "used")
@@ -85,7 +84,7 @@ def test_rules_that_are_written_anew_end_no_flow_and_forget_no_use(two):
 
     assert "10.1.255.92" in flows
     assert "10.1.255.92" in two.on("concentrator", "conntrack", "-L", "--any-nat").stdout
-    assert used(two) == [PAIR]
-    forget(two)
+    assert used_pairs(two) == [PAIR]
+    flush_usage(two)
     assert two.ping()
-    assert used(two) == [PAIR]
+    assert used_pairs(two) == [PAIR]
