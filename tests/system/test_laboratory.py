@@ -1,4 +1,4 @@
-"""The laboratory by itself: what it makes, keeps running, and takes away again."""
+"""The laboratory itself: its hosts and daemons, their supervision and their removal."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ secrets {
 
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laboratory]:
-    made = Laboratory(PREFIX, tmp_path_factory.mktemp("lab"))
-    if refusal := made.refusal():
+    laboratory = Laboratory(PREFIX, tmp_path_factory.mktemp("lab"))
+    if refusal := laboratory.refusal():
         pytest.skip(refusal)
-    made.up()
-    yield made
-    made.down()
+    laboratory.up()
+    yield laboratory
+    laboratory.down()
 
 
 def on(laboratory: Laboratory, host: str, *command: str) -> subprocess.CompletedProcess[str]:
@@ -66,7 +66,7 @@ def reaches(laboratory: Laboratory, host: str, address: str) -> bool:
     return on(laboratory, host, "ping", "-c", "1", "-W", "2", address).returncode == 0
 
 
-def running(laboratory: Laboratory, host: str, program: str) -> list[int]:
+def process_ids(laboratory: Laboratory, host: str, program: str) -> list[int]:
     commands = {pid: Path(f"/proc/{pid}/comm") for pid in processes(laboratory.prefix, host)}
     return [pid for pid, comm in commands.items() if comm.read_text().strip() == program]
 
@@ -77,7 +77,7 @@ def swanctl(socket: Path, *arguments: str) -> str:
 
 
 def root_namespace() -> list[str]:
-    """What can be seen of networks from where the laboratory was made."""
+    """Return the interfaces and routes outside the laboratory's namespaces."""
     links = subprocess.run(["ip", "-oneline", "link"], capture_output=True, text=True, check=True)
     routes = subprocess.run(
         ["ip", "route", "show", "table", "all"], capture_output=True, text=True, check=True
@@ -104,7 +104,7 @@ def test_hosts_reach_their_neighbours(laboratory, host, neighbour):
     assert reaches(laboratory, host, neighbour)
 
 
-def test_the_gateways_forward_and_the_hosts_at_the_ends_do_not(laboratory):
+def test_only_the_gateways_forward(laboratory):
     forwards = {
         host: on(laboratory, host, "cat", "/proc/sys/net/ipv4/ip_forward").stdout.strip()
         for host in NAMES
@@ -113,7 +113,7 @@ def test_the_gateways_forward_and_the_hosts_at_the_ends_do_not(laboratory):
     assert forwards == {"server": "0", "concentrator": "1", "peer": "1", "customer": "0"}
 
 
-def test_the_concentrator_owns_no_address_in_the_second_hosted_subnet(laboratory):
+def test_the_concentrator_has_no_address_in_the_second_hosted_subnet(laboratory):
     listed = on(laboratory, "concentrator", "ip", "-oneline", "-4", "address").stdout
     addresses = set(re.findall(r"inet (\S+)", listed))
 
@@ -121,7 +121,7 @@ def test_the_concentrator_owns_no_address_in_the_second_hosted_subnet(laboratory
     assert addresses == {"127.0.0.1/8", "10.2.0.1/24", "203.0.113.1/24", *block}
 
 
-def test_the_customers_device_answers_a_matching_proposal_and_packets_pass(laboratory, tmp_path):
+def test_the_customers_device_accepts_a_matching_proposal_and_carries_packets(laboratory, tmp_path):
     socket = laboratory.concentrator.socket
     shipped = (laboratory.peer.folder / "swanctl.conf").read_text()
     key = re.search(r'secret = "(\w+)"', shipped)[1]
@@ -132,14 +132,14 @@ def test_the_customers_device_answers_a_matching_proposal_and_packets_pass(labor
     swanctl(socket, "--load-all", "--noprompt", "--file", str(file))
     swanctl(socket, "--initiate", "--child", "test", "--timeout", "10")
 
-    # In IKEv1 the responder installs its side after the initiator.
+    # In IKEv1 the responder installs its SA after the initiator.
     wait_for(lambda: reaches(laboratory, "server", "192.168.10.15"), 10)
     assert reaches(laboratory, "customer", "10.2.0.10")
     logs = [charon.log.read_text() for charon in (laboratory.concentrator, laboratory.peer)]
     assert [key in log for log in logs] == [False, False]
 
 
-def test_the_customers_device_answers_an_address_of_the_block(laboratory, tmp_path):
+def test_the_customers_device_accepts_an_address_of_the_block(laboratory, tmp_path):
     address = str(BLOCKS[0][1])
     shipped = (laboratory.peer.folder / "swanctl.conf").read_text()
     key = re.search(r'secret = "(\w+)"', shipped)[1]
@@ -148,38 +148,38 @@ def test_the_customers_device_answers_an_address_of_the_block(laboratory, tmp_pa
     file.write_text(text.replace("@KEY@", key))
 
     swanctl(laboratory.concentrator.socket, "--load-all", "--noprompt", "--file", str(file))
-    said = swanctl(laboratory.concentrator.socket, "--initiate", "--child", "test")
+    output = swanctl(laboratory.concentrator.socket, "--initiate", "--child", "test")
 
-    assert "CHILD_SA test{" in said
+    assert "CHILD_SA test{" in output
     assert address in swanctl(laboratory.peer.socket, "--list-sas")
 
 
 @pytest.mark.parametrize("host", ["concentrator", "peer"])
-def test_a_killed_charon_is_back_within_seconds(laboratory, host):
+def test_a_killed_charon_is_restarted_within_seconds(laboratory, host):
     charon = {"concentrator": laboratory.concentrator, "peer": laboratory.peer}[host]
-    (before,) = running(laboratory, host, "charon")
+    (before,) = process_ids(laboratory, host, "charon")
 
     os.kill(before, signal.SIGKILL)
     wait_for(lambda: not charon.answers(), 2)
 
     assert wait_for(charon.answers, 5) < 5
-    assert running(laboratory, host, "charon") != [before]
+    assert process_ids(laboratory, host, "charon") != [before]
 
 
-def test_a_restarted_customers_device_has_its_connection_again(laboratory):
-    (before,) = running(laboratory, "peer", "charon")
+def test_a_restarted_customers_device_loads_its_connections(laboratory):
+    (before,) = process_ids(laboratory, "peer", "charon")
 
     os.kill(before, signal.SIGKILL)
 
     def names() -> list[str]:
-        if not laboratory.peer.answers() or before in running(laboratory, "peer", "charon"):
+        if not laboratory.peer.answers() or before in process_ids(laboratory, "peer", "charon"):
             return []
         return re.findall(r"^(\w+):", swanctl(laboratory.peer.socket, "--list-conns"), re.M)
 
     wait_for(lambda: names() == ["customer", "others"], 5)
 
 
-def test_the_concentrator_starts_empty(laboratory):
+def test_the_concentrator_starts_without_connections(laboratory):
     laboratory.up()
 
     assert swanctl(laboratory.concentrator.socket, "--list-conns") == ""
@@ -197,21 +197,21 @@ def test_the_customers_device_keeps_a_file_that_a_person_edited(laboratory):
 
 
 @pytest.mark.parametrize(
-    ("mistake", "told"),
+    ("mistake", "message"),
     [("proposals = nonsense", "invalid value for: proposals"), ("} } }", "syntax error")],
 )
-def test_a_mistake_in_that_file_is_told_and_leaves_nothing_running(tmp_path, mistake, told):
+def test_a_mistake_in_that_file_is_reported_and_no_host_remains(tmp_path, mistake, message):
     laboratory = Laboratory(f"{PREFIX}m", tmp_path)
     (tmp_path / "peer").mkdir()
     (tmp_path / "peer" / "swanctl.conf").write_text(f"connections {{\na {{\n{mistake}\n}}\n}}\n")
 
-    with pytest.raises(LaboratoryError, match=told):
+    with pytest.raises(LaboratoryError, match=message):
         laboratory.up()
 
     assert existing(laboratory.prefix) == []
 
 
-def test_two_concentrators_stand_side_by_side(tmp_path):
+def test_a_laboratory_can_have_two_concentrators(tmp_path):
     laboratory = Laboratory(f"{PREFIX}t", tmp_path, concentrators=2)
     try:
         laboratory.up()
@@ -224,43 +224,43 @@ def test_two_concentrators_stand_side_by_side(tmp_path):
         assert reaches(laboratory, "concentrator2", "203.0.113.2")
         assert "concentrator2" in laboratory.status()
     finally:
-        # Whoever takes it down need not know how many there are.
+        # `down` removes both without the number of concentrators.
         Laboratory(f"{PREFIX}t", tmp_path).down()
     assert existing(laboratory.prefix) == []
 
 
 @pytest.mark.parametrize("concentrators", [1, 2])
-def test_the_laboratory_leaves_nothing_behind(tmp_path, concentrators):
+def test_down_removes_every_process_and_namespace(tmp_path, concentrators):
     laboratory = Laboratory(f"{PREFIX}n", tmp_path, concentrators)
     before = root_namespace()
 
     laboratory.up()
     hosts = existing(laboratory.prefix)
-    inside_it = [pid for host in hosts for pid in processes(laboratory.prefix, host)]
+    pids = [pid for host in hosts for pid in processes(laboratory.prefix, host)]
     assert root_namespace() == before
     laboratory.down()
 
     assert existing(laboratory.prefix) == []
-    assert [pid for pid in inside_it if Path(f"/proc/{pid}/exe").exists()] == []
+    assert [pid for pid in pids if Path(f"/proc/{pid}/exe").exists()] == []
 
 
-def test_up_clears_away_what_a_crash_left(tmp_path):
+def test_up_removes_the_remains_of_a_crash(tmp_path):
     laboratory = Laboratory(f"{PREFIX}c", tmp_path)
     laboratory.up()
-    left = [pid for host in NAMES for pid in processes(laboratory.prefix, host)]
+    remaining = [pid for host in NAMES for pid in processes(laboratory.prefix, host)]
     (tmp_path / "concentrator" / "keeper.pid").unlink()
 
     try:
         laboratory.up()
 
-        assert [pid for pid in left if Path(f"/proc/{pid}/exe").exists()] == []
+        assert [pid for pid in remaining if Path(f"/proc/{pid}/exe").exists()] == []
         assert existing(laboratory.prefix) == list(NAMES)
     finally:
         laboratory.down()
     assert not Path(f"/run/netns/{namespace_of(laboratory.prefix, 'server')}").exists()
 
 
-def test_down_spares_a_process_that_was_given_a_dead_keepers_number(tmp_path):
+def test_down_spares_a_process_with_the_reused_id_of_a_keeper(tmp_path):
     laboratory = Laboratory(f"{PREFIX}d", tmp_path)
     (tmp_path / "peer").mkdir()
     with subprocess.Popen(["sleep", "60"]) as stranger:
@@ -272,7 +272,7 @@ def test_down_spares_a_process_that_was_given_a_dead_keepers_number(tmp_path):
         stranger.kill()
 
 
-def test_a_folder_too_long_for_a_socket_is_refused_in_words(tmp_path):
+def test_the_laboratory_refuses_a_folder_too_long_for_a_socket(tmp_path):
     long = tmp_path / ("x" * 90)
 
     assert Laboratory(PREFIX, long).refusal() == (

@@ -1,4 +1,4 @@
-"""`bin/keep` by itself: what it keeps running, and that nothing outlives it."""
+"""`bin/keep` itself: it restarts its command, and the command ends with it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ import pytest
 from tests.running_portal import ROOT, wait_for
 
 KEEP = str(ROOT / "bin" / "keep")
-# Notes each start, then waits; the last word of its command line tells it from others.
-COMMAND = ["sh", "-c", 'echo started; trap "echo told; exit" TERM; sleep 60 & wait', "kept"]
+# Logs each start and a SIGTERM; its last argument identifies it.
+COMMAND = [
+    "sh",
+    "-c",
+    'echo started; trap "echo stopped; exit" TERM; sleep 60 & wait',
+    "supervised",
+]
 
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
-    assert kept(tmp_path) == []
+    assert command_pids(tmp_path) == []
 
 
 def keep(state: Path, *prefix: str) -> subprocess.Popen:
@@ -35,61 +40,61 @@ def log(state: Path) -> Path:
     return state / "log" / "it.log"
 
 
-def kept(state: Path) -> list[int]:
-    """The shells of COMMAND that were started for this folder."""
-    tail = f"kept\0{state}\0".encode()
-    found = []
+def command_pids(state: Path) -> list[int]:
+    """Return the ids of the processes of COMMAND for this folder."""
+    tail = f"supervised\0{state}\0".encode()
+    pids = []
     for entry in Path("/proc").iterdir():
         try:
-            words = (entry / "cmdline").read_bytes()
+            command = (entry / "cmdline").read_bytes()
         except OSError:
             continue
-        if words.startswith(b"sh\0") and words.endswith(tail):
-            found.append(int(entry.name))
-    return found
+        if command.startswith(b"sh\0") and command.endswith(tail):
+            pids.append(int(entry.name))
+    return pids
 
 
-def test_a_command_that_ends_is_started_again_in_a_second(state):
+def test_keep_restarts_a_command_that_ends_after_a_second(state):
     keeper = keep(state)
-    (before,) = kept(state)
+    (before,) = command_pids(state)
 
     os.kill(before, signal.SIGKILL)
 
-    assert wait_for(lambda: kept(state) not in ([], [before]), 5) > 0.5
+    assert wait_for(lambda: command_pids(state) not in ([], [before]), 5) > 0.5
     assert "ended with status 137" in log(state).read_text()
     keeper.terminate()
     keeper.wait(timeout=5)
 
 
-def test_told_to_stop_it_tells_its_command_and_starts_no_other(state):
+def test_keep_passes_sigterm_to_its_command_and_does_not_restart_it(state):
     keeper = keep(state)
 
     keeper.terminate()
 
     assert keeper.wait(timeout=5) == 0
-    assert log(state).read_text() == "started\ntold\n"
+    assert log(state).read_text() == "started\nstopped\n"
 
 
-def test_killed_it_takes_its_command_with_it(state):
+def test_the_command_ends_when_keep_is_killed(state):
     keeper = keep(state)
 
     keeper.kill()
     keeper.wait(timeout=5)
 
-    wait_for(lambda: kept(state) == [], 2)
+    wait_for(lambda: command_pids(state) == [], 2)
 
 
-def test_it_ends_when_its_parent_is_killed(state):
-    # A second command after it keeps this shell from becoming bin/keep itself.
+def test_keep_ends_when_its_parent_is_killed(state):
+    # Because of the second command, this shell does not replace itself with bin/keep.
     parent = keep(state, "sh", "-c", '"$@"; true', "parent")
 
     parent.kill()
     parent.wait(timeout=5)
 
-    wait_for(lambda: kept(state) == [], 2)
+    wait_for(lambda: command_pids(state) == [], 2)
 
 
-def test_its_log_is_not_for_everybody_and_does_not_grow_without_end(state):
+def test_the_log_of_keep_is_private_and_rotated(state):
     log(state).parent.mkdir()
     log(state).write_bytes(b"x" * 10_485_761)
 

@@ -1,4 +1,4 @@
-"""`bin/run` as a person starts and ends it, in every way in which it can end."""
+"""The start of `bin/run`, and every way in which it can end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.running_portal import ROOT, RunningPortal, wait_for
 
 
 class Run(RunningPortal):
-    """One bin/run, and what is left of it."""
+    """A bin/run with its processes and namespaces."""
 
     def start(self) -> Run:
         self.output = ""
@@ -29,7 +29,7 @@ class Run(RunningPortal):
         return self._running.pid
 
     def refused(self, *arguments: str, **environment: str) -> str:
-        """What a second bin/run in the same folder says, which must not start anything."""
+        """Start a second bin/run in the same folder, which must refuse; return its message."""
         done = subprocess.run(
             [str(ROOT / "bin" / "run"), *arguments],
             env=self.environment | environment,
@@ -40,8 +40,8 @@ class Run(RunningPortal):
         assert done.returncode == 1
         return done.stderr
 
-    def everything(self) -> dict[int, str]:
-        """Everything that was started for this state folder and has not ended, by process id."""
+    def commands(self) -> dict[int, str]:
+        """Return the command of each running process of this state folder, by process id."""
         mark = f"VPNPORTAL_RUN={self.state}/".encode()
         return {
             int(entry.name): (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
@@ -52,11 +52,11 @@ class Run(RunningPortal):
     def namespaces(self) -> list[str]:
         return [path.name for path in Path("/run/netns").glob(f"{self.prefix}-*")]
 
-    def gone(self) -> bool:
-        return not self.everything() and not self.namespaces()
+    def has_ended(self) -> bool:
+        return not self.commands() and not self.namespaces()
 
     def user(self, word: str) -> int:
-        """As whom the process that `word` names runs."""
+        """Return the user id of the process with this word in its command."""
         return Path(f"/proc/{self.process(word)}").stat().st_uid
 
 
@@ -67,7 +67,7 @@ def _environment(entry: Path) -> bytes:
         return b""
 
 
-def own_folder(name: str) -> Run:
+def make_run(name: str) -> Run:
     if os.geteuid() != 0:
         pytest.skip("The laboratory needs root, which alone may make network namespaces.")
     return Run(name)
@@ -75,19 +75,19 @@ def own_folder(name: str) -> Run:
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    """One that goes on running while it is looked at."""
-    running = own_folder("r").start()
+    """A bin/run for all tests that do not end it."""
+    running = make_run("r").start()
     yield running
     running.stop()
-    assert running.gone()
+    assert running.has_ended()
 
 
 @pytest.fixture
-def folder() -> Iterator[Run]:
-    """A folder for one that is started and ended by the test, which leaves nothing behind."""
-    run = own_folder("e")
+def new_run() -> Iterator[Run]:
+    """A bin/run that the test starts and ends, without remains."""
+    run = make_run("e")
     yield run
-    assert run.gone()
+    assert run.has_ended()
 
 
 def page(run: Run) -> str:
@@ -96,7 +96,7 @@ def page(run: Run) -> str:
         return answer.url
 
 
-def test_the_last_block_has_all_that_a_person_needs(run):
+def test_the_last_block_has_url_user_password_and_a_command(run):
     *_, url, user, password, command = run.output.splitlines()
 
     assert re.fullmatch(r"URL: http://127\.0\.0\.1:\d+/", url)
@@ -112,20 +112,20 @@ def test_the_portal_answers_at_that_address(run):
     assert page(run).startswith(run.printed("URL"))
 
 
-def test_only_the_concentrators_worker_and_watch_are_root(run):
+def test_only_worker_and_monitor_run_as_root(run):
     users = {word: run.user(word) == 0 for word in ("beat", "redis-server", "worker", "watch")}
-    web = [pid for pid, command in run.everything().items() if "-m gunicorn" in command]
-    portal = [pid for pid in web if Path(f"/proc/{pid}").stat().st_uid != 0]
-    status = Path(f"/proc/{portal[0]}/status").read_text()
+    gunicorn = [pid for pid, command in run.commands().items() if "-m gunicorn" in command]
+    web = [pid for pid in gunicorn if Path(f"/proc/{pid}").stat().st_uid != 0]
+    status = Path(f"/proc/{web[0]}/status").read_text()
 
     assert users == {"beat": False, "redis-server": False, "worker": True, "watch": True}
-    assert len(portal) == 3, "gunicorn and its two workers"
+    assert len(web) == 3, "gunicorn and its two workers"
     assert re.findall(r"^Cap\w+:\t(\w+)$", status, re.M) == ["0" * 16] * 5
     assert "NoNewPrivs:\t1" in status
 
 
-def test_what_root_writes_cannot_be_moved_by_the_portals_user(run):
-    """Else a link in place of a log would make root write wherever that user wants."""
+def test_the_portals_user_cannot_replace_files_of_root(run):
+    """A link in place of a log would let that user choose the file that root writes."""
     owners = {path: path.stat().st_uid for path in (run.state, run.state / "log")}
     secrets = [run.state / "password", run.state / "lab" / "peer" / "swanctl.conf"]
     secrets += list((run.state / "keys").iterdir())
@@ -134,13 +134,13 @@ def test_what_root_writes_cannot_be_moved_by_the_portals_user(run):
     assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
 
 
-def test_a_second_one_in_the_same_folder_is_refused(run):
+def test_a_second_run_in_the_same_folder_is_refused(run):
     assert run.refused() == (
         f"Another bin/run (process {run.pid}) uses {run.state}; stop it, or set VPNPORTAL_STATE.\n"
     )
 
 
-def test_a_second_one_with_the_same_namespaces_is_refused(run):
+def test_a_second_run_with_the_same_namespaces_is_refused(run):
     other = run.state.parent / "o"
 
     assert run.refused("--port", "0", VPNPORTAL_STATE=str(other)) == (
@@ -149,63 +149,63 @@ def test_a_second_one_with_the_same_namespaces_is_refused(run):
     assert run.ping("10.2.0.1")
 
 
-def test_a_port_in_use_is_told_in_one_sentence(folder):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+def test_a_port_in_use_is_reported_in_a_sentence(new_run):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
 
-        said = folder.refused("--port", str(port))
+        message = new_run.refused("--port", str(port))
 
-    assert said == f"Port {port} is in use; choose another with --port N.\n"
-    assert folder.gone()
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_leaves_no_process_and_no_namespace(folder, how):
-    folder.start()
-
-    os.kill(folder.pid, how)
-
-    assert folder._running.wait(timeout=30) == 128 + how
-    assert folder.gone()
+    assert message == f"Port {port} is in use; choose another with --port N.\n"
+    assert new_run.has_ended()
 
 
-def test_killed_it_leaves_nothing_and_starts_again_with_the_same_password(folder):
-    password = folder.start().printed("Password")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_leaves_no_process_and_no_namespace(new_run, number):
+    new_run.start()
 
-    os.kill(folder.pid, signal.SIGKILL)
-    folder._running.wait(timeout=5)
-    wait_for(folder.gone, 20)
+    os.kill(new_run.pid, number)
 
-    assert folder.start().printed("Password") == password
-    folder.stop()
-    assert folder.gone()
+    assert new_run._running.wait(timeout=30) == 128 + number
+    assert new_run.has_ended()
 
 
-def test_it_starts_again_at_once_after_everything_was_killed(folder):
-    folder.start()
-    children = Path(f"/proc/{folder.pid}/task/{folder.pid}/children").read_text().split()
+def test_a_killed_run_leaves_nothing_and_starts_again_with_the_same_password(new_run):
+    password = new_run.start().printed("Password")
 
-    for pid in [folder.pid, *map(int, children)]:
+    os.kill(new_run.pid, signal.SIGKILL)
+    new_run._running.wait(timeout=5)
+    wait_for(new_run.has_ended, 20)
+
+    assert new_run.start().printed("Password") == password
+    new_run.stop()
+    assert new_run.has_ended()
+
+
+def test_a_run_starts_again_at_once_after_all_its_processes_were_killed(new_run):
+    new_run.start()
+    children = Path(f"/proc/{new_run.pid}/task/{new_run.pid}/children").read_text().split()
+
+    for pid in [new_run.pid, *map(int, children)]:
         os.kill(pid, signal.SIGKILL)
-    folder._running.wait(timeout=5)
+    new_run._running.wait(timeout=5)
 
-    folder.start()
-    assert page(folder)
-    folder.stop()
-    assert folder.gone()
+    new_run.start()
+    assert page(new_run)
+    new_run.stop()
+    assert new_run.has_ended()
 
 
-def test_it_ends_when_the_process_manager_is_killed(folder):
-    folder.start()
+def test_a_run_ends_when_the_process_manager_is_killed(new_run):
+    new_run.start()
     (manager,) = [
         int(pid)
-        for pid in Path(f"/proc/{folder.pid}/task/{folder.pid}/children").read_text().split()
+        for pid in Path(f"/proc/{new_run.pid}/task/{new_run.pid}/children").read_text().split()
         if b"honcho" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
 
     os.kill(manager, signal.SIGKILL)
 
-    assert folder._running.wait(timeout=30) == 1
-    assert folder.gone()
+    assert new_run._running.wait(timeout=30) == 1
+    assert new_run.has_ended()
