@@ -1,4 +1,4 @@
-"""Calls of the retired API as a door makes them, without a door."""
+"""Calls of the legacy API without a wire protocol."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vpnportal.models import Account, ApiKey
 CONTEXT = "SoftLayer_Network_Tunnel_Module_Context"
 CUSTOMER_SUBNET = "SoftLayer_Network_Customer_Subnet"
 CONTAINER = "SoftLayer_Container_Product_Order_Network_Tunnel_Ipsec"
-# What `slcli ipsec detail` asks for with all its options.
+# The mask of `slcli ipsec detail` with all its options.
 DETAIL = (
     "[mask[id,accountId,advancedConfigurationFlag,createDate,customerPeerIpAddress,modifyDate,name,"
     "friendlyName,internalPeerIpAddress,phaseOneAuthentication,phaseOneDiffieHellmanGroup,"
@@ -27,24 +27,28 @@ DETAIL = (
 
 
 class Program:
-    """A program with a key of this user, which may be a key of no right any more."""
+    """A program with a key of this user; the user's role may end while the key exists."""
 
     def __init__(self, user: User, account: Account) -> None:
         self.caller = Caller(ApiKey(user=user, account=account, name="a script"), user, account)
 
-    def call(self, name: str, *arguments: Any, on: object = None, **how: Any) -> Any:
-        """The value of an answer; `name` is SERVICE.method, or a method of a context."""
+    def call(self, name: str, *arguments: Any, on: object = None, **options: Any) -> Any:
+        """Return the value of a call.
+
+        `name` is SERVICE.method, or only the method for a context. `on` is the init id, `options`
+        are mask, filter, limit and offset.
+        """
         service, _, method = name.rpartition(".")
-        call = Call(service or CONTEXT, method, on, arguments, **how)
+        call = Call(service or CONTEXT, method, on, arguments, **options)
         return dispatch(call, self.caller).value
 
-    def fault(self, name: str, *arguments: Any, **how: Any) -> Fault:
-        """The fault that it must be answered with."""
+    def fault(self, name: str, *arguments: Any, **options: Any) -> Fault:
+        """Return the fault of a call that must be refused."""
         with pytest.raises(Fault) as raised:
-            self.call(name, *arguments, **how)
+            self.call(name, *arguments, **options)
         return raised.value
 
 
-def only(tunnel: Any) -> dict[str, Any]:
-    """The filter that `slcli` names a context with."""
+def filter_by_id(tunnel: Any) -> dict[str, Any]:
+    """Return the filter with which `slcli` selects a context."""
     return {"networkTunnelContexts": {"id": {"operation": tunnel.pk}}}

@@ -1,4 +1,4 @@
-"""The retired API's own client, unmodified, as a process against a running portal."""
+"""The unmodified client of the retired API, run as a process against a running portal."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SLCLI = str(ROOT / ".venv-slcli" / "bin" / "slcli")
 
 
 class Slcli:
-    """`slcli` with a settings file and a home of its own, as a person has them.
+    """`slcli` with its own settings file and home.
 
-    No variable of ours reaches it: a proxy or a user name there would beat the file.
+    It inherits no variables: a proxy or a user name of the environment would override the file.
     """
 
     def __init__(self, folder: Path, endpoint: str) -> None:
@@ -24,59 +24,59 @@ class Slcli:
         self._environment = {"HOME": str(folder), "PATH": os.environ["PATH"], "LANG": "C.UTF-8"}
 
     def set_up(self, user: str, key: str) -> str:
-        """`slcli config setup`, answered as a person would: everything it printed."""
+        """Answer the questions of `slcli config setup` and return its output."""
         answers = ("custom", self.endpoint, user, key, "30", "dark", "y")
-        done = self.run("config", "setup", typed="\n".join(answers) + "\n")
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        process = self.run("config", "setup", stdin="\n".join(answers) + "\n")
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout
 
-    def run(self, *arguments: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        """One command, whatever becomes of it."""
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command, with any exit status."""
         return subprocess.run(
             [SLCLI, "-C", str(self.settings), *arguments],
             env=self._environment,
-            input=typed,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=60,
             start_new_session=True,
         )
 
-    def said(self, *arguments: str) -> str:
-        """What a command printed that succeeded and complained of nothing."""
-        done = self.run(*arguments)
-        assert (done.returncode, done.stderr) == (0, ""), done.stdout + done.stderr
-        return done.stdout.strip()
+    def succeed(self, *arguments: str) -> str:
+        """Run a command that must succeed without warnings, and return its output."""
+        process = self.run(*arguments)
+        assert (process.returncode, process.stderr) == (0, ""), process.stdout + process.stderr
+        return process.stdout.strip()
 
-    def refused(self, *arguments: str) -> str:
-        """What a command printed that failed as the client expects failures: no traceback."""
-        done = self.run(*arguments)
-        assert done.returncode == 1, done.stdout + done.stderr
-        assert "unexpected error" not in done.stdout, done.stdout
-        return done.stdout.strip()
+    def fail(self, *arguments: str) -> str:
+        """Run a command that must fail without a traceback, and return its output."""
+        process = self.run(*arguments)
+        assert process.returncode == 1, process.stdout + process.stderr
+        assert "unexpected error" not in process.stdout, process.stdout
+        return process.stdout.strip()
 
     def tables(self, *arguments: str) -> list[Any]:
-        """The tables that a command printed, as values."""
-        text, found = self.said("--format", "jsonraw", *arguments), []
+        """Run a command and return the tables of its output, as values."""
+        text, tables = self.succeed("--format", "jsonraw", *arguments), []
         while text:
             value, end = json.JSONDecoder().raw_decode(text)
-            found.append(value)
+            tables.append(value)
             text = text[end:].lstrip()
-        return found
+        return tables
 
     def table(self, *arguments: str) -> Any:
-        """The one table that a command printed."""
-        (only,) = self.tables(*arguments)
-        return only
+        """Run a command and return the only table of its output."""
+        (table,) = self.tables(*arguments)
+        return table
 
     def call(self, method: str, *arguments: Any, on: object = None, **options: str) -> Any:
-        """`slcli call-api` of a method of the tunnels' service, and the answer to it.
+        """Return the value of `slcli call-api`; the service is that of the contexts by default.
 
-        The client sends every argument that is no struct or list as text.
+        The client sends every argument that is no struct or list as a string.
         """
         service = options.pop("service", "Network_Tunnel_Module_Context")
-        words = [one if isinstance(one, str) else json.dumps(one) for one in arguments]
-        chosen = [f"--{name}={value}" for name, value in options.items()]
+        words = [value if isinstance(value, str) else json.dumps(value) for value in arguments]
+        flags = [f"--{name}={value}" for name, value in options.items()]
         init = [] if on is None else [f"--id={on}"]
-        printed = self.tables("call-api", service, method, *words, *init, *chosen)
-        return printed[0] if printed else None
+        tables = self.tables("call-api", service, method, *words, *init, *flags)
+        return tables[0] if tables else None

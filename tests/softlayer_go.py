@@ -1,7 +1,7 @@
-"""The REST calls of softlayer-go 1.1.3, on which the Terraform provider stands, byte by byte.
+"""REST requests of softlayer-go 1.1.3, the library of the Terraform provider, byte by byte.
 
-Go's own HTTP client writes the headers in this order, no Content-Type, and a length for POST and
-PUT only; its JSON has no blanks and the fields of a struct in the order of their names.
+Go's HTTP client writes the headers in this order, without Content-Type, and Content-Length only for
+POST and PUT. Its JSON has no blanks and sorts the fields of a struct by name.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 from urllib.parse import quote_plus
 
 AGENT = "softlayer-go/v1.1.3 terraform-provider-ibm/1.60.0"
-# The names of these methods are not in the path.
+# The path does not name these methods.
 VERBS = {"deleteObject": "DELETE", "editObject": "PUT", "createObject": "POST"}
 
 
-class Refused(Exception):
-    """sl.Error: `status` is what the provider looks at."""
+class SoftLayerError(Exception):
+    """sl.Error: the provider decides by its `status`."""
 
     def __init__(self, status: int, body: bytes) -> None:
         super().__init__(status, body)
         self.status = status
-        answer = json.loads(body)
-        self.code, self.text = answer["code"], answer["error"]
+        fault = json.loads(body)
+        self.code, self.text = fault["code"], fault["error"]
 
 
 class Session:
-    """session.New(user, key, endpoint) with `endpoint` at a host and a port."""
+    """session.New(user, key, endpoint), with the endpoint as host, port and base path."""
 
     def __init__(self, host: str, port: int, user: str, key: str, base: str = "/rest/v3") -> None:
         self._host, self._port, self._base = host, port, base
@@ -40,17 +40,17 @@ class Session:
         service: str,
         method: str,
         *arguments: Any,
-        **chosen: Any,
+        **options: Any,
     ) -> bytes:
-        """What is answered to `request`, unread; Refused for any status but 2xx."""
-        request = self.request(service, method, *arguments, **chosen)
+        """Send `request` and return the body. Raises SoftLayerError for any status but 2xx."""
+        request = self.request(service, method, *arguments, **options)
         with socket.create_connection((self._host, self._port), timeout=30) as connection:
             connection.sendall(request)
             response = HTTPResponse(connection)
             response.begin()
             body = response.read()
         if not 200 <= response.status <= 299:
-            raise Refused(response.status, body)
+            raise SoftLayerError(response.status, body)
         return body
 
     def request(
@@ -62,13 +62,13 @@ class Session:
         mask: str = "",
         filter: dict[str, Any] | None = None,
     ) -> bytes:
-        """The bytes that go out."""
+        """Return the bytes of a request; `on` is the init id."""
         body = dumps({"parameters": list(arguments)}) if arguments else b""
         verb = VERBS.get(method, "POST" if arguments else "GET")
         path = f"{self._base}/SoftLayer_{service}" + ("" if on is None else f"/{on}")
         path += ".json" if method == "getObject" or method in VERBS else f"/{method}.json"
-        asked = {"objectFilter": dumps(filter) if filter else b"", "objectMask": mask.encode()}
-        query = "&".join(f"{name}={quote_plus(value)}" for name, value in asked.items() if value)
+        options = {"objectFilter": dumps(filter) if filter else b"", "objectMask": mask.encode()}
+        query = "&".join(f"{name}={quote_plus(value)}" for name, value in options.items() if value)
         lines = [
             f"{verb} {path}{'?' * bool(query)}{query} HTTP/1.1",
             f"Host: {self._host}:{self._port}",
@@ -81,19 +81,19 @@ class Session:
 
 
 def dumps(value: Any) -> bytes:
-    """As encoding/json writes it, which is wary of HTML."""
+    """Return JSON as encoding/json writes it: it escapes characters that HTML interprets."""
     text = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
-    for one in "<>&":
-        text = text.replace(one, f"\\u{ord(one):04x}")
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
     return text.encode()
 
 
-def boolean(body: bytes) -> bool:
-    """strconv.ParseBool on the whole body."""
+def parse_bool(body: bytes) -> bool:
+    """Return strconv.ParseBool of the whole body."""
     return {b"true": True, b"false": False}[body]
 
 
-def integer(value: Any) -> int:
-    """A *int: nothing else than a number without a fraction can be read into one."""
+def require_int(value: Any) -> int:
+    """Return a value for a Go *int, which holds only a number without a fraction."""
     assert type(value) is int, value
     return value

@@ -1,4 +1,4 @@
-"""Contexts of the retired API: read with masks, edited by templates, applied."""
+"""Contexts of the legacy API: read with masks, edited by templates, applied."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from tests.api_client import CONTEXT, only
+from tests.api_client import CONTEXT, filter_by_id
 from vpnportal import services
 from vpnportal.api.registry import SERVICES
 from vpnportal.models import KeyReveal, LastEdit, Revision, Subnet, Tunnel
@@ -30,7 +30,7 @@ getPhaseTwoKeylifeDefault
 """
 
 
-def edited(tunnel: Tunnel) -> set[str]:
+def edited_fields(tunnel: Tunnel) -> set[str]:
     return set(LastEdit.objects.filter(tunnel=tunnel).values_list("field", flat=True))
 
 
@@ -39,11 +39,11 @@ def test_a_context_has_the_38_methods_of_the_reference():
     assert len(METHODS.split()) == 38
 
 
-def test_a_context_tells_its_draft(ready, program):
-    shown = program.call("getObject", on=ready.pk)
+def test_a_context_shows_the_draft(ready, program):
+    struct = program.call("getObject", on=ready.pk)
 
-    assert shown.pop("modifyDate").endswith("+00:00")
-    assert shown == {
+    assert struct.pop("modifyDate").endswith("+00:00")
+    assert struct == {
         "id": ready.pk,
         "accountId": ready.account_id,
         "name": "ipsec001",
@@ -63,19 +63,19 @@ def test_a_context_tells_its_draft(ready, program):
     }
 
 
-def test_a_mask_of_relations_alone_keeps_the_properties_of_the_context(ready, program):
+def test_a_mask_with_only_relations_returns_all_local_properties(ready, program):
     mask = "mask[billingItem.orderItem.order.id,serviceSubnets,staticRouteSubnets]"
 
-    shown = program.call("getObject", on=str(ready.pk), mask=mask)
+    struct = program.call("getObject", on=str(ready.pk), mask=mask)
 
-    assert (shown["name"], shown["phaseTwoKeylife"]) == ("ipsec001", 3600)
-    assert shown["billingItem"]["orderItem"]["order"] == {"id": ready.pk}
-    assert shown["serviceSubnets"] == []
-    assert shown["staticRouteSubnets"][0]["networkIdentifier"] == "10.1.255.92"
-    assert "addressTranslations" not in shown
+    assert (struct["name"], struct["phaseTwoKeylife"]) == ("ipsec001", 3600)
+    assert struct["billingItem"]["orderItem"]["order"] == {"id": ready.pk}
+    assert struct["serviceSubnets"] == []
+    assert struct["staticRouteSubnets"][0]["networkIdentifier"] == "10.1.255.92"
+    assert "addressTranslations" not in struct
 
 
-def test_the_records_of_a_translation_are_addresses_with_their_subnets(ready, program):
+def test_the_address_records_of_a_translation_have_their_subnets(ready, program):
     mask = "mask[addressTranslations[internalIpAddressRecord,customerIpAddressRecord[subnet]]]"
 
     (row,) = program.call("getObject", on=ready.pk, mask=mask)["addressTranslations"]
@@ -88,7 +88,7 @@ def test_the_records_of_a_translation_are_addresses_with_their_subnets(ready, pr
     assert row["customerIpAddressRecord"]["subnet"]["networkIdentifier"] == "192.168.10.0"
 
 
-def test_a_template_changes_what_is_in_it_and_nothing_else(ready, program):
+def test_edit_object_changes_only_the_properties_of_the_template(ready, program):
     before = program.call("getObject", on=ready.pk)
     LastEdit.objects.all().delete()
     template = {
@@ -116,7 +116,7 @@ def test_a_template_changes_what_is_in_it_and_nothing_else(ready, program):
         "phaseTwoPerfectForwardSecrecy": 0,
         "phaseTwoEncryption": "AES256-GCM",
     }
-    assert edited(ready) == {
+    assert edited_fields(ready) == {
         "friendly_name",
         "phase_one_group",
         "phase_one_keylife",
@@ -125,37 +125,37 @@ def test_a_template_changes_what_is_in_it_and_nothing_else(ready, program):
     }
 
 
-@pytest.mark.parametrize("who", ["program", "owners_program"])
-def test_whoever_echoes_what_was_read_edits_nothing(ready, request, who):
-    program = request.getfixturevalue(who)
-    (shown,) = program.call(LIST, filter=only(ready))
+@pytest.mark.parametrize("fixture", ["program", "owners_program"])
+def test_sending_back_a_reply_edits_nothing(ready, request, fixture):
+    program = request.getfixturevalue(fixture)
+    (struct,) = program.call(LIST, filter=filter_by_id(ready))
     before = Tunnel.objects.filter(pk=ready.pk).values().get()
     LastEdit.objects.all().delete()
 
-    assert program.call("editObject", shown, on=ready.pk) is True
+    assert program.call("editObject", struct, on=ready.pk) is True
 
-    assert edited(ready) == set()
+    assert edited_fields(ready) == set()
     assert Tunnel.objects.filter(pk=ready.pk).values().get() == before
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_no_key_in_a_template_keeps_the_key(ready, program, value):
+def test_a_null_or_empty_key_does_not_change_the_preshared_key(ready, program, value):
     program.call("editObject", {"presharedKey": value, "friendlyName": "x"}, on=ready.pk)
 
-    kept = Tunnel.objects.get(pk=ready.pk)
-    assert kept.preshared_key.open(kept.preshared_key_context) == "a key"
-    assert edited(ready) >= {"friendly_name"}
+    saved = Tunnel.objects.get(pk=ready.pk)
+    assert saved.preshared_key.open(saved.preshared_key_context) == "a key"
+    assert edited_fields(ready) >= {"friendly_name"}
 
 
-def test_a_key_in_a_template_is_the_new_key(ready, program):
+def test_a_key_in_a_template_replaces_the_preshared_key(ready, program):
     program.call("editObject", {"presharedKey": "another key"}, on=ready.pk)
 
-    kept = Tunnel.objects.get(pk=ready.pk)
-    assert kept.preshared_key.open(kept.preshared_key_context) == "another key"
+    saved = Tunnel.objects.get(pk=ready.pk)
+    assert saved.preshared_key.open(saved.preshared_key_context) == "another key"
     assert not KeyReveal.objects.exists()
 
 
-def test_a_key_that_is_refused_is_in_no_fault(ready, program):
+def test_no_fault_contains_a_refused_key(ready, program):
     for template in (
         {"presharedKey": "canary\n"},
         {"presharedKey": "canary" * 50},
@@ -186,7 +186,7 @@ def test_a_key_that_is_refused_is_in_no_fault(ready, program):
         ("presharedKey", "two\nlines", "presharedKey: Enter the key as one line"),
     ],
 )
-def test_a_wrong_value_is_told_and_nothing_of_the_template_is_kept(
+def test_an_invalid_value_is_named_and_the_whole_template_is_refused(
     ready, program, name, value, text
 ):
     before = Tunnel.objects.filter(pk=ready.pk).values().get()
@@ -202,20 +202,20 @@ def test_a_wrong_value_is_told_and_nothing_of_the_template_is_kept(
     "template",
     [{"phaseTwoDiffieHellmanGroup": 0}, {"phaseTwoDiffieHellmanGroup": "0", "friendlyName": "x"}],
 )
-def test_perfect_forward_secrecy_without_a_group_is_refused(ready, program, template):
+def test_pfs_without_a_group_is_refused(ready, program, template):
     fault = program.fault("editObject", template, on=ready.pk)
 
     assert fault.text.startswith("Perfect Forward Secrecy needs a group")
     assert Tunnel.objects.get(pk=ready.pk).friendly_name == ""
-    off = {**template, "phaseTwoPerfectForwardSecrecy": 0}
-    assert program.call("editObject", off, on=ready.pk) is True
+    without_pfs = {**template, "phaseTwoPerfectForwardSecrecy": 0}
+    assert program.call("editObject", without_pfs, on=ready.pk) is True
 
 
-def test_while_it_is_applied_a_tunnel_is_locked_and_says_so(ready, program, gateway):
+def test_a_tunnel_is_locked_during_an_apply(ready, program, gateway):
     assert program.call("applyConfigurationsToDevice", on=ready.pk) is True
 
-    shown = program.call("getObject", on=ready.pk, mask="mask[id,advancedConfigurationFlag]")
-    assert shown == {"id": ready.pk, "advancedConfigurationFlag": 1}
+    struct = program.call("getObject", on=ready.pk, mask="mask[id,advancedConfigurationFlag]")
+    assert struct == {"id": ready.pk, "advancedConfigurationFlag": 1}
     for name, *arguments in (
         ("applyConfigurationsToDevice",),
         ("editObject", {"friendlyName": "x"}),
@@ -227,7 +227,7 @@ def test_while_it_is_applied_a_tunnel_is_locked_and_says_so(ready, program, gate
     assert Revision.objects.count() == 1
 
 
-def test_what_is_wrong_with_a_draft_is_told_when_it_is_applied(tunnel, program):
+def test_apply_refuses_an_incomplete_draft_with_its_problems(tunnel, program):
     fault = program.fault("applyConfigurationsToDevice", on=tunnel.pk)
 
     assert (fault.code, fault.status) == ("SoftLayer_Exception_Public", 400)
@@ -252,7 +252,7 @@ def test_transactions_are_the_revisions_of_a_tunnel(ready, program, user):
     ]
 
 
-def test_the_texts_for_the_other_end_have_no_key_in_them(ready, program, user):
+def test_exports_for_the_peer_contain_no_preshared_key(ready, program, user):
     services.set_preshared_key(ready, "canary-of-a-key", user)
 
     names = program.call("getAddressTranslationConfigurations", on=ready.pk)
@@ -266,15 +266,15 @@ def test_the_texts_for_the_other_end_have_no_key_in_them(ready, program, user):
     assert (file["name"], file["size"]) == ("ipsec001.parameters.txt", len(sheet))
 
 
-def test_the_lists_of_options_are_those_of_the_reference(program):
-    def told(name: str) -> object:
-        return program.call(name)
-
-    assert told("getAuthenticationOptions") == ["MD5", "SHA1", "SHA256"]
-    assert told("getEncryptionOptions") == ["DES", "3DES", "AES128", "AES192", "AES256"]
-    assert told("getDiffieHellmanGroupOptions") == [0, 1, 2, 5]
-    assert told("getKeylifeLimits") == [120, 172800]
-    assert (told("getPhaseOneKeylifeDefault"), told("getPhaseTwoKeylifeDefault")) == (
+def test_defaults_and_options_equal_those_of_the_reference(program):
+    assert program.call("getAuthenticationOptions") == ["MD5", "SHA1", "SHA256"]
+    assert program.call("getEncryptionOptions") == ["DES", "3DES", "AES128", "AES192", "AES256"]
+    assert program.call("getDiffieHellmanGroupOptions") == [0, 1, 2, 5]
+    assert program.call("getKeylifeLimits") == [120, 172800]
+    assert (
+        program.call("getPhaseOneKeylifeDefault"),
+        program.call("getPhaseTwoKeylifeDefault"),
+    ) == (
         "3600",
         "28800",
     )
@@ -287,39 +287,35 @@ def test_a_cancelled_context_is_not_found(ready, program, owner):
     assert program.call(LIST) == []
 
 
-@pytest.mark.parametrize("init", [True, 1.0, -1, 2**31, 10**40, "1 ", "x", [], {}, "9" * 5000])
-def test_what_is_no_id_is_not_found(ready, program, init):
-    fault = program.fault("getObject", on=init)
+@pytest.mark.parametrize("object_id", [True, 1.0, -1, 2**31, 10**40, "1 ", "x", [], {}, "9" * 5000])
+def test_an_invalid_id_is_not_found(ready, program, object_id):
+    fault = program.fault("getObject", on=object_id)
 
     assert (fault.code, fault.status) == ("SoftLayer_Exception_ObjectNotFound", 404)
     assert len(fault.text) < 100
 
 
-def test_a_call_on_nothing_says_that_an_id_is_missing(ready, program):
+def test_a_call_without_an_id_has_the_fault_for_missing_parameters(ready, program):
     assert program.fault("getObject").code == "-32602"
 
 
-def test_service_subnets_that_are_listed_are_those_that_can_be_attached(
-    ready, program, concentrator
-):
+def test_the_listed_service_subnets_can_be_attached(ready, program, concentrator):
     service = {"kind": Subnet.Kind.SERVICE, "account": None}
-    here = Subnet.objects.create(
+    local = Subnet.objects.create(
         network=IPv4Network("10.200.0.0/24"), datacenter=concentrator.datacenter, **service
     )
-    everywhere = Subnet.objects.create(network=IPv4Network("10.201.0.0/24"), **service)
+    shared = Subnet.objects.create(network=IPv4Network("10.201.0.0/24"), **service)
 
     listed = program.call("getAllAvailableServiceSubnets", on=ready.pk, mask="mask[id]")
 
-    assert listed == [{"id": here.pk}, {"id": everywhere.pk}]
-    for one in listed:
-        assert program.call("addServiceSubnetToNetworkTunnel", one["id"], on=ready.pk) is True
+    assert listed == [{"id": local.pk}, {"id": shared.pk}]
+    for subnet in listed:
+        assert program.call("addServiceSubnetToNetworkTunnel", subnet["id"], on=ready.pk) is True
     attached = program.call("getServiceSubnets", on=ready.pk, mask="mask[id]")
-    assert sorted(one["id"] for one in attached) == [here.pk, everywhere.pk]
-    assert program.call("removeServiceSubnetFromNetworkTunnel", here.pk, on=ready.pk) is True
-    assert program.call("getServiceSubnets", on=ready.pk, mask="mask[id]") == [
-        {"id": everywhere.pk}
-    ]
-    # A service is no hosted subnet, and the other way round.
+    assert sorted(subnet["id"] for subnet in attached) == [local.pk, shared.pk]
+    assert program.call("removeServiceSubnetFromNetworkTunnel", local.pk, on=ready.pk) is True
+    assert program.call("getServiceSubnets", on=ready.pk, mask="mask[id]") == [{"id": shared.pk}]
+    # Each method accepts only its own kind of subnet.
     hosted = Subnet.objects.get(kind=Subnet.Kind.HOSTED)
-    assert program.fault("addPrivateSubnetToNetworkTunnel", here.pk, on=ready.pk).status == 404
+    assert program.fault("addPrivateSubnetToNetworkTunnel", local.pk, on=ready.pk).status == 404
     assert program.fault("addServiceSubnetToNetworkTunnel", hosted.pk, on=ready.pk).status == 404

@@ -1,4 +1,4 @@
-"""The two doors of the retired API: every way to write a call is the same call."""
+"""REST and XML-RPC requests of the legacy API: all spellings of a call."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from base64 import b64encode
 import pytest
 from django.test import Client
 
+from vpnportal import services
 from vpnportal.api.faults import passwords_refused
 from vpnportal.api.registry import SERVICES, Method, Service
-from vpnportal.services import api_keys
 
 pytestmark = pytest.mark.django_db
 ECHO = "SoftLayer_Echo"
@@ -19,23 +19,27 @@ ECHO = "SoftLayer_Echo"
 
 @pytest.fixture(autouse=True)
 def echo(monkeypatch):
-    """A service whose methods tell what they were called with; `getObject` is the default one."""
-    same = (lambda value: value,) * 3
+    """Register a service whose methods return their arguments."""
+    parsers = (lambda value: value,) * 3
     methods = {
         name: Method(
-            lambda caller, init, *given, name=name: {"name": name, "id": init, "given": given},
-            find=lambda caller, init: init,
-            arguments=same,
+            lambda caller, object_id, *values, name=name: {
+                "name": name,
+                "id": object_id,
+                "arguments": values,
+            },
+            find=lambda caller, object_id: object_id,
+            arguments=parsers,
         )
         for name in ("getObject", "createObject", "editObject", "deleteObject", "say")
     }
-    methods["text"] = Method(lambda caller, given: given, arguments=same[:1])
+    methods["text"] = Method(lambda caller, value: value, arguments=parsers[:1])
     monkeypatch.setitem(SERVICES, ECHO, Service(ECHO, methods))
 
 
 @pytest.fixture
 def key(account, user) -> str:
-    return api_keys.create(account, user, "a script").text
+    return services.create_api_key(account, user, "a script").text
 
 
 def basic(name: str, key: str) -> dict[str, str]:
@@ -55,12 +59,12 @@ def rest(key, verb, path, body=None, name="ada", **query):
 
 
 def call(method, *arguments, service=ECHO, headers=None, key="", name="ada", version="v3.1"):
-    """As softlayer-python does: the key is in the body."""
-    sent = dict(headers or {})
+    """Send an XML-RPC call as softlayer-python does, with the key in the body."""
+    struct = dict(headers or {})
     if key:
-        sent["authenticate"] = {"username": name, "apiKey": key}
+        struct["authenticate"] = {"username": name, "apiKey": key}
     body = xmlrpc.client.dumps(
-        ({"headers": sent}, *arguments), method, encoding="iso-8859-1", allow_none=True
+        ({"headers": struct}, *arguments), method, encoding="iso-8859-1", allow_none=True
     )
     return post(f"/xmlrpc/{version}/{service}", body.encode())
 
@@ -69,16 +73,16 @@ def post(path: str, body: bytes):
     return Client().post(path, body, content_type="application/xml")
 
 
-def value(answer):
-    """What an answer of XML-RPC holds; a Fault is raised."""
-    assert answer.status_code == 200
-    return xmlrpc.client.loads(answer.content)[0][0]
+def value(response):
+    """Return the value of an XML-RPC response. Raises xmlrpc.client.Fault."""
+    assert response.status_code == 200
+    return xmlrpc.client.loads(response.content)[0][0]
 
 
-def fault(answer) -> tuple[str, str]:
-    with pytest.raises(xmlrpc.client.Fault) as found:
-        value(answer)
-    return found.value.faultCode, found.value.faultString
+def fault(response) -> tuple[str, str]:
+    with pytest.raises(xmlrpc.client.Fault) as raised:
+        value(response)
+    return raised.value.faultCode, raised.value.faultString
 
 
 @pytest.mark.parametrize(
@@ -102,45 +106,44 @@ def fault(answer) -> tuple[str, str]:
         ("GET", f"{ECHO}/4/say.json", {"parameters": [1, 2, 3, 4]}, ("say", "4", [1, 2, 3])),
     ],
 )
-def test_every_way_to_name_a_method_in_a_path_is_understood(key, verb, path, body, expected):
-    answer = rest(key, verb, path, body)
+def test_a_rest_path_names_service_id_method_and_arguments(key, verb, path, body, expected):
+    echoed = rest(key, verb, path, body).json()
 
-    told = answer.json()
-    assert (told["name"], told["id"], told["given"]) == expected
+    assert (echoed["name"], echoed["id"], echoed["arguments"]) == expected
 
 
-def test_a_scalar_is_the_whole_body_without_a_blank(key):
+def test_a_scalar_is_the_whole_body_without_blanks(key):
     assert rest(key, "POST", f"{ECHO}/text", {"parameters": [True]}).content == b"true"
     assert rest(key, "POST", f"{ECHO}/text", {"parameters": ["a b"]}).content == b'"a b"'
 
 
-def test_xmlrpc_reads_utf_8_whatever_is_declared_and_every_type(key):
-    given = ["Zürich €", None, {"list": [1, True, 1.5, -(2**31)], "empty": {}}]
+def test_xmlrpc_parses_every_type_and_utf_8_under_another_declaration(key):
+    arguments = ["Zürich €", None, {"list": [1, True, 1.5, -(2**31)], "empty": {}}]
 
-    told = value(call("say", *given, key=key, headers={f"{ECHO}InitParameters": {"id": 445}}))
+    echoed = value(call("say", *arguments, key=key, headers={f"{ECHO}InitParameters": {"id": 445}}))
 
-    assert told == {"name": "say", "id": 445, "given": given}
+    assert echoed == {"name": "say", "id": 445, "arguments": arguments}
 
 
-def test_types_that_clients_cannot_print_are_read_and_written_as_text(key):
+def test_dates_and_base64_are_parsed_and_returned_as_strings(key):
     body = xmlrpc.client.dumps(
         ({"headers": {"authenticate": {"username": "ada", "apiKey": key}}},), "say"
     )
-    typed = (
+    extra_params = (
         "<param><value><dateTime.iso8601>20120305T14:07:34</dateTime.iso8601></value></param>"
         "<param><value><base64>aGVsbG8=</base64></value></param>"
         "<param><value><i8>9007199254740993</i8></value></param></params>"
     )
 
-    answer = post(f"/xmlrpc/v3/{ECHO}", body.replace("</params>", typed).encode())
+    response = post(f"/xmlrpc/v3/{ECHO}", body.replace("</params>", extra_params).encode())
 
-    assert value(answer)["given"] == ["20120305T14:07:34", "hello", 9007199254740993]
-    assert b"dateTime" not in answer.content and b"base64" not in answer.content
+    assert value(response)["arguments"] == ["20120305T14:07:34", "hello", 9007199254740993]
+    assert b"dateTime" not in response.content and b"base64" not in response.content
 
 
-def test_no_cookie_no_redirect_and_nothing_kept_by_a_cache(key, settings):
+def test_responses_have_no_cookie_no_redirect_and_no_cache(key, settings):
     settings.APPEND_SLASH = True
-    for answer in (
+    for response in (
         rest(key, "GET", f"{ECHO}/1"),
         rest(key, "GET", f"{ECHO}/1/"),
         rest("", "GET", f"{ECHO}/1"),
@@ -149,15 +152,15 @@ def test_no_cookie_no_redirect_and_nothing_kept_by_a_cache(key, settings):
         call("say"),
         post(f"/xmlrpc/v3.1/{ECHO}/", b"x"),
     ):
-        assert answer.status_code in (200, 401, 500)
-        assert not answer.cookies
-        assert answer["Cache-Control"] == "no-store"
-        assert "Location" not in answer
-        assert answer["Content-Length"] == str(len(answer.content))
+        assert response.status_code in (200, 401, 500)
+        assert not response.cookies
+        assert response["Cache-Control"] == "no-store"
+        assert "Location" not in response
+        assert response["Content-Length"] == str(len(response.content))
 
 
 @pytest.mark.parametrize("credentials", [None, "wrong key", "wrong name", "Bearer", "?"])
-def test_without_a_good_key_the_answer_is_one_and_the_same(key, credentials):
+def test_all_invalid_credentials_get_the_same_fault(key, credentials):
     headers = {
         None: {},
         "wrong key": basic("ada", "0" * 64),
@@ -166,31 +169,31 @@ def test_without_a_good_key_the_answer_is_one_and_the_same(key, credentials):
         "?": {"Authorization": "Basic ?"},
     }[credentials]
 
-    answer = Client().get(f"/rest/v3/{ECHO}/1", headers=headers)
+    response = Client().get(f"/rest/v3/{ECHO}/1", headers=headers)
 
-    assert answer.status_code == 401
-    assert answer.json() == {"error": "Invalid API token.", "code": "SoftLayer_Exception_Public"}
-    name, wrong = ("bob", key) if credentials == "wrong name" else ("ada", "0" * 64)
-    assert fault(call("say", key=wrong, name=name)) == (
+    assert response.status_code == 401
+    assert response.json() == {"error": "Invalid API token.", "code": "SoftLayer_Exception_Public"}
+    name, sent_key = ("bob", key) if credentials == "wrong name" else ("ada", "0" * 64)
+    assert fault(call("say", key=sent_key, name=name)) == (
         "SoftLayer_Exception_Public",
         "Invalid API token.",
     )
 
 
-def test_the_user_name_apikey_stands_for_the_key_alone(key):
+def test_the_user_name_apikey_matches_any_user(key):
     assert rest(key, "GET", f"{ECHO}/1", name="apikey").status_code == 200
     body = xmlrpc.client.dumps(({"headers": {}},), "say")
-    answer = Client().post(
+    response = Client().post(
         f"/xmlrpc/v3.1/{ECHO}", body, content_type="text/xml", headers=basic("apikey", key)
     )
-    assert value(answer)["name"] == "say"
+    assert value(response)["name"] == "say"
 
 
-def test_a_signed_in_browser_is_nobody_here(page):
+def test_a_browser_session_does_not_authenticate(page):
     assert page.get(f"/rest/v3.1/{ECHO}/1").status_code == 401
 
 
-def test_unknown_services_and_methods_are_named_in_the_fault(key):
+def test_the_fault_names_an_unknown_service_or_method(key):
     assert fault(call("say", service="SoftLayer_None", key=key)) == (
         "SoftLayer_Exception_Public",
         "Service SoftLayer_None does not exist.",
@@ -202,7 +205,7 @@ def test_unknown_services_and_methods_are_named_in_the_fault(key):
     assert rest(key, "GET", f"{ECHO}/1/nothing.json").status_code == 404
 
 
-def test_a_password_is_answered_with_where_a_key_is_made(user):
+def test_the_fault_for_a_password_says_where_to_create_a_key(user):
     code, text = fault(
         call("getPortalLoginToken", "ada", "secret", service="SoftLayer_User_Customer")
     )

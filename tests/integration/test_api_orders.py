@@ -1,4 +1,4 @@
-"""Orders and cancellations through the retired API, as slcli and Terraform send them."""
+"""Orders and cancellations of the legacy API, as slcli and Terraform send them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ BILLING = "SoftLayer_Billing_Item"
 
 
 @pytest.fixture
-def place(concentrator) -> Datacenter:
-    """A data center where two tunnels can be ordered."""
+def datacenter(concentrator) -> Datacenter:
+    """Return a data center with addresses for two tunnels."""
     for kind, network in (("hosted-peer", "203.0.113.64/30"), ("static-nat", "10.1.248.0/29")):
         AddressPool.objects.create(
             concentrator=concentrator, kind=kind, network=IPv4Network(network)
@@ -25,11 +25,11 @@ def place(concentrator) -> Datacenter:
     return concentrator.datacenter
 
 
-def flat(place: object, **changes: object) -> dict[str, object]:
-    """As Terraform sends it."""
+def flat(location: object, **changes: object) -> dict[str, object]:
+    """Return an order container as Terraform sends it."""
     return {
         "complexType": CONTAINER,
-        "location": str(place),
+        "location": str(location),
         "packageId": 0,
         "prices": [{"id": 51379}],
         "quantity": 1,
@@ -37,13 +37,13 @@ def flat(place: object, **changes: object) -> dict[str, object]:
     }
 
 
-def wrapped(place: object, **changes: object) -> dict[str, object]:
-    """As slcli sends it."""
-    changes = {"useHourlyPricing": False, **changes}
-    return {"orderContainers": [{**flat(place, location=place), **changes}]}
+def wrapped(location: object, **changes: object) -> dict[str, object]:
+    """Return an order container as slcli sends it."""
+    changes = {"location": location, "useHourlyPricing": False, **changes}
+    return {"orderContainers": [{**flat(location), **changes}]}
 
 
-def test_slcli_finds_what_to_order_and_where(place, program):
+def test_slcli_finds_the_package_the_price_and_the_data_center(datacenter, program):
     items_mask = (
         "mask[id, description, capacity, itemCategory, keyName, prices[categories], "
         "softwareDescription[id,referenceCode,longDescription]]"
@@ -61,20 +61,23 @@ def test_slcli_finds_what_to_order_and_where(place, program):
     assert item["keyName"] == "IPSEC_STANDARD"
     assert item["itemCategory"]["categoryCode"] == "network_tunnel"
     assert (price["id"], price["locationGroupId"]) == (51379, None)
-    for asked in ({"name": "hou02"}, {"regions.keyname": "HOUSTON02"}):
-        ((path, value),) = asked.items()
-        wanted = {"operation": value}
-        for name in reversed(path.split(".")):
-            wanted = {name: wanted}
-        (found,) = program.call(
+    for filter in (
+        {"name": {"operation": "hou02"}},
+        {"regions": {"keyname": {"operation": "HOUSTON02"}}},
+    ):
+        (location,) = program.call(
             "SoftLayer_Location.getDatacenters",
             mask="mask[id,name,regions[keyname]]",
-            filter=wanted,
+            filter=filter,
         )
-        assert found == {"id": place.pk, "name": "hou02", "regions": [{"keyname": "HOUSTON02"}]}
+        assert location == {
+            "id": datacenter.pk,
+            "name": "hou02",
+            "regions": [{"keyname": "HOUSTON02"}],
+        }
 
 
-def test_terraform_finds_what_to_order(place, program):
+def test_terraform_finds_the_price_and_the_data_center(datacenter, program):
     (item,) = program.call(
         f"{PACKAGE}.getItems",
         on="0",
@@ -86,32 +89,34 @@ def test_terraform_finds_what_to_order(place, program):
         "description": "IPSEC - Standard",
         "prices": [{"id": 51379, "locationGroupId": None}],
     }
-    assert program.call("SoftLayer_Location_Datacenter.getObject", on=str(place.pk), mask="id") == {
-        "id": place.pk
-    }
-    assert program.call("SoftLayer_Location.getPriceGroups", on=place.pk) == []
+    assert program.call(
+        "SoftLayer_Location_Datacenter.getObject", on=str(datacenter.pk), mask="id"
+    ) == {"id": datacenter.pk}
+    assert program.call("SoftLayer_Location.getPriceGroups", on=datacenter.pk) == []
 
 
 @pytest.mark.parametrize("container", [flat, wrapped])
-def test_an_order_makes_one_context_that_its_receipt_leads_to(place, owners_program, container):
-    assert owners_program.call(f"{ORDER}.verifyOrder", container(place.pk))["quantity"] == 1
+def test_an_order_creates_one_context_with_the_order_id_of_the_receipt(
+    datacenter, owners_program, container
+):
+    assert owners_program.call(f"{ORDER}.verifyOrder", container(datacenter.pk))["quantity"] == 1
     assert not Tunnel.objects.exists()
 
-    receipt = owners_program.call(f"{ORDER}.placeOrder", container(place.pk), False)
+    receipt = owners_program.call(f"{ORDER}.placeOrder", container(datacenter.pk), False)
 
     assert receipt["placedOrder"]["items"][0]["description"] == "IPSEC - Standard"
     by_order = {"order": {"id": {"operation": str(receipt["orderId"])}}}
-    (shown,) = owners_program.call(
+    (context,) = owners_program.call(
         LIST,
         filter={"networkTunnelContexts": {"billingItem": {"orderItem": by_order}}},
         mask="mask[billingItem.orderItem.order.id,serviceSubnets,staticRouteSubnets]",
     )
-    assert (shown["name"], shown["internalPeerIpAddress"]) == ("ipsec001", "203.0.113.65")
-    assert (shown["phaseOneKeylife"], shown["phaseTwoKeylife"]) == (14400, 3600)
-    assert shown["createDate"] == receipt["orderDate"]
-    assert [one["cidr"] for one in shown["staticRouteSubnets"]] == [30]
-    assert "presharedKey" not in shown
-    assert "customerPeerIpAddress" not in shown
+    assert (context["name"], context["internalPeerIpAddress"]) == ("ipsec001", "203.0.113.65")
+    assert (context["phaseOneKeylife"], context["phaseTwoKeylife"]) == (14400, 3600)
+    assert context["createDate"] == receipt["orderDate"]
+    assert [subnet["cidr"] for subnet in context["staticRouteSubnets"]] == [30]
+    assert "presharedKey" not in context
+    assert "customerPeerIpAddress" not in context
 
 
 @pytest.mark.parametrize(
@@ -131,25 +136,27 @@ def test_an_order_makes_one_context_that_its_receipt_leads_to(place, owners_prog
         (None, "InvalidValue"),
     ],
 )
-def test_what_is_no_order_is_told_and_nothing_is_ordered(place, owners_program, container, code):
+def test_an_invalid_order_is_refused_and_creates_no_tunnel(
+    datacenter, owners_program, container, code
+):
     for name in ("verifyOrder", "placeOrder"):
         fault = owners_program.fault(f"{ORDER}.{name}", container)
         assert (fault.code, fault.status) == (f"SoftLayer_Exception_{code}", 400)
     assert not Tunnel.objects.exists()
 
 
-def test_a_quote_is_refused(place, owners_program):
+def test_a_quote_is_refused(datacenter, owners_program):
     assert owners_program.fault(f"{ORDER}.placeOrder", flat("hou02"), True).status == 400
     assert not Tunnel.objects.exists()
 
 
-def test_where_nothing_is_left_an_order_says_so(concentrator, owners_program):
+def test_an_order_without_free_addresses_is_refused(concentrator, owners_program):
     for name in ("verifyOrder", "placeOrder"):
         fault = owners_program.fault(f"{ORDER}.{name}", flat("hou02"))
         assert fault.text.startswith("No hosted peer address is left in Houston 2.")
 
 
-def test_only_owners_order(place, program):
+def test_only_owners_order(datacenter, program):
     for name in ("verifyOrder", "placeOrder"):
         fault = program.fault(f"{ORDER}.{name}", flat("hou02"))
         assert (fault.code, fault.status) == ("SoftLayer_Exception_PermissionDenied", 403)
@@ -177,7 +184,7 @@ def test_an_owner_cancels_by_the_billing_item(ready, owners_program, name, argum
     assert owners_program.fault(f"{BILLING}.{name}", *arguments, on=item["id"]).status == 404
 
 
-def test_who_asks_to_cancel_later_is_refused_instead_of_cancelled_now(ready, owners_program):
+def test_cancelling_at_a_later_date_is_refused_and_cancels_nothing(ready, owners_program):
     for value in (False, "0", "later"):
         fault = owners_program.fault(f"{BILLING}.cancelItem", value, on=ready.pk)
         assert fault.text.startswith("cancelImmediately: ")
@@ -190,9 +197,12 @@ def test_only_owners_cancel(ready, program):
     assert not Tunnel.objects.get(pk=ready.pk).cancelled_at
 
 
-def test_an_ordered_tunnel_has_its_own_static_nat_subnet(place, owners_program):
+def test_each_ordered_tunnel_has_its_own_static_nat_subnet(datacenter, owners_program):
     for _ in range(2):
         owners_program.call(f"{ORDER}.placeOrder", wrapped("hou02"))
 
-    blocks = Subnet.objects.filter(kind=Subnet.Kind.STATIC_NAT).values_list("network", flat=True)
-    assert [str(one) for one in blocks.order_by("pk")] == ["10.1.248.0/30", "10.1.248.4/30"]
+    networks = Subnet.objects.filter(kind=Subnet.Kind.STATIC_NAT).values_list("network", flat=True)
+    assert [str(network) for network in networks.order_by("pk")] == [
+        "10.1.248.0/30",
+        "10.1.248.4/30",
+    ]

@@ -1,4 +1,4 @@
-"""Customers are strangers to each other: the whole method list is tried with another's ids."""
+"""Permissions: every method, called with every id of another account."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from vpnportal.fields import Sealed
 from vpnportal.models import Account, AddressTranslation, Membership, Revision, Role, Subnet, Tunnel
 
 pytestmark = pytest.mark.django_db
-# No id of the caller's own is so high.
+# Above every id of the caller's own rows.
 FIRST = 9000
 NOT_FOUND = "SoftLayer_Exception_ObjectNotFound"
 
 
 @pytest.fixture
 def foreign(ready, owner, concentrator) -> dict[str, int]:
-    """Ids of everything that another account has, made last; all of it is called "canary"."""
+    """Create a row of each kind for another account, named "canary", and return the ids."""
     account = Account.objects.create(pk=FIRST, name="canary account")
     person = User.objects.create_user("canary-person", pk=FIRST + 1, email="canary@example.org")
     Membership.objects.create(account=account, user=person, role=Role.OWNER)
@@ -44,15 +44,15 @@ def foreign(ready, owner, concentrator) -> dict[str, int]:
     )
     tunnel.preshared_key = Sealed.of("canary-key", tunnel.preshared_key_context)
     tunnel.save()
-    # What is private at the customer's end may be anybody's.
+    # Remote subnets of two accounts may be equal: both are private networks.
     networks = {
         "HOSTED": "10.77.0.0/29",
         "STATIC_NAT": "10.77.1.0/29",
         "CUSTOMER": "192.168.10.0/24",
     }
     for pk, (kind, network) in enumerate(networks.items(), FIRST + 3):
-        kept = {"kind": Subnet.Kind[kind], "network": IPv4Network(network), "name": "canary"}
-        tunnel.subnets.add(account.subnets.create(pk=pk, **kept))
+        values = {"kind": Subnet.Kind[kind], "network": IPv4Network(network), "name": "canary"}
+        tunnel.subnets.add(account.subnets.create(pk=pk, **values))
     AddressTranslation.objects.create(
         pk=FIRST + 6,
         tunnel=tunnel,
@@ -76,24 +76,24 @@ def foreign(ready, owner, concentrator) -> dict[str, int]:
     }
 
 
-def rows(everything: bool = True) -> dict[str, list[dict[str, Any]]]:
-    """What the database has, or only what is the other account's."""
-    found = {}
+def all_rows(foreign_only: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """Return all rows of the database, or those of the other account."""
+    rows = {}
     for model in apps.get_app_config("vpnportal").get_models(include_auto_created=True):
         values = model.objects.order_by("pk").values()
         name = "pk" if model is Account else "account_id"
-        if not everything:
+        if foreign_only:
             fields = {field.attname for field in model._meta.concrete_fields} | {"pk"}
-            of = name if name in fields else "tunnel_id"
-            if of not in fields:
+            owner_field = name if name in fields else "tunnel_id"
+            if owner_field not in fields:
                 continue
-            values = values.filter(**{f"{of}__gte": FIRST})
-        found[model.__name__] = list(values)
-    return found
+            values = values.filter(**{f"{owner_field}__gte": FIRST})
+        rows[model.__name__] = list(values)
+    return rows
 
 
 def templates(ids: dict[str, int]) -> Iterator[dict[str, Any]]:
-    """Objects that name what is another's in each property that could."""
+    """Yield templates with ids of the other account in every property that can hold one."""
     yield {
         "id": ids["translation"],
         "networkTunnelContextId": ids["tunnel"],
@@ -116,15 +116,15 @@ def arguments_of(name: str, ids: dict[str, int]) -> Iterator[tuple[Any, ...]]:
     if not takes:
         yield ()
     elif takes[0] is struct:
-        yield from ((one,) for one in templates(ids))
+        yield from ((template,) for template in templates(ids))
     elif takes[0] is structs:
-        yield from (([one],) for one in templates(ids))
+        yield from (([template],) for template in templates(ids))
     else:
         assert takes[0] is as_is
-        yield from ((one,) for one in (*ids.values(), str(ids["translation"]), True))
+        yield from ((value,) for value in (*ids.values(), str(ids["translation"]), True))
 
 
-def answered(program: Program, name: str, *arguments: Any, on: object) -> Fault | object:
+def call_or_fault(program: Program, name: str, *arguments: Any, on: object) -> Fault | object:
     try:
         return program.call(name, *arguments, on=on)
     except Fault as fault:
@@ -132,60 +132,60 @@ def answered(program: Program, name: str, *arguments: Any, on: object) -> Fault 
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """What is done in it is undone."""
+def rolled_back() -> Iterator[None]:
+    """Roll back everything that the block writes."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_whatever_is_called_on_what_is_anothers_finds_nothing(
-    service, foreign, ready, owners_program
-):
-    before = rows()
+def test_no_method_finds_an_object_of_another_account(service, foreign, ready, owners_program):
+    before = all_rows()
 
-    for method, known in SERVICES[service].methods.items():
-        name = f"{service}.{method}"
+    for name, method in SERVICES[service].methods.items():
+        call_name = f"{service}.{name}"
         for on in [*foreign.values(), str(foreign["tunnel"])]:
-            for arguments in arguments_of(name, foreign):
-                got = answered(owners_program, name, *arguments, on=on)
-                assert known.find is None or (got.code, got.status) == (NOT_FOUND, 404), name
-                assert "canary" not in str(got), name
-        assert rows() == before, name
+            for arguments in arguments_of(call_name, foreign):
+                result = call_or_fault(owners_program, call_name, *arguments, on=on)
+                assert method.find is None or (result.code, result.status) == (NOT_FOUND, 404), (
+                    call_name
+                )
+                assert "canary" not in str(result), call_name
+        assert all_rows() == before, call_name
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_whatever_is_given_that_is_anothers_stays_as_it_is(service, foreign, ready, owners_program):
-    before = rows(everything=False)
+def test_no_argument_changes_an_object_of_another_account(service, foreign, ready, owners_program):
+    before = all_rows(foreign_only=True)
 
-    for method, known in SERVICES[service].methods.items():
-        name = f"{service}.{method}"
+    for name, method in SERVICES[service].methods.items():
+        call_name = f"{service}.{name}"
         for on in (None, ready.pk, owners_program.caller.user.pk, ready.account_id):
-            for arguments in arguments_of(name, foreign):
-                with alone():
-                    got = answered(owners_program, name, *arguments, on=on)
-                    assert rows(everything=False) == before, name
-                assert "canary" not in str(got), name
-                if service == CONTEXT and on == ready.pk and known.arguments[:1] == [as_is]:
-                    assert got.code == NOT_FOUND, name
+            for arguments in arguments_of(call_name, foreign):
+                with rolled_back():
+                    result = call_or_fault(owners_program, call_name, *arguments, on=on)
+                    assert all_rows(foreign_only=True) == before, call_name
+                assert "canary" not in str(result), call_name
+                if service == CONTEXT and on == ready.pk and method.arguments[:1] == [as_is]:
+                    assert result.code == NOT_FOUND, call_name
 
 
-def test_no_mask_leads_to_what_is_anothers(foreign, ready, owners_program):
+def test_no_mask_reveals_an_object_of_another_account(foreign, ready, owners_program):
     service = Subnet.objects.create(kind=Subnet.Kind.SERVICE, network=IPv4Network("10.200.0.0/24"))
     for tunnel in Tunnel.objects.all():
         tunnel.subnets.add(service)
 
     for path in paths(DATA_TYPES[CONTEXT], 4):
-        shown = owners_program.call(f"{CONTEXT}.getObject", on=ready.pk, mask=f"mask[{path}]")
+        struct = owners_program.call(f"{CONTEXT}.getObject", on=ready.pk, mask=f"mask[{path}]")
 
-        assert "canary" not in str(shown), path
-        assert "'10.77." not in str(shown), path
+        assert "canary" not in str(struct), path
+        assert "'10.77." not in str(struct), path
 
 
-def paths(shape: DataType, levels: int) -> Iterator[str]:
-    """Every way through this many relations."""
-    for name, relation in shape.relations.items():
+def paths(data_type: DataType, levels: int) -> Iterator[str]:
+    """Yield every path through at most this many relations."""
+    for name, relation in data_type.relations.items():
         if levels == 1 or not DATA_TYPES[relation.type_name].relations:
             yield name
         else:
@@ -194,29 +194,29 @@ def paths(shape: DataType, levels: int) -> Iterator[str]:
             )
 
 
-def test_a_service_subnet_tells_only_of_the_callers_contexts(foreign, ready, owners_program):
+def test_a_service_subnet_lists_only_contexts_of_the_caller(foreign, ready, owners_program):
     service = Subnet.objects.create(kind=Subnet.Kind.SERVICE, network=IPv4Network("10.200.0.0/24"))
     for tunnel in Tunnel.objects.all():
         tunnel.subnets.add(service)
 
-    shown = owners_program.call(
+    contexts = owners_program.call(
         "SoftLayer_Network_Subnet.getNetworkTunnelContexts", on=service.pk, mask="mask[id]"
     )
 
-    assert shown == [{"id": ready.pk}]
+    assert contexts == [{"id": ready.pk}]
 
 
-def test_a_key_of_one_account_reaches_no_other_of_its_user(foreign, ready, owner, owners_program):
+def test_a_key_does_not_reach_another_account_of_its_user(foreign, ready, owner, owners_program):
     Membership.objects.create(account_id=FIRST, user=owner, role=Role.OWNER)
 
-    test = owners_program.fault("getObject", on=foreign["tunnel"])
+    fault = owners_program.fault("getObject", on=foreign["tunnel"])
     listed = owners_program.call("SoftLayer_Account.getNetworkTunnelContexts", mask="mask[id]")
 
-    assert test.code == NOT_FOUND
+    assert fault.code == NOT_FOUND
     assert listed == [{"id": ready.pk}]
 
 
-def test_a_key_of_somebody_who_left_the_account_finds_nothing(ready, owner, owners_program):
+def test_a_key_of_a_former_member_finds_nothing(ready, owner, owners_program):
     Membership.objects.filter(user=owner).delete()
 
     assert owners_program.fault("getObject", on=ready.pk).code == NOT_FOUND
@@ -224,11 +224,11 @@ def test_a_key_of_somebody_who_left_the_account_finds_nothing(ready, owner, owne
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_viewers_key_reads_and_changes_nothing(service, ready, account, owner):
+def test_a_viewers_key_changes_nothing(service, ready, account, owner):
     Membership.objects.filter(user=owner).update(role=Role.VIEWER)
-    program, before = Program(owner, account), rows()
+    program, before = Program(owner, account), all_rows()
     translation, hosted = ready.translations.get(), ready.subnets.get(kind=Subnet.Kind.HOSTED)
-    own = {
+    template = {
         "id": translation.pk,
         "friendlyName": "changed",
         "notes": "changed",
@@ -243,13 +243,13 @@ def test_a_viewers_key_reads_and_changes_nothing(service, ready, account, owner)
 
     for method in SERVICES[service].methods:
         for on in (None, ready.pk, hosted.pk, owner.pk, account.pk, 0):
-            for argument in (own, [own], translation.pk, hosted.pk, True):
-                got = answered(program, f"{service}.{method}", argument, on=on)
-                assert "a key" not in str(got), method
-        assert rows() == before, method
+            for argument in (template, [template], translation.pk, hosted.pk, True):
+                result = call_or_fault(program, f"{service}.{method}", argument, on=on)
+                assert "a key" not in str(result), method
+        assert all_rows() == before, method
 
 
-def test_only_owners_are_shown_a_key_and_each_time_is_written_down(
+def test_only_owners_can_read_a_preshared_key_and_each_read_is_recorded(
     ready, program, owners_program, owner
 ):
     mask = "mask[id,presharedKey]"
@@ -257,22 +257,24 @@ def test_only_owners_are_shown_a_key_and_each_time_is_written_down(
     assert program.call("getObject", on=ready.pk, mask=mask) == {"id": ready.pk}
     assert not ready.key_reveals.exists()
 
-    shown = owners_program.call("getObject", on=ready.pk, mask=mask)
+    struct = owners_program.call("getObject", on=ready.pk, mask=mask)
     listed = owners_program.call("SoftLayer_Account.getNetworkTunnelContexts")
 
-    assert shown == {"id": ready.pk, "presharedKey": "a key"}
+    assert struct == {"id": ready.pk, "presharedKey": "a key"}
     assert listed[0]["presharedKey"] == "a key"
-    assert [one.author for one in ready.key_reveals.all()] == [owner, owner]
+    assert [reveal.author for reveal in ready.key_reveals.all()] == [owner, owner]
 
-    # A relation that leads to a context shows the key as well.
+    # A relation to a context also reveals the key.
     owners_program.call("getAddressTranslations", on=ready.pk, mask="mask[networkTunnelContext]")
     assert ready.key_reveals.count() == 3
-    # What names other properties does not.
+    # A mask without the key does not.
     owners_program.call("getObject", on=ready.pk, mask="mask[id,name]")
     assert ready.key_reveals.count() == 3
 
 
-def test_nobody_finds_a_key_out_by_a_filter(ready, program, owners_program):
+def test_a_filter_by_preshared_key_matches_only_for_owners_and_is_recorded(
+    ready, program, owners_program
+):
     guess = {"networkTunnelContexts": {"presharedKey": {"operation": "a key"}}}
     name = "SoftLayer_Account.getNetworkTunnelContexts"
 

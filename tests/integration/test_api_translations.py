@@ -1,4 +1,4 @@
-"""Address translations through the retired API: each has an id that stays its own."""
+"""Address translations of the legacy API: an id survives every change."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ FIRST, SECOND, THIRD = "10.1.255.92", "10.1.255.93", "10.1.255.94"
 DATABASE, WEB = "192.168.10.15", "192.168.10.16"
 
 
-def kept(tunnel) -> dict[int, tuple[str, str, str]]:
+def translations(tunnel) -> dict[int, tuple[str, str, str]]:
     rows = tunnel.translations.values_list("pk", "internal_address", "customer_address", "name")
     return {pk: tuple(values) for pk, *values in rows}
 
 
-def edited(tunnel) -> set[str]:
+def edited_fields(tunnel) -> set[str]:
     return set(LastEdit.objects.filter(tunnel=tunnel).values_list("field", flat=True))
 
 
 @pytest.fixture
 def database(ready) -> int:
-    """The id of the translation that is there, and no edit is noted yet."""
+    """Return the id of the existing translation, and delete the records of edits."""
     LastEdit.objects.all().delete()
     return ready.translations.get().pk
 
@@ -34,22 +34,22 @@ def web(ready, program, database) -> int:
     return program.call("createAddressTranslation", template, on=ready.pk)["id"]
 
 
-def test_a_translation_is_made_as_slcli_asks_for_it(ready, program, database):
+def test_a_translation_is_created_as_slcli_sends_it(ready, program, database):
     template = {"customerIpAddress": WEB, "internalIpAddress": SECOND, "notes": None}
 
-    made = program.call("createAddressTranslation", template, on=ready.pk, mask="mask[id,notes]")
+    created = program.call("createAddressTranslation", template, on=ready.pk, mask="mask[id,notes]")
 
-    assert made == {"id": max(kept(ready)), "notes": ""}
-    assert kept(ready)[made["id"]] == (SECOND, WEB, "")
-    assert edited(ready) == {translation_field(SECOND)}
+    assert created == {"id": max(translations(ready)), "notes": ""}
+    assert translations(ready)[created["id"]] == (SECOND, WEB, "")
+    assert edited_fields(ready) == {translation_field(SECOND)}
 
 
-def test_addresses_may_be_named_by_their_ids(ready, program, database):
+def test_addresses_can_be_sent_as_ids(ready, program, database):
     ids = {"internalIpAddressId": 167903069, "customerIpAddressId": "-1062729200"}
 
-    made = program.call("createAddressTranslation", {**ids, "notes": "web"}, on=ready.pk)
+    created = program.call("createAddressTranslation", {**ids, "notes": "web"}, on=ready.pk)
 
-    assert kept(ready)[made["id"]] == (SECOND, WEB, "web")
+    assert translations(ready)[created["id"]] == (SECOND, WEB, "web")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_addresses_may_be_named_by_their_ids(ready, program, database):
         ({"notes": ""}, (FIRST, DATABASE, ""), {FIRST}),
         ({"notes": None}, (FIRST, DATABASE, "database"), set()),
         ({"internalIpAddress": THIRD}, (THIRD, DATABASE, "database"), {FIRST, THIRD}),
-        # slcli sends the address of the side that it changes, and both of the other.
+        # slcli sends the string of the address it changes, and string and id of the other.
         (
             {"internalIpAddress": THIRD, "customerIpAddress": DATABASE, "customerIpAddressId": 7},
             (THIRD, DATABASE, "database"),
@@ -70,25 +70,25 @@ def test_addresses_may_be_named_by_their_ids(ready, program, database):
         ({"customerIpAddress": WEB, "networkTunnelContextId": 4711}, (FIRST, WEB), {FIRST}),
     ],
 )
-def test_an_edit_changes_what_it_names_and_keeps_the_id(
+def test_an_edit_changes_the_sent_properties_and_keeps_the_id(
     ready, program, database, change, row, fields
 ):
-    shown = program.call("editAddressTranslation", {"id": str(database), **change}, on=ready.pk)
+    edited = program.call("editAddressTranslation", {"id": str(database), **change}, on=ready.pk)
 
-    assert shown["id"] == database
-    assert list(kept(ready)) == [database]
-    assert kept(ready)[database][: len(row)] == row
-    assert {translation_field(at) for at in fields} <= edited(ready)
-    assert bool(edited(ready)) == bool(fields)
+    assert edited["id"] == database
+    assert list(translations(ready)) == [database]
+    assert translations(ready)[database][: len(row)] == row
+    assert {translation_field(address) for address in fields} <= edited_fields(ready)
+    assert bool(edited_fields(ready)) == bool(fields)
 
 
-def test_two_translations_change_their_addresses_with_each_other(ready, program, database, web):
+def test_two_translations_can_exchange_their_addresses(ready, program, database, web):
     swap = [{"id": database, "internalIpAddress": SECOND}, {"id": web, "internalIpAddress": FIRST}]
 
-    shown = program.call("editAddressTranslations", swap, on=ready.pk, mask="mask[id]")
+    edited = program.call("editAddressTranslations", swap, on=ready.pk, mask="mask[id]")
 
-    assert shown == [{"id": database}, {"id": web}]
-    assert kept(ready) == {
+    assert edited == [{"id": database}, {"id": web}]
+    assert translations(ready) == {
         database: (SECOND, DATABASE, "database"),
         web: (FIRST, WEB, "web"),
     }
@@ -107,18 +107,18 @@ def test_two_translations_change_their_addresses_with_each_other(ready, program,
         ({"internalIpAddressId": 2**31}, "Unable to find object with id of '2147483648'."),
     ],
 )
-def test_a_wrong_edit_is_told_and_all_of_them_stay_as_they_were(
+def test_one_invalid_edit_refuses_all_edits_of_the_call(
     ready, program, database, web, template, text
 ):
-    before = kept(ready)
-    good = {"id": web, "notes": "changed"}
+    before = translations(ready)
+    valid_edit = {"id": web, "notes": "changed"}
 
     fault = program.fault(
-        "editAddressTranslations", [good, {"id": database, **template}], on=ready.pk
+        "editAddressTranslations", [valid_edit, {"id": database, **template}], on=ready.pk
     )
 
     assert fault.text.startswith(text)
-    assert kept(ready) == before
+    assert translations(ready) == before
 
 
 @pytest.mark.parametrize(
@@ -131,27 +131,31 @@ def test_a_wrong_edit_is_told_and_all_of_them_stay_as_they_were(
         ("text", "Send an object with the properties"),
     ],
 )
-def test_what_cannot_be_translated_is_told(ready, program, database, template, text):
-    good = {"internalIpAddress": THIRD, "customerIpAddress": "192.168.10.20"}
+def test_one_invalid_translation_refuses_all_translations_of_the_call(
+    ready, program, database, template, text
+):
+    valid = {"internalIpAddress": THIRD, "customerIpAddress": "192.168.10.20"}
 
-    fault = program.fault("createAddressTranslations", [good, template], on=ready.pk)
+    fault = program.fault("createAddressTranslations", [valid, template], on=ready.pk)
 
     assert fault.text.startswith(text)
-    assert list(kept(ready)) == [database]
+    assert list(translations(ready)) == [database]
 
 
-def test_one_translation_twice_in_a_list_is_refused(ready, program, database):
+def test_the_same_translation_twice_in_a_call_is_refused(ready, program, database):
     twice = [{"id": database, "notes": "one"}, {"id": str(database), "notes": "other"}]
 
-    assert "once" in program.fault("editAddressTranslations", twice, on=ready.pk).text
-    assert kept(ready)[database][2] == "database"
+    fault = program.fault("editAddressTranslations", twice, on=ready.pk)
+
+    assert fault.text == "id: send each translation once."
+    assert translations(ready)[database][2] == "database"
 
 
-def test_a_translation_is_deleted_by_its_id_once(ready, program, database):
+def test_a_translation_can_be_deleted_once(ready, program, database):
     assert program.call("deleteAddressTranslation", str(database), on=ready.pk) is True
 
     assert not AddressTranslation.objects.exists()
-    assert edited(ready) == {translation_field(FIRST)}
+    assert edited_fields(ready) == {translation_field(FIRST)}
     assert program.fault("deleteAddressTranslation", database, on=ready.pk).status == 404
 
 
@@ -165,4 +169,4 @@ def test_a_translation_of_another_tunnel_is_not_found(ready, second_tunnel, prog
     ):
         fault = program.fault(name, argument, on=second_tunnel.pk)
         assert fault.text == f"Unable to find object with id of '{database}'."
-    assert kept(ready)[database] == (FIRST, DATABASE, "database")
+    assert translations(ready)[database] == (FIRST, DATABASE, "database")

@@ -1,4 +1,4 @@
-"""Prepared querysets: what Django itself would find, with the SQL made once."""
+"""PreparedQuery: results equal to Django's own, with SQL that is built once."""
 
 from __future__ import annotations
 
@@ -17,43 +17,43 @@ from vpnportal.models import Tunnel
 pytestmark = pytest.mark.django_db
 
 
-def of_person(user_pk, pk):
-    """With a join, foreign keys that are followed, an annotation, and converted columns."""
-    mine = Tunnel.objects.filter(account__memberships__user_id=user_pk, pk=pk)
-    return mine.select_related("account", "concentrator__datacenter", "disconnected_by").annotate(
-        count=Count("subnets")
-    )
+def tunnels_of_user(user_pk, pk):
+    """Return a queryset with a join, foreign keys, an annotation and converted columns."""
+    tunnels = Tunnel.objects.filter(account__memberships__user_id=user_pk, pk=pk)
+    return tunnels.select_related(
+        "account", "concentrator__datacenter", "disconnected_by"
+    ).annotate(count=Count("subnets"))
 
 
 @pytest.fixture
-def prepared() -> PreparedQuery[Tunnel]:
-    return PreparedQuery(of_person, AutoField(), BigAutoField())
+def query() -> PreparedQuery[Tunnel]:
+    return PreparedQuery(tunnels_of_user, AutoField(), BigAutoField())
 
 
-def test_rows_are_those_that_django_finds_with_all_that_belongs_to_them(prepared, tunnel, user):
+def test_rows_equal_those_of_django_with_related_objects_and_annotations(query, tunnel, user):
     tunnel.preshared_key = Sealed.of("a key", tunnel.preshared_key_context)
     tunnel.ordered_at = timezone.now()
     tunnel.save()
 
-    (found,) = prepared(user.pk, tunnel.pk)
-    known = of_person(user.pk, tunnel.pk).get()
+    (row,) = query(user.pk, tunnel.pk)
+    expected = tunnels_of_user(user.pk, tunnel.pk).get()
 
-    assert {**vars(found), "_state": 0} == {**vars(known), "_state": 0}
-    assert found.preshared_key.open(found.preshared_key_context) == "a key"
-    with CaptureQueriesContext(connection) as asked:
-        assert found.concentrator.datacenter == known.concentrator.datacenter
-        assert (found.account, found.disconnected_by, found.count) == (
-            known.account,
+    assert {**vars(row), "_state": 0} == {**vars(expected), "_state": 0}
+    assert row.preshared_key.open(row.preshared_key_context) == "a key"
+    with CaptureQueriesContext(connection) as queries:
+        assert row.concentrator.datacenter == expected.concentrator.datacenter
+        assert (row.account, row.disconnected_by, row.count) == (
+            expected.account,
             None,
-            known.count,
+            expected.count,
         )
-    assert not asked
-    found.friendly_name = "renamed"
-    found.save()
+    assert not queries
+    row.friendly_name = "renamed"
+    row.save()
     assert Tunnel.objects.get().friendly_name == "renamed"
 
 
-def test_each_call_has_its_own_values_and_one_query(prepared, tunnel, user):
+def test_each_call_has_its_own_values_and_one_query(query, tunnel, user):
     other = Tunnel.objects.create(
         account=tunnel.account,
         concentrator=tunnel.concentrator,
@@ -61,14 +61,14 @@ def test_each_call_has_its_own_values_and_one_query(prepared, tunnel, user):
         hosted_peer="192.0.2.2",
     )
 
-    with CaptureQueriesContext(connection) as asked:
-        assert [one.pk for one in prepared(user.pk, other.pk)] == [other.pk]
-        assert [one.pk for one in prepared(user.pk, tunnel.pk)] == [tunnel.pk]
-        assert prepared(user.pk + 1, tunnel.pk) == []
-    assert len(asked) == 3
+    with CaptureQueriesContext(connection) as queries:
+        assert [row.pk for row in query(user.pk, other.pk)] == [other.pk]
+        assert [row.pk for row in query(user.pk, tunnel.pk)] == [tunnel.pk]
+        assert query(user.pk + 1, tunnel.pk) == []
+    assert len(queries) == 3
 
 
-def test_a_time_is_compared_as_it_is_kept(tunnel):
+def test_a_time_is_converted_as_the_database_stores_it(tunnel):
     tunnel.ordered_at = timezone.now()
     tunnel.save()
     since = PreparedQuery(
@@ -82,22 +82,22 @@ def test_a_time_is_compared_as_it_is_kept(tunnel):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_sql_is_made_once_for_each_connection(tunnel, user):
-    made = []
+def test_the_sql_is_built_once_for_each_connection(tunnel, user):
+    builds = []
 
-    def counted(user_pk, pk):
-        made.append(connection)
-        return of_person(user_pk, pk)
+    def rows(user_pk, pk):
+        builds.append(connection)
+        return tunnels_of_user(user_pk, pk)
 
-    def ask() -> None:
+    def run_queries() -> None:
         for _ in range(3):
-            assert prepared(user.pk, tunnel.pk) == [tunnel]
+            assert query(user.pk, tunnel.pk) == [tunnel]
         connection.close()
 
-    prepared = PreparedQuery(counted, AutoField(), BigAutoField())
-    ask()
-    thread = Thread(target=ask)
+    query = PreparedQuery(rows, AutoField(), BigAutoField())
+    run_queries()
+    thread = Thread(target=run_queries)
     thread.start()
     thread.join()
 
-    assert len(made) == 2
+    assert len(builds) == 2

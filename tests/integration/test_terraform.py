@@ -1,4 +1,4 @@
-"""The requests of the Terraform resource ibm_ipsec_vpn: create, update, exists, read, delete."""
+"""Requests of the Terraform resource ibm_ipsec_vpn: create, update, exists, read, delete."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 import pytest
 from django.core.management import call_command
 
-from tests.softlayer_go import Refused, Session, boolean, integer
+from tests.softlayer_go import Session, SoftLayerError, parse_bool, require_int
 from vpnportal import tasks
 from vpnportal.models import Account, AddressPool, Membership, Revision, Role, Subnet, Tunnel
 from vpnportal.reconciler import reconcile
@@ -26,7 +26,7 @@ READ = (
 def session(
     transactional_db, live_server, user, concentrator, gateway, capsys, monkeypatch
 ) -> Session:
-    """A provider with the key of an owner, at a location with room and with a quick worker."""
+    """Return a session of an owner, with free addresses and a worker that converges at once."""
     monkeypatch.setattr(tasks.converge, "apply_async", lambda ids, **_: reconcile.converge(*ids))
     Membership.objects.filter(user=user).update(role=Role.OWNER)
     for kind, network in (("hosted-peer", "203.0.113.16/28"), ("static-nat", "10.1.255.0/24")):
@@ -39,8 +39,8 @@ def session(
 
 
 def create(session: Session, datacenter: str = "hou02") -> int:
-    """resourceIBMIPSecVpnCreate up to its update: the id of what was ordered."""
-    first = json.loads(
+    """Run resourceIBMIPSecVpnCreate up to its update, and return the id of the context."""
+    location = json.loads(
         session.call(
             "Location",
             "getDatacenters",
@@ -48,12 +48,12 @@ def create(session: Session, datacenter: str = "hou02") -> int:
             mask="mask[id]",
         )
     )[0]
-    place = json.loads(
-        session.call("Location_Datacenter", "getObject", on=integer(first["id"]), mask="id")
+    datacenter_id = json.loads(
+        session.call("Location_Datacenter", "getObject", on=require_int(location["id"]), mask="id")
     )["id"]
     groups = [
-        integer(one["id"])
-        for one in json.loads(session.call("Location", "getPriceGroups", on=place))
+        require_int(group["id"])
+        for group in json.loads(session.call("Location", "getPriceGroups", on=datacenter_id))
     ]
     (item,) = json.loads(
         session.call(
@@ -64,23 +64,23 @@ def create(session: Session, datacenter: str = "hou02") -> int:
             mask="mask[description,prices.locationGroupId,prices.id]",
         )
     )
-    price = next(
-        integer(one["id"])
-        for one in item["prices"]
-        if one["locationGroupId"] is None or one["locationGroupId"] in groups
+    price_id = next(
+        require_int(price["id"])
+        for price in item["prices"]
+        if price["locationGroupId"] is None or price["locationGroupId"] in groups
     )
     container = {
         "complexType": "SoftLayer_Container_Product_Order_Network_Tunnel_Ipsec",
-        "location": str(place),
+        "location": str(datacenter_id),
         "packageId": 0,
-        "prices": [{"id": price}],
+        "prices": [{"id": price_id}],
         "quantity": 1,
     }
     assert isinstance(json.loads(session.call("Product_Order", "verifyOrder", container)), dict)
-    assert not Tunnel.objects.exists(), "to verify an order is not to place it"
+    assert not Tunnel.objects.exists(), "verifyOrder must not order"
     receipt = json.loads(session.call("Product_Order", "placeOrder", container, False))
-    order = {"id": {"operation": str(integer(receipt["orderId"]))}}
-    (made,) = json.loads(
+    order = {"id": {"operation": str(require_int(receipt["orderId"]))}}
+    (context,) = json.loads(
         session.call(
             "Account",
             "getNetworkTunnelContexts",
@@ -88,36 +88,38 @@ def create(session: Session, datacenter: str = "hou02") -> int:
             mask=MASK,
         )
     )
-    return integer(made["id"])
+    return require_int(context["id"])
 
 
-def read(session: Session, context: int) -> dict:
-    """What the provider reads, and dereferences without looking."""
-    seen = json.loads(session.call(CONTEXT, "getObject", on=context, mask=MASK))
-    assert all(seen[name] is not None for name in READ)
-    return seen
+def read(session: Session, context_id: int) -> dict:
+    """Return the context; the provider dereferences these properties without a check for nil."""
+    context = json.loads(session.call(CONTEXT, "getObject", on=context_id, mask=MASK))
+    assert all(context[name] is not None for name in READ)
+    return context
 
 
-def exists(session: Session, context: int) -> bool:
+def exists(session: Session, context_id: int) -> bool:
     try:
-        session.call(CONTEXT, "getObject", on=context)
-    except Refused as refused:
-        assert refused.status == 404, refused
+        session.call(CONTEXT, "getObject", on=context_id)
+    except SoftLayerError as error:
+        assert error.status == 404, error
         return False
     return True
 
 
-def edit(session: Session, context: int, **changes) -> bool:
-    """The whole object as Go read it, with its changes: Go writes +00:00 as Z."""
-    whole = {**read(session, context), **changes}
+def edit(session: Session, context_id: int, **changes) -> bool:
+    """Send the whole object with changes, as Go does; Go writes +00:00 as Z."""
+    template = {**read(session, context_id), **changes}
     for name in ("createDate", "modifyDate"):
-        whole[name] = whole[name].replace("+00:00", "Z")
-    return boolean(session.call(CONTEXT, "editObject", whole, on=context))
+        template[name] = template[name].replace("+00:00", "Z")
+    return parse_bool(session.call(CONTEXT, "editObject", template, on=context_id))
 
 
-def delete(session: Session, context: int) -> bool:
-    billing = json.loads(session.call(CONTEXT, "getBillingItem", on=context))
-    return boolean(session.call("Billing_Item", "cancelService", on=integer(billing["id"])))
+def delete(session: Session, context_id: int) -> bool:
+    billing_item = json.loads(session.call(CONTEXT, "getBillingItem", on=context_id))
+    return parse_bool(
+        session.call("Billing_Item", "cancelService", on=require_int(billing_item["id"]))
+    )
 
 
 def test_a_tunnel_is_created_updated_read_and_deleted(session, account):
@@ -129,53 +131,52 @@ def test_a_tunnel_is_created_updated_read_and_deleted(session, account):
         )
     )
     template = {"cidr": 24, "networkIdentifier": "192.168.10.0"}
-    remote = json.loads(session.call("Network_Customer_Subnet", "createObject", template))["id"]
+    remote_id = json.loads(session.call("Network_Customer_Subnet", "createObject", template))["id"]
 
-    context = create(session)
+    context_id = create(session)
     assert edit(
         session,
-        context,
+        context_id,
         phaseOneAuthentication="SHA256",
         phaseOneDiffieHellmanGroup=5,
         phaseTwoKeylife=7200,
         presharedKey="a <long> & secret key",
         customerPeerIpAddress="203.0.113.2",
     )
-    # The client forgets to say of which context.
-    for method, subnet in (
+    # The provider omits the id of the context here.
+    for method, subnet_id in (
         ("addPrivateSubnetToNetworkTunnel", hosted.pk),
-        ("addCustomerSubnetToNetworkTunnel", remote),
+        ("addCustomerSubnetToNetworkTunnel", remote_id),
         ("addServiceSubnetToNetworkTunnel", service.pk),
     ):
-        assert boolean(session.call(CONTEXT, method, subnet)), method
-    (block,) = read(session, context)["staticRouteSubnets"]
-    inside = str(IPv4Network(f"{block['networkIdentifier']}/{block['cidr']}")[1])
+        assert parse_bool(session.call(CONTEXT, method, subnet_id)), method
+    (subnet,) = read(session, context_id)["staticRouteSubnets"]
+    internal = str(IPv4Network(f"{subnet['networkIdentifier']}/{subnet['cidr']}")[1])
     translation = {
         "customerIpAddress": "192.168.10.15",
-        "internalIpAddress": inside,
+        "internalIpAddress": internal,
         "notes": "database",
     }
-    made = session.call(CONTEXT, "createAddressTranslation", translation, on=context)
-    integer(json.loads(made)["id"])
-    assert boolean(session.call(CONTEXT, "applyConfigurationsToDevice", on=context))
+    created = session.call(CONTEXT, "createAddressTranslation", translation, on=context_id)
+    require_int(json.loads(created)["id"])
+    assert parse_bool(session.call(CONTEXT, "applyConfigurationsToDevice", on=context_id))
 
-    seen = read(session, context)
-    assert exists(session, context)
-    assert Revision.objects.get(tunnel_id=context).outcome == Revision.Outcome.LIVE
-    assert seen["phaseOneAuthentication"] == "SHA256"
-    assert [seen["phaseOneDiffieHellmanGroup"], seen["phaseTwoKeylife"]] == [5, 7200]
-    assert seen["presharedKey"] == "a <long> & secret key"
-    assert [one["id"] for one in seen["serviceSubnets"]] == [service.pk]
-    assert not {"addressTranslations", "customerSubnets", "internalSubnets"} & set(seen)
+    context = read(session, context_id)
+    assert exists(session, context_id)
+    assert Revision.objects.get(tunnel_id=context_id).outcome == Revision.Outcome.LIVE
+    assert context["phaseOneAuthentication"] == "SHA256"
+    assert [context["phaseOneDiffieHellmanGroup"], context["phaseTwoKeylife"]] == [5, 7200]
+    assert context["presharedKey"] == "a <long> & secret key"
+    assert [row["id"] for row in context["serviceSubnets"]] == [service.pk]
+    assert not {"addressTranslations", "customerSubnets", "internalSubnets"} & set(context)
 
-    assert delete(session, context)
-    assert not exists(session, context)
+    assert delete(session, context_id)
+    assert not exists(session, context_id)
 
 
-def test_an_update_of_another_tunnel_than_the_only_one_is_not_guessed(session):
-    """Which of two contexts an attached subnet belongs to cannot be known: nothing is attached."""
-    first, template = create(session), {"cidr": 24, "networkIdentifier": "192.168.10.0"}
-    remote = json.loads(session.call("Network_Customer_Subnet", "createObject", template))["id"]
+def test_a_subnet_without_a_context_id_is_refused_if_there_are_two_contexts(session):
+    first_id, template = create(session), {"cidr": 24, "networkIdentifier": "192.168.10.0"}
+    remote_id = json.loads(session.call("Network_Customer_Subnet", "createObject", template))["id"]
     Tunnel.objects.create(
         account=Tunnel.objects.get().account,
         concentrator=Tunnel.objects.get().concentrator,
@@ -183,14 +184,14 @@ def test_an_update_of_another_tunnel_than_the_only_one_is_not_guessed(session):
         hosted_peer="203.0.113.200",
     )
 
-    with pytest.raises(Refused) as refused:
-        session.call(CONTEXT, "addCustomerSubnetToNetworkTunnel", remote)
+    with pytest.raises(SoftLayerError) as refused:
+        session.call(CONTEXT, "addCustomerSubnetToNetworkTunnel", remote_id)
 
     assert refused.value.status == 404
-    assert not Tunnel.objects.get(pk=first).subnets.filter(kind="customer").exists()
+    assert not Tunnel.objects.get(pk=first_id).subnets.filter(kind="customer").exists()
 
 
-def test_a_tunnel_of_another_account_does_not_exist_and_cannot_be_deleted(session, concentrator):
+def test_a_tunnel_of_another_account_is_not_found_and_cannot_be_deleted(session, concentrator):
     other = Tunnel.objects.create(
         account=Account.objects.create(name="Another account"),
         concentrator=concentrator,
@@ -199,9 +200,9 @@ def test_a_tunnel_of_another_account_does_not_exist_and_cannot_be_deleted(sessio
     )
 
     assert not exists(session, other.pk)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(SoftLayerError) as refused:
         delete(session, other.pk)
-    with pytest.raises(Refused) as cancelled:
+    with pytest.raises(SoftLayerError) as cancelled:
         session.call("Billing_Item", "cancelService", on=other.pk)
 
     assert (refused.value.status, cancelled.value.status) == (404, 404)

@@ -1,4 +1,4 @@
-"""Object filters: every operator, compared loosely, along paths and through lists."""
+"""Object filters: operators, paths through lists, orders and limits."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)
 AT = "2012-03-05T14:07:34-06:00"
 
 
-def read(struct, root=""):
+def parse(struct, root=""):
     return object_filters.parse(struct, root, NOW)
 
 
 def leaf(operation, **options):
-    listed = [{"name": name, "value": value} for name, value in options.items()]
-    return {"operation": operation, "options": listed} if listed else {"operation": operation}
+    pairs = [{"name": name, "value": value} for name, value in options.items()]
+    return {"operation": operation, "options": pairs} if pairs else {"operation": operation}
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,8 @@ def leaf(operation, **options):
         ("no time", leaf("> sysdate"), False),
     ],
 )
-def test_operators(value, leaf, expected):
-    assert read({"a": leaf}).matches({} if value is None else {"a": value}) is expected
+def test_an_operator_matches_or_not(value, leaf, expected):
+    assert parse({"a": leaf}).matches({} if value is None else {"a": value}) is expected
 
 
 @pytest.mark.parametrize(
@@ -96,83 +96,85 @@ def test_operators(value, leaf, expected):
         {"a": {}},
     ],
 )
-def test_what_cannot_be_read_is_no_condition(malformed):
-    assert read(malformed).matches({"a": 1})
+def test_a_malformed_filter_has_no_condition(malformed):
+    assert parse(malformed).matches({"a": 1})
 
 
-def test_a_path_through_a_list_fits_if_one_element_fits_all_that_is_asked():
-    wanted = read({"a": {"x": leaf(1), "y": leaf(2)}})
+def test_one_element_of_a_list_must_meet_all_conditions_on_it():
+    object_filter = parse({"a": {"x": leaf(1), "y": leaf(2)}})
 
-    assert wanted.matches({"a": [{"x": 0, "y": 0}, {"x": 1, "y": 2}]})
-    assert not wanted.matches({"a": [{"x": 1, "y": 0}, {"x": 0, "y": 2}]})
-    assert not wanted.matches({"a": []})
-    assert not wanted.matches({})
-    assert read({"a": {"x": leaf("is null")}}).matches({"a": []})
+    assert object_filter.matches({"a": [{"x": 0, "y": 0}, {"x": 1, "y": 2}]})
+    assert not object_filter.matches({"a": [{"x": 1, "y": 0}, {"x": 0, "y": 2}]})
+    assert not object_filter.matches({"a": []})
+    assert not object_filter.matches({})
+    assert parse({"a": {"x": leaf("is null")}}).matches({"a": []})
 
 
-def test_the_filter_of_a_relation_begins_below_its_name_and_the_rest_is_for_nobody():
+def test_only_the_filter_below_the_relation_name_counts():
     struct = {"tunnels": {"id": leaf(445)}, "id": leaf("orderBy", sort=["ASC"]), "x": leaf(1)}
 
-    wanted = read(struct, "tunnels")
+    object_filter = parse(struct, "tunnels")
 
-    assert (wanted.id, wanted.orders) == (445, [])
-    assert wanted.matches({"id": 445}) and not wanted.matches({"id": 446})
+    assert (object_filter.id, object_filter.orders) == (445, [])
+    assert object_filter.matches({"id": 445}) and not object_filter.matches({"id": 446})
 
 
-def test_orders_are_taken_in_their_rank_and_what_is_missing_comes_first():
+def test_orders_apply_by_rank_and_missing_values_come_first():
     rows = [{"n": 10, "s": "b"}, {"n": 9, "s": "b"}, {"s": "a"}, {"n": 9, "s": "c"}]
-    wanted = read(
+    object_filter = parse(
         {
             "n": leaf("orderBy", sort=["DESC"], sortOrder=[2]),
             "s": leaf("orderBy", sort=["ASC"], sortOrder=[1]),
         }
     )
 
-    ordered = [row for row, _ in wanted.sort([(row, row) for row in rows])]
+    ordered = [row for row, _ in object_filter.sort([(row, row) for row in rows])]
 
     assert ordered == [rows[2], rows[0], rows[1], rows[3]]
-    assert [row for row, _ in read({"n": leaf("orderBy")}).sort([(r, r) for r in rows[:2]])] == (
+    assert [row for row, _ in parse({"n": leaf("orderBy")}).sort([(r, r) for r in rows[:2]])] == (
         rows[:2]
     ), "an order needs its options"
 
 
-def test_what_has_to_be_known_is_no_more_than_what_is_asked():
-    mask = read({"a": leaf(1), "b": {"c": leaf(1), "d": leaf("orderBy", sort=[])}}).mask()
+def test_the_mask_has_only_the_properties_that_the_filter_reads():
+    mask = parse({"a": leaf(1), "b": {"c": leaf(1), "d": leaf("orderBy", sort=[])}}).mask()
 
     assert set(mask.properties) == {"id", "a", "b"}
     assert set(mask.properties["b"].properties) == {"id", "c", "d"}
 
 
-def test_lists_behind_an_object_lose_what_is_not_asked_for():
-    shown = {"a": [{"n": "x"}, {"n": "y"}], "b": {"c": [1, 2]}}
-    known = {"a": [{"id": 1}, {"id": 2}], "b": {"c": [{"id": 3}, {"id": 4}]}}
+def test_pruning_removes_related_objects_that_do_not_match():
+    struct = {"a": [{"n": "x"}, {"n": "y"}], "b": {"c": [1, 2]}}
+    filter_struct = {"a": [{"id": 1}, {"id": 2}], "b": {"c": [{"id": 3}, {"id": 4}]}}
 
-    read({"a": {"id": leaf(2)}, "b": {"c": {"id": leaf(3)}}}).prune(shown, known)
+    parse({"a": {"id": leaf(2)}, "b": {"c": {"id": leaf(3)}}}).prune(struct, filter_struct)
 
-    assert shown == {"a": [{"n": "y"}], "b": {"c": [1]}}
+    assert struct == {"a": [{"n": "y"}], "b": {"c": [1]}}
 
 
 @pytest.mark.parametrize(
-    "many",
+    "filter",
     [
         {str(number): leaf(1) for number in range(101)},
         {"a": leaf("or", data=["> 1"] * 101)},
     ],
 )
-def test_more_conditions_than_anybody_needs_are_refused(many):
+def test_more_than_100_conditions_are_refused(filter):
     with pytest.raises(Fault):
-        read(many)
+        parse(filter)
 
 
-def test_what_says_nothing_costs_nothing():
-    wanted = read({str(number): {"a": {}, "b": {"c": 1}} for number in range(10_000)})
+def test_structs_without_an_operation_leave_an_empty_filter():
+    object_filter = parse({str(number): {"a": {}, "b": {"c": 1}} for number in range(10_000)})
 
-    assert wanted.is_empty and wanted.relations == {}
+    assert object_filter.is_empty and object_filter.relations == {}
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
-    lambda one: st.lists(one, max_size=4) | st.dictionaries(st.text(max_size=4), one, max_size=4),
+    lambda value: (
+        st.lists(value, max_size=4) | st.dictionaries(st.text(max_size=4), value, max_size=4)
+    ),
     max_leaves=10,
 )
 OPERATIONS = st.sampled_from(
@@ -195,9 +197,9 @@ LEAVES = st.fixed_dictionaries(
     st.dictionaries(st.sampled_from("ab"), LEAVES | st.dictionaries(st.sampled_from("cd"), LEAVES)),
     JSON,
 )
-def test_any_filter_is_read_and_tried_on_anything(struct, value):
-    wanted = read(struct)
+def test_any_filter_can_be_parsed_and_applied_to_any_value(struct, value):
+    object_filter = parse(struct)
 
     row = {"a": value, "b": [{"c": value}]}
-    assert wanted.matches(row) in (True, False)
-    assert len(wanted.sort([(row, row), ({}, {})])) == 2
+    assert object_filter.matches(row) in (True, False)
+    assert len(object_filter.sort([(row, row), ({}, {})])) == 2

@@ -1,4 +1,4 @@
-"""Object masks: whatever the grammar makes is answered with exactly what it names."""
+"""Object masks: every text of the grammar selects exactly the properties that it names."""
 
 from __future__ import annotations
 
@@ -17,118 +17,122 @@ RELATIONS = {
 }
 
 
-def loads(many: bool):
-    return lambda reader, objects: [[one, one] if many else one for one in objects]
+def loader(many: bool):
+    return lambda serialization, objects: [[row, row] if many else row for row in objects]
 
 
-def says(name: str):
-    return lambda reader, one: name
+def getter(name: str):
+    return lambda serialization, row: name
 
 
 @pytest.fixture(autouse=True)
 def _cars(monkeypatch):
-    for name, known in RELATIONS.items():
-        relations = {one: Relation(to, loads(many), many) for one, (to, many) in known.items()}
-        shape = DataType(name, {one: says(one) for one in LOCALS[name]}, relations)
-        monkeypatch.setitem(serializers.DATA_TYPES, name, shape)
+    for type_name, targets in RELATIONS.items():
+        relations = {
+            name: Relation(target, loader(many), many) for name, (target, many) in targets.items()
+        }
+        getters = {name: getter(name) for name in LOCALS[type_name]}
+        data_type = DataType(type_name, getters, relations)
+        monkeypatch.setitem(serializers.DATA_TYPES, type_name, data_type)
 
 
-def trees(shape: str, depth: int = 2):
-    """What may be asked of a shape: names, each with what is asked of it."""
+def trees(type_name: str, depth: int = 2):
+    """Return a strategy for requested properties: names, each with the names behind it."""
     leaf = st.just({})
-    known = {name: leaf for name in LOCALS[shape]}
-    for name, (to, many) in RELATIONS[shape].items():
-        known[name] = trees(to, depth - 1) if depth else leaf
+    names = {name: leaf for name in LOCALS[type_name]}
+    for name, (target, many) in RELATIONS[type_name].items():
+        names[name] = trees(target, depth - 1) if depth else leaf
         if many:
-            known[f"{name.removesuffix('s')}Count"] = leaf
-    return st.fixed_dictionaries({}, optional=known)
+            names[f"{name.removesuffix('s')}Count"] = leaf
+    return st.fixed_dictionaries({}, optional=names)
 
 
 BLANKS = st.sampled_from(["", "", " ", "\n\t"])
 
 
 def paths(draw, tree) -> list[str]:
-    """One of the ways to write a tree down: brackets or dotted paths, and blanks anywhere."""
-    written = []
-    for name, below in tree.items():
-        if below and draw(st.booleans()):
-            written += [f"{name}{draw(BLANKS)}.{draw(BLANKS)}{one}" for one in paths(draw, below)]
-        elif below or draw(st.booleans()):
-            written.append(f"{name}{draw(BLANKS)}[{joined(draw, paths(draw, below))}]")
+    """Return a tree as brackets or dotted paths, with blanks between tokens."""
+    parts = []
+    for name, subtree in tree.items():
+        if subtree and draw(st.booleans()):
+            separator = f"{draw(BLANKS)}.{draw(BLANKS)}"
+            parts += [f"{name}{separator}{path}" for path in paths(draw, subtree)]
+        elif subtree or draw(st.booleans()):
+            parts.append(f"{name}{draw(BLANKS)}[{joined(draw, paths(draw, subtree))}]")
         else:
-            written.append(name)
-    return draw(st.permutations(written))
+            parts.append(name)
+    return draw(st.permutations(parts))
 
 
-def joined(draw, several: list[str]) -> str:
-    return draw(BLANKS) + f"{draw(BLANKS)},{draw(BLANKS)}".join(several)
+def joined(draw, parts: list[str]) -> str:
+    return draw(BLANKS) + f"{draw(BLANKS)},{draw(BLANKS)}".join(parts)
 
 
 @st.composite
 def texts(draw, tree) -> str:
-    """The same with what may be around it."""
+    """Return a tree as a whole mask, with or without roots and outer brackets."""
     root = draw(st.sampled_from(["mask", "filteredMask", "mask(Car)"]))
     form = draw(st.sampled_from(["paths", "roots", "brackets", "more brackets"]))
-    written = paths(draw, tree)
+    parts = paths(draw, tree)
     if form == "paths" and "mask" not in tree:
-        return joined(draw, written)
+        return joined(draw, parts)
     if form == "roots" and tree:
-        return joined(draw, [f"{root}.{path}" for path in written])
-    text = f"{root}[{joined(draw, written)}]"
+        return joined(draw, [f"{root}.{path}" for path in parts])
+    text = f"{root}[{joined(draw, parts)}]"
     return f"[{text}]" if form == "more brackets" else text
 
 
-def expected(shape: str, tree) -> dict[str, object]:
-    """Local properties that are named, or all of them; relations and counts only if named."""
-    named = [name for name in LOCALS[shape] if name in tree]
-    told: dict[str, object] = {name: name for name in named or LOCALS[shape]}
-    for name, (to, many) in RELATIONS[shape].items():
+def expected(type_name: str, tree) -> dict[str, object]:
+    """Return the named local properties, or all if none is named; the rest only if named."""
+    names = [name for name in LOCALS[type_name] if name in tree]
+    struct: dict[str, object] = {name: name for name in names or LOCALS[type_name]}
+    for name, (target, many) in RELATIONS[type_name].items():
         if name in tree:
-            one = expected(to, tree[name])
-            told[name] = [one, one] if many else one
+            related = expected(target, tree[name])
+            struct[name] = [related, related] if many else related
         if many and f"{name.removesuffix('s')}Count" in tree:
-            told[f"{name.removesuffix('s')}Count"] = 2
-    return told
+            struct[f"{name.removesuffix('s')}Count"] = 2
+    return struct
 
 
-def answered(text: object) -> dict[str, object]:
+def serialized(mask: object) -> dict[str, object]:
     return serialize(
         SerializationContext(None),
         serializers.DATA_TYPES["Car"],
         ["a car"],
-        object_masks.parse(text),
+        object_masks.parse(mask),
     )[0]
 
 
 @given(st.data())
-def test_exactly_those_properties_come_back_however_the_mask_is_written(data):
+def test_every_spelling_of_a_mask_selects_exactly_the_named_properties(data):
     tree = data.draw(trees("Car"))
     text = data.draw(texts(tree))
 
-    assert answered(text) == expected("Car", tree)
+    assert serialized(text) == expected("Car", tree)
 
 
 @given(st.data())
-def test_the_struct_of_very_old_clients_asks_the_same(data):
+def test_the_struct_of_very_old_clients_selects_exactly_the_named_properties(data):
     tree = data.draw(trees("Car"))
 
-    assert answered(tree) == expected("Car", tree)
+    assert serialized(tree) == expected("Car", tree)
 
 
 @given(st.text(alphabet="maskfilterdM[](),.; aZ_9é\n", max_size=60))
-def test_any_text_is_a_mask_or_a_fault_that_says_why(text):
+def test_any_text_is_a_mask_or_a_fault(text):
     try:
         assert isinstance(object_masks.parse(text), object_masks.Mask)
     except Fault as fault:
         assert fault.status == 400
 
 
-@pytest.mark.parametrize("nothing", [None, "", "mask[]", "[mask[]]", "mask", 5, [], {}, True])
-def test_a_mask_that_names_nothing_asks_for_all_local_properties(nothing):
-    if nothing == "mask":
-        assert answered(nothing) == {"mask": "mask"}, "it is also a name"
+@pytest.mark.parametrize("mask", [None, "", "mask[]", "[mask[]]", "mask", 5, [], {}, True])
+def test_a_mask_without_names_selects_all_local_properties(mask):
+    if mask == "mask":
+        assert serialized(mask) == {"mask": "mask"}, "a bare root is the name of a property"
     else:
-        assert answered(nothing) == expected("Car", {})
+        assert serialized(mask) == expected("Car", {})
 
 
 @pytest.mark.parametrize(
@@ -143,14 +147,14 @@ def test_a_mask_that_names_nothing_asks_for_all_local_properties(nothing):
         "mask(Car)[wheels(Wheel).size,wheels.id]",
     ],
 )
-def test_paths_with_the_same_beginning_meet(text):
-    assert answered(text) == expected("Car", {"wheels": {"size": {}, "id": {}}})
+def test_paths_with_a_common_prefix_merge(text):
+    assert serialized(text) == expected("Car", {"wheels": {"size": {}, "id": {}}})
 
 
-def test_what_is_asked_of_another_type_is_not_asked():
-    told = answered("mask(Bus)[name],mask[wheels(Door)[size]]")
+def test_names_for_another_data_type_are_ignored():
+    struct = serialized("mask(Bus)[name],mask[wheels(Door)[size]]")
 
-    assert told == expected("Car", {"wheels": {}})
+    assert struct == expected("Car", {"wheels": {}})
 
 
 @pytest.mark.parametrize(
@@ -171,7 +175,7 @@ def test_what_is_asked_of_another_type_is_not_asked():
         "x" * 20_000,
     ],
 )
-def test_what_is_no_mask_or_too_much_is_refused(text):
+def test_an_invalid_mask_or_one_beyond_a_limit_is_refused(text):
     with pytest.raises(Fault):
         object_masks.parse(text)
 
