@@ -1,6 +1,6 @@
-"""Two ends that can be set wrong, and what the portal then finds: for the tests of diagnosis.
+"""A tunnel whose device can have wrong settings, and the findings of the portal about it.
 
-The portal's worker is held while a test dials, so that only the end that is asked to starts.
+A test stops the worker while it initiates, so that it alone decides the initiator.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ DEVICE = {
     "key_of": HOSTED,
     "connections": 1,
 }
-# What waits for a peer that is silent waits less here; charon reads it for each IKE_SA.
-HASTE = """
+# Shorter waits for a silent peer; charon reads these settings for each IKE_SA.
+SHORT_WAITS = """
 charon {
     retransmit_timeout = 0.4
     retransmit_base = 1.2
@@ -44,7 +44,8 @@ charon {
 }
 """
 PLUGINS = re.compile(r"load = (.*)")
-DESK = """
+# Evaluates expressions of the test, a line each, with the code of the portal.
+EVALUATOR = """
 import json, sys
 from vpnportal.reconciler.target import load_target
 from vpnportal.gateway.vici.session import CharonSession
@@ -56,40 +57,43 @@ def tunnel(): return Tunnel.objects.get(name="ipsec001")
 def desired(): return load_target(tunnel().concentrator, tunnel().pk).desired
 def load():
     with CharonSession(settings.VICI_SOCKET) as charon:
-        for several in (desired().secrets, desired().connections):
-            assert not any(refusal for _, refusal in charon.load(several.values()))
-def forget():
+        for items in (desired().secrets, desired().connections):
+            assert not any(refusal for _, refusal in charon.load(items.values()))
+def unload_secrets():
     with CharonSession(settings.VICI_SOCKET) as charon:
         for secret in desired().secrets: charon.unload_shared(secret)
-def children(): return sorted(c for one in desired().connections.values() for c in one.children)
-def found():
-    kept = DiagnosticLog.objects.filter(tunnel=tunnel()).first()
-    lines = kept.lines if kept else []
+def children(): return sorted(
+    child for connection in desired().connections.values() for child in connection.children
+)
+def diagnosis():
+    log = DiagnosticLog.objects.filter(tunnel=tunnel()).first()
+    lines = log.lines if log else []
     return {
         "findings": [
-            {"cause": one.cause.name, "field": one.field, "theirs": one.theirs, "ours": one.ours,
-             "said": [one.text, one.advice, one.request, *one.lines]}
-            for one in findings_of(tunnel())
+            {"cause": finding.cause.name, "field": finding.field,
+             "theirs": finding.theirs, "ours": finding.ours,
+             "texts": [finding.text, finding.advice, finding.request, *finding.lines]}
+            for finding in findings_of(tunnel())
         ],
         "roles": sorted({line["role"] for line in lines}),
         "oldest": min((line["at"] for line in lines), default=""),
-        "kept": json.dumps(lines),
+        "log": json.dumps(lines),
     }
 for line in sys.stdin:
     print(json.dumps(eval(line)), flush=True)
 """
 
 
-class Bench:
-    """A portal whose tunnel is applied, and the customer's device, which a test may set wrong."""
+class Scene:
+    """A portal whose tunnel is applied, and the customer's device with settings of the test."""
 
     def __init__(self, portal: RunningPortal) -> None:
         self.portal = portal
         self.key = portal.device_key()
         self._since = ""
         self._file = portal.state / "lab" / "peer" / "diagnosis.conf"
-        self._desk = subprocess.Popen(
-            [PYTHON, "manage.py", "shell", "-v0", "-c", DESK],
+        self._evaluator = subprocess.Popen(
+            [PYTHON, "manage.py", "shell", "-v0", "-c", EVALUATOR],
             cwd=ROOT,
             env=portal.environment,
             stdin=subprocess.PIPE,
@@ -98,36 +102,36 @@ class Bench:
         )
         for host in ("concentrator", "peer"):
             with (portal.state / "lab" / host / "strongswan.conf").open("a") as settings:
-                settings.write(HASTE)
+                settings.write(SHORT_WAITS)
             self.session(host).reload_settings()
 
     def close(self) -> None:
-        """End what was begun."""
-        self._desk.stdin.close()
-        self._desk.wait(10)
+        """End the evaluator."""
+        self._evaluator.stdin.close()
+        self._evaluator.wait(10)
 
-    def ask(self, expression: str) -> Any:
-        """What an expression gives at the portal's side."""
-        self._desk.stdin.write(expression + "\n")
-        self._desk.stdin.flush()
-        return json.loads(self._desk.stdout.readline())
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of an expression in the EVALUATOR."""
+        self._evaluator.stdin.write(expression + "\n")
+        self._evaluator.stdin.flush()
+        return json.loads(self._evaluator.stdout.readline())
 
     def session(self, host: str) -> vici.Session:
-        """A new session with the charon of a host."""
-        there = socket.socket(socket.AF_UNIX)
-        there.connect(str(self.portal.state / "lab" / host / "charon.vici"))
-        there.settimeout(10)
-        return vici.Session(there)
+        """Return a new session with the charon of a host."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.connect(str(self.portal.state / "lab" / host / "charon.vici"))
+        connection.settimeout(10)
+        return vici.Session(connection)
 
     def set_device(self, **wrong: Any) -> None:
-        """The device with the tunnel's settings, except for these."""
+        """Load the tunnel's settings into the device, except for these."""
         self._file.write_text(_swanctl({**DEVICE, "key": self.key, **wrong}))
         uri = f"unix://{self.portal.state}/lab/peer/charon.vici"
         swanctl = ("swanctl", "--load-all", "--noprompt", "--clear", "--uri", uri, "--file")
         self.portal.run(*swanctl, str(self._file), check=True)
 
-    def start_over(self) -> None:
-        """End every association at both ends, and forget what was heard."""
+    def reset(self) -> None:
+        """Terminate every IKE_SA at both charons, and ignore the log lines before now."""
         for host in ("concentrator", "peer"):
             session = self.session(host)
             for listed in list(session.list_sas()):
@@ -136,14 +140,14 @@ class Bench:
                     with contextlib.suppress(CommandException):
                         request = {"ike-id": number, "force": "yes", "timeout": "50"}
                         list(session.terminate(request))
-        self._since = self.ask("timezone.now().isoformat()")
-        self.ask("load()")
+        self._since = self.evaluate("timezone.now().isoformat()")
+        self.evaluate("load()")
 
-    def dial(self, role: str, connection: str = "c0") -> None:
-        """Let the portal's end begin (it is the initiator then), or the device."""
+    def initiate(self, role: str, connection: str = "c0") -> None:
+        """Initiate at the concentrator (role "initiator") or at the device."""
         if role == "initiator":
             session = self.session("concentrator")
-            for child in self.ask("children()"):
+            for child in self.evaluate("children()"):
                 request = {"ike": "ctx1", "child": child, "timeout": "-1"}
                 list(session.initiate(request))
         else:
@@ -151,84 +155,88 @@ class Bench:
             list(self.session("peer").initiate(request))
 
     def rekey(self, role: str) -> None:
-        """Let one end ask for new keys of what is up."""
+        """Rekey each CHILD_SA from the concentrator (role "initiator") or the device."""
         session = self.session("concentrator" if role == "initiator" else "peer")
         for listed in list(session.list_sas()):
             for sa in listed.values():
                 for child in sa["child-sas"].values():
                     session.rekey({"child-id": child["uniqueid"].decode()})
 
-    def up(self) -> bool:
-        """Whether a CHILD_SA is installed."""
-        listed = self.session("concentrator").list_sas()
+    def is_up(self) -> bool:
+        """Return True if a CHILD_SA is installed."""
         return any(
             child["state"] == b"INSTALLED"
-            for one in listed
-            for sa in one.values()
+            for listed in self.session("concentrator").list_sas()
+            for sa in listed.values()
             for child in sa["child-sas"].values()
         )
 
-    def established(self, number: int) -> bool:
-        """Whether charon has established so many IKE_SAs, of which some may have ended."""
-        kept = self.ask("found()")
-        return kept["oldest"] >= self._since and kept["kept"].count("established between") >= number
+    def has_established(self, number: int) -> bool:
+        """Return True if charon has logged this number of established IKE_SAs since the reset."""
+        diagnosis = self.evaluate("diagnosis()")
+        count = diagnosis["log"].count("established between")
+        return diagnosis["oldest"] >= self._since and count >= number
 
-    def carried(self) -> bool:
-        """Whether the portal heard that a CHILD_SA came up."""
-        kept = self.ask("found()")
-        return kept["oldest"] >= self._since and "established with SPIs" in kept["kept"]
+    def has_logged_child_sa(self) -> bool:
+        """Return True if the portal has recorded an installed CHILD_SA since the reset."""
+        diagnosis = self.evaluate("diagnosis()")
+        return diagnosis["oldest"] >= self._since and "established with SPIs" in diagnosis["log"]
 
-    def hang_up(self) -> None:
-        """The device ends what it has."""
+    def terminate_at_device(self) -> None:
+        """Terminate every IKE_SA from the device."""
         session = self.session("peer")
         for listed in list(session.list_sas()):
             for sa in listed.values():
                 list(session.terminate({"ike-id": sa["uniqueid"].decode(), "timeout": "2000"}))
 
-    def finds(self, cause: str, seconds: float = 8, **expected: Any) -> dict[str, Any]:
-        """The finding of this cause, once it is as expected; nobody's key is in what is kept."""
-        last: dict[str, Any] = {}
+    def expect_finding(self, cause: str, seconds: float = 8, **expected: Any) -> dict[str, Any]:
+        """Wait for a finding with this cause and these values, and return it.
 
-        def there() -> bool:
-            last.update(self.ask("found()"))
-            for one in last["findings"]:
-                one["roles"] = last["roles"]
-            return last["oldest"] >= self._since and any(
-                one["cause"] == cause and expected.items() <= one.items()
-                for one in last["findings"]
+        Raises AssertionError if the finding is missing, or if the diagnosis has the preshared key.
+        """
+        diagnosis: dict[str, Any] = {}
+
+        def has_finding() -> bool:
+            diagnosis.update(self.evaluate("diagnosis()"))
+            for finding in diagnosis["findings"]:
+                finding["roles"] = diagnosis["roles"]
+            return diagnosis["oldest"] >= self._since and any(
+                finding["cause"] == cause and expected.items() <= finding.items()
+                for finding in diagnosis["findings"]
             )
 
         try:
-            took = wait_for(there, seconds)
+            took = wait_for(has_finding, seconds)
         except AssertionError:
-            wanted = f"{cause} with {expected}"
-            raise AssertionError(f"{wanted} is not among {json.dumps(last, indent=1)}") from None
-        print(f"{cause} after {took:.1f} s, with {[one['cause'] for one in last['findings']]}")
-        assert self.key not in json.dumps(last)
-        return next(one for one in last["findings"] if one["cause"] == cause)
+            actual = json.dumps(diagnosis, indent=1)
+            raise AssertionError(f"{cause} with {expected} is not among {actual}") from None
+        causes = [finding["cause"] for finding in diagnosis["findings"]]
+        print(f"{cause} after {took:.1f} s, with {causes}")
+        assert self.key not in json.dumps(diagnosis)
+        return next(finding for finding in diagnosis["findings"] if finding["cause"] == cause)
 
     def restart_gateway(self, without: str = "") -> None:
-        """Kill the gateway's charon, which comes back without some plugins, and load it."""
+        """Restart the gateway's charon without these plugins, and load the configuration."""
         file = self.portal.state / "lab" / "concentrator" / "strongswan.conf"
         shipped = file.read_text()
         plugins = " ".join(
-            word for word in PLUGINS.search(shipped)[1].split() if word not in without.split()
+            name for name in PLUGINS.search(shipped)[1].split() if name not in without.split()
         )
         file.write_text(PLUGINS.sub(f"load = {plugins}", shipped, count=1))
         try:
             os.kill(self.portal.process("charon", "concentrator"), signal.SIGKILL)
-            seen = self.ask("str(tunnel().concentrator.seen_at)")
-            wait_for(lambda: self.ask("str(tunnel().concentrator.seen_at)") != seen, 20)
+            before = self.evaluate("str(tunnel().concentrator.seen_at)")
+            wait_for(lambda: self.evaluate("str(tunnel().concentrator.seen_at)") != before, 20)
         finally:
             file.write_text(shipped)
-        self.ask("load()")
+        self.evaluate("load()")
 
     @contextlib.contextmanager
     def rules(self, host: str, rule: str) -> Iterator[None]:
-        """One nftables rule for what comes in at a host."""
+        """Add an nftables rule for packets to a host during the block."""
         chain = "add chain inet wrong input { type filter hook input priority -10; }"
-        added = f"add table inet wrong; {chain}; add rule inet wrong input {rule}"
-        done = self.portal.on(host, "nft", added)
+        commands = f"add table inet wrong; {chain}; add rule inet wrong input {rule}"
+        done = self.portal.on(host, "nft", commands)
         assert done.returncode == 0, done.stderr
         try:
             yield
@@ -236,8 +244,8 @@ class Bench:
             self.portal.on(host, "nft", "delete table inet wrong")
 
     @contextlib.contextmanager
-    def worker_held(self) -> Iterator[None]:
-        """Nothing is mended or dialled by the portal meanwhile."""
+    def worker_stopped(self) -> Iterator[None]:
+        """Stop the worker during the block, so that it neither repairs nor initiates."""
         processes = self.portal.processes("celery")
         workers = [pid for pid in processes if b"worker" in read(Path(f"/proc/{pid}/cmdline"))]
         assert workers
@@ -251,7 +259,7 @@ class Bench:
 
 
 def _swanctl(device: dict[str, Any]) -> str:
-    """The device's file; a connection that differs in `aaa_id` has an IKE_SA of its own."""
+    """Return the device's file; connections that differ in `aaa_id` have their own IKE_SAs."""
     connections = "".join(_connection(f"c{at}", device) for at in range(device["connections"]))
     return f"""
 connections {{

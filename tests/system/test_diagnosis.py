@@ -1,4 +1,4 @@
-"""Each cause provoked with a real second charon: both roles, both IKE versions where it exists."""
+"""Every cause of the diagnosis with two charons, in both roles and in each IKE version it has."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ import pytest
 
 from tests.running_portal import wait_for
 from tests.system.conftest import translate
-from tests.system.diagnosis_scene import Bench
+from tests.system.diagnosis_scene import Scene
 
-OTHER_ONE, OTHER_TWO = "aes128-sha1-modp1024", "aes128-sha1-modp1536"
-OURS_ONE = OURS_TWO = "AES256 / SHA256 / group 5"
+OTHER_PHASE_ONE, OTHER_PHASE_TWO = "aes128-sha1-modp1024", "aes128-sha1-modp1536"
+OUR_PROPOSAL = "AES256 / SHA256 / group 5"
 SUBNETS = "hosted {}, remote {}"
 ROLES = ("initiator", "responder")
 
 
 @pytest.fixture(scope="module")
-def applied(portal) -> Iterator[Bench]:
-    """A portal with its tunnel, which ran once."""
-    bench = Bench(portal)
+def applied(portal) -> Iterator[Scene]:
+    """A portal whose tunnel was up once."""
+    scene = Scene(portal)
     portal.apply(translate())
     wait_for(portal.ping, 20)
-    yield bench
-    bench.close()
+    yield scene
+    scene.close()
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])
-def bench(request, applied: Bench) -> Iterator[Bench]:
-    """The tunnel set to one IKE version, and nobody who dials but the test."""
-    if applied.ask("tunnel().ike_version") != request.param:
+def scene(request, applied: Scene) -> Iterator[Scene]:
+    """The tunnel in an IKE version; only the test initiates."""
+    if applied.evaluate("tunnel().ike_version") != request.param:
         applied.portal.apply(f'services.edit(tunnel, "ike_version", {request.param}, user)')
     applied.version = request.param
-    with applied.worker_held():
+    with applied.worker_stopped():
         yield applied
 
 
 @pytest.fixture
-def last(applied: Bench) -> Iterator[Bench]:
-    """The tunnel in the version that it was set to last, for what does not depend on it."""
-    with applied.worker_held():
+def any_version(applied: Scene) -> Iterator[Scene]:
+    """The tunnel in the IKE version of the last test; only the test initiates."""
+    with applied.worker_stopped():
         yield applied
 
 
-# What is wrong at the device, and by IKE version and role: the cause, the field, what the device
-# offers, what this end has.
+# Wrong settings of the device, and by IKE version and role of the concentrator: the cause, the
+# field, and the values of the device and of the tunnel.
 WRONG = {
     "key": (
         {"key": "not the key"},
@@ -57,7 +57,7 @@ WRONG = {
             (2, "responder"): ("KEY", "preshared_key", "", ""),
         },
     ),
-    "no key at the device": (
+    "device without a key": (
         {"key_of": "192.0.2.1"},
         {
             (1, "initiator"): ("NO_KEY", "preshared_key", "", ""),
@@ -75,7 +75,7 @@ WRONG = {
             (2, "responder"): ("IDENTITY", "remote_peer", "customer.example", "203.0.113.2"),
         },
     ),
-    "identity expected of this end": (
+    "identity that the device expects": (
         {"remote_id": "gateway.example", "key_of": "gateway.example"},
         {
             (1, "initiator"): ("IDENTITY", "remote_peer", "", "203.0.113.1"),
@@ -87,29 +87,29 @@ WRONG = {
     "IKE version": (
         {"version": "the other"},
         {
-            # strongSwan answers as if the proposal were wrong.
-            (1, "initiator"): ("PHASE_ONE", "phase_one_encryption", "", OURS_ONE),
+            # strongSwan replies as to a wrong proposal.
+            (1, "initiator"): ("PHASE_ONE", "phase_one_encryption", "", OUR_PROPOSAL),
             (1, "responder"): ("IKE_VERSION", "ike_version", "IKEv2", "IKEv1"),
-            (2, "initiator"): ("PHASE_ONE", "phase_one_encryption", "", OURS_ONE),
+            (2, "initiator"): ("PHASE_ONE", "phase_one_encryption", "", OUR_PROPOSAL),
             (2, "responder"): ("IKE_VERSION", "ike_version", "IKEv1", "IKEv2"),
         },
     ),
     "phase one": (
-        {"proposals": OTHER_ONE},
+        {"proposals": OTHER_PHASE_ONE},
         {
-            (1, "initiator"): ("PHASE_ONE", "phase_one_encryption", "", OURS_ONE),
+            (1, "initiator"): ("PHASE_ONE", "phase_one_encryption", "", OUR_PROPOSAL),
             (1, "responder"): (
                 "PHASE_ONE",
                 "phase_one_encryption",
                 "AES128 / SHA1 / group 2",
-                OURS_ONE,
+                OUR_PROPOSAL,
             ),
-            (2, "initiator"): ("PHASE_ONE", "phase_one_encryption", "", OURS_ONE),
+            (2, "initiator"): ("PHASE_ONE", "phase_one_encryption", "", OUR_PROPOSAL),
             (2, "responder"): (
                 "PHASE_ONE",
                 "phase_one_encryption",
                 "AES128 / SHA1 / group 2",
-                OURS_ONE,
+                OUR_PROPOSAL,
             ),
         },
     ),
@@ -120,24 +120,24 @@ WRONG = {
                 "PHASE_ONE",
                 "phase_one_group" if role == "responder" else "phase_one_encryption",
                 "AES256 / SHA256 / group 14" if role == "responder" else "",
-                OURS_ONE,
+                OUR_PROPOSAL,
             )
             for version in (1, 2)
             for role in ROLES
         },
     ),
     "phase two": (
-        {"esp_proposals": OTHER_TWO},
+        {"esp_proposals": OTHER_PHASE_TWO},
         {
-            (1, "initiator"): ("PHASE_TWO", "phase_two_encryption", "", OURS_TWO),
+            (1, "initiator"): ("PHASE_TWO", "phase_two_encryption", "", OUR_PROPOSAL),
             (1, "responder"): (
                 "PHASE_TWO",
                 "phase_two_encryption",
                 "AES128 / SHA1 / group 5",
-                OURS_TWO,
+                OUR_PROPOSAL,
             ),
-            (2, "initiator"): ("PHASE_TWO", "phase_two_encryption", "", OURS_TWO),
-            # Without the group, which this exchange leaves out.
+            (2, "initiator"): ("PHASE_TWO", "phase_two_encryption", "", OUR_PROPOSAL),
+            # Without the group, which IKE_AUTH does not negotiate (RFC 7296, 1.2).
             (2, "responder"): (
                 "PHASE_TWO",
                 "phase_two_encryption",
@@ -176,36 +176,36 @@ WRONG = {
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("what", WRONG)
-def test_what_the_device_has_wrong_is_named_a_second_after_an_attempt(bench, what, role):
-    wrong, told = WRONG[what]
-    cause, field, theirs, ours = told[bench.version, role]
-    device = {"version": bench.version, **wrong}
-    if what == "IKE version":
-        device["version"] = 3 - bench.version
-    bench.set_device(**device)
-    bench.start_over()
+@pytest.mark.parametrize("name", WRONG)
+def test_an_attempt_shows_the_wrong_setting_of_the_device(scene, name, role):
+    wrong, expected = WRONG[name]
+    cause, field, theirs, ours = expected[scene.version, role]
+    device = {"version": scene.version, **wrong}
+    if name == "IKE version":
+        device["version"] = 3 - scene.version
+    scene.set_device(**device)
+    scene.reset()
 
-    bench.dial(role)
+    scene.initiate(role)
 
-    bench.finds(cause, field=field, theirs=theirs, ours=ours, roles=[role])
+    scene.expect_finding(cause, field=field, theirs=theirs, ours=ours, roles=[role])
 
 
-def test_a_key_that_the_gateway_lost_is_named_at_this_end(bench):
+def test_a_key_missing_at_the_gateway_is_a_finding(scene):
     for role in ROLES:
-        bench.set_device(version=bench.version)
-        bench.start_over()
-        bench.ask("forget()")
+        scene.set_device(version=scene.version)
+        scene.reset()
+        scene.evaluate("unload_secrets()")
 
-        bench.dial(role)
+        scene.initiate(role)
 
-        found = bench.finds("NO_KEY", roles=[role])
-        assert found["said"][0].startswith("The concentrator has no preshared key")
+        finding = scene.expect_finding("NO_KEY", roles=[role])
+        assert finding["texts"][0].startswith("The concentrator has no preshared key")
 
 
-# The refusal of a Quick Mode does not tell which part of the proposal is wrong.
+# The refusal of a Quick Mode does not name the wrong part of the proposal.
 OTHER_PFS = {
-    (1, "initiator"): ("PHASE_TWO", "phase_two_encryption", "", OURS_TWO),
+    (1, "initiator"): ("PHASE_TWO", "phase_two_encryption", "", OUR_PROPOSAL),
     (1, "responder"): ("PFS", "phase_two_group", "group 14", "group 5"),
     (2, "initiator"): ("PFS", "phase_two_group", "", "group 5"),
     (2, "responder"): ("PFS", "phase_two_group", "group 14", "group 5"),
@@ -213,18 +213,18 @@ OTHER_PFS = {
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_another_group_of_pfs_is_named_in_ikev2_by_a_rekey_though_the_tunnel_is_up(bench, role):
-    bench.set_device(version=bench.version, esp_proposals="aes256-sha256-modp2048")
-    bench.start_over()
+def test_a_wrong_pfs_group_is_a_finding_in_ikev2_after_a_rekey_of_a_running_tunnel(scene, role):
+    scene.set_device(version=scene.version, esp_proposals="aes256-sha256-modp2048")
+    scene.reset()
 
-    bench.dial(role)
-    if bench.version == 2:
-        wait_for(bench.up, 5)
-        bench.rekey(role)
+    scene.initiate(role)
+    if scene.version == 2:
+        wait_for(scene.is_up, 5)
+        scene.rekey(role)
 
-    cause, field, theirs, ours = OTHER_PFS[bench.version, role]
-    bench.finds(cause, field=field, theirs=theirs, ours=ours, roles=[role])
-    assert bench.up() == (bench.version == 2)
+    cause, field, theirs, ours = OTHER_PFS[scene.version, role]
+    scene.expect_finding(cause, field=field, theirs=theirs, ours=ours, roles=[role])
+    assert scene.is_up() == (scene.version == 2)
 
 
 SILENCE = {
@@ -235,116 +235,116 @@ SILENCE = {
 
 
 @pytest.mark.parametrize("cause", SILENCE)
-def test_a_device_that_cannot_be_reached_is_told_from_one_that_refuses(bench, cause):
-    bench.set_device(version=bench.version)
-    bench.start_over()
-    with bench.rules("peer", SILENCE[cause]):
-        bench.dial("initiator")
+def test_the_findings_distinguish_no_answer_from_a_refused_or_blocked_port(scene, cause):
+    scene.set_device(version=scene.version)
+    scene.reset()
+    with scene.rules("peer", SILENCE[cause]):
+        scene.initiate("initiator")
 
-        bench.finds(cause, field="remote_peer", roles=["initiator"])
+        scene.expect_finding(cause, field="remote_peer", roles=["initiator"])
 
 
-def test_a_refused_port_4500_is_told_with_its_number(bench):
-    bench.set_device(version=bench.version)
-    bench.start_over()
-    with bench.rules("peer", "udp dport 4500 reject"):
-        bench.dial("initiator")
+def test_the_finding_of_a_refused_port_4500_has_its_number(scene):
+    scene.set_device(version=scene.version)
+    scene.reset()
+    with scene.rules("peer", "udp dport 4500 reject"):
+        scene.initiate("initiator")
 
-        assert "UDP port 4500 of" in bench.finds("REFUSED")["said"][0]
+        assert "UDP port 4500 of" in scene.expect_finding("REFUSED")["texts"][0]
 
 
 @pytest.mark.parametrize(
     ("host", "ports", "cause"),
     [("peer", "{ 500, 4500 }", "NO_ANSWER"), ("concentrator", "4500", "NAT_T")],
 )
-def test_a_device_that_does_not_hear_us_or_is_not_heard_is_named(bench, host, ports, cause):
-    bench.set_device(version=bench.version)
-    bench.start_over()
-    with bench.rules(host, f"udp dport {ports} drop"):
-        bench.dial("responder")
+def test_packets_lost_in_either_direction_are_a_finding(scene, host, ports, cause):
+    scene.set_device(version=scene.version)
+    scene.reset()
+    with scene.rules(host, f"udp dport {ports} drop"):
+        scene.initiate("responder")
 
-        bench.finds(cause, roles=["responder"])
+        scene.expect_finding(cause, roles=["responder"])
 
 
-def test_a_tunnel_that_is_built_several_times_is_named(bench):
-    bench.set_device(version=bench.version, connections=3)
-    bench.start_over()
+def test_duplicate_ike_sas_of_a_tunnel_are_a_finding(scene):
+    scene.set_device(version=scene.version, connections=3)
+    scene.reset()
     for number in range(3):
-        bench.dial("responder", f"c{number}")
-        wait_for(partial(bench.established, number + 1), 5)
+        scene.initiate("responder", f"c{number}")
+        wait_for(partial(scene.has_established, number + 1), 5)
 
-    bench.finds("DUPLICATES")
+    scene.expect_finding("DUPLICATES")
 
 
-def test_a_device_that_begins_more_than_it_finishes_reaches_the_limit(bench):
-    bench.set_device(version=bench.version, connections=8)
-    bench.start_over()
-    with bench.rules("concentrator", "udp dport 4500 drop"):
+def test_too_many_half_open_ike_sas_of_a_device_are_a_finding(scene):
+    scene.set_device(version=scene.version, connections=8)
+    scene.reset()
+    with scene.rules("concentrator", "udp dport 4500 drop"):
         for number in range(8):
-            bench.dial("responder", f"c{number}")
+            scene.initiate("responder", f"c{number}")
 
-        bench.finds("DOS_LIMIT")
+        scene.expect_finding("DOS_LIMIT")
 
 
-def test_a_tunnel_that_is_well_has_no_findings(bench):
-    bench.set_device(version=bench.version)
+def test_a_working_tunnel_has_no_findings(scene):
+    scene.set_device(version=scene.version)
     for role in ROLES:
-        bench.start_over()
-        bench.dial(role)
-        wait_for(lambda: bench.portal.ping(), 10)
-        wait_for(bench.carried, 5)
+        scene.reset()
+        scene.initiate(role)
+        wait_for(lambda: scene.portal.ping(), 10)
+        wait_for(scene.has_logged_child_sa, 5)
 
-        assert bench.ask("found()")["findings"] == []
+        assert scene.evaluate("diagnosis()")["findings"] == []
 
 
-def test_an_algorithm_that_the_gateway_lacks_is_named(bench):
-    bench.set_device(version=bench.version)
-    bench.start_over()
-    bench.restart_gateway(without="aes openssl gcrypt")
+def test_an_algorithm_missing_at_the_gateway_is_a_finding(scene):
+    scene.set_device(version=scene.version)
+    scene.reset()
+    scene.restart_gateway(without="aes openssl gcrypt")
     try:
         for role in ROLES:
-            bench.ask("load()")
-            bench.dial(role)
+            scene.evaluate("load()")
+            scene.initiate(role)
 
-            bench.finds("ALGORITHM", ours="AES_CBC", roles=[role])
+            scene.expect_finding("ALGORITHM", ours="AES_CBC", roles=[role])
     finally:
-        bench.restart_gateway()
+        scene.restart_gateway()
 
 
-def test_a_tunnel_that_comes_and_goes_is_flapping(last):
-    last.set_device(version=last.version)
-    last.start_over()
+def test_a_tunnel_that_goes_up_and_down_is_flapping(any_version):
+    any_version.set_device(version=any_version.version)
+    any_version.reset()
     for _ in range(4):
-        last.dial("responder")
-        wait_for(last.up, 5)
-        last.hang_up()
+        any_version.initiate("responder")
+        wait_for(any_version.is_up, 5)
+        any_version.terminate_at_device()
         time.sleep(2.1)
 
-    last.finds("FLAPPING")
+    any_version.expect_finding("FLAPPING")
 
 
-def test_traffic_that_nothing_answers_is_one_way(last):
-    last.set_device(version=last.version)
-    last.start_over()
-    # Packets of ESP in UDP begin with an SPI, those of IKE with four zeros (RFC 3948).
-    with last.rules("concentrator", "udp dport 4500 @th,64,32 != 0 drop"):
-        last.dial("initiator")
-        wait_for(last.up, 5)
-        last.portal.on("server", "ping", "-c", "6", "-i", "0.2", "-W", "1", "10.1.255.92")
+def test_traffic_without_replies_is_one_way(any_version):
+    any_version.set_device(version=any_version.version)
+    any_version.reset()
+    # On port 4500, ESP starts with an SPI and IKE with four zeros (RFC 3948).
+    with any_version.rules("concentrator", "udp dport 4500 @th,64,32 != 0 drop"):
+        any_version.initiate("initiator")
+        wait_for(any_version.is_up, 5)
+        any_version.portal.on("server", "ping", "-c", "6", "-i", "0.2", "-W", "1", "10.1.255.92")
 
-        last.finds("ONE_WAY", 30)
+        any_version.expect_finding("ONE_WAY", 30)
 
 
-def test_a_wrong_key_is_named_soon_after_its_apply_while_the_older_one_still_carries(applied):
-    version = applied.ask("tunnel().ike_version")
+def test_a_wrong_key_is_a_finding_soon_after_its_apply_while_the_old_sas_are_up(applied):
+    version = applied.evaluate("tunnel().ike_version")
     applied.set_device(version=version)
-    applied.start_over()
-    applied.dial("initiator")
+    applied.reset()
+    applied.initiate("initiator")
     wait_for(applied.portal.ping, 10)
     try:
         applied.portal.apply('services.set_preshared_key(tunnel, "not the key", user)')
 
-        applied.finds("KEY" if version == 1 else "KEY_OR_IDENTITY", field="preshared_key")
+        applied.expect_finding("KEY" if version == 1 else "KEY_OR_IDENTITY", field="preshared_key")
         assert applied.portal.ping()
     finally:
         applied.portal.apply(f"services.set_preshared_key(tunnel, {applied.key!r}, user)")
