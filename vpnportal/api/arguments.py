@@ -23,7 +23,7 @@ def as_is(value: Any) -> Any:
 def text(label: str, parse: Callable[[str], Any] = str) -> ArgumentParser:
     """Return a parser of strings; `label` begins its faults.
 
-    `parse` raises ValueError with a sentence that says what would be right.
+    `parse` raises ValueError with a sentence about valid values.
     """
 
     def parse_text(value: Any) -> Any:

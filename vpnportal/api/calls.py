@@ -55,7 +55,7 @@ class Result:
 def limit_and_offset(limit: object, offset: object) -> tuple[int | None, int]:
     """Return a limit and an offset from numbers or digits; a limit of 0 means none.
 
-    Raises Fault if one of them is no whole number.
+    Raises Fault unless both are whole numbers.
     """
     return _whole_number(limit) or None, _whole_number(offset)
 

@@ -1,8 +1,8 @@
 """Faults of the SoftLayer API: code, text and HTTP status.
 
 REST sends the status and `{"error": text, "code": code}`, XML-RPC always 200 and a `<fault>`. Texts
-that begin with "server error", "parse error", "Unable to find" or "Invalid API token" are the old
-service's own: clients compare them.
+that begin with "server error", "parse error", "Unable to find" or "Invalid API token" are those of
+the old service. Other texts are the portal's own.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def verb_not_allowed(allowed: str) -> Fault:
 
 
 def invalid_key() -> Fault:
-    """Return the fault for any key that does not authenticate, whatever the reason.
+    """Return the only fault for keys that do not authenticate: it does not reveal the reason.
 
     softlayer-python searches the text for "invalid api token". Browsers do not know the scheme of
     the challenge. They would ask their user for a key and send it with requests of other sites.

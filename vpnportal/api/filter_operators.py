@@ -1,4 +1,4 @@
-"""Operators of object filters: conditions on one value.
+"""Operators of object filters: conditions on a value.
 
 Values arrive as clients see them: numbers, strings, and times as strings. They compare loosely:
 445 equals "445". `~` searches for its text literally, because a regular expression of a client
@@ -38,7 +38,7 @@ AMERICAN_FORMATS = ("%m/%d/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M")
 
 
 class Malformed(ValueError):
-    """No condition: the old API ignored a leaf that it could not read."""
+    """Leaf of a filter without a valid condition; the old API ignored such leaves."""
 
 
 def parse(operation: object, options: object, now: datetime) -> Condition:
@@ -100,7 +100,7 @@ def _text_condition(compare: Callable[[str, str], bool], text: str, sign: str) -
 
 
 def _order_condition(compare: Callable[[Any, Any], bool], text: str, now: datetime) -> Condition:
-    """Return a comparison of numbers, of times, or else of texts, as `text` is one of them."""
+    """Return a comparison of numbers, times or texts; `text` determines which."""
     if days_ago := DAYS_AGO.fullmatch(text):
         return _time_condition(compare, now - timedelta(days=int(days_ago[1] or 0)))
     if NUMBER.fullmatch(text):
@@ -135,7 +135,7 @@ def _time(text: object) -> datetime | None:
 
 
 def _comparable(first: datetime, second: datetime) -> tuple[datetime, datetime]:
-    """Return both times without zones if one has none: it then means the zone of the other."""
+    """Return both times, without zones unless both have one."""
     if first.tzinfo and second.tzinfo:
         return first, second
     return first.replace(tzinfo=None), second.replace(tzinfo=None)

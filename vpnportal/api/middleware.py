@@ -1,7 +1,7 @@
 """Django middleware for every request below /rest/ and /xmlrpc/.
 
-It comes before sessions, cookies and pages, because programs must never get one of them
-(docs/decisions/022-legacy-api-middleware.md).
+It comes before the middleware of sessions, cookies and pages: programs must get none of
+them (docs/decisions/022-legacy-api-middleware.md).
 """
 
 from __future__ import annotations

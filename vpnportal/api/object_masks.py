@@ -32,7 +32,7 @@ class Mask:
     """Properties of the objects at one level, each with the mask of the objects behind it.
 
     `by_type` are masks that apply only to objects of one data type. `is_filtered` is True for
-    `filteredMask`, where the object filter also applies to related objects.
+    `filteredMask`: the object filter then also applies to related objects.
     """
 
     properties: Mapping[str, Mask] = field(default_factory=dict)

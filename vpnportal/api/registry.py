@@ -20,13 +20,13 @@ ObjectFinder = Callable[[Caller, object], Any]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """Method of a service: `run(caller, *arguments)`, or `run(caller, object, *arguments)`.
+    """Method of a service: `run(caller, *arguments)`, or with `find` `run(caller, object, …)`.
 
-    The second form is for a method with `find`. `arguments` are one parser each; the parser of an
-    omitted argument gets None. With a `data_type` the value is an object of that type, or with
-    `many` a list or queryset of them, to which mask, filter and limit apply. `filter_root` is the
-    name at which filters begin, or "" if they begin at the properties. `find_by_id` finds the rows
-    for a filter by id, in place of `run`: it reads one row of thousands.
+    `arguments` are the parsers of the arguments; an omitted argument is parsed from None.
+    `data_type` is the type of the value, to which the mask applies. With `many` the value is a list
+    or queryset, to which filter and limit apply. `filter_root` is the name at which filters begin,
+    or "" if they begin at the properties. `find_by_id` replaces `run` for a filter by id, and reads
+    a single row of thousands.
     """
 
     run: Callable[..., Any]

@@ -69,7 +69,7 @@ def _path_parts(path: str) -> tuple[str, str | None, str, tuple[str, ...]]:
 
 
 def _body_arguments(body: bytes) -> tuple[Any, ...]:
-    """Parse the body as JSON, whatever its Content-Type: softlayer-go sends none."""
+    """Parse the body as JSON. The Content-Type does not count: softlayer-go sends none."""
     if not body.strip():
         return ()
     try:

@@ -26,7 +26,7 @@ REPLY_TOO_LARGE = (
 
 @dataclass(slots=True)
 class SerializationContext:
-    """State of one reply: its caller, the objects it may still have, and rows read for it.
+    """State of a reply: its caller, its remaining budget of objects, and a cache of rows.
 
     `revealed_tunnel_ids` are the tunnels whose preshared key is in the reply.
     """
@@ -75,7 +75,7 @@ DATA_TYPES: dict[str, DataType] = {}
 
 
 def register_type(data_type: DataType) -> DataType:
-    """Add a data type to DATA_TYPES, where relations look it up by name."""
+    """Add a data type to DATA_TYPES, in which relations look it up by name."""
     DATA_TYPES[data_type.name] = data_type
     return data_type
 

@@ -1,6 +1,6 @@
 """SoftLayer_Billing_Item, its order item and its order: clients order and cancel tunnels by them.
 
-Nothing is billed. Each tunnel has one of each, and all three have the tunnel's id.
+Nothing is billed. A tunnel has an item, an order item and an order, which share the tunnel's id.
 """
 
 from __future__ import annotations
