@@ -1,4 +1,4 @@
-"""What the other end is told: mirrored, complete, without the key, and nobody's text but ours."""
+"""Exports: mirrored settings, complete, without the key, and no user text in statements."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from vpnportal.domain.gateway_config.compile import compile_tunnel
 from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS, KEYLIFE_SECONDS
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
 
-WRITTEN = Path(__file__).parent / "exports"
-SIGNS = {"cisco-ios": "!"}
-# Each example is every export, so that few say much; how long they take says nothing.
+GOLDEN = Path(__file__).parent / "exports"
+COMMENT_SIGNS = {"cisco-ios": "!"}
+# Each example writes every export, so a few examples suffice, and their time is irrelevant.
 FEW = settings(max_examples=30, deadline=None)
 HOSTILE = st.one_of(
     st.text(max_size=80),
@@ -42,7 +42,7 @@ HOSTILE = st.one_of(
 
 @st.composite
 def drafts(draw: st.DrawFn) -> TunnelSpec:
-    """Specifications with anything in them that a draft can have, however unfinished."""
+    """Return drafts with any values, complete or not."""
     spec = draw(specs())
     group = st.sampled_from(tuple(GROUPS))
     encryption = st.sampled_from(tuple(ENCRYPTIONS))
@@ -59,65 +59,65 @@ def drafts(draw: st.DrawFn) -> TunnelSpec:
     )
 
 
-def nameless(spec: TunnelSpec) -> TunnelSpec:
+def without_names(spec: TunnelSpec) -> TunnelSpec:
     return replace(spec, translations=tuple(replace(row, name="") for row in spec.translations))
 
 
-def written(slug: str, spec: TunnelSpec, title: str = "") -> str:
+def export(slug: str, spec: TunnelSpec, title: str = "") -> str:
     return EXPORTS[slug].write(peer_view(spec, "ipsec038", title, "revision 8, which is live"))
 
 
 def statements(slug: str, text: str) -> list[str]:
-    """The lines that the device does not skip."""
-    return [line for line in text.split("\n") if not line.startswith(SIGNS.get(slug, "#"))]
+    """Return the lines without comments."""
+    return [line for line in text.split("\n") if not line.startswith(COMMENT_SIGNS.get(slug, "#"))]
 
 
 def sentences(slug: str, text: str) -> str:
-    """What a person reads above them, unfolded."""
-    sign = SIGNS.get(slug, "#")
+    """Return the text of the comments, unwrapped."""
+    sign = COMMENT_SIGNS.get(slug, "#")
     return " ".join(line[2:] for line in text.split("\n") if line.startswith(sign))
 
 
 @pytest.mark.parametrize("slug", EXPORTS)
 @pytest.mark.parametrize("version", [1, 2])
-def test_the_example_is_written_as_it_was_read_and_found_right(slug: str, version: int):
-    two = networks("192.168.10.0/24", "192.168.20.0/24")
+def test_the_example_equals_the_reviewed_file(slug: str, version: int):
     spec = EXAMPLE
     if version == 2:
-        one = PhaseOne("AES256-GCM", "SHA384", 20, 14_400)
-        spec = example(ike_version=2, phase_one=one, remote_subnets=two)
+        spec = example(
+            ike_version=2,
+            phase_one=PhaseOne("AES256-GCM", "SHA384", 20, 14_400),
+            remote_subnets=networks("192.168.10.0/24", "192.168.20.0/24"),
+        )
 
-    expected = (WRITTEN / f"{slug}.ikev{version}.txt").read_text()
+    expected = (GOLDEN / f"{slug}.ikev{version}.txt").read_text()
 
-    assert written(slug, spec, "Head office") == expected
+    assert export(slug, spec, "Head office") == expected
 
 
 @FEW
 @given(drafts(), HOSTILE)
-def test_what_people_typed_starts_no_statement_and_is_in_none(spec: TunnelSpec, title: str):
+def test_names_entered_by_users_are_in_no_statement(spec: TunnelSpec, title: str):
     for slug in EXPORTS.keys() - {"hosts"}:
-        text = written(slug, spec, title)
+        text = export(slug, spec, title)
 
-        assert statements(slug, text) == statements(slug, written(slug, nameless(spec)))
+        assert statements(slug, text) == statements(slug, export(slug, without_names(spec)))
         assert text.isascii()
         assert all(line.isprintable() for line in text.split("\n"))
 
 
 @FEW
 @given(drafts(), HOSTILE)
-def test_every_line_of_the_hosts_file_is_an_address_and_a_name_of_its_own(
-    spec: TunnelSpec, title: str
-):
-    lines = statements("hosts", written("hosts", spec, title))[:-1]
+def test_each_line_of_the_hosts_file_is_an_address_and_a_unique_name(spec: TunnelSpec, title: str):
+    lines = statements("hosts", export("hosts", spec, title))[:-1]
 
-    found = [
+    matches = [
         re.fullmatch(r"([0-9.]+)\t([A-Za-z0-9][A-Za-z0-9.-]{0,252})\t# [ -~]+", line)
         for line in lines
     ]
-    names = [match[2].lower() for match in found if match]
+    names = [match[2].lower() for match in matches if match]
 
-    assert all(found)
-    assert {match[1] for match in found if match} <= {str(r.internal) for r in spec.translations}
+    assert all(matches)
+    assert {match[1] for match in matches if match} <= {str(r.internal) for r in spec.translations}
     assert len(set(names)) == len(names)
     assert all(0 < len(label) <= 63 for name in names for label in name.split("."))
     assert not any("localhost" in name.split(".") for name in names)
@@ -125,7 +125,7 @@ def test_every_line_of_the_hosts_file_is_an_address_and_a_name_of_its_own(
 
 @FEW
 @given(drafts(), st.text("abcdefghijklmnopqrstuvwxyz0123456789", max_size=16))
-def test_the_preshared_key_is_in_no_export_and_the_same_is_written_twice(
+def test_no_export_contains_the_preshared_key_and_each_is_deterministic(
     spec: TunnelSpec, text: str
 ):
     key = f"canary {text}"
@@ -133,22 +133,23 @@ def test_the_preshared_key_is_in_no_export_and_the_same_is_written_twice(
 
     assert key not in repr(peer_view(spec, "ipsec038"))
     for slug in EXPORTS:
-        assert key not in written(slug, spec)
-        assert written(slug, spec) == written(slug, spec)
+        assert key not in export(slug, spec)
+        assert export(slug, spec) == export(slug, spec)
 
 
 @FEW
 @given(specs())
-def test_the_device_is_told_the_selectors_that_charon_has(spec: TunnelSpec):
-    end = peer_view(spec, "ipsec038")
-
-    told = {
-        (tuple(one.cidr for one in child.hosted), tuple(one.cidr for one in child.own))
-        for child in end.children
+def test_the_peer_has_the_selectors_of_charon(spec: TunnelSpec):
+    mirrored = {
+        (
+            tuple(network.cidr for network in child.hosted),
+            tuple(network.cidr for network in child.own),
+        )
+        for child in peer_view(spec, "ipsec038").children
     }
 
-    shape = compile_tunnel(spec, KEY).connection.as_loaded
-    assert told == {(child.local_ts, child.remote_ts) for child in shape.children}
+    loaded = compile_tunnel(spec, KEY).connection.as_loaded
+    assert mirrored == {(child.local_ts, child.remote_ts) for child in loaded.children}
 
 
 @FEW
@@ -158,18 +159,18 @@ def test_no_address_of_a_static_nat_subnet_is_in_a_statement_for_a_device(spec: 
     provider |= {str(network.network_address) for network in spec.static_nat_subnets}
 
     for slug in EXPORTS.keys() - {"hosts"}:
-        words = set(re.split(r"[\s/,:]+", "\n".join(statements(slug, written(slug, spec)))))
+        words = set(re.split(r"[\s/,:]+", "\n".join(statements(slug, export(slug, spec)))))
         assert not words & provider
 
 
 @FEW
 @given(drafts())
-def test_what_a_device_cannot_do_is_said_at_the_top_and_refused_by_it(spec: TunnelSpec):
+def test_unsupported_settings_have_a_warning_and_a_value_that_the_device_rejects(spec: TunnelSpec):
     for slug in EXPORTS.keys() - {"hosts"}:
-        text = written(slug, spec)
+        text = export(slug, spec)
 
-        said = re.search("cannot do .* as phase|does not offer", sentences(slug, text))
-        assert (NOT_AVAILABLE in "".join(statements(slug, text))) == bool(said)
+        warning = re.search("does not support .* as phase|does not offer", sentences(slug, text))
+        assert (NOT_AVAILABLE in "".join(statements(slug, text))) == bool(warning)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,9 @@ def test_what_a_device_cannot_do_is_said_at_the_top_and_refused_by_it(spec: Tunn
         ("opnsense", 2, 1),
     ],
 )
-def test_several_subnets_are_children_as_the_device_has_them(slug: str, version: int, lines: int):
+def test_subnet_pairs_become_the_children_that_the_device_supports(
+    slug: str, version: int, lines: int
+):
     spec = example(
         ike_version=version,
         hosted_subnets=networks("10.2.0.0/24", "10.3.0.0/24"),
@@ -203,9 +206,9 @@ def test_several_subnets_are_children_as_the_device_has_them(slug: str, version:
         "opnsense": "Remote:",
     }[slug]
 
-    found = [line for line in statements(slug, written(slug, spec)) if child in line]
+    children = [line for line in statements(slug, export(slug, spec)) if child in line]
 
-    assert len(found) == lines
+    assert len(children) == lines
 
 
 @pytest.mark.parametrize(
@@ -217,14 +220,14 @@ def test_several_subnets_are_children_as_the_device_has_them(slug: str, version:
         ("pfsense", "PFS key group:            off"),
     ],
 )
-def test_without_pfs_the_device_is_told_so(slug: str, statement: str):
+def test_pfs_off_is_exported(slug: str, statement: str):
     spec = example(phase_two=replace(EXAMPLE.phase_two, pfs=False))
 
-    assert statement in statements(slug, written(slug, spec))
+    assert statement in statements(slug, export(slug, spec))
 
 
 @pytest.mark.parametrize(
-    ("slug", "starting", "silent"),
+    ("slug", "initiating", "without_dpd"),
     [
         ("strongswan", "                start_action = start", "        dpd_delay = 0s"),
         ("libreswan", "    auto=start", None),
@@ -234,43 +237,46 @@ def test_without_pfs_the_device_is_told_so(slug: str, statement: str):
         ("opnsense", "Start action:             Start", "DPD delay (s):            0"),
     ],
 )
-def test_a_device_that_must_start_does_and_without_dpd_asks_nothing(
-    slug: str, starting: str, silent: str | None
+def test_a_peer_that_must_initiate_does_and_dpd_off_is_exported(
+    slug: str, initiating: str, without_dpd: str | None
 ):
-    end = replace(peer_view(EXAMPLE, "ipsec038"), must_start=True, dpd=0)
+    peer = replace(peer_view(EXAMPLE, "ipsec038"), must_initiate=True, dpd=0)
 
-    lines = statements(slug, EXPORTS[slug].write(end))
+    lines = statements(slug, EXPORTS[slug].write(peer))
 
-    assert starting in lines
-    assert silent in lines if silent else not [one for one in lines if "dead-peer" in one]
+    assert initiating in lines
+    if without_dpd:
+        assert without_dpd in lines
+    else:
+        assert not [line for line in lines if "dead-peer" in line]
 
 
-def test_a_key_life_that_a_device_does_not_take_is_the_nearest_one_and_said():
+def test_an_unsupported_key_life_becomes_the_nearest_with_a_warning():
     spec = example(phase_one=replace(EXAMPLE.phase_one, keylife=172_800))
 
-    text = written("juniper-srx", spec)
+    text = export("juniper-srx", spec)
 
     line = "set security ike proposal ipsec038 lifetime-seconds 86400"
     assert line in statements("juniper-srx", text)
     assert (
-        "ATTENTION: Juniper SRX takes a phase one key life from 180 to 86400 seconds: 86400 is"
-        " written instead of 172800."
+        "WARNING: Juniper SRX supports a phase 1 key life of 180 to 86400 seconds: 86400 is"
+        " used instead of 172800."
     ) in sentences("juniper-srx", text)
 
 
-def test_what_is_missing_is_said_and_has_a_placeholder():
+def test_a_missing_value_has_a_remark_and_a_placeholder():
     spec = example(remote_peer=None, hosted_subnets=(), preshared_key="")
 
-    text = written("strongswan", spec)
+    text = export("strongswan", spec)
 
-    missing = "NOT COMPLETE: Enter the static address of the customers VPN device."
+    missing = "INCOMPLETE: Enter the static address of the customers VPN device."
     assert missing in sentences("strongswan", text)
     assert "        local_addrs = YOUR_PUBLIC_ADDRESS" in statements("strongswan", text)
     assert "                remote_ts = HOSTED_NETWORK" in statements("strongswan", text)
 
 
 @pytest.mark.parametrize("name", ["ipsec038\n}", "-x; reboot", '"', "ü" * 40, ""])
-def test_a_devices_name_is_letters_and_digits_whatever_it_was(name: str):
+def test_a_tunnel_id_is_reduced_to_letters_and_digits(name: str):
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}", peer_view(EXAMPLE, name).name)
 
 
@@ -292,11 +298,11 @@ def test_a_devices_name_is_letters_and_digits_whatever_it_was(name: str):
         ("", ""),
     ],
 )
-def test_a_name_is_made_a_host_name_or_none(text: str, name: str):
+def test_a_name_becomes_a_host_name_or_none(text: str, name: str):
     assert host_name(text) == name
 
 
-def test_a_name_that_comes_twice_belongs_to_the_first_address():
+def test_a_duplicate_name_belongs_to_the_first_address():
     spec = example(
         translations=(
             translation("10.1.255.94", "192.168.10.17"),
@@ -305,12 +311,12 @@ def test_a_name_that_comes_twice_belongs_to_the_first_address():
         )
     )
 
-    lines = written("hosts", spec).split("\n")
+    lines = export("hosts", spec).split("\n")
 
     assert lines[-4:] == [
         "10.1.255.92\tdatabase\t# 192.168.10.15",
-        "# 10.1.255.93 (192.168.10.16) also named DATABASE, as 10.1.255.92 is",
-        "# 10.1.255.94 (192.168.10.17) has no host name",
+        "# 10.1.255.93 (192.168.10.16) duplicate name DATABASE, used by 10.1.255.92",
+        "# 10.1.255.94 (192.168.10.17) no valid host name",
         "",
     ]
 
@@ -331,5 +337,5 @@ def test_translations_are_sorted_by_address():
 @pytest.mark.parametrize(
     ("seconds", "text"), [(14_400, "4h"), (172_800, "2d"), (2_710, "45m10s"), (120, "2m")]
 )
-def test_routeros_is_told_times_in_its_units(seconds: int, text: str):
+def test_times_of_routeros_have_its_units(seconds: int, text: str):
     assert duration(seconds) == text

@@ -1,7 +1,7 @@
-"""What the other end needs: the translations as a hosts file, and its device's configuration.
+"""Exports for the peer: configurations of its device, and the translations as a hosts file.
 
-Each export is text made of one specification, for one kind of device, a file each. None of them
-sees the preshared key, and what people typed is in their comments only, as `text.plain` leaves it.
+Each export is text made from one specification, one module per vendor. No export has access to the
+preshared key. Names entered by users appear in comments only, reduced by `safe_text.plain`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["EXPORTS", "KEY", "NOT_AVAILABLE", "Export", "PeerView", "peer_view"]
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """One kind of text for the other end; `suffix` follows the tunnel's name in a file's name."""
+    """A kind of export; `suffix` follows the tunnel's name in the file name."""
 
     slug: str
     title: str
@@ -34,15 +34,15 @@ class Export:
     write: Callable[[PeerView], str]
     media_type: str = "text/plain; charset=utf-8"
 
-    def file_name(self, end: PeerView) -> str:
-        """`ipsec038.swanctl.conf`."""
-        return f"{end.name}{self.suffix}"
+    def file_name(self, peer: PeerView) -> str:
+        """Return a name such as `ipsec038.swanctl.conf`."""
+        return f"{peer.name}{self.suffix}"
 
 
 EXPORTS = {
-    one.slug: one
-    for one in (
-        Export("hosts", "Hosts file of the translations", ".hosts", hosts),
+    export.slug: export
+    for export in (
+        Export("hosts", "Hosts file", ".hosts", hosts),
         Export("strongswan", "strongSwan (swanctl)", ".swanctl.conf", strongswan),
         Export("libreswan", "libreswan", ".libreswan.conf", libreswan),
         Export("cisco-ios", "Cisco IOS", ".cisco-ios.txt", cisco_ios),

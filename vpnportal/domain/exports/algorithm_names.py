@@ -1,4 +1,4 @@
-"""From the panel's words for algorithms to those of a device, in each phase."""
+"""Translation of the portal's algorithm names to those of a device, per phase."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from vpnportal.domain.tunnel.algorithms import ENCRYPTIONS
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """What a device calls the algorithms of one phase; what is not in a table it cannot do."""
+class AlgorithmNames:
+    """A device's names by the portal's, for one phase; it does not support any others."""
 
     encryption: Mapping[str, str]
     authentication: Mapping[str, str]
@@ -21,52 +21,54 @@ class Words:
 
 
 class DeviceNames(NamedTuple):
-    """One phase in the device's words; "" for what is not said in it."""
+    """The device's names for the algorithms of one phase, "" if the phase has none."""
 
     encryption: str
     authentication: str
     group: str
 
 
-def phase_one(end: PeerView, words: Words, remarks: Remarks) -> DeviceNames:
-    """With an AEAD, `authentication` is the hash of the PRF."""
-    asked = end.phase_one
-    # RFC 5282 gives IKE an AEAD in version 2 only.
-    known = {
-        name: word for name, word in words.encryption.items() if end.ikev2 or not is_aead(name)
+def phase_one_names(peer: PeerView, names: AlgorithmNames, remarks: Remarks) -> DeviceNames:
+    """Return the names for phase 1; with an AEAD, `authentication` is the hash of the PRF."""
+    phase = peer.phase_one
+    # IKE has AEADs in version 2 only (RFC 5282).
+    ciphers = {
+        cipher: name
+        for cipher, name in names.encryption.items()
+        if peer.ikev2 or not is_aead(cipher)
     }
     return DeviceNames(
-        remarks.word(known, asked.encryption, f"phase one encryption with {end.version}"),
-        remarks.word(words.authentication, asked.authentication, "phase one authentication"),
-        remarks.word(words.group, asked.group, "phase one Diffie-Hellman group"),
+        remarks.name(ciphers, phase.encryption, f"phase 1 encryption with {peer.version}"),
+        remarks.name(names.authentication, phase.authentication, "phase 1 authentication"),
+        remarks.name(names.group, phase.group, "phase 1 Diffie-Hellman group"),
     )
 
 
-def phase_two(end: PeerView, words: Words, remarks: Remarks) -> DeviceNames:
-    """No authentication with an AEAD, and no group without PFS."""
-    asked = end.phase_two
-    encryption = remarks.word(words.encryption, asked.encryption, "phase two encryption")
+def phase_two_names(peer: PeerView, names: AlgorithmNames, remarks: Remarks) -> DeviceNames:
+    """Return the names for phase 2; an AEAD has no authentication, PFS off has no group."""
+    phase = peer.phase_two
+    encryption = remarks.name(names.encryption, phase.encryption, "phase 2 encryption")
     authentication = group = ""
-    if not is_aead(asked.encryption):
-        authentication = remarks.word(
-            words.authentication, asked.authentication, "phase two authentication"
+    if not is_aead(phase.encryption):
+        authentication = remarks.name(
+            names.authentication, phase.authentication, "phase 2 authentication"
         )
-    if asked.pfs:
-        what = f"phase two Diffie-Hellman group with {end.version}"
-        group = remarks.word(words.group, asked.group, what)
+    if phase.pfs:
+        use = f"phase 2 Diffie-Hellman group with {peer.version}"
+        group = remarks.name(names.group, phase.group, use)
     return DeviceNames(encryption, authentication, group)
 
 
 def is_aead(encryption: str) -> bool:
-    """Whether this encryption needs no integrity algorithm beside it."""
+    """Return True if the encryption includes integrity protection."""
     return encryption in ENCRYPTIONS and ENCRYPTIONS[encryption].aead
 
 
-def joined(said: DeviceNames) -> str:
-    """`aes256-sha256-modp1536`, as strongSwan and its kin write a proposal."""
-    return "-".join(word for word in said if word)
+def proposal_of(names: DeviceNames) -> str:
+    """Return a proposal such as `aes256-sha256-modp1536`, in the syntax of strongSwan."""
+    return "-".join(name for name in names if name)
 
 
-def numbered(numbers: tuple[int, ...], form: str = "{}") -> dict[int, str]:
-    """Groups that a device calls by their IANA numbers."""
+def numbered_groups(numbers: tuple[int, ...], form: str = "{}") -> dict[int, str]:
+    """Return names for groups that a device calls by their IANA numbers."""
     return {number: form.format(number) for number in numbers}

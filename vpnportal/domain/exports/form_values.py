@@ -1,4 +1,4 @@
-"""Values for the pages of a device that is configured by hand."""
+"""Values for the forms of a device that is configured by hand."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ COLUMN = 26
 
 
 class Field(NamedTuple):
-    """What a page of the device calls it, and what to choose or enter."""
+    """The label of a field of the device, and the value to select or enter."""
 
     label: str
     value: str
 
 
 def page(title: str, fields: Iterable[Field]) -> list[str]:
-    """One page of the device: its way in the menus, then a line for each field."""
+    """Return the lines of a page: its path in the menus, then each field."""
     return [f"[{title}]", *(f"{label + ':':<{COLUMN}}{value}" for label, value in fields), ""]

@@ -1,4 +1,4 @@
-"""The first lines of every export: what it is, what it lacks, and where the key goes."""
+"""The first lines of every export: its source, missing values, warnings and instructions."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from vpnportal.domain.exports.peer_view import PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks, comments
 
 
-def head(sign: str, end: PeerView, remarks: Remarks, *how: str) -> list[str]:
-    """Lines of comment; `how` are sentences about this device, `sign` begins its comments."""
-    return [*comments(sign, _sentences(end, remarks, how)), sign]
+def head(sign: str, peer: PeerView, remarks: Remarks, *instructions: str) -> list[str]:
+    """Return comment lines that start with `sign`; `instructions` are those of the device."""
+    return [*comments(sign, _sentences(peer, remarks, instructions)), sign]
 
 
-def _sentences(end: PeerView, remarks: Remarks, how: tuple[str, ...]) -> Iterator[str]:
-    called = f"{end.name} ({end.title})" if end.title else end.name
-    yield f"{remarks.device}: the remote end of the IPsec tunnel {called}."
-    if end.of:
-        yield f"Made from {end.of}."
-    yield from (f"NOT COMPLETE: {sentence}" for sentence in end.missing)
-    yield from (f"ATTENTION: {sentence}" for sentence in remarks)
-    yield f"The preshared key is exchanged separately. Put it in the place of {KEY}."
-    if end.static_nat:
+def _sentences(peer: PeerView, remarks: Remarks, instructions: tuple[str, ...]) -> Iterator[str]:
+    yield f"{remarks.device} configuration for the IPsec tunnel {peer.full_name}."
+    if peer.source:
+        yield f"Generated from {peer.source}."
+    yield from (f"INCOMPLETE: {sentence}" for sentence in peer.missing)
+    yield from (f"WARNING: {sentence}" for sentence in remarks)
+    yield f"The preshared key is exchanged separately. Replace {KEY} with it."
+    if peer.static_nat:
         yield (
-            f"{', '.join(end.static_nat)}: addresses that only the hosted end uses. They are"
-            " translated there and never in the tunnel: this device needs nothing for them."
+            f"{', '.join(peer.static_nat)}: static NAT on the concentrator. These addresses are"
+            " never in the tunnel and need no configuration on this device."
         )
-    if end.either_version:
-        yield "The concentrator answers IKEv1 and IKEv2. This file uses IKEv2."
-    yield from how
+    if peer.accepts_both_versions:
+        yield "The concentrator accepts IKEv1 and IKEv2. This file uses IKEv2."
+    yield from instructions
 
 
-def pairs_remark(end: PeerView, remarks: Remarks) -> None:
-    """For devices whose children have one network at each side, whatever the IKE version."""
-    if end.one_child:
+def pairs_remark(peer: PeerView, remarks: Remarks) -> None:
+    """Warn about devices whose CHILD_SAs have one network per side in both IKE versions."""
+    if peer.has_shared_child:
         remarks.add(
-            f"{remarks.device} negotiates one child for each pair of networks, and the concentrator"
-            " offers all of them in one: set one child per pair for this tunnel at the hosted end."
+            f"{remarks.device} negotiates one CHILD_SA per subnet pair, but the concentrator offers"
+            " all pairs in one CHILD_SA. Enable the option One CHILD_SA per subnet pair of this"
+            " tunnel on the concentrator."
         )

@@ -1,15 +1,20 @@
 """libreswan 4: a `conn` for ipsec.conf, and the line for ipsec.secrets in its comments.
 
-ipsec.conf(5) and ipsec.secrets(5) of libreswan 4.10. What its builds know was asked of their own
-`algparse`: groups 1 and 2 and single DES are compiled out, and PFS with IKEv1 has no elliptic
-curves. ikelifetime is at most 24 hours, and so is salifetime (IPSEC_SA_LIFETIME_MAXIMUM).
+ipsec.conf(5) and ipsec.secrets(5) of libreswan 4.10. Its `algparse` shows the supported algorithms:
+groups 1 and 2 and single DES are compiled out, and PFS with IKEv1 has no elliptic curves.
+ikelifetime is at most 24 hours, and so is salifetime (IPSEC_SA_LIFETIME_MAXIMUM).
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from vpnportal.domain.exports.algorithm_names import DeviceNames, Words, phase_one, phase_two
+from vpnportal.domain.exports.algorithm_names import (
+    AlgorithmNames,
+    DeviceNames,
+    phase_one_names,
+    phase_two_names,
+)
 from vpnportal.domain.exports.header import head, pairs_remark
 from vpnportal.domain.exports.peer_view import PeerSubnet, PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks
@@ -43,68 +48,68 @@ DH = {
     21: "dh21",
     31: "dh31",
 }
-WORDS = Words(CIPHERS, HASHES, DH)
-PFS_OF_IKEV1 = {number: word for number, word in DH.items() if word.startswith("modp")}
+NAMES = AlgorithmNames(CIPHERS, HASHES, DH)
+IKEV1_PFS = {number: name for number, name in DH.items() if name.startswith("modp")}
 SECONDS = range(1, 86_400 + 1)
 
 
-def libreswan(end: PeerView) -> str:
-    """`ipsec038.conf` for /etc/ipsec.d."""
+def libreswan(peer: PeerView) -> str:
+    """Return `ipsec038.conf` for /etc/ipsec.d."""
     remarks = Remarks("libreswan 4")
-    if end.ikev2:
-        pairs_remark(end, remarks)
-    body = [f"conn {end.name}", *(f"    {key}={value}" for key, value in _conn(end, remarks))]
+    if peer.ikev2:
+        pairs_remark(peer, remarks)
+    body = [f"conn {peer.name}", *(f"    {key}={value}" for key, value in _conn(peer, remarks))]
     first = head(
         "#",
-        end,
+        peer,
         remarks,
-        "A key with a double quote in it cannot be written down for libreswan.",
-        f"Save this as /etc/ipsec.d/{end.name}.conf. The key belongs into another file, such as"
-        f" /etc/ipsec.d/{end.name}.secrets, readable by root only, as the one line that follows,"
-        " without its first sign. Then run: ipsec auto --rereadsecrets, and: ipsec auto --add"
-        f" {end.name}",
+        "libreswan does not support a preshared key that contains a double quote.",
+        f"Save as /etc/ipsec.d/{peer.name}.conf. Save the next line without its comment sign as"
+        f" /etc/ipsec.d/{peer.name}.secrets, readable by root only. Then run: ipsec auto"
+        f" --rereadsecrets, and: ipsec auto --add {peer.name}",
     )
-    # Not a sentence of ours: `comments` would take the quotes away.
-    secret = f'# {end.address} {end.concentrator} : PSK "{KEY}"'
+    # `comments` would remove the quotes.
+    secret = f'# {peer.address} {peer.concentrator} : PSK "{KEY}"'
     return "\n".join((*first, secret, "#", *body, ""))
 
 
-def _conn(end: PeerView, remarks: Remarks) -> list[tuple[str, str]]:
-    one, two = end.phase_one, end.phase_two
-    esp = WORDS if end.ikev2 else replace(WORDS, group=PFS_OF_IKEV1)
+def _conn(peer: PeerView, remarks: Remarks) -> list[tuple[str, str]]:
+    esp = NAMES if peer.ikev2 else replace(NAMES, group=IKEV1_PFS)
+    ike_seconds = remarks.seconds(peer.phase_one.keylife, SECONDS, "a phase 1 key life")
+    esp_seconds = remarks.seconds(peer.phase_two.keylife, SECONDS, "a phase 2 key life")
     dpd = [
-        ("dpddelay", f"{end.dpd}s"),
-        ("dpdtimeout", f"{3 * end.dpd}s"),
-        ("dpdaction", "restart" if end.must_start else "hold"),
+        ("dpddelay", f"{peer.dpd}s"),
+        ("dpdtimeout", f"{3 * peer.dpd}s"),
+        ("dpdaction", "restart" if peer.must_initiate else "hold"),
     ]
     return [
         ("type", "tunnel"),
         ("authby", "secret"),
-        ("ikev2", "yes" if end.ikev2 else "no"),
-        ("left", end.address),
-        ("leftid", end.address),
-        _networks("left", end.own),
-        ("right", end.concentrator),
-        ("rightid", end.concentrator),
-        _networks("right", end.hosted),
-        ("ike", _proposal(phase_one(end, WORDS, remarks))),
-        ("phase2alg", _proposal(phase_two(end, esp, remarks))),
-        ("pfs", "yes" if two.pfs else "no"),
-        ("ikelifetime", f"{remarks.seconds(one.keylife, SECONDS, 'a key life in phase one')}s"),
-        ("salifetime", f"{remarks.seconds(two.keylife, SECONDS, 'a key life in phase two')}s"),
-        *(dpd if end.dpd else ()),
-        ("auto", "start" if end.must_start else "ondemand"),
+        ("ikev2", "yes" if peer.ikev2 else "no"),
+        ("left", peer.address),
+        ("leftid", peer.address),
+        _networks("left", peer.own),
+        ("right", peer.concentrator),
+        ("rightid", peer.concentrator),
+        _networks("right", peer.hosted),
+        ("ike", _proposal(phase_one_names(peer, NAMES, remarks))),
+        ("phase2alg", _proposal(phase_two_names(peer, esp, remarks))),
+        ("pfs", "yes" if peer.phase_two.pfs else "no"),
+        ("ikelifetime", f"{ike_seconds}s"),
+        ("salifetime", f"{esp_seconds}s"),
+        *(dpd if peer.dpd else ()),
+        ("auto", "start" if peer.must_initiate else "ondemand"),
     ]
 
 
 def _networks(side: str, networks: tuple[PeerSubnet, ...]) -> tuple[str, str]:
-    """With several, libreswan makes a connection of each combination."""
+    """Return the setting; libreswan makes a connection for each combination of a list."""
     if len(networks) == 1:
         return f"{side}subnet", networks[0].cidr
-    return f"{side}subnets", '"{' + " ".join(one.cidr for one in networks) + '}"'
+    return f"{side}subnets", '"{' + " ".join(network.cidr for network in networks) + '}"'
 
 
-def _proposal(said: DeviceNames) -> str:
-    """`aes256-sha2_256;modp1536`: after a hyphen, a group would be taken for a hash of an AEAD."""
-    ciphers = "-".join(word for word in said[:2] if word)
-    return f"{ciphers};{said.group}" if said.group else ciphers
+def _proposal(names: DeviceNames) -> str:
+    """Return `aes256-sha2_256;modp1536`: a group after a hyphen would be read as an AEAD's hash."""
+    ciphers = "-".join(name for name in names[:2] if name)
+    return f"{ciphers};{names.group}" if names.group else ciphers

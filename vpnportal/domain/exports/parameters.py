@@ -1,4 +1,4 @@
-"""Every parameter that both ends have to agree on, but the key, as plain lines for people."""
+"""All parameters that both devices share as plain text, without the preshared key."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo
 WIDTH = 28
 
 
-def parameters(end: PeerView) -> str:
-    """Lines such as `Encryption: 3DES` with their values in one column."""
-    one, two = end.phase_one, end.phase_two
-    version = "IKEv1 or IKEv2" if end.either_version else end.version
+def parameters(peer: PeerView) -> str:
+    """Return lines such as `Encryption: 3DES`, with the values in one column."""
+    version = "IKEv1 or IKEv2" if peer.accepts_both_versions else peer.version
     lines = (
-        *_head(end),
+        *_head(peer),
         *_part(
             "Phase One",
-            ("Hosted Peer Address", end.concentrator),
-            ("Remote Peer Address", end.address),
+            ("Hosted Peer Address", peer.concentrator),
+            ("Remote Peer Address", peer.address),
             ("IKE version", version),
-            *_algorithms(one),
-            ("Diffie-Hellman Group (DH)", _group(one.group)),
-            ("Key Life (in seconds)", str(one.keylife)),
+            *_algorithms(peer.phase_one),
+            ("Diffie-Hellman Group (DH)", _group(peer.phase_one.group)),
+            ("Key Life (in seconds)", str(peer.phase_one.keylife)),
             ("Preshared Key", "exchanged separately"),
         ),
         *_part(
             "Phase Two",
-            *_algorithms(two),
-            ("Perfect Forward Secrecy", "on" if two.pfs else "off"),
-            *([("Diffie-Hellman Group (DH)", _group(two.group))] if two.pfs else []),
-            ("Key Life (in seconds)", str(two.keylife)),
+            *_algorithms(peer.phase_two),
+            ("Perfect Forward Secrecy", "on" if peer.phase_two.pfs else "off"),
+            *(
+                [("Diffie-Hellman Group (DH)", _group(peer.phase_two.group))]
+                if peer.phase_two.pfs
+                else []
+            ),
+            ("Key Life (in seconds)", str(peer.phase_two.keylife)),
         ),
-        *_listed("Hosted subnets (this end)", end.hosted),
-        *_listed("Remote subnets (your end)", end.own),
+        *_listed("Hosted subnets", peer.hosted),
+        *_listed("Remote subnets", peer.own),
     )
     return "\n".join((*lines, ""))
 
 
-def _head(end: PeerView) -> Iterator[str]:
-    yield f"IPsec tunnel {end.name}" + (f" ({end.title})" if end.title else "")
-    if end.of:
-        yield f"Made from {end.of}."
-    yield from (f"NOT COMPLETE: {sentence}" for sentence in end.missing)
+def _head(peer: PeerView) -> Iterator[str]:
+    yield f"IPsec tunnel {peer.full_name}"
+    if peer.source:
+        yield f"Generated from {peer.source}."
+    yield from (f"INCOMPLETE: {sentence}" for sentence in peer.missing)
 
 
 def _algorithms(phase: PhaseOne | PhaseTwo) -> Iterator[tuple[str, str]]:
@@ -65,4 +68,4 @@ def _part(title: str, *rows: tuple[str, str]) -> Iterator[str]:
 
 def _listed(title: str, networks: Iterable[PeerSubnet]) -> Iterator[str]:
     yield from ("", title)
-    yield from (f"  {one.cidr}" for one in networks)
+    yield from (f"  {network.cidr}" for network in networks)

@@ -1,9 +1,8 @@
-"""One tunnel as the customer's device has to see it: what is remote here is its own.
+"""One tunnel from the perspective of the peer: its own networks are our remote networks.
 
-A value of this kind has no preshared key, so no export can let one out. Translations are done at
-the hosted end before ESP and after it, so no address of a static NAT subnet is ever in the tunnel:
-the device sees its own networks and the hosted ones, as charon's selectors have them
-(`compile.py`).
+A `PeerView` has no preshared key, so no export can disclose one. The concentrator translates
+addresses before ESP and after it, so no address of a static NAT subnet is in the tunnel. The peer
+sees its own networks and the hosted ones, as in charon's selectors (`gateway_config/compile.py`).
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from vpnportal.domain.tunnel.spec import (
     translation_address,
 )
 
-# Where the draft has no value yet; no device takes these for one.
+# Placeholders for missing values of a draft; no device accepts them as values.
 NO_ADDRESS = "YOUR_PUBLIC_ADDRESS"
 
 
 class PeerSubnet(NamedTuple):
-    """A network in the ways in which devices write one."""
+    """A network in the notations of all devices."""
 
     cidr: str
     address: str
@@ -37,9 +36,8 @@ class PeerSubnet(NamedTuple):
 
     @classmethod
     def of(cls, network: IPv4Network) -> PeerSubnet:
-        """As the domain has it."""
-        ends = (network.network_address, network.netmask, network.hostmask)
-        return cls(str(network), *(str(one) for one in ends))
+        notations = (network, network.network_address, network.netmask, network.hostmask)
+        return cls(*map(str, notations))
 
 
 NO_NETWORK = PeerSubnet("YOUR_NETWORK", "YOUR_NETWORK", "YOUR_NETMASK", "YOUR_WILDCARD")
@@ -49,7 +47,7 @@ NO_HOSTED_NETWORK = PeerSubnet(
 
 
 class PeerChild(NamedTuple):
-    """The selectors of one child: the device's own networks, and those behind the concentrator."""
+    """The selectors of one CHILD_SA: the peer's own networks, and the hosted ones."""
 
     own: tuple[PeerSubnet, ...]
     hosted: tuple[PeerSubnet, ...]
@@ -57,19 +55,19 @@ class PeerChild(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PeerView:
-    """What the customer's device is told. Key lives and DPD are seconds; `dpd` 0 is off.
+    """The settings of the peer. Key lives and DPD are in seconds; `dpd` 0 is off.
 
-    `of` says which specification this is, `missing` what it still lacks. `children` are those that
-    the concentrator has. `must_start` is whether no other end starts the tunnel.
+    `source` names the specification, `missing` the problems of an incomplete draft. `children` are
+    those of the concentrator. `must_initiate` is set if only the peer may initiate.
     """
 
     name: str
     title: str
-    of: str
+    source: str
     address: str
     concentrator: str
     ikev2: bool
-    either_version: bool
+    accepts_both_versions: bool
     phase_one: PhaseOne
     phase_two: PhaseTwo
     own: tuple[PeerSubnet, ...]
@@ -78,48 +76,53 @@ class PeerView:
     static_nat: tuple[str, ...]
     translations: tuple[Translation, ...]
     dpd: int
-    must_start: bool
+    must_initiate: bool
     missing: tuple[str, ...]
 
     @property
     def version(self) -> str:
-        """The version of IKE that the device uses."""
+        """The IKE version of the export, "IKEv1" or "IKEv2"."""
         return "IKEv2" if self.ikev2 else "IKEv1"
 
     @property
     def pairs(self) -> tuple[tuple[PeerSubnet, PeerSubnet], ...]:
-        """Each of its own networks with each hosted one."""
+        """Each own network with each hosted network."""
         return tuple(product(self.own, self.hosted))
 
     @property
-    def one_child(self) -> bool:
-        """Whether the concentrator has several pairs in one child."""
+    def full_name(self) -> str:
+        """The tunnel ID, with the user's name for the tunnel in parentheses."""
+        return f"{self.name} ({self.title})" if self.title else self.name
+
+    @property
+    def has_shared_child(self) -> bool:
+        """True if a CHILD_SA of the concentrator carries more than one pair."""
         return len(self.children) < len(self.pairs)
 
 
-def peer_view(spec: TunnelSpec, name: str, title: str = "", of: str = "") -> PeerView:
-    """The specification without its key, mirrored; `name` is the device's, `title` people's."""
-    own = tuple(PeerSubnet.of(one) for one in sorted(spec.remote_subnets)) or (NO_NETWORK,)
-    hosted = tuple(PeerSubnet.of(one) for one in sorted(spec.hosted_subnets)) or (
+def peer_view(spec: TunnelSpec, name: str, title: str = "", source: str = "") -> PeerView:
+    """Mirror a specification; `name` is the tunnel ID, `title` the user's name for the tunnel."""
+    own = tuple(PeerSubnet.of(network) for network in sorted(spec.remote_subnets)) or (NO_NETWORK,)
+    hosted = tuple(PeerSubnet.of(network) for network in sorted(spec.hosted_subnets)) or (
         NO_HOSTED_NETWORK,
     )
     return PeerView(
         name=identifier(name),
         title=plain(title),
-        of=of,
+        source=source,
         address=str(spec.remote_peer or NO_ADDRESS),
         concentrator=str(spec.hosted_peer),
         ikev2=spec.ike_version != 1,
-        either_version=spec.ike_version == 0,
+        accepts_both_versions=spec.ike_version == 0,
         phase_one=spec.phase_one,
         phase_two=spec.phase_two,
         own=own,
         hosted=hosted,
         children=_children(spec, own, hosted),
-        static_nat=tuple(str(one) for one in sorted(spec.static_nat_subnets)),
+        static_nat=tuple(str(network) for network in sorted(spec.static_nat_subnets)),
         translations=tuple(sorted(spec.translations, key=lambda row: row.internal)),
         dpd=spec.dpd_seconds,
-        must_start=spec.starts is Starts.OTHER,
+        must_initiate=spec.starts is Starts.OTHER,
         missing=_missing(spec),
     )
 
@@ -128,14 +131,17 @@ def _children(
     spec: TunnelSpec, own: tuple[PeerSubnet, ...], hosted: tuple[PeerSubnet, ...]
 ) -> tuple[PeerChild, ...]:
     if spec.has_child_per_pair:
-        return tuple(PeerChild((one,), (other,)) for other, one in product(hosted, own))
+        return tuple(
+            PeerChild((own_subnet,), (hosted_subnet,))
+            for hosted_subnet, own_subnet in product(hosted, own)
+        )
     return (PeerChild(own, hosted),)
 
 
 def _missing(spec: TunnelSpec) -> tuple[str, ...]:
-    """The key is in no export, and translations are not the device's business."""
+    """Return the problems that concern the peer; the key and translations do not."""
     return tuple(
-        one.text
-        for one in spec.problems()
-        if one.field != "preshared_key" and translation_address(one.field) is None
+        problem.text
+        for problem in spec.problems()
+        if problem.field != "preshared_key" and translation_address(problem.field) is None
     )

@@ -1,4 +1,4 @@
-"""pfSense: what to choose and enter in the pages of VPN, IPsec, Tunnels.
+"""pfSense: values for the pages of VPN, IPsec, Tunnels.
 
 pfSense's own lists of choices are in its src/etc/inc/ipsec.inc ($p1_ealgos, $p1_halgos,
 $p1_dhgroups, $p2_ealgos, $p2_halgos); the fields are those of its documentation, "IPsec
@@ -10,13 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vpnportal.domain.exports.algorithm_names import Words, phase_one, phase_two
+from vpnportal.domain.exports.algorithm_names import (
+    AlgorithmNames,
+    phase_one_names,
+    phase_two_names,
+)
 from vpnportal.domain.exports.form_values import Field, page
 from vpnportal.domain.exports.header import head
 from vpnportal.domain.exports.peer_view import PeerChild, PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks
 
-WORDS = Words(
+NAMES = AlgorithmNames(
     {
         "3DES": "3DES",
         "AES128": "AES, 128 bits",
@@ -44,75 +48,75 @@ WORDS = Words(
 )
 
 
-def pfsense(end: PeerView) -> str:
-    """A list of fields and values for a person to enter."""
+def pfsense(peer: PeerView) -> str:
+    """Return the fields and values to enter."""
     remarks = Remarks("pfSense")
-    if {end.phase_two.encryption, end.phase_two.authentication} & {"3DES", "MD5"}:
+    if {peer.phase_two.encryption, peer.phase_two.authentication} & {"3DES", "MD5"}:
         remarks.add(
-            "pfSense CE 2.7 and later have no 3DES and no MD5 in phase two (FreeBSD 13 dropped"
-            " them): use something else at both ends."
+            "pfSense CE 2.7 and later do not support 3DES and MD5 in phase 2 (removed in FreeBSD"
+            " 13): select another on both devices."
         )
-    body = page("VPN, IPsec, Tunnels, Add P1", _phase_one(end, remarks))
-    for own_and_hosted in _children(end):
-        body += page("Show Phase 2 Entries, Add P2", _phase_two(end, own_and_hosted, remarks))
+    body = page("VPN, IPsec, Tunnels, Add P1", _phase_one(peer, remarks))
+    for child in _children(peer):
+        body += page("Show Phase 2 Entries, Add P2", _phase_two(peer, child, remarks))
     body += page(
         "Firewall, Rules, IPsec",
-        (Field("Pass", f"from {one.cidr}") for one in end.hosted),
+        (Field("Pass", f"from {network.cidr}") for network in peer.hosted),
     )
-    first = head("#", end, remarks, "Enter these values, save, and apply the changes.")
+    first = head("#", peer, remarks, "Enter these values, save and apply the changes.")
     return "\n".join((*first, *body))
 
 
-def _children(end: PeerView) -> Iterator[PeerChild]:
-    """A phase 2 entry has one network at each side; without split they share one child."""
-    return (PeerChild((own,), (hosted,)) for own, hosted in end.pairs)
+def _children(peer: PeerView) -> Iterator[PeerChild]:
+    """Yield phase 2 entries of one network per side; without split they share a CHILD_SA."""
+    return (PeerChild((own,), (hosted,)) for own, hosted in peer.pairs)
 
 
-def _phase_one(end: PeerView, remarks: Remarks) -> Iterator[Field]:
-    said, keylife = phase_one(end, WORDS, remarks), end.phase_one.keylife
-    yield Field("Description", end.name)
-    yield Field("Key Exchange version", end.version)
+def _phase_one(peer: PeerView, remarks: Remarks) -> Iterator[Field]:
+    names, keylife = phase_one_names(peer, NAMES, remarks), peer.phase_one.keylife
+    yield Field("Description", peer.name)
+    yield Field("Key Exchange version", peer.version)
     yield Field("Internet Protocol", "IPv4")
-    yield Field("Interface", f"the one that has {end.address}")
-    yield Field("Remote Gateway", end.concentrator)
+    yield Field("Interface", f"the one that has {peer.address}")
+    yield Field("Remote Gateway", peer.concentrator)
     yield Field("Authentication Method", "Mutual PSK")
-    if not end.ikev2:
+    if not peer.ikev2:
         yield Field("Negotiation mode", "Main")
-    yield Field("My identifier", f"IP address, {end.address}")
-    yield Field("Peer identifier", f"IP address, {end.concentrator}")
+    yield Field("My identifier", f"IP address, {peer.address}")
+    yield Field("Peer identifier", f"IP address, {peer.concentrator}")
     yield Field("Pre-Shared Key", KEY)
-    yield Field("Encryption Algorithm", said.encryption)
-    yield Field("Hash", said.authentication)
-    yield Field("DH Group", said.group)
+    yield Field("Encryption Algorithm", names.encryption)
+    yield Field("Hash", names.authentication)
+    yield Field("DH Group", names.group)
     yield Field("Life Time", f"{keylife}")
     yield Field("Rekey Time", f"{keylife - keylife // 10}")
     yield Field("Reauth Time", "0")
-    yield Field("Child SA Start Action", _start_action(end))
+    yield Field("Child SA Start Action", _start_action(peer))
     yield Field("NAT Traversal", "Auto")
-    if end.ikev2:
+    if peer.ikev2:
         yield Field("MOBIKE", "Disable")
-        yield Field("Split connections", "off" if end.one_child else "on")
-    yield Field("Dead Peer Detection", "on" if end.dpd else "off")
-    if end.dpd:
-        yield Field("Delay", f"{end.dpd}")
+        yield Field("Split connections", "off" if peer.has_shared_child else "on")
+    yield Field("Dead Peer Detection", "on" if peer.dpd else "off")
+    if peer.dpd:
+        yield Field("Delay", f"{peer.dpd}")
         yield Field("Max failures", "3")
 
 
-def _start_action(end: PeerView) -> str:
-    if end.must_start:
+def _start_action(peer: PeerView) -> str:
+    if peer.must_initiate:
         return "Initiate at start (VTI or Tunnel Mode)"
     return "Initiate on demand (Tunnel mode only)"
 
 
-def _phase_two(end: PeerView, child: PeerChild, remarks: Remarks) -> Iterator[Field]:
-    said, keylife = phase_two(end, WORDS, remarks), end.phase_two.keylife
+def _phase_two(peer: PeerView, child: PeerChild, remarks: Remarks) -> Iterator[Field]:
+    names, keylife = phase_two_names(peer, NAMES, remarks), peer.phase_two.keylife
     yield Field("Mode", "Tunnel IPv4")
     yield Field("Local Network", f"Network, {child.own[0].cidr}")
     yield Field("NAT/BINAT translation", "None")
     yield Field("Remote Network", f"Network, {child.hosted[0].cidr}")
     yield Field("Protocol", "ESP")
-    yield Field("Encryption Algorithms", said.encryption)
-    yield Field("Hash Algorithms", said.authentication or "none is needed")
-    yield Field("PFS key group", said.group or "off")
+    yield Field("Encryption Algorithms", names.encryption)
+    yield Field("Hash Algorithms", names.authentication or "none is needed")
+    yield Field("PFS key group", names.group or "off")
     yield Field("Life Time", f"{keylife}")
     yield Field("Rekey Time", f"{keylife - keylife // 10}")

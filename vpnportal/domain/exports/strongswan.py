@@ -1,94 +1,100 @@
 """strongSwan 5.9 and later: a file for swanctl.
 
 swanctl.conf(5) (https://docs.strongswan.org/docs/5.9/swanctl/swanctlConf.html): connections,
-children, secrets. Proposals are the portal's own words (`algorithms.py`).
+children, secrets. Proposals use the keywords of `domain/tunnel/algorithms.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vpnportal.domain.exports.algorithm_names import Words, is_aead, joined, phase_one, phase_two
+from vpnportal.domain.exports.algorithm_names import (
+    AlgorithmNames,
+    is_aead,
+    phase_one_names,
+    phase_two_names,
+    proposal_of,
+)
 from vpnportal.domain.exports.header import head
 from vpnportal.domain.exports.peer_view import PeerChild, PeerSubnet, PeerView
 from vpnportal.domain.exports.safe_text import KEY, Remarks
 from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
 
-WORDS = Words(
-    {one.name: one.keyword for one in ENCRYPTIONS.values()},
-    {one.name: one.keyword for one in AUTHENTICATIONS.values()},
-    {one.number: one.keyword for one in GROUPS.values() if one.number},
+NAMES = AlgorithmNames(
+    {cipher.name: cipher.keyword for cipher in ENCRYPTIONS.values()},
+    {digest.name: digest.keyword for digest in AUTHENTICATIONS.values()},
+    {group.number: group.keyword for group in GROUPS.values() if group.number},
 )
 
 
-def strongswan(end: PeerView) -> str:
-    """`ipsec038.conf` for /etc/swanctl/conf.d."""
+def strongswan(peer: PeerView) -> str:
+    """Return `ipsec038.conf` for /etc/swanctl/conf.d."""
     remarks = Remarks("strongSwan")
-    body = [*_connection(end, remarks), *_secret(end)]
+    body = [*_connection(peer, remarks), *_secret(peer)]
     first = head(
         "#",
-        end,
+        peer,
         remarks,
-        f"Save it as /etc/swanctl/conf.d/{end.name}.conf, readable by root only, and load it with:"
+        f"Save as /etc/swanctl/conf.d/{peer.name}.conf, readable by root only. Load it with:"
         " swanctl --load-all",
-        "In the key, put a backslash before each double quote and each backslash. A key that begins"
-        " with 0x or 0s is written as 0s and its base64, without quotes.",
+        "Escape double quotes and backslashes in the preshared key with a backslash. Write a key"
+        " that begins with 0x or 0s as 0s and its base64, without quotes.",
     )
     return "\n".join((*first, *body, ""))
 
 
-def _connection(end: PeerView, remarks: Remarks) -> Iterator[str]:
-    early = end.phase_one.keylife // 10
-    one = phase_one(end, WORDS, remarks)
-    if is_aead(end.phase_one.encryption):
-        one = one._replace(authentication=f"prf{one.authentication}")
-    yield from ("connections {", f"    {end.name} {{")
-    # Version 0 answers both and starts IKEv2.
-    version = "0" if end.either_version else "2" if end.ikev2 else "1"
+def _connection(peer: PeerView, remarks: Remarks) -> Iterator[str]:
+    early = peer.phase_one.keylife // 10
+    names = phase_one_names(peer, NAMES, remarks)
+    if is_aead(peer.phase_one.encryption):
+        names = names._replace(authentication=f"prf{names.authentication}")
+    yield from ("connections {", f"    {peer.name} {{")
+    # Version 0 accepts both versions and initiates with IKEv2.
+    version = "0" if peer.accepts_both_versions else "2" if peer.ikev2 else "1"
     settings = {
         "version": version,
-        "local_addrs": end.address,
-        "remote_addrs": end.concentrator,
-        "proposals": joined(one),
-        "rekey_time": f"{end.phase_one.keylife - early}s",
+        "local_addrs": peer.address,
+        "remote_addrs": peer.concentrator,
+        "proposals": proposal_of(names),
+        "rekey_time": f"{peer.phase_one.keylife - early}s",
         "over_time": f"{early}s",
         "reauth_time": "0s",
-        "dpd_delay": f"{end.dpd}s",
-        **({"dpd_timeout": f"{3 * end.dpd}s"} if end.dpd and not end.ikev2 else {}),
+        "dpd_delay": f"{peer.dpd}s",
+        **({"dpd_timeout": f"{3 * peer.dpd}s"} if peer.dpd and not peer.ikev2 else {}),
         "unique": "replace",
         "mobike": "no",
     }
     yield from _settings(2, settings)
-    for side, address in (("local", end.address), ("remote", end.concentrator)):
+    for side, address in (("local", peer.address), ("remote", peer.concentrator)):
         yield f"        {side} {{"
         yield from _settings(3, {"auth": "psk", "id": address})
         yield "        }"
     yield "        children {"
-    esp = joined(phase_two(end, WORDS, remarks))
-    for number, child in enumerate(end.children, 1):
-        yield from _child(end, f"{end.name}-{number}", child, esp)
+    esp = proposal_of(phase_two_names(peer, NAMES, remarks))
+    for number, child in enumerate(peer.children, 1):
+        yield from _child(peer, f"{peer.name}-{number}", child, esp)
     yield from ("        }", "    }", "}")
 
 
-def _child(end: PeerView, name: str, child: PeerChild, esp: str) -> Iterator[str]:
-    keylife = end.phase_two.keylife
+def _child(peer: PeerView, name: str, child: PeerChild, esp: str) -> Iterator[str]:
+    keylife = peer.phase_two.keylife
     yield f"            {name} {{"
     settings = {
-        "local_ts": _listed(child.own),
-        "remote_ts": _listed(child.hosted),
+        "local_ts": _cidrs(child.own),
+        "remote_ts": _cidrs(child.hosted),
         "esp_proposals": esp,
         "rekey_time": f"{keylife - keylife // 10}s",
         "life_time": f"{keylife}s",
-        "start_action": "start" if end.must_start else "trap",
-        "dpd_action": "restart" if end.must_start else "trap",
+        "start_action": "start" if peer.must_initiate else "trap",
+        "dpd_action": "restart" if peer.must_initiate else "trap",
     }
     yield from _settings(4, settings)
     yield "            }"
 
 
-def _secret(end: PeerView) -> Iterator[str]:
-    yield from ("secrets {", f"    ike-{end.name} {{")
-    yield from _settings(2, {"id-1": end.address, "id-2": end.concentrator, "secret": f'"{KEY}"'})
+def _secret(peer: PeerView) -> Iterator[str]:
+    yield from ("secrets {", f"    ike-{peer.name} {{")
+    yield from _settings(2, {"id-1": peer.address, "id-2": peer.concentrator, "secret": f'"{KEY}"'})
     yield from ("    }", "}")
 
 
@@ -96,5 +102,5 @@ def _settings(depth: int, settings: dict[str, str]) -> Iterator[str]:
     return (f"{' ' * 4 * depth}{key} = {value}" for key, value in settings.items())
 
 
-def _listed(networks: tuple[PeerSubnet, ...]) -> str:
-    return ", ".join(one.cidr for one in networks)
+def _cidrs(networks: tuple[PeerSubnet, ...]) -> str:
+    return ", ".join(network.cidr for network in networks)
