@@ -129,7 +129,7 @@ class Gateway:
         self.accountant = TrafficAccountant({42: saved}, self.now)
 
     def restart_charon(self) -> None:
-        """Number the CHILD_SAs from 1 again, and count their packets from 0."""
+        """Restart charon, which numbers its CHILD_SAs from 1 and counts from 0 again."""
         self.read_events()
         self.sample()
         self.children = {}

@@ -25,8 +25,8 @@ class Evidence:
 
     `up` is set if all CHILD_SAs are installed. `narrowed` has the negotiated local and remote
     networks, if they are less than the configured ones. `rekey_refused` is the outcome of the
-    forced first rekey. `one_way_seconds` counts from the last received packet, `downs` are those
-    of the last five minutes, `duplicates` are the CHILD_SAs with the same networks.
+    forced first rekey. `one_way_seconds` counts from the last received packet. `downs` are those
+    of the last five minutes. `duplicates` are the CHILD_SAs with the same networks.
     """
 
     lines: tuple[LogLine, ...] = ()

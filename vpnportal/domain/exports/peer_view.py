@@ -1,8 +1,8 @@
 """One tunnel from the perspective of the peer: its own networks are our remote networks.
 
 A `PeerView` has no preshared key, so no export can disclose one. The concentrator translates
-addresses before ESP and after it, so no address of a static NAT subnet is in the tunnel. The peer
-sees its own networks and the hosted ones, as in charon's selectors (`gateway_config/compile.py`).
+addresses before ESP and after it, so the tunnel carries no address of a static NAT subnet. The
+peer sees its own and the hosted networks, as in charon's selectors (`gateway_config/compile.py`).
 """
 
 from __future__ import annotations

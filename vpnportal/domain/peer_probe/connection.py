@@ -21,7 +21,7 @@ class ProbeOffer:
 
     @property
     def retry(self) -> ProbeOffer:
-        """The same offer with a name of its own."""
+        """This offer under a second name."""
         return replace(self, name=f"{self.name}, retry")
 
 
