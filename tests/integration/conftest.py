@@ -1,4 +1,4 @@
-"""An account with a tunnel like the mission's, and keys that only the tests have."""
+"""An account with the tunnel of the example, its users, and the keys of the tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _keys(tmp_path_factory, settings):
     settings.KEYS = tmp_path_factory.mktemp("keys")
     settings.SEAL_KEY_FILE = settings.KEYS / "seal.key"
     settings.FINGERPRINT_KEY_FILE = settings.KEYS / "fingerprint.key"
-    # A slow hash is for passwords that somebody wants.
+    # A fast hash: the passwords of the tests protect nothing.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.HTTPS = settings.SECURE_SSL_REDIRECT = False
     settings.STORAGES = {
@@ -35,14 +35,14 @@ def _keys(tmp_path_factory, settings):
 
 
 @pytest.fixture(autouse=True)
-def _nobody_called_yet():
-    """How often an address or a key was seen is kept by the process."""
+def _empty_token_buckets():
+    """Empty the token buckets of the API, which outlive a test."""
     authentication.CALLS.clear()
     authentication.WRONG_KEYS.clear()
 
 
 def member(account: Account, name: str, role: str) -> User:
-    """Somebody with a role in an account."""
+    """Create a user with a role in an account."""
     person = User.objects.create_user(name, password="a password for the tests")
     Membership.objects.create(account=account, user=person, role=role)
     return person
@@ -55,13 +55,13 @@ def account(db) -> Account:
 
 @pytest.fixture
 def user(account) -> User:
-    """Somebody who may change the account's tunnels."""
+    """A user who may change the account's tunnels."""
     return member(account, "ada", Role.OPERATOR)
 
 
 @pytest.fixture
 def bob(account) -> User:
-    """A second person who may change the account's tunnels."""
+    """A second user who may change the account's tunnels."""
     return member(account, "bob", Role.OPERATOR)
 
 
@@ -74,13 +74,13 @@ def concentrator(db) -> Concentrator:
 
 
 def hosted_peer(name: str) -> str:
-    """203.0.113.1 for ipsec001, as the laboratory has it, and another one for each other tunnel."""
+    """Return 203.0.113.1 for ipsec001, as in the laboratory, and 203.0.113.(100 + number) else."""
     number = int(name.removeprefix("ipsec"))
     return f"203.0.113.{1 if number == 1 else 100 + number}"
 
 
 def make_tunnel(account: Account, concentrator: Concentrator, name: str, **subnets: str) -> Tunnel:
-    """A tunnel with its subnets: keywords are names of kinds."""
+    """Create a tunnel with its subnets; the keywords are names of subnet kinds."""
     tunnel = Tunnel.objects.create(
         account=account, concentrator=concentrator, name=name, hosted_peer=hosted_peer(name)
     )
@@ -95,7 +95,7 @@ def make_tunnel(account: Account, concentrator: Concentrator, name: str, **subne
 
 @pytest.fixture
 def tunnel(account, concentrator) -> Tunnel:
-    """As first-time data makes it."""
+    """A tunnel as the first-time data has it."""
     return make_tunnel(
         account, concentrator, "ipsec001", hosted="10.2.0.0/24", static_nat="10.1.255.92/30"
     )
@@ -103,14 +103,14 @@ def tunnel(account, concentrator) -> Tunnel:
 
 @pytest.fixture
 def gateway(monkeypatch):
-    fake = FakeGateway()
-    monkeypatch.setattr(reconcile, "driver_for", lambda concentrator: fake)
-    return fake
+    gateway = FakeGateway()
+    monkeypatch.setattr(reconcile, "driver_for", lambda concentrator: gateway)
+    return gateway
 
 
 @pytest.fixture
 def ready(tunnel: Tunnel, user) -> Tunnel:
-    """The mission's example, filled in and not applied."""
+    """The tunnel of the example, filled in and not applied."""
     services.edit(tunnel, "remote_peer", "203.0.113.2", user)
     services.set_preshared_key(tunnel, "a key", user)
     services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
@@ -135,14 +135,14 @@ def second_tunnel(account, concentrator) -> Tunnel:
 
 @pytest.fixture
 def page(client, user):
-    """A signed-in browser without JavaScript."""
+    """The signed-in browser of `user`, without JavaScript."""
     client.force_login(user)
     return client
 
 
 @pytest.fixture
 def bobs_page(bob):
-    """The same of the second person."""
+    """The signed-in browser of `bob`, without JavaScript."""
     client = Client()
     client.force_login(bob)
     return client
@@ -150,7 +150,7 @@ def bobs_page(bob):
 
 @pytest.fixture
 def stranger(client, db):
-    """A browser of somebody who belongs to another account only."""
+    """The signed-in browser of a user of another account."""
     other = Account.objects.create(name="Another account")
     person = User.objects.create_user("eve", password="a password for the tests")
     Membership.objects.create(account=other, user=person, role=Role.OWNER)
@@ -160,7 +160,7 @@ def stranger(client, db):
 
 @pytest.fixture
 def viewer(client, account):
-    """A browser of somebody who may look and not change."""
+    """The signed-in browser of a user who may not change the tunnels."""
     person = User.objects.create_user("vic", password="a password for the tests")
     Membership.objects.create(account=account, user=person, role=Role.VIEWER)
     client.force_login(person)
@@ -169,17 +169,17 @@ def viewer(client, account):
 
 @pytest.fixture
 def program(user, account) -> Program:
-    """A script with a key of somebody who may change the account's tunnels."""
+    """A script with an API key of `user`."""
     return Program(user, account)
 
 
 @pytest.fixture
 def owner(account) -> User:
-    """Somebody who may also order and cancel, and see keys."""
+    """A user who may also order, cancel and reveal keys."""
     return member(account, "olga", Role.OWNER)
 
 
 @pytest.fixture
 def owners_program(owner, account) -> Program:
-    """A script with a key of an owner."""
+    """A script with an API key of `owner`."""
     return Program(owner, account)

@@ -1,4 +1,4 @@
-"""What a watch asks its lane for: nothing is lost, and nobody fills the lane."""
+"""The monitor's requests to its queue: none is lost, and none floods the queue."""
 
 from __future__ import annotations
 
@@ -24,59 +24,57 @@ def clock(monkeypatch) -> list[float]:
 
 @pytest.fixture
 def sent(monkeypatch) -> list[int]:
-    found: list[int] = []
+    tunnels: list[int] = []
     monkeypatch.setattr(
-        converge_requests.tasks, "request_converge", lambda _, tunnel: found.append(tunnel)
+        converge_requests.tasks, "request_converge", lambda _, tunnel: tunnels.append(tunnel)
     )
-    return found
+    return tunnels
 
 
-def test_a_request_that_comes_too_soon_waits_and_is_not_lost(concentrator, clock, sent):
-    asked = ConvergeRequests(concentrator)
+def test_a_request_that_comes_too_soon_is_sent_later(concentrator, clock, sent):
+    requests = ConvergeRequests(concentrator)
 
-    asked.request_follow_up(7, SaStatus.OLDER)
-    asked.request_follow_up(7, SaStatus.DOWN)
+    requests.request_follow_up(7, SaStatus.OLDER)
+    requests.request_follow_up(7, SaStatus.DOWN)
     assert sent == [7]
     clock[0] += 2.1
-    asked.send_due()
+    requests.send_due()
 
     assert sent == [7, 7]
 
 
-def test_a_tunnel_that_goes_up_and_down_for_ever_is_asked_for_ever_more_seldom(
-    concentrator, clock, sent
-):
-    asked = ConvergeRequests(concentrator)
+def test_requests_for_a_flapping_tunnel_become_rare(concentrator, clock, sent):
+    requests = ConvergeRequests(concentrator)
     for _ in range(600):
-        asked.request_follow_up(7, SaStatus.DOWN)
-        asked.send_due()
+        requests.request_follow_up(7, SaStatus.DOWN)
+        requests.send_due()
         clock[0] += 1.0
 
     assert len(sent) < 20
 
 
-def test_a_tunnel_that_came_up_is_asked_for_at_once_when_it_goes_down(concentrator, clock, sent):
-    asked = ConvergeRequests(concentrator)
+def test_a_tunnel_that_was_up_is_requested_at_once_when_it_goes_down(concentrator, clock, sent):
+    requests = ConvergeRequests(concentrator)
     for _ in range(100):
-        asked.request_follow_up(7, SaStatus.DOWN)
+        requests.request_follow_up(7, SaStatus.DOWN)
         clock[0] += 1.0
     before = len(sent)
 
-    asked.request_follow_up(7, SaStatus.UP)
+    requests.request_follow_up(7, SaStatus.UP)
     clock[0] += 1.0
-    asked.request_follow_up(7, SaStatus.DOWN)
+    requests.request_follow_up(7, SaStatus.DOWN)
 
     assert len(sent) == before + 1
 
 
-def test_nobody_waits_for_a_broker_that_is_away(
+def test_a_request_does_not_wait_for_an_unreachable_broker(
     concentrator, tmp_path, django_capture_on_commit_callbacks, caplog
 ):
-    away = app.connection_for_write(f"redis+socket://{tmp_path}/away.sock")
-    began = time.monotonic()
+    unreachable = app.connection_for_write(f"redis+socket://{tmp_path}/missing.sock")
+    started_at = time.monotonic()
 
     with django_capture_on_commit_callbacks(execute=True):
-        tasks.request_converge(concentrator, connection=away)
+        tasks.request_converge(concentrator, connection=unreachable)
 
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - started_at < 1
     assert "No such file or directory" in caplog.text

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.html import part, words
-from tests.integration.traffic_rows import count
+from tests.integration.traffic_rows import record_traffic
 from vpnportal import services
 from vpnportal.domain.traffic.counters import TrafficCounts, minute_of, moment_of
 from vpnportal.domain.tunnel.algorithms import Suite
@@ -120,7 +120,7 @@ def test_what_was_never_applied_is_not_drawn(tunnel, page):
 
 
 def test_a_pair_tells_its_algorithms_what_it_carried_and_when_it_gets_new_keys(live, page):
-    count(live)
+    record_traffic(live)
 
     (row,) = rows(status(page, live))
 
@@ -166,7 +166,7 @@ def test_what_is_too_much_for_the_drawing_is_folded_in_words(ready, user, page):
     )
     AddressTranslation.objects.filter(customer_address__in=("172.16.0.0", "172.16.0.255")).delete()
     live = make_live(ready, user)
-    count(live)
+    record_traffic(live)
 
     answer = status(page, live)
 
@@ -191,8 +191,8 @@ def test_pairs_that_should_run_and_do_not_are_down_and_keep_what_they_carried(re
     add_remote_subnets(ready, 2)
     live = make_live(ready, user)
     Tunnel.objects.update(sa_status="partial")
-    count(live)
-    count(live, keep=1)
+    record_traffic(live)
+    record_traffic(live, child_count=1)
 
     found = rows(status(page, live))
 
@@ -216,17 +216,20 @@ def test_what_somebody_disconnected_is_disconnected_and_not_down(live, page):
 
 
 def test_a_pair_that_runs_with_older_settings_says_so_and_what_is_applied(live, page):
-    count(live, name="ctx1-00000000-00000000", suite=Suite("AES_CBC-256", "HMAC_SHA1_96"))
+    record_traffic(live, name="ctx1-00000000-00000000", suite=Suite("AES_CBC-256", "HMAC_SHA1_96"))
 
     (row,) = rows(status(page, live))
 
-    assert row[2:4] == ["Up \N{EN DASH} settings out of date", "AES256, SHA1 applied: 3DES, MD5, group 2"]
+    assert row[2:4] == [
+        "Up \N{EN DASH} settings out of date",
+        "AES256, SHA1 applied: 3DES, MD5, group 2",
+    ]
 
 
 def test_many_pairs_are_folded_and_those_that_are_not_well_come_first(ready, user, page):
     add_remote_subnets(ready, 220)
     live = make_live(ready, user)
-    count(live, keep=218)
+    record_traffic(live, child_count=218)
 
     answer = status(page, live)
 
@@ -239,7 +242,7 @@ def test_many_pairs_are_folded_and_those_that_are_not_well_come_first(ready, use
 
 
 def test_what_nobody_sees_is_unknown_with_its_age_and_never_down(live, page):
-    count(live)
+    record_traffic(live)
     Concentrator.objects.update(seen_at=timezone.now() - timedelta(hours=3))
 
     answer = status(page, live)
@@ -252,7 +255,7 @@ def test_what_nobody_sees_is_unknown_with_its_age_and_never_down(live, page):
 
 
 def test_what_a_concentrator_counted_that_the_tunnel_has_left_is_not_shown_as_running(live, page):
-    count(live)
+    record_traffic(live)
     other = Concentrator.objects.create(
         name="old", datacenter=live.concentrator.datacenter, public_address="203.0.113.9"
     )
@@ -265,7 +268,7 @@ def test_what_a_concentrator_counted_that_the_tunnel_has_left_is_not_shown_as_ru
 def test_the_last_hour_is_told_in_the_readers_time_with_its_peak_and_its_gaps(live, user, page):
     Profile.objects.create(user=user, time_zone="Europe/Berlin")
     now = this_minute()
-    count(live)
+    record_traffic(live)
     Traffic.objects.update(minutes={PAIR: [[now - 5, 30_000_000, 2_000_000, 9, 1]]})
     Concentrator.objects.update(observed_minutes=[[now - 59, now - 30], [now - 19, now]])
 
@@ -285,7 +288,7 @@ def test_the_last_hour_is_told_in_the_readers_time_with_its_peak_and_its_gaps(li
 
 def test_gaps_of_the_chart_are_neither_bars_nor_axis(live, page):
     now = this_minute()
-    count(live)
+    record_traffic(live)
     Traffic.objects.update(minutes={PAIR: [[now, 1, 0, 1, 0]]})
     Concentrator.objects.update(observed_minutes=[[now - 9, now]])
 
@@ -298,7 +301,7 @@ def test_each_pair_has_its_own_hour_and_the_tunnel_that_of_all_it_had(ready, use
     add_remote_subnets(ready, 1)
     live = make_live(ready, user)
     now = this_minute()
-    count(live)
+    record_traffic(live)
     Traffic.objects.update(
         minutes={
             PAIR: [[now - 1, 1_000, 500, 2, 1]],
@@ -323,7 +326,7 @@ def test_pairs_that_one_association_carries_share_a_chart_and_the_page_says_so(r
     add_remote_subnets(ready, 2)
     services.edit(ready, "ike_version", 2, user)
     live = make_live(ready, user)
-    count(live)
+    record_traffic(live)
 
     (row,) = rows(status(page, live))
 
@@ -340,11 +343,11 @@ def test_an_hour_that_nobody_measured_is_not_an_hour_of_nothing(live, page):
 
 
 def test_a_page_that_shows_the_newest_is_told_nothing(live, page):
-    count(live)
+    record_traffic(live)
     first = token(status(page, live))
 
     assert status(page, live, seen=first).status_code == 204
-    count(live, TrafficCounts(800_000_000, 0, 1, 0))
+    record_traffic(live, TrafficCounts(800_000_000, 0, 1, 0))
     second = status(page, live, seen=first)
     assert (second.status_code, rows(second)[0][4]) == (200, "2 GB 900,001 packets")
 
@@ -359,7 +362,7 @@ def test_a_page_that_shows_the_newest_is_told_nothing(live, page):
     ids=["sa_status", "sight", "revision"],
 )
 def test_whatever_shows_in_the_section_is_a_change(live, page, change):
-    count(live)
+    record_traffic(live)
     first = token(status(page, live))
 
     change()
@@ -370,7 +373,7 @@ def test_whatever_shows_in_the_section_is_a_change(live, page, change):
 def test_each_reader_has_times_in_their_own_zone_although_a_change_is_rendered_once(
     live, user, page
 ):
-    count(live)
+    record_traffic(live)
     assert "UTC" in words(status(page, live), "status")
 
     Profile.objects.create(user=user, time_zone="America/Chicago")
@@ -403,7 +406,7 @@ def connections(monkeypatch) -> list[object]:
 
 
 def test_looking_asks_nobody_but_the_database_and_that_in_two_queries(live, page, connections):
-    count(live)
+    record_traffic(live)
     seen = token(status(page, live))
 
     with CaptureQueriesContext(connection) as captured:
@@ -416,7 +419,7 @@ def test_looking_asks_nobody_but_the_database_and_that_in_two_queries(live, page
 
 
 def test_a_section_that_was_rendered_for_somebody_is_not_rendered_again(live, page):
-    count(live)
+    record_traffic(live)
     status(page, live)
 
     with CaptureQueriesContext(connection) as captured:
@@ -427,7 +430,7 @@ def test_a_section_that_was_rendered_for_somebody_is_not_rendered_again(live, pa
 
 def test_the_section_costs_the_same_for_one_pair_and_for_thirty(ready, user, page):
     def queries(tunnel: Tunnel) -> int:
-        count(tunnel)
+        record_traffic(tunnel)
         cache.clear()
         with CaptureQueriesContext(connection) as captured:
             status(page, tunnel)
@@ -449,7 +452,7 @@ def test_the_section_costs_the_same_for_one_pair_and_for_thirty(ready, user, pag
 
 
 def test_without_javascript_the_page_has_the_section_and_its_address_leads_there(live, page):
-    count(live)
+    record_traffic(live)
 
     alone = page.get(reverse("status", args=[live.pk]))
     whole = page.get(reverse("tunnel", args=[live.pk]))

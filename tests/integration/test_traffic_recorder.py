@@ -1,4 +1,4 @@
-"""Counters reach the database when something is new, and then for many tunnels at once."""
+"""Traffic counters: written when they changed, and for many tunnels at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.integration.conftest import make_tunnel
-from tests.integration.traffic_rows import carriers, connection, line
+from tests.integration.traffic_rows import child_sa_samples, connection, ike_sa_sample
 from vpnportal import services
 from vpnportal.domain.traffic.counters import TrafficCounts, minute_of
 from vpnportal.models import Concentrator, Revision, Traffic, Tunnel
@@ -28,150 +28,157 @@ def live(ready, user) -> Tunnel:
 
 
 @pytest.fixture
-def watch(live, concentrator) -> TrafficRecorder:
+def recorder(live, concentrator) -> TrafficRecorder:
     return TrafficRecorder(concentrator)
 
 
-def look(
-    watch: TrafficRecorder, tunnel: Tunnel, amounts: TrafficCounts, at: datetime, **changes: object
+def record(
+    recorder: TrafficRecorder,
+    tunnel: Tunnel,
+    counts: TrafficCounts,
+    at: datetime,
+    **changes: object,
 ) -> None:
-    """charon lists this tunnel, and whatever is due is written."""
-    held = connection(tunnel)
-    watch.sample_all(
-        {held.name: held.as_loaded},
-        [line(tunnel, carriers(tunnel, amounts, at, **changes), at)],
+    """Record a sample of this tunnel, and write it."""
+    loaded = connection(tunnel)
+    recorder.sample_all(
+        {loaded.name: loaded.as_loaded},
+        [ike_sa_sample(tunnel, child_sa_samples(tunnel, counts, at, **changes), at)],
         at,
     )
-    watch.close()
+    recorder.close()
 
 
-def carried(tunnel: Tunnel) -> TrafficCounts:
+def recorded_traffic(tunnel: Tunnel) -> TrafficCounts:
     return TrafficCounts(*Traffic.objects.get(tunnel=tunnel).pairs[PAIR][1:])
 
 
-def test_a_tunnel_that_carried_nothing_since_costs_no_query(live, watch):
+def test_a_tunnel_without_new_traffic_costs_no_query(live, recorder):
     now = timezone.now()
-    held = connection(live)
-    seen = [line(live, carriers(live, TrafficCounts(9, 9, 1, 1), now), now)]
-    watch.sample_all({held.name: held.as_loaded}, seen, now)
-    watch.close()
+    loaded = connection(live)
+    samples = [ike_sa_sample(live, child_sa_samples(live, TrafficCounts(9, 9, 1, 1), now), now)]
+    recorder.sample_all({loaded.name: loaded.as_loaded}, samples, now)
+    recorder.close()
 
     with CaptureQueriesContext(database) as captured:
-        watch.sample_all({held.name: held.as_loaded}, seen, now)
-        watch.close()
+        recorder.sample_all({loaded.name: loaded.as_loaded}, samples, now)
+        recorder.close()
 
     assert len(captured) == 0
-    assert carried(live) == (9, 9, 1, 1)
+    assert recorded_traffic(live) == (9, 9, 1, 1)
 
 
-def test_new_keys_count_from_nothing_and_the_sum_goes_on(live, watch):
+def test_new_keys_count_from_zero_and_add_to_the_sum(live, recorder):
     now = timezone.now()
-    look(watch, live, TrafficCounts(900, 90, 9, 1), now - timedelta(seconds=20))
+    record(recorder, live, TrafficCounts(900, 90, 9, 1), now - timedelta(seconds=20))
 
-    watch.add_final([line(live, carriers(live, TrafficCounts(950, 95, 10, 2), now), now)])
-    look(watch, live, TrafficCounts(7, 7, 1, 1), now, id="2-00000002")
+    recorder.add_final(
+        [ike_sa_sample(live, child_sa_samples(live, TrafficCounts(950, 95, 10, 2), now), now)]
+    )
+    record(recorder, live, TrafficCounts(7, 7, 1, 1), now, id="2-00000002")
 
-    assert carried(live) == (957, 102, 11, 3)
+    assert recorded_traffic(live) == (957, 102, 11, 3)
     (minutes,) = Traffic.objects.get().minutes.values()
     assert sum(minute[1] for minute in minutes) == 957
     (child,) = Traffic.objects.get().lines[0]["carriers"]
     assert (child["id"], child["amounts"]) == ("2-00000002", [7, 7, 1, 1])
 
 
-def test_a_watch_that_starts_again_goes_on_where_it_was(live, watch, concentrator):
+def test_a_restarted_monitor_continues_from_the_stored_counters(live, recorder, concentrator):
     now = timezone.now()
-    look(watch, live, TrafficCounts(900, 90, 9, 1), now - timedelta(seconds=50))
+    record(recorder, live, TrafficCounts(900, 90, 9, 1), now - timedelta(seconds=50))
 
-    look(TrafficRecorder(concentrator), live, TrafficCounts(1_000, 100, 10, 2), now)
+    record(TrafficRecorder(concentrator), live, TrafficCounts(1_000, 100, 10, 2), now)
 
-    assert carried(live) == (1_000, 100, 10, 2)
+    assert recorded_traffic(live) == (1_000, 100, 10, 2)
     assert sum(minute[1] for minute in Traffic.objects.get().minutes[PAIR]) == 1_000
 
 
-def test_an_hour_that_is_over_is_let_go_and_what_it_carried_stays_in_the_sum(live, watch):
+def test_minutes_older_than_an_hour_are_deleted_and_the_sum_is_not(live, recorder):
     now = timezone.now()
-    look(watch, live, TrafficCounts(900, 90, 9, 1), now)
+    record(recorder, live, TrafficCounts(900, 90, 9, 1), now)
     Traffic.objects.update(
         minutes={PAIR: [[minute_of(now) - 60, 1, 1, 1, 1], [minute_of(now), 5, 5, 5, 5]]}
     )
 
-    look(watch, live, TrafficCounts(910, 90, 9, 1), now)
+    record(recorder, live, TrafficCounts(910, 90, 9, 1), now)
 
     assert Traffic.objects.get().minutes == {PAIR: [[minute_of(now), 15, 5, 5, 5]]}
-    assert carried(live) == (910, 90, 9, 1)
+    assert recorded_traffic(live) == (910, 90, 9, 1)
 
 
-def test_pairs_that_the_tunnel_does_not_have_any_more_are_let_go_and_their_hour_stays(live, watch):
+def test_removed_pairs_are_deleted_and_their_last_hour_stays(live, recorder):
     now = timezone.now()
     minute = minute_of(now)
-    look(watch, live, TrafficCounts(900, 90, 9, 1), now)
+    record(recorder, live, TrafficCounts(900, 90, 9, 1), now)
     Traffic.objects.update(
-        pairs={PAIR: Traffic.objects.get().pairs[PAIR], "other": [now.isoformat(), 1, 1, 1, 1]},
-        minutes={"one": [[minute, 1, 1, 1, 1]], "other": [[minute, 1, 1, 1, 1]]},
+        pairs={PAIR: Traffic.objects.get().pairs[PAIR], "removed": [now.isoformat(), 1, 1, 1, 1]},
+        minutes={"removed before": [[minute, 1, 1, 1, 1]], "removed": [[minute, 1, 1, 1, 1]]},
     )
 
-    look(watch, live, TrafficCounts(910, 90, 9, 1), now)
+    record(recorder, live, TrafficCounts(910, 90, 9, 1), now)
 
     row = Traffic.objects.get()
     assert list(row.pairs) == [PAIR]
     assert row.minutes == {PAIR: [[minute, 10, 0, 0, 0]], Traffic.GONE: [[minute, 2, 2, 2, 2]]}
 
 
-def test_a_concentrator_that_the_tunnel_has_left_says_nothing_of_it(live, watch, concentrator):
+def test_a_concentrator_records_no_traffic_of_a_moved_tunnel(live, recorder, concentrator):
     elsewhere = Concentrator.objects.create(
         name="elsewhere", datacenter=concentrator.datacenter, public_address="203.0.113.9"
     )
     Tunnel.objects.update(concentrator=elsewhere)
 
-    look(watch, live, TrafficCounts(9, 9, 1, 1), timezone.now())
+    record(recorder, live, TrafficCounts(9, 9, 1, 1), timezone.now())
 
     assert not Traffic.objects.exists()
 
 
-def test_a_look_writes_which_minutes_are_known_once_a_minute(live, watch, concentrator):
-    began = datetime(2026, 11, 24, 12, 0, 5, tzinfo=UTC)
+def test_a_sample_records_the_observed_minutes_once_a_minute(live, recorder, concentrator):
+    start = datetime(2026, 11, 24, 12, 0, 5, tzinfo=UTC)
     for seconds in (0, 10, 20, 60, 70):
-        watch.sample_all({}, [], began + timedelta(seconds=seconds))
+        recorder.sample_all({}, [], start + timedelta(seconds=seconds))
 
-    noon = minute_of(began)
+    noon = minute_of(start)
     concentrator.refresh_from_db()
     assert concentrator.observed_minutes == [[noon, noon + 1]]
     with CaptureQueriesContext(database) as captured:
-        watch.sample_all({}, [], began + timedelta(seconds=80))
+        recorder.sample_all({}, [], start + timedelta(seconds=80))
     assert len(captured) == 0
 
 
-def test_many_tunnels_are_written_in_few_queries_and_what_went_down_comes_first(
-    account, concentrator, user, live, watch, monkeypatch
+def test_many_tunnels_are_written_in_few_queries_and_tunnels_that_went_down_first(
+    account, concentrator, user, live, recorder, monkeypatch
 ):
     now = timezone.now()
-    several = [
+    tunnels = [
         make_tunnel(account, concentrator, f"ipsec{number}", hosted=f"10.{number}.0.0/24")
         for number in range(20, 50)
     ]
-    for tunnel in several:
+    for tunnel in tunnels:
         services.edit(tunnel, "remote_peer", "198.51.100.7", user)
         services.set_preshared_key(tunnel, "a key", user)
         tunnel.subnets.add(live.subnets.get(kind="customer"))
         Revision.next_for(tunnel, Tunnel.objects.get(pk=tunnel.pk).draft(), user).save()
-    held = {(one := connection(tunnel)).name: one.as_loaded for tunnel in several}
+    connections = map(connection, tunnels)
+    loaded = {connection.name: connection.as_loaded for connection in connections}
 
-    def seen(amounts: TrafficCounts, *but: Tunnel):
+    def samples(counts: TrafficCounts, *excluded: Tunnel):
         return [
-            line(tunnel, carriers(tunnel, amounts, now, id=f"{tunnel.pk}-aa"), now)
-            for tunnel in several
-            if tunnel not in but
+            ike_sa_sample(tunnel, child_sa_samples(tunnel, counts, now, id=f"{tunnel.pk}-aa"), now)
+            for tunnel in tunnels
+            if tunnel not in excluded
         ]
 
     monkeypatch.setattr(traffic_recorder, "WRITE_SECONDS", 0)
-    watch.sample_all(held, seen(TrafficCounts(1, 1, 1, 1)), now)
+    recorder.sample_all(loaded, samples(TrafficCounts(1, 1, 1, 1)), now)
     with CaptureQueriesContext(database) as captured:
-        watch.close()
+        recorder.close()
     assert (Traffic.objects.count(), len(captured) <= 8) == (30, True)
 
     monkeypatch.setattr(traffic_recorder, "MAX_PAIRS", 1)
-    watch.sample_all(held, seen(TrafficCounts(2, 2, 2, 2), several[-1]), now)
-    watch.write_if_due()
+    recorder.sample_all(loaded, samples(TrafficCounts(2, 2, 2, 2), tunnels[-1]), now)
+    recorder.write_if_due()
 
-    assert Traffic.objects.get(tunnel=several[-1]).lines == []
+    assert Traffic.objects.get(tunnel=tunnels[-1]).lines == []
     assert not Traffic.objects.filter(pairs__icontains=", 2, 2").exists()

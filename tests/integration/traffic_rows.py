@@ -1,4 +1,4 @@
-"""What a concentrator's watch would have counted of a tunnel, written as it writes it."""
+"""Traffic of a tunnel, recorded as the monitor of its concentrator records it."""
 
 from __future__ import annotations
 
@@ -20,59 +20,60 @@ MUCH = TrafficCounts(1_200_000_000, 300_000_000, 900_000, 1)
 
 
 def connection(tunnel: Tunnel) -> Connection:
-    """What the concentrator holds of its newest revision."""
+    """Return the connection of the tunnel's newest revision."""
     return compile_tunnel(tunnel.latest().spec(), fingerprint_key()).connection
 
 
-def carriers(
-    tunnel: Tunnel, amounts: TrafficCounts, at: datetime, **changes: object
+def child_sa_samples(
+    tunnel: Tunnel, counts: TrafficCounts, at: datetime, **changes: object
 ) -> list[ChildSaSample]:
-    """All its children, up for ten minutes, each with these counters."""
-    held = connection(tunnel)
+    """Return a sample of each CHILD_SA of the tunnel, each with these counters."""
+    loaded = connection(tunnel)
     return [
         replace(
             ChildSaSample(
                 id=f"{number}-{number:08x}",
                 name=child.name,
                 state="INSTALLED",
-                suite=held.child_suite,
+                suite=loaded.child_suite,
                 local_ts=child.local_ts,
                 remote_ts=child.remote_ts,
-                counts=amounts,
+                counts=counts,
                 installed_at=at - timedelta(minutes=2),
                 rekey_at=at + timedelta(minutes=23, seconds=30),
                 ends_at=at + timedelta(minutes=29),
             ),
             **changes,
         )
-        for number, child in enumerate(sorted(held.as_loaded.children), 1)
+        for number, child in enumerate(sorted(loaded.as_loaded.children), 1)
     ]
 
 
-def line(tunnel: Tunnel, several: Iterable[ChildSaSample], at: datetime) -> IkeSaSample:
-    """The IKE_SA of these children."""
-    held = connection(tunnel)
+def ike_sa_sample(tunnel: Tunnel, children: Iterable[ChildSaSample], at: datetime) -> IkeSaSample:
+    """Return the sample of the IKE_SA of these CHILD_SAs."""
+    loaded = connection(tunnel)
     return IkeSaSample(
-        held.name,
+        loaded.name,
         "1",
         2 if tunnel.ike_version == 2 else 1,
-        held.suite,
+        loaded.suite,
         at - timedelta(hours=2),
         at + timedelta(hours=1),
-        tuple(several),
+        tuple(children),
     )
 
 
-def count(
+def record_traffic(
     tunnel: Tunnel,
-    amounts: TrafficCounts = MUCH,
-    keep: int | None = None,
+    counts: TrafficCounts = MUCH,
+    child_count: int | None = None,
     **changes: object,
 ) -> None:
-    """A look just now at all its children, or at the first so many of them."""
-    at, held = timezone.now(), connection(tunnel)
-    seen = [line(tunnel, carriers(tunnel, amounts, at, **changes)[:keep], at)]
+    """Record a sample of now, with all CHILD_SAs of the tunnel or the first `child_count`."""
+    at, loaded = timezone.now(), connection(tunnel)
+    children = child_sa_samples(tunnel, counts, at, **changes)[:child_count]
+    samples = [ike_sa_sample(tunnel, children, at)]
     traffic_recorder.save_traffic(
         tunnel.concentrator,
-        TrafficAccountant({}, None).sample({held.name: held.as_loaded}, seen, at),
+        TrafficAccountant({}, None).sample({loaded.name: loaded.as_loaded}, samples, at),
     )
