@@ -32,12 +32,12 @@ class HourChart:
         return total
 
     @property
-    def measured(self) -> bool:
+    def is_measured(self) -> bool:
         """True if any minute has a sample."""
         return any(counts is not None for counts in self.minutes)
 
     @property
-    def words(self) -> tuple[str, str]:
+    def totals(self) -> tuple[str, str]:
         """The totals as text, such as "1.2 GB in (900,000 packets)", in and out."""
         total = self.total
         return (
