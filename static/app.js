@@ -1,11 +1,12 @@
-// What htmx cannot say by itself: that the portal did not answer, and that a control is wrong.
+// Parts of every page that htmx attributes cannot express: failed requests, invalid controls, and
+// details that stay open while the state box is replaced.
 "use strict";
 
 const live = () => document.getElementById("live");
 
 function complain(text) {
-  const shown = live().querySelector(".complaint");
-  if (shown && shown.textContent === text) return;
+  const complaint = live().querySelector(".complaint");
+  if (complaint && complaint.textContent === text) return;
   const line = document.createElement("p");
   line.className = "complaint";
   line.textContent = text;
@@ -16,14 +17,14 @@ document.addEventListener("htmx:responseError", (event) => {
   const status = event.detail.xhr.status;
   complain(
     status === 403 || status === 404
-      ? "You may no longer do this, or your session is over: nothing was changed. Load the page again."
-      : `The portal failed (${status}): what you see may be old. Load the page again.`,
+      ? "You may no longer do this, or your session has ended: nothing was changed. Reload the page."
+      : `The portal reports an error (${status}): this page may be outdated. Reload the page.`,
   );
 });
 
 for (const name of ["htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(name, () =>
-    complain("The portal does not answer: what you see may be old, and the last entry was not saved."),
+    complain("The portal does not answer: this page may be outdated, and the last entry was not saved."),
   );
 }
 
@@ -38,36 +39,37 @@ document.addEventListener("htmx:afterSwap", (event) => {
   }
 });
 
-// The state is replaced while somebody reads it: what they opened in it is open whenever it is there,
-// until they close it, and in its place.
-const panel = () => document.getElementById("state");
-const opened = new Set();
-let scrolled = 0;
+// A poll replaces the state box while the user reads it. Open details stay open until the user closes
+// them, also if a replacement in between does not have them, and the scroll position stays.
+const stateBox = () => document.getElementById("state");
+const openDetails = new Set();
+let scrollTop = 0;
 
-// It does not bubble.
+// The event `toggle` does not bubble: the listener captures it.
 document.addEventListener(
   "toggle",
   ({ target }) => {
-    if (!target.open) opened.delete(target.id);
+    if (!target.open) openDetails.delete(target.id);
   },
   true,
 );
 
 for (const name of ["htmx:beforeSwap", "htmx:oobBeforeSwap"]) {
   document.addEventListener(name, () => {
-    for (const one of document.querySelectorAll("details[id][open]")) opened.add(one.id);
-    scrolled = panel()?.scrollTop ?? 0;
+    for (const details of document.querySelectorAll("details[id][open]")) openDetails.add(details.id);
+    scrollTop = stateBox()?.scrollTop ?? 0;
   });
 }
 
 for (const name of ["htmx:afterSwap", "htmx:oobAfterSwap"]) {
   document.addEventListener(name, () => {
-    for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
-    if (panel()) panel().scrollTop = scrolled;
+    for (const id of openDetails) document.getElementById(id)?.setAttribute("open", "");
+    if (stateBox()) stateBox().scrollTop = scrollTop;
   });
 }
 
-// Enter in these fields means the button below them, not the first one of their form.
+// Enter in the fields of the health check clicks Apply. The first button of their form saves the
+// translations instead.
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || !event.target.matches("#trial input")) return;
   event.preventDefault();

@@ -1,48 +1,49 @@
-// Several people at one tunnel: what others changed is shown where no hand is on it, and while a
-// configuration is applied nothing can be entered, without taking away the focus or what was typed.
+// Several users on the page of one tunnel: edits by others appear in fields that are not in use, and
+// an apply locks all controls without taking away the focus or the typed text.
 "use strict";
 
 const settings = document.querySelector(".settings");
-const EDITS = "input:not([type=hidden]), select, textarea, button:not(.arrow)";
+const CONTROLS = "input:not([type=hidden]), select, textarea, button:not(.arrow)";
 
-function shown(control) {
+function valueOf(control) {
   return control.type === "checkbox" ? (control.checked ? "True" : "False") : control.value;
 }
 
-const seen = (part) => part.querySelector("input[type=hidden]")?.value;
+const lastSeenValue = (part) => part.querySelector("input[type=hidden]")?.value;
 
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { target: field, fragment } = event.detail;
-  if (!fragment.querySelector("[data-theirs]")) return;
-  const control = field.querySelector(EDITS);
-  const kept = control.type === "password" ? "" : seen(field);
-  const touched = field.contains(document.activeElement) || shown(control) !== kept;
-  if (touched || seen(field) === seen(fragment)) event.detail.shouldSwap = false;
+  if (!fragment.querySelector("[data-concurrent-edit]")) return;
+  const control = field.querySelector(CONTROLS);
+  // The hidden input of a preshared key has its version, not its value.
+  const saved = control.type === "password" ? "" : lastSeenValue(field);
+  const isInUse = field.contains(document.activeElement) || valueOf(control) !== saved;
+  if (isInUse || lastSeenValue(field) === lastSeenValue(fragment)) event.detail.shouldSwap = false;
 });
 
-// What others did is read out once: a line that is there stays, and only what is new is put in.
+// Screen readers read every new line of the list once: present lines stay, only new ones are added.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { target, fragment } = event.detail;
   if (target.id !== "others") return;
-  const [shown, told] = [target, fragment].map((part) => part.querySelector("ul"));
-  event.detail.shouldSwap = !shown && told !== null;
-  if (!shown || !told) return;
-  const lines = [...told.children];
-  for (const line of [...shown.children]) {
-    if (!lines.some((one) => one.textContent === line.textContent)) line.remove();
+  const [present, received] = [target, fragment].map((part) => part.querySelector("ul"));
+  event.detail.shouldSwap = !present && received !== null;
+  if (!present || !received) return;
+  const lines = [...received.children];
+  for (const line of [...present.children]) {
+    if (!lines.some((other) => other.textContent === line.textContent)) line.remove();
   }
-  lines.forEach((line, at) => {
-    const there = shown.children[at];
-    if (there?.textContent !== line.textContent) shown.insertBefore(line, there ?? null);
+  lines.forEach((line, index) => {
+    const next = present.children[index];
+    if (next?.textContent !== line.textContent) present.insertBefore(line, next ?? null);
   });
 });
 
-// A text that cannot be edited keeps the focus; a control that is disabled would lose it.
+// A read-only text control keeps the focus; a disabled control would lose it.
 function lock(control) {
   if (control.disabled || control.readOnly) return;
-  const text = control.matches("textarea, input:not([type=checkbox])");
-  if (!text && control === document.activeElement) return;
-  control[text ? "readOnly" : "disabled"] = true;
+  const isText = control.matches("textarea, input:not([type=checkbox])");
+  if (!isText && control === document.activeElement) return;
+  control[isText ? "readOnly" : "disabled"] = true;
   control.dataset.locked = "";
 }
 
@@ -52,13 +53,13 @@ function unlock(control) {
   delete control.dataset.locked;
 }
 
-function follow() {
+function updateLocks() {
   settings.disabled = false;
-  const locked = document.querySelector("#locked p") !== null;
-  for (const control of settings.querySelectorAll(EDITS)) (locked ? lock : unlock)(control);
+  const isLocked = document.querySelector("#locked p") !== null;
+  for (const control of settings.querySelectorAll(CONTROLS)) (isLocked ? lock : unlock)(control);
 }
 
-follow();
+updateLocks();
 for (const name of ["htmx:afterSwap", "htmx:oobAfterSwap", "focusout"]) {
-  document.addEventListener(name, follow);
+  document.addEventListener(name, updateLocks);
 }

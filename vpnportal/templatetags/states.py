@@ -5,7 +5,7 @@ from __future__ import annotations
 from django import template
 from django.utils.text import slugify
 
-from vpnportal.services.tunnel_state import SLUGS
+from vpnportal.services import STATE_SLUGS
 
 register = template.Library()
 
@@ -13,4 +13,4 @@ register = template.Library()
 @register.filter
 def state_slug(label: str) -> str:
     """Return the slug of a state label, such as "partly-up" for "Degraded"."""
-    return SLUGS.get(str(label)) or slugify(label)
+    return STATE_SLUGS.get(str(label)) or slugify(label)
