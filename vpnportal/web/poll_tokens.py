@@ -58,7 +58,7 @@ def state_box_token(
 
 
 def _revision_facts(revision: Revision | None) -> tuple[Any, ...]:
-    """Return the columns that the page shows; a specification never changes, and steps only grow."""
+    """Return the columns that the page shows. A specification never changes; steps only grow."""
     if revision is None:
         return ()
     return (
