@@ -1,4 +1,4 @@
-"""The drawing keeps everything inside of its frame, whatever people called their translations."""
+"""The tunnel diagram keeps every text inside its box and every box inside the frame."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ ROWS = st.lists(st.text(max_size=80), max_size=12).map(
     st.builds(DiagramEnds, TEXTS, TEXTS, TEXTS, TEXTS, ROWS),
     st.sampled_from((horizontal_layout, vertical_layout)),
 )
-def test_no_text_leaves_its_box_and_no_box_lies_on_another_or_outside(ends, layout):
+def test_texts_stay_in_their_boxes_and_boxes_never_overlap_or_leave_the_frame(ends, layout):
     drawing = layout(ends)
 
-    assert drawing.word[1] + CHARACTER <= drawing.height
+    assert drawing.label_at[1] + CHARACTER <= drawing.height
     for box in drawing.boxes:
         assert box.x >= 0
         assert box.x + box.width <= drawing.width
         assert box.bottom <= drawing.height
         for text in box.texts:
             assert box.x < text.x
-            assert text.x + CHARACTER * len(text.words) <= box.x + box.width
+            assert text.x + CHARACTER * len(text.text) <= box.x + box.width
             assert box.y < text.y < box.bottom
-    for at, one in enumerate(drawing.boxes):
-        for other in drawing.boxes[at + 1 :]:
-            beside_it = one.x + one.width <= other.x or other.x + other.width <= one.x
-            assert beside_it or one.bottom <= other.y or other.bottom <= one.y
+    for index, box in enumerate(drawing.boxes):
+        for other in drawing.boxes[index + 1 :]:
+            is_beside = box.x + box.width <= other.x or other.x + other.width <= box.x
+            assert is_beside or box.bottom <= other.y or other.bottom <= box.y
 
 
 @given(st.builds(DiagramEnds, TEXTS, TEXTS, TEXTS, TEXTS, ROWS))
-def test_the_words_tell_the_state_and_how_many_translations_are_left_out(ends):
-    words = in_words(ends, "partly up")
+def test_the_description_has_the_state_and_the_number_of_hidden_translations(ends):
+    words = in_words(ends, "Degraded")
 
-    assert "The tunnel between them is partly up." in words
-    beyond = len(ends.translations) - 5
-    assert (f"; and {beyond} more." in words) == (beyond > 1)
+    assert "Tunnel between them: Degraded." in words
+    hidden = len(ends.translations) - 5
+    assert (f"; and {hidden} more." in words) == (hidden > 1)

@@ -1,21 +1,27 @@
-"""The page of one tunnel, its state, and Apply Configurations."""
+"""Apply Configurations: submit a revision, or list the problems that prevent it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from vpnportal import services
-from vpnportal.models import Tunnel
+from vpnportal.models import Revision, Tunnel
 from vpnportal.services import Refused
-from vpnportal.web.responses import HtmxRequest, render_fragment, status_of
+from vpnportal.web.responses import HtmxRequest, respond, status_of
+from vpnportal.web.tunnel.access import editable_tunnel
 from vpnportal.web.tunnel.draft_version import seen_of
-from vpnportal.web.tunnel.page import problem_links, state_context, tunnel_page
+from vpnportal.web.tunnel.page import (
+    ProblemLink,
+    problem_links,
+    render_tunnel_page,
+    tunnel_page,
+)
+from vpnportal.web.tunnel.state_box import state_box_of
 from vpnportal.web.tunnel.translations.open_subnets import open_subnets_from
 from vpnportal.web.tunnel.translations.submitted_rows import (
     SubmittedRow,
@@ -29,11 +35,12 @@ from vpnportal.web.tunnel.trial_form import TrialForm
 
 @require_POST
 def apply(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Apply Configurations: a revision on its way, or what still is wrong.
+    """Submit the draft as a revision.
 
-    The rows of the translation table come along, so that one typed and not saved is not lost.
+    The request has the rows of the translation table too: an unsaved row is a problem, so that it
+    is neither lost nor left out without a word.
     """
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    tunnel = editable_tunnel(request, pk)
     changed, trial = changed_rows(saved_pairs(tunnel), request.POST), TrialForm(request.POST)
     try:
         if changed:
@@ -43,11 +50,13 @@ def apply(request: HtmxRequest, pk: int) -> HttpResponse:
     except Refused as refused:
         trial.explain(refused.problems)
         return _refuse(request, tunnel, changed, trial, refused)
-    if request.htmx:
-        shown = {**state_context(tunnel), "revision": revision, "trial": trial, "editable": True}
-        return render_fragment(request, "tunnel/responses/apply.html", shown)
-    messages.success(request, f"Revision {revision.number} is on its way to the concentrator.")
-    return redirect(reverse("tunnel", args=[pk]) + "#state")
+    return respond(
+        request,
+        fragment="tunnel/responses/apply.html",
+        context=lambda: _context(tunnel, trial, revision=revision),
+        redirect_to=reverse("tunnel", args=[pk]) + "#state",
+        message=f"Revision {revision.number} submitted.",
+    )
 
 
 def _refuse(
@@ -57,11 +66,38 @@ def _refuse(
     trial: TrialForm,
     refused: Refused,
 ) -> HttpResponse:
-    """Nothing was applied; a page without JavaScript is shown again with what was typed."""
+    status = status_of(refused)
     problems = problem_links(tunnel, refused.problems, changed)
-    if request.htmx:
-        shown = {**state_context(tunnel), "problems": problems, "trial": trial, "editable": True}
-        return render_fragment(request, "tunnel/responses/apply.html", shown, status_of(refused))
-    sheet = TableState(open_subnets_from(request.POST), changed, refused)
-    shown = {"problems": problems, "trial": trial, "stray": ()}
-    return tunnel_page(request, tunnel, status_of(refused), sheet, **shown)
+
+    def full_page() -> HttpResponse:
+        table_state = TableState(open_subnets_from(request.POST), changed, refused)
+        page = tunnel_page(request, tunnel, table_state=table_state)
+        # The list of problems has those of rows that are not on the page too.
+        table = replace(page.table, unplaced_problems=[])
+        page = replace(page, table=table, trial=trial, problems=problems)
+        return render_tunnel_page(request, page, status)
+
+    return respond(
+        request,
+        fragment="tunnel/responses/apply.html",
+        context=lambda: _context(tunnel, trial, problems=problems),
+        full_page=full_page,
+        status=status,
+    )
+
+
+def _context(
+    tunnel: Tunnel,
+    trial: TrialForm,
+    *,
+    revision: Revision | None = None,
+    problems: list[ProblemLink] | None = None,
+) -> dict[str, object]:
+    return {
+        "tunnel": tunnel,
+        "editable": True,
+        "state_box": state_box_of(tunnel),
+        "trial": trial,
+        "revision": revision,
+        "problems": problems or [],
+    }

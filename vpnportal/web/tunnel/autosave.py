@@ -1,53 +1,50 @@
-"""Autosave: one field of a draft for htmx, or every changed field of a fieldset without it."""
+"""Autosave: one field of a draft for htmx, or all changed fields of a fieldset without JavaScript.
+
+`autosave` parses the field (`forms`). `_save` writes it: `services.edit` locks the tunnel and looks
+for an edit conflict. `_respond` sends the field's note, and the review out of band, because one
+field changes the pending changes and their interruption.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import require_POST
 
 from vpnportal import services
 from vpnportal.models import Tunnel
-from vpnportal.services import EditConflict, Refused
-from vpnportal.services.edit_conflicts import key_version_of
-from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_fragment, status_of
+from vpnportal.services import EditConflict, Refused, key_version_of
+from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, respond, status_of
+from vpnportal.web.tunnel.access import editable_tunnel
 from vpnportal.web.tunnel.draft_version import written
-from vpnportal.web.tunnel.forms import FORMS, KEY, DraftForm
-from vpnportal.web.tunnel.page import key_context, state_context, tunnel_page
+from vpnportal.web.tunnel.forms import FORMS, KEY_FIELD, DraftForm
+from vpnportal.web.tunnel.page import render_tunnel_page, tunnel_page
+from vpnportal.web.tunnel.preshared_key_section import preshared_key_section
+from vpnportal.web.tunnel.state_box import state_box_of
 
 
 @require_POST
-@sensitive_post_parameters(KEY)
+@sensitive_post_parameters(KEY_FIELD)
 def autosave(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Save what is right of what was sent, say what is wrong with the rest."""
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    """Save the well-formed fields of the request, and explain what is wrong with the others."""
+    tunnel = editable_tunnel(request, pk)
     form = _form(request, tunnel)
-    one = request.htmx.trigger_name if request.htmx else None
-    if one:
+    if request.htmx and (name := request.htmx.trigger_name):
         try:
-            form.narrow(one)
+            form.narrow(name)
         except KeyError:
             raise BadRequest("There is no such field.") from None
-    status = _save(tunnel, form, request.user, [one] if one else form.changed_data)
-    if request.htmx:
-        shown = {"form": form, "one": one, "editable": True, **state_context(tunnel)}
-        if KEY in form.kept:
-            shown |= key_context(request, tunnel)
-        return render_fragment(request, "tunnel/responses/autosave.html", shown, status)
-    if status != OK:
-        first = next(name for name in form.fields if name in form.errors)
-        form.fields[first].widget.attrs["autofocus"] = True
-        return tunnel_page(request, tunnel, status, **{form.slug: form})
-    saved = ", ".join(str(form.fields[name].label) for name in form.kept)
-    messages.success(request, f"Saved: {saved}." if saved else "Nothing was changed.")
-    return redirect(reverse("tunnel", args=[pk]) + f"#{form.slug}")
+        names = [name]
+    else:
+        names = form.changed_data
+    status = _save(tunnel, form, request.user, names)
+    return _respond(request, tunnel, form, status)
 
 
 def _form(request: HtmxRequest, tunnel: Tunnel) -> DraftForm:
@@ -60,36 +57,75 @@ def _form(request: HtmxRequest, tunnel: Tunnel) -> DraftForm:
 
 @sensitive_variables("value")
 def _save(tunnel: Tunnel, form: DraftForm, author: User, names: list[str]) -> int:
-    """Keep each of these fields that is well-formed; the status that tells how it went."""
+    """Save the fields without errors; return the status code of the worst result.
+
+    `form.saved_values`, `form.conflicting_values` and `form.errors` have the result of each field.
+    """
     status = UNPROCESSABLE if form.errors else OK
     for name in names:
         if name in form.errors:
             continue
-        value, seen = form.cleaned_data[name], form.seen(name)
+        value, last_seen = form.cleaned_data[name], form.last_seen_value(name)
+        if name == KEY_FIELD and not value:
+            # An empty key field keeps the key: the page never has the key in it.
+            continue
         try:
-            kept = _keep(tunnel, name, value, author, seen)
+            _write(tunnel, name, value, author, last_seen)
         except Refused as refused:
             status = max(status, status_of(refused))
             form.add_error(name, str(refused))
             if isinstance(refused, EditConflict):
-                form.theirs[name] = _rendered(tunnel, name)
-            continue
-        if kept:
-            form.kept[name] = _rendered(tunnel, name)
+                form.conflicting_values[name] = _saved_value(tunnel, name)
+        else:
+            form.saved_values[name] = _saved_value(tunnel, name)
     return status
 
 
-def _rendered(tunnel: Tunnel, name: str) -> object:
-    """What is kept now, as a form shows it: of a preshared key only its version."""
-    if name == KEY:
+@sensitive_variables("value")
+def _write(tunnel: Tunnel, name: str, value: object, author: User, last_seen: Any) -> None:
+    if name == KEY_FIELD:
+        services.set_preshared_key(tunnel, str(value), author, last_seen)
+    else:
+        services.edit(tunnel, name, value, author, last_seen)
+
+
+def _saved_value(tunnel: Tunnel, name: str) -> object:
+    """Return the saved value as a form shows it; of a preshared key, only its version."""
+    if name == KEY_FIELD:
         return written(key_version_of(tunnel))
     return Tunnel.objects.values_list(name, flat=True).get(pk=tunnel.pk)
 
 
-@sensitive_variables("value")
-def _keep(tunnel: Tunnel, name: str, value: object, author: User, seen: Any) -> bool:
-    if name != KEY:
-        services.edit(tunnel, name, value, author, seen)
-    elif value:
-        services.set_preshared_key(tunnel, str(value), author, seen)
-    return name != KEY or bool(value)
+def _respond(request: HtmxRequest, tunnel: Tunnel, form: DraftForm, status: int) -> HttpResponse:
+    labels = ", ".join(str(form.fields[name].label) for name in form.saved_values)
+    return respond(
+        request,
+        fragment="tunnel/responses/autosave.html",
+        context=lambda: _context(request, tunnel, form),
+        redirect_to=reverse("tunnel", args=[tunnel.pk]) + f"#{form.slug}",
+        full_page=None if status == OK else lambda: _page(request, tunnel, form, status),
+        message=f"Saved: {labels}." if labels else "Nothing was changed.",
+        status=status,
+    )
+
+
+def _context(request: HtmxRequest, tunnel: Tunnel, form: DraftForm) -> dict[str, object]:
+    context: dict[str, object] = {
+        "tunnel": tunnel,
+        "editable": True,
+        "form": form,
+        "is_single_field": bool(request.htmx.trigger_name),
+        "state_box": state_box_of(tunnel),
+    }
+    if KEY_FIELD in form.saved_values:
+        context["preshared_key"] = preshared_key_section(request, tunnel)
+    return context
+
+
+def _page(request: HtmxRequest, tunnel: Tunnel, form: DraftForm, status: int) -> HttpResponse:
+    """Render the whole page with the form as it was typed, and the focus on its first error."""
+    first = next(name for name in form.fields if name in form.errors)
+    form.fields[first].widget.attrs["autofocus"] = True
+    page = tunnel_page(request, tunnel)
+    forms = {**page.forms, form.slug: form}
+    return render_tunnel_page(request, replace(page, forms=forms, has_unsaved_content=True), status)

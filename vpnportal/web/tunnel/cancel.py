@@ -1,10 +1,10 @@
-"""Cancel a tunnel: for the owners of its account, who type its name."""
+"""Deletion of a tunnel (the API calls it cancel), by an owner who types the tunnel's ID."""
 
 from __future__ import annotations
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -12,44 +12,43 @@ from vpnportal import services
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services import Refused
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
+from vpnportal.web.tunnel.access import owned_tunnel, visible_tunnel
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def cancel(request: HtmxRequest, pk: int) -> HttpResponse:
-    """The device name is typed to confirm; then the concentrator is asked to let go."""
-    visible = Tunnel.objects.visible_to(request.user)
-    tunnel = get_object_or_404(visible.select_related("account", "concentrator"), pk=pk)
+    """Show the confirmation page, and delete the tunnel once its ID is typed."""
+    tunnel = visible_tunnel(request, pk, "account", "concentrator")
     if tunnel.cancelled_at:
-        messages.info(request, f"{tunnel.name} was cancelled already.")
+        messages.info(request, f"{tunnel.name} was deleted already.")
         return redirect("tunnel", pk=pk)
-    get_object_or_404(Tunnel.objects.owned_by(request.user), pk=pk)
+    owned_tunnel(request, pk)
     if request.method != "POST":
         return _cancel_page(request, tunnel)
     typed = request.POST.get("name", "")
     if typed.strip() != tunnel.name:
-        wrong = f"Enter {tunnel.name}, exactly so. Nothing was cancelled."
-        return _cancel_page(request, tunnel, typed, wrong, UNPROCESSABLE)
+        problem = f"Enter {tunnel.name} exactly. Nothing was deleted."
+        return _cancel_page(request, tunnel, typed, problem, UNPROCESSABLE)
     try:
         services.cancel(tunnel, request.user)
     except Refused as refused:
         return _cancel_page(request, tunnel, typed, str(refused), status_of(refused))
-    told = f"{tunnel.name} was cancelled."
+    text = f"{tunnel.name} was deleted."
     if tunnel.releases.open().exists():
-        told += " The list shows it as being cancelled until its concentrator has let go of it."
-    messages.success(request, told)
+        text += " The list shows it as being deleted until it is removed from its concentrator."
+    messages.success(request, text)
     return redirect("tunnels")
 
 
 def _cancel_page(
-    request: HtmxRequest, tunnel: Tunnel, typed: str = "", wrong: str = "", status: int = OK
+    request: HtmxRequest, tunnel: Tunnel, typed: str = "", problem: str = "", status: int = OK
 ) -> HttpResponse:
-    blocks = tunnel.networks(Subnet.Kind.STATIC_NAT)
-    shown = {
+    context = {
         "tunnel": tunnel,
         "state": services.state_of(tunnel),
-        "blocks": blocks,
+        "static_nat_subnets": tunnel.networks(Subnet.Kind.STATIC_NAT),
         "typed": typed,
-        "wrong": wrong,
+        "problem": problem,
     }
-    return render_page(request, "tunnel/cancel.html", shown, status)
+    return render_page(request, "tunnel/cancel.html", context, status)

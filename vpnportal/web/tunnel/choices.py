@@ -21,7 +21,7 @@ from vpnportal.domain.tunnel.algorithms import (
 from vpnportal.domain.tunnel.charon_capabilities import CharonCapabilities
 from vpnportal.domain.tunnel.spec_diff import STARTS
 
-UNSUPPORTED = "not supported by this concentrator"
+UNSUPPORTED = "this concentrator's charon cannot do it"
 MAY_LACK_IKEV1 = "probably not built into this concentrator's strongSwan"
 
 

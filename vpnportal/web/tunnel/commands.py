@@ -1,50 +1,69 @@
-"""The buttons that act on what runs: connect, disconnect, rekey, reconnect."""
+"""Commands to a live tunnel: connect, disconnect, rekey, reconnect."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from django.contrib import messages
 from django.contrib.auth.models import User
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from vpnportal import services
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused
-from vpnportal.web.responses import OK, HtmxRequest, render_fragment, status_of
-from vpnportal.web.tunnel.page import state_context, tunnel_page
+from vpnportal.web.responses import OK, HtmxRequest, respond, status_of
+from vpnportal.web.tunnel.access import editable_tunnel
+from vpnportal.web.tunnel.page import render_tunnel_page, tunnel_page
+from vpnportal.web.tunnel.state_box import state_box_of
 
+# The function of each command and its confirmation, by the value of its button.
 COMMANDS: dict[str, tuple[Callable[[Tunnel, User], None], str]] = {
-    "connect": (services.connect, "The concentrator is told to connect it."),
-    "disconnect": (services.disconnect, "The concentrator is told to disconnect it."),
-    "rekey": (services.rekey, "The concentrator is told to renew the keys."),
-    "reconnect": (services.reconnect, "The concentrator is told to negotiate anew."),
+    "connect": (services.connect, "Connect submitted."),
+    "disconnect": (services.disconnect, "Disconnect submitted."),
+    "rekey": (services.rekey, "Rekey submitted."),
+    "reconnect": (services.reconnect, "Reconnect submitted."),
 }
 
 
 @require_POST
 def command(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Do one of them; the state tells what came of it."""
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    """Submit one command; the state box shows its result."""
+    tunnel = editable_tunnel(request, pk)
     try:
-        act, told = COMMANDS[request.POST.get("do", "")]
+        submit, confirmation = COMMANDS[request.POST.get("do", "")]
     except KeyError:
         raise BadRequest("There is no such command.") from None
     status, refusal = OK, ""
     try:
-        act(tunnel, request.user)
+        submit(tunnel, request.user)
     except Refused as refused:
         status, refusal = status_of(refused), str(refused)
-    if request.htmx:
-        tunnel = Tunnel.objects.select_related("concentrator").get(pk=pk)
-        shown = {**state_context(tunnel), "editable": True, "command_refused": refusal}
-        shown["told_command"] = refusal or told
-        return render_fragment(request, "tunnel/responses/command.html", shown, status)
-    if refusal:
-        return tunnel_page(request, tunnel, status, command_refused=refusal)
-    messages.success(request, told)
-    return redirect(reverse("tunnel", args=[pk]) + "#state")
+    return respond(
+        request,
+        fragment="tunnel/responses/command.html",
+        context=lambda: _context(pk, refusal, refusal or confirmation),
+        redirect_to=reverse("tunnel", args=[pk]) + "#state",
+        full_page=(lambda: _page(request, tunnel, refusal, status)) if refusal else None,
+        message=confirmation,
+        status=status,
+    )
+
+
+def _context(pk: int, refusal: str, announcement: str) -> dict[str, object]:
+    tunnel = Tunnel.objects.select_related("concentrator").get(pk=pk)
+    return {
+        "tunnel": tunnel,
+        "editable": True,
+        "state_box": state_box_of(tunnel),
+        "command_refusal": refusal,
+        "announcement": announcement,
+    }
+
+
+def _page(request: HtmxRequest, tunnel: Tunnel, refusal: str, status: int) -> HttpResponse:
+    page = tunnel_page(request, tunnel)
+    page = replace(page, command_refusal=refusal, has_unsaved_content=True)
+    return render_tunnel_page(request, page, status)

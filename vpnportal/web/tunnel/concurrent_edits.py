@@ -1,43 +1,58 @@
-"""What other people changed while a page was open: told, and shown where no hand is on it."""
+"""Edits by other users while a page is open: a list of them, and the fields to show anew."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from dataclasses import dataclass, field
 
 from django.forms import BoundField
 
+from vpnportal.clock import time_of_day
 from vpnportal.domain.tunnel.spec_diff import in_words
 from vpnportal.models import LastEdit, Tunnel
-from vpnportal.services.edit_conflicts import KEY, author_name, clock, edits_since
+from vpnportal.services import KEY_FIELD, author_name, edits_since
 from vpnportal.web.responses import HtmxRequest
 from vpnportal.web.tunnel.draft_version import version
 from vpnportal.web.tunnel.forms import FORMS, label_of
 
 # One paste may change thousands of translations.
-MOST_TOLD = 12
+MAX_LISTED = 12
 
 
-def concurrent_edits(request: HtmxRequest, tunnel: Tunnel, editable: bool) -> dict[str, Any]:
-    """What `tunnel/_others.html` shows, and the fields that changed since `since` was shown.
+@dataclass(frozen=True, slots=True)
+class ConcurrentEdit:
+    """The last edit of one field by another user."""
 
-    The browser leaves a field alone that somebody is at, or that shows this already.
+    author: str
+    label: str
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrentEdits:
+    """Edits since the page was loaded, as `tunnel/sections/concurrent_edits.html` shows them.
+
+    `fields` are the form fields of all edits, those of the user included. The browser replaces a
+    field only if it is not in use and shows another value.
     """
+
+    listed: list[ConcurrentEdit] = field(default_factory=list)
+    omitted: int = 0
+    fields: list[BoundField] = field(default_factory=list)
+
+
+def concurrent_edits(request: HtmxRequest, tunnel: Tunnel, editable: bool) -> ConcurrentEdits:
+    """Return the edits after the version `since` that the page was loaded with."""
     edits = list(edits_since(tunnel, version(request.GET.get("since", ""))))
-    theirs = [edit for edit in edits if edit.author_id != request.user.pk]
-    return {
-        "others": [_told(edit) for edit in theirs[-MOST_TOLD:]],
-        "more_others": max(0, len(theirs) - MOST_TOLD),
-        "changed_fields": list(_fields(tunnel, edits, editable)),
-    }
-
-
-def _told(edit: LastEdit) -> dict[str, str]:
-    return {
-        "who": author_name(edit.author),
-        "label": label_of(edit.field),
-        "at": clock(edit.at),
-    }
+    by_others = [edit for edit in edits if edit.author_id != request.user.pk]
+    return ConcurrentEdits(
+        listed=[
+            ConcurrentEdit(author_name(edit.author), label_of(edit.field), time_of_day(edit.at))
+            for edit in by_others[-MAX_LISTED:]
+        ],
+        omitted=max(0, len(by_others) - MAX_LISTED),
+        fields=list(_fields(tunnel, edits, editable)),
+    )
 
 
 def _fields(tunnel: Tunnel, edits: Iterable[LastEdit], editable: bool) -> Iterator[BoundField]:
@@ -48,10 +63,14 @@ def _fields(tunnel: Tunnel, edits: Iterable[LastEdit], editable: bool) -> Iterat
             continue
         form = form_class(tunnel, None, editable)
         for name in names:
-            form.told[name] = _sentence(tunnel, by_field[name])
+            form.edit_notes[name] = _sentence(tunnel, by_field[name])
             yield form[name]
 
 
 def _sentence(tunnel: Tunnel, edit: LastEdit) -> str:
-    value = "" if edit.field == KEY else f" to {in_words(edit.field, getattr(tunnel, edit.field))}"
-    return f"{author_name(edit.author)} changed this{value} at {clock(edit.at)}"
+    value = (
+        ""
+        if edit.field == KEY_FIELD
+        else f" to {in_words(edit.field, getattr(tunnel, edit.field))}"
+    )
+    return f"{author_name(edit.author)} changed this{value} at {time_of_day(edit.at)}"

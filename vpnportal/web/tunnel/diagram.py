@@ -1,7 +1,6 @@
-"""The tunnel as a drawing: boxes with their lines and places, beside each other or in a column.
+"""Layout of the tunnel diagram in the Status section: one for wide screens, one for narrow ones.
 
-Units are pixels at full size. What would be too much is folded in words; no text is wider than its
-box, whoever chose it.
+Units are pixels at full size. Long lists are folded, and no text is wider than its box.
 """
 
 from __future__ import annotations
@@ -12,13 +11,15 @@ from typing import NamedTuple
 
 from vpnportal.domain.tunnel.spec import Translation
 
-# At this size of the text a character of the fixed-width font is so wide.
+# The width of one character of the fixed-width font, the line height, and the padding of a box.
 CHARACTER, LEADING, INSET = 7, 18, 10
-SUBNETS, MAPPINGS, NAME = 6, 6, 16
-# Beside each other: what is drawn at one end is so wide, and the line between the two ends.
-BESIDE, SMALL_GAP, LINK = 168, 16, 152
-# In a column: boxes so wide, and lines so far from their left ends that a word has room beside.
-COLUMN, COLUMN_LINK, COLUMN_LINE = 344, 56, 48
+# The maximum number of subnets and of translations, and the maximum length of a translation's name.
+MAX_SUBNETS, MAX_TRANSLATIONS, MAX_NAME_CHARACTERS = 6, 6, 16
+# The horizontal layout: the width of a box, the gap between two boxes, and the tunnel's length.
+BOX_WIDTH, SMALL_GAP, LINK = 168, 16, 152
+# The vertical layout: the width of a box, the tunnel's length, and the x of all lines, which
+# leaves room for the state beside the tunnel.
+COLUMN_WIDTH, COLUMN_LINK, COLUMN_LINE = 344, 56, 48
 DOWN_TO_MIDDLE = 40
 
 
@@ -27,13 +28,13 @@ class Text(NamedTuple):
 
     x: int
     y: int
-    words: str
-    title: bool
+    text: str
+    is_title: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle with a title and lines."""
+    """A rectangle with a title and lines of text."""
 
     x: int
     y: int
@@ -51,11 +52,11 @@ class Box:
 
     @property
     def texts(self) -> list[Text]:
-        """Where each line stands."""
-        widest = (self.width - 2 * INSET) // CHARACTER
+        """The title and the lines, each with its position, shortened to the width of the box."""
+        limit = (self.width - 2 * INSET) // CHARACTER
         return [
-            Text(self.x + INSET, self.y + LEADING * (at + 1), shortened(words, widest), at == 0)
-            for at, words in enumerate((self.title, *self.lines))
+            Text(self.x + INSET, self.y + LEADING * (row + 1), shortened(text, limit), row == 0)
+            for row, text in enumerate((self.title, *self.lines))
         ]
 
 
@@ -69,9 +70,10 @@ class Stroke(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """`tunnel` is the line whose state is told, with a mark at (x, y) and a word below or beside.
+    """A complete layout.
 
-    `strokes` are the other lines, to the subnets of each end.
+    `tunnel` is the line between the peers. The icon of its state is at `icon_at`, the label at
+    `label_at`. `strokes` are the other lines.
     """
 
     name: str
@@ -80,12 +82,12 @@ class Drawing(NamedTuple):
     boxes: tuple[Box, ...]
     strokes: tuple[Stroke, ...]
     tunnel: Stroke
-    mark: tuple[int, int]
-    word: tuple[int, int]
+    icon_at: tuple[int, int]
+    label_at: tuple[int, int]
 
 
 class DiagramEnds(NamedTuple):
-    """What is drawn, as text; `translations` are folded here."""
+    """The texts of the diagram; the layouts fold subnets and translations."""
 
     hosted: tuple[str, ...]
     concentrator: tuple[str, ...]
@@ -94,98 +96,98 @@ class DiagramEnds(NamedTuple):
     translations: Sequence[Translation]
 
     @property
-    def titles(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    def boxes(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
         """Title and lines of the four boxes, from the servers to the customer's network."""
         return (
-            ("Hosted subnets", folded(self.hosted, SUBNETS)),
+            ("Hosted subnets", folded(self.hosted, MAX_SUBNETS)),
             ("Concentrator", self.concentrator),
             ("Remote peer", self.peer),
-            ("Remote subnets", folded(self.remote, SUBNETS)),
+            ("Remote subnets", folded(self.remote, MAX_SUBNETS)),
         )
 
 
 def horizontal_layout(ends: DiagramEnds) -> Drawing:
-    """From left to right, with the translations below the concentrator that makes them."""
-    steps = (0, BESIDE + SMALL_GAP, 2 * BESIDE + SMALL_GAP + LINK)
-    places = (*steps, steps[-1] + BESIDE + SMALL_GAP)
-    width = places[-1] + BESIDE
+    """Lay the boxes out from left to right, with the translations below the concentrator."""
+    steps = (0, BOX_WIDTH + SMALL_GAP, 2 * BOX_WIDTH + SMALL_GAP + LINK)
+    columns = (*steps, steps[-1] + BOX_WIDTH + SMALL_GAP)
+    width = columns[-1] + BOX_WIDTH
     boxes = [
-        Box(x + 1, 1, BESIDE, title, lines)
-        for x, (title, lines) in zip(places, ends.titles, strict=True)
+        Box(x + 1, 1, BOX_WIDTH, title, lines)
+        for x, (title, lines) in zip(columns, ends.boxes, strict=True)
     ]
     hosted, concentrator, peer, remote = boxes
     middle = DOWN_TO_MIDDLE
     strokes = [
-        Stroke(hosted.x + BESIDE, middle, concentrator.x, middle),
-        Stroke(peer.x + BESIDE, middle, remote.x, middle),
+        Stroke(hosted.x + BOX_WIDTH, middle, concentrator.x, middle),
+        Stroke(peer.x + BOX_WIDTH, middle, remote.x, middle),
     ]
     if ends.translations:
         top = max(concentrator.bottom, peer.bottom) + 2 * SMALL_GAP
-        below = Box(concentrator.x, top, width - concentrator.x - BESIDE - SMALL_GAP, *_map(ends))
-        x = concentrator.x + BESIDE // 2
+        map_width = width - concentrator.x - BOX_WIDTH - SMALL_GAP
+        x = concentrator.x + BOX_WIDTH // 2
         strokes.append(Stroke(x, concentrator.bottom, x, top))
-        boxes.append(below)
-    word = middle + 2 * LEADING
-    height = max(word + INSET, *(box.bottom for box in boxes))
-    link = Stroke(concentrator.x + BESIDE, middle, peer.x, middle)
-    at = (link.x1 + link.x2) // 2
+        boxes.append(Box(concentrator.x, top, map_width, *_translation_box(ends)))
+    label_y = middle + 2 * LEADING
+    height = max(label_y + INSET, *(box.bottom for box in boxes))
+    tunnel = Stroke(concentrator.x + BOX_WIDTH, middle, peer.x, middle)
+    center = (tunnel.x1 + tunnel.x2) // 2
     return Drawing(
-        *("beside", width + 2, height + 1, tuple(boxes), tuple(strokes), link),
-        *((at, middle), (at, word)),
+        *("beside", width + 2, height + 1, tuple(boxes), tuple(strokes), tunnel),
+        *((center, middle), (center, label_y)),
     )
 
 
 def vertical_layout(ends: DiagramEnds) -> Drawing:
-    """From top to bottom, for a narrow screen."""
+    """Lay the boxes out from top to bottom, with the translations inside the concentrator's box."""
     boxes, strokes, y = [], [], 1
-    titles = list(ends.titles)
+    contents = list(ends.boxes)
     if ends.translations:
-        title, lines = _map(ends)
-        titles[1] = ("Concentrator", (*ends.concentrator, f"{title}:", *lines))
-    for at, (title, lines) in enumerate(titles):
-        box = Box(1, y, COLUMN, title, lines)
-        gap = COLUMN_LINK if at == 1 else SMALL_GAP
+        title, lines = _translation_box(ends)
+        contents[1] = ("Concentrator", (*ends.concentrator, f"{title}:", *lines))
+    for row, (title, lines) in enumerate(contents):
+        box = Box(1, y, COLUMN_WIDTH, title, lines)
+        gap = COLUMN_LINK if row == 1 else SMALL_GAP
         strokes.append(Stroke(COLUMN_LINE, box.bottom, COLUMN_LINE, box.bottom + gap))
         boxes.append(box)
         y = box.bottom + gap
     first, tunnel, last, _ = strokes
     middle = (tunnel.y1 + tunnel.y2) // 2
     return Drawing(
-        *("column", COLUMN + 2, boxes[-1].bottom + 1, tuple(boxes), (first, last), tunnel),
+        *("column", COLUMN_WIDTH + 2, boxes[-1].bottom + 1, tuple(boxes), (first, last), tunnel),
         *((COLUMN_LINE, middle), (COLUMN_LINE + 20, middle + 5)),
     )
 
 
-def folded(lines: Sequence[str], most: int) -> tuple[str, ...]:
-    """The first of these, and in words how many there are beyond."""
-    if len(lines) <= most:
+def folded(lines: Sequence[str], limit: int) -> tuple[str, ...]:
+    """Return at most `limit` lines; the last one says how many are left out."""
+    if len(lines) <= limit:
         return tuple(lines)
-    return (*lines[: most - 1], f"and {len(lines) - most + 1:,} more")
+    return (*lines[: limit - 1], f"and {len(lines) - limit + 1:,} more")
 
 
-def shortened(text: str, most: int) -> str:
-    """The text if it is not too long, and else its beginning."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+def shortened(text: str, limit: int) -> str:
+    """Return the text, cut to `limit` characters with an ellipsis if it is longer."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def in_words(ends: DiagramEnds, word: str) -> str:
-    """What the drawing shows, for people who do not see it."""
-    told = [
-        f"Hosted subnets: {', '.join(folded(ends.hosted, SUBNETS))}.",
+def in_words(ends: DiagramEnds, state_label: str) -> str:
+    """Describe the diagram in sentences, for screen readers."""
+    sentences = [
+        f"Hosted subnets: {', '.join(folded(ends.hosted, MAX_SUBNETS))}.",
         f"Concentrator: {', '.join(ends.concentrator)}.",
-        f"Remote peer: {', '.join(ends.peer)}. The tunnel between them is {word}.",
-        f"Remote subnets: {', '.join(folded(ends.remote, SUBNETS))}.",
+        f"Remote peer: {', '.join(ends.peer)}. Tunnel between them: {state_label}.",
+        f"Remote subnets: {', '.join(folded(ends.remote, MAX_SUBNETS))}.",
     ]
     if ends.translations:
-        told.append(f"Address translations: {'; '.join(_map(ends)[1])}.")
-    return " ".join(told)
+        sentences.append(f"Address translations: {'; '.join(_translation_box(ends)[1])}.")
+    return " ".join(sentences)
 
 
-def _map(ends: DiagramEnds) -> tuple[str, tuple[str, ...]]:
+def _translation_box(ends: DiagramEnds) -> tuple[str, tuple[str, ...]]:
     lines = [
-        f"{row.internal} ↔ {row.customer} {shortened(row.name, NAME)}".rstrip()
-        for row in ends.translations[:MAPPINGS]
+        f"{row.internal} ↔ {row.customer} {shortened(row.name, MAX_NAME_CHARACTERS)}".rstrip()
+        for row in ends.translations[:MAX_TRANSLATIONS]
     ]
-    if beyond := len(ends.translations) - len(lines):
-        lines[-1] = f"and {beyond + 1:,} more"
+    if hidden := len(ends.translations) - len(lines):
+        lines[-1] = f"and {hidden + 1:,} more"
     return "Address translations", tuple(lines)

@@ -1,4 +1,4 @@
-"""The version of a draft, or of its key, as a form carries it: when it was edited last."""
+"""Versions of a draft, or of its preshared key, as forms carry them: the time of the last edit."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from datetime import datetime
 from django.core.exceptions import BadRequest
 from django.http import QueryDict
 
-from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion
+from vpnportal.services import VERSION_UNKNOWN, SeenVersion
 
 
 def written(at: datetime | None) -> str:
-    """A version as text; "" for a draft that nobody edited."""
+    """Return a version as text (ISO 8601); "" for a draft without edits."""
     return at.isoformat() if at else ""
 
 
 def version(text: str) -> datetime | None:
-    """The version that `written` wrote; what no page of ours has is a bad request."""
+    """Return the version that `written` wrote.
+
+    Raises BadRequest if the text is no version.
+    """
     try:
         at = datetime.fromisoformat(text) if text else None
     except ValueError:
@@ -27,6 +30,6 @@ def version(text: str) -> datetime | None:
 
 
 def seen_of(posted: QueryDict, name: str = "seen") -> SeenVersion:
-    """The version that a form was made from, if it tells one."""
+    """Return the version that a form was rendered with; unknown if the request has none."""
     text = posted.get(name)
     return VERSION_UNKNOWN if text is None else version(text)

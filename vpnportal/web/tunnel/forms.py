@@ -1,4 +1,4 @@
-"""The panel's forms: one for each fieldset of a draft, each field a column of the tunnel."""
+"""Forms of the panel: one for each fieldset of a draft, each field a column of the tunnel."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from django import forms
 from django.http import QueryDict
 from django.urls import reverse
 
+from vpnportal import services
 from vpnportal.domain.tunnel.spec import translation_address
 from vpnportal.models import Tunnel
-from vpnportal.services import input_parsing
-from vpnportal.services.edit_conflicts import KEY, VERSION_UNKNOWN, key_version_of
+from vpnportal.services import KEY_FIELD, VERSION_UNKNOWN, key_version_of
 from vpnportal.web.tunnel import choices
 from vpnportal.web.tunnel.draft_version import version, written
 
-# Seen by nobody: what no page of ours has shown is not what is kept.
-NEVER = object()
+# Equals no saved value: the last seen value of a form that no page has rendered.
+MALFORMED = object()
 
 
 class ParsedCharField(forms.CharField):
-    """A text with a reader of `typed`, whose words become the field's error."""
+    """A text field parsed by a function of `input_parsing`, whose ValueError is its error."""
 
-    def __init__(self, read: Callable[[str], Any], label: str, **options: Any) -> None:
+    def __init__(self, parse: Callable[[str], Any], label: str, **options: Any) -> None:
         options = {"required": False, "strip": False, "show_hidden_initial": True, **options}
         super().__init__(label=label, **options)
-        self.read = read
+        self.parse = parse
 
     def clean(self, value: Any) -> Any:
         return self.to_python(value)
 
     def to_python(self, value: Any) -> Any:
         try:
-            return self.read(value or "")
+            return self.parse(value or "")
         except ValueError as error:
             raise forms.ValidationError(str(error)) from None
 
 
-def _pick(label: str, options: list[Any], coerce: Callable[[str], Any] = str) -> Any:
+def _list_field(label: str, options: list[Any], coerce: Callable[[str], Any] = str) -> Any:
     return forms.TypedChoiceField(
         label=label,
-        widget=choices.Options(),
+        widget=choices.AlgorithmSelect(),
         choices=options,
         coerce=coerce,
         show_hidden_initial=True,
@@ -49,53 +49,55 @@ def _pick(label: str, options: list[Any], coerce: Callable[[str], Any] = str) ->
     )
 
 
-def _seconds(read: Callable[[str], int], label: str) -> ParsedCharField:
+def _seconds_field(parse: Callable[[str], int], label: str) -> ParsedCharField:
     digits = forms.TextInput({"inputmode": "numeric", "autocomplete": "off"})
-    return ParsedCharField(read, label, widget=digits)
+    return ParsedCharField(parse, label, widget=digits)
 
 
-def _keylife() -> ParsedCharField:
-    return _seconds(input_parsing.keylife, "Key Life (in seconds)")
+def _keylife_field() -> ParsedCharField:
+    return _seconds_field(services.parse_keylife, "Key Life (in seconds)")
 
 
-def _tick(label: str) -> forms.BooleanField:
+def _checkbox(label: str) -> forms.BooleanField:
     return forms.BooleanField(label=label, required=False, show_hidden_initial=True)
 
 
 class DraftField(forms.BoundField):
-    """A field that also knows what its reader last saw kept.
+    """A field with the saved value that the user last saw.
 
-    That value travels in a hidden input, so that a whole form saves only what was changed in it,
-    and two tabs do not undo each other.
+    A hidden input carries that value. So a whole form saves only the fields that were changed in
+    it, and two open pages do not revert each other.
     """
 
     form: DraftForm
 
     @property
-    def saved(self) -> bool:
-        return self.name in self.form.kept
+    def is_saved(self) -> bool:
+        """True if this request saved the field."""
+        return self.name in self.form.saved_values
 
     @property
-    def overtaken(self) -> bool:
-        """Whether somebody else changed it meanwhile, and what was typed is not kept."""
-        return self.name in self.form.theirs
+    def has_conflict(self) -> bool:
+        """True if another user changed the field first, so that the typed value is not saved."""
+        return self.name in self.form.conflicting_values
 
     @property
-    def told(self) -> str:
-        """Who changed it while the page was open, in a sentence."""
-        return self.form.told.get(self.name, "")
+    def edit_note(self) -> str:
+        """A sentence about an edit by another user while the page was open, or ""."""
+        return self.form.edit_notes.get(self.name, "")
 
     @property
-    def remembers(self) -> bool:
-        """Whether the hidden input is there; a preshared key's holds its version only."""
-        return bool(self.field.show_hidden_initial) or self.name == KEY
+    def has_last_seen_value(self) -> bool:
+        """True if a hidden input has the last seen value; of a preshared key, its version."""
+        return bool(self.field.show_hidden_initial) or self.name == KEY_FIELD
 
     @property
     def last_seen_value(self) -> str:
-        if self.saved:
-            value = self.form.kept[self.name]
-        elif self.overtaken:
-            value = self.form.theirs[self.name]
+        """The value of the hidden input."""
+        if self.is_saved:
+            value = self.form.saved_values[self.name]
+        elif self.has_conflict:
+            value = self.form.conflicting_values[self.name]
         elif self.form.is_bound:
             value = self.form.data.get(self.html_initial_name)
         else:
@@ -106,8 +108,9 @@ class DraftField(forms.BoundField):
 class DraftForm(forms.Form):
     """One fieldset of a draft.
 
-    `kept` holds what a request has saved of it; `theirs` what others did meanwhile instead; `told`
-    who changed a field while the page was open.
+    - `saved_values`: values that this request has saved, by field.
+    - `conflicting_values`: values that other users saved first, by field.
+    - `edit_notes`: sentences about edits by other users while the page was open, by field.
     """
 
     legend = ""
@@ -118,106 +121,112 @@ class DraftForm(forms.Form):
     def __init__(
         self, tunnel: Tunnel, data: QueryDict | None = None, editable: bool = True
     ) -> None:
-        kept = {name: getattr(tunnel, name) for name in self.base_fields if name != KEY}
-        super().__init__(data, initial=kept)
-        self.kept: dict[str, Any] = {}
-        self.theirs: dict[str, Any] = {}
-        self.told: dict[str, str] = {}
-        for field in self.fields.values():
+        initial = {name: getattr(tunnel, name) for name in self.base_fields if name != KEY_FIELD}
+        super().__init__(data, initial=initial)
+        self.saved_values: dict[str, Any] = {}
+        self.conflicting_values: dict[str, Any] = {}
+        self.edit_notes: dict[str, str] = {}
+        for name, field in self.fields.items():
             field.disabled = not editable
             field.widget.attrs["hx-post"] = reverse("edit", args=[tunnel.pk])
-        for name in self.fields:
-            self.fields[name].widget.attrs["aria-describedby"] = f"note-{name}"
-            if name.startswith("phase_") and isinstance(
-                widget := self.fields[name].widget, choices.Options
-            ):
-                widget.lacking = choices.lacking(name, tunnel.concentrator.capabilities)
+            field.widget.attrs["aria-describedby"] = f"note-{name}"
+            if name.startswith("phase_") and isinstance(field.widget, choices.AlgorithmSelect):
+                capabilities = tunnel.concentrator.capabilities
+                field.widget.unsupported = choices.unsupported_values(name, capabilities)
 
-    def seen(self, name: str) -> Any:
-        """What its reader last saw kept of a field; UNKNOWN where the request does not tell."""
+    def last_seen_value(self, name: str) -> Any:
+        """Return the saved value that the user last saw, parsed.
+
+        VERSION_UNKNOWN if the request does not have it.
+        """
         text = self.data.get(self[name].html_initial_name)
         if text is None:
             return VERSION_UNKNOWN
         try:
-            return version(text) if name == KEY else self.fields[name].clean(text)
+            return version(text) if name == KEY_FIELD else self.fields[name].clean(text)
         except forms.ValidationError:
-            return NEVER
+            return MALFORMED
 
     def narrow(self, name: str) -> None:
-        """Look at this one field only; KeyError where the form has none of that name."""
+        """Drop all fields but one.
+
+        Raises KeyError if the form has no field of that name.
+        """
         self.fields = {name: self.fields[name]}
 
 
 class General(DraftForm):
     legend, slug = "General", "general"
-    friendly_name = ParsedCharField(input_parsing.name, "Tunnel Name")
-    notes = ParsedCharField(input_parsing.notes, "Notes", widget=forms.Textarea({"rows": 3}))
+    friendly_name = ParsedCharField(services.parse_name, "Tunnel Name")
+    notes = ParsedCharField(services.parse_notes, "Notes", widget=forms.Textarea({"rows": 3}))
 
 
 class PhaseOne(DraftForm):
     legend, slug = "Phase One", "phase_one"
-    remote_peer = ParsedCharField(input_parsing.peer, "Remote Peer Address")
+    remote_peer = ParsedCharField(services.parse_peer, "Remote Peer Address")
     preshared_key = ParsedCharField(
-        input_parsing.preshared_key,
+        services.parse_preshared_key,
         "Preshared Key",
         show_hidden_initial=False,
         widget=forms.PasswordInput({"autocomplete": "off"}, render_value=False),
     )
-    phase_one_encryption = _pick("Encryption", choices.ENCRYPTION)
-    phase_one_authentication = _pick("Authentication", choices.AUTHENTICATION)
-    phase_one_group = _pick("Diffie-Hellman Group (DH)", choices.GROUP, int)
-    phase_one_keylife = _keylife()
+    phase_one_encryption = _list_field("Encryption", choices.ENCRYPTION)
+    phase_one_authentication = _list_field("Authentication", choices.AUTHENTICATION)
+    phase_one_group = _list_field("Diffie-Hellman Group (DH)", choices.GROUP, int)
+    phase_one_keylife = _keylife_field()
 
     def __init__(self, tunnel: Tunnel, *args: Any, **options: Any) -> None:
         super().__init__(tunnel, *args, **options)
-        self.initial[KEY] = written(key_version_of(tunnel))
-        words = "A key is kept. Empty keeps it." if tunnel.preshared_key else "No key yet"
-        self.fields[KEY].widget.attrs["placeholder"] = words
+        self.initial[KEY_FIELD] = written(key_version_of(tunnel))
+        placeholder = "Set \N{EN DASH} leave blank to keep" if tunnel.preshared_key else "Not set"
+        self.fields[KEY_FIELD].widget.attrs["placeholder"] = placeholder
 
 
 class PhaseTwo(DraftForm):
     legend, slug = "Phase Two", "phase_two"
-    phase_two_encryption = _pick("Encryption", choices.ENCRYPTION)
-    phase_two_authentication = _pick("Authentication", choices.AUTHENTICATION)
-    phase_two_pfs = _tick("Perfect Forward Secrecy (PFS)")
-    phase_two_group = _pick("Diffie-Hellman Group (DH)", choices.GROUP, int)
-    phase_two_keylife = _keylife()
+    phase_two_encryption = _list_field("Encryption", choices.ENCRYPTION)
+    phase_two_authentication = _list_field("Authentication", choices.AUTHENTICATION)
+    phase_two_pfs = _checkbox("Perfect Forward Secrecy (PFS)")
+    phase_two_group = _list_field("Diffie-Hellman Group (DH)", choices.GROUP, int)
+    phase_two_keylife = _keylife_field()
 
 
 class MoreOptions(DraftForm):
     legend, slug = "More options", "more"
-    ike_version = _pick("IKE version", choices.IKE_VERSION, int)
-    starts = _pick("Who starts", choices.STARTING)
-    dpd_seconds = _seconds(input_parsing.dpd, "Dead Peer Detection (DPD), in seconds")
-    one_child_per_pair = _tick("One child per subnet pair")
+    ike_version = _list_field("IKE version", choices.IKE_VERSION, int)
+    starts = _list_field("Initiation", choices.INITIATION)
+    dpd_seconds = _seconds_field(services.parse_dpd, "Dead Peer Detection (DPD), in seconds")
+    one_child_per_pair = _checkbox("One CHILD_SA per subnet pair")
 
     def __init__(self, tunnel: Tunnel, *args: Any, **options: Any) -> None:
         super().__init__(tunnel, *args, **options)
-        abilities = tunnel.concentrator.capabilities
-        versions = choices.ike_versions(abilities)
+        capabilities = tunnel.concentrator.capabilities
+        versions = choices.ike_versions(capabilities)
         self.fields["ike_version"].choices = versions  # type: ignore[attr-defined]
-        self.without_ikev1 = abilities.version if abilities.may_lack_ikev1 else ""
+        # The version of a strongSwan that may lack IKEv1, for a warning; otherwise "".
+        self.without_ikev1 = capabilities.version if capabilities.may_lack_ikev1 else ""
 
 
 FORMS: dict[str, type[DraftForm]] = {
     form.slug: form for form in (General, PhaseOne, PhaseTwo, MoreOptions)
 }
+_OTHER_LABELS = {
+    "remote_subnets": "Protected Customer (Remote) Subnet",
+    "static_nat_subnets": "Assigned Static NAT subnets",
+    "hosted_peer": "Hosted Peer Address",
+    "hosted_subnets": "Protected private (hosted) subnets",
+    "service_subnets": "Service subnets",
+    "keep_seconds": "Health check timeout (seconds)",
+    "keep_ping": "Address that must answer a ping",
+}
 
 
 def label_of(field: str) -> str:
-    """The panel's label of a problem's field; two phases share words, so those say which."""
+    """Return the panel's label of a field of a Problem; of a phase's field, after the phase."""
     for form in FORMS.values():
         if field in form.base_fields:
             label = str(form.base_fields[field].label)
             return f"{form.legend} {label}" if field.startswith("phase_") else label
     if (address := translation_address(field)) is not None:
         return f"Customer IP for {address}"
-    return {
-        "remote_subnets": "Protected Customer (Remote) Subnet",
-        "static_nat_subnets": "Assigned Static NAT subnets",
-        "hosted_peer": "Hosted Peer Address",
-        "hosted_subnets": "Protected private (hosted) subnets",
-        "service_subnets": "Service subnets",
-        "keep_seconds": "Must be up after (in seconds)",
-        "keep_ping": "Address that must answer a ping",
-    }.get(field, field)
+    return _OTHER_LABELS.get(field, field)

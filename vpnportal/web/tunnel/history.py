@@ -1,9 +1,9 @@
-"""Every revision of a tunnel, one of them whole, two of them compared, and back into the draft."""
+"""History of a tunnel: all revisions, one revision, the diff of two, restore to the draft."""
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from dataclasses import dataclass
 
 from django.core.paginator import Paginator
 from django.http import HttpResponse
@@ -11,92 +11,110 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from vpnportal.domain.tunnel.spec_diff import Change
 from vpnportal.models import Revision, Tunnel
-from vpnportal.services import Refused
-from vpnportal.services.edit_conflicts import newest_edit
-from vpnportal.services.history import differences, page_of, revisions_of
-from vpnportal.services.restore_draft import restore as restore_draft
-from vpnportal.services.restore_draft import would_restore
+from vpnportal.services import (
+    Refused,
+    diff_revisions,
+    history_page,
+    newest_edit,
+    preview_restore,
+    revisions_of,
+)
+from vpnportal.services import restore as restore_draft
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
+from vpnportal.web.tunnel.access import editable_tunnel, is_editable, visible_tunnel
 from vpnportal.web.tunnel.draft_version import seen_of, written
-from vpnportal.web.tunnel.page import is_editable
-from vpnportal.web.tunnel.review import tell
+from vpnportal.web.tunnel.review import add_messages
 
 PER_PAGE = 20
-NUMBER = re.compile(r"[0-9]{1,9}")
+REVISION_NUMBER = re.compile(r"[0-9]{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The form that compares two revisions, with its result or its problem.
+
+    `one` and `other` are the typed numbers. `changes` is None if one of the specifications cannot
+    be decrypted.
+    """
+
+    one: str = ""
+    other: str = ""
+    problem: str = ""
+    earlier: Revision | None = None
+    later: Revision | None = None
+    changes: tuple[Change, ...] | None = None
 
 
 @require_safe
 def history(request: HtmxRequest, pk: int) -> HttpResponse:
-    """A page of revisions, newest first; with `one` and `other` what differs between these two."""
-    tunnel = _visible(request, pk)
-    rows = Paginator(revisions_of(tunnel), PER_PAGE).get_page(request.GET.get("page"))
-    compared = _compared(request, tunnel)
-    shown = {
+    """Render a page of revisions, newest first, and the comparison that the query asks for."""
+    tunnel = visible_tunnel(request, pk, "account")
+    page = Paginator(revisions_of(tunnel), PER_PAGE).get_page(request.GET.get("page"))
+    comparison = _comparison(request, tunnel)
+    context = {
         "tunnel": tunnel,
-        "editable": is_editable(request, tunnel),
-        "page": rows,
-        "entries": page_of(tunnel, rows.object_list),
-        **compared,
+        "page": page,
+        "revisions": history_page(tunnel, page.object_list),
+        "comparison": comparison,
     }
-    status = UNPROCESSABLE if "wrong" in compared else OK
-    return render_page(request, "tunnel/history.html", shown, status)
+    status = UNPROCESSABLE if comparison.problem else OK
+    return render_page(request, "tunnel/history.html", context, status)
 
 
 @require_safe
 def revision(request: HtmxRequest, pk: int, number: int) -> HttpResponse:
-    """One revision, what became of it, and what restoring it would change in the draft."""
-    tunnel = _visible(request, pk)
-    return _revision(request, tunnel, _numbered(tunnel, number))
+    """Render one revision, its result, and the changes that restoring it would make."""
+    tunnel = visible_tunnel(request, pk, "account")
+    return _revision_page(request, tunnel, _revision(tunnel, number))
 
 
 @require_POST
 def restore(request: HtmxRequest, pk: int, number: int) -> HttpResponse:
-    """The draft becomes what this revision was; nothing is applied by that."""
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
-    chosen = _numbered(tunnel, number)
+    """Copy the revision to the draft; this applies nothing."""
+    tunnel = editable_tunnel(request, pk)
+    revision = _revision(tunnel, number)
     try:
-        replaced = restore_draft(tunnel, chosen, request.user, seen_of(request.POST))
+        replaced = restore_draft(tunnel, revision, request.user, seen_of(request.POST))
     except Refused as refused:
-        return _revision(request, tunnel, chosen, status_of(refused), str(refused))
-    tell(request, f"Restored revision {number}", replaced)
+        return _revision_page(request, tunnel, revision, status_of(refused), str(refused))
+    add_messages(request, f"Restored revision {number}", replaced)
     return redirect(reverse("tunnel", args=[pk]) + "#review")
 
 
-def _visible(request: HtmxRequest, pk: int) -> Tunnel:
-    visible = Tunnel.objects.visible_to(request.user).select_related("account")
-    return get_object_or_404(visible, pk=pk)
-
-
-def _numbered(tunnel: Tunnel, number: int) -> Revision:
+def _revision(tunnel: Tunnel, number: int) -> Revision:
     return get_object_or_404(revisions_of(tunnel), number=number)
 
 
-def _revision(
-    request: HtmxRequest, tunnel: Tunnel, chosen: Revision, status: int = OK, wrong: str = ""
+def _revision_page(
+    request: HtmxRequest, tunnel: Tunnel, revision: Revision, status: int = OK, refusal: str = ""
 ) -> HttpResponse:
     version = newest_edit(tunnel)
     tunnel.refresh_from_db()
-    (entry,) = page_of(tunnel, [chosen])
-    editable = is_editable(request, tunnel)
-    shown: dict[str, Any] = {"entry": entry, "editable": editable, "version": written(version)}
-    if editable and entry.changes is not None:
-        shown["would"] = would_restore(tunnel, chosen)
-    return render_page(
-        request, "tunnel/revision.html", {"tunnel": tunnel, "wrong": wrong, **shown}, status
-    )
+    (entry,) = history_page(tunnel, [revision])
+    can_restore = entry.changes is not None and is_editable(request, tunnel)
+    context = {
+        "tunnel": tunnel,
+        "refusal": refusal,
+        "entry": entry,
+        "version": written(version),
+        "restored": preview_restore(tunnel, revision) if can_restore else None,
+    }
+    return render_page(request, "tunnel/revision.html", context, status)
 
 
-def _compared(request: HtmxRequest, tunnel: Tunnel) -> dict[str, Any]:
-    typed = {name: request.GET.get(name, "").strip() for name in ("one", "other")}
-    if not any(typed.values()):
-        return {}
-    numbers = [int(text) for text in typed.values() if NUMBER.fullmatch(text)]
-    found = list(revisions_of(tunnel).filter(number__in=numbers))
-    if len(found) != 2:
+def _comparison(request: HtmxRequest, tunnel: Tunnel) -> Comparison:
+    one, other = (request.GET.get(name, "").strip() for name in ("one", "other"))
+    if not (one or other):
+        return Comparison()
+    numbers = [int(text) for text in (one, other) if REVISION_NUMBER.fullmatch(text)]
+    revisions = list(revisions_of(tunnel).filter(number__in=numbers))
+    if len(revisions) != 2:
         newest = tunnel.latest()
-        until = f"1 to {newest.number}" if newest else "1"
-        return {**typed, "wrong": f"Enter the numbers of two revisions, from {until}."}
-    later, earlier = found
-    between = differences(earlier, later)
-    return {**typed, "earlier": earlier, "later": later, "between": between}
+        numbers_there_are = f"1 to {newest.number}" if newest else "1"
+        problem = f"Enter the numbers of two revisions, from {numbers_there_are}."
+        return Comparison(one, other, problem)
+    later, earlier = revisions
+    changes = diff_revisions(earlier, later)
+    return Comparison(one, other, earlier=earlier, later=later, changes=changes)

@@ -1,25 +1,33 @@
-"""Hosted and service subnets: attach one that is offered to the tunnel, detach one."""
+"""Hosted and service subnets: add an available one to the tunnel, remove one."""
 
 from __future__ import annotations
 
-from django.contrib import messages
+from dataclasses import replace
+
 from django.core.exceptions import BadRequest
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from vpnportal import services
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services import Refused
-from vpnportal.web.responses import HtmxRequest, render_fragment, status_of
-from vpnportal.web.tunnel.page import networks, state_context, tunnel_page
+from vpnportal.web.responses import HtmxRequest, respond, status_of
+from vpnportal.web.tunnel.access import editable_tunnel
+from vpnportal.web.tunnel.page import render_tunnel_page, tunnel_page
+from vpnportal.web.tunnel.state_box import state_box_of
+from vpnportal.web.tunnel.subnet_sections import (
+    HostedSubnetsSection,
+    SubnetSections,
+    subnet_sections,
+)
 
 
 @require_POST
 def attach(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Let the tunnel reach one more; whose it is not finds nothing."""
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    """Add a subnet to the tunnel; 404 for a subnet that is not available to it."""
+    tunnel = editable_tunnel(request, pk)
     number = request.POST.get("subnet", "")
     if not (number.isascii() and number.isdigit() and len(number) < 19):
         raise BadRequest("No subnet is named.")
@@ -28,39 +36,60 @@ def attach(request: HtmxRequest, pk: int) -> HttpResponse:
         services.attach_subnet(tunnel, subnet, request.user)
     except Refused as refused:
         return _refuse(request, tunnel, subnet, refused)
-    return _done(request, tunnel, subnet, f"{subnet} added.")
+    return _confirm(request, tunnel, subnet, f"{subnet} added.")
 
 
 @require_POST
 def detach(request: HtmxRequest, pk: int, subnet: int) -> HttpResponse:
-    """Let the tunnel reach one less."""
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    """Remove a hosted or service subnet from the tunnel."""
+    tunnel = editable_tunnel(request, pk)
     kinds = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE)
     row = get_object_or_404(tunnel.subnets, pk=subnet, kind__in=kinds)
     try:
         services.detach_subnet(tunnel, row, request.user)
     except Refused as refused:
         return _refuse(request, tunnel, row, refused)
-    return _done(request, tunnel, row, f"{row} removed.")
+    return _confirm(request, tunnel, row, f"{row} removed.")
 
 
-def _done(request: HtmxRequest, tunnel: Tunnel, subnet: Subnet, told: str) -> HttpResponse:
-    if not request.htmx:
-        messages.success(request, told)
-        return redirect(reverse("tunnel", args=[tunnel.pk]) + f"#{subnet.kind}_subnets")
-    shown = {**state_context(tunnel), "part": networks(tunnel)[f"{subnet.kind}_subnets"]}
-    return render_fragment(
+def _confirm(request: HtmxRequest, tunnel: Tunnel, subnet: Subnet, message: str) -> HttpResponse:
+    return respond(
         request,
-        "tunnel/responses/hosted_subnets.html",
-        {**shown, "editable": True, "told": told, "focus": True},
+        fragment="tunnel/responses/hosted_subnets.html",
+        context=lambda: {
+            "tunnel": tunnel,
+            "editable": True,
+            "state_box": state_box_of(tunnel),
+            "section": subnet_sections(tunnel).of_kind(subnet.kind),
+            "takes_focus": True,
+            "announcement": message,
+        },
+        redirect_to=reverse("tunnel", args=[tunnel.pk]) + f"#{subnet.kind}_subnets",
+        message=message,
     )
 
 
 def _refuse(request: HtmxRequest, tunnel: Tunnel, subnet: Subnet, refused: Refused) -> HttpResponse:
-    part = {**networks(tunnel)[f"{subnet.kind}_subnets"], "wrong": str(refused)}
-    if not request.htmx:
-        return tunnel_page(request, tunnel, status_of(refused), **{f"{subnet.kind}_subnets": part})
-    shown = {"tunnel": tunnel, "editable": True, "part": part, "told": str(refused)}
-    return render_fragment(
-        request, "tunnel/responses/hosted_subnets.html", shown, status_of(refused)
+    status = status_of(refused)
+
+    def section(sections: SubnetSections) -> HostedSubnetsSection:
+        return replace(sections.of_kind(subnet.kind), refusal=str(refused))
+
+    def full_page() -> HttpResponse:
+        page = tunnel_page(request, tunnel)
+        sections = page.subnets.with_section(section(page.subnets))
+        page = replace(page, subnets=sections, has_unsaved_content=True)
+        return render_tunnel_page(request, page, status)
+
+    return respond(
+        request,
+        fragment="tunnel/responses/hosted_subnets.html",
+        context=lambda: {
+            "tunnel": tunnel,
+            "editable": True,
+            "section": section(subnet_sections(tunnel)),
+            "announcement": str(refused),
+        },
+        full_page=full_page,
+        status=status,
     )

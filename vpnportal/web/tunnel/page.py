@@ -1,171 +1,149 @@
-"""The page of one tunnel: everything its templates show, with what somebody typed kept."""
+"""The whole page of one tunnel, as a value that refused forms replace parts of.
+
+`views.tunnel` shows it, and every view shows it again after a refusal without JavaScript.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
-from typing import Any
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypedDict
 
 from django.http import HttpResponse
-from django.utils.functional import SimpleLazyObject
 
-from vpnportal.domain import addresses
-from vpnportal.domain.tunnel.preshared_keys import key_weakness
 from vpnportal.domain.tunnel.spec import Problem, translation_address
-from vpnportal.models import Subnet, Tunnel
-from vpnportal.services import state_of, tunnel_commands
-from vpnportal.services.drafts import EDITABLE
-from vpnportal.services.edit_conflicts import KEY, newest_edit
-from vpnportal.services.history import newest
-from vpnportal.services.restore_draft import undoable
-from vpnportal.services.review import review_of
-from vpnportal.web.poll_tokens import token_of
-from vpnportal.web.responses import OK, HtmxRequest, render_page
-from vpnportal.web.tunnel import status_section as tunnel_status
-from vpnportal.web.tunnel.diagnosis import finding_views
-from vpnportal.web.tunnel.draft_version import written
-from vpnportal.web.tunnel.forms import FORMS, label_of
-from vpnportal.web.tunnel.peer_probe_section import peer_probe_context
+from vpnportal.models import Tunnel
+from vpnportal.services import HistoryEntry, newest_entries
+from vpnportal.web.responses import OK, HtmxRequest, context_of, render_page
+from vpnportal.web.tunnel.access import is_editable
+from vpnportal.web.tunnel.concurrent_edits import ConcurrentEdits
+from vpnportal.web.tunnel.forms import FORMS, DraftForm, label_of
+from vpnportal.web.tunnel.peer_probe_section import PeerProbeSection, peer_probe_section
+from vpnportal.web.tunnel.preshared_key_section import (
+    PresharedKeySection,
+    preshared_key_section,
+)
+from vpnportal.web.tunnel.state_box import MAX_REVISIONS, StateBox, state_box_of
+from vpnportal.web.tunnel.status_section import StatusSection, status_section
+from vpnportal.web.tunnel.subnet_sections import SubnetSections, subnet_sections
+from vpnportal.web.tunnel.translations.csv_import import PastedRows
 from vpnportal.web.tunnel.translations.open_subnets import open_subnets_from, url_of
-from vpnportal.web.tunnel.translations.table import TableState, look_at, table_context
+from vpnportal.web.tunnel.translations.table import (
+    TableState,
+    TranslationTable,
+    open_subnet_of,
+    translation_table,
+)
 from vpnportal.web.tunnel.trial_form import TrialForm
 
-# How many of what was put right by itself the page lists, newest first.
-REPAIRS = 5
-# How many revisions.
-ENTRIES = 5
-# How many times that somebody was shown the key, newest first.
-REVEALS = 3
+
+class ProblemLink(TypedDict):
+    """A problem as the page lists it: label of the field, text, and link to the field or ""."""
+
+    label: str
+    text: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class TunnelPage:
+    """The content of `tunnel/page.html`; each field is a name in the template.
+
+    `has_unsaved_content` says that the page shows refused input or a revealed key. Such a page
+    neither disables its controls nor reloads itself, because both would lose that content.
+    """
+
+    tunnel: Tunnel
+    editable: bool
+    is_owner: bool
+    state_box: StateBox
+    forms: Mapping[str, DraftForm]
+    preshared_key: PresharedKeySection
+    peer_probe: PeerProbeSection
+    subnets: SubnetSections
+    table: TranslationTable
+    trial: TrialForm
+    status: StatusSection
+    revisions: list[HistoryEntry]
+    concurrent_edits: ConcurrentEdits
+    problems: list[ProblemLink]
+    command_refusal: str = ""
+    pasted: PastedRows | None = None
+    has_unsaved_content: bool = False
+
+    @property
+    def is_disabled(self) -> bool:
+        """True if the controls are disabled, because an apply locks the tunnel."""
+        return self.editable and self.state_box.state.locked and not self.has_unsaved_content
+
+    @property
+    def reloads_itself(self) -> bool:
+        """True if a browser without JavaScript loads the page again, for a result."""
+        is_waiting = self.state_box.state.locked or self.peer_probe.is_running
+        return is_waiting and not self.has_unsaved_content
 
 
 def tunnel_page(
-    request: HtmxRequest,
-    tunnel: Tunnel,
-    status: int = OK,
-    sheet: TableState | None = None,
-    /,
-    **typed: Any,
-) -> HttpResponse:
-    """The whole page; `typed` replaces parts of it by what was entered and refused.
+    request: HtmxRequest, tunnel: Tunnel, *, table_state: TableState | None = None
+) -> TunnelPage:
+    """Return the page of a tunnel in a constant number of queries.
 
-    So does the `sheet`, where rows of the table are part of the request.
+    `table_state` is the translation table of a request that brought rows of the table.
     """
-    context = state_context(tunnel)
+    state_box = state_box_of(tunnel)
     editable = is_editable(request, tunnel)
-    forms = {slug: form(tunnel, None, editable) for slug, form in FORMS.items()}
-    shown = {
-        **context,
-        **forms,
-        **networks(tunnel),
-        **key_context(request, tunnel),
-        **(question := peer_probe_context(tunnel)),
-        "status": tunnel_status.shown(tunnel, context["state"]),
-        "editable": editable,
-        **table_context(
-            tunnel, context["state"].live, sheet or TableState(open_subnets_from(request.GET))
-        ),
-        "trial": TrialForm(),
-        "entries": newest(tunnel, ENTRIES),
-        # What was typed and refused must not be lost with the controls that hold it.
-        "shut": context["state"].locked and editable and not (typed or sheet),
-        # Without JavaScript the page asks again by itself, unless that would undo typing.
-        "again": (context["state"].locked or question["asking"]) and not (typed or sheet),
-        **typed,
-    }
-    return render_page(request, "tunnel/page.html", shown, status)
+    preshared_key = preshared_key_section(request, tunnel)
+    has_unsaved_content = table_state is not None
+    table_state = table_state or TableState(open_subnets_from(request.GET))
+    return TunnelPage(
+        tunnel=tunnel,
+        editable=editable,
+        is_owner=preshared_key.is_owner,
+        state_box=state_box,
+        forms={slug: form(tunnel, None, editable) for slug, form in FORMS.items()},
+        preshared_key=preshared_key,
+        peer_probe=peer_probe_section(tunnel, state_box.version),
+        subnets=subnet_sections(tunnel),
+        table=translation_table(tunnel, state_box.state.live, table_state),
+        trial=TrialForm(),
+        status=status_section(tunnel, state_box.state),
+        revisions=newest_entries(tunnel, MAX_REVISIONS),
+        concurrent_edits=ConcurrentEdits(),
+        problems=[],
+        has_unsaved_content=has_unsaved_content,
+    )
 
 
-def is_editable(request: HtmxRequest, tunnel: Tunnel) -> bool:
-    """Whether this person may change the tunnel, or only look."""
-    return Tunnel.objects.editable_by(request.user).present().filter(pk=tunnel.pk).exists()
-
-
-def networks(tunnel: Tunnel) -> dict[str, Any]:
-    """The subnets of both ends, sorted by address, and what more this end offers."""
-    rows = sorted(tunnel.subnets.all(), key=lambda row: row.network)
-    offered = Subnet.objects.offered_to(tunnel).exclude(pk__in=[row.pk for row in rows])
-    more = sorted(offered, key=lambda row: row.network)
-    remote = [row for row in rows if row.kind == Subnet.Kind.CUSTOMER]
-    return {
-        "remote_subnets": [(row, addresses.subnet_warning(row.network)) for row in remote],
-        "hosted_subnets": _attached(Subnet.Kind.HOSTED, "Hosted", rows, more),
-        "service_subnets": _attached(Subnet.Kind.SERVICE, "Service", rows, more),
-    }
-
-
-def _attached(
-    kind: Subnet.Kind, word: str, rows: list[Subnet], more: list[Subnet]
-) -> dict[str, Any]:
-    """What `tunnel/_hosted_subnets.html` shows of one kind."""
-    return {
-        "kind": kind.value,
-        "word": word,
-        "rows": [row for row in rows if row.kind == kind],
-        "offered": [row for row in more if row.kind == kind],
-    }
-
-
-def key_context(request: HtmxRequest, tunnel: Tunnel) -> dict[str, Any]:
-    """What is said of the preshared key, without it; how weak it is only to those who edit.
-
-    `owned` says whether this person may be shown it, and may cancel the tunnel.
-    """
-    key = tunnel.preshared_key
-    owned = Tunnel.objects.owned_by(request.user).filter(pk=tunnel.pk).exists()
-    may = bool(key) and (owned or is_editable(request, tunnel))
-    return {
-        "owned": owned,
-        "weakness": key_weakness(key.open(tunnel.preshared_key_context)) if may else "",
-        "reveals": list(tunnel.key_reveals.select_related("author")[:REVEALS]),
-    }
-
-
-def state_context(tunnel: Tunnel) -> dict[str, Any]:
-    """What `tunnel/_state.html` shows; `token` changes exactly when that does.
-
-    `version` is read before the draft: what is shown is never older than that.
-    """
-    version = newest_edit(tunnel)
-    tunnel.refresh_from_db(fields=[*EDITABLE, KEY, "hosted_peer"])
-    state = state_of(tunnel)
-    findings = finding_views(tunnel, state)
-    words = [one.words for one in findings]
-    repairs = list(tunnel.repairs.all()[:REPAIRS])
-    wish = tunnel_commands.newest(tunnel)
-    wish_open = tunnel_commands.is_open(wish)
-    return {
-        "tunnel": tunnel,
-        "state": state,
-        "findings": findings,
-        "repairs": repairs,
-        "wish": wish,
-        "wish_open": wish_open,
-        "version": written(version),
-        "review": SimpleLazyObject(lambda: review_of(tunnel, state)),
-        "aside": SimpleLazyObject(lambda: undoable(tunnel)),
-        "token": token_of(state, words, repairs, (wish, wish_open), version),
-    }
+def render_tunnel_page(request: HtmxRequest, page: TunnelPage, status: int = OK) -> HttpResponse:
+    """Render the page."""
+    properties = {"is_disabled": page.is_disabled, "reloads_itself": page.reloads_itself}
+    return render_page(request, "tunnel/page.html", {**context_of(page), **properties}, status)
 
 
 def problem_links(
-    tunnel: Tunnel, problems: Iterable[Problem], shown: Container[str] = ()
-) -> list[dict[str, str]]:
-    """Problems as the page lists them: the field's label, the words, and where to go.
+    tunnel: Tunnel, problems: Iterable[Problem], visible_rows: Container[str] = ()
+) -> list[ProblemLink]:
+    """Return the problems with links to their fields.
 
-    `shown` are the addresses whose rows are open on the page already.
+    `visible_rows` are the internal addresses whose rows the page shows already.
     """
     return [
-        {"label": label_of(one.field), "text": one.text, "href": _place(tunnel, one.field, shown)}
-        for one in problems
+        {
+            "label": label_of(problem.field),
+            "text": problem.text,
+            "href": _href(tunnel, problem.field, visible_rows),
+        }
+        for problem in problems
     ]
 
 
-def _place(tunnel: Tunnel, field: str, shown: Container[str]) -> str:
+def _href(tunnel: Tunnel, field: str, visible_rows: Container[str]) -> str:
     if field in ("remote_subnets", "hosted_subnets", "service_subnets"):
         return f"#{field}"
     address = translation_address(field)
     if address is None:
         return f"#id_{field}" if field else ""
-    if address in shown:
+    if address in visible_rows:
         return f"#customer-{address}"
-    looks = look_at(tunnel, address)
-    return url_of(tunnel, looks, f"customer-{address}") if looks else "#static-nat"
+    open_subnets = open_subnet_of(tunnel, address)
+    return url_of(tunnel, open_subnets, f"customer-{address}") if open_subnets else "#static-nat"

@@ -1,15 +1,14 @@
-"""For the other end: its device's configuration, the hosts file, and the hand-over sheet.
+"""Peer configuration: exports for the remote device, the hosts file, and the hand-over sheet.
 
-All of it is made from a specification without its key. Who may look at a tunnel may have it.
+All texts are made from a specification without its preshared key, for every user who may see the
+tunnel.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.http import Http404, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
@@ -18,95 +17,103 @@ from vpnportal.domain.exports.algorithm_names import is_aead
 from vpnportal.domain.tunnel.algorithms import GROUPS
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Revision, Tunnel
-from vpnportal.services import TunnelState, state_of
-from vpnportal.services.peer_config import peer_view_of
+from vpnportal.services import TunnelState, peer_view_of, state_of
 from vpnportal.web.responses import HtmxRequest, render_page
+from vpnportal.web.tunnel.access import visible_tunnel
 from vpnportal.web.tunnel.forms import label_of
-from vpnportal.web.tunnel.views import PLACES
+from vpnportal.web.tunnel.views import RELATED
 
+# The value of `?of=`.
 DRAFT = "draft"
 
 
 @dataclass(frozen=True, slots=True)
 class PeerConfigSource:
-    """What the other end is told, and of which specification: `revision` None is the draft.
+    """The specification that the texts are made from: a revision, or the draft if it is None.
 
-    `problems` are what this specification still lacks.
+    `peer` is the specification from the peer's side; `problems` are those of the specification.
     """
 
     tunnel: Tunnel
-    end: PeerView
+    peer: PeerView
     revision: Revision | None
     state: TunnelState
     problems: tuple[Problem, ...]
 
     @property
     def query(self) -> str:
-        """What follows an address, so that the next page tells of the same specification."""
+        """The query of links to pages with the same specification."""
         return f"?of={DRAFT}" if self.revision is None and self.state.live else ""
 
     @property
-    def lacks(self) -> list[tuple[str, str]]:
-        """The panel's words for each field that is not right, and what would be."""
-        return [(label_of(one.field), one.text) for one in self.problems]
+    def labelled_problems(self) -> list[tuple[str, str]]:
+        """The panel's label of each problem's field, and the text of the problem."""
+        return [(label_of(problem.field), problem.text) for problem in self.problems]
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedExport:
-    """One export as the page shows it; `whole` unless the device cannot do something in it."""
+    """One export with its text."""
 
     export: Export
     text: str
 
     @property
-    def whole(self) -> bool:
+    def is_fully_supported(self) -> bool:
+        """True unless the device lacks something that the tunnel has."""
         return NOT_AVAILABLE not in self.text
 
 
 @require_safe
 def all_exports(request: HtmxRequest, pk: int) -> HttpResponse:
-    """All of it on one page, each text with a link that downloads it."""
-    told = _told(request, pk)
-    hosts, *devices = (RenderedExport(one, one.write(told.end)) for one in EXPORTS.values())
-    shown = {"hosts": hosts, "devices": devices, "placeholder": KEY}
-    return render_page(request, "tunnel/peer_config.html", {**_context(told), **shown})
+    """Render all exports on one page, each with a link that downloads it."""
+    source = _source(request, pk)
+    hosts, *devices = (
+        RenderedExport(export, export.write(source.peer)) for export in EXPORTS.values()
+    )
+    context = {
+        "tunnel": source.tunnel,
+        "source": source,
+        "hosts": hosts,
+        "devices": devices,
+        "key_placeholder": KEY,
+    }
+    return render_page(request, "tunnel/peer_config.html", context)
 
 
 @require_safe
 def download(request: HtmxRequest, pk: int, slug: str) -> HttpResponse:
-    """One text as a file."""
-    told = _told(request, pk)
+    """Send one export as a file."""
+    source = _source(request, pk)
     export = EXPORTS.get(slug)
     if export is None:
-        raise Http404("There is no such file for the other end.")
-    disposition = content_disposition_header(True, export.file_name(told.end))
+        raise Http404("There is no such export.")
+    disposition = content_disposition_header(True, export.file_name(source.peer))
     headers = {"Content-Disposition": disposition or "attachment"}
-    return HttpResponse(export.write(told.end), content_type=export.media_type, headers=headers)
+    return HttpResponse(export.write(source.peer), content_type=export.media_type, headers=headers)
 
 
 @require_safe
 def hand_over(request: HtmxRequest, pk: int) -> HttpResponse:
-    """The sheet to print: every parameter that both ends have to agree on, but the key."""
-    told = _told(request, pk)
-    one, two = told.end.phase_one, told.end.phase_two
-    shown = {
-        "group_one": GROUPS.get(one.group),
-        "group_two": GROUPS.get(two.group),
-        "aead_one": is_aead(one.encryption),
-        "aead_two": is_aead(two.encryption),
+    """Render the sheet to print: every parameter that both sides must agree on, except the key."""
+    source = _source(request, pk)
+    phase_one, phase_two = source.peer.phase_one, source.peer.phase_two
+    context = {
+        "tunnel": source.tunnel,
+        "source": source,
+        "peer": source.peer,
+        "phase_one_group": GROUPS.get(phase_one.group),
+        "phase_two_group": GROUPS.get(phase_two.group),
+        "is_phase_one_aead": is_aead(phase_one.encryption),
+        "is_phase_two_aead": is_aead(phase_two.encryption),
     }
-    return render_page(request, "tunnel/hand_over_sheet.html", {**_context(told), **shown})
+    return render_page(request, "tunnel/hand_over_sheet.html", context)
 
 
-def _told(request: HtmxRequest, pk: int) -> PeerConfigSource:
-    """What is live, unless the draft is asked for or nothing is; 404 for strangers."""
-    visible = Tunnel.objects.visible_to(request.user).select_related(*PLACES)
-    tunnel = get_object_or_404(visible, pk=pk)
+def _source(request: HtmxRequest, pk: int) -> PeerConfigSource:
+    """Return the live revision, or the draft if the query asks for it or no revision is live."""
+    tunnel = visible_tunnel(request, pk, *RELATED)
     state = state_of(tunnel)
     revision = None if request.GET.get("of") == DRAFT else state.live
-    end, spec = peer_view_of(tunnel, revision)
-    return PeerConfigSource(tunnel, end, revision, state, spec.problems())
-
-
-def _context(told: PeerConfigSource) -> dict[str, Any]:
-    return {"told": told, "tunnel": told.tunnel, "end": told.end}
+    peer, spec = peer_view_of(tunnel, revision)
+    return PeerConfigSource(tunnel, peer, revision, state, spec.problems())

@@ -1,4 +1,4 @@
-"""What the page shows of the last question to a peer: its answer, field by field, now and then."""
+"""The last peer probe on a tunnel's page: its result beside the present value of each field."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from vpnportal.domain.tunnel.algorithms import IKE_VERSIONS
-from vpnportal.models import Tunnel
-from vpnportal.services.peer_probe import fits, is_open, learned_values, newest
+from vpnportal.models import PeerProbe, Tunnel
+from vpnportal.services import is_probe_open, is_probe_usable, learned_values, newest_probe
 from vpnportal.web.tunnel import choices
 from vpnportal.web.tunnel.forms import label_of
 
-_WORDS: dict[str, dict[Any, str]] = {
+_VALUE_LABELS: dict[str, dict[Any, str]] = {
     "encryption": dict(choices.ENCRYPTION),
     "authentication": dict(choices.AUTHENTICATION),
     "group": dict(choices.GROUP),
@@ -22,32 +22,56 @@ _WORDS: dict[str, dict[Any, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class LearnedField:
-    """One field of the draft: what it holds now, and what the peer accepts."""
+    """One field of the draft: its present value, and the value that the peer accepts."""
 
     label: str
-    now: str
+    present: str
     accepted: str
 
     @property
     def differs(self) -> bool:
-        return self.now != self.accepted
+        return self.present != self.accepted
 
 
-def peer_probe_context(tunnel: Tunnel) -> dict[str, Any]:
-    """What `tunnel/_ask.html` shows beside the version of the draft; one query."""
-    question = newest(tunnel)
-    return {
-        "question": question,
-        "asking": is_open(question),
-        "learnt": [
+@dataclass(frozen=True, slots=True)
+class PeerProbeSection:
+    """The content of `tunnel/sections/peer_probe.html`.
+
+    `can_use_values` says that the result is about the Remote Peer Address of the draft.
+    `version` is the version of the draft that the section was made from.
+    """
+
+    probe: PeerProbe | None
+    is_running: bool
+    learned_fields: list[LearnedField]
+    can_use_values: bool
+    version: str
+    refusal: str = ""
+    is_saved: bool = False
+
+
+def peer_probe_section(
+    tunnel: Tunnel, version: str, *, refusal: str = "", is_saved: bool = False
+) -> PeerProbeSection:
+    """Return the section about the newest probe; one query."""
+    probe = newest_probe(tunnel)
+    return PeerProbeSection(
+        probe=probe,
+        is_running=is_probe_open(probe),
+        learned_fields=[
             LearnedField(
-                label_of(field), _words(field, getattr(tunnel, field)), _words(field, value)
+                label_of(field),
+                _value_label(field, getattr(tunnel, field)),
+                _value_label(field, value),
             )
-            for field, value in (learned_values(question).items() if question else ())
+            for field, value in (learned_values(probe).items() if probe else ())
         ],
-        "fits": question is not None and fits(tunnel, question),
-    }
+        can_use_values=probe is not None and is_probe_usable(tunnel, probe),
+        version=version,
+        refusal=refusal,
+        is_saved=is_saved,
+    )
 
 
-def _words(field: str, value: Any) -> str:
-    return _WORDS[field.rpartition("_")[2]].get(value, str(value))
+def _value_label(field: str, value: Any) -> str:
+    return _VALUE_LABELS[field.rpartition("_")[2]].get(value, str(value))

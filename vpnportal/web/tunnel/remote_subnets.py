@@ -1,97 +1,132 @@
-"""The networks at the customer's end: add one by IP address and CIDR, remove one."""
+"""Remote subnets: add one by IP address and CIDR, remove one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Network
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from vpnportal import services
+from vpnportal.domain.addresses import HostBitsSet
 from vpnportal.domain.tunnel.spec import Problem, Translation
 from vpnportal.models import Tunnel
-from vpnportal.services import Refused, input_parsing
-from vpnportal.web.responses import HtmxRequest, render_fragment, status_of
-from vpnportal.web.tunnel.page import networks, state_context, tunnel_page
+from vpnportal.services import Refused
+from vpnportal.web.responses import HtmxRequest, respond, status_of
+from vpnportal.web.tunnel.access import editable_tunnel
+from vpnportal.web.tunnel.page import render_tunnel_page, tunnel_page
+from vpnportal.web.tunnel.state_box import state_box_of
+from vpnportal.web.tunnel.subnet_sections import RemoteSubnetEntry, subnet_sections
 
-# So many translations that lead nowhere are named.
-LISTED = 5
+# A message names a few of the translations without a remote subnet: there may be thousands.
+MAX_LISTED = 5
 
 
 @require_POST
 def add_remote_subnet(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Protect one more network; what was typed stays when it is refused."""
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    """Add a remote subnet; after a refusal the typed values stay on the page."""
+    tunnel = editable_tunnel(request, pk)
     ip, cidr = request.POST.get("ip", ""), request.POST.get("cidr", "")
     try:
-        subnet = services.add_remote_subnet(tunnel, _network(*_entry(request)), request.user)
+        subnet = services.add_remote_subnet(tunnel, _network(request, ip, cidr), request.user)
     except Refused as refused:
         return _refuse(request, tunnel, refused, ip, cidr)
-    return _done(request, tunnel, f"{subnet} added.")
+    return _confirm(request, tunnel, announcement=f"{subnet} added.")
 
 
 @require_POST
 def remove_remote_subnet(request: HtmxRequest, pk: int, subnet: int) -> HttpResponse:
-    """Stop protecting one network."""
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    """Remove a remote subnet, and name the translations that have no remote subnet then."""
+    tunnel = editable_tunnel(request, pk)
     try:
-        stranded = services.remove_remote_subnet(tunnel, subnet, request.user)
+        unmatched = services.remove_remote_subnet(tunnel, subnet, request.user)
     except Refused as refused:
         return _refuse(request, tunnel, refused)
-    return _done(request, tunnel, _removed(stranded), gone=True, stranded=bool(stranded))
-
-
-def _removed(stranded: tuple[Translation, ...]) -> str:
-    if not stranded:
-        return "The subnet was removed."
-    listed = ", ".join(f"{row.internal} → {row.customer}" for row in stranded[:LISTED])
-    more = f" and {len(stranded) - LISTED} more" if len(stranded) > LISTED else ""
-    return (
-        f"The subnet was removed. These translations lead nowhere now: {listed}{more}. Change them,"
-        " or add a network that holds them, before Apply Configurations."
+    return _confirm(
+        request,
+        tunnel,
+        announcement="The subnet was removed.",
+        warning=_warning(unmatched) if unmatched else "",
+        takes_focus=True,
     )
 
 
-def _entry(request: HtmxRequest) -> tuple[str, str]:
-    """What was typed, or the network that was meant, taken over by its button."""
-    if meant := request.POST.get("meant", ""):
-        return meant, ""
-    return request.POST.get("ip", ""), request.POST.get("cidr", "")
+def _network(request: HtmxRequest, ip: str, cidr: str) -> IPv4Network:
+    """Return the typed network, or the suggested one if its button was pressed.
 
-
-def _network(ip: str, cidr: str) -> IPv4Network:
+    Raises Refused if the text is no network; its cause has the suggestion.
+    """
+    if suggestion := request.POST.get("meant", ""):
+        ip, cidr = suggestion, ""
     try:
-        return input_parsing.subnet(ip, cidr)
+        return services.parse_subnet(ip, cidr)
     except ValueError as error:
         raise Refused(Problem("remote_subnets", str(error))) from error
 
 
-def _done(
-    request: HtmxRequest, tunnel: Tunnel, told: str, gone: bool = False, stranded: bool = False
+def _warning(unmatched: tuple[Translation, ...]) -> str:
+    listed = ", ".join(f"{row.internal} → {row.customer}" for row in unmatched[:MAX_LISTED])
+    more = f" and {len(unmatched) - MAX_LISTED} more" if len(unmatched) > MAX_LISTED else ""
+    return (
+        "The subnet was removed. These translations have no matching remote subnet: "
+        f"{listed}{more}. Change them, or add a remote subnet, before Apply Configurations."
+    )
+
+
+def _confirm(
+    request: HtmxRequest,
+    tunnel: Tunnel,
+    *,
+    announcement: str,
+    warning: str = "",
+    takes_focus: bool = False,
 ) -> HttpResponse:
-    if not request.htmx:
-        if stranded:
-            messages.warning(request, told)
-        return redirect(reverse("tunnel", args=[tunnel.pk]) + "#remote_subnets")
-    shown = {**state_context(tunnel), **networks(tunnel), "editable": True}
-    shown |= {"told": told, "gone": gone, "stranded": stranded}
-    return render_fragment(request, "tunnel/responses/remote_subnets.html", shown)
+    return respond(
+        request,
+        fragment="tunnel/responses/remote_subnets.html",
+        context=lambda: {
+            "tunnel": tunnel,
+            "editable": True,
+            "state_box": state_box_of(tunnel),
+            "section": subnet_sections(tunnel).remote,
+            "is_saved": True,
+            "takes_focus": takes_focus,
+            "warning": warning,
+            "announcement": warning or announcement,
+        },
+        redirect_to=reverse("tunnel", args=[tunnel.pk]) + "#remote_subnets",
+        message=warning,
+        level=messages.WARNING,
+    )
 
 
 def _refuse(
     request: HtmxRequest, tunnel: Tunnel, refused: Refused, ip: str = "", cidr: str = ""
 ) -> HttpResponse:
-    meant = getattr(refused.__cause__, "meant", None)
-    entered = {"ip": ip, "cidr": cidr, "wrong": str(refused), "meant": meant}
-    if not request.htmx:
-        return tunnel_page(request, tunnel, status_of(refused), entered=entered)
-    shown = {"tunnel": tunnel, **networks(tunnel), "editable": True, "entered": entered}
-    return render_fragment(
+    status = status_of(refused)
+    cause = refused.__cause__
+    suggestion = str(cause.network) if isinstance(cause, HostBitsSet) else ""
+    entry = RemoteSubnetEntry(ip, cidr, str(refused), suggestion)
+
+    def full_page() -> HttpResponse:
+        page = tunnel_page(request, tunnel)
+        remote = replace(page.subnets.remote, entry=entry)
+        subnets = replace(page.subnets, remote=remote)
+        page = replace(page, subnets=subnets, has_unsaved_content=True)
+        return render_tunnel_page(request, page, status)
+
+    return respond(
         request,
-        "tunnel/responses/remote_subnets.html",
-        {**shown, "told": str(refused)},
-        status_of(refused),
+        fragment="tunnel/responses/remote_subnets.html",
+        context=lambda: {
+            "tunnel": tunnel,
+            "editable": True,
+            "section": replace(subnet_sections(tunnel).remote, entry=entry),
+            "announcement": str(refused),
+        },
+        full_page=full_page,
+        status=status,
     )

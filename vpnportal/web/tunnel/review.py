@@ -1,86 +1,93 @@
-"""Discard changes, put one back, and undo either: each asks for the page as it was seen."""
+"""Review of pending changes: discard all, revert one, undo either.
+
+Discard and revert check the version of the draft that the user saw.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from django.contrib import messages
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from vpnportal import services
 from vpnportal.domain.tunnel.spec_diff import Change
 from vpnportal.models import Tunnel
-from vpnportal.services import Refused, restore_draft
-from vpnportal.services.restore_draft import Replaced
+from vpnportal.services import KEY_FIELD, Refused, Replaced
 from vpnportal.web.responses import HtmxRequest, status_of
+from vpnportal.web.tunnel.access import editable_tunnel
 from vpnportal.web.tunnel.draft_version import seen_of
-from vpnportal.web.tunnel.page import problem_links, tunnel_page
+from vpnportal.web.tunnel.page import problem_links, render_tunnel_page, tunnel_page
 
-# Of many changes the first are named.
-MOST_NAMED = 6
-NOTHING = "Nothing was changed: everything is as it is applied already."
+# A message names the first changes: there may be thousands of translations.
+MAX_NAMED = 6
+NO_VALUE = "\N{EN DASH}"
+NO_CHANGES = "No changes: the draft has these values already."
 
 
 @require_POST
 def discard(request: HtmxRequest, pk: int) -> HttpResponse:
-    """The draft becomes what is applied again."""
+    """Reset the draft to the applied revision."""
     seen = seen_of(request.POST)
-    return _replace(
-        request, pk, "Discarded", lambda tunnel: restore_draft.discard(tunnel, request.user, seen)
+    return _replace_draft(
+        request, pk, "Discarded", lambda tunnel: services.discard(tunnel, request.user, seen)
     )
 
 
 @require_POST
 def revert(request: HtmxRequest, pk: int) -> HttpResponse:
-    """One change is discarded."""
+    """Reset one field of the draft to the applied revision."""
     field, seen = request.POST.get("field", ""), seen_of(request.POST)
-    return _replace(
+    return _replace_draft(
         request,
         pk,
-        "Put back",
-        lambda tunnel: restore_draft.revert_field(tunnel, field, request.user, seen),
+        "Reverted",
+        lambda tunnel: services.revert_field(tunnel, field, request.user, seen),
     )
 
 
 @require_POST
 def undo(request: HtmxRequest, pk: int) -> HttpResponse:
-    """The draft is what it was before it was discarded or restored over."""
-    return _replace(
-        request, pk, "Brought back", lambda tunnel: restore_draft.undo(tunnel, request.user)
-    )
+    """Bring back the draft as it was before it was discarded, reverted or restored."""
+    return _replace_draft(request, pk, "Undone", lambda tunnel: services.undo(tunnel, request.user))
 
 
-def _replace(
+def _replace_draft(
     request: HtmxRequest, pk: int, done: str, act: Callable[[Tunnel], Replaced]
 ) -> HttpResponse:
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    tunnel = editable_tunnel(request, pk)
     try:
         replaced = act(tunnel)
     except Refused as refused:
+        page = tunnel_page(request, tunnel)
         problems = problem_links(tunnel, refused.problems)
-        return tunnel_page(request, tunnel, status_of(refused), problems=problems, kept=True)
-    tell(request, done, replaced)
+        page = replace(page, problems=problems, has_unsaved_content=True)
+        return render_tunnel_page(request, page, status_of(refused))
+    add_messages(request, done, replaced)
     return redirect(reverse("tunnel", args=[pk]) + "#review")
 
 
-def tell(request: HtmxRequest, done: str, replaced: Replaced) -> None:
-    """What was done to the draft, and what of it could not be."""
+def add_messages(request: HtmxRequest, done: str, replaced: Replaced) -> None:
+    """Queue messages about the changes of the draft, and about values that were left out."""
     if replaced.changes:
-        messages.success(
-            request, f"{done}: {_named(replaced.changes)}. Nothing is applied by that."
-        )
+        text = f"{done}: {_named(replaced.changes)}. Nothing is applied yet."
+        messages.success(request, text)
     else:
-        messages.success(request, NOTHING)
-    for text in replaced.left_out[:MOST_NAMED]:
+        messages.success(request, NO_CHANGES)
+    for text in replaced.left_out[:MAX_NAMED]:
         messages.warning(request, f"Left out: {text}.")
 
 
 def _named(changes: tuple[Change, ...]) -> str:
-    told = [
-        f"{one.label} ({one.before or 'nothing'})" if one.field != "preshared_key" else one.label
-        for one in changes[:MOST_NAMED]
+    names = [
+        change.label
+        if change.field == KEY_FIELD
+        else f"{change.label} ({change.before or NO_VALUE})"
+        for change in changes[:MAX_NAMED]
     ]
-    more = len(changes) - MOST_NAMED
-    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+    more = len(changes) - MAX_NAMED
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

@@ -1,34 +1,176 @@
-"""The page of one tunnel, its state, and Apply Configurations."""
+"""The state box of a tunnel's page, and the poll that keeps it and the review current."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
-from vpnportal.models import Tunnel
-from vpnportal.services.history import newest
+from vpnportal import services
+from vpnportal.domain.traffic.sa_snapshot import from_json
+from vpnportal.models import DraftBackup, DriftRepair, Traffic, Tunnel, TunnelCommand
+from vpnportal.services import (
+    EDITABLE_FIELDS,
+    KEY_FIELD,
+    Review,
+    StateLabel,
+    TunnelState,
+    newest_edit,
+    newest_entries,
+    review_of,
+    state_of,
+    undoable,
+)
+from vpnportal.web.poll_tokens import state_box_token
 from vpnportal.web.responses import HtmxRequest, render_fragment
+from vpnportal.web.tunnel.access import is_editable, visible_tunnel
 from vpnportal.web.tunnel.concurrent_edits import concurrent_edits
-from vpnportal.web.tunnel.page import ENTRIES, is_editable, state_context
+from vpnportal.web.tunnel.diagnosis import FindingView, finding_views
+from vpnportal.web.tunnel.draft_version import written
+from vpnportal.web.tunnel.subnet_pair_rows import count_pairs
 
-# What `tunnel/_status.html` waits for.
+# The page lists the newest automatic corrections and the newest revisions.
+MAX_REPAIRS = 5
+MAX_REVISIONS = 5
+# `tunnel/sections/status.html` listens for this event.
 STATE_CHANGED = "state-changed"
+
+
+@dataclass(frozen=True)
+class StateBox:
+    """State of a tunnel, as `tunnel/sections/state_box.html` and `review.html` show it.
+
+    - `detail`: addition to the state label, such as "1 of 2 subnet pairs up".
+    - `command`: the newest command; `is_command_open` while the worker may still run it.
+    - `version`: version of the draft, for the edit conflicts of forms in the review.
+    - `token`: poll token; it changes when the rendered box changes.
+    """
+
+    tunnel: Tunnel
+    state: TunnelState
+    detail: str
+    findings: list[FindingView]
+    repairs: list[DriftRepair]
+    command: TunnelCommand | None
+    is_command_open: bool
+    version: str
+    token: str
+
+    @property
+    def shows_sa_status(self) -> bool:
+        """True if the SA status differs from the label, as after a failed apply."""
+        return self.state.latest is not None and self.state.sa_status != self.state.label
+
+    @property
+    def shows_command(self) -> bool:
+        """True unless the sentence about the disconnected tunnel tells the same."""
+        is_told = self._is_disconnect and self.command and self.command.ok
+        return self.command is not None and not (is_told and self.state.disconnected)
+
+    @property
+    def is_disconnect_complete(self) -> bool:
+        """True if the concentrator holds nothing of a disconnected tunnel."""
+        is_pending = self._is_disconnect and self.command and not self.command.ok
+        return self.state.sa_status == StateLabel.DISCONNECTED and not is_pending
+
+    @property
+    def _is_disconnect(self) -> bool:
+        return self.command is not None and self.command.kind == TunnelCommand.Kind.DISCONNECT
+
+    @cached_property
+    def review(self) -> Review | None:
+        """Pending changes and their interruption; None if there are none. No query."""
+        return review_of(self.tunnel, self.state)
+
+    @cached_property
+    def draft_backup(self) -> DraftBackup | None:
+        """Draft that Undo restores; one query."""
+        return undoable(self.tunnel)
+
+    @cached_property
+    def running_revision_number(self) -> int | None:
+        """Number of the earlier revision whose SAs still run; None if unknown. One query.
+
+        A revision that was seen up has been accepted by the peer. The newest of these before the
+        live one is the one that runs.
+        """
+        live = self.state.live
+        if live is None:
+            return None
+        accepted = self.tunnel.revisions.filter(number__lt=live.number).exclude(first_up_at=None)
+        number: int | None = accepted.values_list("number", flat=True).first()
+        return number
+
+
+def state_box_of(tunnel: Tunnel) -> StateBox:
+    """Return the state box of a tunnel.
+
+    Reads the version before the draft, so that the page never shows a draft older than its version.
+    """
+    version = newest_edit(tunnel)
+    tunnel.refresh_from_db(fields=[*EDITABLE_FIELDS, KEY_FIELD, "hosted_peer"])
+    state = state_of(tunnel)
+    detail = _detail(tunnel, state)
+    findings = finding_views(tunnel, state)
+    repairs = list(tunnel.repairs.all()[:MAX_REPAIRS])
+    command = services.newest_command(tunnel)
+    is_command_open = services.is_command_open(command)
+    token = state_box_token(
+        state,
+        findings=[finding.texts for finding in findings],
+        repairs=repairs,
+        command=command,
+        is_command_open=is_command_open,
+        detail=detail,
+        version=version,
+    )
+    return StateBox(
+        tunnel=tunnel,
+        state=state,
+        detail=detail,
+        findings=findings,
+        repairs=repairs,
+        command=command,
+        is_command_open=is_command_open,
+        version=written(version),
+        token=token,
+    )
+
+
+def _detail(tunnel: Tunnel, state: TunnelState) -> str:
+    if state.label == StateLabel.WAITING_FOR_PEER:
+        return "responder only"
+    if state.label == Tunnel.SaStatus.OLDER.label:
+        return "rekey pending"
+    if state.label == Tunnel.SaStatus.PARTIAL.label and state.live:
+        traffic = Traffic.objects.filter(
+            tunnel=tunnel, concentrator=state.live.concentrator
+        ).first()
+        up, count = count_pairs(state.live.opened, from_json(traffic.lines)) if traffic else (0, 0)
+        # The monitor writes the SAs and the SA status separately: they may differ for a moment.
+        return f"{up} of {count} subnet pairs up" if 0 < up < count else ""
+    return ""
 
 
 @require_safe
 def state(request: HtmxRequest, pk: int) -> HttpResponse:
-    """How the tunnel stands; 204 while the page that asks shows exactly that already."""
-    visible = Tunnel.objects.visible_to(request.user).select_related("concentrator")
-    tunnel = get_object_or_404(visible, pk=pk)
-    shown = state_context(tunnel)
-    if request.GET.get("seen") == shown["token"]:
+    """Render the state box and its out-of-band parts; 204 if the page shows them already."""
+    tunnel = visible_tunnel(request, pk, "concentrator")
+    state_box = state_box_of(tunnel)
+    if request.GET.get("seen") == state_box.token:
         return HttpResponse(status=204)
-    told = request.GET.get("said", "") != shown["state"].label
     editable = is_editable(request, tunnel)
-    shown |= {"editable": editable, "entries": newest(tunnel, ENTRIES), "told": told}
-    shown |= concurrent_edits(request, tunnel, editable)
-    # The Status section follows at once: it must not say otherwise for the time of its own poll.
-    answer = render_fragment(request, "tunnel/responses/state_poll.html", shown)
-    return trigger_client_event(answer, STATE_CHANGED)
+    context = {
+        "tunnel": tunnel,
+        "editable": editable,
+        "state_box": state_box,
+        "concurrent_edits": concurrent_edits(request, tunnel, editable),
+        "revisions": newest_entries(tunnel, MAX_REVISIONS),
+        "announces_label": request.GET.get("said", "") != state_box.state.label,
+    }
+    response = render_fragment(request, "tunnel/responses/state_poll.html", context)
+    # The Status section polls at once: until then its state would contradict the state box.
+    return trigger_client_event(response, STATE_CHANGED)

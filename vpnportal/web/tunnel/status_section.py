@@ -1,15 +1,16 @@
-"""What the Status section shows of one tunnel, from its newest live revision and what was counted.
+"""The Status section of a tunnel: diagram, proposals, subnet pairs and traffic of the last hour.
 
-Unknown is never shown as down: what was seen last is told with its age.
+The section shows the live revision and the SAs that the monitor recorded. While the concentrator is
+offline the section says so and shows the last known status: unknown is never shown as down.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from hashlib import blake2s
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.core.cache import cache
 from django.http import HttpResponse
@@ -20,54 +21,138 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from vpnportal.domain.gateway_config.compile import suites
-from vpnportal.domain.traffic.counters import IkeSaSample, minute_of
-from vpnportal.domain.traffic.hour_chart import HourChart, build_hour_chart, looked_at
+from vpnportal.domain.traffic.counters import IkeSaSample
+from vpnportal.domain.traffic.hour_chart import HourChart, build_hour_chart, expand_spans
 from vpnportal.domain.traffic.sa_snapshot import from_json
 from vpnportal.domain.tunnel.algorithms import suite_words
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.models import Revision, Traffic, Tunnel
 from vpnportal.services import TunnelState, state_of
+from vpnportal.web.poll_tokens import status_section_token
 from vpnportal.web.responses import HtmxRequest
-from vpnportal.web.tunnel.diagram import DiagramEnds, horizontal_layout, in_words, vertical_layout
-from vpnportal.web.tunnel.subnet_pair_rows import folded_rows, rows
+from vpnportal.web.tunnel.diagram import (
+    DiagramEnds,
+    Drawing,
+    horizontal_layout,
+    in_words,
+    vertical_layout,
+)
+from vpnportal.web.tunnel.subnet_pair_rows import SubnetPairTable, subnet_pair_rows
+
+# The token changes every minute, so that an older section is never used.
+CACHE_SECONDS = 60
+# These columns are large, and the token does not need them.
+DEFERRED = ("traffic__lines", "traffic__pairs", "traffic__minutes")
 
 
 class PhaseOneStatus(NamedTuple):
-    """An IKE association: what it runs with, since when, and when it is renewed."""
+    """An IKE_SA; `applied_proposal` is "" unless the IKE_SA has another one than the applied."""
 
     version: int
-    in_force: str
-    applied: str
+    proposal: str
+    applied_proposal: str
     established_at: datetime | None
     rekey_at: datetime | None
 
 
-def status_context(tunnel: Tunnel, state: TunnelState) -> dict[str, Any]:
-    """What `tunnel/_status.html` shows; one query, or none where `traffic` was fetched along."""
+@dataclass(frozen=True, slots=True)
+class LiveStatus:
+    """The content of the section for a tunnel with a live revision.
+
+    `description` is the diagram in words. `counted_since` is the start of the traffic totals.
+    """
+
+    drawings: tuple[Drawing, ...]
+    description: str
+    phase_one: list[PhaseOneStatus]
+    pairs: SubnetPairTable
+    counted_since: datetime | None
+    hour: HourChart
+
+
+@dataclass(frozen=True, slots=True)
+class StatusSection:
+    """The content of `tunnel/sections/status.html`; `live` is None without a live revision."""
+
+    token: str
+    state: TunnelState
+    live: LiveStatus | None
+
+    @property
+    def sa_status(self) -> str:
+        """The label of the SA status."""
+        return self.state.sa_status
+
+    @property
+    def description(self) -> str:
+        """The diagram in words."""
+        return self.live.description if self.live else ""
+
+
+@require_safe
+def status(request: HtmxRequest, pk: int) -> HttpResponse:
+    """Render the section; 204 if the page shows it already."""
+    visible = Tunnel.objects.visible_to(request.user).select_related("traffic", "concentrator")
+    tunnel = get_object_or_404(visible.defer(*DEFERRED), pk=pk)
+    if not request.htmx:
+        return redirect(reverse("tunnel", args=[pk]) + "#status")
+    token = status_section_token(tunnel, _live_revision(tunnel))
+    if request.GET.get("seen") == token:
+        return HttpResponse(status=204)
+    return HttpResponse(_cached_html(pk, token))
+
+
+def _live_revision(tunnel: Tunnel) -> Revision | None:
+    live = tunnel.revisions.filter(outcome=Revision.Outcome.LIVE).select_related("concentrator")
+    return live.defer("specification", "steps").first()
+
+
+def _cached_html(pk: int, token: str) -> str:
+    """Return the HTML of the section, rendered once for all users of a time zone."""
+    key = f"status:{pk}:{token}:{timezone.get_current_timezone_name()}"
+    html = cache.get(key)
+    if html is None:
+        tunnel = Tunnel.objects.select_related("traffic", "concentrator").get(pk=pk)
+        section = status_section(tunnel, state_of(tunnel))
+        context = {"tunnel": tunnel, "status": section}
+        html = render_to_string("tunnel/sections/status.html", context)
+        if section.token == token:
+            cache.set(key, html, CACHE_SECONDS)
+    return html
+
+
+def status_section(tunnel: Tunnel, state: TunnelState) -> StatusSection:
+    """Return the section of a tunnel; one query, none if `tunnel.traffic` is loaded already."""
+    token = status_section_token(tunnel, state.live)
+    return StatusSection(token, state, _live_status(tunnel, state))
+
+
+def _live_status(tunnel: Tunnel, state: TunnelState) -> LiveStatus | None:
     live = state.live
     if live is None:
-        return {"drawings": ()}
+        return None
     spec, traffic = live.opened, _traffic(tunnel, live)
-    lines = from_json(traffic.lines) if traffic else ()
-    watched = live.concentrator.observed_minutes
-    ends = _ends(spec, live)
-    return {
-        "drawings": (horizontal_layout(ends), vertical_layout(ends)),
-        "drawn": in_words(ends, state.sa_status),
-        "phase_one": [_phase_one(spec, line) for line in lines],
-        **folded_rows(rows(spec, state, lines, traffic, watched)),
-        "since": _since(traffic),
-        "hour": _hour(traffic, watched),
-    }
+    ike_sas = from_json(traffic.lines) if traffic else ()
+    observed_minutes = live.concentrator.observed_minutes
+    rows = subnet_pair_rows(spec, state, ike_sas, traffic, observed_minutes)
+    ends = _diagram_ends(spec, live)
+    return LiveStatus(
+        drawings=(horizontal_layout(ends), vertical_layout(ends)),
+        description=in_words(ends, state.sa_status),
+        phase_one=[_phase_one(spec, ike_sa) for ike_sa in ike_sas],
+        pairs=SubnetPairTable.of(rows),
+        counted_since=_counted_since(traffic),
+        hour=_hour(traffic, observed_minutes),
+    )
 
 
 def _traffic(tunnel: Tunnel, live: Revision) -> Traffic | None:
-    """What a concentrator wrote that the tunnel has left says nothing of the one it is on."""
+    """Return the recorded traffic, unless it comes from a concentrator that the tunnel has left."""
     traffic = getattr(tunnel, "traffic", None)
     return traffic if traffic and traffic.concentrator_id == live.concentrator_id else None
 
 
-def _ends(spec: TunnelSpec, live: Revision) -> DiagramEnds:
+def _diagram_ends(spec: TunnelSpec, live: Revision) -> DiagramEnds:
     return DiagramEnds(
         tuple(map(str, sorted(spec.hosted_subnets))),
         (str(spec.hosted_peer), live.concentrator.name),
@@ -77,86 +162,23 @@ def _ends(spec: TunnelSpec, live: Revision) -> DiagramEnds:
     )
 
 
-def _phase_one(spec: TunnelSpec, line: IkeSaSample) -> PhaseOneStatus:
+def _phase_one(spec: TunnelSpec, ike_sa: IkeSaSample) -> PhaseOneStatus:
     applied, _ = suites(spec)
     return PhaseOneStatus(
-        line.version,
-        suite_words(line.suite),
-        suite_words(applied) if line.suite.differs_from(applied) else "",
-        line.established_at,
-        line.rekey_at,
+        ike_sa.version,
+        suite_words(ike_sa.suite),
+        suite_words(applied) if ike_sa.suite.differs_from(applied) else "",
+        ike_sa.established_at,
+        ike_sa.rekey_at,
     )
 
 
-def _since(traffic: Traffic | None) -> datetime | None:
-    """When the first of what is counted was installed."""
-    begins = [sums[0] for sums in traffic.pairs.values()] if traffic else []
-    return datetime.fromisoformat(min(begins)) if begins else None
+def _counted_since(traffic: Traffic | None) -> datetime | None:
+    starts = [totals[0] for totals in traffic.pairs.values()] if traffic else []
+    return datetime.fromisoformat(min(starts)) if starts else None
 
 
-def _hour(traffic: Traffic | None, watched: Sequence[Sequence[int]]) -> HourChart:
-    """All pairs together, also those that the tunnel had and has no more."""
+def _hour(traffic: Traffic | None, observed_minutes: Sequence[Sequence[int]]) -> HourChart:
+    """Return the traffic of all subnet pairs together, of removed pairs too."""
     minutes = chain.from_iterable(traffic.minutes.values()) if traffic else ()
-    return build_hour_chart(minutes, looked_at(watched), timezone.now())
-
-
-# Whatever is shown is at most a minute old, as the token has the minute in it.
-KEPT_SECONDS = 60
-# Large, and not what the token is made from.
-UNREAD = ("traffic__lines", "traffic__pairs", "traffic__minutes")
-
-
-@require_safe
-def status(request: HtmxRequest, pk: int) -> HttpResponse:
-    """The section; 204 while the page that asks shows exactly that already."""
-    visible = Tunnel.objects.visible_to(request.user).select_related("traffic", "concentrator")
-    tunnel = get_object_or_404(visible.defer(*UNREAD), pk=pk)
-    if not request.htmx:
-        return redirect(reverse("tunnel", args=[pk]) + "#status")
-    token = _token(tunnel, _live(tunnel))
-    if request.GET.get("seen") == token:
-        return HttpResponse(status=204)
-    return HttpResponse(_section(pk, token))
-
-
-def shown(tunnel: Tunnel, state: TunnelState) -> dict[str, Any]:
-    """What the section shows, and the token that tells it from what it shows later."""
-    return {"token": _token(tunnel, state.live), **status_context(tunnel, state)}
-
-
-def _live(tunnel: Tunnel) -> Revision | None:
-    rows = tunnel.revisions.filter(outcome=Revision.Outcome.LIVE).select_related("concentrator")
-    return rows.defer("specification", "steps").first()
-
-
-def _token(tunnel: Tunnel, live: Revision | None) -> str:
-    """The same while the section would look the same; from columns alone.
-
-    Times are told as "in 23 minutes" and the chart moves on, so a new minute is a change.
-    """
-    place = live.concentrator if live else tunnel.concentrator
-    traffic = getattr(tunnel, "traffic", None)
-    told = (
-        minute_of(timezone.now()),
-        (live.pk, live.created_at) if live else None,
-        (place.pk, place.is_online(), place.unreachable_reason, place.observed_minutes),
-        traffic.taken_at if traffic else None,
-        tunnel.sa_status,
-        tunnel.disconnected_at,
-        tunnel.cancelled_at,
-    )
-    return blake2s(repr(told).encode(), digest_size=8).hexdigest()
-
-
-def _section(pk: int, token: str) -> str:
-    key = f"status:{pk}:{token}:{timezone.get_current_timezone_name()}"
-    section = cache.get(key)
-    if section is None:
-        tunnel = Tunnel.objects.select_related("traffic", "concentrator").get(pk=pk)
-        state = state_of(tunnel)
-        known = shown(tunnel, state)
-        context = {"tunnel": tunnel, "state": state, "status": known}
-        section = render_to_string("tunnel/sections/status.html", context)
-        if known["token"] == token:
-            cache.set(key, section, KEPT_SECONDS)
-    return section
+    return build_hour_chart(minutes, expand_spans(observed_minutes), timezone.now())

@@ -1,4 +1,4 @@
-"""Rows of the Status section: each subnet pair with its SA status, proposal, traffic and last hour."""
+"""Rows of the Status section: SA status, proposal and traffic of each subnet pair."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from django.utils import timezone
 
 from vpnportal.domain.gateway_config.compile import selectors, suites
 from vpnportal.domain.traffic.counters import IkeSaSample, TrafficCounts
-from vpnportal.domain.traffic.hour_chart import HourChart, build_hour_chart, looked_at
+from vpnportal.domain.traffic.hour_chart import HourChart, build_hour_chart, expand_spans
 from vpnportal.domain.traffic.subnet_pairs import SubnetPair, match_pairs
 from vpnportal.domain.traffic.units import packets, size
 from vpnportal.domain.tunnel.algorithms import Suite, suite_words
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.models import Traffic, Tunnel
-from vpnportal.services import TunnelState
-from vpnportal.services.tunnel_state import UNKNOWN
+from vpnportal.services import StateLabel, TunnelState
 from vpnportal.web.tunnel.diagram import folded
 
 # The page shows MAX_VISIBLE rows at first and MAX_ROWS in all. IKEv2 may have one child for
@@ -84,7 +83,7 @@ def subnet_pair_rows(
     `observed_minutes` are [first, last] minutes in which the monitor sampled the concentrator.
     """
     totals, (_, applied) = traffic.pairs if traffic else {}, suites(spec)
-    minutes, measured = traffic.minutes if traffic else {}, looked_at(observed_minutes)
+    minutes, measured = traffic.minutes if traffic else {}, expand_spans(observed_minutes)
     now = timezone.now()
     return [
         _row(
@@ -114,7 +113,7 @@ def _row(
         local=folded(pair.local_ts, MAX_SUBNETS),
         remote=folded(pair.remote_ts, MAX_SUBNETS),
         pair_count=_size(pair),
-        label=UNKNOWN if state.is_unknown else last_label,
+        label=StateLabel.UNKNOWN if state.is_unknown else last_label,
         last_label=last_label if state.is_unknown else "",
         proposal=suite_words(child_sa.suite) if child_sa else "",
         applied_proposal=(

@@ -1,4 +1,4 @@
-"""Apply, keep if healthy: how long the tunnel may take, and what must answer behind it."""
+"""The form of a trial (commit-confirm): roll back automatically if the tunnel is not healthy."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from django import forms
 from django.forms.utils import ErrorDict
 from django.http import QueryDict
 
+from vpnportal import services
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.services import Refused, Trial, input_parsing
+from vpnportal.services import Refused, Trial
 from vpnportal.web.tunnel.forms import ParsedCharField, label_of
 
-SECONDS = 60
+DEFAULT_SECONDS = 60
 
 
 class TrialForm(forms.Form):
-    """Belongs to the form of the translations, as Apply Configurations does."""
+    """Fields of the form `translations`, like the button Apply Configurations."""
 
     use_required_attribute = False
 
-    keep = forms.BooleanField(label="Keep only if healthy", required=False)
+    keep = forms.BooleanField(label="Roll back automatically if not healthy", required=False)
     keep_seconds = ParsedCharField(
-        input_parsing.trial_seconds,
+        services.parse_trial_seconds,
         label_of("keep_seconds"),
-        initial=SECONDS,
+        initial=DEFAULT_SECONDS,
         show_hidden_initial=False,
         widget=forms.TextInput({"inputmode": "numeric", "autocomplete": "off"}),
     )
     keep_ping = ParsedCharField(
-        input_parsing.address,
+        services.parse_address,
         label_of("keep_ping"),
         show_hidden_initial=False,
         widget=forms.TextInput({"placeholder": "none", "autocomplete": "off"}),
@@ -41,19 +42,22 @@ class TrialForm(forms.Form):
             field.widget.attrs |= {"form": "translations", "aria-describedby": f"note-{name}"}
 
     def clean(self) -> None:
-        """Without the tick the rest is not asked for, whatever is typed there."""
+        """Ignore the other fields unless the checkbox is checked."""
         if not self.cleaned_data.get("keep"):
             self._errors = ErrorDict()
 
     def trial(self) -> Trial | None:
-        """What was asked for, if anything; Refused where it is ill-formed."""
+        """Return the requested trial, or None.
+
+        Raises Refused if a field is malformed.
+        """
         if not self.is_valid():
             raise Refused(*(Problem(name, str(texts[0])) for name, texts in self.errors.items()))
-        kept = self.cleaned_data
-        return Trial(kept["keep_seconds"], kept["keep_ping"]) if kept["keep"] else None
+        values = self.cleaned_data
+        return Trial(values["keep_seconds"], values["keep_ping"]) if values["keep"] else None
 
     def explain(self, problems: Iterable[Problem]) -> None:
-        """Put those that are about these fields beside them."""
+        """Add the problems of these fields to the form."""
         for problem in problems:
             if problem.field in self.fields and problem.field not in self.errors:
                 self.add_error(problem.field, problem.text)

@@ -1,4 +1,4 @@
-"""A translation table that came as text: what each line asks for, and what would change."""
+"""Import of translations: parsing of the rows, and a preview of the changes."""
 
 from __future__ import annotations
 
@@ -11,16 +11,24 @@ from vpnportal.domain.addresses import dotted
 from vpnportal.domain.tunnel.spec import translation_field
 from vpnportal.domain.tunnel.translation_csv import Cells, is_header
 from vpnportal.models import Tunnel
-from vpnportal.services import TranslationRow, input_parsing
-from vpnportal.services.translations import saved_rows
+from vpnportal.services import TranslationRow, saved_rows
 
-RIGHT = "Enter an IP address, a Customer IP and a name."
-RIGHT_FROM_FIRST = "Enter a Customer IP and a name."
+ROW_FORMAT = "Enter an IP address, a Customer IP and a name."
+ROW_FORMAT_WITHOUT_ADDRESS = "Enter a Customer IP and a name."
+
+
+@dataclass(frozen=True, slots=True)
+class PastedRows:
+    """The typed values of the import form; `remove` is "" or "1"."""
+
+    rows: str = ""
+    first: str = ""
+    remove: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CsvError:
-    """A line that cannot be imported; 0 is none in particular."""
+    """A line that cannot be imported; line 0 means the whole file."""
 
     line: int
     text: str
@@ -28,7 +36,7 @@ class CsvError:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one address had, and what it gets; None is nothing."""
+    """The translation of one address before and after the import; `before` None is none."""
 
     internal: IPv4Address
     before: TranslationRow | None
@@ -37,76 +45,75 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What an import would do to the draft; nothing at all while a line is wrong."""
+    """The changes that an import would make to the draft; none while there are errors."""
 
     changes: tuple[Change, ...]
     unchanged: int
-    wrong: tuple[CsvError, ...]
+    errors: tuple[CsvError, ...]
 
     @property
     def added(self) -> list[Change]:
-        return [one for one in self.changes if one.before is None]
+        return [change for change in self.changes if change.before is None]
 
     @property
     def changed(self) -> list[Change]:
-        return [one for one in self.changes if one.before and one.row.customer]
+        return [change for change in self.changes if change.before and change.row.customer]
 
     @property
     def removed(self) -> list[Change]:
-        return [one for one in self.changes if one.row.customer is None]
+        return [change for change in self.changes if change.row.customer is None]
 
 
-def rows_of(
+def parse_rows(
     lines: Sequence[Cells], first: IPv4Address | None
 ) -> tuple[dict[IPv4Address, tuple[int, TranslationRow]], list[CsvError]]:
-    """The rows by address, each with its line, and the lines that are none.
+    """Return the rows by internal address, each with its line number, and the malformed lines.
 
-    With a `first` address the lines have no addresses: they are for those from there on.
+    With a `first` address the lines have no addresses: they are for the addresses from `first` on.
     """
     rows: dict[IPv4Address, tuple[int, TranslationRow]] = {}
-    wrong = []
+    errors = []
     for count, (line, cells) in enumerate(_without_header(lines, first)):
         try:
             row = _row(cells) if first is None else _row_at(int(first) + count, cells)
         except ValueError as error:
-            wrong.append(CsvError(line, str(error)))
+            errors.append(CsvError(line, str(error)))
             continue
         if row.internal in rows:
             text = f"{row.internal} is in line {rows[row.internal][0]} already. Keep one of them."
-            wrong.append(CsvError(line, text))
+            errors.append(CsvError(line, text))
         else:
             rows[row.internal] = (line, row)
-    return rows, wrong
+    return rows, errors
 
 
 def preview(
     tunnel: Tunnel,
     rows: Mapping[IPv4Address, tuple[int, TranslationRow]],
-    wrong: Iterable[CsvError],
+    errors: Iterable[CsvError],
     remove_missing: bool,
 ) -> Preview:
-    """What changes when these rows are kept; two queries."""
-    kept = saved_rows(tunnel)
-    asked = {at: row for at, (_, row) in rows.items()}
+    """Return the changes that saving these rows would make; two queries."""
+    saved = saved_rows(tunnel)
+    imported = {internal: row for internal, (_, row) in rows.items()}
     if remove_missing:
-        asked |= {at: TranslationRow(at, None) for at in kept.keys() - asked.keys()}
-    new = {
-        at: row
-        for at, row in sorted(asked.items())
-        if row != kept.get(at, TranslationRow(at, None))
+        missing = saved.keys() - imported.keys()
+        imported |= {internal: TranslationRow(internal, None) for internal in missing}
+    changed = {
+        internal: row
+        for internal, row in sorted(imported.items())
+        if row != saved.get(internal, TranslationRow(internal, None))
     }
-    line_of = {translation_field(at): line for at, (line, _) in rows.items()}
-    # Also those that stay as they are: two lines may ask for the same host.
-    problems = services.row_problems(tunnel, asked.values())
+    line_of = {translation_field(internal): line for internal, (line, _) in rows.items()}
+    # Unchanged rows are checked too: a changed row may have the same Customer IP as one of them.
+    problems = services.row_problems(tunnel, imported.values())
+    problem_errors = (CsvError(line_of.get(problem.field, 0), problem.text) for problem in problems)
     return Preview(
-        changes=tuple(Change(at, kept.get(at), row) for at, row in new.items()),
-        unchanged=len(asked) - len(new),
-        wrong=tuple(
-            sorted(
-                (*wrong, *(CsvError(line_of.get(one.field, 0), one.text) for one in problems)),
-                key=lambda one: one.line,
-            )
+        changes=tuple(
+            Change(internal, saved.get(internal), row) for internal, row in changed.items()
         ),
+        unchanged=len(imported) - len(changed),
+        errors=tuple(sorted((*errors, *problem_errors), key=lambda error: error.line)),
     )
 
 
@@ -117,43 +124,44 @@ def _without_header(lines: Sequence[Cells], first: IPv4Address | None) -> Sequen
 
 
 def _row(cells: tuple[str, ...]) -> TranslationRow:
-    """An address, a Customer IP and a name; nothing behind the address removes its translation."""
-    internal = input_parsing.address(cells[0])
-    if internal is None or not 2 <= len(_filled(cells, 3)) <= 3:
-        raise ValueError(RIGHT)
+    """Parse an address, a Customer IP and a name; an empty Customer IP removes the translation."""
+    internal = services.parse_address(cells[0])
+    if internal is None or not 2 <= len(_without_empty_end(cells, 3)) <= 3:
+        raise ValueError(ROW_FORMAT)
     return _row_at(int(internal), cells[1:])
 
 
 def _row_at(internal: int, cells: tuple[str, ...]) -> TranslationRow:
-    if len(_filled(cells, 1)) > 2:
-        raise ValueError(RIGHT_FROM_FIRST)
+    if len(_without_empty_end(cells, 1)) > 2:
+        raise ValueError(ROW_FORMAT_WITHOUT_ADDRESS)
     if internal >> 32:
         raise ValueError("There is no address for it: begin at an earlier one.")
-    name = input_parsing.name(cells[1]) if len(cells) > 1 else ""
-    return TranslationRow(IPv4Address(dotted(internal)), input_parsing.address(cells[0]), name)
+    name = services.parse_name(cells[1]) if len(cells) > 1 else ""
+    return TranslationRow(IPv4Address(dotted(internal)), services.parse_address(cells[0]), name)
 
 
-def _filled(cells: tuple[str, ...], least: int) -> tuple[str, ...]:
-    """The cells without empty ones at the end, which spreadsheets add; at least so many of them."""
-    while len(cells) > least and not cells[-1]:
+def _without_empty_end(cells: tuple[str, ...], minimum: int) -> tuple[str, ...]:
+    """Drop empty cells at the end, which spreadsheets add, down to `minimum` cells."""
+    while len(cells) > minimum and not cells[-1]:
         cells = cells[:-1]
     return cells
 
 
 def as_json(changes: Iterable[Change]) -> list[list[str]]:
-    """What the form of a preview carries to the import itself."""
-    return [list(_texts(one)) for one in changes]
+    """Return the changes as texts, which the form of the preview carries to the import."""
+    return [list(_texts(change)) for change in changes]
 
 
 def from_json(
     carried: Iterable[list[str]],
 ) -> tuple[list[TranslationRow], dict[IPv4Address, TranslationRow]]:
-    """The rows that were previewed, and what their addresses had then."""
+    """Return the rows of the preview, and the saved row of each address at that time."""
     rows, seen = [], {}
-    for internal, customer, name, before, before_name in carried:
+    for internal, customer, name, customer_before, name_before in carried:
         at = IPv4Address(internal)
         rows.append(TranslationRow(at, IPv4Address(customer) if customer else None, name))
-        seen[at] = TranslationRow(at, IPv4Address(before) if before else None, before_name)
+        before = IPv4Address(customer_before) if customer_before else None
+        seen[at] = TranslationRow(at, before, name_before)
     return rows, seen
 
 

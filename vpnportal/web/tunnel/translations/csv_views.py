@@ -1,17 +1,17 @@
-"""The translation table as a CSV file: export, preview of an import, and the import itself."""
+"""CSV files of the translation table: export, preview of an import, and the import itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
-from typing import Any
 
 from django.contrib import messages
 from django.core import signing
 from django.core.exceptions import BadRequest
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpResponse, StreamingHttpResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
@@ -20,46 +20,64 @@ from vpnportal.domain.addresses import dotted, number
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.domain.tunnel.translation_csv import as_csv, decode, read_rows
 from vpnportal.models import Tunnel
-from vpnportal.services import Refused, input_parsing
+from vpnportal.services import Refused
 from vpnportal.web.middleware import FILE_BYTES
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
-from vpnportal.web.tunnel.page import tunnel_page
+from vpnportal.web.tunnel.access import editable_tunnel, visible_tunnel
+from vpnportal.web.tunnel.page import render_tunnel_page, tunnel_page
 from vpnportal.web.tunnel.translations.csv_import import (
     CsvError,
+    PastedRows,
     Preview,
     as_json,
     from_json,
+    parse_rows,
     preview,
-    rows_of,
 )
 from vpnportal.web.tunnel.translations.open_subnets import open_subnets_from
 from vpnportal.web.tunnel.translations.submitted_rows import (
     CustomerPair,
+    SubmittedRow,
     changed_rows,
     saved_pairs,
     unsaved,
 )
-from vpnportal.web.tunnel.translations.table import TableState, static_nat
+from vpnportal.web.tunnel.translations.table import TableState, static_nat_subnets
 
 # All addresses of a /16, and a header.
-MOST_LINES = 65_537
-# So many of each kind a preview lists; the rest is counted.
-LISTED = 250
+MAX_LINES = 65_537
+# The preview lists the first rows of each kind and counts the rest.
+MAX_LISTED = 250
 PREVIEW_SECONDS = 3600
 CSV = "text/csv; charset=utf-8"
 
 
+@dataclass(frozen=True, slots=True)
+class ImportPage:
+    """The content of `tunnel/import.html`; `carried` is "" if there is nothing to import."""
+
+    preview: Preview
+    pasted: PastedRows
+    removes_missing: bool
+    carried: str
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def status(self) -> int:
+        return UNPROCESSABLE if self.preview.errors or self.problems else OK
+
+
 @require_safe
 def export(request: HtmxRequest, pk: int) -> StreamingHttpResponse:
-    """The translated rows, or all addresses of the subnets with `?all=1`."""
-    tunnel = get_object_or_404(Tunnel.objects.visible_to(request.user), pk=pk)
-    kept = saved_pairs(tunnel)
-    rows = _every_row(tunnel, kept) if request.GET.get("all") else _translated(kept)
-    # Spreadsheets take a file without this mark for another encoding; only then does it matter.
-    mark = "" if all(pair.name.isascii() for pair in kept.values()) else "\ufeff"
-    answer = StreamingHttpResponse(_encoded(mark, as_csv(rows)), content_type=CSV)
-    answer["Content-Disposition"] = f'attachment; filename="{tunnel.name}-translations.csv"'
-    return answer
+    """Send the translations, or all addresses of the subnets with `?all=1`."""
+    tunnel = visible_tunnel(request, pk)
+    saved = saved_pairs(tunnel)
+    rows = _all_rows(tunnel, saved) if request.GET.get("all") else _translated_rows(saved)
+    # Without a byte order mark spreadsheets assume another encoding than UTF-8. ASCII needs none.
+    mark = "" if all(pair.name.isascii() for pair in saved.values()) else "\ufeff"
+    response = StreamingHttpResponse(_encoded(mark, as_csv(rows)), content_type=CSV)
+    response["Content-Disposition"] = f'attachment; filename="{tunnel.name}-translations.csv"'
+    return response
 
 
 def _encoded(mark: str, lines: Iterator[str]) -> Iterator[bytes]:
@@ -68,106 +86,116 @@ def _encoded(mark: str, lines: Iterator[str]) -> Iterator[bytes]:
         yield line.encode()
 
 
-def _translated(kept: dict[str, CustomerPair]) -> Iterator[tuple[str, str, str]]:
-    return ((at, *kept[at]) for at in sorted(kept, key=number))
+def _translated_rows(saved: dict[str, CustomerPair]) -> Iterator[tuple[str, str, str]]:
+    return ((address, *saved[address]) for address in sorted(saved, key=number))
 
 
-def _every_row(tunnel: Tunnel, kept: dict[str, CustomerPair]) -> Iterator[tuple[str, str, str]]:
-    for row in static_nat(tunnel):
-        last = int(row.network.broadcast_address)
-        for at in map(dotted, range(int(row.network.network_address), last + 1)):
-            yield (at, *kept.get(at, CustomerPair()))
+def _all_rows(tunnel: Tunnel, saved: dict[str, CustomerPair]) -> Iterator[tuple[str, str, str]]:
+    for subnet in static_nat_subnets(tunnel):
+        last = int(subnet.network.broadcast_address)
+        for address in map(dotted, range(int(subnet.network.network_address), last + 1)):
+            yield (address, *saved.get(address, CustomerPair()))
 
 
 @require_POST
 def preview_import(request: HtmxRequest, pk: int) -> HttpResponse:
-    """What a file, or pasted rows, would change; nothing is saved.
+    """Render the changes that a file, or pasted rows, would make; save nothing.
 
-    Rows of the table that were typed and not saved come along, and are not lost for it.
+    The request has the rows of the table too. Unsaved ones are refused, so that they are not lost.
     """
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
-    changed = changed_rows(saved_pairs(tunnel), request.POST)
-    if changed:
-        sheet = TableState(open_subnets_from(request.POST), changed, Refused(*unsaved(changed)))
-        return tunnel_page(request, tunnel, UNPROCESSABLE, sheet, pasted=_pasted(request))
-    remove = bool(request.POST.get("remove"))
+    tunnel = editable_tunnel(request, pk)
+    if changed := changed_rows(saved_pairs(tunnel), request.POST):
+        return _refuse_unsaved(request, tunnel, changed)
+    removes_missing = bool(request.POST.get("remove"))
     try:
-        text, first = _given(request)
-        rows, wrong = rows_of(read_rows(text, MOST_LINES), first)
-        if not rows and not wrong:
+        text, first = _text_and_first_address(request)
+        rows, errors = parse_rows(read_rows(text, MAX_LINES), first)
+        if not rows and not errors:
             raise ValueError("There is no row in it. Choose a CSV file or paste some rows.")
     except ValueError as error:
-        return _shown(request, tunnel, Preview((), 0, (CsvError(0, str(error)),)), remove)
-    return _shown(request, tunnel, preview(tunnel, rows, wrong, remove), remove)
+        result = Preview((), 0, (CsvError(0, str(error)),))
+    else:
+        result = preview(tunnel, rows, errors, removes_missing)
+    page = _import_page(request, tunnel, result, removes_missing)
+    return _render(request, tunnel, page, page.status)
 
 
-def _pasted(request: HtmxRequest) -> dict[str, str]:
-    """What was entered beside the file, for a page that refuses it."""
-    return {name: request.POST.get(name, "") for name in ("rows", "first", "remove")}
+def _refuse_unsaved(
+    request: HtmxRequest, tunnel: Tunnel, changed: dict[str, SubmittedRow]
+) -> HttpResponse:
+    refused = Refused(*unsaved(changed))
+    table_state = TableState(open_subnets_from(request.POST), changed, refused)
+    page = tunnel_page(request, tunnel, table_state=table_state)
+    page = replace(page, pasted=_pasted_rows(request))
+    return render_tunnel_page(request, page, UNPROCESSABLE)
 
 
-def _given(request: HtmxRequest) -> tuple[str, IPv4Address | None]:
-    """The text, and the address of its first row if its lines have none."""
+def _pasted_rows(request: HtmxRequest) -> PastedRows:
+    return PastedRows(*(request.POST.get(name, "") for name in ("rows", "first", "remove")))
+
+
+def _text_and_first_address(request: HtmxRequest) -> tuple[str, IPv4Address | None]:
+    """Return the text, and the address of its first row if the rows have no addresses."""
     file = request.FILES.get("file")
     if isinstance(file, UploadedFile):
         if (file.size or 0) > FILE_BYTES:
             raise ValueError(f"The file is larger than {FILE_BYTES >> 20} MiB. Import it in parts.")
         return decode(file.read()), None
     try:
-        first = input_parsing.address(request.POST.get("first", ""))
+        first = services.parse_address(request.POST.get("first", ""))
     except ValueError:
         raise ValueError("Enter the first address as one such as 10.1.255.92.") from None
     return request.POST.get("rows", ""), first
 
 
-def _shown(
+def _import_page(
     request: HtmxRequest,
     tunnel: Tunnel,
-    found: Preview,
-    remove: bool,
+    preview: Preview,
+    removes_missing: bool,
     problems: tuple[Problem, ...] = (),
-) -> HttpResponse:
-    """The page of a preview; its form carries what would change, signed, and nothing is kept."""
-    context: dict[str, Any] = {
+) -> ImportPage:
+    """Return the page; its form carries the changes, signed, so that the server stores nothing."""
+    carried = ""
+    if preview.changes and not preview.errors:
+        changes = as_json(preview.changes)
+        carried = signing.dumps(changes, salt=_salt(request, tunnel), compress=True)
+    return ImportPage(preview, _pasted_rows(request), removes_missing, carried, problems)
+
+
+def _render(request: HtmxRequest, tunnel: Tunnel, page: ImportPage, status: int) -> HttpResponse:
+    context = {
         "tunnel": tunnel,
-        "preview": found,
-        "removes_missing": remove,
-        "pasted": _pasted(request),
-        "problems": problems,
-        "listed": f":{LISTED}",
-        "listed_most": LISTED,
+        "page": page,
+        "pasted": page.pasted,
+        "max_listed": MAX_LISTED,
+        "listed": f":{MAX_LISTED}",
     }
-    if found.changes and not found.wrong:
-        context["carried"] = signing.dumps(
-            as_json(found.changes), salt=_salt(request, tunnel), compress=True
-        )
-    refused = found.wrong or problems
-    return render_page(request, "tunnel/import.html", context, UNPROCESSABLE if refused else OK)
+    return render_page(request, "tunnel/import.html", context, status)
 
 
 def _salt(request: HtmxRequest, tunnel: Tunnel) -> str:
+    """Return a salt that makes a preview valid for one user and one tunnel only."""
     return f"import into {tunnel.pk} by {request.user.pk}"
 
 
 @require_POST
 def import_rows(request: HtmxRequest, pk: int) -> HttpResponse:
-    """All that was previewed, or nothing of it when somebody has changed one of its rows since."""
-    tunnel = get_object_or_404(Tunnel.objects.editable_by(request.user), pk=pk)
+    """Save all changes of a preview; none if another user has changed one of the rows since."""
+    tunnel = editable_tunnel(request, pk)
     try:
         carried = signing.loads(
             request.POST.get("carried", ""), salt=_salt(request, tunnel), max_age=PREVIEW_SECONDS
         )
     except signing.BadSignature:
-        raise BadRequest("This preview is too old, or none of ours.") from None
+        raise BadRequest("This preview is expired or invalid.") from None
     rows, seen = from_json(carried)
     try:
         services.set_translations(tunnel, rows, request.user, seen)
     except Refused as refused:
-        again = {row.internal: (0, row) for row in rows}
-        found = preview(tunnel, again, (), remove_missing=False)
-        answer = _shown(request, tunnel, found, False, refused.problems)
-        answer.status_code = status_of(refused)
-        return answer
-    count = len(rows)
-    messages.success(request, f"{count} row{'' if count == 1 else 's'} imported.")
+        by_address = {row.internal: (0, row) for row in rows}
+        result = preview(tunnel, by_address, (), remove_missing=False)
+        page = _import_page(request, tunnel, result, False, refused.problems)
+        return _render(request, tunnel, page, status_of(refused))
+    messages.success(request, f"{len(rows)} row{'' if len(rows) == 1 else 's'} imported.")
     return redirect(reverse("tunnel", args=[pk]) + "#static_nat")

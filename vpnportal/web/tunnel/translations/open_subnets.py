@@ -1,6 +1,6 @@
-"""How the static NAT subnets are looked at: which are open, at which page, and all rows or some.
+"""The open static NAT subnets of a page: which page of rows, and all rows or translated ones only.
 
-It travels with each request, in the URL or in the table's form, and is kept nowhere.
+Every request carries this state, in its URL or in the table's form. The server stores none of it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ PAGE_ROWS = 256
 
 @dataclass(frozen=True, slots=True)
 class OpenSubnet:
-    """One open subnet. `only` shows nothing but translated rows; `at` is a row to go to."""
+    """One open subnet.
+
+    `only` hides rows without a translation. `address` is the row that takes the focus, or the text
+    that was typed for it; `problem` says what is wrong with that text.
+    """
 
     page: int = 1
     only: bool = False
-    at: str = ""
+    address: str = ""
     problem: str = ""
 
 
@@ -32,66 +36,66 @@ OpenSubnets = Mapping[int, OpenSubnet]
 
 
 def open_ids(texts: Iterable[str]) -> set[int]:
-    """The ids that a request names; anything else in it is ignored."""
+    """Return the ids in a request; texts that are no ids are ignored."""
     return {pk for text in texts if (pk := _number(text))}
 
 
-def open_subnets_from(given: QueryDict) -> dict[int, OpenSubnet]:
-    """The open subnets by id; anything else is ignored."""
+def open_subnets_from(query: QueryDict) -> dict[int, OpenSubnet]:
+    """Return the open subnets of a request by id; malformed values are ignored."""
     return {
-        pk: OpenSubnet(_number(given.get(f"page-{pk}", "")) or 1, bool(given.get(f"only-{pk}")))
-        for pk in sorted(open_ids(given.getlist("open")))
+        pk: OpenSubnet(_number(query.get(f"page-{pk}", "")) or 1, bool(query.get(f"only-{pk}")))
+        for pk in sorted(open_ids(query.getlist("open")))
     }
 
 
 def after_button(
-    looks: OpenSubnets, pk: int, first: int, pressed: QueryDict
+    open_subnets: OpenSubnets, pk: int, first: int, pressed: QueryDict
 ) -> dict[int, OpenSubnet]:
-    """The same after one button of a subnet was pressed; `first` is its first address."""
-    look = looks.get(pk, OpenSubnet())
+    """Return the open subnets after a button of subnet `pk`, whose first address is `first`."""
+    subnet = open_subnets.get(pk, OpenSubnet())
     if "go" in pressed or "enter" in pressed:
-        look = _gone_to(look, first, pressed.get(f"to-{pk}", ""))
+        subnet = _go_to(subnet, first, pressed.get(f"to-{pk}", ""))
     elif "only" in pressed:
-        look = OpenSubnet(only=pressed["only"] == "1")
+        subnet = OpenSubnet(only=pressed["only"] == "1")
     elif pressed.get("show") == "0":
-        return {other: one for other, one in looks.items() if other != pk}
+        return {other: state for other, state in open_subnets.items() if other != pk}
     else:
-        look = replace(look, page=_number(pressed.get("show", "")) or 1)
-    return {**looks, pk: look}
+        subnet = replace(subnet, page=_number(pressed.get("show", "")) or 1)
+    return {**open_subnets, pk: subnet}
 
 
-def wants_to_go(posted: QueryDict) -> int | None:
-    """The subnet in whose field "Go to address" somebody pressed Enter."""
+def subnet_to_go_to(posted: QueryDict) -> int | None:
+    """Return the subnet in whose field "Go to address" the user pressed Enter."""
     if "enter" not in posted:
         return None
     filled = (key.removeprefix("to-") for key in posted if key.startswith("to-") and posted[key])
     return next((pk for text in filled if (pk := _number(text))), None)
 
 
-def url_of(tunnel: Tunnel, looks: OpenSubnets, place: str) -> str:
-    """The page of the tunnel with these subnets open, at one of its places."""
+def url_of(tunnel: Tunnel, open_subnets: OpenSubnets, fragment: str) -> str:
+    """Return the URL of a tunnel's page with these subnets open, at an element of the page."""
     query: list[tuple[str, int]] = []
-    for pk, look in looks.items():
+    for pk, subnet in open_subnets.items():
         query.append(("open", pk))
-        query += [(f"page-{pk}", look.page)] if look.page > 1 else []
-        query += [(f"only-{pk}", 1)] if look.only else []
-    asked = f"?{urlencode(query)}" if query else ""
-    return f"{reverse('tunnel', args=[tunnel.pk])}{asked}#{place}"
+        query += [(f"page-{pk}", subnet.page)] if subnet.page > 1 else []
+        query += [(f"only-{pk}", 1)] if subnet.only else []
+    text = f"?{urlencode(query)}" if query else ""
+    return f"{reverse('tunnel', args=[tunnel.pk])}{text}#{fragment}"
 
 
 def page_of(address: int, first: int) -> int:
-    """On which page of a subnet, all of whose rows are shown, an address is."""
+    """Return the page of an address in a subnet that shows all its rows."""
     return (address - first) // PAGE_ROWS + 1
 
 
-def _gone_to(look: OpenSubnet, first: int, text: str) -> OpenSubnet:
+def _go_to(subnet: OpenSubnet, first: int, text: str) -> OpenSubnet:
     try:
         address = str(parse_address(text))
     except ValueError as error:
-        return replace(look, at=text, problem=str(error))
-    return OpenSubnet(page=page_of(number(address), first), at=address)
+        return replace(subnet, address=text, problem=str(error))
+    return OpenSubnet(page=page_of(number(address), first), address=address)
 
 
 def _number(text: str) -> int:
-    """A number of at most 18 digits, or 0."""
+    """Return a number of at most 18 digits, which every database holds; otherwise 0."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0

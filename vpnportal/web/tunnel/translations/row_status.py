@@ -1,4 +1,4 @@
-"""Whether the translation of a row is live on the concentrator, and when it was last used."""
+"""Status of each row of the translation table: live or not, and the last use."""
 
 from __future__ import annotations
 
@@ -6,61 +6,70 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 from django.utils.dateformat import format as formatted
 from django.utils.timesince import timesince
 
 from vpnportal.models import Concentrator, Revision, TranslationUsage, Tunnel
+from vpnportal.services import StateLabel
 from vpnportal.web.tunnel.translations.submitted_rows import CustomerPair
 
-# Twice missed and more, and nobody knows.
-READ_LATELY = timedelta(minutes=2)
-NOTHING = ("", "", "")
+# The monitor reads the usage every minute. After two minutes a reading is missing.
+USAGE_MAX_AGE = timedelta(minutes=2)
+LIVE, NOT_APPLIED = "Live", "Not applied yet"
+
+
+class RowStatus(NamedTuple):
+    """The CSS class of a row's status, its text, and its last use."""
+
+    slug: str = ""
+    label: str = ""
+    last_use: str = ""
 
 
 @dataclass(frozen=True)
 class RowStatuses:
-    """What is known of one tunnel's rows.
+    """The source of the statuses of one tunnel's rows.
 
-    `live` has the customer's address by internal address, as the concentrator holds it.
+    `live` has the Customer IP of each translation that the concentrator holds, by internal address.
+    `usage` has (Customer IP, minute of the last use) by internal address.
     """
 
     live: Mapping[str, str]
-    in_sight: bool
-    held: bool
+    is_online: bool
+    is_disconnected: bool
     concentrator: Concentrator
-    pairs: Mapping[str, Any]
+    usage: Mapping[str, Any]
 
-    def of(self, at: str, kept: CustomerPair | None) -> tuple[str, str, str]:
-        """A class, the row's state in words, and its last use; empty where there is nothing."""
-        live = self.live.get(at)
+    def of(self, address: str, saved: CustomerPair | None) -> RowStatus:
+        """Return the status of the row of an internal address; `saved` is its draft."""
+        live = self.live.get(address)
         if live is None:
-            return ("waiting", "not applied yet", "") if kept else NOTHING
-        if self.held:
-            return "waiting", "disconnected", self._used(at, live)
-        if kept is None:
-            return "ending", f"{live} until the next Apply", self._used(at, live)
-        if kept.customer != live:
-            return "waiting", f"not applied yet, {live} is live", self._used(at, live)
-        if not self.in_sight:
-            return "unknown", "unknown", self._used(at, live)
-        return "live", "live", self._used(at, live)
+            return RowStatus("waiting", NOT_APPLIED) if saved else RowStatus()
+        last_use = self._last_use(address, live)
+        if self.is_disconnected:
+            return RowStatus("waiting", StateLabel.DISCONNECTED, last_use)
+        if saved is None:
+            return RowStatus("ending", f"{LIVE} until the next Apply: {live}", last_use)
+        if saved.customer != live:
+            return RowStatus("waiting", f"{NOT_APPLIED}, {live} is live", last_use)
+        if not self.is_online:
+            return RowStatus("unknown", StateLabel.UNKNOWN, last_use)
+        return RowStatus("live", LIVE, last_use)
 
-    def _used(self, at: str, live: str) -> str:
-        customer, minute = self.pairs.get(at, ("", 0))
-        if customer == live:
-            return self._ago(minute)
-        return self._never
+    def _last_use(self, address: str, live: str) -> str:
+        customer, minute = self.usage.get(address, ("", 0))
+        return self._ago(minute) if customer == live else self._never
 
     def _ago(self, minute: int) -> str:
         if minute not in self._texts:
-            then = datetime.fromtimestamp(minute * 60, UTC)
-            if self._now - then < timedelta(minutes=2):
-                text = "used just now" if self._known else "last use unknown"
+            used_at = datetime.fromtimestamp(minute * 60, UTC)
+            if self._now - used_at < timedelta(minutes=2):
+                text = "used just now" if self._is_usage_current else "last use unknown"
             else:
-                text = f"last used {timesince(then, self._now, depth=1)} ago"
+                text = f"last used {timesince(used_at, self._now, depth=1)} ago"
             self._texts[minute] = text
         return self._texts[minute]
 
@@ -73,29 +82,29 @@ class RowStatuses:
         return timezone.now()
 
     @cached_property
-    def _known(self) -> bool:
+    def _is_usage_current(self) -> bool:
         read_at = self.concentrator.used_read_at
-        return self.in_sight and read_at is not None and self._now - read_at < READ_LATELY
+        return self.is_online and read_at is not None and self._now - read_at < USAGE_MAX_AGE
 
     @cached_property
     def _never(self) -> str:
         since = self.concentrator.used_since
-        if not self._known or since is None:
+        if not self._is_usage_current or since is None:
             return "last use unknown"
-        there = timezone.localtime(since)
-        recent = self._now - since < timedelta(days=1)
-        return f"never used since {formatted(there, 'H:i T' if recent else 'j M Y')}"
+        is_recent = self._now - since < timedelta(days=1)
+        local = timezone.localtime(since)
+        return f"never used since {formatted(local, 'H:i T' if is_recent else 'j M Y')}"
 
 
-def row_statuses_of(tunnel: Tunnel, revision: Revision | None) -> RowStatuses:
-    """As the concentrator holds its live revision, whose specification is opened; one query."""
-    used = TranslationUsage.objects.filter(tunnel=tunnel).first()
-    concentrator = revision.concentrator if revision else tunnel.concentrator
-    applied = revision.opened.translations if revision else ()
+def row_statuses_of(tunnel: Tunnel, live: Revision | None) -> RowStatuses:
+    """Return the row statuses of a tunnel with this live revision; one query."""
+    usage = TranslationUsage.objects.filter(tunnel=tunnel).first()
+    concentrator = live.concentrator if live else tunnel.concentrator
+    applied = live.opened.translations if live else ()
     return RowStatuses(
         live={str(row.internal): str(row.customer) for row in applied},
-        in_sight=concentrator.is_online(),
-        held=tunnel.disconnected_at is not None,
+        is_online=concentrator.is_online(),
+        is_disconnected=tunnel.disconnected_at is not None,
         concentrator=concentrator,
-        pairs=used.pairs if used else {},
+        usage=usage.pairs if usage else {},
     )

@@ -1,4 +1,4 @@
-"""The rows of the translation table as a request brings them: which of them somebody changed."""
+"""Rows of the translation table as a request brings them, and which of them the user changed."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from vpnportal import services
 from vpnportal.domain.addresses import parse_address
 from vpnportal.domain.tunnel.spec import Problem, translation_address, translation_field
 from vpnportal.models import Tunnel
-from vpnportal.services import EditConflict, Refused, TranslationRow, input_parsing
+from vpnportal.services import EditConflict, Refused, TranslationRow
 
 UNSAVED = (
-    "Typed, but not saved yet: press Add/Modify Context Address Translations, or put back what "
-    "was there."
+    "Not saved yet: click Add/Modify Context Address Translations, or restore the saved value."
 )
 
 
 class CustomerPair(NamedTuple):
-    """The texts of a row's two inputs."""
+    """The texts of the two inputs of a row."""
 
     customer: str = ""
     name: str = ""
@@ -33,7 +32,7 @@ class CustomerPair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SubmittedRow:
-    """A changed row: what it says, what it said before, and what is wrong with it."""
+    """A changed row: its texts, the texts that the page had shown, and its problem."""
 
     now: CustomerPair
     before: CustomerPair
@@ -41,102 +40,112 @@ class SubmittedRow:
 
 
 def saved_pairs(tunnel: Tunnel) -> dict[str, CustomerPair]:
-    """The translations of the draft, as the inputs of their rows show them; one query."""
-    # Without a model for each: there may be a /16 of them.
+    """Return the draft's translations as the inputs show them, by internal address; one query."""
+    # Tuples instead of model instances: there may be the 65,536 rows of a /16.
     rows = tunnel.translations.values_list("internal_address", "customer_address", "name")
-    return {at: CustomerPair(customer, name) for at, customer, name in rows.iterator()}
+    return {address: CustomerPair(customer, name) for address, customer, name in rows.iterator()}
 
 
-def changed_rows(kept: Mapping[str, CustomerPair], posted: QueryDict) -> dict[str, SubmittedRow]:
-    """The rows that do not say what they said when their page was made, by address.
+def changed_rows(saved: Mapping[str, CustomerPair], posted: QueryDict) -> dict[str, SubmittedRow]:
+    """Return the rows that differ from those that the page had shown, by internal address.
 
-    A page tells what it showed; of a request that does not, what is kept counts. A row that no page
-    of ours has is a bad request.
+    A request without the shown values is compared with the saved ones. Raises BadRequest for a row
+    that no page has.
     """
-    shown = _shown(posted) if "was" in posted else kept
+    shown = _shown_pairs(posted) if "was" in posted else saved
     changed = {}
     for key in posted:
         if not key.startswith("customer-"):
             continue
-        at = _address(key.removeprefix("customer-"))
-        now = CustomerPair(posted.get(key, ""), posted.get(f"name-{at}", ""))
-        before = shown.get(at, CustomerPair())
+        address = _checked_address(key.removeprefix("customer-"))
+        now = CustomerPair(posted.get(key, ""), posted.get(f"name-{address}", ""))
+        before = shown.get(address, CustomerPair())
         if CustomerPair(now.customer.strip(" "), now.name.strip(" ")) != before:
-            changed[at] = SubmittedRow(now, before)
+            changed[address] = SubmittedRow(now, before)
     return changed
 
 
 def shown_values(rows: Iterable[tuple[str, CustomerPair]]) -> str:
-    """What a page shows, for `changed_rows` to compare with; empty rows need not be told."""
-    return "\n".join(f"{at}\t{pair.customer}\t{pair.name}" for at, pair in rows if any(pair))
+    """Return the rows that a page shows, for `changed_rows`; empty rows are left out."""
+    return "\n".join(
+        f"{address}\t{pair.customer}\t{pair.name}" for address, pair in rows if any(pair)
+    )
 
 
-def keep(tunnel: Tunnel, changed: Mapping[str, SubmittedRow], author: User) -> None:
-    """All or nothing; Refused names every row that is wrong, whether ill-formed or misplaced."""
-    rows, wrong = [], []
-    for at, typed_row in changed.items():
+def save(tunnel: Tunnel, changed: Mapping[str, SubmittedRow], author: User) -> None:
+    """Save all rows or none.
+
+    Raises Refused with a problem for every malformed or misplaced row.
+    """
+    rows, problems = [], []
+    for address, submitted in changed.items():
         try:
-            rows.append(_row(at, typed_row.now))
+            rows.append(_row(address, submitted.now))
         except ValueError as error:
-            wrong.append(Problem(translation_field(at), str(error)))
-    seen = {IPv4Address(at): _seen(at, one.before) for at, one in changed.items()}
+            problems.append(Problem(translation_field(address), str(error)))
+    seen = {
+        IPv4Address(address): _seen_row(address, submitted.before)
+        for address, submitted in changed.items()
+    }
+    # The rows without a problem are saved in a transaction that the problems of the others undo.
     with transaction.atomic():
         try:
             services.set_translations(tunnel, rows, author, seen)
         except Refused as refused:
-            raise type(refused)(*wrong, *refused.problems) from None
-        if wrong:
-            raise Refused(*wrong)
+            raise type(refused)(*problems, *refused.problems) from None
+        if problems:
+            raise Refused(*problems)
 
 
 def unsaved(changed: Iterable[str]) -> list[Problem]:
-    """A problem for each row that somebody typed into and did not save."""
-    return [Problem(translation_field(at), UNSAVED) for at in changed]
+    """Return a problem for each row that the user changed and did not save."""
+    return [Problem(translation_field(address), UNSAVED) for address in changed]
 
 
-def explained(
-    changed: Mapping[str, SubmittedRow], refused: Refused | None, kept: Mapping[str, CustomerPair]
+def with_problems(
+    changed: Mapping[str, SubmittedRow], refused: Refused | None, saved: Mapping[str, CustomerPair]
 ) -> dict[str, SubmittedRow]:
-    """The same rows, each with what is wrong with it.
+    """Return the rows, each with its problem.
 
-    Of those that were overtaken their reader is told, and has seen what is kept now.
+    A row with an edit conflict is compared with the saved row from now on: its problem tells the
+    user the saved values, so that the next attempt overwrites them.
     """
     texts: dict[str, str] = {}
     for problem in refused.problems if refused else ():
-        if (at := translation_address(problem.field)) is not None:
-            texts[at] = f"{texts.get(at, '')} {problem.text}".strip()
-    told = isinstance(refused, EditConflict)
+        if (address := translation_address(problem.field)) is not None:
+            texts[address] = f"{texts.get(address, '')} {problem.text}".strip()
+    is_conflict = isinstance(refused, EditConflict)
     return {
-        at: replace(
+        address: replace(
             row,
-            problem=texts.get(at, ""),
-            before=kept.get(at, CustomerPair())
-            if told and at in texts and _is_one(at, row)
+            problem=texts.get(address, ""),
+            before=saved.get(address, CustomerPair())
+            if is_conflict and address in texts and _is_well_formed(address, row)
             else row.before,
         )
-        for at, row in changed.items()
+        for address, row in changed.items()
     }
 
 
-def _is_one(at: str, row: SubmittedRow) -> bool:
+def _is_well_formed(address: str, row: SubmittedRow) -> bool:
     try:
-        _row(at, row.now)
+        _row(address, row.now)
     except ValueError:
         return False
     return True
 
 
-def _shown(posted: QueryDict) -> dict[str, CustomerPair]:
-    shown = {}
-    for told in map(str, posted.getlist("was")):
-        # A browser sends line ends of two characters.
-        for line in told.replace("\r", "").split("\n"):
-            at, customer, name = (*line.split("\t", 2), "", "")[:3]
-            shown[at] = CustomerPair(customer, name)
-    return shown
+def _shown_pairs(posted: QueryDict) -> dict[str, CustomerPair]:
+    pairs = {}
+    for text in map(str, posted.getlist("was")):
+        # Browsers send line ends as CR LF (HTML, form submission).
+        for line in text.replace("\r", "").split("\n"):
+            address, customer, name = (*line.split("\t", 2), "", "")[:3]
+            pairs[address] = CustomerPair(customer, name)
+    return pairs
 
 
-def _address(text: str) -> str:
+def _checked_address(text: str) -> str:
     try:
         if str(parse_address(text)) == text:
             return text
@@ -145,15 +154,15 @@ def _address(text: str) -> str:
     raise BadRequest("There is no such row.")
 
 
-def _row(at: str, pair: CustomerPair) -> TranslationRow:
+def _row(address: str, pair: CustomerPair) -> TranslationRow:
     return TranslationRow(
-        IPv4Address(at), input_parsing.address(pair.customer), input_parsing.name(pair.name)
+        IPv4Address(address), services.parse_address(pair.customer), services.parse_name(pair.name)
     )
 
 
-def _seen(at: str, pair: CustomerPair) -> TranslationRow:
-    """What a page showed; it was made from a row, unless somebody made the request up."""
+def _seen_row(address: str, pair: CustomerPair) -> TranslationRow:
+    """Return the row that the page had shown. A malformed one comes from a forged request."""
     try:
-        return _row(at, pair)
+        return _row(address, pair)
     except ValueError:
         raise BadRequest("There is no such row.") from None

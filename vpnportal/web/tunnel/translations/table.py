@@ -1,4 +1,8 @@
-"""The static NAT table as a template shows it: subnets, and rows."""
+"""The translation table of a tunnel: its static NAT subnets, and the rows of the open ones.
+
+A request or a refusal is a `TableState`. `translation_table` combines it with the saved rows into a
+`TranslationTable`, which the templates show.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.utils.safestring import SafeString
 
@@ -20,21 +24,42 @@ from vpnportal.web.tunnel.translations.open_subnets import (
     OpenSubnets,
     page_of,
 )
-from vpnportal.web.tunnel.translations.row_status import NOTHING, RowStatuses, row_statuses_of
+from vpnportal.web.tunnel.translations.row_status import RowStatus, RowStatuses, row_statuses_of
 from vpnportal.web.tunnel.translations.submitted_rows import (
     CustomerPair,
     SubmittedRow,
-    explained,
     saved_pairs,
     shown_values,
+    with_problems,
 )
+
+# The maximum number of rows of all open subnets together, which one page shows and one form sends.
+MAX_ROWS = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class TableState:
+    """The table as a request has it.
+
+    - `open_subnets`: subnets that the page shows open.
+    - `changed`: rows that the user changed and that are not saved, by internal address.
+    - `refused`: refusal of these rows.
+    - `saved`: internal addresses of rows that this request has saved.
+    - `focuses_problem`: the first row with a problem takes the focus.
+    """
+
+    open_subnets: OpenSubnets
+    changed: Mapping[str, SubmittedRow] = field(default_factory=dict)
+    refused: Refused | None = None
+    saved: Iterable[str] = ()
+    focuses_problem: bool = False
 
 
 class TableRow(NamedTuple):
-    """One address with its two inputs, the note beside them, and how its translation stands.
+    """One address with its two inputs, their note, and the status of the translation.
 
-    In the order in which a template takes it apart: there may be a thousand of them. `flags` are
-    attributes of the first input.
+    The template unpacks the row in this order, because a page may have thousands of rows. `remark`
+    is "network" or "broadcast". `attributes` are HTML attributes of the first input.
     """
 
     address: str
@@ -43,29 +68,31 @@ class TableRow(NamedTuple):
     name: str
     note: str
     problem: str
-    slug: str
-    word: str
-    used: str
-    flags: str
+    status_slug: str
+    status_label: str
+    last_use: str
+    attributes: str
 
 
 @dataclass(frozen=True, slots=True)
 class SubnetBlock:
-    """One assigned subnet. `lines` is None while it is collapsed.
+    """One static NAT subnet.
 
-    `waiting` are rows that were typed, are not saved, and are not among the lines: they stay on the
-    page whatever is turned or closed. `crowded` tells that others leave no room for it.
+    - `rows`: rows of its present page; None while it is closed.
+    - `unsaved`: changed rows that are not among `rows`; they stay on the page.
+    - `shown_values`: the values that the rows show, for the comparison by the next request.
+    - `is_crowded`: the subnet stays closed, because the open ones have MAX_ROWS already.
     """
 
     pk: int
     network: IPv4Network
-    filled: int
-    look: OpenSubnet
-    lines: tuple[TableRow, ...] | None
-    waiting: tuple[TableRow, ...]
-    was: str
+    translated: int
+    state: OpenSubnet
+    rows: tuple[TableRow, ...] | None
+    unsaved: tuple[TableRow, ...]
+    shown_values: str
     pages: int = 1
-    crowded: bool = False
+    is_crowded: bool = False
 
     @property
     def size(self) -> int:
@@ -73,169 +100,193 @@ class SubnetBlock:
 
     @property
     def is_large(self) -> bool:
-        """Whether its rows need more than one page."""
+        """True if all rows need more than one page."""
         return self.size > PAGE_ROWS
 
     @property
     def page(self) -> int:
-        return min(self.look.page, self.pages)
+        return min(self.state.page, self.pages)
 
     @property
-    def turns(self) -> list[tuple[str, int]]:
-        """The pages that buttons lead to."""
-        offers = (("First", 1), ("Previous", self.page - 1), ("Next", self.page + 1))
-        pages = (*offers, ("Last", self.pages))
-        return [(word, page) for word, page in pages if 1 <= page <= self.pages]
-
-
-# What one form carries, and one page shows, of all open subnets together.
-MOST_ROWS = 4_096
+    def page_buttons(self) -> list[tuple[str, int]]:
+        """The labels of the buttons with the pages that they lead to."""
+        buttons = (
+            ("First", 1),
+            ("Previous", self.page - 1),
+            ("Next", self.page + 1),
+            ("Last", self.pages),
+        )
+        return [(label, page) for label, page in buttons if 1 <= page <= self.pages]
 
 
 @dataclass(frozen=True, slots=True)
-class TableState:
-    """How the table is looked at, what was typed into it, why it was refused, or what was saved.
+class TranslationTable:
+    """The content of `tunnel/translations/table.html`.
 
-    `leads` says that the table is what was refused: the first wrong row gets the focus.
+    Problems of rows are in the rows; `unplaced_problems` are the texts of all others.
     """
 
-    looks: OpenSubnets
-    changed: Mapping[str, SubmittedRow] = field(default_factory=dict)
-    refused: Refused | None = None
-    saved: Iterable[str] = ()
-    leads: bool = False
+    blocks: list[SubnetBlock]
+    unplaced_problems: list[str]
+
+    def block(self, pk: int) -> SubnetBlock:
+        """Return the block of a subnet."""
+        return next(block for block in self.blocks if block.pk == pk)
+
+
+def translation_table(
+    tunnel: Tunnel, live: Revision | None, table_state: TableState
+) -> TranslationTable:
+    """Return the table of a tunnel with this live revision, in a constant number of queries."""
+    saved = saved_pairs(tunnel)
+    changed = with_problems(table_state.changed, table_state.refused, saved)
+    has_rows = table_state.open_subnets or changed
+    builder = TableBuilder(
+        open_subnets=table_state.open_subnets,
+        saved=saved,
+        changed=changed,
+        just_saved=frozenset(table_state.saved),
+        statuses=row_statuses_of(tunnel, live) if has_rows else None,
+        focus=_first_problem(changed) if table_state.focuses_problem else "",
+    )
+    blocks = builder.blocks(static_nat_subnets(tunnel))
+    rows = (row for block in blocks for row in (*block.unsaved, *(block.rows or ())))
+    placed = {translation_field(row.address) for row in rows if row.problem}
+    problems = table_state.refused.problems if table_state.refused else ()
+    return TranslationTable(
+        blocks, [problem.text for problem in problems if problem.field not in placed]
+    )
+
+
+def _first_problem(changed: Mapping[str, SubmittedRow]) -> str:
+    return min((address for address, row in changed.items() if row.problem), key=number, default="")
 
 
 @dataclass(frozen=True)
 class TableBuilder:
-    """What the rows of one tunnel are made from.
+    """Builder of the blocks of one tunnel.
 
-    `saved` are those that were saved just now, `wrong` is the first one to put right.
+    `saved` are the rows of the draft; `just_saved` are the addresses of rows that this request has
+    saved; `focus` is the address of the row that takes the focus.
     """
 
-    tunnel: Tunnel
-    looks: OpenSubnets
-    kept: Mapping[str, CustomerPair]
+    open_subnets: OpenSubnets
+    saved: Mapping[str, CustomerPair]
     changed: Mapping[str, SubmittedRow]
-    saved: frozenset[str]
-    standing: RowStatuses | None
-    wrong: str = ""
+    just_saved: frozenset[str]
+    statuses: RowStatuses | None
+    focus: str = ""
 
-    def blocks(self) -> list[SubnetBlock]:
-        """Every assigned subnet in order."""
-        filled = sorted(map(number, self.kept))
-        typed = sorted(map(number, self.changed))
-        room, found = MOST_ROWS, []
-        for row in static_nat(self.tunnel):
-            block = self._block(row, filled, typed, room)
-            room -= len(block.lines or ())
-            found.append(block)
-        return found
+    def blocks(self, subnets: Iterable[Subnet]) -> list[SubnetBlock]:
+        """Return the blocks of these subnets, in their order."""
+        translated = sorted(map(number, self.saved))
+        changed = sorted(map(number, self.changed))
+        room, blocks = MAX_ROWS, []
+        for subnet in subnets:
+            block = self._block(
+                subnet, _within(translated, subnet.network), _within(changed, subnet.network), room
+            )
+            room -= len(block.rows or ())
+            blocks.append(block)
+        return blocks
 
-    def _block(self, row: Subnet, filled: list[int], typed: list[int], room: int) -> SubnetBlock:
-        here, mine = _within(filled, row.network), _within(typed, row.network)
-        look = self.looks.get(row.pk)
-        if look is None:
-            return self._closed(row, len(here), mine)
-        everything: Sequence[int] = range(
-            int(row.network.network_address), int(row.network.broadcast_address) + 1
+    def _block(
+        self, subnet: Subnet, translated: list[int], changed: list[int], room: int
+    ) -> SubnetBlock:
+        state = self.open_subnets.get(subnet.pk)
+        if state is None:
+            return self._closed(subnet, len(translated), changed)
+        network = subnet.network
+        addresses: Sequence[int] = range(
+            int(network.network_address), int(network.broadcast_address) + 1
         )
-        if look.only:
-            everything = sorted({*here, *mine})
-        pages = max(1, -(-len(everything) // PAGE_ROWS))
-        start = (min(look.page, pages) - 1) * PAGE_ROWS
-        shown = everything[start : start + PAGE_ROWS]
-        if len(shown) > room:
-            return self._closed(row, len(here), mine, crowded=True)
+        if state.only:
+            addresses = sorted({*translated, *changed})
+        pages = max(1, -(-len(addresses) // PAGE_ROWS))
+        start = (min(state.page, pages) - 1) * PAGE_ROWS
+        on_page = addresses[start : start + PAGE_ROWS]
+        if len(on_page) > room:
+            return self._closed(subnet, len(translated), changed, is_crowded=True)
+        elsewhere = [address for address in changed if address not in on_page]
         return SubnetBlock(
-            row.pk,
-            row.network,
-            len(here),
-            look,
-            tuple(self._lines(row.network, shown, look.at)),
-            tuple(self._lines(row.network, (at for at in mine if at not in shown))),
-            shown_values(self._before([*shown, *(at for at in mine if at not in shown)])),
+            subnet.pk,
+            network,
+            len(translated),
+            state,
+            tuple(self._rows(network, on_page, state.address)),
+            tuple(self._rows(network, elsewhere)),
+            shown_values(self._shown_pairs([*on_page, *elsewhere])),
             pages,
         )
 
     def _closed(
-        self, row: Subnet, filled: int, mine: list[int], crowded: bool = False
+        self, subnet: Subnet, translated: int, changed: list[int], is_crowded: bool = False
     ) -> SubnetBlock:
-        lines = tuple(self._lines(row.network, mine))
-        told = shown_values(self._before(mine))
+        unsaved = tuple(self._rows(subnet.network, changed))
         return SubnetBlock(
-            row.pk, row.network, filled, OpenSubnet(), None, lines, told, crowded=crowded
+            subnet.pk,
+            subnet.network,
+            translated,
+            OpenSubnet(),
+            None,
+            unsaved,
+            shown_values(self._shown_pairs(changed)),
+            is_crowded=is_crowded,
         )
 
-    def _before(self, addresses: Iterable[int]) -> Iterator[tuple[str, CustomerPair]]:
-        for at in map(dotted, addresses):
-            typed = self.changed.get(at)
-            yield at, typed.before if typed else self.kept.get(at, CustomerPair())
+    def _shown_pairs(self, addresses: Iterable[int]) -> Iterator[tuple[str, CustomerPair]]:
+        for address in map(dotted, addresses):
+            changed = self.changed.get(address)
+            yield (
+                address,
+                changed.before if changed else self.saved.get(address, CustomerPair()),
+            )
 
-    def _lines(
+    def _rows(
         self, network: IPv4Network, addresses: Iterable[int], focus: str = ""
     ) -> Iterator[TableRow]:
-        ends = {}
+        remarks = {}
         if network.prefixlen < 31:
-            ends = {
+            remarks = {
                 int(network.network_address): "network",
                 int(network.broadcast_address): "broadcast",
             }
-        for one in addresses:
-            # Digits and dots: to escape them, eight times a row, is a third of a large page's time.
-            yield self._line(SafeString(dotted(one)), ends.get(one, ""), focus)
+        for address in addresses:
+            # Digits and dots need no escaping. Escaping each of them eight times a row takes a
+            # third of the time of a large page.
+            yield self._row(SafeString(dotted(address)), remarks.get(address, ""), focus)
 
-    def _line(self, at: str, remark: str, focus: str) -> TableRow:
-        kept, typed = self.kept.get(at), self.changed.get(at)
-        shown = typed.now if typed else kept or CustomerPair()
-        problem = typed.problem if typed else ""
-        note = "unsaved" if typed and not problem else ""
-        if at in self.saved:
-            note = "saved" if kept else "removed"
-        standing = self.standing.of(at, kept) if self.standing else NOTHING
-        flags = " aria-invalid=true" if problem else ""
-        if at in (focus, self.wrong):
-            flags += " autofocus"
-        return TableRow(at, remark, *shown, note, problem, *standing, flags)
-
-
-def table_context(tunnel: Tunnel, live: Revision | None, sheet: TableState) -> dict[str, Any]:
-    """What `tunnel/_static_nat.html` shows of a tunnel and its live revision.
-
-    Each problem is beside its row; `stray` are those that belong to no row on the page.
-    """
-    kept = saved_pairs(tunnel)
-    changed = explained(sheet.changed, sheet.refused, kept)
-    standing = row_statuses_of(tunnel, live) if sheet.looks or changed else None
-    saved, wrong = frozenset(sheet.saved), _first_wrong(changed) if sheet.leads else ""
-    blocks = TableBuilder(tunnel, sheet.looks, kept, changed, saved, standing, wrong).blocks()
-    lines = (line for block in blocks for line in (*block.waiting, *(block.lines or ())))
-    fields = {translation_field(line.address) for line in lines if line.problem}
-    problems = sheet.refused.problems if sheet.refused else ()
-    stray = [problem.text for problem in problems if problem.field not in fields]
-    return {"blocks": blocks, "stray": stray}
+    def _row(self, address: str, remark: str, focus: str) -> TableRow:
+        saved, changed = self.saved.get(address), self.changed.get(address)
+        pair = changed.now if changed else saved or CustomerPair()
+        problem = changed.problem if changed else ""
+        note = "unsaved" if changed and not problem else ""
+        if address in self.just_saved:
+            note = "saved" if saved else "removed"
+        status = self.statuses.of(address, saved) if self.statuses else RowStatus()
+        attributes = " aria-invalid=true" if problem else ""
+        if address in (focus, self.focus):
+            attributes += " autofocus"
+        return TableRow(address, remark, *pair, note, problem, *status, attributes)
 
 
-def _first_wrong(changed: Mapping[str, SubmittedRow]) -> str:
-    return min((at for at, typed in changed.items() if typed.problem), key=number, default="")
+def static_nat_subnets(tunnel: Tunnel) -> list[Subnet]:
+    """Return the assigned static NAT subnets, sorted by address."""
+    subnets = [subnet for subnet in tunnel.subnets.all() if subnet.kind == Subnet.Kind.STATIC_NAT]
+    return sorted(subnets, key=lambda subnet: subnet.network)
 
 
-def static_nat(tunnel: Tunnel) -> list[Subnet]:
-    """The assigned subnets, sorted by address."""
-    rows = [row for row in tunnel.subnets.all() if row.kind == Subnet.Kind.STATIC_NAT]
-    return sorted(rows, key=lambda row: row.network)
-
-
-def look_at(tunnel: Tunnel, address: str) -> dict[int, OpenSubnet]:
-    """What must be open, at which page, so that the row of an address is shown."""
+def open_subnet_of(tunnel: Tunnel, address: str) -> dict[int, OpenSubnet]:
+    """Return the subnet of an address, open at its row; empty if no subnet has the address."""
     at = number(address)
-    for row in static_nat(tunnel):
-        first = int(row.network.network_address)
-        if first <= at <= int(row.network.broadcast_address):
-            return {row.pk: OpenSubnet(page=page_of(at, first))}
+    for subnet in static_nat_subnets(tunnel):
+        first = int(subnet.network.network_address)
+        if first <= at <= int(subnet.network.broadcast_address):
+            return {subnet.pk: OpenSubnet(page=page_of(at, first))}
     return {}
 
 
 def _within(ordered: list[int], network: IPv4Network) -> list[int]:
+    """Return the addresses of a sorted list that are in the network."""
     low = bisect_left(ordered, int(network.network_address))
     return ordered[low : bisect_left(ordered, int(network.broadcast_address) + 1)]

@@ -1,0 +1,48 @@
+"""The preshared key on a tunnel's page: its views, its weakness, and the revealed key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vpnportal.domain.tunnel.preshared_keys import RevealedKey, key_weakness
+from vpnportal.models import KeyReveal, Tunnel
+from vpnportal.web.responses import HtmxRequest
+from vpnportal.web.tunnel.access import is_editable, is_owned
+
+# The page lists the newest views of the key.
+MAX_VIEWS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PresharedKeySection:
+    """The content of `tunnel/sections/preshared_key.html`.
+
+    `is_owner` says that the user may reveal the key. `weakness` is "" for users who may not edit
+    the tunnel.
+    """
+
+    is_owner: bool
+    weakness: str
+    views: list[KeyReveal]
+    revealed: RevealedKey | None = None
+    refusal: str = ""
+
+
+def preshared_key_section(
+    request: HtmxRequest,
+    tunnel: Tunnel,
+    *,
+    revealed: RevealedKey | None = None,
+    refusal: str = "",
+) -> PresharedKeySection:
+    """Return the section. It contains the key only as `revealed`."""
+    key = tunnel.preshared_key
+    is_owner = is_owned(request, tunnel)
+    shows_weakness = bool(key) and (is_owner or is_editable(request, tunnel))
+    return PresharedKeySection(
+        is_owner=is_owner,
+        weakness=key_weakness(key.open(tunnel.preshared_key_context)) if shows_weakness else "",
+        views=list(tunnel.key_reveals.select_related("author")[:MAX_VIEWS]),
+        revealed=revealed,
+        refusal=refusal,
+    )

@@ -1,0 +1,85 @@
+"""The subnets on a tunnel's page: remote, hosted and service subnets, and the available ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vpnportal.domain import addresses
+from vpnportal.models import Subnet, Tunnel
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSubnetEntry:
+    """The typed values of a refused remote subnet; `suggestion` is a corrected network or ""."""
+
+    ip: str
+    cidr: str
+    problem: str
+    suggestion: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSubnetsSection:
+    """The content of `tunnel/sections/remote_subnets.html`: subnets, each with a warning or ""."""
+
+    subnets: list[tuple[Subnet, str]]
+    entry: RemoteSubnetEntry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostedSubnetsSection:
+    """The content of `tunnel/sections/hosted_subnets.html`, for subnets of one kind.
+
+    `kind_label` is "Hosted" or "Service".
+    """
+
+    kind: str
+    kind_label: str
+    subnets: list[Subnet]
+    available: list[Subnet]
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetSections:
+    """The subnet sections of a page; all three come from two queries."""
+
+    remote: RemoteSubnetsSection
+    hosted: HostedSubnetsSection
+    service: HostedSubnetsSection
+
+    def of_kind(self, kind: str) -> HostedSubnetsSection:
+        """Return the section of hosted or of service subnets."""
+        return self.hosted if kind == Subnet.Kind.HOSTED else self.service
+
+    def with_section(self, section: HostedSubnetsSection) -> SubnetSections:
+        """Return the sections with the one of the same kind replaced."""
+        if section.kind == Subnet.Kind.HOSTED:
+            return replace(self, hosted=section)
+        return replace(self, service=section)
+
+
+def subnet_sections(tunnel: Tunnel) -> SubnetSections:
+    """Return the subnets of a tunnel and the available ones, each sorted by address."""
+    attached = sorted(tunnel.subnets.all(), key=lambda subnet: subnet.network)
+    offered = Subnet.objects.offered_to(tunnel).exclude(pk__in=[subnet.pk for subnet in attached])
+    available = sorted(offered, key=lambda subnet: subnet.network)
+    remote = [subnet for subnet in attached if subnet.kind == Subnet.Kind.CUSTOMER]
+    return SubnetSections(
+        remote=RemoteSubnetsSection(
+            [(subnet, addresses.subnet_warning(subnet.network)) for subnet in remote]
+        ),
+        hosted=_hosted_section(Subnet.Kind.HOSTED, "Hosted", attached, available),
+        service=_hosted_section(Subnet.Kind.SERVICE, "Service", attached, available),
+    )
+
+
+def _hosted_section(
+    kind: Subnet.Kind, kind_label: str, attached: list[Subnet], available: list[Subnet]
+) -> HostedSubnetsSection:
+    return HostedSubnetsSection(
+        kind=kind.value,
+        kind_label=kind_label,
+        subnets=[subnet for subnet in attached if subnet.kind == kind],
+        available=[subnet for subnet in available if subnet.kind == kind],
+    )
