@@ -1,4 +1,4 @@
-"""The way from Apply to the concentrator and back, with a gateway that holds what it is given."""
+"""Converge from Apply to the outcome, with a fake gateway that holds the loaded objects."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from django.utils import timezone
 
 from vpnportal import services, tasks
+from vpnportal.clock import time_of_day
 from vpnportal.domain.planning.observed import IkeSa
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.fields import Sealed
@@ -23,13 +24,13 @@ Outcome = Revision.Outcome
 pytestmark = pytest.mark.django_db
 
 
-def look(tunnel: Tunnel, **kwargs) -> None:
+def converge(tunnel: Tunnel, **kwargs) -> None:
     reconcile.converge(tunnel.concentrator_id, tunnel.pk, **kwargs)
 
 
-def test_an_apply_ends_live_and_the_concentrator_holds_it(ready, user, gateway):
+def test_an_applied_revision_is_live_and_loaded(ready, user, gateway):
     revision = services.apply(ready, user)
-    look(ready)
+    converge(ready)
 
     revision.refresh_from_db()
     assert (revision.outcome, revision.reason) == (Outcome.LIVE, "")
@@ -43,28 +44,28 @@ def test_an_apply_ends_live_and_the_concentrator_holds_it(ready, user, gateway):
 
 def test_an_edit_reaches_the_concentrator_only_by_apply(ready, user, gateway):
     services.apply(ready, user)
-    look(ready)
-    held = dict(gateway.connections)
+    converge(ready)
+    loaded = dict(gateway.connections)
 
     services.edit(ready, "phase_one_encryption", "AES256", user)
     reconcile.converge(ready.concentrator_id)
 
-    assert gateway.connections == held
+    assert gateway.connections == loaded
     assert [change.after for change in services.state_of(ready).pending] == ["AES256"]
 
 
 def test_a_second_converge_is_an_empty_plan_in_either_scope(ready, user, gateway):
     services.apply(ready, user)
-    look(ready)
-    done = len(gateway.plans)
+    converge(ready)
+    plan_count = len(gateway.plans)
 
-    look(ready)
+    converge(ready)
     reconcile.converge(ready.concentrator_id)
 
-    assert len(gateway.plans) == done
+    assert len(gateway.plans) == plan_count
 
 
-def test_while_a_configuration_is_applied_edits_are_refused_and_change_nothing(ready, user):
+def test_edits_during_an_apply_are_refused_and_change_nothing(ready, user):
     services.apply(ready, user)
 
     with pytest.raises(services.Refused):
@@ -76,26 +77,28 @@ def test_while_a_configuration_is_applied_edits_are_refused_and_change_nothing(r
     assert Revision.objects.count() == 1
 
 
-def test_what_charon_refuses_fails_with_its_reason_and_the_old_one_stands(ready, user, gateway):
+def test_a_revision_that_charon_refuses_fails_with_the_reason_and_the_old_stays_live(
+    ready, user, gateway
+):
     services.apply(ready, user)
-    look(ready)
-    held, secrets = dict(gateway.connections), dict(gateway.secrets)
+    converge(ready)
+    loaded, secrets = dict(gateway.connections), dict(gateway.secrets)
 
     services.set_preshared_key(ready, "another key", user)
     gateway.load_refusals = {f"ctx{ready.pk}": "invalid value for: proposals"}
     revision = services.apply(ready, user)
-    look(ready)
+    converge(ready)
 
     revision.refresh_from_db()
     assert revision.outcome == Outcome.FAILED
     assert revision.reason == (
         "The concentrator refused the configuration: invalid value for: proposals."
     )
-    assert (gateway.connections, gateway.secrets) == (held, secrets)
+    assert (gateway.connections, gateway.secrets) == (loaded, secrets)
     assert services.state_of(ready).live.number == 1
 
 
-def test_a_refused_tunnel_does_not_hold_up_the_others(ready, user, gateway, second_tunnel):
+def test_a_refused_tunnel_does_not_delay_the_others(ready, user, gateway, second_tunnel):
     second = services.apply(second_tunnel, user)
     first = services.apply(ready, user)
     gateway.load_refusals = {f"ctx{ready.pk}": "no"}
@@ -108,19 +111,17 @@ def test_a_refused_tunnel_does_not_hold_up_the_others(ready, user, gateway, seco
     assert gateway.connections.keys() == {f"ctx{second_tunnel.pk}"}
 
 
-def test_an_unreachable_concentrator_fails_the_apply_cleanly_and_loses_nothing(
-    ready, user, gateway
-):
+def test_an_apply_fails_after_the_grace_period_if_charon_is_unreachable(ready, user, gateway):
     gateway.unreachable = "charon is not running."
     revision = services.apply(ready, user)
 
     with pytest.raises(GatewayError):
-        look(ready, give_up=True)
-    assert services.state_of(ready).applying, "a charon that starts again gets some seconds"
+        converge(ready, give_up=True)
+    assert services.state_of(ready).applying, "charon gets some seconds to restart"
 
     Revision.objects.update(created_at=revision.created_at - revision_outcomes.GRACE_PERIOD)
     with pytest.raises(GatewayError):
-        look(ready, give_up=True)
+        converge(ready, give_up=True)
 
     revision.refresh_from_db()
     assert revision.outcome == Outcome.FAILED
@@ -130,21 +131,21 @@ def test_an_unreachable_concentrator_fails_the_apply_cleanly_and_loses_nothing(
     assert Tunnel.objects.get().translations.count() == 1
 
 
-def test_a_message_that_comes_twice_and_late_changes_nothing(ready, user, gateway):
+def test_duplicate_and_late_messages_change_nothing(ready, user, gateway):
     revision = services.apply(ready, user)
-    look(ready)
+    converge(ready)
     finished = Revision.objects.get().finished_at
-    done = len(gateway.plans)
+    plan_count = len(gateway.plans)
 
     for _ in range(3):
-        look(ready)
+        converge(ready)
 
     revision.refresh_from_db()
     assert (revision.outcome, revision.finished_at) == (Outcome.LIVE, finished)
-    assert len(gateway.plans) == done
+    assert len(gateway.plans) == plan_count
 
 
-def test_what_a_killed_worker_left_half_done_is_finished_by_the_next_look(ready, user, gateway):
+def test_the_next_converge_finishes_the_apply_of_a_killed_worker(ready, user, gateway):
     revision = services.apply(ready, user)
     Revision.objects.update(outcome=Outcome.APPLYING)
 
@@ -154,69 +155,72 @@ def test_what_a_killed_worker_left_half_done_is_finished_by_the_next_look(ready,
     assert revision.outcome == Outcome.LIVE
 
 
-def test_after_charon_lost_everything_the_applied_revision_is_loaded_and_not_the_draft(
+def test_after_a_loss_of_all_connections_the_applied_revision_is_loaded_and_not_the_draft(
     ready, user, gateway
 ):
     services.apply(ready, user)
-    look(ready)
-    held = dict(gateway.connections)
+    converge(ready)
+    loaded = dict(gateway.connections)
     services.edit(ready, "phase_one_encryption", "AES256", user)
 
     gateway.connections, gateway.secrets, gateway.ike_sas = {}, {}, []
     reconcile.converge(ready.concentrator_id)
 
-    assert gateway.connections == held
+    assert gateway.connections == loaded
 
 
-def test_charon_looks_for_what_runs_while_a_change_of_phase_two_is_loaded(ready, user, gateway):
+def test_a_change_of_phase_two_is_loaded_while_charon_lists_the_sas(ready, user, gateway):
     services.apply(ready, user)
-    look(ready)
-    done = len(gateway.plans)
+    converge(ready)
+    plan_count = len(gateway.plans)
     gateway.sa_list_reads.clear()
 
     services.edit(ready, "phase_two_keylife", 3_000, user)
     revision = services.apply(ready, user)
     gateway.lists_sas = False
     with pytest.raises(GatewayError):
-        look(ready)
+        converge(ready)
 
-    # Loaded, and no outcome before it is known what runs.
-    assert [[one.name for one in plan.load_connections] for plan in gateway.plans[done:]] == [
-        [f"ctx{ready.pk}"]
-    ]
-    assert gateway.sa_list_reads == [done + 1]
+    # The change is loaded, but its outcome depends on the SA list.
+    assert [
+        [connection.name for connection in plan.load_connections]
+        for plan in gateway.plans[plan_count:]
+    ] == [[f"ctx{ready.pk}"]]
+    assert gateway.sa_list_reads == [plan_count + 1]
     revision.refresh_from_db()
     assert revision.outcome == Outcome.APPLYING
     gateway.lists_sas = True
-    look(ready)
-    look(ready)
+    converge(ready)
+    converge(ready)
     revision.refresh_from_db()
     assert revision.outcome == Outcome.LIVE
     (sa,) = gateway.ike_sas
     assert {child.name for child in sa.children} == gateway.connections[f"ctx{ready.pk}"].children
 
 
-def test_what_dials_with_an_old_key_is_hung_up_before_the_new_one_is_loaded(ready, user, gateway):
+def test_a_negotiation_with_the_old_key_is_terminated_before_the_new_key_is_loaded(
+    ready, user, gateway
+):
     services.apply(ready, user)
-    look(ready)
-    done, name = len(gateway.plans), f"ctx{ready.pk}"
+    converge(ready)
+    plan_count, name = len(gateway.plans), f"ctx{ready.pk}"
     gateway.ike_sas = [IkeSa(name, "7", "CONNECTING", ())]
     gateway.sa_list_reads.clear()
 
     services.set_preshared_key(ready, "another key", user)
     services.apply(ready, user)
-    look(ready)
+    converge(ready)
 
-    first = gateway.plans[done]
-    assert gateway.sa_list_reads[0] == done
-    assert [one.unique_id for one in first.terminate_dialing] == ["7"]
-    assert [one.name for one in first.load_connections] == [name]
+    first = gateway.plans[plan_count]
+    assert gateway.sa_list_reads[0] == plan_count
+    assert [stale.unique_id for stale in first.terminate_dialing] == ["7"]
+    assert [connection.name for connection in first.load_connections] == [name]
 
 
-def test_a_targeted_converge_sees_nothing_of_other_tunnels(ready, user, gateway, second_tunnel):
+def test_a_scoped_converge_does_not_observe_other_tunnels(ready, user, gateway, second_tunnel):
     for tunnel in (ready, second_tunnel):
         services.apply(tunnel, user)
-        look(tunnel)
+        converge(tunnel)
 
     assert [scope.connection for scope in gateway.scopes if scope] == [
         *[f"ctx{ready.pk}"] * 2,
@@ -226,22 +230,22 @@ def test_a_targeted_converge_sees_nothing_of_other_tunnels(ready, user, gateway,
     assert gateway.connections.keys() == {f"ctx{ready.pk}", f"ctx{second_tunnel.pk}"}
 
 
-def test_an_old_key_is_forgotten_by_the_targeted_converge(ready, user, gateway):
+def test_a_scoped_converge_unloads_the_old_key(ready, user, gateway):
     for key in ("a key", "another key"):
         services.set_preshared_key(ready, key, user)
         services.apply(ready, user)
-        look(ready)
+        converge(ready)
 
     assert [secret.data for secret in gateway.secrets.values()] == ["another key"]
 
 
-def test_a_lock_that_nobody_takes_up_does_not_last_for_ever(ready, user, gateway):
+def test_the_lock_of_an_apply_without_a_worker_expires(ready, user, gateway):
     first = services.apply(ready, user)
     Revision.objects.update(created_at=first.created_at - LOCK_DURATION)
 
     services.edit(ready, "phase_one_encryption", "AES256", user)
     second = services.apply(ready, user)
-    look(ready)
+    converge(ready)
 
     assert list(Revision.objects.order_by("number").values_list("pk", "outcome")) == [
         (first.pk, Outcome.REPLACED),
@@ -249,13 +253,13 @@ def test_a_lock_that_nobody_takes_up_does_not_last_for_ever(ready, user, gateway
     ]
 
 
-def test_two_tunnels_that_cannot_share_both_ends_are_refused_at_apply(
+def test_apply_refuses_a_tunnel_between_the_addresses_of_another_tunnel(
     ready, user, gateway, second_tunnel
 ):
-    held = services.apply(second_tunnel, user)
+    other = services.apply(second_tunnel, user)
     services.edit(ready, "remote_peer", second_tunnel.remote_peer, user)
-    # As after an address was given to another tunnel, and the gateway has not let go of it yet.
-    Revision.objects.filter(pk=held.pk).update(hosted_peer=ready.hosted_peer)
+    # As if the address was given to another tunnel before the gateway released it.
+    Revision.objects.filter(pk=other.pk).update(hosted_peer=ready.hosted_peer)
 
     with pytest.raises(services.Refused) as refusal:
         services.apply(ready, user)
@@ -265,12 +269,12 @@ def test_two_tunnels_that_cannot_share_both_ends_are_refused_at_apply(
     assert second_tunnel.name in problem.text
 
 
-def test_an_overlap_with_a_strangers_tunnel_is_refused_without_its_name(
+def test_an_overlap_with_another_accounts_tunnel_is_refused_without_its_name(
     ready, user, gateway, second_tunnel
 ):
     services.apply(second_tunnel, user)
     Tunnel.objects.filter(pk=second_tunnel.pk).update(
-        account=Account.objects.create(name="Somebody else")
+        account=Account.objects.create(name="Another account")
     )
     services.add_remote_subnet(ready, IPv4Network("192.168.20.128/25"), user)
 
@@ -283,9 +287,7 @@ def test_an_overlap_with_a_strangers_tunnel_is_refused_without_its_name(
     )
 
 
-def test_the_message_carries_ids_and_nothing_else(
-    ready, user, monkeypatch, django_capture_on_commit_callbacks
-):
+def test_the_message_has_only_ids(ready, user, monkeypatch, django_capture_on_commit_callbacks):
     sent = []
     monkeypatch.setattr(
         tasks.converge, "apply_async", lambda args, **options: sent.append((args, options))
@@ -299,7 +301,7 @@ def test_the_message_carries_ids_and_nothing_else(
     ]
 
 
-def test_a_broker_that_is_away_loses_no_apply(
+def test_an_apply_without_a_broker_is_done_by_the_next_converge(
     ready, user, gateway, monkeypatch, django_capture_on_commit_callbacks
 ):
     def refuse(*args, **options):
@@ -315,7 +317,7 @@ def test_a_broker_that_is_away_loses_no_apply(
     assert services.state_of(ready).latest.outcome == Outcome.LIVE
 
 
-def test_rows_of_the_table_are_kept_all_or_none(ready, user):
+def test_a_table_with_a_refused_row_saves_no_row(ready, user):
     rows = [
         services.TranslationRow(IPv4Address("10.1.255.93"), IPv4Address("192.168.10.16")),
         services.TranslationRow(IPv4Address("10.1.255.94"), IPv4Address("172.16.0.1")),
@@ -328,13 +330,15 @@ def test_rows_of_the_table_are_kept_all_or_none(ready, user):
     assert ready.translations.count() == 1
 
 
-def test_customers_may_swap_two_translations_in_one_save(ready, user):
+def test_a_single_save_can_swap_two_translations(ready, user):
     first, second = IPv4Address("192.168.10.15"), IPv4Address("192.168.10.16")
-    here, there = IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")
-    services.set_translations(ready, [services.TranslationRow(there, second)], user)
+    internal, next_internal = IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")
+    services.set_translations(ready, [services.TranslationRow(next_internal, second)], user)
 
     services.set_translations(
-        ready, [services.TranslationRow(here, second), services.TranslationRow(there, first)], user
+        ready,
+        [services.TranslationRow(internal, second), services.TranslationRow(next_internal, first)],
+        user,
     )
 
     assert {str(row) for row in ready.translations.all()} == {
@@ -343,7 +347,7 @@ def test_customers_may_swap_two_translations_in_one_save(ready, user):
     }
 
 
-def test_a_removed_network_that_another_tunnel_protects_too_stays(ready, second_tunnel, user):
+def test_a_removed_network_stays_for_another_tunnel(ready, second_tunnel, user):
     shared = services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"), user)
 
     services.remove_remote_subnet(ready, shared.pk, user)
@@ -352,7 +356,7 @@ def test_a_removed_network_that_another_tunnel_protects_too_stays(ready, second_
     assert shared not in ready.subnets.all()
 
 
-def test_a_newer_apply_takes_the_place_of_one_that_still_waits(ready, user):
+def test_a_newer_apply_replaces_a_queued_revision(ready, user):
     first = services.apply(ready, user)
     Revision.objects.update(created_at=first.created_at - LOCK_DURATION)
 
@@ -361,11 +365,11 @@ def test_a_newer_apply_takes_the_place_of_one_that_still_waits(ready, user):
     assert [revision.pk for revision in Revision.objects.live_or_applying()] == [second.pk]
 
 
-def test_one_revision_of_a_tunnel_is_live(ready, user, gateway):
+def test_only_one_revision_of_a_tunnel_is_live(ready, user, gateway):
     for keylife in (3_600, 1_800):
         services.edit(ready, "phase_two_keylife", keylife, user)
         services.apply(ready, user)
-        look(ready)
+        converge(ready)
 
     assert list(Revision.objects.order_by("number").values_list("outcome", flat=True)) == [
         Outcome.REPLACED,
@@ -373,7 +377,7 @@ def test_one_revision_of_a_tunnel_is_live(ready, user, gateway):
     ]
 
 
-def test_an_outcome_is_given_once(ready, user, gateway):
+def test_an_outcome_is_recorded_once(ready, user, gateway):
     revision = services.apply(ready, user)
     Revision.objects.update(outcome=Outcome.REPLACED)
 
@@ -384,16 +388,14 @@ def test_an_outcome_is_given_once(ready, user, gateway):
     assert (revision.outcome, revision.reason) == (Outcome.REPLACED, "")
 
 
-@pytest.mark.parametrize("everything", [False, True])
-def test_a_start_that_charon_refused_is_a_step_beside_what_is_written_before_and_after(
-    ready, user, gateway, everything
-):
+@pytest.mark.parametrize("full", [False, True])
+def test_an_initiation_that_charon_refuses_is_a_step_in_order(ready, user, gateway, full):
     revision = services.apply(ready, user)
     gateway.initiation_refusals = {f"ctx{ready.pk}"}
 
-    look(ready)
+    converge(ready)
     revision_outcomes.append_step([Revision.objects.get()], Step("", "Something else"))
-    reconcile.converge(ready.concentrator_id, None if everything else ready.pk)
+    reconcile.converge(ready.concentrator_id, None if full else ready.pk)
 
     revision.refresh_from_db()
     assert revision.outcome == Outcome.LIVE
@@ -405,13 +407,11 @@ def test_a_start_that_charon_refused_is_a_step_beside_what_is_written_before_and
     ]
 
 
-def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_live(
-    ready, user, gateway
-):
+def test_a_converge_initiates_a_silent_peer_once_and_the_apply_is_live(ready, user, gateway):
     gateway.peer_answers = False
     revision = services.apply(ready, user)
 
-    look(ready)
+    converge(ready)
 
     revision.refresh_from_db()
     assert revision.outcome == Outcome.LIVE
@@ -419,7 +419,7 @@ def test_a_peer_that_does_not_answer_is_dialled_once_a_look_and_the_apply_is_liv
     assert Tunnel.objects.get(pk=ready.pk).sa_status == "connecting"
 
 
-def test_an_older_look_never_overwrites_a_newer_one(ready):
+def test_an_older_observation_does_not_overwrite_a_newer_observation(ready):
     now = timezone.now()
 
     sa_status_store.save_one(ready.concentrator, ready.pk, {ready.pk: SaStatus.UP}, now)
@@ -430,7 +430,7 @@ def test_an_older_look_never_overwrites_a_newer_one(ready):
     assert Tunnel.objects.get(pk=ready.pk).sa_status == "up"
 
 
-def test_what_was_seen_too_long_ago_is_unknown_and_told_with_what_it_was(ready):
+def test_an_outdated_sa_status_is_unknown_and_shown_with_its_last_value(ready):
     sa_status_store.save_one(ready.concentrator, ready.pk, {ready.pk: SaStatus.UP}, timezone.now())
     sa_status_store.save_online(ready.concentrator, userland_esp=True)
     fresh = services.state_of(Tunnel.objects.get(pk=ready.pk))
@@ -440,42 +440,40 @@ def test_what_was_seen_too_long_ago_is_unknown_and_told_with_what_it_was(ready):
 
     assert (fresh.sa_status, fresh.unreachable) == ("Up", "")
     assert (stale.sa_status, stale.last_sa_status) == ("Unknown", "Up")
-    assert stale.unreachable == "Nothing was heard from the concentrator hou02-vpn01 lately."
+    assert stale.unreachable == f"No status from hou02-vpn01 since {time_of_day(stale.seen_at)}."
 
 
-def test_a_revision_that_does_not_open_leaves_its_tunnel_alone_and_holds_up_no_other(
+def test_a_revision_that_does_not_decrypt_changes_nothing_and_delays_no_other_tunnel(
     ready, user, gateway, second_tunnel
 ):
     services.apply(ready, user)
-    look(ready)
-    held, elements = dict(gateway.connections), set(gateway.elements)
+    converge(ready)
+    loaded, elements = dict(gateway.connections), set(gateway.elements)
     Revision.objects.update(specification=Sealed("00000000:nothing"))
 
     second = services.apply(second_tunnel, user)
     reconcile.converge(ready.concentrator_id)
-    look(ready)
+    converge(ready)
 
     second.refresh_from_db()
     assert second.outcome == Outcome.LIVE
-    assert gateway.connections.keys() == {*held, f"ctx{second_tunnel.pk}"}
+    assert gateway.connections.keys() == {*loaded, f"ctx{second_tunnel.pk}"}
     assert (len(gateway.secrets), gateway.elements) == (2, elements)
     assert {sa.connection for sa in gateway.ike_sas} == set(gateway.connections)
 
 
-def test_an_apply_that_broke_off_before_it_forgot_the_old_key_forgets_it_when_it_goes_on(
-    ready, user, gateway
-):
+def test_an_interrupted_apply_unloads_the_old_key_when_it_continues(ready, user, gateway):
     services.apply(ready, user)
-    look(ready)
+    converge(ready)
     (old,) = gateway.secrets.values()
     services.set_preshared_key(ready, "another key", user)
     revision = services.apply(ready, user)
-    look(ready)
-    # As if the worker had died between the new connection and the old secret.
+    converge(ready)
+    # As if the worker died after loading the connection, before unloading the old secret.
     gateway.secrets[old.id] = old
     Revision.objects.filter(pk=revision.pk).update(outcome=Outcome.APPLYING)
 
-    look(ready)
+    converge(ready)
 
     assert old.id not in gateway.secrets
     assert len(gateway.secrets) == 1

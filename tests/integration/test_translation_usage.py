@@ -1,4 +1,4 @@
-"""When a translation was last used: what the watch reads is written once, and told with its age."""
+"""The last use of a translation: the monitor writes it once, and the pages show its age."""
 
 from __future__ import annotations
 
@@ -33,132 +33,130 @@ def live(ready, user):
 
 @pytest.fixture
 def kernel(monkeypatch):
-    """What nftables tells: uses, nothing at all, or an error."""
-    told = {"uses": []}
+    """The usage set of nftables: uses, None without a set, or an error."""
+    usage_set = {"uses": []}
 
-    def say(link):
-        if isinstance(told["uses"], Exception):
-            raise told["uses"]
-        return told["uses"]
+    def read_uses(link):
+        if isinstance(usage_set["uses"], Exception):
+            raise usage_set["uses"]
+        return usage_set["uses"]
 
-    monkeypatch.setattr(translation_usage, "read_usage_set", say)
-    return told
+    monkeypatch.setattr(translation_usage, "read_usage_set", read_uses)
+    return usage_set
 
 
-def reading(tunnel) -> UsageReader:
+def usage_reader(tunnel) -> UsageReader:
     return UsageReader(Concentrator.objects.get(pk=tunnel.concentrator_id))
 
 
-def stands(page, tunnel) -> dict[str, list[str]]:
+def row_statuses(page, tunnel) -> dict[str, list[str]]:
     nat = Subnet.objects.get(network="10.1.255.92/30").pk
     return page.get(reverse("standing", args=[tunnel.pk]), {"open": nat}).json()
 
 
-def test_a_row_tells_how_long_ago_it_was_used(live, page, kernel):
+def test_a_row_shows_the_age_of_its_last_use(live, page, kernel):
     kernel["uses"] = [TranslationUse(AT, HOST, 3 * 3600 + 60)]
 
-    reading(live).read_if_due()
+    usage_reader(live).read_if_due()
 
-    assert stands(page, live)["10.1.255.92"] == ["live", "live", "last used 3\xa0hours ago"]
+    assert row_statuses(page, live)["10.1.255.92"] == ["live", "live", "last used 3\xa0hours ago"]
 
 
-def test_a_row_that_never_was_used_tells_since_when_that_is_known(live, page, kernel):
-    reading(live).read_if_due()
+def test_an_unused_row_shows_since_when_use_is_recorded(live, page, kernel):
+    usage_reader(live).read_if_due()
     since = timezone.now() - timedelta(days=12)
     Concentrator.objects.update(used_since=since)
 
-    (_, word, use) = stands(page, live)["10.1.255.92"]
-    assert (word, use) == ("live", f"never used since {since.day} {since:%b %Y}")
+    (_, label, use) = row_statuses(page, live)["10.1.255.92"]
+    assert (label, use) == ("live", f"never used since {since.day} {since:%b %Y}")
 
 
 @pytest.mark.parametrize("uses", [None, GatewayError("no permission")], ids=["no rules", "error"])
-def test_what_was_not_read_is_unknown_and_not_never(live, page, kernel, uses):
+def test_a_failed_reading_is_unknown_and_not_never(live, page, kernel, uses):
     kernel["uses"] = uses
 
-    reading(live).read_if_due()
+    usage_reader(live).read_if_due()
 
-    assert stands(page, live)["10.1.255.92"][2] == "last use unknown"
+    assert row_statuses(page, live)["10.1.255.92"][2] == "last use unknown"
 
 
-def test_out_of_sight_neither_live_nor_its_use_is_told(live, page, kernel):
-    reading(live).read_if_due()
+def test_an_unreachable_concentrator_shows_neither_live_nor_use(live, page, kernel):
+    usage_reader(live).read_if_due()
     Concentrator.objects.update(seen_at=timezone.now() - timedelta(minutes=5))
 
-    assert stands(page, live)["10.1.255.92"] == ["unknown", "unknown", "last use unknown"]
+    assert row_statuses(page, live)["10.1.255.92"] == ["unknown", "unknown", "last use unknown"]
 
 
-def test_a_tunnel_that_somebody_disconnected_has_no_live_row(live, page, kernel):
+def test_a_disconnected_tunnel_has_no_live_row(live, page, kernel):
     Tunnel.objects.update(disconnected_at=timezone.now())
 
-    assert stands(page, live)["10.1.255.92"][:2] == ["waiting", "disconnected"]
+    assert row_statuses(page, live)["10.1.255.92"][:2] == ["waiting", "disconnected"]
 
 
-def test_an_address_that_got_another_host_was_not_used_by_the_former_one(live, page, kernel):
+def test_a_use_with_the_former_host_does_not_count_for_the_new_host(live, page, kernel):
     kernel["uses"] = [TranslationUse(AT, OTHER_HOST, 60)]
 
-    reading(live).read_if_due()
+    usage_reader(live).read_if_due()
 
-    assert stands(page, live)["10.1.255.92"][2].startswith("never used since")
+    assert row_statuses(page, live)["10.1.255.92"][2].startswith("never used since")
 
 
-def test_a_reading_that_says_nothing_new_writes_no_tunnel(live, kernel):
+def test_a_reading_without_changes_writes_nothing(live, kernel):
     kernel["uses"] = [TranslationUse(AT, HOST, 90)]
-    readings = reading(live)
-    readings.read_if_due()
+    reader = usage_reader(live)
+    reader.read_if_due()
     before = TranslationUsage.objects.get().pairs
 
-    readings._next = 0.0
+    reader._next = 0.0
     with CaptureQueriesContext(connection) as captured:
-        readings.read_if_due()
+        reader.read_if_due()
 
-    assert [one["sql"] for one in captured if "lastused" in one["sql"]] == []
+    assert [query["sql"] for query in captured if "translationusage" in query["sql"]] == []
     assert before == {"10.1.255.92": ["192.168.10.15", before["10.1.255.92"][1]]}
 
 
-def test_what_was_used_before_a_restart_of_the_gateway_is_not_forgotten(live, page, kernel):
+def test_a_recorded_use_survives_a_restart_of_the_gateway(live, page, kernel):
     kernel["uses"] = [TranslationUse(AT, HOST, 7200)]
-    reading(live).read_if_due()
+    usage_reader(live).read_if_due()
 
     kernel["uses"] = []
-    reading(live).read_if_due()
+    usage_reader(live).read_if_due()
 
-    assert stands(page, live)["10.1.255.92"][2] == "last used 2\xa0hours ago"
+    assert row_statuses(page, live)["10.1.255.92"][2] == "last used 2\xa0hours ago"
 
 
-def test_pairs_of_nobody_are_left_out(live, kernel):
+def test_uses_of_unknown_addresses_are_ignored(live, kernel):
     kernel["uses"] = [TranslationUse(int(IPv4Address("10.9.9.9")), HOST, 1)]
 
-    reading(live).read_if_due()
+    usage_reader(live).read_if_due()
 
     assert not TranslationUsage.objects.exists()
 
 
-def test_what_a_former_tunnel_used_of_the_same_addresses_is_not_told_of_the_new_one(live, kernel):
+def test_a_use_before_the_order_of_the_tunnel_is_ignored(live, kernel):
     Tunnel.objects.update(ordered_at=timezone.now() - timedelta(minutes=10))
     kernel["uses"] = [TranslationUse(AT, HOST, 3600)]
-    reading(live).read_if_due()
+    usage_reader(live).read_if_due()
     assert not TranslationUsage.objects.exists()
 
     kernel["uses"] = [TranslationUse(AT, HOST, 60)]
-    reading(live).read_if_due()
+    usage_reader(live).read_if_due()
 
     assert TranslationUsage.objects.get().pairs.keys() == {"10.1.255.92"}
 
 
-def test_readings_cost_the_same_for_one_mapping_and_for_a_hundred(live, kernel):
+def test_a_reading_of_a_hundred_mappings_has_as_many_queries_as_of_one(live, kernel):
     def queries(count: int) -> int:
         kernel["uses"] = [TranslationUse(AT + n % 4, HOST + n, 60) for n in range(count)]
         with CaptureQueriesContext(connection) as captured:
-            reading(live).read_if_due()
+            usage_reader(live).read_if_due()
         return len(captured)
 
     queries(1)
     assert queries(1) == queries(100)
 
 
-def test_each_row_says_whether_it_is_live_or_what_the_next_apply_makes_of_it(
-    live, user, page, kernel
-):
+def test_each_row_shows_live_or_the_effect_of_the_next_apply(live, user, page, kernel):
     services.set_translations(
         live,
         [
@@ -167,8 +165,8 @@ def test_each_row_says_whether_it_is_live_or_what_the_next_apply_makes_of_it(
         ],
         user,
     )
-    words = {at: word for at, (_, word, _) in stands(page, live).items()}
-    assert words == {
+    labels = {at: label for at, (_, label, _) in row_statuses(page, live).items()}
+    assert labels == {
         "10.1.255.92": "not applied yet, 192.168.10.15 is live",
         "10.1.255.93": "not applied yet",
         "10.1.255.94": "",
@@ -178,17 +176,20 @@ def test_each_row_says_whether_it_is_live_or_what_the_next_apply_makes_of_it(
     services.set_translations(
         live, [services.TranslationRow(IPv4Address("10.1.255.92"), None)], user
     )
-    assert stands(page, live)["10.1.255.92"][:2] == ["ending", "192.168.10.15 until the next Apply"]
+    assert row_statuses(page, live)["10.1.255.92"][:2] == [
+        "ending",
+        "192.168.10.15 until the next Apply",
+    ]
 
 
-def test_the_page_says_the_same_as_the_rows_are_told(live, page, kernel):
+def test_the_page_shows_the_same_as_the_polled_statuses(live, page, kernel):
     kernel["uses"] = [TranslationUse(AT, HOST, 10)]
-    reading(live).read_if_due()
+    usage_reader(live).read_if_due()
     nat = Subnet.objects.get(network="10.1.255.92/30").pk
 
-    shown = read(page.get(reverse("tunnel", args=[live.pk]), {"open": nat}))
+    document = read(page.get(reverse("tunnel", args=[live.pk]), {"open": nat}))
 
-    cells = [e for e in shown.iter("span") if e.get("class", "").startswith("stands")]
+    cells = [e for e in document.iter("span") if e.get("class", "").startswith("stands")]
     assert [cell.text for cell in cells] == ["live", None, None, None]
-    smalls = [e.text for td in shown.iter("td") for e in td.iter("small")]
+    smalls = [e.text for td in document.iter("td") for e in td.iter("small")]
     assert smalls == ["used just now", None, None, None]
