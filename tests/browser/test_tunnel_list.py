@@ -168,21 +168,23 @@ def test_a_tunnel_is_ordered_and_deleted_with_the_keyboard_on_a_narrow_screen(
     message = tunnels.get_by_role("status").get_by_text("Ordered ipsec")
     expect(message).to_contain_text("Enter the Remote Peer Address and a Preshared Key next.")
     name = message.inner_text().split()[1]
-    tab_to(tunnels, tunnels.get_by_role("link", name="Cancel this tunnel"))
+    tab_to(tunnels, tunnels.get_by_role("link", name="Delete tunnel"))
     tunnels.keyboard.press("Enter")
-    confirmation = tunnels.get_by_label(f"Enter {name} to cancel it")
+    confirmation = tunnels.get_by_label(f"Enter {name} to delete it")
     tab_to(tunnels, confirmation)
     tunnels.keyboard.insert_text("ipsec")
     tunnels.keyboard.press("Enter")
     expect(confirmation).to_be_focused()
-    expect(tunnels.get_by_text(f"Enter {name}, exactly so.")).to_be_visible()
+    expect(tunnels.get_by_text(f"Enter {name} exactly.")).to_be_visible()
     assert Axe().run(tunnels).response["violations"] == []
     confirmation.fill("")
     tunnels.keyboard.insert_text(name)
     tunnels.keyboard.press("Enter")
 
-    expect(tunnels.get_by_role("status")).to_contain_text(f"{name} was cancelled.")
+    expect(tunnels.get_by_role("status")).to_contain_text(f"{name} was deleted.")
     expect(row(tunnels, name)).to_have_count(0)
     tunnels.get_by_role("link", name=re.compile("^Deleted")).click()
     row(tunnels, name).get_by_role("link").click()
-    expect(tunnels.get_by_text("This tunnel was cancelled: you may look at it")).to_be_visible()
+    expect(
+        tunnels.get_by_text("This tunnel was deleted. It can be viewed, but not changed.")
+    ).to_be_visible()

@@ -36,8 +36,8 @@ def test_a_bulk_apply_has_a_result_for_each_tunnel(
     assert response.redirect_chain == [(f"{LIST}?sort=-name&page=1#results", 302)]
     assert results(response) == [
         "ipsec001: Revision 1 submitted.",
-        "ipsec002: refused. The configuration is being applied right now: nothing was changed. "
-        "Enter it again in a moment, when the result is here.",
+        "ipsec002: refused. Locked while revision 1 is being applied. Nothing was changed. Try "
+        "again when the result is shown.",
         "ipsec003: refused. Remote Peer Address: Enter the static address of the customer's VPN "
         "device. Preshared Key: Enter the preshared key. Protected private (hosted) "
         "subnets: Select at least one hosted subnet for the tunnel.",
@@ -63,7 +63,7 @@ def test_a_bulk_disconnect_and_connect(ready, second_tunnel, user, page, gateway
 
     assert disconnected == [
         "ipsec001: Disconnect submitted.",
-        "ipsec002: refused. Nothing of this tunnel is on the concentrator yet: apply it first.",
+        "ipsec002: refused. This tunnel is not applied yet. Apply it first.",
     ]
     assert label == "Disconnected"
     assert connected == ["ipsec001: Connect submitted."]
@@ -74,7 +74,7 @@ def test_a_deleted_tunnel_is_refused_with_a_reason(ready, second_tunnel, user, p
     services.cancel(ready, user)
 
     assert results(run_action(page, "apply", ready, second_tunnel)) == [
-        "ipsec001: refused. This tunnel was cancelled: it cannot be changed or applied any more.",
+        "ipsec001: refused. This tunnel was deleted. It can no longer be changed or applied.",
         "ipsec002: Revision 1 submitted.",
     ]
 

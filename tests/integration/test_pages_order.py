@@ -1,4 +1,4 @@
-"""Owners order tunnels and cancel them from pages; nobody else does."""
+"""The pages that order and delete a tunnel, for account owners only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ORDER = reverse("order")
 
 @pytest.fixture
 def owner(user, client):
-    """A browser of somebody who owns the account."""
+    """A browser of an owner of the account."""
     Membership.objects.update(role=Role.OWNER)
     client.force_login(user)
     return client
@@ -28,7 +28,7 @@ def owner(user, client):
 
 @pytest.fixture
 def houston(concentrator) -> Datacenter:
-    """Two hosted peer addresses and two static NAT subnets are left there."""
+    """A data center with two free hosted peer addresses and two free static NAT subnets."""
     for kind, network in (("hosted-peer", "198.51.100.0/30"), ("static-nat", "10.1.9.0/29")):
         AddressPool.objects.create(
             concentrator=concentrator, kind=kind, network=IPv4Network(network)
@@ -36,123 +36,120 @@ def houston(concentrator) -> Datacenter:
     return concentrator.datacenter
 
 
-def filled(browser, location: Datacenter | str, **more: object) -> dict[str, object]:
-    """The form of a fresh page with a location chosen."""
-    shown = browser.get(ORDER)
-    chosen = location.pk if isinstance(location, Datacenter) else location
+def order_form(browser, location: Datacenter, **fields: object) -> dict[str, object]:
+    """Return the fields of a new form with this location."""
+    page = browser.get(ORDER)
     return {
-        "key": typed(shown, "key"),
-        "account": typed(shown, "account"),
-        "location": chosen,
-        **more,
+        "key": typed(page, "key"),
+        "account": typed(page, "account"),
+        "location": location.pk,
+        **fields,
     }
 
 
-def told(answer) -> list[str]:
-    """What stands beside each location."""
-    found = {e.get("id"): e for e in read(answer).iter("span")}
-    return [
-        "".join(e.itertext()).strip() for id, e in found.items() if (id or "").startswith("free-")
-    ]
+def availability(response) -> list[str]:
+    """Return the text beside each location."""
+    spans = [e for e in read(response).iter("span") if (e.get("id") or "").startswith("free-")]
+    return ["".join(span.itertext()).strip() for span in spans]
 
 
-def test_an_order_opens_the_new_tunnel_and_names_what_was_assigned_and_what_comes_next(
-    owner, houston
-):
-    answer = owner.post(ORDER, filled(owner, houston), follow=True)
+def test_an_order_opens_the_new_tunnel_with_its_addresses_and_the_next_step(owner, houston):
+    response = owner.post(ORDER, order_form(owner, houston), follow=True)
 
     tunnel = Tunnel.objects.get()
-    assert answer.redirect_chain == [(f"/tunnels/{tunnel.pk}/", 302)]
-    assert words(answer, "live") == (
-        "ipsec001 was ordered for Example account in Houston 2. It was assigned the Hosted Peer "
-        "Address 198.51.100.1 and the static NAT subnet 10.1.9.0/30. Enter the Remote Peer "
-        "Address and a Preshared Key next."
+    assert response.redirect_chain == [(f"/tunnels/{tunnel.pk}/", 302)]
+    assert words(response, "live") == (
+        "Ordered ipsec001 for Example account in Houston 2. Its Hosted Peer Address is "
+        "198.51.100.1, its static NAT subnet is 10.1.9.0/30. Enter the Remote Peer Address and a "
+        "Preshared Key next."
     )
 
 
-def test_the_same_form_sent_twice_orders_one_tunnel_and_a_fresh_one_another(owner, houston):
-    form = filled(owner, houston)
+def test_a_form_sent_twice_orders_a_single_tunnel_and_a_new_form_another_tunnel(owner, houston):
+    form = order_form(owner, houston)
 
-    first, again = owner.post(ORDER, form), owner.post(ORDER, form)
-    owner.post(ORDER, filled(owner, houston))
+    first, second = owner.post(ORDER, form), owner.post(ORDER, form)
+    owner.post(ORDER, order_form(owner, houston))
 
-    assert first.headers["Location"] == again.headers["Location"]
+    assert first.headers["Location"] == second.headers["Location"]
     assert Tunnel.objects.count() == 2
-    assert "no-store" in owner.get(ORDER).headers["Cache-Control"], "going back is a fresh form"
+    assert "no-store" in owner.get(ORDER).headers["Cache-Control"], "going back loads a new form"
 
 
-def test_the_key_of_somebody_elses_order_orders_ones_own(owner, houston, user):
-    form = filled(owner, houston)
+def test_the_order_key_of_another_user_orders_a_new_tunnel(owner, houston, user):
+    form = order_form(owner, houston)
     eve = User.objects.create_user("eve")
-    strange = Account.objects.create(name="Strange account")
-    theirs = services.order(strange, houston, eve, form["key"])
+    foreign = Account.objects.create(name="Strange account")
+    first = services.order(foreign, houston, eve, form["key"])
 
-    answer = owner.post(ORDER, form, follow=True)
+    response = owner.post(ORDER, form, follow=True)
 
-    assert [one.account.name for one in Tunnel.objects.order_by("pk")] == [
+    assert [tunnel.account.name for tunnel in Tunnel.objects.order_by("pk")] == [
         "Strange account",
         "Example account",
     ]
-    assert answer.redirect_chain[0][0] != f"/tunnels/{theirs.pk}/"
+    assert response.redirect_chain[0][0] != f"/tunnels/{first.pk}/"
 
 
-def test_a_location_tells_whether_it_is_free_and_what_is_used_up_but_no_numbers(owner, houston):
+def test_a_location_is_available_or_names_the_missing_resource(owner, houston):
     Datacenter.objects.create(name="dal05", long_name="Dallas 5")
 
-    assert told(owner.get(ORDER)) == [
+    assert availability(owner.get(ORDER)) == [
         "There is no concentrator in Dallas 5 yet. "
         "Ask the operators of the service for more, or choose another location.",
-        "available",
+        "Available",
     ]
 
 
-def test_a_pool_that_is_used_up_meanwhile_is_told_and_keeps_what_was_chosen(owner, houston, user):
-    forms = [filled(owner, houston) for _ in range(3)]
+def test_an_order_without_a_free_address_is_explained_and_the_form_stays_filled(
+    owner, houston, user
+):
+    forms = [order_form(owner, houston) for _ in range(3)]
 
-    answers = [owner.post(ORDER, form) for form in forms]
+    responses = [owner.post(ORDER, form) for form in forms]
 
-    sentence = (
+    text = (
         "No hosted peer address is left in Houston 2. "
         "Ask the operators of the service for more, or choose another location."
     )
-    assert [one.status_code for one in answers] == [302, 302, 422]
-    assert sentence in words(answers[2], "note-location")
-    assert told(answers[2]) == [sentence]
-    assert typed(answers[2], "key") == forms[2]["key"]
+    assert [response.status_code for response in responses] == [302, 302, 422]
+    assert text in words(responses[2], "note-location")
+    assert availability(responses[2]) == [text]
+    assert typed(responses[2], "key") == forms[2]["key"]
     assert Tunnel.objects.count() == 2
 
 
 @pytest.mark.parametrize(
-    ("wrong", "sentence"),
+    ("fields", "text"),
     [
         ({"location": ""}, "Choose a location."),
         ({"location": "99"}, "Choose a location."),
         ({"location": "1 OR 1=1"}, "Choose a location."),
-        ({"key": ""}, "Load this page again."),
-        ({"key": "nonsense"}, "Load this page again."),
+        ({"key": ""}, "Reload this page."),
+        ({"key": "nonsense"}, "Reload this page."),
     ],
 )
-def test_a_wrong_order_is_explained_and_orders_nothing(owner, houston, wrong, sentence):
-    answer = owner.post(ORDER, {**filled(owner, houston), **wrong})
+def test_an_invalid_order_is_explained_and_orders_nothing(owner, houston, fields, text):
+    response = owner.post(ORDER, {**order_form(owner, houston), **fields})
 
-    assert answer.status_code == 422
-    assert sentence in words(answer, "main")
+    assert response.status_code == 422
+    assert text in words(response, "main")
     assert not Tunnel.objects.exists()
 
 
-def test_an_order_for_an_account_that_one_does_not_own_orders_nothing(owner, houston, user):
+def test_an_order_for_an_account_of_another_owner_orders_nothing(owner, houston, user):
     watched = Account.objects.create(name="Watched account")
     Membership.objects.create(account=watched, user=user, role="operator")
-    strange = Account.objects.create(name="Strange account")
+    foreign = Account.objects.create(name="Strange account")
 
-    for account in (watched, strange):
-        answer = owner.post(ORDER, filled(owner, houston, account=account.pk))
-        assert answer.status_code == 422
-        assert account.name not in words(answer, "main")
+    for account in (watched, foreign):
+        response = owner.post(ORDER, order_form(owner, houston, account=account.pk))
+        assert response.status_code == 422
+        assert account.name not in words(response, "main")
     assert not Tunnel.objects.exists()
 
 
-def test_somebody_who_owns_several_accounts_chooses_one(owner, houston, user):
+def test_an_owner_of_two_accounts_chooses_an_account(owner, houston, user):
     other = Account.objects.create(name="Another account")
     Membership.objects.create(account=other, user=user, role="owner")
     form = {"key": uuid4(), "account": other.pk, "location": houston.pk}
@@ -170,17 +167,17 @@ def test_only_owners_order(houston, user, client, role, method):
     Membership.objects.update(role=role) if role else Membership.objects.all().delete()
     client.force_login(user)
 
-    answer = getattr(client, method)(ORDER, {"location": houston.pk, "key": uuid4()})
+    response = getattr(client, method)(ORDER, {"location": houston.pk, "key": uuid4()})
 
     allowed = {"get": 200, "post": 422}[method]
-    assert answer.status_code == (allowed if role == "owner" else 404)
+    assert response.status_code == (allowed if role == "owner" else 404)
     assert not Tunnel.objects.exists()
 
 
-# Cancel
+# Delete
 
 
-def cancel_url(tunnel: Tunnel) -> str:
+def delete_url(tunnel: Tunnel) -> str:
     return reverse("cancel", args=[tunnel.pk])
 
 
@@ -191,48 +188,47 @@ def live(ready, user, gateway) -> Tunnel:
     return ready
 
 
-def test_a_cancellation_says_what_stops_and_what_stays_and_is_linked_from_the_page(owner, live):
+def test_the_delete_page_lists_consequences_and_the_tunnel_page_links_to_it(owner, live):
     page = read(owner.get(reverse("tunnel", args=[live.pk])))
-    text = words(owner.get(cancel_url(live)), "main")
+    text = words(owner.get(delete_url(live)), "main")
 
-    assert cancel_url(live) in [e.get("href") for e in page.iter("a")]
+    assert delete_url(live) in [e.get("href") for e in page.iter("a")]
     assert "Hosted Peer Address 203.0.113.1 and the static NAT subnet 10.1.255.92/30" in text
     assert "The tunnel between 203.0.113.1 and 203.0.113.2" in text
     assert "this tunnel's page with its history" in text
 
 
 @pytest.mark.parametrize("name", ["", "ipsec002", "IPSEC001", "ipsec00"])
-def test_a_name_that_is_not_the_tunnels_cancels_nothing_and_stays_typed(owner, live, name):
-    answer = owner.post(cancel_url(live), {"name": name})
+def test_a_wrong_tunnel_id_deletes_nothing_and_stays_in_the_form(owner, live, name):
+    response = owner.post(delete_url(live), {"name": name})
 
-    assert answer.status_code == 422
-    assert words(answer, "note-name") == "Enter ipsec001, exactly so. Nothing was cancelled."
-    assert typed(answer, "name") == name
+    assert response.status_code == 422
+    assert words(response, "note-name") == "Enter ipsec001 exactly. Nothing was deleted."
+    assert typed(response, "name") == name
     assert Tunnel.objects.get(pk=live.pk).cancelled_at is None
 
 
-def test_a_cancelled_tunnel_is_taken_off_and_its_page_can_be_looked_at_and_not_changed(
-    owner, live, gateway
-):
-    answer = owner.post(cancel_url(live), {"name": " ipsec001 "}, follow=True)
-    assert "ipsec001 was cancelled." in words(answer, "live")
-    assert "Being deleted" in words(answer, "main")
+def test_a_deleted_tunnel_leaves_the_concentrator_and_its_page_is_read_only(owner, live, gateway):
+    response = owner.post(delete_url(live), {"name": " ipsec001 "}, follow=True)
+    assert "ipsec001 was deleted." in words(response, "live")
+    assert "Being deleted" in words(response, "main")
 
     reconcile.converge(live.concentrator_id)
-    shown = owner.get(reverse("tunnel", args=[live.pk]))
+    tunnel_page = owner.get(reverse("tunnel", args=[live.pk]))
 
     assert gateway.connections == {}
-    assert "This tunnel was cancelled: you may look at it" in words(shown, "main")
-    assert "Cancel this tunnel" not in words(shown, "main")
-    assert [e.get("name") for e in read(shown).iter("input") if enabled(e)] == []
-    assert [r.outcome for r in Revision.objects.all()] == ["withdrawn"]
+    text = words(tunnel_page, "main")
+    assert "This tunnel was deleted. It can be viewed, but not changed." in text
+    assert "Delete tunnel" not in text
+    assert [e.get("name") for e in read(tunnel_page).iter("input") if is_enabled(e)] == []
+    assert [revision.outcome for revision in Revision.objects.all()] == ["withdrawn"]
 
 
-def enabled(element) -> bool:
+def is_enabled(element) -> bool:
     return element.get("type") != "hidden" and "disabled" not in element.attrib
 
 
-REFUSED = "This tunnel was cancelled"
+REFUSAL = "This tunnel was deleted."
 EDITS = {
     "edit": {"fieldset": "general", "friendly_name": "changed", "initial-friendly_name": ""},
     "add-remote-subnet": {"ip": "192.168.77.0", "cidr": "24"},
@@ -247,54 +243,54 @@ EDITS = {
 
 @pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["plain", "htmx"])
 @pytest.mark.parametrize(("route", "data"), EDITS.items(), ids=EDITS)
-def test_an_edit_of_a_page_that_was_open_when_it_was_cancelled_is_refused_in_words(
+def test_an_edit_of_a_deleted_tunnel_is_refused_with_a_reason(
     owner, live, user, route, data, headers
 ):
     services.cancel(live, user)
 
-    answer = owner.post(reverse(route, args=[live.pk]), data, headers=headers)
+    response = owner.post(reverse(route, args=[live.pk]), data, headers=headers)
 
-    assert answer.status_code == 422
-    assert REFUSED in " ".join("".join(read(answer).itertext()).split())
+    assert response.status_code == 422
+    assert REFUSAL in " ".join("".join(read(response).itertext()).split())
     assert Tunnel.objects.get(pk=live.pk).friendly_name == ""
 
 
-def test_a_tunnel_that_is_being_applied_is_not_cancelled(owner, live, user):
+def test_a_tunnel_cannot_be_deleted_during_an_apply(owner, live, user):
     services.apply(live, user)
 
-    answer = owner.post(cancel_url(live), {"name": "ipsec001"})
+    response = owner.post(delete_url(live), {"name": "ipsec001"})
 
-    assert answer.status_code == 423
-    assert "is being applied right now" in words(answer, "note-name")
+    assert response.status_code == 423
+    assert "Locked while revision 2 is being applied." in words(response, "note-name")
 
 
-def test_cancelled_twice_is_cancelled_once_and_told(owner, live):
-    owner.post(cancel_url(live), {"name": "ipsec001"})
+def test_a_second_delete_changes_nothing_and_says_so(owner, live):
+    owner.post(delete_url(live), {"name": "ipsec001"})
 
-    answer = owner.post(cancel_url(live), {"name": "ipsec001"}, follow=True)
+    response = owner.post(delete_url(live), {"name": "ipsec001"}, follow=True)
 
-    assert "ipsec001 was cancelled already." in words(answer, "live")
+    assert "ipsec001 was deleted already." in words(response, "live")
     assert live.releases.count() == 1
 
 
 @pytest.mark.parametrize("role", ["viewer", "operator", None])
-def test_only_owners_cancel(live, user, client, role):
+def test_only_owners_delete(live, user, client, role):
     Membership.objects.update(role=role) if role else Membership.objects.all().delete()
     client.force_login(user)
 
-    answers = [client.get(cancel_url(live)), client.post(cancel_url(live), {"name": "ipsec001"})]
+    responses = [client.get(delete_url(live)), client.post(delete_url(live), {"name": "ipsec001"})]
 
-    assert [answer.status_code for answer in answers] == [404, 404]
+    assert [response.status_code for response in responses] == [404, 404]
     assert Tunnel.objects.get(pk=live.pk).cancelled_at is None
     if role:
         page = read(client.get(reverse("tunnel", args=[live.pk])))
-        assert cancel_url(live) not in [e.get("href") for e in page.iter("a")]
+        assert delete_url(live) not in [e.get("href") for e in page.iter("a")]
 
 
-def test_an_owner_of_one_account_cancels_nothing_of_another(owner, live, concentrator, user):
+def test_an_owner_of_one_account_deletes_no_tunnel_of_another(owner, live, concentrator, user):
     watched = Account.objects.create(name="Watched account")
     Membership.objects.create(account=watched, user=user, role="viewer")
-    theirs = make_tunnel(watched, concentrator, "ipsec007")
+    watched_tunnel = make_tunnel(watched, concentrator, "ipsec007")
 
-    assert owner.post(cancel_url(theirs), {"name": "ipsec007"}).status_code == 404
-    assert Tunnel.objects.get(pk=theirs.pk).cancelled_at is None
+    assert owner.post(delete_url(watched_tunnel), {"name": "ipsec007"}).status_code == 404
+    assert Tunnel.objects.get(pk=watched_tunnel.pk).cancelled_at is None
