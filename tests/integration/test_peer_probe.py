@@ -1,4 +1,4 @@
-"""Ask the peer: who may, when it is refused, how rounds go on, and what becomes of the answer."""
+"""Peer probes: permissions, refusals, rounds, and the use of their answers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from vpnportal import services, tasks
 from vpnportal.gateway import GatewayError
 from vpnportal.models import PeerProbe, Tunnel
 from vpnportal.reconciler import peer_probe
-from vpnportal.services import Refused
-from vpnportal.services.peer_probe import AT_MOST, fill_in, newest, start_probe
+from vpnportal.services import Refused, newest_probe, start_probe, use_learned_values
+from vpnportal.services.peer_probe import MAX_PROBES
 
 State = PeerProbe.State
 pytestmark = pytest.mark.django_db
@@ -34,8 +34,8 @@ ACCEPTED = {
 }
 
 
-class FakeProbe:
-    """A gateway at 203.0.113.1 whose peer is `peer`."""
+class FakeProber:
+    """A prober of the gateway 203.0.113.1 whose peer is `peer`."""
 
     def __init__(self) -> None:
         self.peer = Peer(1, ("AES256", "SHA256", 5), ("AES128", "SHA1", 0))
@@ -65,62 +65,62 @@ class FakeProbe:
 
 
 @pytest.fixture
-def probe(monkeypatch) -> FakeProbe:
-    fake = FakeProbe()
-    monkeypatch.setattr(peer_probe, "prober_for", lambda concentrator: fake)
-    return fake
+def prober(monkeypatch) -> FakeProber:
+    prober = FakeProber()
+    monkeypatch.setattr(peer_probe, "prober_for", lambda concentrator: prober)
+    return prober
 
 
-def ended(question: PeerProbe) -> PeerProbe:
-    """The question after all of its rounds."""
+def finish(probe: PeerProbe) -> PeerProbe:
+    """Run all rounds of a probe and return it."""
     for _ in range(60):
-        if not peer_probe.run_round(question.pk):
-            question.refresh_from_db()
-            return question
-    raise AssertionError("it never ends")
+        if not peer_probe.run_round(probe.pk):
+            probe.refresh_from_db()
+            return probe
+    raise AssertionError("the probe has too many rounds")
 
 
 @pytest.fixture
-def answered(ready, user, probe) -> PeerProbe:
-    return ended(start_probe(ready, user))
+def answered(ready, user, prober) -> PeerProbe:
+    return finish(start_probe(ready, user))
 
 
-def test_the_answer_is_what_the_peer_accepts_and_changes_nothing_by_itself(ready, answered):
+def test_a_probe_finds_the_settings_of_the_peer_and_changes_nothing(ready, answered):
     assert (answered.state, answered.reason) == (State.ANSWERED, "")
     assert answered.answer == {"remote_peer": "203.0.113.2", **ACCEPTED}
     assert Tunnel.objects.get(pk=ready.pk).phase_one_encryption == "3DES"
     assert not ready.revisions.exists()
 
 
-def test_each_round_goes_on_where_the_last_one_ended(ready, user, probe, monkeypatch):
+def test_each_round_continues_from_the_previous_round(ready, user, prober, monkeypatch):
     monkeypatch.setattr(peer_probe, "ROUND_SECONDS", 0)
-    question = start_probe(ready, user)
+    probe = start_probe(ready, user)
 
     rounds = 0
-    while peer_probe.run_round(question.pk):
+    while peer_probe.run_round(probe.pk):
         rounds += 1
         assert PeerProbe.objects.get().state == State.ASKING
 
-    assert rounds == len(probe.offers) > 3
-    assert len(set(probe.offers)) == len(probe.offers)
+    assert rounds == len(prober.offers) > 3
+    assert len(set(prober.offers)) == len(prober.offers)
     assert PeerProbe.objects.get().answer["phase_two_encryption"] == "AES128"
 
 
-def test_the_first_round_takes_away_what_a_crash_has_left(answered, probe):
-    assert probe.swept == 1
+def test_the_first_round_removes_the_remains_of_a_crash(answered, prober):
+    assert prober.swept == 1
 
 
 def test_no_preshared_key_is_in_the_row_or_in_the_message(
-    ready, user, probe, monkeypatch, django_capture_on_commit_callbacks
+    ready, user, prober, monkeypatch, django_capture_on_commit_callbacks
 ):
     sent = []
     monkeypatch.setattr(tasks.ask, "apply_async", lambda *a, **k: sent.append((a, k)))
     with django_capture_on_commit_callbacks(execute=True):
-        question = start_probe(ready, user)
+        probe = start_probe(ready, user)
 
-    ended(question)
+    finish(probe)
 
-    assert sent == [(((question.pk,),), {"queue": "concentrator.hou02-vpn01"})]
+    assert sent == [(((probe.pk,),), {"queue": "concentrator.hou02-vpn01"})]
     assert "a key" not in json.dumps(PeerProbe.objects.values().get(), default=str)
 
 
@@ -133,7 +133,7 @@ def test_no_preshared_key_is_in_the_row_or_in_the_message(
         ("127.0.0.1", "127.0.0.1 is reserved"),
     ],
 )
-def test_only_the_device_of_the_draft_is_asked_and_never_this_end(
+def test_a_probe_needs_a_peer_address_that_is_not_at_the_provider(
     ready, second_tunnel, user, peer, text
 ):
     Tunnel.objects.filter(pk=ready.pk).update(remote_peer=peer)
@@ -144,82 +144,82 @@ def test_only_the_device_of_the_draft_is_asked_and_never_this_end(
     assert not PeerProbe.objects.exists()
 
 
-def test_an_address_that_only_the_gateway_knows_as_its_own_is_not_asked(ready, user, probe):
-    probe.own.add(IPv4Address("203.0.113.2"))
+def test_the_worker_does_not_probe_an_address_of_its_own_gateway(ready, user, prober):
+    prober.own.add(IPv4Address("203.0.113.2"))
 
-    question = ended(start_probe(ready, user))
+    probe = finish(start_probe(ready, user))
 
-    assert (question.state, probe.offers) == (State.FAILED, [])
-    assert "is the concentrator itself" in question.reason
+    assert (probe.state, prober.offers) == (State.FAILED, [])
+    assert "is the concentrator itself" in probe.reason
 
 
-@pytest.mark.parametrize("word", ["up", "older", "partial"])
-def test_a_tunnel_that_is_up_is_not_disturbed(ready, user, word):
-    Tunnel.objects.filter(pk=ready.pk).update(sa_status=word)
+@pytest.mark.parametrize("sa_status", ["up", "older", "partial"])
+def test_a_tunnel_that_is_up_is_not_probed(ready, user, sa_status):
+    Tunnel.objects.filter(pk=ready.pk).update(sa_status=sa_status)
 
     with pytest.raises(Refused, match="The tunnel is up"):
         start_probe(ready, user)
 
 
-def test_the_concentrator_looks_again_whether_the_tunnel_is_up(ready, user, probe):
-    question = start_probe(ready, user)
-    probe.up = {f"ctx{ready.pk}"}
+def test_the_worker_checks_again_that_the_tunnel_is_down(ready, user, prober):
+    probe = start_probe(ready, user)
+    prober.up = {f"ctx{ready.pk}"}
 
-    ended(question)
+    finish(probe)
 
-    assert (question.state, probe.offers) == (State.FAILED, [])
+    assert (probe.state, prober.offers) == (State.FAILED, [])
 
 
-def test_an_address_changed_meanwhile_ends_the_question(ready, user, probe, monkeypatch):
+def test_a_change_of_the_peer_address_ends_the_probe(ready, user, prober, monkeypatch):
     monkeypatch.setattr(peer_probe, "ROUND_SECONDS", 0)
-    question = start_probe(ready, user)
-    assert peer_probe.run_round(question.pk)
+    probe = start_probe(ready, user)
+    assert peer_probe.run_round(probe.pk)
     services.edit(ready, "remote_peer", "203.0.113.9", user)
 
-    ended(question)
+    finish(probe)
 
-    assert (question.state, len(probe.offers)) == (State.FAILED, 1)
+    assert (probe.state, len(prober.offers)) == (State.FAILED, 1)
 
 
-def test_an_apply_meanwhile_goes_first(ready, user, probe):
-    question = start_probe(ready, user)
+def test_an_apply_ends_a_queued_probe(ready, user, prober):
+    probe = start_probe(ready, user)
     services.apply(ready, user)
 
-    ended(question)
+    finish(probe)
 
-    assert (question.state, probe.offers) == (State.FAILED, [])
+    assert (probe.state, prober.offers) == (State.FAILED, [])
 
 
-def test_a_concentrator_that_cannot_be_reached_is_said(ready, user, probe):
-    probe.unreachable = "charon is not running."
+def test_a_probe_of_an_unreachable_concentrator_fails_with_the_reason(ready, user, prober):
+    prober.unreachable = "charon is not running."
 
-    question = ended(start_probe(ready, user))
+    probe = finish(start_probe(ready, user))
 
-    assert question.state == State.FAILED
-    assert question.reason == (
+    assert probe.state == State.FAILED
+    assert probe.reason == (
         "The concentrator hou02-vpn01 cannot be reached: charon is not running."
     )
 
 
-def test_one_question_at_a_time_and_one_that_nobody_finishes_has_failed(ready, user, probe):
+def test_a_tunnel_has_one_probe_at_a_time_and_an_overdue_probe_has_failed(ready, user, prober):
     first = start_probe(ready, user)
     with pytest.raises(Refused, match="being asked already"):
         start_probe(ready, user)
 
     PeerProbe.objects.update(created_at=timezone.now() - peer_probe.EXPIRES_AFTER)
 
-    assert newest(ready).state == State.FAILED
+    assert newest_probe(ready).state == State.FAILED
     second = start_probe(ready, user)
-    assert ended(first).state == State.FAILED
-    assert probe.offers == []
-    assert ended(second).state == State.ANSWERED
+    assert finish(first).state == State.FAILED
+    assert prober.offers == []
+    assert finish(second).state == State.ANSWERED
 
 
-def test_a_peer_is_asked_a_few_times_only(ready, user):
-    for number in range(AT_MOST):
-        question = start_probe(ready, user)
-        PeerProbe.objects.filter(pk=question.pk).update(state=State.FAILED)
-        assert number < AT_MOST
+def test_the_probes_of_a_tunnel_are_limited(ready, user):
+    for number in range(MAX_PROBES):
+        probe = start_probe(ready, user)
+        PeerProbe.objects.filter(pk=probe.pk).update(state=State.FAILED)
+        assert number < MAX_PROBES
     with pytest.raises(Refused, match="Ask again later"):
         start_probe(ready, user)
 
@@ -228,62 +228,62 @@ def test_a_peer_is_asked_a_few_times_only(ready, user):
     start_probe(ready, user)
 
 
-def test_nothing_is_asked_or_filled_in_while_a_configuration_is_applied(answered, ready, user):
+def test_no_probe_starts_or_changes_the_draft_during_an_apply(answered, ready, user):
     services.apply(ready, user)
 
     with pytest.raises(Refused, match="being applied"):
         start_probe(ready, user)
     with pytest.raises(Refused, match="being applied"):
-        fill_in(ready, answered, user)
+        use_learned_values(ready, answered, user)
 
     assert Tunnel.objects.get(pk=ready.pk).phase_one_encryption == "3DES"
 
 
-def test_an_answer_about_another_address_is_not_filled_in(answered, ready, user):
+def test_an_answer_about_another_address_does_not_change_the_draft(answered, ready, user):
     services.edit(ready, "remote_peer", "203.0.113.9", user)
 
     with pytest.raises(Refused, match="another address"):
-        fill_in(ready, answered, user)
+        use_learned_values(ready, answered, user)
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
-def test_what_somebody_else_changed_since_the_page_was_shown_is_not_filled_over(
+def test_an_answer_does_not_overwrite_changes_of_another_user_since_the_page_was_shown(
     answered, ready, page, bob, user, headers
 ):
-    def fill(shown):
-        inputs = part(shown, "ask").iter("input")
-        form = {one.get("name"): one.get("value") for one in inputs}
+    def use_answer(response):
+        inputs = part(response, "ask").iter("input")
+        form = {field.get("name"): field.get("value") for field in inputs}
         return page.post(reverse("fill-in", args=[ready.pk]), form, headers=headers)
 
-    shown = page.get(reverse("tunnel", args=[ready.pk]))
-    services.edit(ready, "notes", "nothing that was asked", bob)
+    response = page.get(reverse("tunnel", args=[ready.pk]))
+    services.edit(ready, "notes", "a field without an answer", bob)
     services.edit(ready, "phase_one_encryption", "AES128", user)
     services.edit(ready, "phase_one_group", 14, bob)
 
-    refused = fill(shown)
+    refused = use_answer(response)
 
     assert refused.status_code == 409
     assert "bob changed this tunnel at " in words(refused, "ask")
     assert Tunnel.objects.get(pk=ready.pk).phase_one_group == 14
-    assert fill(refused).status_code in (200, 302)
+    assert use_answer(refused).status_code in (200, 302)
     assert Tunnel.objects.get(pk=ready.pk).phase_one_group == 5
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
-def test_the_form_is_filled_in_once_somebody_agrees(answered, ready, page, headers):
+def test_a_user_can_copy_the_answer_into_the_draft(answered, ready, page, headers):
     url = reverse("fill-in", args=[ready.pk])
 
     answer = page.post(url, {"question": answered.pk}, headers=headers, follow=True)
 
-    kept = Tunnel.objects.values().get(pk=ready.pk)
-    assert {field: kept[field] for field in ACCEPTED} == ACCEPTED
-    assert (kept["phase_one_keylife"], kept["phase_two_group"]) == (14_400, 2)
-    chosen = part(answer, "id_phase_one_encryption")
-    assert [o.get("value") for o in chosen if "selected" in o.attrib] == ["AES256"]
+    saved = Tunnel.objects.values().get(pk=ready.pk)
+    assert {field: saved[field] for field in ACCEPTED} == ACCEPTED
+    assert (saved["phase_one_keylife"], saved["phase_two_group"]) == (14_400, 2)
+    select = part(answer, "id_phase_one_encryption")
+    assert [option.get("value") for option in select if "selected" in option.attrib] == ["AES256"]
     assert "Saved" in words(answer, "note-phase_one_group") or not headers
 
 
-def test_the_page_shows_each_field_now_and_as_accepted(answered, ready, page):
+def test_the_page_shows_the_current_and_the_accepted_value_of_each_field(answered, ready, page):
     answer = page.get(reverse("tunnel", args=[ready.pk]))
 
     rows = [["".join(cell.itertext()) for cell in row] for row in part(answer, "ask").iter("tr")]
@@ -297,42 +297,40 @@ def test_the_page_shows_each_field_now_and_as_accepted(answered, ready, page):
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
-def test_the_page_asks_and_looks_again_only_while_the_answer_is_to_come(
-    ready, page, probe, headers
-):
+def test_the_page_polls_only_until_the_probe_is_finished(ready, page, prober, headers):
     answer = page.post(reverse("ask", args=[ready.pk]), headers=headers, follow=True)
     assert part(answer, "ask").get("hx-trigger") == "every 1s"
-    assert headers or any(e.get("http-equiv") == "refresh" for e in read(answer).iter("meta"))
+    assert headers or any(meta.get("http-equiv") == "refresh" for meta in read(answer).iter("meta"))
 
-    ended(newest(ready))
+    finish(newest_probe(ready))
 
-    over = page.get(reverse("answer", args=[ready.pk]), headers=headers, follow=True)
-    assert part(over, "ask").get("hx-trigger") is None
-    assert "This is what 203.0.113.2 accepts." in words(over, "ask")
+    finished = page.get(reverse("answer", args=[ready.pk]), headers=headers, follow=True)
+    assert part(finished, "ask").get("hx-trigger") is None
+    assert "This is what 203.0.113.2 accepts." in words(finished, "ask")
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
-def test_a_refusal_is_shown_where_somebody_asked(tunnel, page, headers):
+def test_a_refusal_is_shown_in_the_probe_section(tunnel, page, headers):
     answer = page.post(reverse("ask", args=[tunnel.pk]), headers=headers)
 
     assert answer.status_code == 422
     assert "Enter the Remote Peer Address first" in words(answer, "ask")
 
 
-def test_a_viewer_sees_the_answer_and_neither_asks_nor_fills_in(answered, ready, viewer):
-    shown = viewer.get(reverse("tunnel", args=[ready.pk]))
+def test_a_viewer_can_see_the_answer_but_neither_probe_nor_use_it(answered, ready, viewer):
+    response = viewer.get(reverse("tunnel", args=[ready.pk]))
     posts = [
         viewer.post(reverse("ask", args=[ready.pk])),
         viewer.post(reverse("fill-in", args=[ready.pk]), {"question": answered.pk}),
     ]
 
     assert {post.status_code for post in posts} == {404}
-    assert not list(part(shown, "ask").iter("button"))
-    assert "This is what 203.0.113.2 accepts." in words(shown, "ask")
+    assert not list(part(response, "ask").iter("button"))
+    assert "This is what 203.0.113.2 accepts." in words(response, "ask")
     assert PeerProbe.objects.count() == 1
 
 
-def test_a_stranger_finds_nothing(answered, ready, stranger):
+def test_a_user_of_another_account_cannot_reach_a_probe(answered, ready, stranger):
     answers = [
         stranger.post(reverse("ask", args=[ready.pk])),
         stranger.get(reverse("answer", args=[ready.pk])),
@@ -343,19 +341,19 @@ def test_a_stranger_finds_nothing(answered, ready, stranger):
     assert Tunnel.objects.get(pk=ready.pk).phase_one_encryption == "3DES"
 
 
-def test_the_answer_about_one_tunnel_does_not_fill_in_another(answered, second_tunnel, page):
+def test_the_answer_about_a_tunnel_does_not_change_another_tunnel(answered, second_tunnel, page):
     url = reverse("fill-in", args=[second_tunnel.pk])
 
     assert page.post(url, {"question": answered.pk}).status_code == 404
     assert page.post(url, {"question": "9" * 30}).status_code == 400
 
 
-def test_what_phase_two_still_needs_is_said_beside_the_answer(tunnel, user, page, probe):
+def test_the_page_names_what_a_probe_of_phase_two_needs(tunnel, user, page, prober):
     services.edit(tunnel, "remote_peer", "203.0.113.2", user)
     services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
-    question = ended(start_probe(tunnel, user))
+    probe = finish(start_probe(tunnel, user))
 
-    assert question.state == State.ANSWERED
-    assert "phase_two_encryption" not in question.answer
-    shown = words(page.get(reverse("tunnel", args=[tunnel.pk])), "ask")
-    assert "To detect phase 2 as well, add the preshared key." in shown
+    assert probe.state == State.ANSWERED
+    assert "phase_two_encryption" not in probe.answer
+    text = words(page.get(reverse("tunnel", args=[tunnel.pk])), "ask")
+    assert "To detect phase 2 as well, add the preshared key." in text
