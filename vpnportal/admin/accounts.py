@@ -11,8 +11,7 @@ from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
 from vpnportal.models import Account, Membership, Role
-from vpnportal.services.errors import Refused
-from vpnportal.services.memberships import lock_account, refuse_last_owners
+from vpnportal.services import Refused, lock_account, refuse_last_owners
 
 
 class MembershipFormSet(BaseInlineFormSet):

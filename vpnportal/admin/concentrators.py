@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
 from vpnportal.models import AddressPool, Concentrator, Datacenter, Subnet
-from vpnportal.services.tunnel_conflicts import OWN
+from vpnportal.services import PROVIDER_KINDS
 
 STATUS_FIELDS = ("seen_at", "unreachable_reason", "charon_version")
 
@@ -75,8 +75,8 @@ class SubnetForm(forms.ModelForm):
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
         network, kind = self.cleaned_data.get("network"), self.cleaned_data.get("kind")
-        if network and kind in OWN:
-            others = Subnet.objects.filter(kind__in=OWN).exclude(pk=self.instance.pk)
+        if network and kind in PROVIDER_KINDS:
+            others = Subnet.objects.filter(kind__in=PROVIDER_KINDS).exclude(pk=self.instance.pk)
             overlapping = others.filter(
                 first__lte=int(network.broadcast_address), last__gte=int(network.network_address)
             )

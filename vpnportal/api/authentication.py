@@ -20,17 +20,17 @@ from vpnportal.api.faults import invalid_key, passwords_refused, rate_limited
 from vpnportal.api.prepared_query import PreparedQuery
 from vpnportal.api.rate_limit import TokenBuckets
 from vpnportal.models import ApiKey
-from vpnportal.services.api_keys import digest_of
+from vpnportal.services import api_key_digest
 
 log = logging.getLogger(__name__)
 
 # User name of clients that can send only a key.
 KEY_ONLY_USER = "apikey"
-# The one method that clients call without a key.
+# The only method that clients call without a key.
 PASSWORD_SIGN_IN = ("SoftLayer_User_Customer", "getPortalLoginToken")
 LAST_USE_INTERVAL = timedelta(minutes=1)
 BURST_SECONDS = 10
-# Equal to the sign-in page: ten wrong keys of one address, then one a minute.
+# Equal to the sign-in page: ten wrong keys of an address, then one a minute.
 WRONG_KEYS = TokenBuckets(burst=10, per_second=1 / 60)
 CALLS = TokenBuckets(settings.API_RATE * BURST_SECONDS, settings.API_RATE)
 _usable_keys = PreparedQuery(
@@ -65,14 +65,14 @@ def basic_credentials(header: str) -> Credentials | None:
 def authenticate(call: Call, credentials: Credentials | None, address: str) -> Caller:
     """Return the caller that the credentials identify.
 
-    Wrong keys from an address do not block a key that is already in use there. Raises Fault: the
-    same one for every key that does not authenticate, another one beyond a rate limit.
+    Wrong keys from an address do not block a key that is already in use there. Raises Fault. All
+    keys that do not authenticate get equal faults; calls beyond a rate limit get another.
     """
     if credentials is None:
         if (call.service, call.method) == PASSWORD_SIGN_IN:
             raise passwords_refused()
         raise invalid_key()
-    digest = digest_of(credentials.key)
+    digest = api_key_digest(credentials.key)
     if digest not in CALLS and (seconds := WRONG_KEYS.seconds_to_wait(address)):
         raise rate_limited(seconds)
     key = next(iter(_usable_keys(digest, timezone.now())), None)

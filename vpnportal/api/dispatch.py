@@ -16,9 +16,7 @@ from vpnportal.api.object_filters import Filter
 from vpnportal.api.object_masks import Mask
 from vpnportal.api.registry import Method
 from vpnportal.api.serializers import DataType, SerializationContext, serialize
-from vpnportal.services import EditConflict, Refused
-from vpnportal.services.preshared_keys import note_shown_keys
-from vpnportal.services.tunnel_lock import is_lock
+from vpnportal.services import EditConflict, Refused, TunnelLocked, record_key_reveals
 
 BAD_REQUEST, CONFLICT, LOCKED = 400, 409, 423
 
@@ -71,7 +69,7 @@ def _status_of(refused: Refused) -> int:
     """Return the HTTP status of a refusal; never 404, which Terraform takes for a deletion."""
     if isinstance(refused, EditConflict):
         return CONFLICT
-    return LOCKED if is_lock(refused) else BAD_REQUEST
+    return LOCKED if isinstance(refused, TunnelLocked) else BAD_REQUEST
 
 
 def _result(
@@ -92,7 +90,7 @@ def _result(
         filter_structs = serialize(serialization, method.data_type, objects, object_filter.mask())
         for struct, filter_struct in zip(structs, filter_structs, strict=True):
             object_filter.prune(struct, filter_struct)
-    note_shown_keys(serialization.revealed_tunnel_ids, serialization.caller.user)
+    record_key_reveals(serialization.revealed_tunnel_ids, serialization.caller.user)
     return Result(structs if method.many else structs[0], total)
 
 

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from vpnportal import services
 from vpnportal.api import lookup
 from vpnportal.api.arguments import ArgumentParser, choice, digits, flag, number_choice, text
 from vpnportal.api.faults import invalid_value
 from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GROUPS
-from vpnportal.services import TranslationEdit, TranslationRow, input_parsing
-from vpnportal.services.edit_conflicts import KEY
+from vpnportal.services import KEY_FIELD, TranslationEdit, TranslationRow
 
 
 def _phase(prefix: str, column: str) -> dict[str, tuple[str, ArgumentParser]]:
@@ -24,15 +24,15 @@ def _phase(prefix: str, column: str) -> dict[str, tuple[str, ArgumentParser]]:
         authentication: (f"{column}_authentication", choice(authentication, AUTHENTICATIONS)),
         encryption: (f"{column}_encryption", choice(encryption, ENCRYPTIONS)),
         group: (f"{column}_group", number_choice(group, GROUPS)),
-        keylife: (f"{column}_keylife", digits(keylife, input_parsing.keylife)),
+        keylife: (f"{column}_keylife", digits(keylife, services.parse_keylife)),
     }
 
 
 # Properties of a context that a client can edit: the column of the draft, and the parser.
 EDITABLE: dict[str, tuple[str, ArgumentParser]] = {
-    "friendlyName": ("friendly_name", text("friendlyName", input_parsing.name)),
-    "customerPeerIpAddress": ("remote_peer", text("customerPeerIpAddress", input_parsing.peer)),
-    "presharedKey": (KEY, text("presharedKey", input_parsing.preshared_key)),
+    "friendlyName": ("friendly_name", text("friendlyName", services.parse_name)),
+    "customerPeerIpAddress": ("remote_peer", text("customerPeerIpAddress", services.parse_peer)),
+    "presharedKey": (KEY_FIELD, text("presharedKey", services.parse_preshared_key)),
     **_phase("phaseOne", "phase_one"),
     **_phase("phaseTwo", "phase_two"),
     "phaseTwoPerfectForwardSecrecy": ("phase_two_pfs", flag("phaseTwoPerfectForwardSecrecy")),
@@ -42,13 +42,13 @@ EDITABLE: dict[str, tuple[str, ArgumentParser]] = {
 def context_edits(template: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
     """Return the edits that a template makes to a context, by column of the draft.
 
-    Ignored are null, values equal to those of `current`, and an empty preshared key, because
-    a client that may not read the key sends back an empty one. Raises Fault for an invalid value.
+    Null, values equal to those of `current`, and an empty preshared key are ignored. Clients that
+    may not read the key send back an empty key. Raises Fault for an invalid value.
     """
     edits = {}
     for name, (column, parse) in EDITABLE.items():
         value = template.get(name)
-        if value is None or value == current.get(name) or (column == KEY and value == ""):
+        if value is None or value == current.get(name) or (column == KEY_FIELD and value == ""):
             continue
         edits[column] = parse(value)
     return edits
@@ -75,7 +75,7 @@ def translation_edit(template: Mapping[str, Any]) -> TranslationEdit:
     return TranslationEdit(
         internal=_address(template, "internalIpAddress"),
         customer=_address(template, "customerIpAddress"),
-        name=None if notes is None else text("notes", input_parsing.name)(notes),
+        name=None if notes is None else text("notes", services.parse_name)(notes),
     )
 
 
@@ -83,12 +83,12 @@ def customer_network(template: Mapping[str, Any]) -> IPv4Network:
     """Return the network of a remote subnet to create. Raises Fault if it is invalid."""
     address, cidr = template.get("networkIdentifier"), template.get("cidr")
     length = digits("cidr", str)(cidr)
-    return text("networkIdentifier", lambda value: input_parsing.subnet(value, length))(address)
+    return text("networkIdentifier", lambda value: services.parse_subnet(value, length))(address)
 
 
 def _address(template: Mapping[str, Any], name: str) -> IPv4Address | None:
     if value := template.get(name):
-        address: IPv4Address | None = text(name, input_parsing.address)(value)
+        address: IPv4Address | None = text(name, services.parse_address)(value)
         return address
     address_id = template.get(f"{name}Id")
     return None if address_id in (None, "") else lookup.address_with_id(address_id)

@@ -1,20 +1,87 @@
-"""Everything that may be done to a tunnel; pages and programs both come here."""
+"""The operations of the product, as pages, the API, the admin site and commands use them.
 
+Code outside this package imports from here, never from its modules.
+"""
+
+from vpnportal.services.api_keys import api_key_digest, create_api_key, revoke_api_key
 from vpnportal.services.apply_draft import Trial, apply
 from vpnportal.services.customer_subnets import (
     attach_customer_subnet,
     delete_customer_subnet,
     make_customer_subnet,
 )
-from vpnportal.services.drafts import edit, edit_fields, set_preshared_key
-from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, EditConflict
-from vpnportal.services.errors import Refused
+from vpnportal.services.diagnosis import findings_of
+from vpnportal.services.draft_digests import fill_missing_digests
+from vpnportal.services.drafts import EDITABLE_FIELDS, edit, edit_fields, set_preshared_key
+from vpnportal.services.edit_conflicts import (
+    KEY_FIELD,
+    VERSION_UNKNOWN,
+    EditConflict,
+    SeenVersion,
+    author_name,
+    edits_since,
+    key_version_of,
+    newest_edit,
+)
+from vpnportal.services.errors import Refused, TunnelLocked
+from vpnportal.services.history import (
+    HistoryEntry,
+    diff_revisions,
+    history_page,
+    newest_entries,
+    revisions_of,
+)
 from vpnportal.services.hosted_subnets import attach_subnet, detach_subnet
+from vpnportal.services.input_parsing import (
+    parse_address,
+    parse_day,
+    parse_dpd,
+    parse_keylife,
+    parse_name,
+    parse_notes,
+    parse_peer,
+    parse_preshared_key,
+    parse_subnet,
+    parse_trial_seconds,
+)
+from vpnportal.services.memberships import (
+    accept_invitation,
+    invitation_of,
+    invite,
+    lock_account,
+    refuse_last_owners,
+    remove_member,
+    revoke_invitation,
+    set_member_role,
+)
 from vpnportal.services.move_tunnel import move
-from vpnportal.services.orders import cancel, order
-from vpnportal.services.preshared_keys import generate_preshared_key, reveal_preshared_key
+from vpnportal.services.orders import Location, cancel, locations, order
+from vpnportal.services.peer_config import live_peer_view, peer_view_of
+from vpnportal.services.peer_probe import (
+    is_probe_open,
+    is_probe_usable,
+    learned_values,
+    newest_probe,
+    start_probe,
+    use_learned_values,
+)
+from vpnportal.services.preshared_keys import (
+    generate_preshared_key,
+    record_key_reveals,
+    reveal_preshared_key,
+)
 from vpnportal.services.remote_subnets import add_remote_subnet, remove_remote_subnet
-from vpnportal.services.restore_draft import discard, restore, revert_field, undo
+from vpnportal.services.restore_draft import (
+    Replaced,
+    discard,
+    preview_restore,
+    restore,
+    revert_field,
+    undo,
+    undoable,
+)
+from vpnportal.services.review import Review, review_of
+from vpnportal.services.search import find_tunnels, sort_keys
 from vpnportal.services.translations import (
     TranslationEdit,
     TranslationRow,
@@ -22,48 +89,133 @@ from vpnportal.services.translations import (
     edit_translations,
     remove_translation,
     row_problems,
+    saved_rows,
     set_translations,
 )
-from vpnportal.services.tunnel_commands import connect, disconnect, reconnect, rekey
-from vpnportal.services.tunnel_state import TunnelState, state_of, states_of
+from vpnportal.services.tunnel_commands import (
+    connect,
+    disconnect,
+    is_command_open,
+    newest_command,
+    reconnect,
+    rekey,
+)
+from vpnportal.services.tunnel_conflicts import PROVIDER_KINDS
+from vpnportal.services.tunnel_state import (
+    STATE_SLUGS,
+    StateLabel,
+    TunnelState,
+    state_of,
+    states_of,
+)
+from vpnportal.services.tunnel_state_ranking import (
+    STATE_RANKS,
+    RankedTunnels,
+    with_changes,
+    with_state_rank,
+)
 
 __all__ = [
+    "EDITABLE_FIELDS",
+    "KEY_FIELD",
+    "PROVIDER_KINDS",
+    "STATE_RANKS",
+    "STATE_SLUGS",
     "VERSION_UNKNOWN",
     "EditConflict",
+    "HistoryEntry",
+    "Location",
+    "RankedTunnels",
     "Refused",
+    "Replaced",
+    "Review",
+    "SeenVersion",
+    "StateLabel",
     "TranslationEdit",
     "TranslationRow",
     "Trial",
+    "TunnelLocked",
     "TunnelState",
+    "accept_invitation",
     "add_remote_subnet",
     "add_translations",
+    "api_key_digest",
     "apply",
     "attach_customer_subnet",
     "attach_subnet",
+    "author_name",
     "cancel",
     "connect",
+    "create_api_key",
     "delete_customer_subnet",
     "detach_subnet",
+    "diff_revisions",
     "discard",
     "disconnect",
     "edit",
     "edit_fields",
     "edit_translations",
+    "edits_since",
+    "fill_missing_digests",
+    "find_tunnels",
+    "findings_of",
     "generate_preshared_key",
+    "history_page",
+    "invitation_of",
+    "invite",
+    "is_command_open",
+    "is_probe_open",
+    "is_probe_usable",
+    "key_version_of",
+    "learned_values",
+    "live_peer_view",
+    "locations",
+    "lock_account",
     "make_customer_subnet",
     "move",
+    "newest_command",
+    "newest_edit",
+    "newest_entries",
+    "newest_probe",
     "order",
+    "parse_address",
+    "parse_day",
+    "parse_dpd",
+    "parse_keylife",
+    "parse_name",
+    "parse_notes",
+    "parse_peer",
+    "parse_preshared_key",
+    "parse_subnet",
+    "parse_trial_seconds",
+    "peer_view_of",
+    "preview_restore",
     "reconnect",
+    "record_key_reveals",
+    "refuse_last_owners",
     "rekey",
+    "remove_member",
     "remove_remote_subnet",
     "remove_translation",
     "restore",
     "reveal_preshared_key",
     "revert_field",
+    "review_of",
+    "revisions_of",
+    "revoke_api_key",
+    "revoke_invitation",
     "row_problems",
+    "saved_rows",
+    "set_member_role",
     "set_preshared_key",
     "set_translations",
+    "sort_keys",
+    "start_probe",
     "state_of",
     "states_of",
     "undo",
+    "undoable",
+    "use_learned_values",
+    "with_changes",
+    "with_state_rank",
 ]

@@ -1,4 +1,4 @@
-"""What is free in the pools of a concentrator; asked by one at a time."""
+"""Free addresses of a concentrator: hosted peer addresses and static NAT subnets."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from ipaddress import IPv4Address, IPv4Network
 
 from vpnportal.models import AddressPool, AddressRelease, Concentrator, Subnet, Tunnel
 
-# A static NAT subnet that a tunnel is given has four addresses.
+# A tunnel gets a static NAT subnet of four addresses.
 STATIC_NAT_PREFIX = 30
 
 
 def lock_address_allocation() -> None:
-    """Whoever gives addresses out waits here for whoever is at it, until the transaction ends.
+    """Serialize address allocation: lock all concentrator rows until the transaction ends.
 
-    On SQLite an IMMEDIATE transaction is alone anyway, and this is a mere query.
+    On SQLite an IMMEDIATE transaction already excludes other writers, so this is only a query.
     """
     rows = Concentrator.objects.select_for_update(no_key=True).order_by("pk")
     list(rows.values_list("pk", flat=True))
@@ -22,7 +22,7 @@ def lock_address_allocation() -> None:
 
 @dataclass(frozen=True, slots=True)
 class AllocatedAddresses:
-    """What nobody may be given: hosted peer addresses, /30 blocks, and networks that hold many."""
+    """Addresses in use: hosted peer addresses, /30 blocks, and networks larger than a /30."""
 
     peers: frozenset[str]
     blocks: frozenset[IPv4Network]
@@ -30,10 +30,9 @@ class AllocatedAddresses:
 
     @classmethod
     def now(cls) -> AllocatedAddresses:
-        """As it stands; four queries, however many concentrators are asked about afterwards."""
+        """Read the addresses in use, in four queries for all concentrators."""
         peers = frozenset(
             (
-                # What a tunnel has, or had and was not let go of yet.
                 *Tunnel.objects.present().values_list("hosted_peer", flat=True),
                 *AddressRelease.objects.open().values_list("hosted_peer", flat=True),
                 *Concentrator.objects.values_list("public_address", flat=True),
@@ -41,36 +40,39 @@ class AllocatedAddresses:
         )
         kinds = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
         networks = list(Subnet.objects.filter(kind__in=kinds).values_list("network", flat=True))
-        small = frozenset(_block(one) for one in networks if one.prefixlen >= STATIC_NAT_PREFIX)
-        large = tuple(one for one in networks if one.prefixlen < STATIC_NAT_PREFIX)
-        return cls(peers, small, large)
+        small = [network for network in networks if network.prefixlen >= STATIC_NAT_PREFIX]
+        large = [network for network in networks if network.prefixlen < STATIC_NAT_PREFIX]
+        return cls(peers, frozenset(_block_of(network) for network in small), tuple(large))
 
 
-def free_hosted_peer(concentrator: Concentrator, taken: AllocatedAddresses) -> IPv4Address | None:
-    """The first address of the pools that is not taken."""
-    pools = _networks(concentrator, AddressPool.Kind.HOSTED_PEER)
+def free_hosted_peer(
+    concentrator: Concentrator, allocated: AllocatedAddresses
+) -> IPv4Address | None:
+    """Return the first free address of the pools, or None."""
+    pools = _pools(concentrator, AddressPool.Kind.HOSTED_PEER)
     hosts = (address for network in pools for address in network.hosts())
-    return next((address for address in hosts if str(address) not in taken.peers), None)
+    return next((address for address in hosts if str(address) not in allocated.peers), None)
 
 
-def free_static_nat(concentrator: Concentrator, taken: AllocatedAddresses) -> IPv4Network | None:
-    """The first /30 of the pools that overlaps no network of the provider's side."""
-    for pool in _networks(concentrator, AddressPool.Kind.STATIC_NAT):
-        # A smaller one cannot be divided.
+def free_static_nat(
+    concentrator: Concentrator, allocated: AllocatedAddresses
+) -> IPv4Network | None:
+    """Return the first /30 of the pools that overlaps no network of the provider, or None."""
+    for pool in _pools(concentrator, AddressPool.Kind.STATIC_NAT):
         if pool.prefixlen > STATIC_NAT_PREFIX:
             continue
-        near = [one for one in taken.large if one.overlaps(pool)]
+        large = [network for network in allocated.large if network.overlaps(pool)]
         for block in pool.subnets(new_prefix=STATIC_NAT_PREFIX):
-            if block not in taken.blocks and not any(one.overlaps(block) for one in near):
+            if block not in allocated.blocks and not any(block.overlaps(other) for other in large):
                 return block
     return None
 
 
-def _networks(concentrator: Concentrator, kind: AddressPool.Kind) -> list[IPv4Network]:
-    return [row.network for row in concentrator.pools.filter(kind=kind).order_by("pk")]
+def _pools(concentrator: Concentrator, kind: AddressPool.Kind) -> list[IPv4Network]:
+    return [pool.network for pool in concentrator.pools.filter(kind=kind).order_by("pk")]
 
 
-def _block(network: IPv4Network) -> IPv4Network:
+def _block_of(network: IPv4Network) -> IPv4Network:
     if network.prefixlen == STATIC_NAT_PREFIX:
         return network
     return network.supernet(new_prefix=STATIC_NAT_PREFIX)

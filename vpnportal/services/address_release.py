@@ -1,4 +1,8 @@
-"""Leaving a concentrator: noted in the same transaction, done by its worker, seen by its look."""
+"""Start of an address release, for a tunnel that is deleted or moved.
+
+The worker removes the tunnel from the concentrator. A full observation that finds nothing of the
+tunnel completes the release.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,21 @@ from vpnportal.reconciler import address_release
 
 
 def start_release(tunnel: Tunnel, author: User) -> None:
-    """Note that the tunnel leaves the place of its draft, whose address stays taken meanwhile.
+    """Reserve the draft's hosted peer address until the concentrator holds nothing of the tunnel.
 
-    Where no revision was ever sent there is nothing to let go of.
+    The release is complete at once if the concentrator never received a revision.
     """
-    departure = AddressRelease.objects.create(
+    release = AddressRelease.objects.create(
         tunnel=tunnel,
         concentrator=tunnel.concentrator,
         hosted_peer=tunnel.hosted_peer,
         author=author,
     )
     if not tunnel.revisions.filter(concentrator=tunnel.concentrator).exists():
-        address_release.complete(departure)
+        address_release.complete(release)
 
 
 def request_removal(tunnel: Tunnel) -> None:
-    """Ask every concentrator that a tunnel left for a look at everything it holds."""
-    for departure in tunnel.releases.due().select_related("concentrator"):
-        tasks.request_converge(departure.concentrator)
+    """Request a full converge of every concentrator that must release the tunnel."""
+    for release in tunnel.releases.due().select_related("concentrator"):
+        tasks.request_converge(release.concentrator)

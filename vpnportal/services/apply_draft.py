@@ -1,4 +1,4 @@
-"""Apply Configurations: what still is wrong, or a frozen revision on its way."""
+"""Apply Configurations: freeze the draft as a revision and queue it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from vpnportal import tasks
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
 from vpnportal.models import RemoteClaim, Revision, Tunnel
-from vpnportal.reconciler.trials import TRIAL_MOST
+from vpnportal.reconciler.trials import MAX_TRIAL
 from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, check_draft_version
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_conflicts import conflicts
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
-TRIAL_SECONDS = range(5, int(TRIAL_MOST.total_seconds()) + 1)
+TRIAL_SECONDS = range(5, int(MAX_TRIAL.total_seconds()) + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """Keep if healthy: so long after it is live the tunnel must be up, and `ping` must answer."""
+    """Commit-confirm: after `seconds` the tunnel must be up, and `ping` must answer."""
 
     seconds: int
     ping: IPv4Address | None = None
@@ -32,11 +32,12 @@ class Trial:
 def apply(
     tunnel: Tunnel, author: User, trial: Trial | None = None, seen: SeenVersion = VERSION_UNKNOWN
 ) -> Revision:
-    """Freeze the draft and ask the concentrator's lane to look; Refused while it cannot stand.
+    """Freeze the draft as a queued revision and request a converge.
 
-    The revision is queued, not done: its outcome tells what became of it. With a trial, the last
-    good revision comes back by itself when this one turns out not to be healthy. `seen` is the
-    version of the draft that the author looked at: Overtaken if somebody else edited it since.
+    With a trial, the worker restores the last good revision if the tunnel is not healthy in time.
+    `seen` is the version of the draft that the author reviewed.
+    Raises Refused if the specification has problems or conflicts with other tunnels.
+    Raises EditConflict if another user edited the draft after `seen`.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         check_draft_version(fresh, author, seen)
@@ -48,7 +49,7 @@ def apply(
         )
         if problems:
             raise Refused(*problems)
-        # Whatever nobody took up in time is not what its author wants any more.
+        # A revision that the worker did not start in time gives way to the newer settings.
         unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
         unfinished.update(outcome=Revision.Outcome.REPLACED)
         revision = Revision.next_for(fresh, spec, author)
@@ -71,6 +72,6 @@ def _trial_problems(spec: TunnelSpec, trial: Trial | None) -> Iterator[Problem]:
     if trial.seconds not in TRIAL_SECONDS:
         yield Problem("keep_seconds", "Enter a time from 5 to 3600 seconds.")
     if trial.ping and not inside(trial.ping, spec.remote_subnets):
-        listed = ", ".join(str(network) for network in spec.remote_subnets)
-        text = f"{trial.ping} is not behind the tunnel. Enter an address in {listed}."
+        networks = ", ".join(str(network) for network in spec.remote_subnets)
+        text = f"{trial.ping} is in no remote subnet. Enter an address in {networks}."
         yield Problem("keep_ping", text)

@@ -1,4 +1,4 @@
-"""Networks at the customer's end that no tunnel protects, or not yet: programs make them first."""
+"""Remote subnets that legacy API clients create first and attach to a tunnel later."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from vpnportal.models import Account, Subnet, Tunnel
 from vpnportal.services.errors import Refused
 from vpnportal.services.remote_subnets import add_remote_subnet
 
-# Whoever makes more of them in vain than somebody could attach has made a mistake.
-MOST_UNUSED = 100
+# More subnets than a client would attach show a mistake of the client.
+MAX_UNUSED = 100
 FIELD = "remote_subnets"
 
 
 def make_customer_subnet(account: Account, network: IPv4Network) -> Subnet:
-    """The account's row for this network, made if there was none; no tunnel protects it by that."""
+    """Return the account's row of this network, created if missing and attached to no tunnel.
+
+    Raises Refused if the account has MAX_UNUSED subnets without a tunnel.
+    """
     with transaction.atomic():
         rows = account.subnets.select_for_update().filter(kind=Subnet.Kind.CUSTOMER)
-        if not rows.filter(network=network).exists() and rows.filter(tunnels=None).count() >= (
-            MOST_UNUSED
-        ):
+        is_new = not rows.filter(network=network).exists()
+        if is_new and rows.filter(tunnels=None).count() >= MAX_UNUSED:
             text = (
-                f"This account has {MOST_UNUSED} customer subnets that no tunnel protects: attach "
-                "or delete some of them first."
+                f"This account has {MAX_UNUSED} unused customer subnets. "
+                "Attach or delete some of them first."
             )
             raise Refused(Problem(FIELD, text))
         row, _ = account.subnets.get_or_create(kind=Subnet.Kind.CUSTOMER, network=network)
@@ -34,7 +36,10 @@ def make_customer_subnet(account: Account, network: IPv4Network) -> Subnet:
 
 
 def attach_customer_subnet(tunnel: Tunnel, row: Subnet, author: User) -> None:
-    """Protect it; Refused where it overlaps, and then it is gone if no other tunnel protects it."""
+    """Add the subnet to the tunnel.
+
+    Raises Refused if it overlaps another subnet. The row is then deleted if no tunnel uses it.
+    """
     try:
         add_remote_subnet(tunnel, row.network, author)
     except Refused as refused:
@@ -44,10 +49,10 @@ def attach_customer_subnet(tunnel: Tunnel, row: Subnet, author: User) -> None:
 
 
 def delete_customer_subnet(row: Subnet) -> None:
-    """Forget a network that no tunnel protects; Refused names one that does."""
+    """Delete the subnet. Raises Refused if a tunnel uses it."""
     if not _delete_unused(row):
         names = ", ".join(row.tunnels.order_by("name").values_list("name", flat=True)[:3])
-        text = f"{row} is protected by {names or 'a tunnel'}: remove it there first."
+        text = f"{row} is used by {names or 'a tunnel'}. Remove it there first."
         raise Refused(Problem(FIELD, text))
 
 

@@ -1,7 +1,7 @@
-"""The digest of a draft, kept beside it: what changed since an apply is then one comparison.
+"""Keyed digests of drafts: one comparison of digests finds pending changes.
 
-Whatever takes a digest away, such as a specification that says more than it did, leaves "" there;
-`fill` makes it again.
+A draft without a digest counts as changed. Migrations that change the specification clear the
+digests, and `fill_missing_digests` computes them again.
 """
 
 from __future__ import annotations
@@ -15,31 +15,28 @@ from vpnportal.encryption import CannotOpen, fingerprint_key
 from vpnportal.models import Revision, Tunnel
 
 
-def update(tunnel_id: int) -> None:
-    """Write down the digest of the draft as the database has it now, if it is another one.
-
-    A draft whose key does not open has none, and counts as changed.
-    """
+def update_digest(tunnel_id: int) -> None:
+    """Write the digest of the draft as it is in the database; "" if its key does not decrypt."""
     row = Tunnel.objects.prefetch_related("subnets", "translations").get(pk=tunnel_id)
     try:
-        found = spec_digest(row.draft(), fingerprint_key())
+        digest = spec_digest(row.draft(), fingerprint_key())
     except CannotOpen:
-        found = ""
-    if found != row.draft_digest:
-        Tunnel.objects.filter(pk=tunnel_id).update(draft_digest=found)
+        digest = ""
+    if digest != row.draft_digest:
+        Tunnel.objects.filter(pk=tunnel_id).update(draft_digest=digest)
 
 
-def fill_missing() -> None:
-    """Write down the digests that are missing: of drafts, and of what stands of them.
+def fill_missing_digests() -> None:
+    """Write the missing digests of drafts and of applied revisions.
 
-    What does not open goes without, and is tried again the next time.
+    Rows that do not decrypt stay without a digest until the next call.
     """
-    for row in Revision.objects.live_or_applying().filter(digest="").iterator():
+    for revision in Revision.objects.live_or_applying().filter(digest="").iterator():
         with suppress(CannotOpen):
-            found = spec_digest(row.spec(), fingerprint_key())
-            Revision.objects.filter(pk=row.pk).update(digest=found)
-    bare = Tunnel.objects.filter(draft_digest="", cancelled_at=None)
-    for tunnel_id in bare.values_list("pk", flat=True):
+            digest = spec_digest(revision.spec(), fingerprint_key())
+            Revision.objects.filter(pk=revision.pk).update(digest=digest)
+    missing = Tunnel.objects.filter(draft_digest="", cancelled_at=None)
+    for tunnel_id in missing.values_list("pk", flat=True):
         with transaction.atomic():
             Tunnel.objects.select_for_update().get(pk=tunnel_id)
-            update(tunnel_id)
+            update_digest(tunnel_id)

@@ -1,4 +1,4 @@
-"""Edits of the columns of a draft: each is kept at once, writes only that, and sends nothing."""
+"""Edits of the columns of a draft. An edit is saved at once and reaches no concentrator."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vpnportal.domain.tunnel.spec_diff import in_words
 from vpnportal.fields import Sealed
 from vpnportal.models import Tunnel
 from vpnportal.services.edit_conflicts import (
-    KEY,
+    KEY_FIELD,
     VERSION_UNKNOWN,
     SeenVersion,
     check_field_version,
@@ -23,7 +23,7 @@ from vpnportal.services.edit_conflicts import (
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
-EDITABLE = frozenset(
+EDITABLE_FIELDS = frozenset(
     (
         "friendly_name",
         "notes",
@@ -48,49 +48,31 @@ EDITABLE = frozenset(
 def edit(
     tunnel: Tunnel, field: str, value: object, author: User, seen: object = VERSION_UNKNOWN
 ) -> None:
-    """Keep one well-formed value of one column; KeyError for a column that is not the draft's.
+    """Save a valid value of one column. `seen` is the saved value that the author last saw.
 
-    `seen` is the value that the author last saw kept. Overtaken when it is another by now: a write
-    that nobody meant replaces nothing.
+    Raises EditConflict if another value is saved now, KeyError for a column of no draft.
     """
-    if field not in EDITABLE:
+    if field not in EDITABLE_FIELDS:
         raise KeyError(field)
     with lock_tunnel_for_edit(tunnel) as fresh:
-        kept = getattr(fresh, field)
-        if kept != value:
-            check_field_version(fresh, field, seen, kept, f" to {in_words(field, kept)}")
+        saved = getattr(fresh, field)
+        if saved != value:
+            check_field_version(fresh, field, seen, saved, f" to {in_words(field, saved)}")
             Tunnel.objects.filter(pk=fresh.pk).update(**{field: value})
             note_edits(fresh, [field], author)
     setattr(tunnel, field, value)
 
 
-def set_preshared_key(
-    tunnel: Tunnel, text: str, author: User, seen: SeenVersion = VERSION_UNKNOWN
-) -> None:
-    """Seal a new preshared key into the draft; there is no way to read it back from a page.
-
-    `seen` is the version of the key that the author last saw, as `key_version_of` tells it.
-    """
-    with lock_tunnel_for_edit(tunnel) as fresh:
-        sealed = fresh.preshared_key
-        if sealed.open(fresh.preshared_key_context) != text:
-            check_field_version(fresh, KEY, seen, key_version_of(fresh), "")
-            sealed = Sealed.of(text, fresh.preshared_key_context)
-            Tunnel.objects.filter(pk=fresh.pk).update(preshared_key=sealed)
-            note_edits(fresh, [KEY], author)
-    tunnel.preshared_key = sealed
-
-
 @sensitive_variables("values", "changed", "columns")
 def edit_fields(tunnel: Tunnel, values: Mapping[str, Any], author: User) -> None:
-    """Keep well-formed values of columns, and a preshared key as its text; KeyError for others.
+    """Save valid values of columns, and a preshared key as text. A saved value is no edit.
 
-    Refused if they would switch PFS on without a group. What is kept already is no edit.
+    Raises Refused if the values would enable PFS without a group, KeyError for other fields.
     """
-    if unknown := values.keys() - EDITABLE - {KEY}:
+    if unknown := values.keys() - EDITABLE_FIELDS - {KEY_FIELD}:
         raise KeyError(*unknown)
     with lock_tunnel_for_edit(tunnel) as fresh:
-        changed = {name: value for name, value in values.items() if value != _kept(fresh, name)}
+        changed = {name: value for name, value in values.items() if value != _saved(fresh, name)}
         pfs = changed.get("phase_two_pfs", fresh.phase_two_pfs)
         group = changed.get("phase_two_group", fresh.phase_two_group)
         if pfs and group == 0 and changed.keys() & {"phase_two_pfs", "phase_two_group"}:
@@ -98,13 +80,30 @@ def edit_fields(tunnel: Tunnel, values: Mapping[str, Any], author: User) -> None
         if not changed:
             return
         columns = dict(changed)
-        if KEY in changed:
-            columns[KEY] = Sealed.of(changed[KEY], fresh.preshared_key_context)
+        if KEY_FIELD in changed:
+            columns[KEY_FIELD] = Sealed.of(changed[KEY_FIELD], fresh.preshared_key_context)
         Tunnel.objects.filter(pk=fresh.pk).update(**columns)
         note_edits(fresh, changed, author)
 
 
-def _kept(tunnel: Tunnel, name: str) -> Any:
-    if name == KEY:
+def set_preshared_key(
+    tunnel: Tunnel, text: str, author: User, seen: SeenVersion = VERSION_UNKNOWN
+) -> None:
+    """Encrypt a preshared key and save it. `seen` is the `key_version_of` the author's page.
+
+    Raises EditConflict if the key was changed after `seen`.
+    """
+    with lock_tunnel_for_edit(tunnel) as fresh:
+        sealed = fresh.preshared_key
+        if sealed.open(fresh.preshared_key_context) != text:
+            check_field_version(fresh, KEY_FIELD, seen, key_version_of(fresh), "")
+            sealed = Sealed.of(text, fresh.preshared_key_context)
+            Tunnel.objects.filter(pk=fresh.pk).update(preshared_key=sealed)
+            note_edits(fresh, [KEY_FIELD], author)
+    tunnel.preshared_key = sealed
+
+
+def _saved(tunnel: Tunnel, name: str) -> Any:
+    if name == KEY_FIELD:
         return tunnel.preshared_key.open(tunnel.preshared_key_context)
     return getattr(tunnel, name)

@@ -1,4 +1,4 @@
-"""Who edited what of a draft last, so that nobody overwrites what they have not seen."""
+"""Optimistic locking of drafts: an edit is refused if its author saw an older value."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import Final, Literal, TypeAlias
 from django.contrib.auth.models import User
 from django.db.models import Max, QuerySet
 from django.utils import timezone
-from django.utils.dateformat import format as formatted
 
+from vpnportal.clock import time_of_day
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import LastEdit, Tunnel
 from vpnportal.services.errors import Refused
 
 
 class Unknown(Enum):
-    """What somebody saw who did not look."""
+    """Sentinel type for a caller that gives no version."""
 
     UNKNOWN = "unknown"
 
 
-# Given as what was seen it overwrites whatever is there.
+# Skips the check for conflicts.
 VERSION_UNKNOWN: Final = Unknown.UNKNOWN
-# The version of a draft that somebody saw; None for one that nobody had edited.
+# The version of a draft that a user saw; None for a draft without edits.
 SeenVersion: TypeAlias = "datetime | Literal[Unknown.UNKNOWN] | None"
 LastEdits: TypeAlias = "QuerySet[LastEdit]"
-KEY = "preshared_key"
-FORMER = "A former user"
+KEY_FIELD = "preshared_key"
+FORMER_USER = "A former user"
 
 
 class EditConflict(Refused):
-    """Somebody else changed the same meanwhile; who saw that may send the same again."""
+    """Another user changed the same field meanwhile. Saving again overwrites that change."""
 
 
 def note_edits(tunnel: Tunnel, fields: Iterable[str], author: User) -> None:
-    """Write down whose edit is the last of these fields; inside the tunnel's lock.
+    """Record the author's edit of these fields, inside the tunnel's lock.
 
-    The times of a tunnel's edits only grow, also while a clock is set back: they are its versions.
+    The times are the versions of a draft. They grow also while the clock is set back.
     """
     at, newest = timezone.now(), newest_edit(tunnel)
     if newest and newest >= at:
@@ -53,57 +53,57 @@ def note_edits(tunnel: Tunnel, fields: Iterable[str], author: User) -> None:
 
 
 def newest_edit(tunnel: Tunnel) -> datetime | None:
-    """When the draft was edited last: another time is another draft."""
+    """Return the time of the last edit, which is the version of the draft."""
     newest: datetime | None = tunnel.last_edits.aggregate(at=Max("at"))["at"]
     return newest
 
 
 def key_version_of(tunnel: Tunnel) -> datetime | None:
-    """What stands for the preshared key in a form, which may not show the key itself."""
-    edit = tunnel.last_edits.filter(field=KEY).first()
-    return edit.at if edit else None
+    """Return the version of the preshared key, because a form may not show the key."""
+    last_edit = tunnel.last_edits.filter(field=KEY_FIELD).first()
+    return last_edit.at if last_edit else None
 
 
 def edits_since(tunnel: Tunnel, version: datetime | None) -> LastEdits:
-    """The last edit of each field that was edited after this version, oldest first."""
-    edits = tunnel.last_edits.select_related("author").order_by("at")
-    return edits if version is None else edits.filter(at__gt=version)
+    """Return the last edit of each field that was edited after this version, oldest first."""
+    last_edits = tunnel.last_edits.select_related("author").order_by("at")
+    return last_edits if version is None else last_edits.filter(at__gt=version)
 
 
 def check_draft_version(
     tunnel: Tunnel, author: User, seen: SeenVersion, fields: Iterable[str] | None = None
 ) -> None:
-    """Overtaken if somebody else edited the draft, or these fields of it, after `seen`."""
+    """Raise EditConflict if another user edited the draft, or these fields, after `seen`."""
     if seen is VERSION_UNKNOWN:
         return
-    others = edits_since(tunnel, seen).exclude(author=author)
-    later = list(others if fields is None else others.filter(field__in=fields))
+    edits = edits_since(tunnel, seen).exclude(author=author)
+    later = list(edits if fields is None else edits.filter(field__in=fields))
     if later:
-        who, last = author_name(later[-1].author), clock(later[-1].at)
-        text = f"{who} changed this tunnel at {last}, after you looked. Look at the changes again."
+        name, at = author_name(later[-1].author), time_of_day(later[-1].at)
+        text = f"{name} changed this tunnel at {at}, after you opened it. Review the changes again."
         raise EditConflict(Problem("", text))
 
 
-def check_field_version(tunnel: Tunnel, field: str, seen: object, kept: object, words: str) -> None:
-    """Overtaken unless what is kept of a field is what its editor saw; `words` tell it to them."""
-    if seen is not VERSION_UNKNOWN and seen != kept:
-        raise EditConflict(conflict(tunnel, field, words))
+def check_field_version(
+    tunnel: Tunnel, field: str, seen: object, saved: object, change: str
+) -> None:
+    """Raise EditConflict if `saved` is not the value that the editor saw.
+
+    `change` tells the saved value, such as " to AES256".
+    """
+    if seen is not VERSION_UNKNOWN and seen != saved:
+        raise EditConflict(conflict(tunnel, field, change))
 
 
-def conflict(tunnel: Tunnel, field: str, words: str) -> Problem:
-    """Who changed a field meanwhile, to what and when, and what to do about it."""
-    edit = tunnel.last_edits.filter(field=field).select_related("author").first()
-    who = author_name(edit.author if edit else None)
-    when = f" at {clock(edit.at)}" if edit else ""
-    text = f"{who} changed this{words}{when}, while you were editing. Save again to overwrite that."
+def conflict(tunnel: Tunnel, field: str, change: str) -> Problem:
+    """Return the problem that names the other editor, the change and its time."""
+    last_edit = tunnel.last_edits.filter(field=field).select_related("author").first()
+    name = author_name(last_edit.author if last_edit else None)
+    when = f" at {time_of_day(last_edit.at)}" if last_edit else ""
+    text = f"{name} changed this{change}{when}, while you were editing. Save again to overwrite it."
     return Problem(field, text)
 
 
 def author_name(author: User | None) -> str:
-    """The name of an editor, for a sentence to begin with."""
-    return author.get_username() if author else FORMER
-
-
-def clock(at: datetime) -> str:
-    """A time of day in its reader's zone, such as 10:03:12 CET."""
-    return formatted(timezone.localtime(at), "H:i:s T")
+    """Return the name of an editor for the start of a sentence."""
+    return author.get_username() if author else FORMER_USER

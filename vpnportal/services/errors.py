@@ -1,18 +1,22 @@
-"""The one way a service says no, and the lock that most refusals come from."""
+"""Refusals of services."""
 
 from __future__ import annotations
 
 from vpnportal.domain.tunnel.spec import Problem
 
-NO_ROOM = (
-    "The portal cannot write to its database, perhaps because its disk is full: nothing was "
-    "changed. What runs goes on. Enter it again in a moment, and tell the provider if that fails."
+CANNOT_WRITE = (
+    "The portal cannot write to its database. Its disk may be full. Nothing was changed, and "
+    "running tunnels are not affected. Try again in a moment, then contact the provider."
 )
 
 
 class Refused(Exception):
-    """Nothing was changed; `problems` say why and what would be right."""
+    """A refused operation, which has changed nothing. `problems` give reasons and remedies."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__(" ".join(problem.text for problem in problems))
         self.problems = problems
+
+
+class TunnelLocked(Refused):
+    """A refusal until the running apply is finished. Repeating the operation then succeeds."""

@@ -1,4 +1,4 @@
-"""Every revision of a tunnel with what it changed: the newest first, a page at a time."""
+"""History of a tunnel: its revisions, newest first, with the changes of each."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vpnportal.models.revisions import RevisionQuerySet
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """A revision, and what differs from the one before it.
+    """A revision and its changes against the revision before.
 
-    `changes` is None where one of the two cannot be opened any more.
+    `changes` is None if one of the two does not decrypt.
     """
 
     revision: Revision
@@ -25,42 +25,46 @@ class HistoryEntry:
 
 
 def revisions_of(tunnel: Tunnel) -> RevisionQuerySet:
-    """All of them, newest first, with what a history tells of each."""
+    """Return all revisions of a tunnel, newest first, with the rows that a history shows."""
     rows: RevisionQuerySet = tunnel.revisions.select_related("author", "concentrator")
     return rows.order_by("-number")
 
 
-def entries(rows: list[Revision], before: Revision | None) -> list[HistoryEntry]:
-    """These neighbours, newest first, as a history tells them; `before` is the one before them.
+def newest_entries(tunnel: Tunnel, count: int) -> list[HistoryEntry]:
+    """Return the newest entries, in one query."""
+    revisions = list(revisions_of(tunnel)[: count + 1])
+    return _entries(revisions[:count], revisions[count] if revisions[count:] else None)
 
-    Each specification is opened once.
+
+def history_page(tunnel: Tunnel, page: Iterable[Revision]) -> list[HistoryEntry]:
+    """Return the entries of one page of `revisions_of`, with one query more."""
+    revisions = list(page)
+    if not revisions:
+        return []
+    before = revisions_of(tunnel).filter(number__lt=revisions[-1].number).first()
+    return _entries(revisions, before)
+
+
+def diff_revisions(older: Revision, newer: Revision) -> tuple[Change, ...] | None:
+    """Return the changes between two revisions; None if one of them does not decrypt."""
+    return _changes(_spec(older), _spec(newer))
+
+
+def _entries(revisions: list[Revision], before: Revision | None) -> list[HistoryEntry]:
+    """Return the entries of adjacent revisions. `before` is the revision before the last of them.
+
+    Each specification is decrypted once.
     """
-    opened = [(row, _spec(row)) for row in (*rows, *([before] if before else []))]
-    told = [
-        HistoryEntry(row, _changes(older, spec)) for (row, spec), (_, older) in pairwise(opened)
+    rows = (*revisions, *([before] if before else []))
+    specs = [(revision, _spec(revision)) for revision in rows]
+    entries = [
+        HistoryEntry(revision, _changes(older, spec))
+        for (revision, spec), (_, older) in pairwise(specs)
     ]
-    if before is None and opened:
-        first, spec = opened[-1]
-        told.append(HistoryEntry(first, diff_specs(None, spec) if spec else None))
-    return told
-
-
-def newest(tunnel: Tunnel, count: int) -> list[HistoryEntry]:
-    """The last few; one query."""
-    rows = list(revisions_of(tunnel)[: count + 1])
-    return entries(rows[:count], rows[count] if rows[count:] else None)
-
-
-def page_of(tunnel: Tunnel, shown: Iterable[Revision]) -> list[HistoryEntry]:
-    """A page of `revisions_of`; one more query for the one before its last."""
-    rows = list(shown)
-    older = revisions_of(tunnel).filter(number__lt=rows[-1].number) if rows else None
-    return entries(rows, older.first() if older is not None else None)
-
-
-def differences(one: Revision, other: Revision) -> tuple[Change, ...] | None:
-    """What differs between two revisions; None where one of them cannot be opened."""
-    return _changes(_spec(one), _spec(other))
+    if before is None and specs:
+        first, spec = specs[-1]
+        entries.append(HistoryEntry(first, diff_specs(None, spec) if spec else None))
+    return entries
 
 
 def _changes(before: TunnelSpec | None, after: TunnelSpec | None) -> tuple[Change, ...] | None:

@@ -1,4 +1,4 @@
-"""The subnets at this end that a tunnel may reach: attached and detached, never made here."""
+"""Hosted and service subnets of a draft: attached and detached; operators create them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 FIELDS = {Subnet.Kind.HOSTED: "hosted_subnets", Subnet.Kind.SERVICE: "service_subnets"}
-# A specification has both kinds in one.
-CHANGED = "hosted_subnets"
+# A specification has both kinds in one field.
+EDITED_FIELD = "hosted_subnets"
 
 
 def attach_subnet(tunnel: Tunnel, subnet: Subnet, author: User) -> None:
-    """Let the tunnel reach a subnet that is offered to it; Subnet.DoesNotExist for any other.
+    """Attach a subnet that is available to the tunnel.
 
-    Refused where it overlaps what the tunnel has already.
+    Raises Refused if it overlaps a subnet of the tunnel, Subnet.DoesNotExist if it is not
+    available.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         row = Subnet.objects.offered_to(fresh).get(pk=subnet.pk)
@@ -26,14 +27,14 @@ def attach_subnet(tunnel: Tunnel, subnet: Subnet, author: User) -> None:
             return
         for other in fresh.networks(*Subnet.Kind):
             if other.overlaps(row.network):
-                text = f"{row.network} overlaps {other}, which this tunnel has already."
+                text = f"{row.network} overlaps {other} of this tunnel."
                 raise Refused(Problem(FIELDS[Subnet.Kind(row.kind)], text))
         fresh.subnets.add(row)
-        note_edits(fresh, [CHANGED], author)
+        note_edits(fresh, [EDITED_FIELD], author)
 
 
 def detach_subnet(tunnel: Tunnel, subnet: Subnet, author: User) -> None:
-    """Let the tunnel reach a hosted or service subnet no more; it stays the account's."""
+    """Detach a hosted or service subnet from the tunnel. The account keeps the subnet."""
     with lock_tunnel_for_edit(tunnel) as fresh:
         fresh.subnets.remove(*fresh.subnets.filter(pk=subnet.pk, kind__in=FIELDS))
-        note_edits(fresh, [CHANGED], author)
+        note_edits(fresh, [EDITED_FIELD], author)

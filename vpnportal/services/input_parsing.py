@@ -1,4 +1,7 @@
-"""What somebody typed or sent, read strictly: a value, or a ValueError that says what is right."""
+"""Strict parsers of text from users and programs.
+
+Every function raises ValueError, with a text that says which input is right.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,14 @@ from vpnportal.services.apply_draft import TRIAL_SECONDS
 NAME_CHARACTERS = 80
 NOTES_CHARACTERS = 2_000
 KEY_BYTES = 255
-# Longer than any address, prefix length or number of seconds, and than an address with a netmask.
-SHORT, WITH_NETMASK = 20, 36
+# Longer than any address, prefix length or number of seconds.
+SHORT = 20
+# Longer than an address with a netmask.
+WITH_NETMASK = 36
 
 
-def name(text: str) -> str:
-    """One line of printable text; brackets are left to the programs that quote names."""
+def parse_name(text: str) -> str:
+    """Parse one line of printable text. Programs use brackets to quote names."""
     text = text.strip(" ")
     if _has_control(text) or len(text) > NAME_CHARACTERS or set(text) & set("[]"):
         raise ValueError(
@@ -29,19 +34,21 @@ def name(text: str) -> str:
     return text
 
 
-def notes(text: str) -> str:
-    """Lines of printable text; a browser sends their ends as CR LF."""
+def parse_notes(text: str) -> str:
+    """Parse lines of printable text. A browser ends lines with CR LF."""
     lines = [line.rstrip(" \t") for line in text.replace("\r\n", "\n").split("\n")]
-    kept = "\n".join(lines).strip("\n")
-    if len(kept) > NOTES_CHARACTERS:
-        raise ValueError(f"Enter {NOTES_CHARACTERS:,} characters at most; these are {len(kept):,}.")
+    notes = "\n".join(lines).strip("\n")
+    if len(notes) > NOTES_CHARACTERS:
+        raise ValueError(
+            f"Enter {NOTES_CHARACTERS:,} characters at most; these are {len(notes):,}."
+        )
     if any(_has_control(line.replace("\t", " ")) for line in lines):
         raise ValueError("Enter lines of printable text, without control characters.")
-    return kept
+    return notes
 
 
-def preshared_key(text: str) -> str:
-    """The key exactly as typed, blanks included."""
+def parse_preshared_key(text: str) -> str:
+    """Check a preshared key and return it unchanged, spaces included."""
     if _has_control(text):
         raise ValueError("Enter the key as one line, without control characters.")
     if len(text.encode()) > KEY_BYTES:
@@ -49,73 +56,73 @@ def preshared_key(text: str) -> str:
     return text
 
 
-def keylife(text: str) -> int:
-    """Seconds."""
+def parse_keylife(text: str) -> int:
+    """Parse a key life in seconds."""
     low, high = KEYLIFE_SECONDS[0], KEYLIFE_SECONDS[-1]
-    digits = text.strip(" ")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= SHORT):
-        raise ValueError(f"Enter the key life in seconds: a number from {low} to {high}.")
-    if int(digits) not in KEYLIFE_SECONDS:
+    seconds = _number(text, f"Enter the key life in seconds: a number from {low} to {high}.")
+    if seconds not in KEYLIFE_SECONDS:
         raise ValueError(f"Enter a key life from {low} to {high} seconds.")
-    return int(digits)
+    return seconds
 
 
-def trial_seconds(text: str) -> int:
-    """How long a revision may take to be healthy, in seconds."""
-    digits = text.strip(" ")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= SHORT):
-        low, high = TRIAL_SECONDS[0], TRIAL_SECONDS[-1]
-        raise ValueError(f"Enter a time from {low} to {high} seconds.")
-    return int(digits)
+def parse_trial_seconds(text: str) -> int:
+    """Parse the health check timeout in seconds. `apply` checks its range."""
+    low, high = TRIAL_SECONDS[0], TRIAL_SECONDS[-1]
+    return _number(text, f"Enter a time from {low} to {high} seconds.")
 
 
-def dpd(text: str) -> int:
-    """Seconds, or 0."""
+def parse_dpd(text: str) -> int:
+    """Parse a DPD interval in seconds, or 0."""
     right = f"Enter 0, or a time from {DPD_SECONDS[0]} to {DPD_SECONDS[-1]} seconds."
-    digits = text.strip(" ")
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= SHORT):
+    seconds = _number(text, right)
+    if seconds and seconds not in DPD_SECONDS:
         raise ValueError(right)
-    if int(digits) and int(digits) not in DPD_SECONDS:
-        raise ValueError(right)
-    return int(digits)
+    return seconds
 
 
-def day(text: str) -> date | None:
-    """As a browser's picker sends it (ISO 8601); nothing typed is none."""
+def parse_day(text: str) -> date | None:
+    """Parse a date in ISO 8601, as a browser's date input sends it; None if empty."""
     try:
         return date.fromisoformat(_short(text, "", SHORT)) if text.strip(" ") else None
     except ValueError:
-        raise ValueError("Enter a day such as 2027-12-31, or leave it empty.") from None
+        raise ValueError("Enter a date such as 2027-12-31, or leave it empty.") from None
 
 
-def address(text: str) -> IPv4Address | None:
-    """An IPv4 address; nothing typed is none."""
+def parse_address(text: str) -> IPv4Address | None:
+    """Parse an IPv4 address; None if empty."""
     text = text.strip(" ")
     if not text:
         return None
     return addresses.parse_address(_short(text, "Enter an IPv4 address such as 192.168.10.15."))
 
 
-def peer(text: str) -> str | None:
-    """The address of the customer's VPN device as the draft keeps it."""
-    found = address(text)
-    if found and (objection := addresses.peer_objection(found)):
+def parse_peer(text: str) -> str | None:
+    """Parse the address of the customer's VPN device as the draft's column has it."""
+    address = parse_address(text)
+    if address and (objection := addresses.peer_objection(address)):
         raise ValueError(objection)
-    return str(found) if found else None
+    return str(address) if address else None
 
 
-def subnet(ip: str, cidr: str) -> IPv4Network:
-    """A network at the customer's end from its two inputs."""
+def parse_subnet(ip: str, cidr: str) -> IPv4Network:
+    """Parse a remote subnet from its two inputs."""
     right = "Enter an IP address such as 192.168.10.0 and a CIDR such as 24."
     return addresses.parse_subnet(_short(ip, right, WITH_NETMASK), _short(cidr, right))
 
 
-def _short(text: str, right: str, most: int = SHORT) -> str:
-    if _has_control(text) or len(text) > most:
+def _number(text: str, right: str) -> int:
+    digits = text.strip(" ")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= SHORT):
+        raise ValueError(right)
+    return int(digits)
+
+
+def _short(text: str, right: str, max_characters: int = SHORT) -> str:
+    if _has_control(text) or len(text) > max_characters:
         raise ValueError(right)
     return text.strip(" ")
 
 
 def _has_control(text: str) -> bool:
-    """Control, format, private, unpaired and line-breaking characters, NUL among them."""
+    """Return True for control, format, private, unpaired and line-breaking characters, and NUL."""
     return any(category(c)[0] == "C" or category(c) in ("Zl", "Zp") for c in text)

@@ -1,4 +1,4 @@
-"""Who belongs to an account, and as what: invited, given another role, removed."""
+"""Members of an account: invitations, roles, removal."""
 
 from __future__ import annotations
 
@@ -13,21 +13,27 @@ from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Account, ApiKey, Invitation, Membership, Role
-from vpnportal.services import api_keys
+from vpnportal.services.api_keys import revoke_api_key
 from vpnportal.services.errors import Refused
 
-# 256 bits: whoever guesses finds nothing.
+# 256 bits: no guess succeeds.
 TOKEN_BYTES = 32
-# Each is a door; forgotten ones are withdrawn before more are made.
-OPEN_AT_MOST = 20
-LAST_OWNER = "An account needs an owner: make somebody else one first."
+# Every link gives access: the limit makes owners revoke forgotten invitations.
+MAX_OPEN_INVITATIONS = 20
+LAST_OWNER = "An account needs an owner. Make another member an owner first."
 
 
 def invite(account: Account, role: str, note: str, author: User) -> str:
-    """The token of a new invitation, which is kept nowhere; `note` says whom it is for."""
+    """Create an invitation and return its token, which the database does not hold.
+
+    `note` names the invited person. Raises Refused at MAX_OPEN_INVITATIONS.
+    """
     with lock_account(account):
-        if account.invitations.open().count() >= OPEN_AT_MOST:
-            text = f"There are {OPEN_AT_MOST} open invitations: withdraw one that is not needed."
+        if account.invitations.open().count() >= MAX_OPEN_INVITATIONS:
+            text = (
+                f"The limit is {MAX_OPEN_INVITATIONS} pending invitations. "
+                "Revoke an invitation that is not needed."
+            )
             raise Refused(Problem("role", text))
         token = secrets.token_urlsafe(TOKEN_BYTES)
         account.invitations.create(role=Role(role), note=note, digest=_digest(token), author=author)
@@ -35,35 +41,34 @@ def invite(account: Account, role: str, note: str, author: User) -> str:
 
 
 def invitation_of(token: str) -> Invitation | None:
-    """The open invitation that a link is for."""
-    found = Invitation.objects.open().filter(digest=_digest(token))
-    return found.select_related("account", "author").first()
+    """Return the open invitation of a link, or None."""
+    invitations = Invitation.objects.open().filter(digest=_digest(token))
+    return invitations.select_related("account", "author").first()
 
 
-def accept(token: str, user: User) -> Account:
-    """Join; Refused for a link that was used, and for somebody who belongs there already."""
+def accept_invitation(token: str, user: User) -> Account:
+    """Make the user a member of the account. Raises Refused for a used link and for a member."""
     invitation = invitation_of(token)
     if invitation is None:
-        raise Refused(Problem("", "This invitation was used, withdrawn or is too old."))
+        raise Refused(Problem("", "This invitation was used, was revoked or has expired."))
     account = invitation.account
     with lock_account(account):
         if account.memberships.filter(user=user).exists():
-            raise Refused(Problem("", f"{user} belongs to {account} already."))
-        now = timezone.now()
+            raise Refused(Problem("", f"{user} is already a member of {account}."))
         still_open = Invitation.objects.open().filter(pk=invitation.pk)
-        if not still_open.update(accepted_at=now, accepted_by=user):
+        if not still_open.update(accepted_at=timezone.now(), accepted_by=user):
             raise Refused(Problem("", "This invitation was used a moment ago."))
         account.memberships.create(user=user, role=invitation.role)
     return account
 
 
 def revoke_invitation(invitation: Invitation) -> None:
-    """Its link lets nobody in any more."""
+    """Revoke an invitation. Its link no longer works."""
     Invitation.objects.open().filter(pk=invitation.pk).update(withdrawn_at=timezone.now())
 
 
-def set_role(membership: Membership, role: str) -> None:
-    """What the member may do from the next request on; Refused for the last owner."""
+def set_member_role(membership: Membership, role: str) -> None:
+    """Give a member another role from the next request on. Raises Refused for the last owner."""
     with lock_account(membership.account):
         if role != Role.OWNER:
             refuse_last_owners(membership.account, [membership.pk])
@@ -71,20 +76,20 @@ def set_role(membership: Membership, role: str) -> None:
     membership.role = role
 
 
-def remove(membership: Membership) -> None:
-    """From the next request on the account is a stranger's; Refused for the last owner.
+def remove_member(membership: Membership) -> None:
+    """Remove a member and revoke the member's API keys. Raises Refused for the last owner.
 
-    Keys are revoked: whoever is invited again one day makes new ones.
+    The keys stay revoked if the user joins again.
     """
     with lock_account(membership.account):
         refuse_last_owners(membership.account, [membership.pk])
         for key in ApiKey.objects.filter(account=membership.account, user=membership.user):
-            api_keys.revoke(key)
+            revoke_api_key(key)
         Membership.objects.filter(pk=membership.pk).delete()
 
 
 def refuse_last_owners(account: Account, leaving: Iterable[int]) -> None:
-    """Refused if nobody owns the account but these memberships; inside `alone`."""
+    """Raise Refused if the account has no owner without these memberships. Needs `lock_account`."""
     owners = account.memberships.filter(role=Role.OWNER)
     if not owners.exclude(pk__in=leaving).exists():
         raise Refused(Problem("role", LAST_OWNER))
@@ -92,7 +97,7 @@ def refuse_last_owners(account: Account, leaving: Iterable[int]) -> None:
 
 @contextmanager
 def lock_account(account: Account) -> Iterator[None]:
-    """Nobody else changes the members of an account inside this block."""
+    """Lock the members of an account against other transactions."""
     with transaction.atomic():
         Account.objects.select_for_update().get(pk=account.pk)
         yield

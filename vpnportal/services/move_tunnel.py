@@ -1,4 +1,4 @@
-"""Move a tunnel to another concentrator: the draft now, the traffic at the next Apply."""
+"""Move of a tunnel to another concentrator: the draft now, the traffic with the next apply."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 
 def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
-    """Give the draft this concentrator and a hosted peer address there; nothing is sent.
+    """Give the draft this concentrator and a hosted peer address there. Operators only.
 
-    For the operators of the service. What is live stays where it is until a revision is live on
-    the new concentrator, and for ever if none is. The customer's device needs the new address. A
-    tunnel that moves back before it was let go of has its old address again.
+    The live revision stays at the old concentrator until a revision is live at the new one. The
+    customer's device needs the new address. A tunnel that moves back before its release gets its
+    old address again. Raises Refused if the tunnel is already there or no address is free.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         if fresh.concentrator_id == concentrator.pk:
-            text = f"{fresh.name} is at {concentrator} already."
+            text = f"{fresh.name} is already at {concentrator}."
             raise Refused(Problem("concentrator", text))
         lock_address_allocation()
-        hosted_peer = _address(fresh, concentrator)
+        hosted_peer = _hosted_peer_at(concentrator, fresh)
         start_release(fresh, author)
         Tunnel.objects.filter(pk=fresh.pk).update(
             concentrator=concentrator, hosted_peer=str(hosted_peer)
@@ -40,13 +40,13 @@ def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
     tunnel.concentrator, tunnel.hosted_peer = concentrator, str(hosted_peer)
 
 
-def _address(tunnel: Tunnel, concentrator: Concentrator) -> IPv4Address:
-    back = tunnel.releases.open().filter(concentrator=concentrator).first()
-    if back is not None:
-        back.delete()
-        return IPv4Address(back.hosted_peer)
+def _hosted_peer_at(concentrator: Concentrator, tunnel: Tunnel) -> IPv4Address:
+    release = tunnel.releases.open().filter(concentrator=concentrator).first()
+    if release is not None:
+        release.delete()
+        return IPv4Address(release.hosted_peer)
     hosted_peer = free_hosted_peer(concentrator, AllocatedAddresses.now())
     if hosted_peer is None:
-        text = f"No hosted peer address is left at {concentrator}. Give it another pool first."
+        text = f"No hosted peer address is left at {concentrator}. Add an address pool first."
         raise Refused(Problem("concentrator", text))
     return hosted_peer

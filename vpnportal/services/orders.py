@@ -1,4 +1,4 @@
-"""Order a tunnel, and cancel it: its name, its hosted peer address and its static NAT subnet."""
+"""Order and deletion of tunnels, with name, hosted peer address and static NAT subnet."""
 
 from __future__ import annotations
 
@@ -25,59 +25,63 @@ from vpnportal.services.address_release import request_removal, start_release
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
-# Whoever loses a race against somebody who does not come by here tries so often in all.
-ATTEMPTS = 5
-# PostgreSQL's serialization failure and deadlock: the transaction may be tried again.
-TRY_AGAIN = ("40001", "40P01")
+# Attempts of one order, when writers without the allocation lock win the race.
+MAX_ATTEMPTS = 5
+# PostgreSQL's serialization failure and deadlock: the transaction may be repeated.
+RETRYABLE_SQLSTATES = ("40001", "40P01")
 NAME = re.compile(r"ipsec([0-9]+)")
 OPERATORS = "Ask the operators of the service for more, or choose another location."
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A data center, and whether a tunnel can be ordered there now; `missing` says why not."""
+    """A data center. `missing` says why it accepts no order now, or is ""."""
 
     datacenter: Datacenter
     missing: str
 
     @property
     def free(self) -> bool:
+        """True if the data center accepts an order."""
         return not self.missing
 
 
 def locations() -> list[Location]:
-    """Every data center by name."""
-    taken = AllocatedAddresses.now()
-    places = Datacenter.objects.order_by("long_name").prefetch_related("concentrators")
-    return [Location(one, _missing(one, one.concentrators.all(), taken)) for one in places]
+    """Return the data centers by name."""
+    allocated = AllocatedAddresses.now()
+    datacenters = Datacenter.objects.order_by("long_name").prefetch_related("concentrators")
+    return [
+        Location(datacenter, _missing(datacenter, datacenter.concentrators.all(), allocated))
+        for datacenter in datacenters
+    ]
 
 
 def order(
     account: Account, datacenter: Datacenter, author: User, key: UUID | None = None
 ) -> Tunnel:
-    """A new tunnel of this account in this data center, with nothing entered and nothing applied.
+    """Create a tunnel with default settings and a new name, without a revision.
 
-    Refused says what is used up. The name was never another tunnel's. Whoever orders again with
-    the same key is given the tunnel that it ordered before.
+    A second order of the author with the same key returns the tunnel of the first order. Raises
+    Refused if no address or subnet is free.
     """
-    for left in reversed(range(ATTEMPTS)):
+    for attempts_left in reversed(range(MAX_ATTEMPTS)):
         try:
             with transaction.atomic():
                 lock_address_allocation()
-                if key and (before := Tunnel.objects.filter(ordered_by=author, order_key=key)):
-                    return before.get()
-                return _give(account, datacenter, author, key)
+                if key and (ordered := Tunnel.objects.filter(ordered_by=author, order_key=key)):
+                    return ordered.get()
+                return _create(account, datacenter, author, key)
         except DatabaseError as error:
-            if not left or not _lost_a_race(error):
+            if not attempts_left or not _is_retryable(error):
                 raise
     raise AssertionError("the last attempt returns or raises")
 
 
 def cancel(tunnel: Tunnel, author: User) -> None:
-    """Take the tunnel off its concentrators; when they have let go, its addresses are free again.
+    """Delete the tunnel: remove it from its concentrators, then free its addresses.
 
-    Its name, its revisions and what it was stay. Until the last concentrator was seen without it,
-    `State.leaving` names those that may hold it still.
+    The row stays, with the name and the revisions. `TunnelState.releasing_from` names the
+    concentrators that may still hold the tunnel.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         lock_address_allocation()
@@ -86,7 +90,7 @@ def cancel(tunnel: Tunnel, author: User) -> None:
         fresh.cancelled_at = now
         fresh.revisions.holding().update(
             outcome=Revision.Outcome.WITHDRAWN,
-            reason="The tunnel was cancelled.",
+            reason="The tunnel was deleted.",
             finished_at=Coalesce(F("finished_at"), now),
             trial_ends_at=None,
         )
@@ -95,18 +99,16 @@ def cancel(tunnel: Tunnel, author: User) -> None:
     tunnel.cancelled_at = now
 
 
-def _lost_a_race(error: DatabaseError) -> bool:
-    state = getattr(error.__cause__, "sqlstate", None)
-    return isinstance(error, IntegrityError) or state in TRY_AGAIN
+def _is_retryable(error: DatabaseError) -> bool:
+    sqlstate = getattr(error.__cause__, "sqlstate", None)
+    return isinstance(error, IntegrityError) or sqlstate in RETRYABLE_SQLSTATES
 
 
-def _give(account: Account, datacenter: Datacenter, author: User, key: UUID | None) -> Tunnel:
-    concentrators, taken = _least_used_first(datacenter), AllocatedAddresses.now()
+def _create(account: Account, datacenter: Datacenter, author: User, key: UUID | None) -> Tunnel:
+    concentrators, allocated = _least_used_first(datacenter), AllocatedAddresses.now()
     for concentrator in concentrators:
-        hosted_peer, block = (
-            free_hosted_peer(concentrator, taken),
-            free_static_nat(concentrator, taken),
-        )
+        hosted_peer = free_hosted_peer(concentrator, allocated)
+        block = free_static_nat(concentrator, allocated)
         if hosted_peer is None or block is None:
             continue
         tunnel = Tunnel.objects.create(
@@ -121,7 +123,7 @@ def _give(account: Account, datacenter: Datacenter, author: User, key: UUID | No
         kind = Subnet.Kind.STATIC_NAT
         tunnel.subnets.add(Subnet.objects.create(account=account, kind=kind, network=block))
         return tunnel
-    raise Refused(Problem("datacenter", _missing(datacenter, concentrators, taken)))
+    raise Refused(Problem("datacenter", _missing(datacenter, concentrators, allocated)))
 
 
 def _least_used_first(datacenter: Datacenter) -> list[Concentrator]:
@@ -130,21 +132,21 @@ def _least_used_first(datacenter: Datacenter) -> list[Concentrator]:
 
 
 def _next_name() -> str:
-    """One more than the highest there ever was: a cancelled tunnel keeps its row."""
+    """Return a name that no tunnel has or had: deleted tunnels keep their rows."""
     names = Tunnel.objects.filter(name__startswith="ipsec").values_list("name", flat=True)
     numbers = (int(match[1]) for name in names if (match := NAME.fullmatch(name)))
     return f"ipsec{max(numbers, default=0) + 1:03}"
 
 
 def _missing(
-    datacenter: Datacenter, concentrators: Iterable[Concentrator], taken: AllocatedAddresses
+    datacenter: Datacenter, concentrators: Iterable[Concentrator], allocated: AllocatedAddresses
 ) -> str:
-    """Which of the two is used up everywhere; both, where each concentrator lacks another one.
+    """Return which resource no concentrator has left, or "".
 
-    "" where one of them has both.
+    Names both if every concentrator lacks a different resource.
     """
     free = [
-        (free_hosted_peer(concentrator, taken), free_static_nat(concentrator, taken))
+        (free_hosted_peer(concentrator, allocated), free_static_nat(concentrator, allocated))
         for concentrator in concentrators
     ]
     if not free:
@@ -152,9 +154,9 @@ def _missing(
     if any(all(pair) for pair in free):
         return ""
     if not any(peer for peer, _ in free):
-        what = "hosted peer address"
+        resource = "hosted peer address"
     elif not any(block for _, block in free):
-        what = "static NAT subnet"
+        resource = "static NAT subnet"
     else:
-        what = "concentrator with both a hosted peer address and a static NAT subnet"
-    return f"No {what} is left in {datacenter}. {OPERATORS}"
+        resource = "concentrator with both a hosted peer address and a static NAT subnet"
+    return f"No {resource} is left in {datacenter}. {OPERATORS}"

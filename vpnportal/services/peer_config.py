@@ -1,4 +1,4 @@
-"""What the other end is told of a tunnel: what is live, or the draft while nothing is."""
+"""The tunnel as the peer must configure it: the live revision, or the draft before any apply."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from vpnportal.models import Revision, Tunnel
 
 
 def live_peer_view(tunnel: Tunnel) -> PeerView:
-    """As the pages for the other end tell it unless they are asked for the draft."""
+    """Return the peer's view of the live revision, or of the draft if none is live."""
     live = tunnel.revisions.filter(outcome=Revision.Outcome.LIVE).order_by("-number").first()
     return peer_view_of(tunnel, live)[0]
 
 
 def peer_view_of(tunnel: Tunnel, revision: Revision | None) -> tuple[PeerView, TunnelSpec]:
-    """Of one revision, or of the draft; and the specification that it was made from."""
+    """Return the peer's view of a revision, or of the draft for None, and its specification."""
     spec = revision.spec() if revision else tunnel.draft()
-    of = f"revision {revision.number}, which is live" if revision else "the draft, not applied"
-    return peer_view(spec, tunnel.name, tunnel.friendly_name, of), spec
+    source = f"revision {revision.number}, which is live" if revision else "the draft, not applied"
+    return peer_view(spec, tunnel.name, tunnel.friendly_name, source), spec

@@ -1,4 +1,4 @@
-"""Ask the peer what it accepts, and fill the draft in with its answer once somebody agreed."""
+"""Peer probes: find the algorithms of the peer, and write them to the draft on request."""
 
 from __future__ import annotations
 
@@ -14,98 +14,103 @@ from vpnportal import tasks
 from vpnportal.domain.addresses import peer_objection
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Concentrator, PeerProbe, Tunnel
-from vpnportal.reconciler import peer_probe
+from vpnportal.reconciler.peer_probe import OPEN_STATES, TIMED_OUT, is_overdue
 from vpnportal.services.drafts import edit
 from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, check_draft_version
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
-# Each question sends packets to an address that somebody typed.
-AT_MOST, WITHIN = 5, timedelta(minutes=10)
+# A probe sends packets to an address that a user typed, so the rate is limited.
+MAX_PROBES = 5
+PROBE_WINDOW = timedelta(minutes=10)
 UP = (Tunnel.SaStatus.UP, Tunnel.SaStatus.OLDER, Tunnel.SaStatus.PARTIAL)
 PEER = "remote_peer"
 
 
 def start_probe(tunnel: Tunnel, author: User) -> PeerProbe:
-    """Have the concentrator ask the draft's peer; the question's row tells what came of it.
+    """Queue a probe of the draft's peer. The row of the probe gets the result.
 
-    Refused while the tunnel is up, while it is asked already, and when it was asked too often.
+    Raises Refused if the tunnel is up, a probe runs already, the limit is reached, or the address
+    is missing or not that of a peer.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         if problems := tuple(_problems(fresh)):
             raise Refused(*problems)
-        asked = {PEER: str(fresh.remote_peer)}
-        question = PeerProbe.objects.create(tunnel=fresh, author=author, answer=asked)
-        tasks.request_probe(fresh.concentrator, question.pk)
-    return question
+        probe = PeerProbe.objects.create(
+            tunnel=fresh, author=author, answer={PEER: str(fresh.remote_peer)}
+        )
+        tasks.request_probe(fresh.concentrator, probe.pk)
+    return probe
 
 
-def newest(tunnel: Tunnel) -> PeerProbe | None:
-    """The last question about a tunnel; one that nobody finished in time has failed."""
-    question = tunnel.peer_probes.first()
-    if question and question.state in peer_probe.OPEN_STATES and peer_probe.is_overdue(question):
-        question.state, question.reason = PeerProbe.State.FAILED, peer_probe.TIMED_OUT
-    return question
+def newest_probe(tunnel: Tunnel) -> PeerProbe | None:
+    """Return the last probe of a tunnel. An expired probe has failed."""
+    probe = tunnel.peer_probes.first()
+    if probe and probe.state in OPEN_STATES and is_overdue(probe):
+        probe.state, probe.reason = PeerProbe.State.FAILED, TIMED_OUT
+    return probe
 
 
-def is_open(question: PeerProbe | None) -> bool:
-    """Whether an answer is still to come."""
-    return question is not None and question.state in peer_probe.OPEN_STATES
+def is_probe_open(probe: PeerProbe | None) -> bool:
+    """Return True if the probe has no result yet."""
+    return probe is not None and probe.state in OPEN_STATES
 
 
-def fits(tunnel: Tunnel, question: PeerProbe) -> bool:
-    """Whether the question has an answer, and is about the peer that the draft has now."""
-    answered = question.state == PeerProbe.State.ANSWERED
-    return answered and question.answer.get(PEER) == tunnel.remote_peer
+def is_probe_usable(tunnel: Tunnel, probe: PeerProbe) -> bool:
+    """Return True if the probe has a result for the peer address of the draft."""
+    is_answered = probe.state == PeerProbe.State.ANSWERED
+    return is_answered and probe.answer.get(PEER) == tunnel.remote_peer
 
 
-def learned_values(question: PeerProbe) -> dict[str, str | int | bool]:
-    """The answer as fields of the draft and their values, without the address it is about."""
-    return {field: value for field, value in question.answer.items() if field != PEER}
+def learned_values(probe: PeerProbe) -> dict[str, str | int | bool]:
+    """Return the result as values by field of the draft."""
+    return {field: value for field, value in probe.answer.items() if field != PEER}
 
 
-def fill_in(
-    tunnel: Tunnel, question: PeerProbe, author: User, seen: SeenVersion = VERSION_UNKNOWN
+def use_learned_values(
+    tunnel: Tunnel, probe: PeerProbe, author: User, seen: SeenVersion = VERSION_UNKNOWN
 ) -> None:
-    """Keep the answer's fields in the draft, all or none; Refused like any other edit.
+    """Save all learned values in the draft, or none. `seen` is the author's version of the draft.
 
-    `seen` is the version of the draft that the author saw: Overtaken if somebody else changed one
-    of these fields since.
+    Raises Refused if the result is for another peer address.
+    Raises EditConflict if another user edited one of the fields after `seen`.
     """
     with transaction.atomic(), lock_tunnel_for_edit(tunnel) as fresh:
-        if not fits(fresh, question):
-            text = "This answer is about another address, or is none. Ask the peer again."
+        if not is_probe_usable(fresh, probe):
+            text = "No result for this peer address. Detect the peer algorithms again."
             raise Refused(Problem(PEER, text))
-        check_draft_version(fresh, author, seen, learned_values(question))
-        for field, value in learned_values(question).items():
+        check_draft_version(fresh, author, seen, learned_values(probe))
+        for field, value in learned_values(probe).items():
             edit(tunnel, field, value, author)
 
 
 def _problems(tunnel: Tunnel) -> Iterator[Problem]:
     peer = tunnel.remote_peer
     if not peer:
-        yield Problem(PEER, "Enter the Remote Peer Address first: that is who is asked.")
+        yield Problem(PEER, "Enter the Remote Peer Address first.")
     elif objection := peer_objection(IPv4Address(peer)):
         yield Problem(PEER, objection)
-    elif _is_ours(peer):
-        yield Problem(PEER, f"{peer} is at this end. Enter the address of the customer's device.")
+    elif _is_provider_address(peer):
+        text = f"{peer} is an address of the provider. Enter the address of the customer's device."
+        yield Problem(PEER, text)
     elif tunnel.sa_status in UP:
-        yield Problem("", "The tunnel is up, so its peer accepts what is applied: it is not asked.")
-    elif is_open(newest(tunnel)):
-        yield Problem("", "The peer is being asked already.")
-    elif _often(tunnel):
-        minutes = WITHIN // timedelta(minutes=1)
-        text = f"The peer was asked {AT_MOST} times within {minutes} minutes. Ask again later."
+        text = "Not probed while the tunnel is up: its peer accepts the applied settings."
+        yield Problem("", text)
+    elif is_probe_open(newest_probe(tunnel)):
+        yield Problem("", "A probe of this peer is already running.")
+    elif _is_limit_reached(tunnel):
+        minutes = PROBE_WINDOW // timedelta(minutes=1)
+        text = f"The limit is {MAX_PROBES} probes in {minutes} minutes. Try again later."
         yield Problem("", text)
 
 
-def _is_ours(address: str) -> bool:
-    """Whether it is a gateway's, or where a tunnel ends at this end."""
+def _is_provider_address(address: str) -> bool:
     gateways = Concentrator.objects.filter(public_address=address)
     return gateways.exists() or Tunnel.objects.present().filter(hosted_peer=address).exists()
 
 
-def _often(tunnel: Tunnel) -> bool:
+def _is_limit_reached(tunnel: Tunnel) -> bool:
     now = timezone.now()
-    recent = tunnel.peer_probes.filter(created_at__range=(now - WITHIN, now + WITHIN))
-    return recent.count() >= AT_MOST
+    # Probes of the future are from before the clock was set back.
+    window = (now - PROBE_WINDOW, now + PROBE_WINDOW)
+    return tunnel.peer_probes.filter(created_at__range=window).count() >= MAX_PROBES

@@ -1,4 +1,4 @@
-"""Preshared keys: made here, and shown to somebody, which is written down."""
+"""Preshared keys: generated, and revealed to users with a record of each reveal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vpnportal.services.drafts import set_preshared_key
 
 @sensitive_variables("key")
 def generate_preshared_key(tunnel: Tunnel, author: User) -> RevealedKey:
-    """A new random key, kept in the draft; whoever asked for it is shown it this once."""
+    """Save a new random key in the draft, record the reveal and return the key."""
     key = new_key()
     with transaction.atomic():
         set_preshared_key(tunnel, key, author)
@@ -25,7 +25,7 @@ def generate_preshared_key(tunnel: Tunnel, author: User) -> RevealedKey:
 
 @sensitive_variables("key")
 def reveal_preshared_key(tunnel: Tunnel, author: User) -> RevealedKey | None:
-    """The draft's key, if there is one; that it was shown is written down first."""
+    """Record the reveal and return the draft's key; None if there is none."""
     key = tunnel.preshared_key.open(tunnel.preshared_key_context)
     if not key:
         return None
@@ -33,12 +33,12 @@ def reveal_preshared_key(tunnel: Tunnel, author: User) -> RevealedKey | None:
     return RevealedKey(key)
 
 
-def note_shown_keys(tunnel_ids: Iterable[int], author: User) -> None:
-    """Write down that the keys of these drafts are about to be shown."""
-    # A list: where it is empty nothing is begun, and what only reads waits for no writer.
-    shown = [KeyReveal(tunnel_id=pk, author=author) for pk in tunnel_ids]
-    if len(shown) == 1:
+def record_key_reveals(tunnel_ids: Iterable[int], author: User) -> None:
+    """Record that the keys of these drafts are about to be shown."""
+    # A list: without rows no transaction begins, so a read waits for no writer.
+    reveals = [KeyReveal(tunnel_id=pk, author=author) for pk in tunnel_ids]
+    if len(reveals) == 1:
         # One statement without a transaction around it, during which every writer would wait.
-        shown[0].save(force_insert=True)
+        reveals[0].save(force_insert=True)
     else:
-        KeyReveal.objects.bulk_create(shown)
+        KeyReveal.objects.bulk_create(reveals)

@@ -1,4 +1,4 @@
-"""Edits of the networks at the customer's end that a draft protects."""
+"""Remote subnets of a draft."""
 
 from __future__ import annotations
 
@@ -13,44 +13,48 @@ from vpnportal.services.edit_conflicts import note_edits
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
+FIELD = "remote_subnets"
+
 
 def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Subnet:
-    """Protect one more network of the customer's end; Refused where it overlaps one there."""
+    """Add a remote subnet. Raises Refused if it overlaps a subnet of the tunnel."""
     with lock_tunnel_for_edit(tunnel) as fresh:
         for other in fresh.networks(*Subnet.Kind):
             if other == network:
-                raise Refused(Problem("remote_subnets", f"{network} is on this tunnel already."))
+                raise Refused(Problem(FIELD, f"{network} is already a subnet of this tunnel."))
             if other.overlaps(network):
-                text = f"{network} overlaps {other}, which this tunnel has already."
-                raise Refused(Problem("remote_subnets", text))
+                raise Refused(Problem(FIELD, f"{network} overlaps {other} of this tunnel."))
         subnet, _ = Subnet.objects.get_or_create(
             account_id=fresh.account_id, kind=Subnet.Kind.CUSTOMER, network=network
         )
         fresh.subnets.add(subnet)
-        note_edits(fresh, ["remote_subnets"], author)
+        note_edits(fresh, [FIELD], author)
     return subnet
 
 
 def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> tuple[Translation, ...]:
-    """Stop protecting a network of the customer's end; already gone is fine.
+    """Remove a remote subnet and return the translations without a matching remote subnet.
 
-    The answer has the translations that lead nowhere now: a draft may have them, Apply refuses.
+    A draft may have such translations, but an apply refuses them. An unknown id is no error.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         row = fresh.subnets.filter(pk=subnet_id, kind=Subnet.Kind.CUSTOMER).first()
         if row is None:
             return ()
         detach(fresh, row)
-        note_edits(fresh, ["remote_subnets"], author)
-        left = fresh.networks(Subnet.Kind.CUSTOMER)
-        values = (translation.as_value() for translation in fresh.translations.all())
+        note_edits(fresh, [FIELD], author)
+        remaining = fresh.networks(Subnet.Kind.CUSTOMER)
+        translations = (translation.as_value() for translation in fresh.translations.all())
         return tuple(
-            v for v in values if inside(v.customer, [row.network]) and not inside(v.customer, left)
+            translation
+            for translation in translations
+            if inside(translation.customer, [row.network])
+            and not inside(translation.customer, remaining)
         )
 
 
 def detach(tunnel: Tunnel, row: Subnet) -> None:
-    """Take a customer's network off a tunnel; one that no tunnel protects any more is deleted."""
+    """Detach a remote subnet from the tunnel, and delete it if no other tunnel uses it."""
     tunnel.subnets.remove(row)
     if not row.tunnels.exists():
         row.delete()

@@ -1,4 +1,4 @@
-"""What an apply would change and interrupt, change by change and as a whole."""
+"""Review of pending changes: what an apply would change and interrupt."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from vpnportal.encryption import fingerprint_key
 from vpnportal.models import Tunnel
 from vpnportal.services.tunnel_state import TunnelState
 
-# Of thousands of translations that were pasted the first are told; all of them are counted.
-MOST_LINES = 100
-# What the provider assigned: nobody discards it with a draft.
+# A pasted table can change thousands of translations. All of them are counted.
+MAX_LINES = 100
+# Fields that the provider assigns. No user can discard their changes.
 ASSIGNED = ("hosted_peer", "static_nat_subnets")
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewLine:
-    """One change that is not applied, and what it would interrupt if it were the only one."""
+    """A pending change, and the interruption if it were applied alone."""
 
     change: Change
     interrupts: str
@@ -33,7 +33,7 @@ class ReviewLine:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The changes (`lines` are the first of them), and what all of them together interrupt."""
+    """The pending changes, of which `lines` has the first, and their interruption together."""
 
     count: int
     lines: tuple[ReviewLine, ...]
@@ -42,62 +42,65 @@ class Review:
 
     @property
     def more(self) -> int:
-        """How many changes have no line."""
+        """The number of changes without a line."""
         return self.count - len(self.lines)
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing that runs is touched."""
+        """True if nothing is interrupted."""
         return self.whole.extent is Extent.NOTHING
 
     @property
     def summary(self) -> str:
-        """One line: "2 changes. No interruption (make-before-break)"."""
+        """The number of changes and their interruption, in a line."""
         changes = "1 change" if self.count == 1 else f"{self.count} changes"
-        return f"{changes}. {self.whole.sentence}"
+        return f"{changes}; {self.whole.sentence}"
 
 
 def review_of(tunnel: Tunnel, state: TunnelState) -> Review | None:
-    """What stands in the draft and is not applied; None when nothing does.
+    """Return the review of a tunnel, or None without pending changes.
 
-    The tunnel must have been given to `state_of`; then no query is asked.
+    Needs no query if `state` was read with this tunnel object.
     """
     if not state.pending:
         return None
     applied = state.live_or_applying.opened if state.live_or_applying else None
-    # What is out of sight may run.
+    # The tunnel of an offline concentrator may be up.
     running = applied if state.runs or state.is_unknown else None
     draft, key = tunnel.draft(), fingerprint_key()
-    alone = _Alone(running, draft, key)
+    interruptions = _Interruptions(running, draft, key)
     lines = tuple(
-        ReviewLine(change, alone.interrupts(change), _can_put_back(change, applied))
-        for change in state.pending[:MOST_LINES]
+        ReviewLine(change, interruptions.by(change), _can_revert(change, applied))
+        for change in state.pending[:MAX_LINES]
     )
-    discards = any(_can_put_back(change, applied) for change in state.pending)
-    return Review(len(state.pending), lines, interruption(running, draft, key), discards)
+    can_discard = any(_can_revert(change, applied) for change in state.pending)
+    return Review(len(state.pending), lines, interruption(running, draft, key), can_discard)
 
 
-def _can_put_back(change: Change, applied: TunnelSpec | None) -> bool:
+def _can_revert(change: Change, applied: TunnelSpec | None) -> bool:
     return applied is not None and change.field not in ASSIGNED
 
 
-class _Alone:
-    """One change at a time; with translations of its own address only, which may be thousands."""
+class _Interruptions:
+    """Interruptions by single changes.
+
+    A specification may have thousands of translations, so each comparison has at most one.
+    """
 
     def __init__(self, running: TunnelSpec | None, draft: TunnelSpec, key: bytes) -> None:
         self._key = key
         self._running = replace(running, translations=()) if running else None
         self._draft = replace(draft, translations=())
-        self._was = _by_field(running.translations if running else ())
-        self._is = _by_field(draft.translations)
+        self._running_rows = _by_field(running.translations if running else ())
+        self._draft_rows = _by_field(draft.translations)
 
-    def interrupts(self, change: Change) -> str:
+    def by(self, change: Change) -> str:
         if self._running is None:
             return interruption(None, self._draft, self._key).text
         before, field = self._running, change.field
         if translation_address(field) is not None:
-            before = replace(before, translations=self._was.get(field, ()))
-            after = replace(before, translations=self._is.get(field, ()))
+            before = replace(before, translations=self._running_rows.get(field, ()))
+            after = replace(before, translations=self._draft_rows.get(field, ()))
         else:
             after = with_field_from(before, self._draft, field)
         return interruption(before, after, self._key).text

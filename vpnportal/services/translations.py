@@ -1,4 +1,7 @@
-"""Edits of the translation table of a draft: many rows at once, all of them or none."""
+"""Edits of the translation table of a draft: all rows of an edit are saved, or none.
+
+Pages save rows by address (`set_translations`). Programs add, edit and remove translations by id.
+"""
 
 from __future__ import annotations
 
@@ -19,62 +22,54 @@ from vpnportal.services.edit_conflicts import EditConflict, conflict, note_edits
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
-# A database takes so many values in one statement.
-AT_ONCE = 500
+# Databases limit the number of values in a statement.
+MAX_VALUES = 500
 
 
-def set_translations(
-    tunnel: Tunnel,
-    rows: Iterable[TranslationRow],
-    author: User,
-    seen: Mapping[IPv4Address, TranslationRow] | None = None,
-) -> None:
-    """Keep these rows of the table, all of them or none.
+@dataclass(frozen=True, slots=True)
+class TranslationRow:
+    """The entry for an internal address; without a customer address it has no translation."""
 
-    Addresses that are not among the rows stay as they are, and so do those whose row is as its
-    author saw it (`seen`). Refused carries one problem for each wrong row, under the field
-    `translation 10.1.255.92`; Overtaken for those that somebody else changed since they were seen.
-    """
-    saw = seen or {}
-    with lock_tunnel_for_edit(tunnel) as fresh:
-        entered = {row.internal: row for row in rows if saw.get(row.internal) != row}
-        kept = saved_rows(fresh)
-        if overtaking := tuple(_overtaken_rows(fresh, entered, kept, saw)):
-            raise EditConflict(*overtaking)
-        if wrong := tuple(problems(fresh, entered, kept)):
-            raise Refused(*wrong)
-        changed = [
-            at for at, row in entered.items() if row != kept.get(at, TranslationRow(at, None))
-        ]
-        gone = [str(at) for at in changed if entered[at].customer is None]
-        for first in range(0, len(gone), AT_ONCE):
-            chunk = gone[first : first + AT_ONCE]
-            fresh.translations.filter(internal_address__in=chunk).delete()
-        AddressTranslation.objects.bulk_create(
-            [record(fresh, entered[at]) for at in changed if entered[at].customer is not None],
-            update_conflicts=True,
-            update_fields=["customer_address", "name"],
-            unique_fields=["tunnel", "internal_address"],
+    internal: IPv4Address
+    customer: IPv4Address | None
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TranslationEdit:
+    """New values of a translation; None keeps the saved value."""
+
+    internal: IPv4Address | None = None
+    customer: IPv4Address | None = None
+    name: str | None = None
+
+    def of(self, row: AddressTranslation) -> TranslationRow:
+        """Return the row with the new values."""
+        saved = row.as_value()
+        name = saved.name if self.name is None else self.name
+        return TranslationRow(
+            self.internal or saved.internal, self.customer or saved.customer, name
         )
-        if changed:
-            note_edits(fresh, [translation_field(at) for at in changed], author)
 
 
-def _overtaken_rows(
-    tunnel: Tunnel,
-    entered: Mapping[IPv4Address, TranslationRow],
-    kept: Mapping[IPv4Address, TranslationRow],
-    saw: Mapping[IPv4Address, TranslationRow],
-) -> Iterator[Problem]:
-    for at, row in entered.items():
-        there = kept.get(at, TranslationRow(at, None))
-        if at in saw and there not in (saw[at], row):
-            words = f"{there.customer or 'nothing'} {there.name}".rstrip()
-            yield conflict(tunnel, translation_field(at), f" to {words}")
+def saved_rows(tunnel: Tunnel) -> dict[IPv4Address, TranslationRow]:
+    """Return the saved translations of the draft by internal address."""
+    translations = (row.as_value() for row in tunnel.translations.all())
+    return {
+        translation.internal: TranslationRow(
+            translation.internal, translation.customer, translation.name
+        )
+        for translation in translations
+    }
 
 
-def record(tunnel: Tunnel, row: TranslationRow) -> AddressTranslation:
-    """A filled row as the database has it, not saved yet."""
+def row_problems(tunnel: Tunnel, rows: Iterable[TranslationRow]) -> tuple[Problem, ...]:
+    """Return one problem for each row that cannot be saved, without saving anything."""
+    return tuple(_problems(tunnel, {row.internal: row for row in rows}, saved_rows(tunnel)))
+
+
+def unsaved_translation(tunnel: Tunnel, row: TranslationRow) -> AddressTranslation:
+    """Return a row with a customer address as a model instance that is not saved."""
     return AddressTranslation(
         tunnel=tunnel,
         internal_address=str(row.internal),
@@ -83,134 +78,153 @@ def record(tunnel: Tunnel, row: TranslationRow) -> AddressTranslation:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TranslationRow:
-    """What somebody entered for one address; no customer address removes the translation."""
-
-    internal: IPv4Address
-    customer: IPv4Address | None
-    name: str = ""
-
-
-def saved_rows(tunnel: Tunnel) -> dict[IPv4Address, TranslationRow]:
-    """The translations of the draft, by internal address."""
-    values = (row.as_value() for row in tunnel.translations.all())
-    return {
-        value.internal: TranslationRow(value.internal, value.customer, value.name)
-        for value in values
-    }
-
-
-def row_problems(tunnel: Tunnel, rows: Iterable[TranslationRow]) -> tuple[Problem, ...]:
-    """Why these rows cannot be kept, one problem for each wrong one; nothing is written."""
-    return tuple(problems(tunnel, {row.internal: row for row in rows}, saved_rows(tunnel)))
-
-
-def problems(
+def set_translations(
     tunnel: Tunnel,
-    entered: Mapping[IPv4Address, TranslationRow],
-    kept: Mapping[IPv4Address, TranslationRow],
-) -> Iterator[Problem]:
-    """The same for rows by address, and for what is kept."""
-    static_nat = tunnel.networks(Subnet.Kind.STATIC_NAT)
-    remote = tunnel.networks(Subnet.Kind.CUSTOMER)
-    taken: dict[IPv4Address | None, list[IPv4Address]] = {}
-    for at, row in {**kept, **entered}.items():
-        taken.setdefault(row.customer, []).append(at)
-    for row in entered.values():
-        if row.customer is None:
-            if row.name:
-                text = f"Enter the Customer IP for {row.internal}, or clear its name too."
-                yield Problem(translation_field(row.internal), text)
-            continue
-        value = Translation(row.internal, row.customer, row.name)
-        if problem := translation_problem(value, static_nat, remote):
-            yield problem
-        elif other := next((at for at in taken[row.customer] if at != row.internal), None):
-            text = f"{row.customer} is the Customer IP for {other} too: keep one of the two."
-            yield Problem(translation_field(row.internal), text)
+    rows: Iterable[TranslationRow],
+    author: User,
+    seen: Mapping[IPv4Address, TranslationRow] | None = None,
+) -> None:
+    """Save these rows of the table. Other addresses keep their translations.
 
-
-@dataclass(frozen=True, slots=True)
-class TranslationEdit:
-    """What is to be changed of one translation; None stays as it is."""
-
-    internal: IPv4Address | None = None
-    customer: IPv4Address | None = None
-    name: str | None = None
-
-    def of(self, row: AddressTranslation) -> TranslationRow:
-        """The row as it would be."""
-        kept = row.as_value()
-        name = kept.name if self.name is None else self.name
-        return TranslationRow(self.internal or kept.internal, self.customer or kept.customer, name)
+    `seen` has the rows that the author saw. A row equal to its seen row is no edit.
+    Raises Refused with a problem for each invalid row, EditConflict with a problem for each row
+    that another user changed. Their field is that of `translation_field`.
+    """
+    shown = seen or {}
+    with lock_tunnel_for_edit(tunnel) as fresh:
+        entered = {row.internal: row for row in rows if shown.get(row.internal) != row}
+        saved = saved_rows(fresh)
+        if conflicts := tuple(_conflicts(fresh, entered, saved, shown)):
+            raise EditConflict(*conflicts)
+        if problems := tuple(_problems(fresh, entered, saved)):
+            raise Refused(*problems)
+        changed = [
+            row for at, row in entered.items() if row != saved.get(at, TranslationRow(at, None))
+        ]
+        _delete_addresses(fresh, [row.internal for row in changed if row.customer is None])
+        AddressTranslation.objects.bulk_create(
+            [unsaved_translation(fresh, row) for row in changed if row.customer is not None],
+            update_conflicts=True,
+            update_fields=["customer_address", "name"],
+            unique_fields=["tunnel", "internal_address"],
+        )
+        _note_edits(fresh, (row.internal for row in changed), author)
 
 
 def add_translations(
     tunnel: Tunnel, rows: Sequence[TranslationRow], author: User
 ) -> list[AddressTranslation]:
-    """Translate these addresses, which none of the tunnel's does yet; all of them or none."""
+    """Add translations. Raises Refused if one is invalid or its address has a translation."""
     with lock_tunnel_for_edit(tunnel) as fresh:
-        _require_right(fresh, rows, saved_rows(fresh))
-        made = AddressTranslation.objects.bulk_create([record(fresh, row) for row in rows])
-        _note(fresh, (row.internal for row in rows), author)
-    return made
+        _check_rows(fresh, rows, saved_rows(fresh))
+        translations = [unsaved_translation(fresh, row) for row in rows]
+        saved = AddressTranslation.objects.bulk_create(translations)
+        _note_edits(fresh, (row.internal for row in rows), author)
+    return saved
 
 
 def edit_translations(
     tunnel: Tunnel, edits: Mapping[int, TranslationEdit], author: User
 ) -> list[AddressTranslation]:
-    """Change these translations, all of them or none; in the order of `edits`.
+    """Edit translations by id and return them in the order of `edits`.
 
-    AddressTranslation.DoesNotExist if one of the ids is none of this tunnel's. Two may change
-    their addresses with each other.
+    Translations may exchange their addresses. Raises Refused if a row is invalid,
+    AddressTranslation.DoesNotExist for an id of another tunnel.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         rows = fresh.translations.in_bulk(list(edits))
         for pk in edits:
             if pk not in rows:
                 raise AddressTranslation.DoesNotExist(pk)
-        wanted = {pk: edits[pk].of(rows[pk]) for pk in edits}
-        was = {pk: TranslationEdit().of(row) for pk, row in rows.items()}
-        changed = [pk for pk in edits if wanted[pk] != was[pk]]
+        after = {pk: edits[pk].of(rows[pk]) for pk in edits}
+        before = {pk: TranslationEdit().of(row) for pk, row in rows.items()}
+        changed = [pk for pk in edits if after[pk] != before[pk]]
         others = saved_rows(fresh)
         for pk in changed:
-            del others[was[pk].internal]
-        _require_right(fresh, [wanted[pk] for pk in changed], others)
-        # An address may be another row's until both are written, so neither is there meanwhile.
-        for first in range(0, len(changed), AT_ONCE):
-            fresh.translations.filter(pk__in=changed[first : first + AT_ONCE]).delete()
+            del others[before[pk].internal]
+        _check_rows(fresh, [after[pk] for pk in changed], others)
+        # Addresses are unique, and two rows may exchange theirs: delete all, then insert.
+        for start in range(0, len(changed), MAX_VALUES):
+            fresh.translations.filter(pk__in=changed[start : start + MAX_VALUES]).delete()
         for pk in changed:
-            rows[pk] = record(fresh, wanted[pk])
+            rows[pk] = unsaved_translation(fresh, after[pk])
             rows[pk].pk = pk
         AddressTranslation.objects.bulk_create([rows[pk] for pk in changed])
-        _note(fresh, (one.internal for pk in changed for one in (was[pk], wanted[pk])), author)
+        edited = (row.internal for pk in changed for row in (before[pk], after[pk]))
+        _note_edits(fresh, edited, author)
     return [rows[pk] for pk in edits]
 
 
 def remove_translation(tunnel: Tunnel, pk: int, author: User) -> None:
-    """Translate one address less; AddressTranslation.DoesNotExist if it is another tunnel's."""
+    """Remove a translation by id. Raises AddressTranslation.DoesNotExist for other tunnels."""
     with lock_tunnel_for_edit(tunnel) as fresh:
         row = fresh.translations.filter(pk=pk).first()
         if row is None:
             raise AddressTranslation.DoesNotExist(pk)
         row.delete()
-        _note(fresh, [row.as_value().internal], author)
+        _note_edits(fresh, [row.as_value().internal], author)
 
 
-def _require_right(
+def _conflicts(
+    tunnel: Tunnel,
+    entered: Mapping[IPv4Address, TranslationRow],
+    saved: Mapping[IPv4Address, TranslationRow],
+    shown: Mapping[IPv4Address, TranslationRow],
+) -> Iterator[Problem]:
+    """Yield a problem for each entered row that another user changed since it was shown."""
+    for at, row in entered.items():
+        current = saved.get(at, TranslationRow(at, None))
+        if at in shown and current not in (shown[at], row):
+            value = f"{current.customer or 'nothing'} {current.name}".rstrip()
+            yield conflict(tunnel, translation_field(at), f" to {value}")
+
+
+def _problems(
+    tunnel: Tunnel,
+    entered: Mapping[IPv4Address, TranslationRow],
+    saved: Mapping[IPv4Address, TranslationRow],
+) -> Iterator[Problem]:
+    static_nat = tunnel.networks(Subnet.Kind.STATIC_NAT)
+    remote = tunnel.networks(Subnet.Kind.CUSTOMER)
+    addresses_by_customer: dict[IPv4Address | None, list[IPv4Address]] = {}
+    for at, row in {**saved, **entered}.items():
+        addresses_by_customer.setdefault(row.customer, []).append(at)
+    for row in entered.values():
+        field = translation_field(row.internal)
+        if row.customer is None:
+            if row.name:
+                text = f"Enter the Customer IP for {row.internal}, or clear its name too."
+                yield Problem(field, text)
+            continue
+        same = addresses_by_customer[row.customer]
+        value = Translation(row.internal, row.customer, row.name)
+        if problem := translation_problem(value, static_nat, remote):
+            yield problem
+        elif other := next((at for at in same if at != row.internal), None):
+            text = f"{row.customer} is the Customer IP for {other} too. Keep one of the two."
+            yield Problem(field, text)
+
+
+def _check_rows(
     tunnel: Tunnel, rows: Sequence[TranslationRow], others: Mapping[IPv4Address, TranslationRow]
 ) -> None:
+    """Raise Refused if two rows have the same address or a row is invalid."""
     entered: dict[IPv4Address, TranslationRow] = {}
     for row in rows:
         if row.internal in entered or row.internal in others:
-            text = f"{row.internal} is translated already: edit or delete that translation."
+            text = f"{row.internal} already has a translation. Edit or delete that translation."
             raise Refused(Problem(translation_field(row.internal), text))
         entered[row.internal] = row
-    if wrong := tuple(problems(tunnel, entered, others)):
-        raise Refused(*wrong)
+    if problems := tuple(_problems(tunnel, entered, others)):
+        raise Refused(*problems)
 
 
-def _note(tunnel: Tunnel, addresses: Iterable[IPv4Address], author: User) -> None:
+def _delete_addresses(tunnel: Tunnel, addresses: Sequence[IPv4Address]) -> None:
+    for start in range(0, len(addresses), MAX_VALUES):
+        chunk = [str(address) for address in addresses[start : start + MAX_VALUES]]
+        tunnel.translations.filter(internal_address__in=chunk).delete()
+
+
+def _note_edits(tunnel: Tunnel, addresses: Iterable[IPv4Address], author: User) -> None:
     if fields := list(dict.fromkeys(translation_field(at) for at in addresses)):
         note_edits(tunnel, fields, author)

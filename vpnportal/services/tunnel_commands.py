@@ -1,4 +1,4 @@
-"""Connect, disconnect, rekey, reconnect: what is done with what runs, whatever the draft says."""
+"""Commands for the live revision: connect, disconnect, rekey, reconnect. The draft stays."""
 
 from __future__ import annotations
 
@@ -11,92 +11,97 @@ from django.utils import timezone
 from vpnportal import tasks
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Revision, Tunnel, TunnelCommand
-from vpnportal.reconciler import trials, tunnel_commands
+from vpnportal.reconciler import trials
+from vpnportal.reconciler.tunnel_commands import EXPIRES_AFTER
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 Kind = TunnelCommand.Kind
-Seen = Tunnel.SaStatus
-NOT_LIVE = "Nothing of this tunnel is on the concentrator yet: apply it first."
-HELD = "This tunnel is disconnected: connect it first."
+SaStatus = Tunnel.SaStatus
+NOT_LIVE = "This tunnel is not applied yet. Apply it first."
+IS_DISCONNECTED = "This tunnel is disconnected. Connect it first."
 
 
 def disconnect(tunnel: Tunnel, author: User) -> None:
-    """Have the concentrator hold nothing of the tunnel until it is connected, or applied, again.
+    """Remove the tunnel from its concentrator until the next connect or apply.
 
-    The other end can start nothing meanwhile. What it has reserved, and its draft, stay.
+    The peer cannot initiate meanwhile. The draft and the addresses of the tunnel stay.
+    Raises Refused if the tunnel is not live or already disconnected.
     """
-    with _live(tunnel) as fresh:
+    with _live_tunnel(tunnel) as fresh:
         if fresh.disconnected_at:
-            raise Refused(Problem("", "This tunnel is disconnected already."))
-        # Whatever nobody took up in time would be applied to a tunnel that is off.
+            raise Refused(Problem("", "This tunnel is already disconnected."))
+        # A revision that the worker did not start in time must not connect the tunnel again.
         unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
         unfinished.update(outcome=Revision.Outcome.REPLACED)
         trials.cancel(fresh)
-        _hold(fresh, author)
-        _wish(fresh, Kind.DISCONNECT, author)
+        _set_disconnected(fresh, author)
+        _queue(fresh, Kind.DISCONNECT, author)
 
 
 def connect(tunnel: Tunnel, author: User) -> None:
-    """Put a disconnected tunnel back; one that is not up is negotiated anew, at once."""
-    with _live(tunnel) as fresh:
+    """Configure a disconnected tunnel again, or reconnect a tunnel that is not up.
+
+    Raises Refused if the tunnel is not live or already up.
+    """
+    with _live_tunnel(tunnel) as fresh:
         if fresh.disconnected_at:
-            _hold(fresh, None)
-            _wish(fresh, Kind.CONNECT, author)
-        elif fresh.sa_status in (Seen.UP, Seen.OLDER):
-            raise Refused(Problem("", "This tunnel is up already."))
+            _set_disconnected(fresh, None)
+            _queue(fresh, Kind.CONNECT, author)
+        elif fresh.sa_status in (SaStatus.UP, SaStatus.OLDER):
+            raise Refused(Problem("", "This tunnel is already up."))
         else:
-            _wish(fresh, Kind.RECONNECT, author)
+            _queue(fresh, Kind.RECONNECT, author)
 
 
 def rekey(tunnel: Tunnel, author: User) -> None:
-    """Renew the keys of what is up, without a break."""
-    with _live(tunnel) as fresh:
+    """Rekey the tunnel without an interruption. Raises Refused if no SA is established."""
+    with _live_tunnel(tunnel) as fresh:
         if fresh.disconnected_at:
-            raise Refused(Problem("", HELD))
-        if fresh.sa_status not in (Seen.UP, Seen.OLDER, Seen.PARTIAL):
-            raise Refused(Problem("", "Nothing is up whose keys could be renewed."))
-        _wish(fresh, Kind.REKEY, author)
+            raise Refused(Problem("", IS_DISCONNECTED))
+        if fresh.sa_status not in (SaStatus.UP, SaStatus.OLDER, SaStatus.PARTIAL):
+            raise Refused(Problem("", "This tunnel is not up, so it has no keys to renew."))
+        _queue(fresh, Kind.REKEY, author)
 
 
 def reconnect(tunnel: Tunnel, author: User) -> None:
-    """End what runs and negotiate anew; traffic stops for as long as that takes."""
-    with _live(tunnel) as fresh:
+    """Terminate the SAs and initiate again. Traffic stops until the SAs are established."""
+    with _live_tunnel(tunnel) as fresh:
         if fresh.disconnected_at:
-            raise Refused(Problem("", HELD))
-        _wish(fresh, Kind.RECONNECT, author)
+            raise Refused(Problem("", IS_DISCONNECTED))
+        _queue(fresh, Kind.RECONNECT, author)
 
 
-def newest(tunnel: Tunnel) -> TunnelCommand | None:
-    """What was asked for last, whoever asked."""
+def newest_command(tunnel: Tunnel) -> TunnelCommand | None:
+    """Return the last command of a tunnel."""
     return tunnel.commands.select_related("author").first()
 
 
-def is_open(wish: TunnelCommand | None) -> bool:
-    """Whether its outcome is still to come."""
-    return wish is not None and wish.done_at is None and wish.age <= tunnel_commands.EXPIRES_AFTER
+def is_command_open(command: TunnelCommand | None) -> bool:
+    """Return True if the command has no result yet and has not expired."""
+    return command is not None and command.done_at is None and command.age <= EXPIRES_AFTER
 
 
 @contextmanager
-def _live(tunnel: Tunnel) -> Iterator[Tunnel]:
-    """The fresh row of a tunnel that is on a concentrator, or would be if it were not held."""
+def _live_tunnel(tunnel: Tunnel) -> Iterator[Tunnel]:
+    """Lock a tunnel with a live revision, also if it is disconnected. Raises Refused without."""
     with lock_tunnel_for_edit(tunnel) as fresh:
         if not fresh.revisions.filter(outcome=Revision.Outcome.LIVE).exists():
             raise Refused(Problem("", NOT_LIVE))
         yield fresh
 
 
-def _hold(tunnel: Tunnel, author: User | None) -> None:
+def _set_disconnected(tunnel: Tunnel, author: User | None) -> None:
     at = timezone.now() if author else None
     Tunnel.objects.filter(pk=tunnel.pk).update(disconnected_at=at, disconnected_by=author)
 
 
-def _wish(tunnel: Tunnel, kind: TunnelCommand.Kind, author: User) -> None:
-    """Asked for twice it is done once; what was asked for before is done first, or is void."""
+def _queue(tunnel: Tunnel, kind: TunnelCommand.Kind, author: User) -> None:
+    """Queue a command and end older commands. Raises Refused for a command of an open kind."""
     waiting = tunnel.commands.filter(done_at=None)
-    if any(is_open(one) and one.kind == kind for one in waiting):
-        raise Refused(Problem("", "That is being done already."))
-    waiting.update(done_at=timezone.now(), ok=False, text="Something else was asked for.")
+    if any(is_command_open(command) and command.kind == kind for command in waiting):
+        raise Refused(Problem("", "This command is already running."))
+    waiting.update(done_at=timezone.now(), ok=False, text="Replaced by a newer command.")
     TunnelCommand.objects.create(tunnel=tunnel, kind=kind, author=author)
     live = tunnel.revisions.filter(outcome=Revision.Outcome.LIVE).select_related("concentrator")
     for revision in live:

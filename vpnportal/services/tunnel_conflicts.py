@@ -1,8 +1,8 @@
-"""What other tunnels and networks leave no room for: one specification cannot know."""
+"""Conflicts of a specification with other tunnels, and with networks of the provider."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from django.contrib.auth.models import User
@@ -11,53 +11,54 @@ from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
 from vpnportal.models import AddressPool, Concentrator, RemoteClaim, Revision, Subnet, Tunnel
 from vpnportal.models.revisions import RevisionQuerySet
 
-OWN = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
+PROVIDER_KINDS = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
 
 
 def conflicts(tunnel: Tunnel, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
-    """Why the concentrator could not keep this tunnel apart from others, or from itself.
+    """Yield the reasons why the concentrator cannot configure the specification.
 
-    Another tunnel is named only to a reader who may see it.
+    A text names another tunnel only if the reader may see that tunnel.
     """
     others = (
         Revision.objects.holding()
         .filter(concentrator_id=tunnel.concentrator_id)
         .exclude(tunnel=tunnel)
     )
-    yield from _foreign_subnets(tunnel)
+    yield from _unavailable_subnets(tunnel)
     yield from tunnel.concentrator.capabilities.problems(spec)
-    yield from _shared_ends(others, spec, reader)
-    yield from _shared_networks(others, spec, reader)
-    yield from _own_networks(spec)
-    yield from _gateways(tunnel, spec)
+    yield from _same_peers(others, spec, reader)
+    yield from _claimed_subnets(others, spec, reader)
+    yield from _provider_networks(spec)
+    yield from _gateway_addresses(spec)
 
 
-def _foreign_subnets(tunnel: Tunnel) -> Iterator[Problem]:
-    """Also those of another location, which a tunnel that was moved has left behind."""
-    rest = Subnet.objects.filter(
+def _unavailable_subnets(tunnel: Tunnel) -> Iterator[Problem]:
+    """Yield subnets of other accounts, and of the location that a moved tunnel has left."""
+    own = Subnet.objects.filter(
         account=tunnel.account_id, kind__in=(Subnet.Kind.STATIC_NAT, Subnet.Kind.CUSTOMER)
     )
-    may_have = Subnet.objects.offered_to(tunnel) | rest
-    for subnet in tunnel.subnets.exclude(pk__in=may_have.values("pk")):
-        whose = "at this location" if subnet.account_id == tunnel.account_id else "this account's"
+    available = Subnet.objects.offered_to(tunnel) | own
+    for subnet in tunnel.subnets.exclude(pk__in=available.values("pk")):
+        is_own = subnet.account_id == tunnel.account_id
+        reason = "is not at this location" if is_own else "does not belong to this account"
         field = "service_subnets" if subnet.kind == Subnet.Kind.SERVICE else "hosted_subnets"
-        yield Problem(field, f"{subnet.network} is not {whose}: remove it.")
+        yield Problem(field, f"{subnet.network} {reason}. Remove it.")
 
 
-def _shared_ends(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
-    """charon looks preshared keys up by the pair of identities."""
-    same = others.filter(hosted_peer=str(spec.hosted_peer), remote_peer=str(spec.remote_peer))
-    holder = same.first()
-    if holder is not None:
+def _same_peers(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
+    """Yield a tunnel with the same pair of peers: charon finds preshared keys by that pair."""
+    peers = others.filter(hosted_peer=str(spec.hosted_peer), remote_peer=str(spec.remote_peer))
+    other = peers.first()
+    if other is not None:
         text = (
-            f"From {spec.hosted_peer} to {spec.remote_peer} there is {_named(holder, reader)} "
-            "already, and two tunnels cannot share both ends."
+            f"{spec.hosted_peer} and {spec.remote_peer} are the peers of {_name(other, reader)}. "
+            "Two tunnels cannot have the same pair of peers."
         )
         yield Problem("remote_peer", text)
 
 
-def _shared_networks(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
-    """The userland data plane picks the tunnel by the remote network alone."""
+def _claimed_subnets(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
+    """Yield overlaps of remote subnets: user-space ESP selects a tunnel by remote subnet alone."""
     for network in spec.remote_subnets:
         claim = (
             RemoteClaim.objects.filter(
@@ -69,41 +70,38 @@ def _shared_networks(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -
             .first()
         )
         if claim is not None:
-            text = f"{network} overlaps a network of {_named(claim.revision, reader)}."
+            text = f"{network} overlaps a remote subnet of {_name(claim.revision, reader)}."
             yield Problem("remote_subnets", text)
 
 
-def _own_networks(spec: TunnelSpec) -> Iterator[Problem]:
-    """A route to the customer would take the servers' packets away, whoever's they are."""
+def _provider_networks(spec: TunnelSpec) -> Iterator[Problem]:
+    """Yield overlaps with the provider: a route to the customer would divert its packets."""
     pools = list(AddressPool.objects.values_list("network", flat=True))
     own = (*spec.hosted_subnets, *spec.static_nat_subnets)
     for network in spec.remote_subnets:
         if any(network.overlaps(other) for other in own):
-            # The specification says so itself, with both names.
+            # `spec.problems()` reports these, with both networks.
             continue
         subnets = Subnet.objects.filter(
-            kind__in=OWN,
+            kind__in=PROVIDER_KINDS,
             first__lte=int(network.broadcast_address),
             last__gte=int(network.network_address),
         )
         if subnets.exists() or any(network.overlaps(pool) for pool in pools):
-            text = f"{network} overlaps a network at this end: the other end needs another one."
+            text = f"{network} overlaps a network of the provider. Use another remote subnet."
             yield Problem("remote_subnets", text)
 
 
-def _gateways(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
-    """A translation, or a route, must not lead to the gateway itself."""
-    addresses = {IPv4Address(one) for one in _public_addresses()} | {spec.hosted_peer}
+def _gateway_addresses(spec: TunnelSpec) -> Iterator[Problem]:
+    """Yield remote subnets that contain a gateway: no route may lead to the gateway itself."""
+    public = Concentrator.objects.values_list("public_address", flat=True)
+    addresses = {IPv4Address(address) for address in public} | {spec.hosted_peer}
     for network in spec.remote_subnets:
-        if taken := sorted(address for address in addresses if address in network):
-            text = f"{network} has {taken[0]} in it, which is a gateway at this end."
+        if contained := sorted(address for address in addresses if address in network):
+            text = f"{network} contains {contained[0]}, a gateway address of the provider."
             yield Problem("remote_subnets", text)
 
 
-def _public_addresses() -> Iterable[str]:
-    return Concentrator.objects.values_list("public_address", flat=True)
-
-
-def _named(revision: Revision, reader: User) -> str:
+def _name(revision: Revision, reader: User) -> str:
     tunnel = Tunnel.objects.visible_to(reader).filter(pk=revision.tunnel_id).first()
     return f"the tunnel {tunnel.name}" if tunnel else "another tunnel of this concentrator"

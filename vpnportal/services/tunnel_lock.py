@@ -1,4 +1,4 @@
-"""The one way a service says no, and the lock that most refusals come from."""
+"""Lock of a tunnel for an edit, an apply or a command."""
 
 from __future__ import annotations
 
@@ -10,38 +10,35 @@ from django.db import OperationalError, transaction
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Revision, Tunnel
-from vpnportal.services import draft_digests
-from vpnportal.services.errors import NO_ROOM, Refused
+from vpnportal.services.draft_digests import update_digest
+from vpnportal.services.errors import CANNOT_WRITE, Refused, TunnelLocked
 
 log = logging.getLogger(__name__)
 
-APPLYING_NOW = (
-    "The configuration is being applied right now: nothing was changed. "
-    "Enter it again in a moment, when the result is here."
+LOCKED = (
+    "Locked while revision {number} is being applied. Nothing was changed. "
+    "Try again when the result is shown."
 )
-CANCELLED = "This tunnel was cancelled: it cannot be changed or applied any more."
-
-
-def is_lock(refused: Refused) -> bool:
-    """Whether waiting is all that helps."""
-    return any(problem.text == APPLYING_NOW for problem in refused.problems)
+DELETED = "This tunnel was deleted. It can no longer be changed or applied."
 
 
 @contextmanager
 def lock_tunnel_for_edit(tunnel: Tunnel) -> Iterator[Tunnel]:
-    """The fresh row of a tunnel that nobody else edits or applies inside this block.
+    """Lock the row of a tunnel, yield its current state and update the digest of its draft.
 
-    Refused also when the database cannot be written: a page then keeps what somebody typed.
+    Raises TunnelLocked during an apply. Raises Refused if the tunnel is deleted, or if the database
+    cannot be written: a page then keeps the entered values.
     """
     try:
         with transaction.atomic():
             fresh = Tunnel.objects.select_for_update().get(pk=tunnel.pk)
             if fresh.cancelled_at:
-                raise Refused(Problem("", CANCELLED))
-            if Revision.objects.locking().filter(tunnel=fresh).exists():
-                raise Refused(Problem("", APPLYING_NOW))
+                raise Refused(Problem("", DELETED))
+            locking = Revision.objects.locking().filter(tunnel=fresh)
+            if number := locking.values_list("number", flat=True).first():
+                raise TunnelLocked(Problem("", LOCKED.format(number=number)))
             yield fresh
-            draft_digests.update(fresh.pk)
+            update_digest(fresh.pk)
     except OperationalError as error:
         log.exception("%s cannot be written", tunnel)
-        raise Refused(Problem("", NO_ROOM)) from error
+        raise Refused(Problem("", CANNOT_WRITE)) from error

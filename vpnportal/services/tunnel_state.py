@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from types import MappingProxyType
 
 from django.db.models import F, OuterRef, Q, Subquery, prefetch_related_objects
@@ -19,48 +20,64 @@ from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
 Outcome = Revision.Outcome
 SaStatus = Tunnel.SaStatus
 
-# Labels beyond those of Outcome and SaStatus.
-# Down, and only the peer may initiate.
-WAITING_FOR_PEER = "Waiting for peer"
-# The concentrator is offline.
-UNKNOWN = "Unknown"
-DISCONNECTING, DISCONNECTED = "Disconnecting", "Disconnected"
-NEVER_APPLIED = "Never applied"
-BEING_DELETED, DELETED = "Being deleted", "Deleted"
 
-# Values in URLs and CSS classes. Bookmarks outlive a new text of a label.
-SLUGS = MappingProxyType(
+class StateLabel(StrEnum):
+    """The labels of tunnel states, the most urgent first."""
+
+    FAILED = Outcome.FAILED.label
+    ROLLED_BACK = Outcome.WITHDRAWN.label
+    DOWN = SaStatus.DOWN.label
+    # Down, and only the peer may initiate.
+    WAITING_FOR_PEER = "Waiting for peer"
+    DEGRADED = SaStatus.PARTIAL.label
+    OLD_SETTINGS = SaStatus.OLDER.label
+    CONNECTING = SaStatus.CONNECTING.label
+    # The concentrator is offline.
+    UNKNOWN = "Unknown"
+    QUEUED = Outcome.QUEUED.label
+    APPLYING = Outcome.APPLYING.label
+    DISCONNECTING = "Disconnecting"
+    DISCONNECTED = "Disconnected"
+    UP = SaStatus.UP.label
+    NEVER_APPLIED = "Never applied"
+    BEING_DELETED = "Being deleted"
+    DELETED = "Deleted"
+
+
+# CSS classes and values in URLs by label. Bookmarks outlive a new text of a label.
+STATE_SLUGS: Mapping[str, str] = MappingProxyType(
     {
-        Outcome.QUEUED.label: "queued",
-        Outcome.APPLYING.label: "applying",
+        StateLabel.FAILED: "failed",
+        StateLabel.ROLLED_BACK: "taken-back",
+        StateLabel.DOWN: "down",
+        StateLabel.WAITING_FOR_PEER: "waits-for-the-other-end",
+        StateLabel.DEGRADED: "partly-up",
+        StateLabel.OLD_SETTINGS: "up-with-older-settings",
+        StateLabel.CONNECTING: "connecting",
+        StateLabel.UNKNOWN: "unknown",
+        StateLabel.QUEUED: "queued",
+        StateLabel.APPLYING: "applying",
+        StateLabel.DISCONNECTING: "disconnecting",
+        StateLabel.DISCONNECTED: "disconnected",
+        StateLabel.UP: "up",
+        StateLabel.NEVER_APPLIED: "never-applied",
+        StateLabel.BEING_DELETED: "being-cancelled",
+        StateLabel.DELETED: "cancelled",
+        # Outcomes of revisions that are no state of a tunnel.
         Outcome.LIVE.label: "live",
-        Outcome.FAILED.label: "failed",
         Outcome.REPLACED.label: "replaced",
         Outcome.FALLBACK.label: "kept-in-reserve",
-        Outcome.WITHDRAWN.label: "taken-back",
-        SaStatus.UP.label: "up",
-        SaStatus.OLDER.label: "up-with-older-settings",
-        SaStatus.PARTIAL.label: "partly-up",
-        SaStatus.CONNECTING.label: "connecting",
-        SaStatus.DOWN.label: "down",
-        WAITING_FOR_PEER: "waits-for-the-other-end",
-        UNKNOWN: "unknown",
-        DISCONNECTING: "disconnecting",
-        DISCONNECTED: "disconnected",
-        NEVER_APPLIED: "never-applied",
-        BEING_DELETED: "being-cancelled",
-        DELETED: "cancelled",
     }
 )
 
 # A peer that accepts the settings is up sooner after an apply. Later there is a cause to find.
 DIAGNOSE_CONNECTING_AFTER = timedelta(seconds=5)
-CURRENT_SETTINGS = (SaStatus.UP.label, SaStatus.PARTIAL.label)
+CURRENT_SETTINGS = (StateLabel.UP, StateLabel.DEGRADED)
 NEEDS_DIAGNOSIS = (
-    SaStatus.DOWN.label,
-    WAITING_FOR_PEER,
-    SaStatus.PARTIAL.label,
-    SaStatus.OLDER.label,
+    StateLabel.DOWN,
+    StateLabel.WAITING_FOR_PEER,
+    StateLabel.DEGRADED,
+    StateLabel.OLD_SETTINGS,
 )
 
 
@@ -71,9 +88,8 @@ class TunnelState:
     - `latest`: newest revision, with any outcome.
     - `live`: revision that the concentrator holds.
     - `pending`: changes of the draft against `live_or_applying`.
-    - `sa_status`: a label of SaStatus or WAITING_FOR_PEER; UNKNOWN while the concentrator is
-      offline; DISCONNECTED or DISCONNECTING if the tunnel is disconnected.
-    - `last_sa_status`: label of the last SA status, read at `seen_at`.
+    - `sa_status`: the label without regard to applies; UNKNOWN while the concentrator is offline.
+    - `last_sa_status`: the label of the last SA status, read at `seen_at`.
     - `unreachable`: reason why the concentrator is offline, or "".
     - `releasing_from`: concentrators that may still hold a deleted or moved tunnel.
     - `fallback`: revision that a failed trial restores.
@@ -97,9 +113,9 @@ class TunnelState:
     def label(self) -> str:
         """The label that a list shows."""
         if self.cancelled:
-            return BEING_DELETED if self.releasing_from else DELETED
+            return StateLabel.BEING_DELETED if self.releasing_from else StateLabel.DELETED
         if self.latest is None:
-            return NEVER_APPLIED
+            return StateLabel.NEVER_APPLIED
         if self.applying or self.latest.outcome in (Outcome.FAILED, Outcome.WITHDRAWN):
             return self.latest.get_outcome_display()
         return self.sa_status
@@ -133,7 +149,7 @@ class TunnelState:
     @property
     def is_unknown(self) -> bool:
         """True if the concentrator is offline."""
-        return self.sa_status == UNKNOWN
+        return self.sa_status == StateLabel.UNKNOWN
 
     @property
     def runs(self) -> bool:
@@ -143,7 +159,7 @@ class TunnelState:
     @property
     def runs_old_settings(self) -> bool:
         """True if the installed SAs were negotiated with the settings of an earlier revision."""
-        return self.sa_status == SaStatus.OLDER.label
+        return self.sa_status == StateLabel.OLD_SETTINGS
 
     @property
     def first_rekey_failed(self) -> bool:
@@ -178,7 +194,7 @@ class TunnelState:
             return False
         if self.live is None:
             return self.latest is not None and self.latest.outcome == Outcome.WITHDRAWN
-        if self.sa_status == SaStatus.CONNECTING.label:
+        if self.sa_status == StateLabel.CONNECTING:
             applied_at = self.live.finished_at
             return applied_at is None or age_of(applied_at) >= DIAGNOSE_CONNECTING_AFTER
         return self.sa_status in NEEDS_DIAGNOSIS or self.first_rekey_failed
@@ -238,13 +254,14 @@ def _state(
     last_sa_status = _sa_status(tunnel, live)
     sa_status = last_sa_status
     if tunnel.disconnected_at:
-        sa_status = DISCONNECTING if tunnel.sa_status else DISCONNECTED
+        is_removed = not tunnel.sa_status
+        sa_status = StateLabel.DISCONNECTED if is_removed else StateLabel.DISCONNECTING
     pending = () if cancelled else diff_specs(applied.opened if applied else None, tunnel.draft())
     return TunnelState(
         latest=latest,
         live=live,
         pending=pending,
-        sa_status=sa_status if online else UNKNOWN,
+        sa_status=sa_status if online else StateLabel.UNKNOWN,
         last_sa_status=last_sa_status,
         seen_at=concentrator.seen_at,
         unreachable="" if online else _unreachable(concentrator),
@@ -262,8 +279,8 @@ def _newest_with(outcome: Revision.Outcome, revisions: list[Revision]) -> Revisi
 
 def _sa_status(tunnel: Tunnel, live: Revision | None) -> str:
     if tunnel.sa_status == SaStatus.DOWN and live and live.responder_only:
-        return WAITING_FOR_PEER
-    return tunnel.get_sa_status_display() or SaStatus.DOWN.label
+        return StateLabel.WAITING_FOR_PEER
+    return tunnel.get_sa_status_display() or StateLabel.DOWN
 
 
 def _rolled_back(revisions: list[Revision]) -> Revision | None:

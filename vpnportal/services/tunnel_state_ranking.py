@@ -1,11 +1,13 @@
 """Tunnel state labels in SQL, for filters and counts over all tunnels.
 
-The rank of a tunnel is the place of its `TunnelState.label` in LABELS. The query reads one index
-entry of each tunnel (`outcomes_by_tunnel`) and opens no specification. A test compares both rules.
+The rank of a tunnel is the place of its `TunnelState.label` in StateLabel. The query reads one
+index entry of each tunnel (`outcomes_by_tunnel`) and decrypts no specification. A test compares
+both rules.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import models
@@ -15,50 +17,24 @@ from django.db.models.lookups import Exact, In, IsNull
 from django.utils import timezone
 
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
-from vpnportal.services.tunnel_state import (
-    BEING_DELETED,
-    DELETED,
-    DISCONNECTED,
-    DISCONNECTING,
-    NEVER_APPLIED,
-    UNKNOWN,
-    WAITING_FOR_PEER,
-    Outcome,
-    SaStatus,
-)
+from vpnportal.services.tunnel_state import Outcome, SaStatus, StateLabel
 
-# All labels, the most urgent first.
-LABELS: tuple[str, ...] = (
-    Outcome.FAILED.label,
-    Outcome.WITHDRAWN.label,
-    SaStatus.DOWN.label,
-    WAITING_FOR_PEER,
-    SaStatus.PARTIAL.label,
-    SaStatus.OLDER.label,
-    SaStatus.CONNECTING.label,
-    UNKNOWN,
-    Outcome.QUEUED.label,
-    Outcome.APPLYING.label,
-    DISCONNECTING,
-    DISCONNECTED,
-    SaStatus.UP.label,
-    NEVER_APPLIED,
-    BEING_DELETED,
-    DELETED,
-)
-RANKS = {label: rank for rank, label in enumerate(LABELS)}
+STATE_RANKS: Mapping[str, int] = {label: rank for rank, label in enumerate(StateLabel)}
 # Tunnels with the annotation `rank`, which is no column.
-Ranked = QuerySet[Any]
+RankedTunnels = QuerySet[Any]
 KEY = models.BigIntegerField()
 
 
-def with_state_rank(tunnels: QuerySet[Tunnel]) -> Ranked:
+def with_state_rank(tunnels: QuerySet[Tunnel]) -> RankedTunnels:
     """Annotate each tunnel with the `rank` of its state label."""
     releases = AddressRelease.objects.open().filter(tunnel=OuterRef("pk"))
-    deleted = Case(When(Exists(releases), then=_rank(BEING_DELETED)), default=_rank(DELETED))
+    deleted = Case(
+        When(Exists(releases), then=_rank(StateLabel.BEING_DELETED)),
+        default=_rank(StateLabel.DELETED),
+    )
     newest = Revision.objects.filter(tunnel=OuterRef("pk")).order_by("-number")
     applied = Subquery(newest.annotate(rank=_rank_of_newest()).values("rank")[:1])
-    present = Coalesce(applied, _rank(NEVER_APPLIED))
+    present = Coalesce(applied, _rank(StateLabel.NEVER_APPLIED))
     return tunnels.annotate(rank=Case(When(cancelled_at=None, then=present), default=deleted))
 
 
@@ -79,7 +55,7 @@ def _rank_of_newest() -> Case:
     return Case(
         *(When(outcome=outcome, then=_rank(outcome.label)) for outcome in decisive),
         When(In(_concentrator(), _online_concentrators()), then=_rank_of_sa_status()),
-        default=_rank(UNKNOWN),
+        default=_rank(StateLabel.UNKNOWN),
     )
 
 
@@ -99,7 +75,8 @@ def _rank_of_sa_status() -> Case:
     live = Revision.objects.filter(tunnel=OuterRef("tunnel"), outcome=Outcome.LIVE)
     responder_only = Exists(live.filter(responder_only=True))
     down = Case(
-        When(responder_only, then=_rank(WAITING_FOR_PEER)), default=_rank(SaStatus.DOWN.label)
+        When(responder_only, then=_rank(StateLabel.WAITING_FOR_PEER)),
+        default=_rank(StateLabel.DOWN),
     )
     connected = Case(
         When(Exact(sa_status, Value(SaStatus.DOWN.value)), then=down),
@@ -107,12 +84,12 @@ def _rank_of_sa_status() -> Case:
             When(Exact(sa_status, Value(status.value)), then=_rank(status.label))
             for status in SaStatus
         ),
-        default=_rank(SaStatus.DOWN.label),
+        default=_rank(StateLabel.DOWN),
     )
     return Case(
         When(IsNull(OuterRef("disconnected_at"), True), then=connected),
-        When(Exact(sa_status, Value("")), then=_rank(DISCONNECTED)),
-        default=_rank(DISCONNECTING),
+        When(Exact(sa_status, Value("")), then=_rank(StateLabel.DISCONNECTED)),
+        default=_rank(StateLabel.DISCONNECTING),
     )
 
 
@@ -124,4 +101,4 @@ def _online_concentrators() -> list[int]:
 
 
 def _rank(label: str) -> Value:
-    return Value(RANKS[label], models.SmallIntegerField())
+    return Value(STATE_RANKS[label], models.SmallIntegerField())

@@ -14,8 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from vpnportal import services
 from vpnportal.models import Account, Datacenter, Subnet, Tunnel
-from vpnportal.services import Refused
-from vpnportal.services.orders import Location, locations
+from vpnportal.services import Location, Refused, locations
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
 

@@ -12,10 +12,10 @@ from vpnportal.api.calls import Caller
 from vpnportal.api.methods.contexts import context_service, find_visible
 from vpnportal.api.types.properties import rfc3339
 from vpnportal.domain.exports import PeerView
-from vpnportal.domain.exports.hosts_file import names_of
+from vpnportal.domain.exports.hosts_file import legacy_hosts
 from vpnportal.domain.exports.parameters import parameters
 from vpnportal.models import Tunnel
-from vpnportal.services.peer_config import live_peer_view
+from vpnportal.services import live_peer_view
 
 
 def _register_export(
@@ -44,7 +44,7 @@ _register_export(
     "getAddressTranslationConfigurations",
     "downloadAddressTranslationConfigurations",
     ".hosts",
-    names_of,
+    legacy_hosts,
 )
 _register_export(
     "getParameterConfigurationsForCustomerView",

@@ -15,7 +15,7 @@ from vpnportal.api.types.locations import region_keyname
 from vpnportal.api.types.products import DESCRIPTION, ITEM, PACKAGE, PRICE
 from vpnportal.api.types.properties import rfc3339
 from vpnportal.models import Account, Datacenter
-from vpnportal.services.orders import locations
+from vpnportal.services import locations
 
 CONTAINER = "SoftLayer_Container_Product_Order_Network_Tunnel_Ipsec"
 

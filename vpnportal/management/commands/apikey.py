@@ -8,8 +8,9 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from vpnportal import services
 from vpnportal.models import Account, ApiKey
-from vpnportal.services import Refused, api_keys
+from vpnportal.services import Refused
 
 
 class Command(BaseCommand):
@@ -40,7 +41,9 @@ class Command(BaseCommand):
         account = _account(user, options["account"])
         last_day = _day(options["expires"])
         try:
-            key = api_keys.create(account, user, options["name"], last_day, options["source"])
+            key = services.create_api_key(
+                account, user, options["name"], last_day, options["source"]
+            )
         except Refused as refused:
             raise CommandError(str(refused)) from None
         self.stderr.write(f"API key of {user} for {account}. It is shown only once:")
@@ -63,7 +66,7 @@ class Command(BaseCommand):
         key = ApiKey.objects.filter(pk=options["number"]).first()
         if key is None:
             raise CommandError(f"There is no key {options['number']}.")
-        api_keys.revoke(key)
+        services.revoke_api_key(key)
         self.stdout.write(f"Revoked the key {key}.")
 
 

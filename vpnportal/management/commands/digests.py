@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from vpnportal.services import draft_digests
+from vpnportal import services
 
 
 class Command(BaseCommand):
@@ -15,4 +15,4 @@ class Command(BaseCommand):
     help = "Write the missing digests of drafts and revisions."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        draft_digests.fill_missing()
+        services.fill_missing_digests()

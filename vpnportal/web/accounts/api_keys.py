@@ -8,8 +8,9 @@ from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
+from vpnportal import services
 from vpnportal.models import Account, ApiKey
-from vpnportal.services import Refused, api_keys, input_parsing
+from vpnportal.services import Refused
 from vpnportal.web.accounts.views import FormResult, accounts_page
 from vpnportal.web.responses import UNPROCESSABLE, HtmxRequest, status_of
 
@@ -24,8 +25,8 @@ def create(request: HtmxRequest, pk: int) -> HttpResponse:
     entered = {name: request.POST.get(name, "") for name in INPUTS}
     networks = entered["sources"].replace(",", " ").split()
     try:
-        last_day = input_parsing.day(entered["last_day"])
-        key = api_keys.create(account, request.user, entered["name"], last_day, networks)
+        last_day = services.parse_day(entered["last_day"])
+        key = services.create_api_key(account, request.user, entered["name"], last_day, networks)
     except ValueError as error:
         refused_form = FormResult(pk, str(error), api_key_input=entered)
         return accounts_page(request, UNPROCESSABLE, refused_form)
@@ -40,6 +41,6 @@ def revoke(request: HtmxRequest, pk: int, key: int) -> HttpResponse:
     """Revoke an API key."""
     managed = ApiKey.objects.managed_by(request.user).filter(account=pk)
     api_key = get_object_or_404(managed, pk=key)
-    api_keys.revoke(api_key)
+    services.revoke_api_key(api_key)
     messages.success(request, f"API key {api_key.name} revoked.")
     return redirect("accounts")

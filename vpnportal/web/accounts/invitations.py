@@ -15,8 +15,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
+from vpnportal import services
 from vpnportal.models import Invitation, Role
-from vpnportal.services import Refused, memberships
+from vpnportal.services import Refused
 from vpnportal.web.accounts.views import PERMISSIONS
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest
 
@@ -52,7 +53,7 @@ class InvitationPage:
 @sensitive_post_parameters("password1", "password2")
 def invitation(request: HtmxRequest, token: str) -> HttpResponse:
     """Show the invitation, or accept it on a POST; 404 for an unknown or used link."""
-    invitation = memberships.invitation_of(token)
+    invitation = services.invitation_of(token)
     if invitation is None:
         raise Http404("There is no such invitation.")
     if request.method != "POST":
@@ -65,7 +66,7 @@ def invitation(request: HtmxRequest, token: str) -> HttpResponse:
     try:
         with transaction.atomic():
             user = form.save()
-            memberships.accept(token, user)
+            services.accept_invitation(token, user)
     except Refused as refused:
         return _page(request, invitation, form, str(refused), UNPROCESSABLE)
     login(request, user, BACKEND)
@@ -75,7 +76,7 @@ def invitation(request: HtmxRequest, token: str) -> HttpResponse:
 
 def _join(request: HtmxRequest, invitation: Invitation, token: str) -> HttpResponse:
     try:
-        memberships.accept(token, request.user)
+        services.accept_invitation(token, request.user)
     except Refused as refused:
         return _page(request, invitation, NewUser(), str(refused), UNPROCESSABLE)
     messages.success(request, f"You are now a member of {invitation.account}.")

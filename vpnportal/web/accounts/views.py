@@ -14,8 +14,9 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from vpnportal import services
 from vpnportal.models import Account, ApiKey, Invitation, Membership, Role
-from vpnportal.services import Refused, input_parsing, memberships
+from vpnportal.services import Refused
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
 PERMISSIONS = {
@@ -70,7 +71,7 @@ def invite(request: HtmxRequest, pk: int) -> HttpResponse:
     if role not in Role:
         return accounts_page(request, UNPROCESSABLE, FormResult(pk, UNKNOWN_ROLE))
     try:
-        token = memberships.invite(account, role, input_parsing.name(note), request.user)
+        token = services.invite(account, role, services.parse_name(note), request.user)
     except ValueError as error:
         refused_form = FormResult(pk, str(error), invitation_note=note)
         return accounts_page(request, UNPROCESSABLE, refused_form)
@@ -85,7 +86,7 @@ def invite(request: HtmxRequest, pk: int) -> HttpResponse:
 def revoke_invitation(request: HtmxRequest, pk: int, invitation: int) -> HttpResponse:
     """Revoke a pending invitation."""
     account = get_object_or_404(Account.objects.owned_by(request.user), pk=pk)
-    memberships.revoke_invitation(get_object_or_404(account.invitations.all(), pk=invitation))
+    services.revoke_invitation(get_object_or_404(account.invitations.all(), pk=invitation))
     messages.success(request, "Invitation revoked. Its link no longer works.")
     return redirect("accounts")
 
@@ -101,7 +102,7 @@ def role(request: HtmxRequest, pk: int, member: int) -> HttpResponse:
     return _change(
         request,
         membership,
-        lambda membership: memberships.set_role(membership, new_role),
+        lambda membership: services.set_member_role(membership, new_role),
         f"{membership.user} is now {label} in {membership.account}.",
     )
 
@@ -115,7 +116,7 @@ def remove(request: HtmxRequest, pk: int, member: int) -> HttpResponse:
     return _change(
         request,
         membership,
-        memberships.remove,
+        services.remove_member,
         f"{membership.user} is no longer a member of {membership.account}.",
     )
 

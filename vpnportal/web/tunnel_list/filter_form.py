@@ -11,19 +11,20 @@ from django.http import QueryDict
 from django.urls import reverse
 
 from vpnportal.models import Account, Datacenter, Tunnel
-from vpnportal.services.search import find, orders
-from vpnportal.services.tunnel_state import DELETED, SLUGS
-from vpnportal.services.tunnel_state_ranking import (
-    LABELS,
-    RANKS,
-    Ranked,
+from vpnportal.services import (
+    STATE_RANKS,
+    STATE_SLUGS,
+    RankedTunnels,
+    StateLabel,
+    find_tunnels,
+    sort_keys,
     with_changes,
     with_state_rank,
 )
 
 # The values of `?state=`.
-LABEL_OF_SLUG = {SLUGS[label]: label for label in LABELS}
-RANK_OF_SLUG = {slug: RANKS[label] for slug, label in LABEL_OF_SLUG.items()}
+LABEL_OF_SLUG = {STATE_SLUGS[label]: label for label in StateLabel}
+RANK_OF_SLUG = {slug: STATE_RANKS[label] for slug, label in LABEL_OF_SLUG.items()}
 # The tunnels with pending changes, in any state.
 CHANGED = "changed"
 # The longest tunnel name has 80 characters; a part of a note is enough to find it.
@@ -99,29 +100,29 @@ class TunnelListFilter(forms.Form):
         """Return the column that sorts the list, after a "-" in descending order."""
         return str(self.chosen.get("sort", DEFAULT_COLUMN))
 
-    def tunnels(self, user: User) -> Ranked:
+    def tunnels(self, user: User) -> RankedTunnels:
         """Return the tunnels of the search, account and location, in any state, with a `rank`."""
         tunnels: QuerySet[Tunnel] = Tunnel.objects.visible_to(user)
         if text := self.chosen.get("q"):
-            tunnels = find(tunnels, text)
+            tunnels = find_tunnels(tunnels, text)
         if account := self.chosen.get("account"):
             tunnels = tunnels.filter(account=account)
         if location := self.chosen.get("location"):
             tunnels = tunnels.filter(concentrator__datacenter=location)
         return with_state_rank(tunnels)
 
-    def in_state(self, tunnels: Ranked) -> Ranked:
+    def in_state(self, tunnels: RankedTunnels) -> RankedTunnels:
         """Return the tunnels in the chosen state; without a choice, all except deleted tunnels."""
         slug = self.state_slug
         if slug == CHANGED:
             return with_changes(tunnels)
         if slug:
             return tunnels.filter(rank=RANK_OF_SLUG[slug])
-        return tunnels.exclude(rank=RANKS[DELETED])
+        return tunnels.exclude(rank=STATE_RANKS[StateLabel.DELETED])
 
-    def sorted(self, tunnels: Ranked) -> Ranked:
+    def sorted(self, tunnels: RankedTunnels) -> RankedTunnels:
         """Return the tunnels sorted by the chosen column, and by ID where its values are equal."""
-        columns = orders()
+        columns = sort_keys()
         column = columns[self.sort_column.removeprefix("-")]
         if self.sort_column.startswith("-"):
             keys = [key.desc(nulls_last=True) for key in column]  # type: ignore[attr-defined]

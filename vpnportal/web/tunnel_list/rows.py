@@ -11,15 +11,14 @@ from django.db.models import OuterRef, Subquery
 from django.utils.timesince import timesince
 
 from vpnportal.models import Revision, Tunnel
-from vpnportal.services import TunnelState, states_of
-from vpnportal.services.tunnel_state import DISCONNECTING, UNKNOWN, Outcome
-from vpnportal.services.tunnel_state_ranking import RANKS, Ranked
+from vpnportal.services import STATE_RANKS, RankedTunnels, StateLabel, TunnelState, states_of
 from vpnportal.web.poll_tokens import list_row_token
 from vpnportal.web.tunnel_list.filter_form import COLUMNS, TunnelListFilter
 
 PER_PAGE = 50
 BUSY = tuple(
-    RANKS[label] for label in (Outcome.QUEUED.label, Outcome.APPLYING.label, DISCONNECTING)
+    STATE_RANKS[label]
+    for label in (StateLabel.QUEUED, StateLabel.APPLYING, StateLabel.DISCONNECTING)
 )
 
 
@@ -35,7 +34,7 @@ class TunnelRow:
     @property
     def is_unknown(self) -> bool:
         """Return True if the concentrator is offline and the label says so."""
-        return self.state.label == UNKNOWN
+        return self.state.label == StateLabel.UNKNOWN
 
     @property
     def live_sa_status(self) -> str:
@@ -54,7 +53,7 @@ class Column:
     aria_sort: str
 
 
-def page_of(tunnels: Ranked, total: int, page_number: str | None) -> Page:
+def page_of(tunnels: RankedTunnels, total: int, page_number: str | None) -> Page:
     """Return one page of tunnel ids; the last page if there is no page of that number.
 
     `total` is the number of these tunnels, which the state counts contain already.
@@ -79,13 +78,13 @@ def rows_of(user: User, tunnel_ids: Iterable[int], tokens: Mapping[int, str]) ->
     ]
 
 
-def tokens_of(tunnels: Ranked) -> tuple[dict[int, str], bool]:
+def tokens_of(tunnels: RankedTunnels) -> tuple[dict[int, str], bool]:
     """Return a token for each tunnel by id, and True if one of them is being changed; one query.
 
     The tokens are keyed, because they cover the digest of the draft. Nothing is decrypted.
     """
     newest = Revision.objects.filter(tunnel=OuterRef("pk")).order_by("-number")
-    live = newest.filter(outcome=Outcome.LIVE)
+    live = newest.filter(outcome=Revision.Outcome.LIVE)
     columns = tunnels.order_by().values_list(
         "pk",
         "rank",
@@ -97,7 +96,7 @@ def tokens_of(tunnels: Ranked) -> tuple[dict[int, str], bool]:
     )
     tokens, is_busy = {}, False
     for pk, rank, seen_at, *values in columns:
-        age = timesince(seen_at) if rank == RANKS[UNKNOWN] and seen_at else ""
+        age = timesince(seen_at) if rank == STATE_RANKS[StateLabel.UNKNOWN] and seen_at else ""
         tokens[pk] = list_row_token(rank, age, *values)
         is_busy = is_busy or rank in BUSY
     return tokens, is_busy

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
-from vpnportal.services.tunnel_state import DELETED
-from vpnportal.services.tunnel_state_ranking import RANKS, Ranked, with_changes
+from vpnportal.services import STATE_RANKS, RankedTunnels, StateLabel, with_changes
 from vpnportal.web.poll_tokens import state_counts_token
 from vpnportal.web.tunnel_list.filter_form import (
     CHANGED,
@@ -37,7 +36,7 @@ class StateCounts:
     changed: int
 
     @classmethod
-    def of(cls, tunnels: Ranked) -> StateCounts:
+    def of(cls, tunnels: RankedTunnels) -> StateCounts:
         """Count these tunnels in two queries; no specification is decrypted."""
         counts = tunnels.order_by().values_list("rank").annotate(count=Count("pk"))
         return cls(dict(counts), with_changes(tunnels).count())
@@ -53,7 +52,7 @@ class StateCounts:
             return self.changed
         if slug:
             return self.by_rank.get(RANK_OF_SLUG[slug], 0)
-        deleted = RANKS[DELETED]
+        deleted = STATE_RANKS[StateLabel.DELETED]
         return sum(count for rank, count in self.by_rank.items() if rank != deleted)
 
     def links(self, tunnel_filter: TunnelListFilter) -> Iterator[StateLink]:

@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
 from vpnportal.models import Account, Tunnel
-from vpnportal.services.tunnel_state_ranking import with_state_rank
+from vpnportal.services import with_state_rank
 from vpnportal.web.responses import HtmxRequest, render_fragment, render_page
 from vpnportal.web.tunnel_list.bulk_actions import (
     BULK_ACTIONS,
