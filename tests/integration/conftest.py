@@ -55,13 +55,13 @@ def account(db) -> Account:
 
 @pytest.fixture
 def user(account) -> User:
-    """A user who may change the account's tunnels."""
+    """Return a user who may change the account's tunnels."""
     return member(account, "ada", Role.OPERATOR)
 
 
 @pytest.fixture
 def bob(account) -> User:
-    """A second user who may change the account's tunnels."""
+    """Return a second user who may change the account's tunnels."""
     return member(account, "bob", Role.OPERATOR)
 
 
@@ -95,7 +95,7 @@ def make_tunnel(account: Account, concentrator: Concentrator, name: str, **subne
 
 @pytest.fixture
 def tunnel(account, concentrator) -> Tunnel:
-    """A tunnel as the first-time data has it."""
+    """Return a tunnel as the first-time data has it."""
     return make_tunnel(
         account, concentrator, "ipsec001", hosted="10.2.0.0/24", static_nat="10.1.255.92/30"
     )
@@ -110,7 +110,7 @@ def gateway(monkeypatch):
 
 @pytest.fixture
 def ready(tunnel: Tunnel, user) -> Tunnel:
-    """The tunnel of the example, filled in and not applied."""
+    """Return the tunnel of the example, filled in and not applied."""
     services.edit(tunnel, "remote_peer", "203.0.113.2", user)
     services.set_preshared_key(tunnel, "a key", user)
     services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
@@ -135,14 +135,14 @@ def second_tunnel(account, concentrator) -> Tunnel:
 
 @pytest.fixture
 def page(client, user):
-    """The signed-in browser of `user`, without JavaScript."""
+    """Return the signed-in browser of `user`, without JavaScript."""
     client.force_login(user)
     return client
 
 
 @pytest.fixture
 def bobs_page(bob):
-    """The signed-in browser of `bob`, without JavaScript."""
+    """Return the signed-in browser of `bob`, without JavaScript."""
     client = Client()
     client.force_login(bob)
     return client
@@ -150,7 +150,7 @@ def bobs_page(bob):
 
 @pytest.fixture
 def stranger(client, db):
-    """The signed-in browser of a user of another account."""
+    """Return the signed-in browser of a user of another account."""
     other = Account.objects.create(name="Another account")
     person = User.objects.create_user("eve", password="a password for the tests")
     Membership.objects.create(account=other, user=person, role=Role.OWNER)
@@ -160,7 +160,7 @@ def stranger(client, db):
 
 @pytest.fixture
 def viewer(client, account):
-    """The signed-in browser of a user who may not change the tunnels."""
+    """Return the signed-in browser of a user who may not change the tunnels."""
     person = User.objects.create_user("vic", password="a password for the tests")
     Membership.objects.create(account=account, user=person, role=Role.VIEWER)
     client.force_login(person)
@@ -169,17 +169,17 @@ def viewer(client, account):
 
 @pytest.fixture
 def program(user, account) -> Program:
-    """A script with an API key of `user`."""
+    """Return a script with an API key of `user`."""
     return Program(user, account)
 
 
 @pytest.fixture
 def owner(account) -> User:
-    """A user who may also order, cancel and reveal keys."""
+    """Return a user who may also order, cancel and reveal keys."""
     return member(account, "olga", Role.OWNER)
 
 
 @pytest.fixture
 def owners_program(owner, account) -> Program:
-    """A script with an API key of `owner`."""
+    """Return a script with an API key of `owner`."""
     return Program(owner, account)

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.html import read, typed, words
+from vpnportal import services
 from vpnportal.models import Account, Invitation, Membership, Profile, Role
 from vpnportal.services import Refused, memberships
 
@@ -102,7 +103,10 @@ def test_the_token_of_an_invitation_is_neither_stored_nor_shown_again(owner, acc
 def test_an_account_never_loses_its_last_owner(owner, account):
     olga = membership("olga")
 
-    for change in (memberships.remove, lambda member: memberships.set_role(member, Role.VIEWER)):
+    for change in (
+        services.remove_member,
+        lambda member: services.set_member_role(member, Role.VIEWER),
+    ):
         with pytest.raises(Refused) as refused:
             change(olga)
         assert str(refused.value) == memberships.LAST_OWNER
@@ -139,8 +143,8 @@ def test_a_member_can_leave_an_account(owner, account, viewer):
 @pytest.mark.parametrize("browser", ["page", "viewer", "stranger"])
 def test_only_an_owner_changes_members_and_invites(request, owner, account, browser):
     client, olga = request.getfixturevalue(browser), membership("olga")
-    token = memberships.invite(account, Role.VIEWER, "", olga.user)
-    invitation = memberships.invitation_of(token)
+    token = services.invite(account, Role.VIEWER, "", olga.user)
+    invitation = services.invitation_of(token)
     before = list(Membership.objects.values_list())
 
     responses = [
@@ -152,7 +156,7 @@ def test_only_an_owner_changes_members_and_invites(request, owner, account, brow
 
     assert {response.status_code for response in responses} == {404}
     assert list(Membership.objects.values_list()) == before
-    assert memberships.invitation_of(token)
+    assert services.invitation_of(token)
 
 
 def test_an_owner_of_one_account_changes_no_member_of_another(account, user, stranger):

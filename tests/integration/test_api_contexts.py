@@ -223,7 +223,9 @@ def test_a_tunnel_is_locked_during_an_apply(ready, program, gateway):
     ):
         fault = program.fault(name, *arguments, on=ready.pk)
         assert (fault.code, fault.status) == ("SoftLayer_Exception_Public", 423)
-        assert fault.text.startswith("The configuration is being applied right now")
+        assert fault.text.startswith(
+            "Locked while revision 1 is being applied. Nothing was changed."
+        )
     assert Revision.objects.count() == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fuzz import world
-from tests.fuzz.run import run
+from tests.fuzz.runner import run
 from vpnportal.api import authentication
 
 

@@ -106,10 +106,10 @@ def test_a_key_is_valid_until_the_end_of_its_last_day(page, account, user):
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"name": ""}, "Enter a name that says which program has the key."),
-        ({"last_day": "2020-01-01"}, "Enter a day from today on, within ten years."),
-        ({"last_day": "9999-12-31"}, "Enter a day from today on, within ten years."),
-        ({"last_day": "soon"}, "Enter a day such as 2027-12-31, or leave it empty."),
+        ({"name": ""}, "Enter a name for the program that uses the key."),
+        ({"last_day": "2020-01-01"}, "Enter a date from today on, within ten years."),
+        ({"last_day": "9999-12-31"}, "Enter a date from today on, within ten years."),
+        ({"last_day": "soon"}, "Enter a date such as 2027-12-31, or leave it empty."),
         (
             {"sources": "192.0.2.0/24, here"},
             "Enter networks such as 192.0.2.0/24, one after the other, or leave it empty.",

@@ -72,9 +72,7 @@ def test_an_overlapping_subnet_is_refused_and_deleted(ready, program):
 
     fault = program.fault("addCustomerSubnetToNetworkTunnel", created["id"], on=ready.pk)
 
-    assert (
-        fault.text == "192.168.10.128/25 overlaps 192.168.10.0/24, which this tunnel has already."
-    )
+    assert fault.text == "192.168.10.128/25 overlaps 192.168.10.0/24 of this tunnel."
     assert remote_subnets(ready) == ["192.168.10.0/24"]
     assert program.fault(f"{CUSTOMER_SUBNET}.getObject", on=created["id"]).status == 404
 
@@ -108,7 +106,7 @@ def test_only_a_subnet_without_a_tunnel_can_be_deleted(ready, program):
     unused = program.call(f"{CUSTOMER_SUBNET}.createObject", NETWORK)
 
     fault = program.fault(f"{CUSTOMER_SUBNET}.deleteObject", on=used["id"])
-    assert fault.text == "192.168.10.0/24 is protected by ipsec001: remove it there first."
+    assert fault.text == "192.168.10.0/24 is used by ipsec001. Remove it there first."
     assert program.call(f"{CUSTOMER_SUBNET}.deleteObject", on=unused["id"]) is True
     assert program.fault(f"{CUSTOMER_SUBNET}.deleteObject", on=unused["id"]).status == 404
     assert remote_subnets(ready) == ["192.168.10.0/24"]

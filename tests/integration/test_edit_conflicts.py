@@ -8,8 +8,7 @@ import pytest
 
 from vpnportal import services
 from vpnportal.models import LastEdit, Revision, Tunnel
-from vpnportal.services import EditConflict, restore_draft
-from vpnportal.services.edit_conflicts import key_version_of, newest_edit
+from vpnportal.services import EditConflict, key_version_of, newest_edit
 
 AT, BESIDE = IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")
 
@@ -87,15 +86,15 @@ def test_an_apply_or_a_discard_of_what_somebody_else_changed_since_is_refused(re
 
     for act in (
         lambda: services.apply(ready, user, seen=seen),
-        lambda: restore_draft.discard(ready, user, seen),
-        lambda: restore_draft.restore(ready, Revision.objects.get(), user, seen),
-        lambda: restore_draft.revert_field(ready, "phase_two_group", user, seen),
+        lambda: services.discard(ready, user, seen),
+        lambda: services.restore(ready, Revision.objects.get(), user, seen),
+        lambda: services.revert_field(ready, "phase_two_group", user, seen),
     ):
         with pytest.raises(EditConflict, match="bob changed this tunnel at "):
             act()
     assert draft(ready).phase_two_group == 14
     # What bob did not touch may be put back, and one's own edits are no news.
-    restore_draft.revert_field(ready, "phase_one_group", user, seen)
+    services.revert_field(ready, "phase_one_group", user, seen)
     assert draft(ready).phase_one_group == 2
 
 

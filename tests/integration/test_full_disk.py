@@ -9,7 +9,7 @@ from django.urls import reverse
 from tests.form_data import PHASE_ONE
 from tests.html import typed, words
 from vpnportal.models import Tunnel
-from vpnportal.services.errors import NO_ROOM
+from vpnportal.services.errors import CANNOT_WRITE
 
 
 @pytest.fixture
@@ -29,6 +29,6 @@ def test_an_entry_that_cannot_be_kept_stays_where_it_was_typed(tunnel, page, ful
     answer = page.post(reverse("edit", args=[tunnel.pk]), form, headers=headers)
 
     assert answer.status_code == 422
-    assert words(answer, "note-remote_peer") == NO_ROOM
+    assert words(answer, "note-remote_peer") == CANNOT_WRITE
     assert headers or typed(answer, "remote_peer") == "203.0.113.2"
     assert Tunnel.objects.get().remote_peer is None

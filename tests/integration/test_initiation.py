@@ -26,7 +26,7 @@ def test_it_is_loaded_and_not_dialled_and_waits(responder_only, gateway, page):
     assert gateway.connections and gateway.initiated == []
     assert state.sa_status == "Waiting for peer"
     answer = page.get(reverse("state", args=[responder_only.pk]))
-    assert words(answer, "state-title") == "State Waiting for peer"
+    assert words(answer, "state-title") == "State Waiting for peer (responder only)"
 
 
 def test_it_is_up_when_the_other_end_has_dialled(responder_only, gateway):

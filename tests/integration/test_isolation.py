@@ -35,7 +35,7 @@ def test_a_remote_network_that_covers_a_strangers_servers(
     services.add_remote_subnet(ready, IPv4Network(network), user)
 
     assert refusal_of(ready, user) == (
-        f"{network} overlaps a network at this end: the other end needs another one."
+        f"{network} overlaps a network of the provider. Use another remote subnet."
     )
 
 
@@ -47,16 +47,16 @@ def test_a_remote_network_that_covers_addresses_which_may_still_be_given(
     )
     services.add_remote_subnet(ready, IPv4Network("10.1.250.0/24"), user)
 
-    assert "overlaps a network at this end" in refusal_of(ready, user)
+    assert "overlaps a network of the provider" in refusal_of(ready, user)
 
 
 def test_a_remote_network_that_has_the_gateway_in_it(ready, user, gateway):
     services.add_remote_subnet(ready, IPv4Network("203.0.113.0/28"), user)
 
-    assert "has 203.0.113.1 in it, which is a gateway" in refusal_of(ready, user)
+    assert "contains 203.0.113.1, a gateway address" in refusal_of(ready, user)
 
 
 def test_a_strangers_subnet_that_came_to_be_attached(ready, user, gateway, strangers_subnet):
     ready.subnets.add(strangers_subnet)
 
-    assert refusal_of(ready, user) == "10.77.0.0/24 is not this account's: remove it."
+    assert refusal_of(ready, user) == "10.77.0.0/24 does not belong to this account. Remove it."

@@ -230,7 +230,7 @@ def test_a_cancelled_tunnel_that_was_about_to_move_leaves_both(live, user, old, 
 
 
 def test_a_move_to_where_it_is_or_where_no_address_is_left_is_refused(live, user, old, new):
-    with pytest.raises(services.Refused, match="is at hou02-vpn01 already"):
+    with pytest.raises(services.Refused, match="is already at hou02-vpn01"):
         services.move(live, old, user)
     AddressPool.objects.all().delete()
     with pytest.raises(services.Refused, match="No hosted peer address is left at hou02-vpn02"):

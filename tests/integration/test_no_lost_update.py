@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 from vpnportal import services
 from vpnportal.domain.tunnel.spec import translation_field
 from vpnportal.models import Revision, Subnet, Tunnel
-from vpnportal.services import EditConflict, Refused, restore_draft
-from vpnportal.services.edit_conflicts import key_version_of, newest_edit
+from vpnportal.services import EditConflict, Refused, TunnelLocked, key_version_of, newest_edit
 
 AT, NET = IPv4Address("10.1.255.92"), IPv4Network("192.168.30.0/24")
 KEY, ROW, NETS = "preshared_key", translation_field(AT), "remote_subnets"
@@ -114,21 +113,21 @@ class Story:
         assert told == (EditConflict if self._news_for(person) else None)
         if told:
             return
-        assert self.told(lambda: self._write(person, "phase_one_group", 15, None)) is Refused
-        assert self.told(lambda: restore_draft.discard(self.tunnel, self.people[person])) is Refused
+        assert self.told(lambda: self._write(person, "phase_one_group", 15, None)) is TunnelLocked
+        assert self.told(lambda: services.discard(self.tunnel, self.people[person])) is TunnelLocked
         Revision.objects.filter(tunnel=self.tunnel, outcome="live").update(outcome="replaced")
         Revision.objects.filter(tunnel=self.tunnel, outcome="queued").update(outcome="live")
         self.applied.append(dict(self.draft))
 
     def discard(self, person: str) -> None:
-        self._replace(person, restore_draft.discard, self.applied[-1] if self.applied else None)
+        self._replace(person, services.discard, self.applied[-1] if self.applied else None)
 
     def restore(self, person: str) -> None:
         first = Revision.objects.filter(tunnel=self.tunnel).order_by("number").first()
         if first:
             self._replace(
                 person,
-                lambda tunnel, author, seen: restore_draft.restore(tunnel, first, author, seen),
+                lambda tunnel, author, seen: services.restore(tunnel, first, author, seen),
                 self.applied[0],
             )
 
@@ -137,14 +136,14 @@ class Story:
         news = self.last.get(field, ("", 0))
         self._replace(
             person,
-            lambda tunnel, author, seen: restore_draft.revert_field(tunnel, field, author, seen),
+            lambda tunnel, author, seen: services.revert_field(tunnel, field, author, seen),
             target,
             news[0] not in ("", person) and news[1] > self.screens[person]["when"],
         )
 
     def undo(self, person: str) -> None:
         possible = self.aside is not None and self.aside[1] == self.now
-        told = self.told(lambda: restore_draft.undo(self.tunnel, self.people[person]))
+        told = self.told(lambda: services.undo(self.tunnel, self.people[person]))
         assert told == (None if possible else Refused)
         if self.aside and possible:
             self._changed(person, self.aside[0])

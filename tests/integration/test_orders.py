@@ -211,7 +211,7 @@ def test_a_cancelled_tunnel_is_taken_off_first_and_then_its_addresses_are_free(
     assert (departure.author, departure.hosted_peer) == (user, "203.0.113.1")
     assert f"Unloaded the connection ctx{applied.pk}" in [one["text"] for one in departure.steps]
     revision.refresh_from_db()
-    assert (revision.outcome, revision.reason) == (Outcome.WITHDRAWN, "The tunnel was cancelled.")
+    assert (revision.outcome, revision.reason) == (Outcome.WITHDRAWN, "The tunnel was deleted.")
     again = services.order(applied.account, applied.concentrator.datacenter, user)
     assert (again.name, again.hosted_peer) == ("ipsec002", "203.0.113.1")
 
@@ -309,5 +309,5 @@ def test_a_block_that_came_from_no_pool_stays_the_accounts(tunnel, user):
 def test_nothing_is_done_to_a_cancelled_tunnel(tunnel, user, act):
     services.cancel(tunnel, user)
 
-    with pytest.raises(services.Refused, match="was cancelled"):
+    with pytest.raises(services.Refused, match="was deleted"):
         act(tunnel, user)

@@ -33,7 +33,7 @@ def live(ready, user):
 
 @pytest.fixture
 def kernel(monkeypatch):
-    """The usage set of nftables: uses, None without a set, or an error."""
+    """Return the usage set of nftables: uses, None without a set, or an error."""
     usage_set = {"uses": []}
 
     def read_uses(link):

@@ -151,7 +151,7 @@ def test_nobody_takes_the_networks_that_a_trial_may_bring_back(
     look(ready)
     services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"), user)
 
-    with pytest.raises(services.Refused, match=r"192\.168\.10\.0/24 overlaps a network of"):
+    with pytest.raises(services.Refused, match=r"192\.168\.10\.0/24 overlaps a remote subnet of"):
         services.apply(second_tunnel, user)
 
 

@@ -172,7 +172,7 @@ def test_a_trial_is_called_off_by_a_disconnect_and_takes_nothing_back(up, user, 
 @pytest.mark.parametrize(
     ("command", "reason"),
     [
-        (services.connect, "This tunnel is up already."),
+        (services.connect, "This tunnel is already up."),
         (services.disconnect, ""),
         (services.rekey, ""),
         (services.reconnect, ""),
@@ -201,9 +201,7 @@ def test_a_tunnel_that_was_never_applied_says_what_to_do_first(ready, user):
     with pytest.raises(services.Refused) as refused:
         services.connect(ready, user)
 
-    assert str(refused.value) == (
-        "Nothing of this tunnel is on the concentrator yet: apply it first."
-    )
+    assert str(refused.value) == ("This tunnel is not applied yet. Apply it first.")
 
 
 def test_the_same_asked_for_twice_is_done_once(up, user):
@@ -212,7 +210,7 @@ def test_the_same_asked_for_twice_is_done_once(up, user):
     with pytest.raises(services.Refused) as refused:
         services.rekey(up, user)
 
-    assert str(refused.value) == "That is being done already."
+    assert str(refused.value) == "This command is already running."
 
 
 def test_out_of_sight_nobody_says_that_it_is_disconnected(up, user):

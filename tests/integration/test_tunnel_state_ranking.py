@@ -14,7 +14,7 @@ from vpnportal import encryption, services
 from vpnportal.domain.tunnel.serialization import serialize
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
-from vpnportal.services.tunnel_state_ranking import LABELS, with_changes, with_state_rank
+from vpnportal.services import StateLabel, with_changes, with_state_rank
 
 Outcome = Revision.Outcome
 HISTORIES = (
@@ -84,9 +84,10 @@ def test_the_database_finds_the_word_that_the_page_says_however_a_tunnel_stands(
 
     found = dict(with_state_rank(Tunnel.objects.all()).values_list("pk", "rank"))
 
+    labels = tuple(StateLabel)
     said = {pk: state.label for pk, state in services.states_of(tunnels).items()}
-    assert {pk: LABELS[rank] for pk, rank in found.items()} == said
-    assert set(said.values()) == set(LABELS)
+    assert {pk: labels[rank] for pk, rank in found.items()} == said
+    assert set(said.values()) == set(StateLabel)
 
 
 def changed() -> set[str]:
