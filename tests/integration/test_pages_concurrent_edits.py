@@ -11,7 +11,7 @@ from tests.form_data import PHASE_ONE
 from tests.html import part, read, typed, words
 from vpnportal import services
 from vpnportal.models import AddressPool, Concentrator, Revision, Subnet, Tunnel
-from vpnportal.services.edit_conflicts import newest_edit
+from vpnportal.services import newest_edit
 from vpnportal.web.tunnel.page import state_context
 
 HTMX = {"HX-Request": "true"}
@@ -44,7 +44,7 @@ def test_the_second_of_two_is_told_beside_the_field_and_the_next_attempt_goes_th
     assert answer.status_code == 409
     note = words(answer, "note-phase_one_encryption")
     assert note.startswith("bob changed this to AES256 at ")
-    assert note.endswith("Save again to overwrite that. Overwrite")
+    assert note.endswith("Save again to overwrite it. Overwrite")
     assert Tunnel.objects.get().phase_one_encryption == "AES256"
     seen = hidden(answer, "initial-phase_one_encryption")
     assert send(page, ready, headers, "phase_one_encryption", "AES128", seen).status_code in (

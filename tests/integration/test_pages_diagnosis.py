@@ -13,7 +13,7 @@ from django.utils import timezone
 from tests.html import part, words
 from vpnportal import services
 from vpnportal.models import Concentrator, DiagnosticLog, Revision, Tunnel
-from vpnportal.services.diagnosis import findings_of
+from vpnportal.services import findings_of
 
 REFUSED = (
     "initiating Main Mode IKE_SA ctx1[1] to 203.0.113.3",
@@ -44,7 +44,9 @@ def seen(association: str, **more: object) -> None:
 def heard(tunnel: Tunnel, *texts: str, **facts: object) -> None:
     at = timezone.now().isoformat()
     lines = [{"at": at, "role": "initiator", "text": text, "ike": "1"} for text in texts]
-    DiagnosticLog.objects.update_or_create(tunnel=tunnel, defaults={"lines": lines, "anomalies": facts})
+    DiagnosticLog.objects.update_or_create(
+        tunnel=tunnel, defaults={"lines": lines, "anomalies": facts}
+    )
 
 
 def state(page, tunnel: Tunnel):

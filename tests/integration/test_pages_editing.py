@@ -215,10 +215,12 @@ def test_while_a_tunnel_is_applied_every_change_is_refused_in_words(applying, pa
         plain, htmx = page.post(url, form), page.post(url, form, headers=headers)
 
         assert (plain.status_code, htmx.status_code) == (423, 423), url
-        assert services.tunnel_lock.APPLYING_NOW in " ".join(
+        assert services.tunnel_lock.LOCKED.format(number=1) in " ".join(
             "".join(read(plain).itertext()).split()
         )
-        assert services.tunnel_lock.APPLYING_NOW in " ".join("".join(read(htmx).itertext()).split())
+        assert services.tunnel_lock.LOCKED.format(number=1) in " ".join(
+            "".join(read(htmx).itertext()).split()
+        )
     assert columns(applying) == before
     assert applying.subnets.count() == 2
 

@@ -145,8 +145,8 @@ def test_what_is_not_the_accounts_any_more_is_left_out_and_named(thrice, page):
     answer = page.get(url("revision", thrice, 1))
     kept = page.post(url("restore", thrice, 1), follow=True)
 
-    hosted = "Left out: 10.2.0.0/24 is no subnet of this account any more."
-    row = "Left out: 10.1.255.92 is in no static NAT subnet of this tunnel any more."
+    hosted = "Left out: 10.2.0.0/24 is no longer a subnet of this account."
+    row = "Left out: 10.1.255.92 is no longer in a static NAT subnet of this tunnel."
     hosted_row = "Protected private (hosted) subnets 10.4.0.0/24 nothing"
     assert hosted_row in text(part(answer, "main"))
     for shown in (text(part(answer, "main")), words(kept, "live")):
@@ -177,7 +177,7 @@ def test_every_field_of_a_specification_comes_back_with_its_revision(ready, user
         "phase_two_group": 14,
         "phase_two_keylife": 1800,
     }
-    names = services.drafts.EDITABLE - {"friendly_name", "notes"}
+    names = services.EDITABLE_FIELDS - {"friendly_name", "notes"}
     assert set(other) == names, "a new field of the draft needs another value here"
     for name, value in other.items():
         services.edit(ready, name, value, user)

@@ -113,7 +113,7 @@ def test_what_overlaps_a_network_of_the_tunnel_is_refused_in_words(tunnel, page,
     answer = attach(page, tunnel, row.pk, headers)
 
     assert answer.status_code == 422
-    sentence = "10.4.7.0/24 overlaps 10.4.0.0/16, which this tunnel has already."
+    sentence = "10.4.7.0/24 overlaps 10.4.0.0/16 of this tunnel."
     assert words(answer, "attached-hosted").startswith(sentence)
     assert "10.4.7.0/24" not in networks(tunnel)
 
@@ -126,7 +126,7 @@ def test_what_a_moved_tunnel_left_behind_is_a_problem_at_apply(ready, user):
         services.apply(ready, user)
 
     assert [(one.field, one.text) for one in refusal.value.problems] == [
-        ("hosted_subnets", "10.2.0.0/24 is not at this location: remove it.")
+        ("hosted_subnets", "10.2.0.0/24 is not at this location. Remove it.")
     ]
 
 

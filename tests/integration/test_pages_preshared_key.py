@@ -181,7 +181,7 @@ def test_while_a_tunnel_is_applied_no_key_is_made(second_tunnel, user, page, hea
     answer = post(page, "generate-key", second_tunnel, headers)
 
     assert answer.status_code == 423
-    assert services.tunnel_lock.APPLYING_NOW in words(answer, "key")
+    assert services.tunnel_lock.LOCKED.format(number=1) in words(answer, "key")
     assert (the_key(second_tunnel), shown(answer)) == ("second key", "")
 
 

@@ -11,8 +11,7 @@ from django.utils import timezone
 from tests.html import part, read, typed, words
 from vpnportal import services
 from vpnportal.models import DraftBackup, LastEdit, Revision, Subnet, Tunnel
-from vpnportal.services import restore_draft
-from vpnportal.services.review import review_of
+from vpnportal.services import restore_draft, review_of
 
 KEPT = "No interruption (make-before-break)"
 
@@ -184,7 +183,7 @@ def test_what_is_not_part_of_a_revision_and_what_the_provider_assigned_stays(liv
     Tunnel.objects.filter(pk=live.pk).update(hosted_peer="203.0.113.77")
     services.edit(live, "phase_one_group", 14, user)
 
-    restore_draft.discard(live, user)
+    services.discard(live, user)
 
     fresh = Tunnel.objects.get(pk=live.pk)
     assert (fresh.friendly_name, fresh.hosted_peer) == ("Dallas", "203.0.113.77")

@@ -92,8 +92,8 @@ def test_a_remote_subnet_is_an_ip_address_and_a_cidr(tunnel, page, headers):
             "24",
             "169.254.1.0/24 is reserved (loopback, link-local, multicast or unassigned).",
         ),
-        ("10.2.0.0", "24", "10.2.0.0/24 is on this tunnel already."),
-        ("10.2.0.0", "16", "10.2.0.0/16 overlaps 10.2.0.0/24, which this tunnel has already."),
+        ("10.2.0.0", "24", "10.2.0.0/24 is already a subnet of this tunnel."),
+        ("10.2.0.0", "16", "10.2.0.0/16 overlaps 10.2.0.0/24 of this tunnel."),
     ],
 )
 def test_a_wrong_subnet_is_explained_and_stays_typed(tunnel, page, headers, ip, cidr, sentence):
@@ -284,7 +284,7 @@ def test_one_customer_address_has_one_translation(ready, page, headers):
     assert answer.status_code == 422
     for at, other in (("92", "93"), ("93", "92")):
         assert words(answer, f"note-10.1.255.{at}") == (
-            f"192.168.10.15 is the Customer IP for 10.1.255.{other} too: keep one of the two."
+            f"192.168.10.15 is the Customer IP for 10.1.255.{other} too. Keep one of the two."
         )
 
 

@@ -78,7 +78,7 @@ def test_without_the_tick_nothing_beside_it_counts(second_tunnel, page, headers)
 
 
 TIME = "Enter a time from 5 to 3600 seconds."
-BEHIND = "10.9.9.9 is not behind the tunnel. Enter an address in 192.168.20.0/24."
+BEHIND = "10.9.9.9 is in no remote subnet. Enter an address in 192.168.20.0/24."
 WRONG = {
     "no number": ("keep_seconds", "soon", TIME),
     "nothing": ("keep_seconds", "", TIME),
