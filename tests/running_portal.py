@@ -132,7 +132,7 @@ class RunningPortal:
         return match[1]
 
     def do(self, code: str, **names: str) -> Any:
-        """Run code in the portal's shell after PRELUDE; return the value that it passes to `say`."""
+        """Run code in the portal's shell, after PRELUDE; return what it passes to `say`."""
         assignments = "".join(f"{name} = {value!r}\n" for name, value in names.items())
         done = self.run(PYTHON, "manage.py", "shell", "-v0", "-c", PRELUDE + assignments + code)
         assert done.returncode == 0, done.stderr

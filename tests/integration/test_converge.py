@@ -365,7 +365,7 @@ def test_a_newer_apply_replaces_a_queued_revision(ready, user):
     assert [revision.pk for revision in Revision.objects.live_or_applying()] == [second.pk]
 
 
-def test_only_one_revision_of_a_tunnel_is_live(ready, user, gateway):
+def test_a_tunnel_has_a_single_live_revision(ready, user, gateway):
     for keylife in (3_600, 1_800):
         services.edit(ready, "phase_two_keylife", keylife, user)
         services.apply(ready, user)

@@ -201,7 +201,7 @@ def test_a_probe_of_an_unreachable_concentrator_fails_with_the_reason(ready, use
     )
 
 
-def test_a_tunnel_has_one_probe_at_a_time_and_an_overdue_probe_has_failed(ready, user, prober):
+def test_a_tunnel_has_a_single_running_probe_and_an_overdue_probe_has_failed(ready, user, prober):
     first = start_probe(ready, user)
     with pytest.raises(Refused, match="being asked already"):
         start_probe(ready, user)
@@ -348,7 +348,7 @@ def test_the_answer_about_a_tunnel_does_not_change_another_tunnel(answered, seco
     assert page.post(url, {"question": "9" * 30}).status_code == 400
 
 
-def test_the_page_names_what_a_probe_of_phase_two_needs(tunnel, user, page, prober):
+def test_the_page_names_the_requirements_of_a_probe_of_phase_two(tunnel, user, page, prober):
     services.edit(tunnel, "remote_peer", "203.0.113.2", user)
     services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
     probe = finish(start_probe(tunnel, user))

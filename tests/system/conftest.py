@@ -20,7 +20,7 @@ services.set_translations(tunnel, [*old, new], user)
 
 @pytest.fixture(scope="module")
 def portal(request: pytest.FixtureRequest) -> Iterator[RunningPortal]:
-    """A portal with the parameters of the example entered and nothing applied."""
+    """Yield a portal with the parameters of the example entered and nothing applied."""
     running = RunningPortal(request.module.__name__.rpartition("_")[2])
     try:
         running.start()
@@ -40,5 +40,5 @@ def bring_up(portal: RunningPortal) -> RunningPortal:
 
 @pytest.fixture
 def live(portal: RunningPortal) -> RunningPortal:
-    """A portal with the example applied and answering."""
+    """Return a portal with the example applied and answering."""
     return bring_up(portal)

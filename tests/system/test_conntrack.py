@@ -27,7 +27,7 @@ MANY = 2 * conntrack.BATCH_SIZE
 
 @pytest.fixture
 def tracking() -> Iterator[None]:
-    """A gateway that tracks connections, with a flow between each server and each customer."""
+    """Yield in a gateway that tracks a flow between each server and each customer."""
     addresses = tuple(f"{address}/32" for address in SERVERS + CUSTOMERS)
     namespaces.delete(PREFIX)
     try:

@@ -20,7 +20,7 @@ ROLES = ("initiator", "responder")
 
 @pytest.fixture(scope="module")
 def applied(portal) -> Iterator[Scene]:
-    """A portal whose tunnel was up once."""
+    """Yield a portal whose tunnel was up once."""
     scene = Scene(portal)
     portal.apply(translate())
     wait_for(portal.ping, 20)
@@ -30,7 +30,7 @@ def applied(portal) -> Iterator[Scene]:
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])
 def scene(request, applied: Scene) -> Iterator[Scene]:
-    """The tunnel in an IKE version; only the test initiates."""
+    """Yield the tunnel in an IKE version; only the test initiates."""
     if applied.evaluate("tunnel().ike_version") != request.param:
         applied.portal.apply(f'services.edit(tunnel, "ike_version", {request.param}, user)')
     applied.version = request.param
@@ -40,7 +40,7 @@ def scene(request, applied: Scene) -> Iterator[Scene]:
 
 @pytest.fixture
 def any_version(applied: Scene) -> Iterator[Scene]:
-    """The tunnel in the IKE version of the last test; only the test initiates."""
+    """Yield the tunnel in the IKE version of the last test; only the test initiates."""
     with applied.worker_stopped():
         yield applied
 

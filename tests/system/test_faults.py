@@ -63,7 +63,7 @@ def small_disk(folder) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def scene() -> Iterator[Scene]:
-    """A portal with the seam in its processes; the first settings are applied and answer a ping."""
+    """Yield a portal with the seam in its processes and the first settings applied."""
     portal = RunningPortal("faults")
     holds = Holds(portal)
     portal.environment |= holds.environment()
@@ -134,7 +134,7 @@ def test_traffic_resumes_when_the_tun_interface_is_up_again(scene: Scene):
 
 
 def test_an_apply_fails_and_is_rolled_back_if_charon_does_not_answer(scene: Scene):
-    """charon stops after the new connection is loaded, until the worker records the failure."""
+    """The test stops charon after the new connection is loaded, until the apply has failed."""
     scene.prepare()
     before, number = scene.applied, scene.number
     scene.apply_up_to("loaded")

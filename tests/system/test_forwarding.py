@@ -21,7 +21,7 @@ CONNECT = "import socket; socket.create_connection(({!r}, 8022), timeout=1)"
 
 @pytest.fixture
 def listening(live: RunningPortal) -> Iterator[RunningPortal]:
-    """A TCP service on the gateway and on the server."""
+    """Yield a TCP service on the gateway and on the server."""
     started = [
         subprocess.Popen(
             ["ip", "netns", "exec", f"{live.prefix}-{host}", PYTHON, "-c", LISTEN],

@@ -83,7 +83,7 @@ CHANGES = {
 
 @pytest.fixture(scope="module")
 def both(portal: RunningPortal) -> RunningPortal:
-    """A portal whose device accepts all settings of this module, with the example applied."""
+    """Return a portal with the example, whose device accepts all settings of this module."""
     portal.on("peer", "ip", "address", "add", "203.0.113.3/24", "dev", "public")
     text = device_file(portal).read_text()
     text = text.replace("version = 1", "version = 0").replace("    # The same", SECOND_ADDRESS)

@@ -24,7 +24,7 @@ MANY = 50 * MAX_LOOKUPS
 
 @pytest.fixture
 def nft() -> Iterator[NftTable]:
-    """The table of a gateway without any translation."""
+    """Yield the table of a gateway without any translation."""
     namespaces.delete(PREFIX)
     try:
         namespaces.make(PREFIX, [Host(CONCENTRATOR, "", {})], ())

@@ -148,7 +148,7 @@ def test_a_probe_finds_the_settings_in_the_file_of_the_device(portal, name):
 
 
 @pytest.mark.parametrize("name", ["IKEv1, AES", "IKEv2, AES"])
-def test_a_probe_with_a_wrong_key_finds_phase_one_and_names_the_key(portal, name):
+def test_a_probe_with_a_wrong_key_finds_phase_1_and_reports_the_key(portal, name):
     version, ike, esp, expected = DEVICE_SETTINGS[name]
     set_device(portal, version, ike, esp)
     key = key_of(portal)
@@ -258,7 +258,7 @@ def test_the_filled_in_settings_carry_a_ping_and_the_portal_does_not_probe_a_run
         "try: say(start_probe(tunnel, user).pk)\n"
         "except services.Refused as refused: say(str(refused))"
     )
-    assert refused == "The tunnel is up, so its peer accepts what is applied: it is not asked."
+    assert refused == "Not probed while the tunnel is up: its peer accepts the applied settings."
     assert portal.ping()
 
 

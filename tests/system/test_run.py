@@ -75,7 +75,7 @@ def make_run(name: str) -> Run:
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    """A bin/run for all tests that do not end it."""
+    """Yield a bin/run for all tests that do not end it."""
     running = make_run("r").start()
     yield running
     running.stop()
@@ -84,7 +84,7 @@ def run() -> Iterator[Run]:
 
 @pytest.fixture
 def new_run() -> Iterator[Run]:
-    """A bin/run that the test starts and ends, without remains."""
+    """Yield a bin/run that the test starts and ends, without remains."""
     run = make_run("e")
     yield run
     assert run.has_ended()

@@ -47,7 +47,7 @@ def has_single_child(portal: RunningPortal, *texts: str) -> bool:
 
 @pytest.fixture(params=[1, 2], ids=["IKEv1", "IKEv2"])
 def accepting(request, live: RunningPortal) -> Iterator[RunningPortal]:
-    """The example in an IKE version, with a device that accepts old and new settings."""
+    """Yield the example in an IKE version, with a device that accepts old and new settings."""
     shipped = device_file(live).read_text()
     text = shipped.replace("version = 1", f"version = {request.param}")
     for old, new in ACCEPTS_BOTH.items():

@@ -59,7 +59,7 @@ def newest_child(portal: RunningPortal) -> dict:
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])
 def up(request, portal: RunningPortal) -> RunningPortal:
-    """The example in IKEv1 for all tests, and then in IKEv2."""
+    """Return the example in IKEv1 for all tests, and then in IKEv2."""
     live = bring_up(portal)
     file = live.state / "lab" / "peer" / "swanctl.conf"
     text = re.sub(r"version = \d", f"version = {request.param}", file.read_text())
@@ -73,7 +73,7 @@ def up(request, portal: RunningPortal) -> RunningPortal:
 
 @pytest.fixture
 def all_recorded(up: RunningPortal) -> RunningPortal:
-    """A portal that has recorded all traffic so far; a test sends the only traffic after it."""
+    """Return a portal that has recorded all traffic so far, so that a test adds the rest."""
     wait_for(lambda: is_all_recorded(up), 4 * SAMPLE_SECONDS)
     return up
 

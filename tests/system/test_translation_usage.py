@@ -25,7 +25,7 @@ PAIR = ["10.1.255.92", "192.168.10.15"]
 
 @pytest.fixture(scope="module")
 def two(portal: RunningPortal) -> RunningPortal:
-    """The example with a second translation, whose host does not exist."""
+    """Return the example with a second translation, whose host does not exist."""
     portal.apply(TWO_TRANSLATIONS)
     wait_for(portal.ping, 10)
     return portal

@@ -57,7 +57,7 @@ say([revision.outcome, time.monotonic() - started_at])
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[RunningPortal]:
-    """The hosts of two concentrators; the example answers through the first concentrator."""
+    """Yield the hosts of two concentrators; the example answers through the first concentrator."""
     running = RunningPortal("two", "--port", "0", "--concentrators", "2")
     try:
         running.start()
@@ -76,7 +76,7 @@ def two() -> Iterator[RunningPortal]:
 
 @pytest.fixture(scope="module")
 def ordered(two: RunningPortal) -> str:
-    """The translated address of a tunnel that was ordered, filled in and applied."""
+    """Return the translated address of a tunnel that was ordered, filled in and applied."""
     ordering = (
         'ordered = services.order(tunnel.account, Datacenter.objects.get(name="hou02"), user)'
     )
@@ -117,7 +117,7 @@ def releasing_from(portal: RunningPortal) -> list[str]:
 
 @pytest.fixture
 def at_first(two: RunningPortal, ordered: str) -> RunningPortal:
-    """The example is up at the first concentrator only, the ordered tunnel at the second."""
+    """Return with the example up at the first concentrator only."""
     if not configured(two, "concentrator"):
         move(two, "concentrator")
     wait_for(lambda: two.ping() and not releasing_from(two), 30)
