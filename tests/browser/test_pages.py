@@ -11,7 +11,6 @@ from playwright.sync_api import Browser, Page, expect
 from tests.browser.person import enter, note_of, sign_in
 
 FAILED_APPLY = """
-from vpnportal.services import api_keys
 draft = Tunnel.objects.get(name="ipsec002")
 steps = [{"at": "2026-01-01T10:00:00", "text": "Asked", "ok": True},
          {"at": "2026-01-01T10:00:01", "text": "Was refused", "ok": False}]
@@ -26,7 +25,7 @@ if not draft.revisions.exists():
     Concentrator.objects.update(foreign_connections=["office"])
     long_name = User.objects.create(username="maria.fernandez-gonzalez@branch.example.com")
     Membership.objects.create(account=draft.account, user=long_name, role="viewer")
-    api_keys.create(draft.account, user, "a script", None, ["192.0.2.0/24"])
+    services.create_api_key(draft.account, user, "a script", None, ["192.0.2.0/24"])
 """
 
 
@@ -50,9 +49,9 @@ def test_the_number_of_pending_changes_follows_every_edit(draft: Page):
     life = enter(draft.get_by_role("group", name="Phase Two"), "Key Life (in seconds)", "7200")
 
     expect(note_of(life)).to_have_text("Saved")
-    expect(pending.get_by_text("not applied")).to_be_visible()
+    expect(pending.get_by_text("pending change")).to_be_visible()
     draft.reload()
-    assert "not applied" in before
+    assert "pending change" in before
     expect(draft.get_by_role("group", name="Phase Two").get_by_label("Key Life")).to_have_value(
         "7200"
     )
@@ -160,7 +159,7 @@ def test_apply_lists_missing_fields_with_links(draft: Page):
     draft.get_by_role("button", name="Apply Configurations").click()
 
     problems = draft.locator("#problems")
-    expect(problems).to_contain_text("Nothing was applied.")
+    expect(problems).to_contain_text("Not applied.")
     problems.get_by_role("link", name="Remote Peer Address").click()
     expect(draft).to_have_url(re.compile("#id_remote_peer$"))
 
@@ -261,7 +260,7 @@ def test_axe_finds_nothing_on_a_page_with_errors(draft: Page):
     enter(phase_one, "Diffie-Hellman Group (DH)", "0")
     enter(phase_one, "Remote Peer Address", "10.1.255.999")
     draft.locator("#trial > summary").click()
-    draft.get_by_label("Keep only if healthy").check()
+    draft.get_by_label("Roll back automatically if not healthy").check()
     draft.get_by_label("Address that must answer a ping").fill("10.9.9.9")
     draft.get_by_role("button", name="Apply Configurations").click()
     expect(draft.get_by_role("link", name="Address that must answer a ping")).to_be_visible()

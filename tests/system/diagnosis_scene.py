@@ -50,7 +50,7 @@ import json, sys
 from vpnportal.reconciler.target import load_target
 from vpnportal.gateway.vici.session import CharonSession
 from vpnportal.models import *
-from vpnportal.services.diagnosis import findings_of
+from vpnportal.services import findings_of
 from django.conf import settings
 from django.utils import timezone
 def tunnel(): return Tunnel.objects.get(name="ipsec001")

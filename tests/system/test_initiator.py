@@ -36,7 +36,7 @@ def terminate_at_both(portal: RunningPortal) -> None:
 
 def findings(portal: RunningPortal) -> list[list[str]]:
     return portal.do(
-        "from vpnportal.services.diagnosis import findings_of\n"
+        "from vpnportal.services import findings_of\n"
         "findings = findings_of(Tunnel.objects.get(pk=tunnel.pk))\n"
         "say([[finding.field, finding.advice] for finding in findings])"
     )

@@ -43,7 +43,7 @@ subnet = tunnel.subnets.get(network="192.168.20.0/24").pk
 services.remove_remote_subnet(tunnel, subnet, user)
 """
 FORECAST = """
-from vpnportal.services.review import review_of
+from vpnportal.services import review_of
 fresh = Tunnel.objects.get(pk=tunnel.pk)
 review = review_of(fresh, services.state_of(fresh))
 say([review.whole.extent.name, review.summary])

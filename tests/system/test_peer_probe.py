@@ -21,7 +21,7 @@ from tests.system.test_example import load_device
 # Deletes the earlier probes, because the portal limits the probes in ten minutes.
 START_PROBE = """
 import time
-from vpnportal.services.peer_probe import learned_values, start_probe
+from vpnportal.services import learned_values, start_probe
 tunnel.peer_probes.all().delete()
 probe = start_probe(Tunnel.objects.get(pk=tunnel.pk), user)
 """
@@ -37,8 +37,8 @@ say({"state": probe.state, "reason": probe.reason, "learnt": learned_values(prob
 """
 )
 FILL_IN = """
-from vpnportal.services.peer_probe import fill_in, newest
-fill_in(tunnel, newest(tunnel), user)
+from vpnportal.services import newest_probe, use_learned_values
+use_learned_values(tunnel, newest_probe(tunnel), user)
 """
 
 
@@ -254,7 +254,7 @@ def test_the_filled_in_settings_carry_a_ping_and_the_portal_does_not_probe_a_run
     wait_for(portal.ping, 15)
     wait_for(lambda: sa_status(portal) == "up", 15)
     refused = portal.do(
-        "from vpnportal.services.peer_probe import start_probe\n"
+        "from vpnportal.services import start_probe\n"
         "try: say(start_probe(tunnel, user).pk)\n"
         "except services.Refused as refused: say(str(refused))"
     )
