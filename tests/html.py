@@ -1,4 +1,4 @@
-"""Reads pages as elements, so that tests compare values and not pieces of HTML."""
+"""Pages as elements, so that tests compare values and not pieces of HTML."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Builder(HTMLParser):
 
 
 def read(response) -> Element:
-    """The elements of a response, below one root."""
+    """Return the elements of a response, below one root."""
     builder = _Builder()
     builder.feed(response.content.decode())
     builder.close()
@@ -43,37 +43,38 @@ def read(response) -> Element:
 
 
 def part(response, id: str) -> Element:
-    """The one element with this id."""
-    found = [element for element in read(response).iter() if element.get("id") == id]
-    assert len(found) == 1, f"{len(found)} elements have the id {id}"
-    return found[0]
+    """Return the only element with this id."""
+    elements = [element for element in read(response).iter() if element.get("id") == id]
+    assert len(elements) == 1, f"{len(elements)} elements have the id {id}"
+    return elements[0]
 
 
 def words(response, id: str) -> str:
-    """What a person reads in the element with this id."""
+    """Return the text of the element with this id."""
     return " ".join("".join(part(response, id).itertext()).split())
 
 
 def typed(response, name: str) -> str | None:
-    """What the control of this name holds: an input's value, or a list's chosen option."""
+    """Return the value of an input, or of the chosen option of a list."""
     for element in read(response).iter():
         if element.get("name") == name and element.tag == "input":
             return element.get("value")
         if element.get("name") == name and element.tag == "select":
-            return next(o.get("value") for o in element if "selected" in o.attrib)
+            return next(option.get("value") for option in element if "selected" in option.attrib)
     raise AssertionError(f"there is no control named {name}")
 
 
 def focused(response) -> list[str]:
-    """The controls that want the focus, in order; a browser gives it to the first."""
-    return [e.get("name", "") for e in read(response).iter() if "autofocus" in e.attrib]
+    """Return the names of the controls with `autofocus`; a browser focuses the first."""
+    elements = read(response).iter()
+    return [element.get("name", "") for element in elements if "autofocus" in element.attrib]
 
 
 def form(response, id: str) -> dict[str, list[str]]:
-    """What a browser would send of this form's inputs, without its buttons."""
-    found: dict[str, list[str]] = {}
+    """Return the values that a browser would send for the inputs of a form."""
+    values: dict[str, list[str]] = {}
     for element in part(response, id).iter("input"):
-        named = element.get("name") and "disabled" not in element.attrib
-        if named and element.get("type") not in ("checkbox", "file"):
-            found.setdefault(element.get("name"), []).append(element.get("value", ""))
-    return found
+        is_sent = element.get("name") and "disabled" not in element.attrib
+        if is_sent and element.get("type") not in ("checkbox", "file"):
+            values.setdefault(element.get("name"), []).append(element.get("value", ""))
+    return values

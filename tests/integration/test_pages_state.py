@@ -1,9 +1,9 @@
-"""What a page says of a tunnel is what is known: queued is not live, unknown is not down."""
+"""The state box shows facts only: queued is not live, and unknown is not down."""
 
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 
 import pytest
@@ -11,9 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from tests.html import part, read, typed, words
+from tests.integration.traffic_rows import record_traffic
 from vpnportal import services
 from vpnportal.models import Concentrator, Revision, Subnet, Tunnel
-from vpnportal.models.revisions import LOCK_DURATION
 
 
 @pytest.fixture
@@ -27,8 +27,9 @@ def finish(revision: Revision, outcome: str, **more: object) -> None:
     )
 
 
-def seen(association: str, **more: object) -> None:
-    Tunnel.objects.update(sa_status=association)
+def report(sa_status: str, **more: object) -> None:
+    """Let the concentrator report an SA status now."""
+    Tunnel.objects.update(sa_status=sa_status)
     Concentrator.objects.update(**{"seen_at": timezone.now(), "unreachable_reason": "", **more})
 
 
@@ -36,138 +37,169 @@ def state(page, tunnel: Tunnel, **query: str):
     return page.get(reverse("state", args=[tunnel.pk]), query)
 
 
-def shown_words(answer, id: str = "state") -> list[str]:
-    """The state words of an element, in order: each has a shape of its own."""
-    marked = (e for e in part(answer, id).iter("span") if "word" in e.get("class", "").split())
-    return ["".join(e.itertext()).strip() for e in marked]
+def labels(response, id: str = "state") -> list[str]:
+    """Return the state labels in an element, in order."""
+    spans = part(response, id).iter("span")
+    return [
+        "".join(span.itertext()).strip()
+        for span in spans
+        if "state-label" in span.get("class", "").split()
+    ]
 
 
-def trigger(answer) -> str:
-    return part(answer, "state").get("hx-trigger")
+def trigger(response) -> str:
+    return part(response, "state").get("hx-trigger")
 
 
-def test_a_new_tunnel_was_never_applied(tunnel, page):
-    answer = state(page, tunnel)
+def poll_token(response) -> str:
+    return part(response, "state").get("hx-get").split("seen=")[1].split("&")[0]
 
-    assert shown_words(answer) == ["Never applied"]
-    assert trigger(answer) == "every 5s"
+
+def problem_links(response) -> dict[str, str]:
+    links = part(response, "problems").iter("a")
+    return {"".join(link.itertext()): link.get("href") for link in links}
+
+
+def test_a_new_tunnel_is_never_applied(tunnel, page):
+    response = state(page, tunnel)
+
+    assert labels(response) == ["Never applied"]
+    assert trigger(response) == "every 5s"
 
 
 @pytest.mark.parametrize("outcome", ["queued", "applying"])
-def test_what_is_on_its_way_is_never_shown_as_applied_or_up(second_tunnel, queued, page, outcome):
+def test_a_queued_or_applying_revision_is_shown_neither_as_applied_nor_as_up(
+    second_tunnel, queued, page, outcome
+):
     Revision.objects.update(outcome=outcome)
-    seen("down")
+    report("down")
 
-    answer, listed = state(page, second_tunnel), page.get(reverse("tunnels"))
+    response, tunnel_list = state(page, second_tunnel), page.get(reverse("tunnels"))
 
-    assert shown_words(answer) == [outcome.title(), outcome.title(), "Down"]
-    assert "No revision of this tunnel is live." in words(answer, "state")
-    assert shown_words(listed, "main") == [outcome.title()]
-    assert trigger(answer) == "every 300ms"
-
-
-def test_a_locked_tunnel_says_so_before_its_controls(second_tunnel, queued, page):
-    answer = page.get(reverse("tunnel", args=[second_tunnel.pk]))
-    order = list(part(answer, "main").iter())
-    lock = next(i for i, e in enumerate(order) if e.get("class") == "lock")
-
-    assert lock < min(i for i, e in enumerate(order) if e.tag in ("input", "select"))
+    label = Revision.Outcome(outcome).label
+    assert labels(response) == [label, label, "Down"]
+    assert "No revision of this tunnel is live." in words(response, "state")
+    assert "Revision 1 applied" not in words(response, "state")
+    assert labels(tunnel_list, "main") == [label]
+    assert trigger(response) == "every 300ms"
 
 
-def test_the_page_without_javascript_asks_again_only_while_it_is_locked(
+def test_the_lock_of_a_tunnel_is_shown_before_its_controls(second_tunnel, queued, page):
+    response = page.get(reverse("tunnel", args=[second_tunnel.pk]))
+    elements = list(part(response, "main").iter())
+    lock = next(index for index, e in enumerate(elements) if e.get("class") == "lock")
+    controls = [index for index, e in enumerate(elements) if e.tag in ("input", "select")]
+
+    assert lock < min(controls)
+    assert "".join(elements[lock].itertext()) == "Locked while revision 1 is being applied."
+
+
+def test_without_javascript_the_page_reloads_itself_only_while_it_is_locked(
     second_tunnel, queued, page
 ):
-    def asks_again() -> bool:
-        answer = page.get(reverse("tunnel", args=[second_tunnel.pk]))
-        return any(e.get("http-equiv") == "refresh" for e in read(answer).iter("meta"))
+    def reloads() -> bool:
+        response = page.get(reverse("tunnel", args=[second_tunnel.pk]))
+        return any(meta.get("http-equiv") == "refresh" for meta in read(response).iter("meta"))
 
-    assert asks_again()
+    assert reloads()
     finish(queued, "live")
-    assert not asks_again()
+    assert not reloads()
 
 
-def test_an_applied_tunnel_names_its_revision_and_whether_it_is_up(second_tunnel, queued, page):
+def test_an_applied_tunnel_shows_its_revision_and_its_label_once(second_tunnel, queued, page):
     finish(queued, "live")
-    seen("up")
+    Revision.objects.update(finished_at="2026-01-01T10:00:00Z")
+    report("up")
 
-    answer = state(page, second_tunnel)
+    response = state(page, second_tunnel)
 
-    assert shown_words(answer) == ["Up", "Up"]
-    assert words(answer, "state").startswith(
-        "State up Revision 1 is live: the concentrator holds it. ada, "
+    assert labels(response) == ["Up"]
+    assert words(response, "state").startswith(
+        "State Up Revision 1 applied 1 Jan 2026, 10:00:00 UTC by ada. "
     )
-    assert words(answer, "pending") == "Everything on this page is applied."
+    assert words(response, "pending") == "No pending changes"
 
 
 @pytest.mark.parametrize(
-    ("sight", "sentence"),
+    ("columns", "sentence"),
     [
-        ({"seen_at": None}, "Nobody has looked at the concentrator hou02-vpn01 yet."),
-        ({"unreachable_reason": "charon's socket is gone."}, "charon's socket is gone."),
+        ({"seen_at": None}, "hou02-vpn01 has never reported."),
         (
-            {"seen_at": timedelta(hours=3)},
-            "Nothing was heard from the concentrator hou02-vpn01 lately. Last seen up 3 hours ago",
+            {"unreachable_reason": "charon's socket is gone."},
+            "charon's socket is gone. Last state: Up (",
+        ),
+        (
+            {"seen_at": datetime(2026, 1, 1, 10, tzinfo=UTC)},
+            "No status from hou02-vpn01 since 1 Jan 2026, 10:00:00 UTC. Last state: Up "
+            "(1 Jan 2026, 10:00:00 UTC)",
         ),
     ],
-    ids=["never looked", "unreachable", "long ago"],
+    ids=["never seen", "unreachable", "silent"],
 )
-def test_what_cannot_be_seen_is_unknown_with_its_reason_and_never_down(
-    second_tunnel, queued, page, sight, sentence
+def test_the_state_of_an_offline_concentrators_tunnel_is_unknown_with_the_reason_and_never_down(
+    second_tunnel, queued, page, columns, sentence
 ):
     finish(queued, "live")
-    now = timezone.now()
-    seen("up", **{k: now - v if isinstance(v, timedelta) else v for k, v in sight.items()})
+    report("up", **columns)
 
-    answer, listed = state(page, second_tunnel), page.get(reverse("tunnels"))
+    response, tunnel_list = state(page, second_tunnel), page.get(reverse("tunnels"))
 
-    assert shown_words(answer) == ["Unknown", "Unknown"]
-    assert sentence in words(answer, "state").replace("\N{NO-BREAK SPACE}", " ")
-    assert shown_words(listed, "main") == ["Unknown"]
+    assert labels(response) == ["Unknown"]
+    assert sentence in words(response, "state")
+    assert "Down" not in words(response, "state")
+    assert labels(tunnel_list, "main") == ["Unknown"]
 
 
-def test_a_failure_gives_its_reason_its_steps_and_what_still_stands(
+def test_a_failed_revision_shows_its_reason_its_steps_and_the_revision_that_is_live(
     second_tunnel, queued, user, page
 ):
     finish(queued, "live")
-    seen("up")
+    report("up")
     services.edit(second_tunnel, "phase_one_keylife", 7200, user)
     steps = [
-        {"at": "2026-01-01T10:00:00", "text": "Asked charon", "ok": True},
-        {"at": "2026-01-01T10:00:01", "text": "charon said no", "ok": False},
+        {"at": "2026-01-01T10:00:00", "text": "Loaded the connection ctx2", "ok": True},
+        {"at": "2026-01-01T10:00:01", "text": "charon refused it", "ok": False},
     ]
-    finish(services.apply(second_tunnel, user), "failed", reason="It said no.", steps=steps)
+    revision = services.apply(second_tunnel, user)
+    finish(revision, "failed", reason="charon refused the connection.", steps=steps)
 
-    answer = state(page, second_tunnel)
+    response = state(page, second_tunnel)
 
-    assert shown_words(answer) == ["Failed", "Failed", "Up"]
-    assert "It said no. Asked charon 10:00:00 Failed: charon said no 10:00:01" in words(
-        answer, "state"
-    )
-    assert "Revision 1 is live: the concentrator holds it." in words(answer, "state")
-    assert words(answer, "pending").startswith("1 change not applied; ")
+    assert labels(response) == ["Failed", "Failed", "Up"]
+    assert (
+        "charon refused the connection. Loaded the connection ctx2 10:00:00 "
+        "Failed: charon refused it 10:00:01"
+    ) in words(response, "state")
+    assert "Revision 1 applied " in words(response, "state")
+    assert words(response, "pending").startswith("1 pending change. ")
 
 
-def test_an_apply_that_nobody_takes_up_says_so_and_the_tunnel_can_be_edited_again(
+def test_a_revision_that_no_worker_takes_is_shown_with_its_age_and_unlocks_the_tunnel(
     second_tunnel, queued, page
 ):
-    Revision.objects.update(created_at=timezone.now() - LOCK_DURATION)
+    Revision.objects.update(created_at=timezone.now() - timedelta(minutes=12, seconds=5))
 
-    answer = state(page, second_tunnel)
+    response = state(page, second_tunnel)
 
-    assert "Edits are possible again." in words(answer, "state")
-    assert shown_words(answer)[0] == "Queued"
-    assert trigger(answer) == "every 5s"
+    assert (
+        "Queued for 12 min: the concentrator is not responding. Revision 1 is applied when the "
+        "concentrator responds. The tunnel can be edited again."
+    ) in words(response, "state")
+    assert labels(response)[0] == "Queued"
+    assert trigger(response) == "every 5s"
 
 
-def test_a_page_that_shows_the_state_already_gets_nothing_new(second_tunnel, queued, page):
+def test_a_poll_for_a_state_that_the_page_shows_already_gets_no_content(
+    second_tunnel, queued, page
+):
     first = state(page, second_tunnel)
-    token = part(first, "state").get("hx-get").split("seen=")[1].split("&")[0]
+    token = poll_token(first)
     whole = page.get(reverse("tunnel", args=[second_tunnel.pk]))
 
     again = state(page, second_tunnel, seen=token)
 
     assert again.status_code == 204
-    # What changed here is asked for by the Status section at once.
+    # A changed state makes the Status section poll at once.
     assert json.loads(first.headers["HX-Trigger"]) == {"state-changed": {}}
     assert "HX-Trigger" not in again.headers
     assert part(whole, "status").get("hx-trigger") == "every 5s, state-changed from:body"
@@ -175,72 +207,119 @@ def test_a_page_that_shows_the_state_already_gets_nothing_new(second_tunnel, que
     assert state(page, second_tunnel, seen=token).status_code == 200
 
 
-NEWS = {
-    "another step": {"steps": [{"at": "2026-01-01T10:00:00", "text": "Asked", "ok": True}]},
-    "another outcome": {"outcome": "failed", "reason": "It said no."},
-    "another reason": {"reason": "It said yes."},
+CHANGES = {
+    "another step": {"steps": [{"at": "2026-01-01T10:00:00", "text": "Started", "ok": True}]},
+    "another outcome": {"outcome": "failed", "reason": "charon refused it."},
+    "another reason": {"reason": "charon accepted it."},
     "a trial": {"trial_ends_at": timezone.now() + timedelta(hours=1)},
-    "a trial that is over": {"trial_ends_at": timezone.now() - timedelta(hours=1)},
-    "a first rekey that failed": {"first_rekey": "failed"},
-    "a first rekey that went well": {"first_rekey": "agreed"},
+    "a trial that has ended": {"trial_ends_at": timezone.now() - timedelta(hours=1)},
+    "a failed first rekey": {"first_rekey": "failed"},
+    "a successful first rekey": {"first_rekey": "agreed"},
     "another time": {"finished_at": timezone.now() + timedelta(seconds=9)},
 }
 
 
-@pytest.mark.parametrize("news", NEWS.values(), ids=NEWS)
-def test_a_poll_is_answered_with_the_page_when_there_is_news_and_with_nothing_before(
-    second_tunnel, queued, page, news
-):
-    finish(queued, "live", reason="It said maybe.")
-    seen("up")
-    before = state(page, second_tunnel)
-    query = {"seen": part(before, "state").get("hx-get").split("seen=")[1].split("&")[0]}
-    assert state(page, second_tunnel, **query).status_code == 204
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_poll_gets_the_state_box_only_after_a_change(second_tunnel, queued, page, change):
+    finish(queued, "live", reason="charon may accept it.")
+    report("up")
+    token = poll_token(state(page, second_tunnel))
+    assert state(page, second_tunnel, seen=token).status_code == 204
 
-    Revision.objects.update(**news)
+    Revision.objects.update(**change)
 
-    assert state(page, second_tunnel, **query).status_code == 200
+    assert state(page, second_tunnel, seen=token).status_code == 200
 
 
-def test_a_poll_hears_of_a_repair_an_association_and_an_edit(second_tunnel, queued, page, user):
+def test_a_poll_gets_a_correction_an_sa_status_and_an_edit(second_tunnel, queued, page, user):
     finish(queued, "live")
-    seen("up")
+    report("up")
 
-    def is_news(change) -> bool:
+    def is_polled(change) -> bool:
         url = part(state(page, second_tunnel), "state").get("hx-get")
         assert page.get(url).status_code == 204
         change()
         return page.get(url).status_code == 200
 
     concentrator = second_tunnel.concentrator
-    assert is_news(
+    assert is_polled(
         lambda: concentrator.repairs.create(tunnel=second_tunnel, text="Loaded it again")
     )
-    assert is_news(lambda: seen("down"))
-    assert is_news(lambda: services.edit(second_tunnel, "phase_two_keylife", 7200, user))
-    assert is_news(lambda: Concentrator.objects.update(unreachable_reason="The socket is gone."))
+    assert is_polled(lambda: report("down"))
+    assert is_polled(lambda: services.edit(second_tunnel, "phase_two_keylife", 7200, user))
+    assert is_polled(lambda: Concentrator.objects.update(unreachable_reason="No socket."))
 
 
-def test_an_association_of_older_settings_is_up_and_says_what_has_not_come_yet(
+def test_a_poll_gets_the_age_of_a_revision_that_no_worker_takes(second_tunnel, queued, page):
+    Revision.objects.update(created_at=timezone.now() - timedelta(minutes=12, seconds=5))
+    token = poll_token(state(page, second_tunnel))
+    assert state(page, second_tunnel, seen=token).status_code == 204
+
+    Revision.objects.update(created_at=timezone.now() - timedelta(minutes=13, seconds=5))
+
+    assert "Queued for 13 min" in words(state(page, second_tunnel, seen=token), "state")
+
+
+def test_a_tunnel_with_older_settings_names_the_running_and_the_pending_revision(
+    second_tunnel, queued, user, page
+):
+    finish(queued, "replaced", first_up_at=timezone.now())
+    # The peer never accepted revision 2.
+    finish(services.apply(second_tunnel, user), "replaced")
+    finish(services.apply(second_tunnel, user), "live")
+    report("older")
+
+    response = state(page, second_tunnel)
+
+    assert labels(response) == ["Up \N{EN DASH} settings out of date"]
+    assert words(response, "state-title").endswith("settings out of date (rekey pending)")
+    assert ("Still running with revision 1. The peer has not accepted revision 3.") in words(
+        response, "state"
+    )
+
+
+def test_a_tunnel_with_older_settings_of_an_unknown_revision_says_an_earlier_revision(
     second_tunnel, queued, page
 ):
     finish(queued, "live")
-    seen("older")
+    report("older")
 
-    answer = state(page, second_tunnel)
-
-    assert shown_words(answer) == ["Up \N{EN DASH} settings out of date"] * 2
     assert (
-        "What runs was negotiated with the settings of an earlier apply and goes on. "
-        "The other end has not taken the new ones yet."
-    ) in words(answer, "state")
+        "Still running with an earlier revision. The peer has not accepted revision 1."
+    ) in words(state(page, second_tunnel), "state")
 
 
-REFUSED_REKEY = "The keys cannot be renewed. The tunnel is up, but"
+def test_a_degraded_tunnel_shows_how_many_subnet_pairs_are_up(ready, user, page):
+    ready.subnets.add(
+        Subnet.objects.create(
+            account=ready.account, kind=Subnet.Kind.CUSTOMER, network="192.168.30.0/24"
+        )
+    )
+    finish(services.apply(Tunnel.objects.get(pk=ready.pk), user), "live")
+    report("partial")
+    assert words(state(page, ready), "state-title") == "State Degraded"
+
+    record_traffic(Tunnel.objects.get(pk=ready.pk), child_count=1)
+
+    response = state(page, ready)
+    assert words(response, "state-title") == "State Degraded (1 of 2 subnet pairs up)"
+
+
+def test_a_tunnel_that_only_the_peer_may_initiate_waits_for_the_peer(second_tunnel, user, page):
+    services.edit(second_tunnel, "starts", "other", user)
+    finish(services.apply(second_tunnel, user), "live")
+    report("down")
+
+    title = words(state(page, second_tunnel), "state-title")
+
+    assert title == "State Waiting for peer (responder only)"
+
+
+REKEY_FAILED = "Rekey failed. The tunnel is up, but the peer refused the first rekey"
 
 
 @pytest.mark.parametrize(
-    ("rekeyed", "association", "warned", "praised"),
+    ("first_rekey", "sa_status", "is_failure_shown", "is_success_shown"),
     [
         ("", "up", False, False),
         ("due", "up", False, False),
@@ -251,30 +330,31 @@ REFUSED_REKEY = "The keys cannot be renewed. The tunnel is up, but"
         ("failed", "down", False, False),
     ],
 )
-def test_a_first_rekey_is_told_of_when_it_failed_or_agreed_and_the_tunnel_is_up(
-    second_tunnel, queued, page, rekeyed, association, warned, praised
+def test_the_result_of_the_first_rekey_is_shown_while_the_tunnel_is_up(
+    second_tunnel, queued, page, first_rekey, sa_status, is_failure_shown, is_success_shown
 ):
-    finish(queued, "live", first_rekey=rekeyed)
-    seen(association)
+    finish(queued, "live", first_rekey=first_rekey)
+    report(sa_status)
 
     text = words(state(page, second_tunnel), "state")
 
-    assert (REFUSED_REKEY in text, "PFS checked" in text) == (warned, praised)
+    assert (REKEY_FAILED in text) is is_failure_shown
+    assert ("PFS verified: the peer accepted the first rekey." in text) is is_success_shown
 
 
-def test_a_tunnel_whose_keys_cannot_be_renewed_says_when_it_breaks(second_tunnel, user, page):
+def test_a_tunnel_with_a_failed_first_rekey_shows_when_its_keys_expire(second_tunnel, user, page):
     services.edit(second_tunnel, "phase_two_keylife", 7200, user)
     finish(services.apply(second_tunnel, user), "live", first_rekey="failed")
     Revision.objects.update(finished_at="2026-01-01T10:00:00Z")
-    seen("up")
+    report("up")
 
     assert (
-        "It will break when its keys run out, first at about 1 Jan 2026, 12:00:00 UTC "
-        "(key life of phase two: 7200 seconds)."
+        "The tunnel goes down when its keys expire, first at about 1 Jan 2026, 12:00:00 UTC "
+        "(phase 2 key life: 7200 seconds)."
     ) in words(state(page, second_tunnel), "state")
 
 
-def test_the_newest_repairs_of_this_tunnel_are_listed_and_no_others(
+def test_the_newest_corrections_of_this_tunnel_are_listed_and_no_others(
     tunnel, second_tunnel, queued, page
 ):
     concentrator = second_tunnel.concentrator
@@ -283,34 +363,37 @@ def test_the_newest_repairs_of_this_tunnel_are_listed_and_no_others(
     concentrator.repairs.create(tunnel=tunnel, text="Repair of ipsec001")
     concentrator.repairs.create(tunnel=None, text="Repair of all")
 
-    told = part(state(page, second_tunnel), "repairs").iter("span")
+    response = state(page, second_tunnel)
 
-    assert ["".join(e.itertext()).split(">")[0] for e in told] == [
+    listed = part(response, "repairs").iter("span")
+    assert words(response, "repairs-summary") == "Automatic corrections"
+    assert ["".join(span.itertext()).split(">")[0] for span in listed] == [
         f"Repair {number} of <ipsec002" for number in (6, 5, 4, 3, 2)
     ]
 
 
-def test_a_cancelled_tunnel_says_who_has_not_let_go_of_it(second_tunnel, queued, user, page):
+def test_a_deleted_tunnel_shows_which_concentrator_still_has_it(second_tunnel, queued, user, page):
     finish(queued, "live")
     services.cancel(second_tunnel, user)
 
-    assert "This tunnel was cancelled. It is being taken off hou02-vpn01." in words(
+    assert "This tunnel was deleted. It is being removed from hou02-vpn01." in words(
         state(page, second_tunnel), "state"
     )
 
 
-def test_a_change_of_the_state_is_told_to_those_who_listen(second_tunnel, queued, page):
-    def aloud(said: str) -> list:
+def test_a_new_state_is_announced_to_screen_readers(second_tunnel, queued, page):
+    def announcements(said: str) -> list[str]:
         elements = read(state(page, second_tunnel, said=said)).iter()
-        return [e for e in elements if e.get("hx-swap-oob") == "innerHTML:#live"]
+        live = [e for e in elements if e.get("hx-swap-oob") == "innerHTML:#live"]
+        return ["".join(e.itertext()).strip() for e in live]
 
-    told, silent = aloud("Up"), aloud("Queued")
-
-    assert ["".join(e.itertext()).strip() for e in told] == ["State of the tunnel: Queued"]
-    assert silent == []
+    assert announcements("Up") == ["State: Queued"]
+    assert announcements("Queued") == []
 
 
-def test_applied_translations_are_listed_and_drafts_of_them_are_not(second_tunnel, user, page):
+def test_applied_translations_are_listed_and_translations_of_the_draft_are_not(
+    second_tunnel, user, page
+):
     nat = Subnet.objects.create(
         account=second_tunnel.account, kind=Subnet.Kind.STATIC_NAT, network="10.1.254.0/30"
     )
@@ -327,61 +410,61 @@ def test_applied_translations_are_listed_and_drafts_of_them_are_not(second_tunne
     translate(2)
 
     lists = part(state(page, second_tunnel), "state").iter("ul")
-    applied = next(e for e in lists if e.get("class") == "translations")
-    assert [e.text for e in applied] == ["10.1.254.1 → 192.168.20.1 (web)"]
+    applied = next(ul for ul in lists if ul.get("class") == "translations")
+    assert [item.text for item in applied] == ["10.1.254.1 → 192.168.20.1 (web)"]
 
 
-def test_apply_lists_what_is_wrong_with_links_to_the_fields_and_queues_nothing(tunnel, page):
-    for headers in ({}, {"HX-Request": "true"}):
-        answer = page.post(reverse("apply", args=[tunnel.pk]), headers=headers)
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["plain", "htmx"])
+def test_a_refused_apply_lists_the_problems_with_links_and_queues_nothing(tunnel, page, headers):
+    response = page.post(reverse("apply", args=[tunnel.pk]), headers=headers)
 
-        assert answer.status_code == 422
-        links = {"".join(e.itertext()): e.get("href") for e in part(answer, "problems").iter("a")}
-        assert links == {
-            "Remote Peer Address": "#id_remote_peer",
-            "Preshared Key": "#id_preshared_key",
-            "Protected Customer (Remote) Subnet": "#remote_subnets",
-        }
+    assert response.status_code == 422
+    assert words(response, "problems").startswith("Not applied. Fix these first:")
+    assert problem_links(response) == {
+        "Remote Peer Address": "#id_remote_peer",
+        "Preshared Key": "#id_preshared_key",
+        "Protected Customer (Remote) Subnet": "#remote_subnets",
+    }
     assert Revision.objects.count() == 0
 
 
-def test_a_problem_of_a_translation_leads_to_its_open_row(second_tunnel, tunnel, page, user):
+def test_the_problem_of_a_translation_links_to_its_open_row(second_tunnel, tunnel, page, user):
     services.set_preshared_key(tunnel, "k", user)
     services.edit(tunnel, "remote_peer", "203.0.113.2", user)
     tunnel.translations.create(internal_address="10.1.255.92", customer_address="192.168.10.15")
 
-    answer = page.post(reverse("apply", args=[tunnel.pk]))
+    response = page.post(reverse("apply", args=[tunnel.pk]))
     nat = tunnel.subnets.get(network="10.1.255.92/30").pk
 
-    links = {"".join(e.itertext()): e.get("href") for e in part(answer, "problems").iter("a")}
-    assert links["Customer IP for 10.1.255.92"] == (
+    assert problem_links(response)["Customer IP for 10.1.255.92"] == (
         f"/tunnels/{tunnel.pk}/?open={nat}#customer-10.1.255.92"
     )
 
 
 @pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["plain", "htmx"])
 def test_apply_queues_one_revision_and_shows_it_queued(second_tunnel, page, headers):
-    answer = page.post(reverse("apply", args=[second_tunnel.pk]), headers=headers, follow=True)
+    response = page.post(reverse("apply", args=[second_tunnel.pk]), headers=headers, follow=True)
 
-    assert [r.outcome for r in Revision.objects.all()] == ["queued"]
-    assert shown_words(answer)[0] == "Queued"
+    assert [revision.outcome for revision in Revision.objects.all()] == ["queued"]
+    assert labels(response)[0] == "Queued"
+    place = "problems" if headers else "live"
+    assert words(response, place).startswith("Revision 1 submitted.")
 
 
 @pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}], ids=["plain", "htmx"])
-def test_a_row_that_was_typed_and_not_saved_stops_apply_and_stays_typed(tunnel, page, headers):
+def test_an_unsaved_row_prevents_an_apply_and_stays_typed(tunnel, page, headers):
     typed_rows = {"customer-10.1.255.92": "192.168.10.15", "name-10.1.255.92": "database"}
 
-    answer = page.post(reverse("apply", args=[tunnel.pk]), typed_rows, headers=headers)
+    response = page.post(reverse("apply", args=[tunnel.pk]), typed_rows, headers=headers)
 
-    assert (answer.status_code, Revision.objects.count()) == (422, 0)
-    links = {"".join(e.itertext()): e.get("href") for e in part(answer, "problems").iter("a")}
-    assert links == {"Customer IP for 10.1.255.92": "#customer-10.1.255.92"}
+    assert (response.status_code, Revision.objects.count()) == (422, 0)
+    assert problem_links(response) == {"Customer IP for 10.1.255.92": "#customer-10.1.255.92"}
     if not headers:
-        assert typed(answer, "customer-10.1.255.92") == "192.168.10.15"
-        assert words(answer, "note-10.1.255.92").endswith("or put back what was there.")
+        assert typed(response, "customer-10.1.255.92") == "192.168.10.15"
+        assert words(response, "note-10.1.255.92").endswith("or restore the saved value.")
 
 
-def test_rows_that_are_as_they_were_saved_do_not_stop_apply(second_tunnel, page):
+def test_rows_without_a_change_do_not_prevent_an_apply(second_tunnel, page):
     rows = {"customer-10.1.255.92": " ", "name-10.1.255.92": ""}
 
     page.post(reverse("apply", args=[second_tunnel.pk]), rows)
