@@ -114,7 +114,7 @@ def test_no_preshared_key_is_in_the_row_or_in_the_message(
     ready, user, prober, monkeypatch, django_capture_on_commit_callbacks
 ):
     sent = []
-    monkeypatch.setattr(tasks.ask, "apply_async", lambda *a, **k: sent.append((a, k)))
+    monkeypatch.setattr(tasks.probe_peer, "apply_async", lambda *a, **k: sent.append((a, k)))
     with django_capture_on_commit_callbacks(execute=True):
         probe = start_probe(ready, user)
 
@@ -128,8 +128,8 @@ def test_no_preshared_key_is_in_the_row_or_in_the_message(
     ("peer", "text"),
     [
         (None, "Enter the Remote Peer Address first"),
-        ("203.0.113.1", "203.0.113.1 is at this end"),
-        ("203.0.113.102", "203.0.113.102 is at this end"),
+        ("203.0.113.1", "203.0.113.1 is an address of the provider"),
+        ("203.0.113.102", "203.0.113.102 is an address of the provider"),
         ("127.0.0.1", "127.0.0.1 is reserved"),
     ],
 )
@@ -157,7 +157,7 @@ def test_the_worker_does_not_probe_an_address_of_its_own_gateway(ready, user, pr
 def test_a_tunnel_that_is_up_is_not_probed(ready, user, sa_status):
     Tunnel.objects.filter(pk=ready.pk).update(sa_status=sa_status)
 
-    with pytest.raises(Refused, match="The tunnel is up"):
+    with pytest.raises(Refused, match="Not probed while the tunnel is up"):
         start_probe(ready, user)
 
 
@@ -203,7 +203,7 @@ def test_a_probe_of_an_unreachable_concentrator_fails_with_the_reason(ready, use
 
 def test_a_tunnel_has_a_single_running_probe_and_an_overdue_probe_has_failed(ready, user, prober):
     first = start_probe(ready, user)
-    with pytest.raises(Refused, match="being asked already"):
+    with pytest.raises(Refused, match="A probe of this peer is already running"):
         start_probe(ready, user)
 
     PeerProbe.objects.update(created_at=timezone.now() - peer_probe.EXPIRES_AFTER)
@@ -220,7 +220,7 @@ def test_the_probes_of_a_tunnel_are_limited(ready, user):
         probe = start_probe(ready, user)
         PeerProbe.objects.filter(pk=probe.pk).update(state=State.FAILED)
         assert number < MAX_PROBES
-    with pytest.raises(Refused, match="Ask again later"):
+    with pytest.raises(Refused, match="The limit is 5 probes in 10 minutes"):
         start_probe(ready, user)
 
     PeerProbe.objects.update(created_at=timezone.now() - timedelta(minutes=11))
@@ -242,7 +242,7 @@ def test_no_probe_starts_or_changes_the_draft_during_an_apply(answered, ready, u
 def test_an_answer_about_another_address_does_not_change_the_draft(answered, ready, user):
     services.edit(ready, "remote_peer", "203.0.113.9", user)
 
-    with pytest.raises(Refused, match="another address"):
+    with pytest.raises(Refused, match="No result for this peer address"):
         use_learned_values(ready, answered, user)
 
 
@@ -293,7 +293,7 @@ def test_the_page_shows_the_current_and_the_accepted_value_of_each_field(answere
         ["Phase One Authentication", "MD5 — broken: 128-bit hash", "SHA256 — good"],
     ]
     assert rows[-1] == ["Phase Two Perfect Forward Secrecy (PFS)", "on", "off"]
-    assert "Key lives cannot be asked" in words(answer, "ask")
+    assert "Key lives cannot be detected" in words(answer, "ask")
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
@@ -306,7 +306,7 @@ def test_the_page_polls_only_until_the_probe_is_finished(ready, page, prober, he
 
     finished = page.get(reverse("answer", args=[ready.pk]), headers=headers, follow=True)
     assert part(finished, "ask").get("hx-trigger") is None
-    assert "This is what 203.0.113.2 accepts." in words(finished, "ask")
+    assert "203.0.113.2 accepts these algorithms." in words(finished, "ask")
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
@@ -326,7 +326,7 @@ def test_a_viewer_can_see_the_answer_but_neither_probe_nor_use_it(answered, read
 
     assert {post.status_code for post in posts} == {404}
     assert not list(part(response, "ask").iter("button"))
-    assert "This is what 203.0.113.2 accepts." in words(response, "ask")
+    assert "203.0.113.2 accepts these algorithms." in words(response, "ask")
     assert PeerProbe.objects.count() == 1
 
 

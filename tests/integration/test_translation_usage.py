@@ -59,7 +59,7 @@ def test_a_row_shows_the_age_of_its_last_use(live, page, kernel):
 
     usage_reader(live).read_if_due()
 
-    assert row_statuses(page, live)["10.1.255.92"] == ["live", "live", "last used 3\xa0hours ago"]
+    assert row_statuses(page, live)["10.1.255.92"] == ["live", "Live", "last used 3\xa0hours ago"]
 
 
 def test_an_unused_row_shows_since_when_use_is_recorded(live, page, kernel):
@@ -68,7 +68,7 @@ def test_an_unused_row_shows_since_when_use_is_recorded(live, page, kernel):
     Concentrator.objects.update(used_since=since)
 
     (_, label, use) = row_statuses(page, live)["10.1.255.92"]
-    assert (label, use) == ("live", f"never used since {since.day} {since:%b %Y}")
+    assert (label, use) == ("Live", f"never used since {since.day} {since:%b %Y}")
 
 
 @pytest.mark.parametrize("uses", [None, GatewayError("no permission")], ids=["no rules", "error"])
@@ -84,13 +84,13 @@ def test_an_unreachable_concentrator_shows_neither_live_nor_use(live, page, kern
     usage_reader(live).read_if_due()
     Concentrator.objects.update(seen_at=timezone.now() - timedelta(minutes=5))
 
-    assert row_statuses(page, live)["10.1.255.92"] == ["unknown", "unknown", "last use unknown"]
+    assert row_statuses(page, live)["10.1.255.92"] == ["unknown", "Unknown", "last use unknown"]
 
 
 def test_a_disconnected_tunnel_has_no_live_row(live, page, kernel):
     Tunnel.objects.update(disconnected_at=timezone.now())
 
-    assert row_statuses(page, live)["10.1.255.92"][:2] == ["waiting", "disconnected"]
+    assert row_statuses(page, live)["10.1.255.92"][:2] == ["waiting", "Disconnected"]
 
 
 def test_a_use_with_the_former_host_does_not_count_for_the_new_host(live, page, kernel):
@@ -167,8 +167,8 @@ def test_each_row_shows_live_or_the_effect_of_the_next_apply(live, user, page, k
     )
     labels = {at: label for at, (_, label, _) in row_statuses(page, live).items()}
     assert labels == {
-        "10.1.255.92": "not applied yet, 192.168.10.15 is live",
-        "10.1.255.93": "not applied yet",
+        "10.1.255.92": "Not applied yet, 192.168.10.15 is live",
+        "10.1.255.93": "Not applied yet",
         "10.1.255.94": "",
         "10.1.255.95": "",
     }
@@ -178,7 +178,7 @@ def test_each_row_shows_live_or_the_effect_of_the_next_apply(live, user, page, k
     )
     assert row_statuses(page, live)["10.1.255.92"][:2] == [
         "ending",
-        "192.168.10.15 until the next Apply",
+        "Live until the next Apply: 192.168.10.15",
     ]
 
 
@@ -189,7 +189,7 @@ def test_the_page_shows_the_same_as_the_polled_statuses(live, page, kernel):
 
     document = read(page.get(reverse("tunnel", args=[live.pk]), {"open": nat}))
 
-    cells = [e for e in document.iter("span") if e.get("class", "").startswith("stands")]
-    assert [cell.text for cell in cells] == ["live", None, None, None]
+    cells = [e for e in document.iter("span") if e.get("class", "").startswith("row-status")]
+    assert [cell.text for cell in cells] == ["Live", None, None, None]
     smalls = [e.text for td in document.iter("td") for e in td.iter("small")]
     assert smalls == ["used just now", None, None, None]
