@@ -107,10 +107,11 @@ def test_a_reading_without_changes_writes_nothing(live, kernel):
     reader.read_if_due()
     before = TranslationUsage.objects.get().pairs
 
-    reader._next = 0.0
+    reader._next_read = 0.0
     with CaptureQueriesContext(connection) as captured:
         reader.read_if_due()
 
+    assert any("used_read_at" in query["sql"] for query in captured), "the second read was due"
     assert [query["sql"] for query in captured if "translationusage" in query["sql"]] == []
     assert before == {"10.1.255.92": ["192.168.10.15", before["10.1.255.92"][1]]}
 
