@@ -1,10 +1,11 @@
-"""The Status section: what runs, what it carried, and nothing that nobody knows."""
+"""The Status section: diagram, subnet pairs and traffic, and nothing that is not known."""
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from zoneinfo import ZoneInfo
 
@@ -35,13 +36,13 @@ PAIR = "10.2.0.0/24 192.168.10.0/24"
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_rendered_yet():
+def _empty_cache():
     cache.clear()
 
 
 @pytest.fixture
 def live(ready, user) -> Tunnel:
-    """The mission's example, live and up, and its concentrator in sight for an hour."""
+    """The mission's example, live and up; its concentrator has been observed for an hour."""
     return make_live(ready, user)
 
 
@@ -54,17 +55,16 @@ def make_live(tunnel: Tunnel, user) -> Tunnel:
     return Tunnel.objects.get(pk=tunnel.pk)
 
 
-def add_remote_subnets(tunnel: Tunnel, number: int) -> None:
-    for at in range(number):
+def add_remote_subnets(tunnel: Tunnel, count: int) -> None:
+    for number in range(count):
+        network = IPv4Network(f"172.16.{number}.0/24")
         tunnel.subnets.add(
-            Subnet.objects.create(
-                account=tunnel.account, kind="customer", network=IPv4Network(f"172.16.{at}.0/24")
-            )
+            Subnet.objects.create(account=tunnel.account, kind="customer", network=network)
         )
 
 
 def this_minute() -> int:
-    """The minute that runs, and not for an instant only."""
+    """Return the present minute, which lasts for another second at least."""
     if (now := timezone.now()).second == 59:
         time.sleep(1)
     return minute_of(now + timedelta(seconds=1))
@@ -74,90 +74,126 @@ def status(page, tunnel: Tunnel, **query: str):
     return page.get(reverse("status", args=[tunnel.pk]), query, headers=HTMX)
 
 
-def rows(answer) -> list[list[str]]:
-    """The cells of each pair, as a person reads them."""
-    table = next(part(answer, "status").iter("table"))
-    found = [
+def rows(response) -> list[list[str]]:
+    """Return the texts of the cells of each subnet pair."""
+    table = next(part(response, "status").iter("table"))
+    cells = [
         [" ".join("".join(td.itertext()).split()) for td in tr.iter("td")]
         for tr in table.iter("tr")
     ]
-    return [plain(cells) for cells in found if cells]
+    return [with_plain_spaces(row) for row in cells if row]
 
 
-def plain(cells: list[str]) -> list[str]:
-    return [cell.replace("\N{NO-BREAK SPACE}", " ") for cell in cells]
+def with_plain_spaces(texts: list[str]) -> list[str]:
+    return [text.replace("\N{NO-BREAK SPACE}", " ") for text in texts]
 
 
-def paths(picture) -> dict[str, str]:
-    """The paths of a chart by what they show."""
-    return {e.get("class"): e.get("d") for e in picture.iter("path")}
+def headings(response) -> list[str]:
+    table = next(part(response, "status").iter("table"))
+    return ["".join(th.itertext()) for th in table.iter("th")]
 
 
-def charts(answer) -> list[tuple[str, dict[str, str]]]:
-    """The chart of each pair: its words, and its paths."""
-    table = next(part(answer, "status").iter("table"))
-    pictures = [e for e in table.iter("svg") if e.get("class") == "chart"]
-    told = [" ".join("".join(e.itertext()).split()) for e in pictures]
-    return list(zip(plain(told), map(paths, pictures), strict=True))
+def paths(svg) -> dict[str, str]:
+    """Return the paths of a chart by their classes."""
+    return {path.get("class"): path.get("d") for path in svg.iter("path")}
 
 
-def drawn(answer) -> list[str]:
-    """The texts of the drawing for wide screens, in order."""
-    svg = next(e for e in part(answer, "status").iter("svg") if e.get("class") == "drawing beside")
-    return ["".join(e.itertext()) for e in svg.iter("text")]
+def charts(response) -> list[tuple[str, dict[str, str]]]:
+    """Return the chart of each subnet pair: its text and its paths."""
+    table = next(part(response, "status").iter("table"))
+    svgs = [svg for svg in table.iter("svg") if svg.get("class") == "chart"]
+    texts = [" ".join("".join(svg.itertext()).split()) for svg in svgs]
+    return list(zip(with_plain_spaces(texts), map(paths, svgs), strict=True))
 
 
-def token(answer) -> str:
-    return part(answer, "status").get("hx-get").partition("seen=")[2]
+def diagram_texts(response) -> list[str]:
+    """Return the texts of the diagram for wide screens, in order."""
+    svgs = part(response, "status").iter("svg")
+    diagram = next(svg for svg in svgs if svg.get("class") == "drawing beside")
+    return ["".join(text.itertext()) for text in diagram.iter("text")]
 
 
-def test_what_was_never_applied_is_not_drawn(tunnel, page):
-    answer = status(page, tunnel)
-
-    assert words(answer, "status") == (
-        "Status Nothing of this tunnel is on a concentrator. It is drawn here once it is applied."
-    )
+def token(response) -> str:
+    return part(response, "status").get("hx-get").partition("seen=")[2]
 
 
-def test_a_pair_tells_its_algorithms_what_it_carried_and_when_it_gets_new_keys(live, page):
+def test_a_tunnel_that_was_never_applied_has_no_diagram(tunnel, page):
+    assert words(status(page, tunnel), "status") == "Status Not applied yet"
+
+
+def test_a_tunnel_without_a_live_revision_has_no_diagram(live, user, page):
+    Revision.objects.update(outcome="failed")
+    failed = words(status(page, live), "status")
+    services.cancel(live, user)
+
+    assert failed == "Status No revision is live"
+    assert words(status(page, live), "status") == "Status Removed from the concentrator"
+
+
+def test_a_pair_shows_its_proposal_its_traffic_and_its_rekey(live, page):
     record_traffic(live)
 
-    (row,) = rows(status(page, live))
+    response = status(page, live)
 
+    (row,) = rows(response)
     del row[6]
     assert row == [
         "10.2.0.0/24",
         "192.168.10.0/24",
-        "up",
+        "Up",
         "3DES, MD5, group 2",
         "1.2 GB 900,000 packets",
         "300 MB 1 packet",
-        "in 23 minutes",
+        "23 minutes",
+    ]
+    assert headings(response) == [
+        "Hosted subnets",
+        "Remote subnets",
+        "State",
+        "Phase 2 proposal",
+        "In",
+        "Out",
+        "Last hour",
+        "Rekey in",
     ]
 
 
-def test_the_drawing_leads_from_the_servers_to_the_customer_and_names_the_translation(live, page):
-    answer = status(page, live)
-    pictures = [e for e in part(answer, "status").iter("svg") if "drawing" in e.get("class", "")]
+def test_the_ike_sa_and_the_totals_are_shown_above_and_below_the_pairs(live, page):
+    record_traffic(live)
 
-    assert drawn(answer) == [
+    text = words(status(page, live), "status").replace("\N{NO-BREAK SPACE}", " ")
+
+    assert "IKE SA (IKEv1): 3DES, MD5, group 2. Established " in text
+    assert "Rekey in 59 minutes." in text
+    assert re.search(r"Totals since \S+ \S+ \d+, [0-9:]+ UTC, across rekeys", text)
+
+
+def test_the_diagram_leads_from_the_servers_to_the_customer_and_names_the_translation(live, page):
+    response = status(page, live)
+    svgs = [
+        svg for svg in part(response, "status").iter("svg") if "drawing" in svg.get("class", "")
+    ]
+
+    assert diagram_texts(response) == [
         *("Hosted subnets", "10.2.0.0/24"),
         *("Concentrator", "203.0.113.1", "hou02-vpn01"),
         *("Remote peer", "203.0.113.2"),
         *("Remote subnets", "192.168.10.0/24"),
         *("Address translations", "10.1.255.92 ↔ 192.168.10.15 database"),
-        "up",
+        "Up",
     ]
-    assert "The tunnel between them is up." in words(answer, "beside-words")
-    assert words(answer, "column-words") == words(answer, "beside-words")
-    assert all(picture.get("aria-labelledby") for picture in pictures)
+    assert "Tunnel between them: Up." in words(response, "beside-words")
+    assert words(response, "column-words") == words(response, "beside-words")
+    assert all(svg.get("aria-labelledby") for svg in svgs)
 
 
-def test_what_is_too_much_for_the_drawing_is_folded_in_words(ready, user, page):
+def test_long_lists_in_the_diagram_are_folded(ready, user, page):
     add_remote_subnets(ready, 30)
-    for at in range(256):
+    for number in range(256):
         AddressTranslation.objects.create(
-            tunnel=ready, internal_address=f"10.9.0.{at}", customer_address=f"172.16.0.{at}"
+            tunnel=ready,
+            internal_address=f"10.9.0.{number}",
+            customer_address=f"172.16.0.{number}",
         )
     ready.subnets.add(
         Subnet.objects.create(
@@ -168,54 +204,54 @@ def test_what_is_too_much_for_the_drawing_is_folded_in_words(ready, user, page):
     live = make_live(ready, user)
     record_traffic(live)
 
-    answer = status(page, live)
+    response = status(page, live)
 
-    told = drawn(answer)
-    assert told[told.index("Remote subnets") + 6] == "and 26 more"
-    assert told[told.index("Address translations") + 6] == "and 250 more"
-    assert len(rows(answer)) == 10
-    assert words(answer, "more-pairs-summary") == "and 21 more: 21 up"
+    texts = diagram_texts(response)
+    assert texts[texts.index("Remote subnets") + 6] == "and 26 more"
+    assert texts[texts.index("Address translations") + 6] == "and 250 more"
+    assert len(rows(response)) == 10
+    assert words(response, "more-pairs-summary") == "and 21 more: 21 Up"
 
 
-def test_names_that_people_gave_are_shortened_and_only_text(live, user, page):
+def test_names_of_translations_are_shortened_and_shown_as_text(live, user, page):
     AddressTranslation.objects.update(name="<b>A name that is far too long for it</b>")
     make_live(live, user)
 
-    answer = status(page, live)
+    response = status(page, live)
 
-    assert drawn(answer)[-2] == "10.1.255.92 ↔ 192.168.10.15 <b>A name that …"
-    assert not list(part(answer, "status").iter("b"))
+    assert diagram_texts(response)[-2] == "10.1.255.92 ↔ 192.168.10.15 <b>A name that …"
+    assert not list(part(response, "status").iter("b"))
 
 
-def test_pairs_that_should_run_and_do_not_are_down_and_keep_what_they_carried(ready, user, page):
+def test_pairs_without_a_child_sa_are_down_and_keep_their_totals(ready, user, page):
     add_remote_subnets(ready, 2)
     live = make_live(ready, user)
     Tunnel.objects.update(sa_status="partial")
     record_traffic(live)
     record_traffic(live, child_count=1)
 
-    found = rows(status(page, live))
+    pairs = rows(status(page, live))
 
-    assert sorted(row[2] for row in found) == ["Down", "Down", "Up"]
-    assert all(row[4] == "1.2 GB 900,000 packets" for row in found if row[2] == "Down")
+    assert sorted(row[2] for row in pairs) == ["Down", "Down", "Up"]
+    assert all(row[4] == "1.2 GB 900,000 packets" for row in pairs if row[2] == "Down")
 
 
-def test_what_is_being_dialled_is_connecting_and_not_down(live, page):
+def test_a_pair_that_the_concentrator_initiates_is_connecting_and_not_down(live, page):
     Tunnel.objects.update(sa_status="connecting")
 
     assert [row[2] for row in rows(status(page, live))] == ["Connecting"]
 
 
-def test_what_somebody_disconnected_is_disconnected_and_not_down(live, page):
+def test_a_pair_of_a_disconnected_tunnel_is_disconnected_and_not_down(live, page):
     Tunnel.objects.update(sa_status="", disconnected_at=timezone.now())
 
-    answer = status(page, live)
+    response = status(page, live)
 
-    assert [row[2] for row in rows(answer)] == ["Disconnected"]
-    assert drawn(answer)[-1] == "disconnected"
+    assert [row[2] for row in rows(response)] == ["Disconnected"]
+    assert diagram_texts(response)[-1] == "Disconnected"
 
 
-def test_a_pair_that_runs_with_older_settings_says_so_and_what_is_applied(live, page):
+def test_a_pair_with_older_settings_shows_the_applied_proposal_too(live, page):
     record_traffic(live, name="ctx1-00000000-00000000", suite=Suite("AES_CBC-256", "HMAC_SHA1_96"))
 
     (row,) = rows(status(page, live))
@@ -226,35 +262,39 @@ def test_a_pair_that_runs_with_older_settings_says_so_and_what_is_applied(live, 
     ]
 
 
-def test_many_pairs_are_folded_and_those_that_are_not_well_come_first(ready, user, page):
+def test_of_many_pairs_those_that_are_not_up_come_first(ready, user, page):
     add_remote_subnets(ready, 220)
     live = make_live(ready, user)
     record_traffic(live, child_count=218)
 
-    answer = status(page, live)
+    response = status(page, live)
 
-    found = rows(answer)
-    assert (len(found), [row[2] for row in found[:4]]) == (10, ["Down"] * 3 + ["Up"])
-    folded = part(answer, "more-pairs")
-    assert words(answer, "more-pairs-summary") == "and 211 more: 211 up"
+    pairs = rows(response)
+    assert (len(pairs), [row[2] for row in pairs[:4]]) == (10, ["Down"] * 3 + ["Up"])
+    folded = part(response, "more-pairs")
+    assert words(response, "more-pairs-summary") == "and 211 more: 211 Up"
     assert len(list(folded.iter("tr"))) == 1 + 190
-    assert "21 of them are not listed." in words(answer, "more-pairs")
+    assert "21 of them are not listed." in words(response, "more-pairs")
 
 
-def test_what_nobody_sees_is_unknown_with_its_age_and_never_down(live, page):
+def test_while_the_concentrator_is_offline_the_last_known_status_is_shown_and_never_down(
+    live, page
+):
     record_traffic(live)
-    Concentrator.objects.update(seen_at=timezone.now() - timedelta(hours=3))
+    Concentrator.objects.update(seen_at=datetime(2026, 1, 1, 10, tzinfo=UTC))
 
-    answer = status(page, live)
+    response = status(page, live)
 
-    (row,) = rows(answer)
-    assert row[2] == "Unknown up when it was seen last"
+    (row,) = rows(response)
+    assert row[2] == "Unknown last state: Up"
     assert row[7] == "–"
-    assert "What follows was seen 3 hours ago" in words(answer, "status").replace("\xa0", " ")
-    assert drawn(answer)[-1] == "Unknown"
+    assert "Concentrator offline. Last known status, 1 Jan 2026, 10:00:00 UTC" in words(
+        response, "status"
+    )
+    assert diagram_texts(response)[-1] == "Unknown"
 
 
-def test_what_a_concentrator_counted_that_the_tunnel_has_left_is_not_shown_as_running(live, page):
+def test_traffic_recorded_by_a_former_concentrator_is_not_shown(live, page):
     record_traffic(live)
     other = Concentrator.objects.create(
         name="old", datacenter=live.concentrator.datacenter, public_address="203.0.113.9"
@@ -265,7 +305,7 @@ def test_what_a_concentrator_counted_that_the_tunnel_has_left_is_not_shown_as_ru
     assert [row[2] for row in rows(status(page, live))] == ["Down"]
 
 
-def test_the_last_hour_is_told_in_the_readers_time_with_its_peak_and_its_gaps(live, user, page):
+def test_the_last_hour_has_its_peak_and_its_gaps_in_the_users_time_zone(live, user, page):
     Profile.objects.create(user=user, time_zone="Europe/Berlin")
     now = this_minute()
     record_traffic(live)
@@ -282,7 +322,7 @@ def test_the_last_hour_is_told_in_the_readers_time_with_its_peak_and_its_gaps(li
     assert caption == (
         "In the last hour 30 MB in (9 packets), 2 MB out (1 packet); "
         f"peak 4 Mbit/s at {berlin(now - 5)} {cet}. "
-        f"Not measured from {berlin(now - 29)} to {berlin(now - 19)} {cet}."
+        f"No data {berlin(now - 29)}\N{EN DASH}{berlin(now - 19)} {cet}."
     )
 
 
@@ -297,7 +337,9 @@ def test_gaps_of_the_chart_are_neither_bars_nor_axis(live, page):
     assert paths(figure) == {"axis": "M50 31H60", "in": "M0 31V31h59V1h1V31z", "out": ""}
 
 
-def test_each_pair_has_its_own_hour_and_the_tunnel_that_of_all_it_had(ready, user, page):
+def test_each_pair_has_its_own_chart_and_the_tunnel_has_one_of_all_pairs_it_ever_had(
+    ready, user, page
+):
     add_remote_subnets(ready, 1)
     live = make_live(ready, user)
     now = this_minute()
@@ -309,20 +351,20 @@ def test_each_pair_has_its_own_hour_and_the_tunnel_that_of_all_it_had(ready, use
         }
     )
 
-    answer = status(page, live)
+    response = status(page, live)
 
-    (theirs, idle) = sorted(charts(answer), key=lambda one: "peak" not in one[0])
-    assert theirs[0].startswith("In the last hour 1 kB in (2 packets), 500 bytes out (1 packet);")
-    assert theirs[1]["in"] == "M0 31V31h58V1h1V31h1V31z"
-    assert theirs[1]["out"] == "M0 31V31h58V46h1V31h1V31z"
+    (busy, idle) = sorted(charts(response), key=lambda chart: "peak" not in chart[0])
+    assert busy[0].startswith("In the last hour 1 kB in (2 packets), 500 bytes out (1 packet);")
+    assert busy[1]["in"] == "M0 31V31h58V1h1V31h1V31z"
+    assert busy[1]["out"] == "M0 31V31h58V46h1V31h1V31z"
     assert idle == (
         "In the last hour 0 bytes in (0 packets), 0 bytes out (0 packets).",
         {"in": "", "out": "", "axis": "M0 31H60"},
     )
-    assert words(answer, "hour-words").startswith("In the last hour 2 kB in (3 packets), ")
+    assert words(response, "hour-words").startswith("In the last hour 2 kB in (3 packets), ")
 
 
-def test_pairs_that_one_association_carries_share_a_chart_and_the_page_says_so(ready, user, page):
+def test_pairs_of_one_child_sa_share_a_chart_and_the_page_says_so(ready, user, page):
     add_remote_subnets(ready, 2)
     services.edit(ready, "ike_version", 2, user)
     live = make_live(ready, user)
@@ -330,19 +372,19 @@ def test_pairs_that_one_association_carries_share_a_chart_and_the_page_says_so(r
 
     (row,) = rows(status(page, live))
 
-    assert row[6].endswith("3 pairs in one association, counted together")
+    assert row[6].endswith("3 pairs in one CHILD_SA, counted together")
 
 
-def test_an_hour_that_nobody_measured_is_not_an_hour_of_nothing(live, page):
+def test_an_hour_without_samples_is_no_hour_without_traffic(live, page):
     Concentrator.objects.update(observed_minutes=[])
 
-    answer = status(page, live)
+    response = status(page, live)
 
-    assert words(answer, "hour-words") == "Nothing was measured in the last hour."
-    assert not [e for e in part(answer, "status").iter("path") if e.get("class") == "axis"]
+    assert words(response, "hour-words") == "No data in the last hour."
+    assert not [e for e in part(response, "status").iter("path") if e.get("class") == "axis"]
 
 
-def test_a_page_that_shows_the_newest_is_told_nothing(live, page):
+def test_a_poll_with_the_present_token_gets_no_content(live, page):
     record_traffic(live)
     first = token(status(page, live))
 
@@ -359,9 +401,9 @@ def test_a_page_that_shows_the_newest_is_told_nothing(live, page):
         lambda: Concentrator.objects.update(unreachable_reason="charon is not running."),
         lambda: Revision.objects.update(outcome="replaced"),
     ],
-    ids=["sa_status", "sight", "revision"],
+    ids=["sa_status", "reachability", "revision"],
 )
-def test_whatever_shows_in_the_section_is_a_change(live, page, change):
+def test_a_poll_gets_the_section_after_a_change(live, page, change):
     record_traffic(live)
     first = token(status(page, live))
 
@@ -370,9 +412,7 @@ def test_whatever_shows_in_the_section_is_a_change(live, page, change):
     assert status(page, live, seen=first).status_code == 200
 
 
-def test_each_reader_has_times_in_their_own_zone_although_a_change_is_rendered_once(
-    live, user, page
-):
+def test_users_of_different_time_zones_get_their_own_times_from_the_cache(live, user, page):
     record_traffic(live)
     assert "UTC" in words(status(page, live), "status")
 
@@ -383,42 +423,42 @@ def test_each_reader_has_times_in_their_own_zone_although_a_change_is_rendered_o
 
 
 class Connections:
-    """What this process connects to, in the test that has `listening` switched on."""
+    """Socket connections of this process, recorded while `is_recording` is set."""
 
-    listening = False
+    is_recording = False
     made: list[object] = []
 
     @classmethod
     def hook(cls, event: str, args: object) -> None:
-        if cls.listening and event == "socket.connect":
+        if cls.is_recording and event == "socket.connect":
             cls.made.append(args)
 
 
-# A hook of Python's cannot be taken away again.
+# Python cannot remove an audit hook.
 sys.addaudithook(Connections.hook)
 
 
 @pytest.fixture
 def connections(monkeypatch) -> list[object]:
-    monkeypatch.setattr(Connections, "listening", True)
+    monkeypatch.setattr(Connections, "is_recording", True)
     monkeypatch.setattr(Connections, "made", [])
     return Connections.made
 
 
-def test_looking_asks_nobody_but_the_database_and_that_in_two_queries(live, page, connections):
+def test_a_poll_makes_two_queries_and_no_connection(live, page, connections):
     record_traffic(live)
     seen = token(status(page, live))
 
     with CaptureQueriesContext(connection) as captured:
         assert status(page, live, seen=seen).status_code == 204
 
-    asked = [query["sql"] for query in captured if "vpnportal_profile" not in query["sql"]]
-    assert len([sql for sql in asked if '"vpnportal_' in sql]) == 2
-    assert all(sql.startswith("SELECT") for sql in asked)
+    queries = [query["sql"] for query in captured if "vpnportal_profile" not in query["sql"]]
+    assert len([sql for sql in queries if '"vpnportal_' in sql]) == 2
+    assert all(sql.startswith("SELECT") for sql in queries)
     assert connections == []
 
 
-def test_a_section_that_was_rendered_for_somebody_is_not_rendered_again(live, page):
+def test_a_rendered_section_is_cached(live, page):
     record_traffic(live)
     status(page, live)
 
@@ -428,19 +468,21 @@ def test_a_section_that_was_rendered_for_somebody_is_not_rendered_again(live, pa
     assert len([query for query in captured if '"vpnportal_' in query["sql"]]) == 3
 
 
-def test_the_section_costs_the_same_for_one_pair_and_for_thirty(ready, user, page):
-    def queries(tunnel: Tunnel) -> int:
+def test_the_section_needs_the_same_queries_for_one_pair_and_for_thirty(ready, user, page):
+    def count_queries(tunnel: Tunnel) -> int:
         record_traffic(tunnel)
         cache.clear()
         with CaptureQueriesContext(connection) as captured:
             status(page, tunnel)
         return len(captured)
 
-    few = queries(make_live(ready, user))
+    for_one = count_queries(make_live(ready, user))
     add_remote_subnets(ready, 30)
-    for at in range(1, 200):
+    for number in range(1, 200):
         AddressTranslation.objects.create(
-            tunnel=ready, internal_address=f"10.9.0.{at}", customer_address=f"172.16.0.{at}"
+            tunnel=ready,
+            internal_address=f"10.9.0.{number}",
+            customer_address=f"172.16.0.{number}",
         )
     ready.subnets.add(
         Subnet.objects.create(
@@ -448,14 +490,14 @@ def test_the_section_costs_the_same_for_one_pair_and_for_thirty(ready, user, pag
         )
     )
 
-    assert queries(make_live(Tunnel.objects.get(pk=ready.pk), user)) == few
+    assert count_queries(make_live(Tunnel.objects.get(pk=ready.pk), user)) == for_one
 
 
-def test_without_javascript_the_page_has_the_section_and_its_address_leads_there(live, page):
+def test_without_javascript_the_page_has_the_section_and_its_url_redirects_there(live, page):
     record_traffic(live)
 
-    alone = page.get(reverse("status", args=[live.pk]))
+    section = page.get(reverse("status", args=[live.pk]))
     whole = page.get(reverse("tunnel", args=[live.pk]))
 
-    assert alone.headers["Location"] == f"/tunnels/{live.pk}/#status"
+    assert section.headers["Location"] == f"/tunnels/{live.pk}/#status"
     assert rows(whole)[0][4] == "1.2 GB 900,000 packets"
