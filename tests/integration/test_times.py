@@ -1,4 +1,4 @@
-"""Times are told in the zone of the person who reads them, with the zone's name."""
+"""Pages show times in the time zone of the user, with the name of the zone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.html import read
 from vpnportal.models import Concentrator, Profile, Revision
 
 
-def test_every_time_of_a_page_is_in_its_readers_zone(page, user, ready):
+def test_every_time_of_a_page_is_in_the_users_zone(page, user, ready):
     at = datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
     revision = Revision.next_for(ready, ready.draft(), user)
     revision.outcome, revision.finished_at = Revision.Outcome.LIVE, at
@@ -19,19 +19,21 @@ def test_every_time_of_a_page_is_in_its_readers_zone(page, user, ready):
     revision.save()
     Profile.objects.create(user=user, time_zone="Asia/Tokyo")
 
-    shown = read(page.get(reverse("tunnel", args=[ready.pk])))
+    elements = read(page.get(reverse("tunnel", args=[ready.pk]))).iter("time")
 
-    told = {time.text for time in shown.iter("time") if "2026-07" in time.get("datetime", "")}
-    assert told == {"2 Jul 2026, 07:30:00 JST", "07:30:00"}
+    times = {time.text for time in elements if "2026-07" in time.get("datetime", "")}
+    assert times == {"2 Jul 2026, 07:30:00 JST", "07:30:00"}
 
 
-def test_the_operators_admin_tells_times_in_the_same_words(client, ready):
+def test_the_administration_shows_times_in_the_same_format(client, ready):
     operator = User.objects.create_superuser("otto")
     Profile.objects.create(user=operator, time_zone="Asia/Tokyo")
     Concentrator.objects.update(seen_at=datetime(2026, 7, 1, 22, 30, tzinfo=UTC))
     client.force_login(operator)
 
-    listed = read(client.get(reverse("admin:vpnportal_concentrator_changelist")))
+    changelist = read(client.get(reverse("admin:vpnportal_concentrator_changelist")))
 
-    seen = [cell.text for cell in listed.iter("td") if "field-seen_at" in cell.get("class", "")]
-    assert seen == ["2 Jul 2026, 07:30:00 JST"]
+    times = [
+        cell.text for cell in changelist.iter("td") if "field-seen_at" in cell.get("class", "")
+    ]
+    assert times == ["2 Jul 2026, 07:30:00 JST"]
