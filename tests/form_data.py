@@ -1,4 +1,4 @@
-"""What the forms of a fresh tunnel send."""
+"""Form data that a browser sends for a new tunnel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a charon can do: kept when it says so, shown in the lists, and asked at Apply."""
+"""Capabilities of a charon: saved by the monitor, shown in the options, checked by an apply."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vpnportal import services
 from vpnportal.models import Concentrator, Tunnel
 from vpnportal.reconciler import sa_status_store
 
-CAN = {
+CAPABILITIES = {
     "encryption": ["3DES_CBC", "AES_CBC"],
     "integrity": ["HMAC_MD5_96", "HMAC_SHA2_256_128"],
     "prf": ["PRF_HMAC_MD5", "PRF_HMAC_SHA2_256"],
@@ -22,33 +22,33 @@ CANNOT = "this concentrator's charon cannot do it"
 
 
 @pytest.fixture
-def seen(concentrator) -> Concentrator:
-    sa_status_store.save_capabilities(concentrator, CAN, "5.9.8")
+def online(concentrator) -> Concentrator:
+    sa_status_store.save_capabilities(concentrator, CAPABILITIES, "5.9.8")
     sa_status_store.save_online(concentrator, userland_esp=True)
     return concentrator
 
 
 def options(answer, field: str) -> dict[str, tuple[str, bool]]:
-    """Words of each option, and whether it can be chosen."""
+    """Return the text of each option, and True if the option is enabled."""
     return {
         e.get("value"): ("".join(e.itertext()), "disabled" not in e.attrib)
         for e in part(answer, f"id_{field}").iter("option")
     }
 
 
-def test_what_charon_can_do_is_written_down_only_when_it_changed(concentrator):
-    sa_status_store.save_capabilities(concentrator, CAN, "5.9.8")
+def test_capabilities_are_written_only_when_they_change(concentrator):
+    sa_status_store.save_capabilities(concentrator, CAPABILITIES, "5.9.8")
 
     with CaptureQueriesContext(connection) as queries:
-        sa_status_store.save_capabilities(concentrator, CAN, "5.9.8")
+        sa_status_store.save_capabilities(concentrator, CAPABILITIES, "5.9.8")
 
     assert [q["sql"].split()[0] for q in queries] == ["SELECT"]
-    sa_status_store.save_capabilities(concentrator, CAN, "6.1.0")
-    kept = Concentrator.objects.get()
-    assert (kept.algorithms, kept.charon_version) == (CAN, "6.1.0")
+    sa_status_store.save_capabilities(concentrator, CAPABILITIES, "6.1.0")
+    saved = Concentrator.objects.get()
+    assert (saved.algorithms, saved.charon_version) == (CAPABILITIES, "6.1.0")
 
 
-def test_each_option_says_its_strength_and_none_is_hidden(tunnel, page):
+def test_each_option_has_its_strength_and_none_is_hidden(tunnel, page):
     answer = page.get(reverse("tunnel", args=[tunnel.pk]))
 
     encryption = options(answer, "phase_one_encryption")
@@ -59,7 +59,7 @@ def test_each_option_says_its_strength_and_none_is_hidden(tunnel, page):
     assert len(encryption) == 9
 
 
-def test_what_charon_cannot_do_is_shown_with_the_reason_and_cannot_be_chosen(tunnel, seen, page):
+def test_an_unsupported_option_is_disabled_with_the_reason(tunnel, online, page):
     answer = page.get(reverse("tunnel", args=[tunnel.pk]))
 
     assert options(answer, "phase_one_encryption")["AES256"] == ("AES256 — good", True)
@@ -70,7 +70,9 @@ def test_what_charon_cannot_do_is_shown_with_the_reason_and_cannot_be_chosen(tun
     assert options(answer, "phase_one_group")["31"][1] is False
 
 
-def test_what_the_draft_has_stays_chosen_and_is_a_problem_at_apply(ready, seen, user, page):
+def test_an_unsupported_value_of_the_draft_stays_selected_and_an_apply_refuses_it(
+    ready, online, user, page
+):
     services.edit(ready, "phase_one_encryption", "DES", user)
 
     shown = options(page.get(reverse("tunnel", args=[ready.pk])), "phase_one_encryption")
@@ -83,11 +85,11 @@ def test_what_the_draft_has_stays_chosen_and_is_a_problem_at_apply(ready, seen, 
     assert problem.text.startswith("This concentrator does not support DES. Choose another")
 
 
-def test_a_strongswan_that_may_lack_ikev1_says_so(tunnel, seen, page):
+def test_a_strongswan_that_may_lack_ikev1_is_named(tunnel, online, page):
     url = reverse("tunnel", args=[tunnel.pk])
     assert "is built without IKEv1" not in words(page.get(url), "more")
 
-    sa_status_store.save_capabilities(seen, CAN, "6.1.0")
+    sa_status_store.save_capabilities(online, CAPABILITIES, "6.1.0")
 
     answer = page.get(url)
     assert "This concentrator runs strongSwan 6.1.0." in words(answer, "more")

@@ -1,4 +1,4 @@
-"""A clock that is set back leaves times behind that lie ahead: nothing waits for those to come."""
+"""After the clock was set back, stored times in the future delay nothing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import Concentrator, Revision, Tunnel
 from vpnportal.reconciler import sa_status_store
 
-AHEAD = timedelta(hours=6)
+FUTURE = timedelta(hours=6)
 
 
-def test_what_is_seen_now_counts_more_than_what_was_seen_later(tunnel):
-    later = timezone.now() + AHEAD
+def test_a_status_from_now_replaces_a_status_from_the_future(tunnel):
+    later = timezone.now() + FUTURE
     Tunnel.objects.update(sa_status=SaStatus.UP, sa_status_at=later)
 
     sa_status_store.save_one(
@@ -26,15 +26,15 @@ def test_what_is_seen_now_counts_more_than_what_was_seen_later(tunnel):
     assert Tunnel.objects.get().sa_status == SaStatus.DOWN
 
 
-def test_a_concentrator_seen_later_than_now_is_not_in_sight(concentrator):
-    concentrator.seen_at = timezone.now() + AHEAD
+def test_a_concentrator_with_a_status_from_the_future_is_offline(concentrator):
+    concentrator.seen_at = timezone.now() + FUTURE
 
     assert not concentrator.is_online()
 
 
-def test_an_apply_later_than_now_locks_nothing(ready, user):
+def test_an_apply_from_the_future_locks_nothing(ready, user):
     services.apply(ready, user)
-    Revision.objects.update(created_at=timezone.now() + AHEAD)
+    Revision.objects.update(created_at=timezone.now() + FUTURE)
 
     services.edit(ready, "friendly_name", "Houston", user)
 
@@ -42,19 +42,19 @@ def test_an_apply_later_than_now_locks_nothing(ready, user):
     assert Revision.objects.get().waits_too_long
 
 
-def test_every_lane_is_looked_at_in_the_minute_after_the_clock_was_set_back(
+def test_every_concentrator_is_converged_in_the_minute_after_the_clock_was_set_back(
     concentrator, monkeypatch
 ):
     Concentrator.objects.create(
         name="hou02-vpn02", datacenter=concentrator.datacenter, public_address="203.0.113.10"
     )
-    looked_at = []
+    converged = []
     monkeypatch.setattr(ConvergeScheduler, "producer", None)
     monkeypatch.setattr(
-        ConvergeScheduler, "apply_entry", lambda self, entry, **_: looked_at.append(entry.name)
+        ConvergeScheduler, "apply_entry", lambda self, entry, **_: converged.append(entry.name)
     )
     with monkeypatch.context() as later:
-        later.setattr(app, "now", lambda: timezone.now() + AHEAD)
+        later.setattr(app, "now", lambda: timezone.now() + FUTURE)
         scheduler = ConvergeScheduler(app=app)
         scheduler.tick()
 
@@ -62,4 +62,4 @@ def test_every_lane_is_looked_at_in_the_minute_after_the_clock_was_set_back(
     for _ in range(4):
         scheduler.tick()
 
-    assert sorted(looked_at) == ["concentrator.hou02-vpn01", "concentrator.hou02-vpn02"]
+    assert sorted(converged) == ["concentrator.hou02-vpn01", "concentrator.hou02-vpn02"]

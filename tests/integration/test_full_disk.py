@@ -1,4 +1,4 @@
-"""A database that cannot be written is a sentence on the page, beside what somebody typed."""
+"""Full disk: the page explains that the database cannot be written and keeps the input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vpnportal.services.errors import CANNOT_WRITE
 
 @pytest.fixture
 def full(monkeypatch):
-    """Every change of a tunnel's row fails as SQLite does when its disk is full."""
+    """Let every update of a row fail as with SQLite on a full disk."""
 
     def update(*_, **__):
         raise OperationalError("database or disk is full")
@@ -23,7 +23,7 @@ def full(monkeypatch):
 
 
 @pytest.mark.parametrize("headers", [{}, {"HX-Request": "true", "HX-Trigger-Name": "remote_peer"}])
-def test_an_entry_that_cannot_be_kept_stays_where_it_was_typed(tunnel, page, full, headers):
+def test_an_entry_that_cannot_be_saved_stays_in_its_field(tunnel, page, full, headers):
     form = {**PHASE_ONE, "remote_peer": "203.0.113.2"}
 
     answer = page.post(reverse("edit", args=[tunnel.pk]), form, headers=headers)

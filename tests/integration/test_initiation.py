@@ -1,4 +1,4 @@
-"""A tunnel that only the other end may start waits for it, and the page says so."""
+"""Responder-only tunnels: loaded, never initiated, shown as waiting for the peer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def responder_only(ready, user, gateway) -> Tunnel:
     return Tunnel.objects.get(pk=ready.pk)
 
 
-def test_it_is_loaded_and_not_dialled_and_waits(responder_only, gateway, page):
+def test_the_tunnel_is_loaded_and_not_initiated(responder_only, gateway, page):
     state = services.state_of(responder_only)
 
     assert gateway.connections and gateway.initiated == []
@@ -29,14 +29,16 @@ def test_it_is_loaded_and_not_dialled_and_waits(responder_only, gateway, page):
     assert words(answer, "state-title") == "State Waiting for peer (responder only)"
 
 
-def test_it_is_up_when_the_other_end_has_dialled(responder_only, gateway):
+def test_the_tunnel_is_up_after_the_peer_initiated(responder_only, gateway):
     gateway.peers_initiate()
     reconcile.converge(responder_only.concentrator_id)
 
     assert services.state_of(Tunnel.objects.get(pk=responder_only.pk)).sa_status == "Up"
 
 
-def test_it_waits_again_and_is_not_dialled_when_charon_lost_everything(responder_only, gateway):
+def test_after_a_restart_of_charon_the_tunnel_waits_again_and_is_not_initiated(
+    responder_only, gateway
+):
     gateway.peers_initiate()
     gateway.connections, gateway.secrets, gateway.ike_sas = {}, {}, []
 
@@ -48,7 +50,7 @@ def test_it_waits_again_and_is_not_dialled_when_charon_lost_everything(responder
     assert state.sa_status == "Waiting for peer"
 
 
-def test_what_the_draft_says_of_who_starts_counts_only_once_applied(responder_only, user):
+def test_a_draft_does_not_change_the_initiator_before_the_apply(responder_only, user):
     services.edit(responder_only, "starts", "either", user)
 
     state = services.state_of(Tunnel.objects.get(pk=responder_only.pk))

@@ -1,4 +1,4 @@
-"""Customers are strangers to each other: what could not be kept apart is refused at Apply."""
+"""Isolation of customers: an apply refuses settings that would mix their traffic."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def strangers_subnet(db) -> Subnet:
-    other = Account.objects.create(name="Somebody else")
+def foreign_subnet(db) -> Subnet:
+    other = Account.objects.create(name="Another account")
     return Subnet.objects.create(
         account=other, kind=Subnet.Kind.HOSTED, network=IPv4Network("10.77.0.0/24")
     )
 
 
 def refusal_of(tunnel, user) -> str:
-    with pytest.raises(services.Refused) as refused:
+    with pytest.raises(services.Refused) as refusal:
         services.apply(tunnel, user)
-    (problem,) = refused.value.problems
+    (problem,) = refusal.value.problems
     assert not tunnel.revisions.exists()
     return problem.text
 
 
 @pytest.mark.parametrize("network", ["10.77.0.0/24", "10.77.0.128/25", "10.64.0.0/10"])
-def test_a_remote_network_that_covers_a_strangers_servers(
-    ready, user, gateway, strangers_subnet, network
+def test_a_remote_subnet_that_overlaps_a_hosted_subnet_of_another_account(
+    ready, user, gateway, foreign_subnet, network
 ):
     services.add_remote_subnet(ready, IPv4Network(network), user)
 
@@ -39,9 +39,7 @@ def test_a_remote_network_that_covers_a_strangers_servers(
     )
 
 
-def test_a_remote_network_that_covers_addresses_which_may_still_be_given(
-    ready, user, gateway, concentrator
-):
+def test_a_remote_subnet_that_overlaps_an_address_pool(ready, user, gateway, concentrator):
     AddressPool.objects.create(
         concentrator=concentrator, kind="static-nat", network=IPv4Network("10.1.248.0/22")
     )
@@ -50,13 +48,13 @@ def test_a_remote_network_that_covers_addresses_which_may_still_be_given(
     assert "overlaps a network of the provider" in refusal_of(ready, user)
 
 
-def test_a_remote_network_that_has_the_gateway_in_it(ready, user, gateway):
+def test_a_remote_subnet_that_contains_the_gateway(ready, user, gateway):
     services.add_remote_subnet(ready, IPv4Network("203.0.113.0/28"), user)
 
     assert "contains 203.0.113.1, a gateway address" in refusal_of(ready, user)
 
 
-def test_a_strangers_subnet_that_came_to_be_attached(ready, user, gateway, strangers_subnet):
-    ready.subnets.add(strangers_subnet)
+def test_an_attached_subnet_of_another_account(ready, user, gateway, foreign_subnet):
+    ready.subnets.add(foreign_subnet)
 
     assert refusal_of(ready, user) == "10.77.0.0/24 does not belong to this account. Remove it."

@@ -1,4 +1,4 @@
-"""Large static NAT subnets: by pages, none of which loses what was typed on another."""
+"""Large static NAT subnets: pages of rows that keep the unsaved rows of other pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ both = pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
 
 @pytest.fixture
 def large(account, tunnel, user) -> Subnet:
-    """A /16 that a tunnel has besides its /30."""
+    """Return a /16 of a tunnel that also has a /30."""
     services.add_remote_subnet(tunnel, IPv4Network("172.16.0.0/15"), user)
     subnet = Subnet.objects.create(
         account=account, kind=Subnet.Kind.STATIC_NAT, network=IPv4Network("10.7.0.0/16")
@@ -30,8 +30,8 @@ def large(account, tunnel, user) -> Subnet:
     return subnet
 
 
-def keep(tunnel: Tunnel, **rows: str) -> None:
-    """Keywords such as at_10_7_0_5 with the customer's address and a name."""
+def save(tunnel: Tunnel, **rows: str) -> None:
+    """Save rows; a keyword such as at_10_7_0_5 has a customer address and a name."""
     entered = []
     for at, text in rows.items():
         customer, _, name = text.partition(" ")
@@ -40,13 +40,13 @@ def keep(tunnel: Tunnel, **rows: str) -> None:
     services.set_translations(tunnel, entered, User.objects.get(username="ada"))
 
 
-def look(page, tunnel: Tunnel, subnet: Subnet, headers=None, follow=True, **fields):
+def post_subnet(page, tunnel: Tunnel, subnet: Subnet, headers=None, follow=True, **fields):
     url = reverse("subnet", args=[tunnel.pk, subnet.pk])
     return page.post(url, fields, headers=headers or {}, follow=follow)
 
 
 def typed_into(answer, **rows: str) -> dict[str, list[str]]:
-    """What a browser would send of the table, after somebody typed into some of its rows."""
+    """Return the form data of the table after text was typed into rows."""
     block = next(e for e in read(answer).iter("div") if e.get("class") == "subnet")
     whole = any(e.get("id") == "translations" for e in read(answer).iter("form"))
     sent = form(answer, "translations" if whole else block.get("id"))
@@ -59,7 +59,7 @@ def typed_into(answer, **rows: str) -> dict[str, list[str]]:
 
 
 def names_of_rows(answer) -> list[str]:
-    """The addresses that have a row, also where nobody may type."""
+    """Return the addresses that have a row, also in a read-only table."""
     return [(e.text or "").strip() for e in read(answer).iter("th") if e.get("scope") == "row"]
 
 
@@ -73,14 +73,14 @@ def addresses(answer) -> list[str]:
 
 @both
 def test_a_page_of_a_large_subnet_has_256_rows(tunnel, large, page, headers):
-    answer = look(page, tunnel, large, headers, show="2")
+    answer = post_subnet(page, tunnel, large, headers, show="2")
 
     assert addresses(answer) == [f"10.7.1.{n}" for n in range(256)]
     assert "Page 2 of 256" in words(answer, f"subnet-{large.pk}")
 
 
 def test_without_javascript_the_page_of_a_subnet_is_in_the_url(tunnel, large, page):
-    answer = look(page, tunnel, large, follow=False, show="9")
+    answer = post_subnet(page, tunnel, large, follow=False, show="9")
 
     assert answer.headers["Location"] == (
         f"/tunnels/{tunnel.pk}/?open={large.pk}&page-{large.pk}=9#subnet-{large.pk}"
@@ -89,7 +89,7 @@ def test_without_javascript_the_page_of_a_subnet_is_in_the_url(tunnel, large, pa
 
 
 @pytest.mark.parametrize("query", ["page-{0}=999999", "page-{0}=x", "page-{0}=-1", "only-{0}="])
-def test_a_url_that_makes_no_sense_shows_a_page_that_exists(tunnel, large, page, query):
+def test_an_invalid_query_shows_an_existing_page(tunnel, large, page, query):
     answer = page.get(
         reverse("tunnel", args=[tunnel.pk]) + f"?open={large.pk}&" + query.format(large.pk)
     )
@@ -98,17 +98,20 @@ def test_a_url_that_makes_no_sense_shows_a_page_that_exists(tunnel, large, page,
 
 
 @both
-def test_only_the_translated_rows_are_shown_when_asked_for(tunnel, large, page, headers):
-    keep(tunnel, at_10_7_200_5="172.16.0.5 a", at_10_7_3_1="172.16.0.1 b")
+def test_a_filter_shows_only_translated_rows(tunnel, large, page, headers):
+    save(tunnel, at_10_7_200_5="172.16.0.5 a", at_10_7_3_1="172.16.0.1 b")
 
-    assert addresses(look(page, tunnel, large, headers, only="1")) == ["10.7.3.1", "10.7.200.5"]
+    assert addresses(post_subnet(page, tunnel, large, headers, only="1")) == [
+        "10.7.3.1",
+        "10.7.200.5",
+    ]
 
 
 @both
-def test_going_to_an_address_opens_its_page_at_its_row(tunnel, large, page, headers):
+def test_a_target_address_opens_its_page_at_its_row(tunnel, large, page, headers):
     fields = {"go": "1", f"to-{large.pk}": "10.7.200.5", "open": large.pk}
 
-    answer = look(page, tunnel, large, headers, **fields)
+    answer = post_subnet(page, tunnel, large, headers, **fields)
 
     assert addresses(answer)[5] == "10.7.200.5"
     if headers:
@@ -125,21 +128,19 @@ def test_going_to_an_address_opens_its_page_at_its_row(tunnel, large, page, head
         ("seven", "Enter an IPv4 address such as 192.168.10.15."),
     ],
 )
-def test_an_address_to_go_to_that_is_wrong_is_explained_and_kept(
+def test_an_invalid_target_address_is_explained_and_stays_in_its_field(
     tunnel, large, page, headers, text, sentence
 ):
     fields = {"go": "1", f"to-{large.pk}": text, "open": large.pk, f"page-{large.pk}": "3"}
 
-    answer = look(page, tunnel, large, headers, **fields)
+    answer = post_subnet(page, tunnel, large, headers, **fields)
 
     assert words(answer, f"note-to-{large.pk}") == sentence
     assert part(answer, f"to-{large.pk}").get("value") == text
 
 
 @both
-def test_enter_in_the_field_of_an_address_goes_there_and_saves_nothing(
-    tunnel, large, page, headers
-):
+def test_enter_in_the_target_field_opens_the_page_and_saves_nothing(tunnel, large, page, headers):
     shown = page.get(reverse("tunnel", args=[tunnel.pk]), {"open": large.pk})
     sent = typed_into(shown, at_10_7_0_9="172.16.0.9 typed")
     sent |= {"enter": "1", f"to-{large.pk}": "10.7.200.5"}
@@ -153,48 +154,48 @@ def test_enter_in_the_field_of_an_address_goes_there_and_saves_nothing(
 
 
 @both
-def test_turning_a_page_keeps_what_was_typed_on_it(tunnel, large, page, headers):
+def test_another_page_keeps_unsaved_rows(tunnel, large, page, headers):
     shown = page.get(reverse("tunnel", args=[tunnel.pk]), {"open": large.pk})
     sent = typed_into(shown, at_10_7_0_9="172.16.0.9 typed")
 
-    turned = look(page, tunnel, large, headers, **sent, show="2")
+    turned = post_subnet(page, tunnel, large, headers, **sent, show="2")
 
     assert addresses(turned)[:2] == ["10.7.0.9", "10.7.1.0"]
     assert part(turned, "name-10.7.0.9").get("value") == "typed"
-    assert "Typed, but not saved yet: 1 row of" in words(turned, f"subnet-{large.pk}")
+    assert "1 unsaved row of 10.7.0.0/16" in words(turned, f"subnet-{large.pk}")
     assert not tunnel.translations.exists()
 
 
 @both
-def test_a_collapsed_subnet_keeps_what_was_typed_in_it(tunnel, large, page, headers):
+def test_a_collapsed_subnet_keeps_unsaved_rows(tunnel, large, page, headers):
     shown = page.get(reverse("tunnel", args=[tunnel.pk]), {"open": large.pk})
     sent = typed_into(shown, at_10_7_0_9="172.16.0.9 typed")
 
-    closed = look(page, tunnel, large, headers, **sent, show="0")
+    closed = post_subnet(page, tunnel, large, headers, **sent, show="0")
 
     assert addresses(closed) == ["10.7.0.9"]
     assert part(closed, f"expand-{large.pk}").get("aria-expanded") == "false"
 
 
-def test_rows_typed_on_several_pages_are_saved_at_once(tunnel, large, page):
-    keep(tunnel, at_10_7_1_1="172.16.1.1 old")
+def test_the_rows_of_all_pages_are_saved_together(tunnel, large, page):
+    save(tunnel, at_10_7_1_1="172.16.1.1 old")
     shown = page.get(reverse("tunnel", args=[tunnel.pk]), {"open": large.pk})
-    sent = typed_into(shown, at_10_7_0_9="172.16.0.9 one")
-    turned = look(page, tunnel, large, **sent, show="2")
-    sent = typed_into(turned, at_10_7_1_1=" ", at_10_7_1_7="172.16.1.7 two")
+    sent = typed_into(shown, at_10_7_0_9="172.16.0.9 first")
+    turned = post_subnet(page, tunnel, large, **sent, show="2")
+    sent = typed_into(turned, at_10_7_1_1=" ", at_10_7_1_7="172.16.1.7 second")
 
     answer = page.post(reverse("translations", args=[tunnel.pk]), sent)
 
-    kept = tunnel.translations.values_list("internal_address", "name").order_by("pk")
-    assert list(kept) == [("10.7.0.9", "one"), ("10.7.1.7", "two")]
+    rows = tunnel.translations.values_list("internal_address", "name").order_by("pk")
+    assert list(rows) == [("10.7.0.9", "first"), ("10.7.1.7", "second")]
     assert answer.headers["Location"].endswith(f"?open={large.pk}&page-{large.pk}=2#static_nat")
 
 
 @both
-def test_a_wrong_row_of_another_page_is_explained_beside_it(tunnel, large, page, headers):
+def test_an_invalid_row_of_another_page_is_explained_beside_it(tunnel, large, page, headers):
     shown = page.get(reverse("tunnel", args=[tunnel.pk]), {"open": large.pk})
     sent = typed_into(shown, at_10_7_0_9="10.9.9.9 wrong")
-    turned = look(page, tunnel, large, **sent, show="2")
+    turned = post_subnet(page, tunnel, large, **sent, show="2")
 
     answer = page.post(
         reverse("translations", args=[tunnel.pk]), typed_into(turned), headers=headers
@@ -204,12 +205,10 @@ def test_a_wrong_row_of_another_page_is_explained_beside_it(tunnel, large, page,
     assert words(answer, "note-10.7.0.9").startswith("10.9.9.9 is not a host address in")
 
 
-def test_a_row_that_somebody_else_changed_is_not_put_back_by_a_page_that_was_open(
-    tunnel, large, page
-):
-    keep(tunnel, at_10_7_0_5="172.16.0.5 old", at_10_7_0_6="172.16.0.6 old")
+def test_an_open_page_does_not_revert_a_row_that_another_user_changed(tunnel, large, page):
+    save(tunnel, at_10_7_0_5="172.16.0.5 old", at_10_7_0_6="172.16.0.6 old")
     shown = page.get(reverse("tunnel", args=[tunnel.pk]), {"open": large.pk})
-    keep(tunnel, at_10_7_0_5="172.16.0.55 theirs", at_10_7_0_7="172.16.0.7 theirs")
+    save(tunnel, at_10_7_0_5="172.16.0.55 theirs", at_10_7_0_7="172.16.0.7 theirs")
 
     page.post(
         reverse("translations", args=[tunnel.pk]),
@@ -221,12 +220,12 @@ def test_a_row_that_somebody_else_changed_is_not_put_back_by_a_page_that_was_ope
 
 
 @both
-def test_a_row_that_both_changed_is_explained_and_overwritten_only_on_a_second_try(
+def test_a_row_that_both_users_changed_is_overwritten_only_by_a_second_save(
     tunnel, large, page, headers
 ):
-    keep(tunnel, at_10_7_0_5="172.16.0.5 old")
+    save(tunnel, at_10_7_0_5="172.16.0.5 old")
     shown = page.get(reverse("tunnel", args=[tunnel.pk]), {"open": large.pk})
-    keep(tunnel, at_10_7_0_5="172.16.0.55 theirs")
+    save(tunnel, at_10_7_0_5="172.16.0.55 theirs")
     sent, url = (
         typed_into(shown, at_10_7_0_5="172.16.0.5 mine"),
         reverse("translations", args=[tunnel.pk]),
@@ -242,8 +241,8 @@ def test_a_row_that_both_changed_is_explained_and_overwritten_only_on_a_second_t
     assert tunnel.translations.get().name == "mine"
 
 
-def test_apply_leads_to_the_page_that_has_the_wrong_row(tunnel, large, page):
-    keep(tunnel, at_10_7_200_5="172.16.0.5 a")
+def test_apply_links_to_the_page_with_the_invalid_row(tunnel, large, page):
+    save(tunnel, at_10_7_200_5="172.16.0.5 a")
     remote = tunnel.subnets.get(kind=Subnet.Kind.CUSTOMER).pk
     services.remove_remote_subnet(tunnel, remote, User.objects.get(username="ada"))
 
@@ -253,7 +252,7 @@ def test_apply_leads_to_the_page_that_has_the_wrong_row(tunnel, large, page):
     assert f"/tunnels/{tunnel.pk}/?open={large.pk}&page-{large.pk}=201#customer-10.7.200.5" in links
 
 
-def test_more_rows_than_one_form_carries_are_not_opened_together(account, tunnel, page):
+def test_more_rows_than_a_form_can_have_are_not_opened_together(account, tunnel, page):
     blocks = list(IPv4Network("10.8.0.0/16").subnets(new_prefix=24))[:20]
     rows = [
         Subnet.objects.create(account=account, kind=Subnet.Kind.STATIC_NAT, network=block)
@@ -267,37 +266,39 @@ def test_more_rows_than_one_form_carries_are_not_opened_together(account, tunnel
     assert words(answer, f"subnet-{rows[16].pk}").endswith("close another subnet first.")
 
 
-def test_a_viewer_turns_pages_and_goes_to_addresses_without_javascript(tunnel, large, viewer):
+def test_a_viewer_can_open_pages_and_addresses_without_javascript(tunnel, large, viewer):
     shown = viewer.get(reverse("tunnel", args=[tunnel.pk]), {"open": large.pk})
     sent = form(shown, "translations") | {f"to-{large.pk}": ["10.7.200.5"]}
 
-    gone = viewer.get(reverse("look", args=[tunnel.pk]), {**sent, "enter": "1"}, follow=True)
-    turned = viewer.get(
+    at_address = viewer.get(reverse("look", args=[tunnel.pk]), {**sent, "enter": "1"}, follow=True)
+    third_page = viewer.get(
         reverse("subnet", args=[tunnel.pk, large.pk]), {**sent, "show": "3"}, follow=True
     )
 
     assert sent.keys() == {"open", f"page-{large.pk}", f"to-{large.pk}"}
-    assert "10.7.200.5" in names_of_rows(gone)
-    assert "10.7.2.0" in names_of_rows(turned)
+    assert "10.7.200.5" in names_of_rows(at_address)
+    assert "10.7.2.0" in names_of_rows(third_page)
 
 
 @pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
-def test_a_table_costs_the_same_for_one_mapping_and_for_a_thousand(tunnel, large, page, headers):
+def test_a_table_needs_as_many_queries_for_a_thousand_translations_as_for_one(
+    tunnel, large, page, headers
+):
     def queries() -> int:
         with CaptureQueriesContext(connection) as captured:
-            look(page, tunnel, large, headers, show="1")
+            post_subnet(page, tunnel, large, headers, show="1")
         return len(captured)
 
-    keep(tunnel, at_10_7_0_1="172.16.0.1 a")
-    few = queries()
+    save(tunnel, at_10_7_0_1="172.16.0.1 a")
+    expected = queries()
     first, beyond = IPv4Address("10.7.0.0"), IPv4Address("172.16.0.0")
     rows = [TranslationRow(first + n, beyond + n, "x") for n in range(2, 1000)]
     services.set_translations(tunnel, rows, User.objects.get(username="ada"))
 
-    assert queries() == few
+    assert queries() == expected
 
 
-def test_a_form_with_very_many_rows_is_a_bad_request_and_no_failure(tunnel, page):
+def test_a_form_with_too_many_rows_is_a_bad_request(tunnel, page):
     rows = {f"customer-10.7.{n >> 8}.{n & 255}": "1" for n in range(30_000)}
 
     assert page.post(reverse("translations", args=[tunnel.pk]), rows).status_code == 400

@@ -1,4 +1,4 @@
-"""A tunnel moves to another concentrator: make before break, and no address is given twice."""
+"""Move of a tunnel to another concentrator: make before break, and no address used twice."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def old(concentrator) -> Concentrator:
 
 @pytest.fixture
 def new(concentrator) -> Concentrator:
-    """Another concentrator with one hosted peer address to give."""
+    """Return another concentrator with one free hosted peer address."""
     other = Concentrator.objects.create(
         name="hou02-vpn02", datacenter=concentrator.datacenter, public_address="203.0.113.5"
     )
@@ -37,7 +37,7 @@ def new(concentrator) -> Concentrator:
 
 @pytest.fixture
 def gateways(old, new, monkeypatch) -> dict[int, FakeGateway]:
-    """What the concentrators hold, by their keys."""
+    """Return the fake gateways by the ids of their concentrators."""
     fakes = {old.pk: FakeGateway(), new.pk: FakeGateway()}
     monkeypatch.setattr(reconcile, "driver_for", lambda concentrator: fakes[concentrator.pk])
     return fakes
@@ -45,13 +45,13 @@ def gateways(old, new, monkeypatch) -> dict[int, FakeGateway]:
 
 @pytest.fixture
 def live(ready, user, gateways, old) -> Tunnel:
-    """The mission's example, live on the old concentrator."""
+    """Return the tunnel of the example, live at the old concentrator."""
     services.apply(ready, user)
     reconcile.converge(old.pk, ready.pk)
     return ready
 
 
-def holds(gateway: FakeGateway) -> bool:
+def is_configured(gateway: FakeGateway) -> bool:
     return bool(gateway.connections or gateway.secrets or gateway.elements or gateway.ike_sas)
 
 
@@ -59,7 +59,7 @@ def outcomes(tunnel: Tunnel) -> list[str]:
     return list(tunnel.revisions.order_by("number").values_list("outcome", flat=True))
 
 
-def test_moving_changes_the_draft_and_sends_nothing(live, user, old, new, gateways):
+def test_a_move_changes_the_draft_and_no_concentrator(live, user, old, new, gateways):
     before = dict(gateways[old.pk].connections)
 
     services.move(live, new, user)
@@ -73,28 +73,35 @@ def test_moving_changes_the_draft_and_sends_nothing(live, user, old, new, gatewa
     state = services.state_of(Tunnel.objects.get(pk=live.pk))
     assert (state.live.concentrator, state.sa_status, state.unreachable) == (old, "Up", "")
     assert gateways[old.pk].connections == before
-    assert not holds(gateways[new.pk])
+    assert not is_configured(gateways[new.pk])
 
 
-def test_after_the_apply_the_new_one_holds_it_and_the_old_one_lets_go(
+def test_after_the_apply_the_new_concentrator_holds_the_tunnel_and_the_old_one_releases_it(
     live, user, old, new, gateways
 ):
     services.move(live, new, user)
     revision = services.apply(live, user)
 
     reconcile.converge(old.pk, live.pk)
-    assert holds(gateways[old.pk]), "nothing is taken away before the new one has it"
+    assert is_configured(gateways[old.pk]), (
+        "the old concentrator keeps the tunnel until it is live at the new one"
+    )
     reconcile.converge(new.pk, live.pk)
     assert (revision.concentrator, outcomes(live)) == (new, [Outcome.REPLACED, Outcome.LIVE])
     assert services.state_of(live).releasing_from == ("hou02-vpn01",)
     reconcile.converge(old.pk)
 
-    assert [holds(gateways[concentrator.pk]) for concentrator in (old, new)] == [False, True]
+    assert [is_configured(gateways[concentrator.pk]) for concentrator in (old, new)] == [
+        False,
+        True,
+    ]
     assert services.state_of(live).releasing_from == ()
-    assert not old.repairs.exists(), "to let go is no drift"
+    assert not old.repairs.exists(), "a release is no drift repair"
 
 
-def test_if_the_new_one_refuses_the_old_one_goes_on(live, user, old, new, gateways):
+def test_if_the_new_concentrator_refuses_the_old_one_keeps_the_tunnel(
+    live, user, old, new, gateways
+):
     services.move(live, new, user)
     gateways[new.pk].load_refusals = {f"ctx{live.pk}": "no"}
     services.apply(live, user)
@@ -103,11 +110,11 @@ def test_if_the_new_one_refuses_the_old_one_goes_on(live, user, old, new, gatewa
     reconcile.converge(old.pk)
 
     assert outcomes(live) == [Outcome.LIVE, Outcome.FAILED]
-    assert holds(gateways[old.pk])
+    assert is_configured(gateways[old.pk])
     assert services.state_of(live).releasing_from == ("hou02-vpn01",)
 
 
-def test_the_old_ones_worker_is_asked_as_soon_as_the_new_one_has_it(
+def test_a_converge_of_the_old_concentrator_is_requested_once_the_tunnel_is_live_at_the_new_one(
     live, user, old, new, monkeypatch, django_capture_on_commit_callbacks
 ):
     sent = []
@@ -122,7 +129,9 @@ def test_the_old_ones_worker_is_asked_as_soon_as_the_new_one_has_it(
     assert ((old.pk, None), {"queue": old.queue, "expires": 60}) in sent
 
 
-def test_a_concentrator_that_was_away_lets_go_when_it_is_back(live, user, old, new, gateways):
+def test_a_concentrator_that_was_offline_releases_the_tunnel_when_it_is_online(
+    live, user, old, new, gateways
+):
     gateways[old.pk].unreachable = "charon is not running."
     services.move(live, new, user)
     revision = services.apply(live, user)
@@ -138,11 +147,11 @@ def test_a_concentrator_that_was_away_lets_go_when_it_is_back(live, user, old, n
     gateways[old.pk].unreachable = ""
     reconcile.converge(old.pk)
 
-    assert not holds(gateways[old.pk])
+    assert not is_configured(gateways[old.pk])
     assert services.state_of(live).releasing_from == ()
 
 
-def test_the_old_address_is_given_to_nobody_before_the_old_one_let_go(
+def test_the_old_address_is_not_allocated_before_the_old_concentrator_released_it(
     live, user, old, new, gateways, account
 ):
     AddressPool.objects.create(
@@ -167,7 +176,7 @@ def test_the_old_address_is_given_to_nobody_before_the_old_one_let_go(
     assert services.order(account, old.datacenter, user).hosted_peer == "203.0.113.8"
 
 
-def test_a_tunnel_that_moves_back_has_its_old_address_and_keeps_what_runs(
+def test_a_tunnel_that_moves_back_gets_its_old_address_and_keeps_its_sas(
     live, user, old, new, gateways
 ):
     before = list(gateways[old.pk].ike_sas)
@@ -182,7 +191,7 @@ def test_a_tunnel_that_moves_back_has_its_old_address_and_keeps_what_runs(
     assert services.state_of(live).releasing_from == ()
 
 
-def test_a_trial_that_fails_on_the_new_one_brings_the_tunnel_back_to_the_old_one(
+def test_a_failed_trial_at_the_new_concentrator_restores_the_tunnel_at_the_old_one(
     live, user, old, new, gateways
 ):
     gateways[new.pk].peer_answers = False
@@ -190,19 +199,20 @@ def test_a_trial_that_fails_on_the_new_one_brings_the_tunnel_back_to_the_old_one
     services.apply(live, user, services.Trial(seconds=30))
     reconcile.converge(new.pk, live.pk)
     reconcile.converge(old.pk)
-    assert services.state_of(live).releasing_from == ("hou02-vpn01",), (
-        "its address is held in reserve"
-    )
+    assert services.state_of(live).releasing_from == ("hou02-vpn01",), "its address stays reserved"
 
     Revision.objects.filter(number=2).update(trial_ends_at=timezone.now() - timedelta(seconds=1))
     reconcile.converge(new.pk)
     reconcile.converge(old.pk)
 
     assert outcomes(live) == [Outcome.REPLACED, Outcome.WITHDRAWN, Outcome.LIVE]
-    assert [holds(gateways[concentrator.pk]) for concentrator in (old, new)] == [True, False]
+    assert [is_configured(gateways[concentrator.pk]) for concentrator in (old, new)] == [
+        True,
+        False,
+    ]
 
 
-def test_where_it_runs_is_where_it_is_looked_at(live, user, old, new):
+def test_the_sa_status_comes_from_the_concentrator_of_the_live_revision(live, user, old, new):
     services.move(live, new, user)
     up, now = {live.pk: SaStatus.UP}, timezone.now()
 
@@ -218,18 +228,22 @@ def test_where_it_runs_is_where_it_is_looked_at(live, user, old, new):
     assert Tunnel.objects.get(pk=live.pk).sa_status == ""
 
 
-def test_a_cancelled_tunnel_that_was_about_to_move_leaves_both(live, user, old, new, gateways):
+def test_a_deleted_tunnel_that_was_about_to_move_is_removed_from_both_concentrators(
+    live, user, old, new, gateways
+):
     services.move(live, new, user)
     services.cancel(live, user)
 
-    assert services.state_of(live).releasing_from == ("hou02-vpn01",), "the other one never had it"
+    assert services.state_of(live).releasing_from == ("hou02-vpn01",), (
+        "the new concentrator never had the tunnel"
+    )
     reconcile.converge(old.pk)
 
     assert services.state_of(live).label == "Deleted"
-    assert not holds(gateways[old.pk])
+    assert not is_configured(gateways[old.pk])
 
 
-def test_a_move_to_where_it_is_or_where_no_address_is_left_is_refused(live, user, old, new):
+def test_a_move_to_the_same_concentrator_or_without_a_free_address_is_refused(live, user, old, new):
     with pytest.raises(services.Refused, match="is already at hou02-vpn01"):
         services.move(live, old, user)
     AddressPool.objects.all().delete()

@@ -1,4 +1,4 @@
-"""Any order of edits by two people, with applies, discards and restores between: none is lost."""
+"""No lost update: any order of edits by two users, with applies, discards and restores between."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ VALUES: dict[str, tuple[Any, ...]] = {
     ROW: (("192.168.10.15", "database"), ("192.168.10.16", "mail"), (None, "")),
 }
 PEOPLE = ("ada", "bob")
-ACTS = ("look", "add", "remove", "apply", "discard", "put back", "restore", "undo")
+OPERATIONS = ("reload", "add", "remove", "apply", "discard", "revert", "restore", "undo")
 STEPS = st.one_of(
     *(
-        st.tuples(st.just("edit"), st.sampled_from(PEOPLE), st.just(name), st.sampled_from(several))
-        for name, several in VALUES.items()
+        st.tuples(st.just("edit"), st.sampled_from(PEOPLE), st.just(name), st.sampled_from(values))
+        for name, values in VALUES.items()
     ),
     st.tuples(
-        st.sampled_from(ACTS), st.sampled_from(PEOPLE), st.sampled_from((*VALUES, NETS)), st.none()
+        st.sampled_from(OPERATIONS),
+        st.sampled_from(PEOPLE),
+        st.sampled_from((*VALUES, NETS)),
+        st.none(),
     ),
 )
 
@@ -43,10 +46,10 @@ def row(value: tuple[str | None, str]) -> services.TranslationRow:
     return services.TranslationRow(AT, IPv4Address(value[0]) if value[0] else None, value[1])
 
 
-def kept(tunnel: Tunnel) -> dict[str, Any]:
-    """The draft as it is, by field."""
+def draft_of(tunnel: Tunnel) -> dict[str, Any]:
+    """Return the saved draft by field."""
     fresh = Tunnel.objects.get(pk=tunnel.pk)
-    rows = [(str(one.customer), one.name) for one in fresh.draft().translations]
+    rows = [(str(row.customer), row.name) for row in fresh.draft().translations]
     return {
         **{name: getattr(fresh, name) for name in VALUES if name not in (KEY, ROW)},
         KEY: fresh.draft().preshared_key,
@@ -56,65 +59,75 @@ def kept(tunnel: Tunnel) -> dict[str, Any]:
 
 
 class Story:
-    """Two people at one draft, and beside it what the draft has to be.
+    """Two users of a draft, and a model of the draft that they should get.
 
-    `last` has for each field who edited it last and when; `screens` what each person looks at.
+    `last` has the last editor and the time of each field, `screens` the page that each user sees.
     """
 
     def __init__(self, tunnel: Tunnel, people: dict[str, User]) -> None:
         self.tunnel, self.people = tunnel, people
-        self.draft = kept(tunnel)
+        self.draft = draft_of(tunnel)
         self.now = 0
         self.last: dict[str, tuple[str, int]] = {}
         self.applied: list[dict[str, Any]] = []
-        self.aside: tuple[dict[str, Any], int] | None = None
+        self.backup: tuple[dict[str, Any], int] | None = None
         self.screens: dict[str, dict[str, Any]] = {}
         for person in PEOPLE:
-            self.look(person)
+            self.reload(person)
 
-    def look(self, person: str) -> None:
+    def reload(self, person: str) -> None:
         versions = {"version": newest_edit(self.tunnel), "key": key_version_of(self.tunnel)}
         when = {"when": self.now, "key when": self.last.get(KEY, ("", 0))[1]}
         self.screens[person] = {**self.draft, **versions, **when}
 
     def edit(self, person: str, field: str, value: Any) -> None:
-        screen, there = self.screens[person], self.draft[field]
-        same = screen[field] == there
+        screen, saved = self.screens[person], self.draft[field]
+        same = screen[field] == saved
         if field == KEY:
             same = screen["key when"] == self.last.get(KEY, ("", 0))[1]
         if field == ROW and value == screen[ROW]:
-            # A row of the table that was not touched comes along with the others.
+            # A form sends unchanged rows of the table, too.
             self._write(person, field, value, screen)
             return
-        told = self.told(lambda: self._write(person, field, value, screen))
-        assert told == (EditConflict if value != there and not same else None)
-        if told:
-            self.look(person)
-        elif value != there:
+        refusal = self.refusal_of(lambda: self._write(person, field, value, screen))
+        assert refusal == (EditConflict if value != saved and not same else None)
+        if refusal:
+            self.reload(person)
+        elif value != saved:
             self._changed(person, {**self.draft, field: value})
             screen[field] = value
             screen["key"], screen["key when"] = key_version_of(self.tunnel), self._key_when()
 
     def add(self, person: str) -> None:
-        told = self.told(lambda: services.add_remote_subnet(self.tunnel, NET, self.people[person]))
-        assert told == (Refused if self.draft[NETS] else None)
-        if not told:
+        refusal = self.refusal_of(
+            lambda: services.add_remote_subnet(self.tunnel, NET, self.people[person])
+        )
+        assert refusal == (Refused if self.draft[NETS] else None)
+        if not refusal:
             self._changed(person, {**self.draft, NETS: True})
 
     def remove(self, person: str) -> None:
-        found = self.tunnel.subnets.filter(network=NET).values_list("pk", flat=True).first()
-        services.remove_remote_subnet(self.tunnel, found or 0, self.people[person])
-        if found:
+        subnet_id = self.tunnel.subnets.filter(network=NET).values_list("pk", flat=True).first()
+        services.remove_remote_subnet(self.tunnel, subnet_id or 0, self.people[person])
+        if subnet_id:
             self._changed(person, {**self.draft, NETS: False})
 
     def apply(self, person: str) -> None:
         seen = self.screens[person]["version"]
-        told = self.told(lambda: services.apply(self.tunnel, self.people[person], seen=seen))
-        assert told == (EditConflict if self._news_for(person) else None)
-        if told:
+        refusal = self.refusal_of(
+            lambda: services.apply(self.tunnel, self.people[person], seen=seen)
+        )
+        assert refusal == (EditConflict if self._has_news(person) else None)
+        if refusal:
             return
-        assert self.told(lambda: self._write(person, "phase_one_group", 15, None)) is TunnelLocked
-        assert self.told(lambda: services.discard(self.tunnel, self.people[person])) is TunnelLocked
+        assert (
+            self.refusal_of(lambda: self._write(person, "phase_one_group", 15, None))
+            is TunnelLocked
+        )
+        assert (
+            self.refusal_of(lambda: services.discard(self.tunnel, self.people[person]))
+            is TunnelLocked
+        )
         Revision.objects.filter(tunnel=self.tunnel, outcome="live").update(outcome="replaced")
         Revision.objects.filter(tunnel=self.tunnel, outcome="queued").update(outcome="live")
         self.applied.append(dict(self.draft))
@@ -131,7 +144,7 @@ class Story:
                 self.applied[0],
             )
 
-    def put_back(self, person: str, field: str) -> None:
+    def revert(self, person: str, field: str) -> None:
         target = {**self.draft, field: self.applied[-1][field]} if self.applied else None
         news = self.last.get(field, ("", 0))
         self._replace(
@@ -142,36 +155,36 @@ class Story:
         )
 
     def undo(self, person: str) -> None:
-        possible = self.aside is not None and self.aside[1] == self.now
-        told = self.told(lambda: services.undo(self.tunnel, self.people[person]))
-        assert told == (None if possible else Refused)
-        if self.aside and possible:
-            self._changed(person, self.aside[0])
-            self.aside = None
+        is_undoable = self.backup is not None and self.backup[1] == self.now
+        refusal = self.refusal_of(lambda: services.undo(self.tunnel, self.people[person]))
+        assert refusal == (None if is_undoable else Refused)
+        if self.backup and is_undoable:
+            self._changed(person, self.backup[0])
+            self.backup = None
 
     def _replace(
         self,
         person: str,
-        act: Callable[[Tunnel, User, Any], object],
+        operation: Callable[[Tunnel, User, Any], object],
         target: dict[str, Any] | None,
         news: bool | None = None,
     ) -> None:
         before = self.draft
         seen = self.screens[person]["version"]
-        told = self.told(lambda: act(self.tunnel, self.people[person], seen))
-        if news or (news is None and self._news_for(person)):
-            assert told is EditConflict
+        refusal = self.refusal_of(lambda: operation(self.tunnel, self.people[person], seen))
+        if news or (news is None and self._has_news(person)):
+            assert refusal is EditConflict
         elif target is None:
-            assert told is Refused
+            assert refusal is Refused
         else:
-            assert told is None
+            assert refusal is None
             self._changed(person, target)
             if before != target:
-                self.aside = (before, self.now)
+                self.backup = (before, self.now)
 
-    def told(self, act: Callable[[], object]) -> type[Refused] | None:
+    def refusal_of(self, operation: Callable[[], object]) -> type[Refused] | None:
         try:
-            act()
+            operation()
         except Refused as refused:
             return type(refused)
         return None
@@ -193,9 +206,9 @@ class Story:
         self.last |= {name: (person, self.now) for name in changed}
         self.draft = draft
 
-    def _news_for(self, person: str) -> bool:
+    def _has_news(self, person: str) -> bool:
         seen = self.screens[person]["when"]
-        return any(who != person and when > seen for who, when in self.last.values())
+        return any(editor != person and when > seen for editor, when in self.last.values())
 
     def _key_when(self) -> int:
         return self.last.get(KEY, ("", 0))[1]
@@ -205,15 +218,15 @@ class Story:
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=st.lists(STEPS, min_size=1, max_size=16))
-def test_no_order_of_edits_applies_discards_and_restores_loses_an_update(ready, user, bob, steps):
+def test_no_order_of_operations_loses_an_update(ready, user, bob, steps):
     with transaction.atomic():
         story = Story(ready, {"ada": user, "bob": bob})
-        for what, person, field, value in steps:
-            if what == "edit":
+        for operation, person, field, value in steps:
+            if operation == "edit":
                 story.edit(person, field, value)
-            elif what == "put back":
-                story.put_back(person, field)
+            elif operation == "revert":
+                story.revert(person, field)
             else:
-                getattr(story, what)(person)
-            assert kept(ready) == story.draft
+                getattr(story, operation)(person)
+            assert draft_of(ready) == story.draft
         transaction.set_rollback(True)

@@ -1,4 +1,4 @@
-"""Orders and cancellations: what is given is given once, also to many who ask at the same time."""
+"""Orders and deletions of tunnels: no address is allocated twice, also to concurrent orders."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ for number in (1, 2):
         name=f"hou02-vpn0{number}", datacenter=houston, public_address=f"203.0.113.{number}"
     )
     peers, blocks = f"198.51.{number}.0/28", f"10.1.{number}.0/24"
-    AddressPool.objects.create(concentrator=concentrator, kind="hosted-peer", network=IPv4Network(peers))
-    AddressPool.objects.create(concentrator=concentrator, kind="static-nat", network=IPv4Network(blocks))
-one_more = IPv4Network("198.51.3.0/30")
-AddressPool.objects.create(concentrator=concentrator, kind="hosted-peer", network=one_more)
+    for kind, pool in (("hosted-peer", peers), ("static-nat", blocks)):
+        network = IPv4Network(pool)
+        AddressPool.objects.create(concentrator=concentrator, kind=kind, network=network)
+small = IPv4Network("198.51.3.0/30")
+AddressPool.objects.create(concentrator=concentrator, kind="hosted-peer", network=small)
 """
 ORDER_FIVE = """
 import json
@@ -61,7 +62,7 @@ USED_UP = (
 
 
 class Portal:
-    """A portal's database file of its own, and processes that work on it."""
+    """A portal with a database file of its own, used by several processes."""
 
     def __init__(self, folder: Path) -> None:
         (folder / "db").mkdir()
@@ -89,7 +90,7 @@ class Portal:
         )
 
 
-def test_forty_orders_at_once_for_thirty_addresses_are_thirty_tunnels_and_ten_sentences(tmp_path):
+def test_forty_concurrent_orders_of_thirty_addresses_give_thirty_tunnels(tmp_path):
     portal = Portal(tmp_path)
     portal.run("shell", "-v0", "-c", SEED)
     workers = [portal.start(ORDER_FIVE) for _ in range(8)]
@@ -98,12 +99,12 @@ def test_forty_orders_at_once_for_thirty_addresses_are_thirty_tunnels_and_ten_se
     for worker in workers:
         worker.stdin.write("go\n")
         worker.stdin.flush()
-    said = [line for worker in workers for line in worker.communicate()[0].splitlines()]
-    answers = [json.loads(line) for line in said]
+    lines = [line for worker in workers for line in worker.communicate()[0].splitlines()]
+    results = [json.loads(line) for line in lines]
 
-    given = [answer for answer in answers if isinstance(answer, list)]
-    names, peers, blocks, concentrators = zip(*given, strict=True)
-    assert [answer for answer in answers if isinstance(answer, str)] == [USED_UP] * 10
+    tunnels = [result for result in results if isinstance(result, list)]
+    names, peers, blocks, concentrators = zip(*tunnels, strict=True)
+    assert [result for result in results if isinstance(result, str)] == [USED_UP] * 10
     assert sorted(names) == [f"ipsec{number:03}" for number in range(1, 31)]
     assert (len(set(peers)), len(set(blocks))) == (30, 30)
     assert sorted(map(concentrators.count, set(concentrators))) == [14, 16]
@@ -111,7 +112,7 @@ def test_forty_orders_at_once_for_thirty_addresses_are_thirty_tunnels_and_ten_se
 
 @pytest.fixture
 def pools(concentrator) -> Concentrator:
-    """Two hosted peer addresses and two static NAT subnets."""
+    """Return a concentrator with two hosted peer addresses and two static NAT subnets."""
     for kind, network in (("hosted-peer", "198.51.100.0/30"), ("static-nat", "10.1.9.0/29")):
         AddressPool.objects.create(
             concentrator=concentrator, kind=kind, network=IPv4Network(network)
@@ -123,7 +124,7 @@ def facts(tunnel: Tunnel) -> tuple[str, str, list[str]]:
     return tunnel.name, tunnel.hosted_peer, [str(row) for row in tunnel.subnets.all()]
 
 
-def test_an_order_is_a_tunnel_with_a_name_an_address_and_a_block_and_nothing_applied(
+def test_an_order_creates_a_tunnel_with_name_address_and_block_and_without_revision(
     pools, account, user
 ):
     houston = pools.datacenter
@@ -137,7 +138,9 @@ def test_an_order_is_a_tunnel_with_a_name_an_address_and_a_block_and_nothing_app
     assert services.state_of(first).label == "Never applied"
 
 
-def test_the_concentrator_with_the_fewest_tunnels_and_room_is_taken(pools, account, user, tunnel):
+def test_an_order_uses_the_concentrator_with_the_fewest_tunnels_and_free_addresses(
+    pools, account, user, tunnel
+):
     empty = Concentrator.objects.create(
         name="hou02-vpn02", datacenter=pools.datacenter, public_address="203.0.113.5"
     )
@@ -150,7 +153,9 @@ def test_the_concentrator_with_the_fewest_tunnels_and_room_is_taken(pools, accou
 
 
 @pytest.mark.parametrize("taken", ["10.1.9.4/31", "10.1.8.0/23", "10.1.9.0/29"])
-def test_a_block_that_overlaps_a_network_of_the_provider_is_not_given(pools, account, user, taken):
+def test_a_block_that_overlaps_a_network_of_the_provider_is_not_allocated(
+    pools, account, user, taken
+):
     Subnet.objects.create(account=account, kind=Subnet.Kind.HOSTED, network=IPv4Network(taken))
 
     if taken == "10.1.9.4/31":
@@ -163,7 +168,7 @@ def test_a_block_that_overlaps_a_network_of_the_provider_is_not_given(pools, acc
     )
 
 
-def test_a_location_without_a_concentrator_is_told(account, user, pools):
+def test_an_order_at_a_location_without_concentrator_is_refused(account, user, pools):
     pools.delete()
 
     with pytest.raises(services.Refused) as refusal:
@@ -174,7 +179,7 @@ def test_a_location_without_a_concentrator_is_told(account, user, pools):
 
 @pytest.fixture
 def applied(pools, ready, user, gateway) -> Tunnel:
-    """The mission's example, live; its static NAT subnet is one of a pool."""
+    """Return the tunnel of the example, live, with a static NAT subnet from a pool."""
     block = IPv4Network("10.1.255.0/24")
     AddressPool.objects.create(concentrator=pools, kind="static-nat", network=block)
     services.apply(ready, user)
@@ -182,7 +187,7 @@ def applied(pools, ready, user, gateway) -> Tunnel:
     return ready
 
 
-def test_a_cancelled_tunnel_is_taken_off_first_and_then_its_addresses_are_free(
+def test_the_addresses_of_a_deleted_tunnel_are_free_after_its_removal(
     applied,
     user,
     gateway,
@@ -207,16 +212,16 @@ def test_a_cancelled_tunnel_is_taken_off_first_and_then_its_addresses_are_free(
     assert (gateway.connections, gateway.secrets, gateway.elements) == ({}, {}, set())
     assert services.state_of(applied).label == "Deleted"
     assert not Subnet.objects.filter(kind__in=("static-nat", "customer")).exists()
-    departure = applied.releases.get()
-    assert (departure.author, departure.hosted_peer) == (user, "203.0.113.1")
-    assert f"Unloaded the connection ctx{applied.pk}" in [one["text"] for one in departure.steps]
+    release = applied.releases.get()
+    assert (release.author, release.hosted_peer) == (user, "203.0.113.1")
+    assert f"Unloaded the connection ctx{applied.pk}" in [step["text"] for step in release.steps]
     revision.refresh_from_db()
     assert (revision.outcome, revision.reason) == (Outcome.WITHDRAWN, "The tunnel was deleted.")
     again = services.order(applied.account, applied.concentrator.datacenter, user)
     assert (again.name, again.hosted_peer) == ("ipsec002", "203.0.113.1")
 
 
-def test_a_cancelled_tunnels_addresses_stay_taken_while_its_concentrator_is_away(
+def test_the_addresses_of_a_deleted_tunnel_stay_reserved_while_its_concentrator_is_offline(
     applied,
     user,
     gateway,
@@ -226,7 +231,7 @@ def test_a_cancelled_tunnels_addresses_stay_taken_while_its_concentrator_is_away
 
     with pytest.raises(reconcile.GatewayError):
         reconcile.converge(applied.concentrator_id)
-    # A look at this tunnel alone does not tell that nothing is left of it.
+    # An observation of one tunnel does not show that nothing of the tunnel is left.
     gateway.unreachable = ""
     reconcile.converge(applied.concentrator_id, applied.pk)
 
@@ -235,15 +240,15 @@ def test_a_cancelled_tunnels_addresses_stay_taken_while_its_concentrator_is_away
     assert services.state_of(applied).releasing_from == ()
 
 
-def test_what_is_left_of_a_cancelled_tunnel_keeps_its_addresses(
+def test_the_remains_of_a_deleted_tunnel_keep_its_addresses_reserved(
     applied, user, gateway, second_tunnel
 ):
-    """While a revision cannot be opened, nobody knows whose the translations are that stand."""
+    """While a revision does not decrypt, the tunnels of the loaded translations are not known."""
     other = services.apply(second_tunnel, user)
     reconcile.converge(applied.concentrator_id, second_tunnel.pk)
     sealed = other.specification
     Revision.objects.filter(pk=other.pk).update(specification=Sealed("00000000:nothing"))
-    # The worker starts anew, and remembers nothing.
+    # The worker restarts with an empty cache.
     revision_cache.retain([])
 
     services.cancel(applied, user)
@@ -255,14 +260,14 @@ def test_what_is_left_of_a_cancelled_tunnel_keeps_its_addresses(
     assert (gateway.elements, services.state_of(applied).label) == (set(), "Deleted")
 
 
-def test_taking_a_cancelled_tunnel_off_is_no_drift(applied, user):
+def test_the_removal_of_a_deleted_tunnel_is_no_drift_repair(applied, user):
     services.cancel(applied, user)
     reconcile.converge(applied.concentrator_id)
 
     assert not applied.concentrator.repairs.exists()
 
 
-def test_a_late_message_about_a_cancelled_tunnel_takes_nothing_from_its_successor(
+def test_a_late_message_for_a_deleted_tunnel_removes_nothing_of_its_successor(
     applied,
     user,
     gateway,
@@ -279,14 +284,14 @@ def test_a_late_message_about_a_cancelled_tunnel_takes_nothing_from_its_successo
     services.set_translations(second_tunnel, [row], user)
     services.apply(second_tunnel, user)
     reconcile.converge(applied.concentrator_id, second_tunnel.pk)
-    held = set(gateway.elements)
+    elements = set(gateway.elements)
 
     reconcile.converge(applied.concentrator_id, applied.pk)
 
-    assert gateway.elements == held != set()
+    assert gateway.elements == elements != set()
 
 
-def test_a_tunnel_that_was_never_applied_is_cancelled_at_once(pools, account, user):
+def test_a_tunnel_without_revision_is_deleted_at_once(pools, account, user):
     tunnel = services.order(account, pools.datacenter, user)
 
     services.cancel(tunnel, user)
@@ -299,15 +304,15 @@ def test_a_tunnel_that_was_never_applied_is_cancelled_at_once(pools, account, us
     )
 
 
-def test_a_block_that_came_from_no_pool_stays_the_accounts(tunnel, user):
+def test_a_block_from_no_pool_stays_with_the_account(tunnel, user):
     services.cancel(tunnel, user)
 
     assert [str(row) for row in Subnet.objects.order_by("pk")] == ["10.2.0.0/24", "10.1.255.92/30"]
 
 
-@pytest.mark.parametrize("act", [services.apply, services.cancel])
-def test_nothing_is_done_to_a_cancelled_tunnel(tunnel, user, act):
+@pytest.mark.parametrize("operation", [services.apply, services.cancel])
+def test_every_operation_on_a_deleted_tunnel_is_refused(tunnel, user, operation):
     services.cancel(tunnel, user)
 
     with pytest.raises(services.Refused, match="was deleted"):
-        act(tunnel, user)
+        operation(tunnel, user)

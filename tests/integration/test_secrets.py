@@ -1,10 +1,11 @@
-"""A preshared key is sealed at rest, and what was sealed for one row opens nowhere else."""
+"""Encryption of preshared keys at rest, bound to the row of each key."""
 
 from __future__ import annotations
 
 import gc
 import logging
 import stat
+from collections.abc import Iterator
 from types import FunctionType, ModuleType
 
 import pytest
@@ -22,7 +23,7 @@ from vpnportal.reconciler.revision_cache import revisions as revision_cache
 CANARY = "canary-7f3a-that-must-not-sing"
 
 
-def everything_in_the_database() -> str:
+def database_rows() -> Iterator[str]:
     with connection.cursor() as cursor:
         tables = connection.introspection.table_names(cursor)
         for table in tables:
@@ -30,19 +31,19 @@ def everything_in_the_database() -> str:
             yield from (str(row) for row in cursor.fetchall())
 
 
-def test_a_key_is_nowhere_in_the_database_and_its_revision(second_tunnel, user):
+def test_the_database_has_no_preshared_key_in_plain_text(second_tunnel, user):
     services.set_preshared_key(second_tunnel, CANARY, user)
     services.apply(second_tunnel, user)
 
-    assert CANARY not in "".join(everything_in_the_database())
+    assert CANARY not in "".join(database_rows())
     assert Revision.objects.get().spec().preshared_key == CANARY
 
 
-def test_a_key_sealed_twice_never_looks_the_same(settings):
+def test_two_encryptions_of_a_key_differ(settings):
     assert encryption.seal(CANARY, "here") != encryption.seal(CANARY, "here")
 
 
-def test_a_seal_moved_to_another_row_does_not_open(tunnel, second_tunnel, user):
+def test_a_token_of_another_row_does_not_decrypt(tunnel, second_tunnel, user):
     services.set_preshared_key(second_tunnel, CANARY, user)
     Tunnel.objects.filter(pk=tunnel.pk).update(preshared_key=second_tunnel.preshared_key)
 
@@ -50,7 +51,7 @@ def test_a_seal_moved_to_another_row_does_not_open(tunnel, second_tunnel, user):
         Tunnel.objects.get(pk=tunnel.pk).draft()
 
 
-def test_a_flipped_bit_does_not_open(settings):
+def test_a_changed_token_does_not_decrypt(settings):
     token = encryption.seal(CANARY, "here")
     key_id, body = token.split(":")
     flipped = f"{key_id}:{body[:-6]}{'A' if body[-6] != 'A' else 'B'}{body[-5:]}"
@@ -59,7 +60,7 @@ def test_a_flipped_bit_does_not_open(settings):
         encryption.unseal(flipped, "here")
 
 
-def test_a_new_first_key_seals_and_the_old_one_still_opens(settings):
+def test_after_a_rotation_the_new_key_encrypts_and_the_old_key_still_decrypts(settings):
     old = encryption.seal(CANARY, "here")
     file = settings.SEAL_KEY_FILE
     file.write_text(encryption.new_key() + "\n" + file.read_text())
@@ -69,7 +70,7 @@ def test_a_new_first_key_seals_and_the_old_one_still_opens(settings):
     assert encryption.seal(CANARY, "here").partition(":")[0] != old.partition(":")[0]
 
 
-def test_key_files_are_their_owners_and_are_made_once(settings):
+def test_key_files_are_private_and_created_once(settings):
     before = settings.SEAL_KEY_FILE.read_text()
 
     call_command("keys")
@@ -78,7 +79,7 @@ def test_key_files_are_their_owners_and_are_made_once(settings):
     assert {stat.S_IMODE(file.stat().st_mode) for file in settings.KEYS.iterdir()} == {0o600}
 
 
-def test_without_a_key_file_the_sentence_says_what_to_do(settings):
+def test_without_a_key_file_the_error_names_the_command(settings):
     settings.SEAL_KEY_FILE.unlink()
     encryption._keys.cache_clear()
 
@@ -86,11 +87,11 @@ def test_without_a_key_file_the_sentence_says_what_to_do(settings):
         encryption.seal(CANARY, "here")
 
 
-def test_what_is_sealed_shows_nothing_when_printed():
+def test_the_representation_of_a_secret_shows_nothing():
     assert f"{Sealed.of(CANARY, 'here')} {Sealed.of(CANARY, 'here')!r}" == "<sealed> <sealed>"
 
 
-def test_applying_and_failing_log_no_key(second_tunnel, user, caplog):
+def test_neither_an_apply_nor_its_refusal_logs_a_key(second_tunnel, user, caplog):
     caplog.set_level(logging.DEBUG)
     services.set_preshared_key(second_tunnel, CANARY, user)
     services.edit(second_tunnel, "phase_one_group", 0, user)
@@ -101,34 +102,34 @@ def test_applying_and_failing_log_no_key(second_tunnel, user, caplog):
     assert CANARY not in caplog.text + str(refusal.value)
 
 
-def test_a_worker_remembers_no_key_when_what_was_lost_is_loaded_again(second_tunnel, user, gateway):
+def test_the_revision_cache_keeps_no_key_after_a_restored_connection(second_tunnel, user, gateway):
     services.set_preshared_key(second_tunnel, CANARY, user)
     services.apply(second_tunnel, user)
     reconcile.converge(second_tunnel.concentrator_id)
-    # What was loaded is read again from its revision, and then let go.
+    # The worker reads the revision again to restore the connection, then drops the key.
     gateway.connections, gateway.secrets = {}, {}
     reconcile.converge(second_tunnel.concentrator_id)
 
-    remembered = texts_of(vars(revision_cache))
-    assert f"ctx{second_tunnel.pk}" in remembered
-    assert [text for text in remembered if CANARY in text] == []
+    cached = texts_of(vars(revision_cache))
+    assert f"ctx{second_tunnel.pk}" in cached
+    assert [text for text in cached if CANARY in text] == []
 
 
 def texts_of(root: object) -> set[str]:
-    """Every text that is reached from there through values, but not through code."""
-    seen, found, waiting = set(), set(), [root]
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen or isinstance(one, (type, ModuleType, FunctionType)):
+    """Return every text that is reachable from `root` through values, but not through code."""
+    visited, texts, pending = set(), set(), [root]
+    while pending:
+        value = pending.pop()
+        if id(value) in visited or isinstance(value, (type, ModuleType, FunctionType)):
             continue
-        seen.add(id(one))
-        if isinstance(one, str):
-            found.add(one)
-        waiting += gc.get_referents(one)
-    return found
+        visited.add(id(value))
+        if isinstance(value, str):
+            texts.add(value)
+        pending += gc.get_referents(value)
+    return texts
 
 
-def test_the_first_user_has_a_password_of_its_own_and_no_second_call_changes_it(db, tmp_path):
+def test_the_first_user_gets_a_random_password_that_a_second_call_keeps(db, tmp_path):
     file = tmp_path / "password"
 
     call_command("firsttime", password_file=file)

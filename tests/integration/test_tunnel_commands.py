@@ -1,4 +1,4 @@
-"""Connect, disconnect, rekey and reconnect act on what runs, and leave draft and revision alone."""
+"""Connect, disconnect, rekey and reconnect act on SAs and change neither draft nor revision."""
 
 from __future__ import annotations
 
@@ -16,67 +16,65 @@ from vpnportal.reconciler import reconcile
 pytestmark = pytest.mark.django_db
 
 
-def look(tunnel: Tunnel) -> None:
-    """A converge of the tunnel, after the watch has seen the concentrator."""
+def converge(tunnel: Tunnel) -> None:
+    """Converge the tunnel at an online concentrator."""
     Concentrator.objects.update(seen_at=timezone.now())
     reconcile.converge(tunnel.concentrator_id, tunnel.pk)
 
 
-def now(tunnel: Tunnel) -> Tunnel:
+def reloaded(tunnel: Tunnel) -> Tunnel:
     return Tunnel.objects.get(pk=tunnel.pk)
 
 
-def word(tunnel: Tunnel) -> str:
-    return services.state_of(now(tunnel)).label
+def label_of(tunnel: Tunnel) -> str:
+    return services.state_of(reloaded(tunnel)).label
 
 
 @pytest.fixture
 def up(ready, user, gateway) -> Tunnel:
     services.apply(ready, user)
-    look(ready)
-    look(ready)
-    assert word(ready) == "Up"
-    return now(ready)
+    converge(ready)
+    converge(ready)
+    assert label_of(ready) == "Up"
+    return reloaded(ready)
 
 
-def test_the_concentrator_holds_nothing_of_a_disconnected_tunnel_until_it_is_connected(
-    up, user, gateway
-):
-    held = (dict(gateway.connections), dict(gateway.secrets), set(gateway.elements))
-    assert all(held)
+def test_a_disconnected_tunnel_is_removed_until_it_is_connected(up, user, gateway):
+    before = (dict(gateway.connections), dict(gateway.secrets), set(gateway.elements))
+    assert all(before)
 
     services.disconnect(up, user)
 
-    assert word(up) == "Disconnecting", "it is not told as done before it is"
-    look(up)
+    assert label_of(up) == "Disconnecting", "it is not shown as done before it is done"
+    converge(up)
     assert (gateway.connections, gateway.secrets, gateway.elements) == ({}, {}, set())
     assert gateway.ike_sas == []
-    assert word(up) == "Disconnected"
+    assert label_of(up) == "Disconnected"
     reconcile.converge(up.concentrator_id)
-    assert gateway.connections == {}, "the minute's look does not put it back"
+    assert gateway.connections == {}, "the converge of every minute does not restore it"
 
-    services.connect(now(up), user)
-    look(up)
-    look(up)
+    services.connect(reloaded(up), user)
+    converge(up)
+    converge(up)
 
-    assert (gateway.connections.keys(), set(gateway.elements)) == (held[0].keys(), held[2])
-    assert word(up) == "Up"
-    assert [wish.ok for wish in TunnelCommand.objects.all()] == [True, True]
+    assert (gateway.connections.keys(), set(gateway.elements)) == (before[0].keys(), before[2])
+    assert label_of(up) == "Up"
+    assert [command.ok for command in TunnelCommand.objects.all()] == [True, True]
 
 
-def test_what_was_done_is_told_with_the_wish_and_is_no_drift(up, user, gateway):
+def test_the_steps_belong_to_the_command_and_are_no_drift_repairs(up, user, gateway):
     services.disconnect(up, user)
-    look(up)
-    services.connect(now(up), user)
-    look(up)
+    converge(up)
+    services.connect(reloaded(up), user)
+    converge(up)
 
     connected, disconnected = TunnelCommand.objects.all()
-    assert "Unloaded the connection ctx" in " ".join(one["text"] for one in disconnected.steps)
-    assert "Loaded the connection ctx" in " ".join(one["text"] for one in connected.steps)
+    assert "Unloaded the connection ctx" in " ".join(step["text"] for step in disconnected.steps)
+    assert "Loaded the connection ctx" in " ".join(step["text"] for step in connected.steps)
     assert not DriftRepair.objects.exists()
 
 
-def test_a_lost_message_costs_a_minute_and_nothing_else(up, user, gateway):
+def test_after_a_lost_message_the_converge_of_every_minute_completes_the_command(up, user, gateway):
     services.disconnect(up, user)
 
     reconcile.converge(up.concentrator_id)
@@ -85,9 +83,9 @@ def test_a_lost_message_costs_a_minute_and_nothing_else(up, user, gateway):
     assert TunnelCommand.objects.get().ok
 
 
-def test_another_tunnel_stays_as_it_is(up, second_tunnel, user, gateway):
+def test_a_disconnect_does_not_change_another_tunnel(up, second_tunnel, user, gateway):
     services.apply(second_tunnel, user)
-    look(second_tunnel)
+    converge(second_tunnel)
     before = {name for name in gateway.connections if name != f"ctx{up.pk}"}
 
     services.disconnect(up, user)
@@ -98,37 +96,37 @@ def test_another_tunnel_stays_as_it_is(up, second_tunnel, user, gateway):
 
 def test_apply_connects_a_disconnected_tunnel(up, user, gateway):
     services.disconnect(up, user)
-    look(up)
+    converge(up)
 
-    services.apply(now(up), user)
-    look(up)
+    services.apply(reloaded(up), user)
+    converge(up)
 
     assert gateway.connections
-    assert now(up).disconnected_at is None
+    assert reloaded(up).disconnected_at is None
 
 
-def test_a_rekey_says_what_the_other_end_made_of_it(up, user, gateway):
+def test_a_rekey_reports_the_answer_of_the_peer(up, user, gateway):
     services.rekey(up, user)
-    look(up)
+    converge(up)
     gateway.rekey_result = False
     services.rekey(up, user)
-    look(up)
+    converge(up)
     gateway.ike_sas = []
     services.rekey(up, user)
-    look(up)
+    converge(up)
 
-    told = [(wish.ok, wish.text) for wish in TunnelCommand.objects.order_by("pk")]
-    assert told[:2] == [
+    results = [(command.ok, command.text) for command in TunnelCommand.objects.order_by("pk")]
+    assert results[:2] == [
         (True, "Completed: the tunnel has new keys."),
         (False, "The peer refused the rekey."),
     ]
 
 
-def test_a_reconnect_ends_what_runs_and_starts_anew(up, user, gateway):
+def test_a_reconnect_terminates_the_sas_and_initiates_again(up, user, gateway):
     before = {sa.unique_id for sa in gateway.ike_sas}
 
     services.reconnect(up, user)
-    look(up)
+    converge(up)
 
     after = {sa.unique_id for sa in gateway.ike_sas}
     assert after
@@ -136,36 +134,36 @@ def test_a_reconnect_ends_what_runs_and_starts_anew(up, user, gateway):
     assert TunnelCommand.objects.get().steps[0]["text"] == "Terminated an IKE_SA to reconnect"
 
 
-def test_a_wish_that_waited_too_long_is_not_done_any_more(up, user, gateway):
+def test_an_expired_reconnect_is_not_executed(up, user, gateway):
     services.reconnect(up, user)
     TunnelCommand.objects.update(requested_at=timezone.now() - timedelta(minutes=3))
     before = {sa.unique_id for sa in gateway.ike_sas}
 
-    look(up)
+    converge(up)
 
     assert {sa.unique_id for sa in gateway.ike_sas} == before
     assert not TunnelCommand.objects.get().ok
     assert "Try again" in TunnelCommand.objects.get().text
 
 
-def test_a_disconnect_that_waited_is_done_all_the_same(up, user, gateway):
+def test_a_disconnect_never_expires(up, user, gateway):
     services.disconnect(up, user)
     TunnelCommand.objects.update(requested_at=timezone.now() - timedelta(days=1))
 
-    look(up)
+    converge(up)
 
     assert gateway.connections == {}
 
 
-def test_a_trial_is_called_off_by_a_disconnect_and_takes_nothing_back(up, user, gateway):
+def test_a_disconnect_cancels_the_trial_and_rolls_nothing_back(up, user, gateway):
     services.apply(up, user, services.Trial(seconds=30))
-    look(up)
+    converge(up)
 
-    services.disconnect(now(up), user)
+    services.disconnect(reloaded(up), user)
     Revision.objects.exclude(trial_ends_at=None).update(trial_ends_at=timezone.now())
-    look(up)
+    converge(up)
 
-    outcomes = {one.number: one.outcome for one in up.revisions.all()}
+    outcomes = {revision.number: revision.outcome for revision in up.revisions.all()}
     assert outcomes == {1: Revision.Outcome.REPLACED, 2: Revision.Outcome.LIVE}
 
 
@@ -178,7 +176,7 @@ def test_a_trial_is_called_off_by_a_disconnect_and_takes_nothing_back(up, user, 
         (services.reconnect, ""),
     ],
 )
-def test_what_a_tunnel_that_is_up_can_be_asked_for(up, user, command, reason):
+def test_the_commands_of_a_tunnel_that_is_up(up, user, command, reason):
     try:
         command(up, user)
         refused = ""
@@ -191,20 +189,20 @@ def test_what_a_tunnel_that_is_up_can_be_asked_for(up, user, command, reason):
 @pytest.mark.parametrize("command", [services.rekey, services.reconnect, services.disconnect])
 def test_a_disconnected_tunnel_can_only_be_connected(up, user, command):
     services.disconnect(up, user)
-    look(up)
+    converge(up)
 
     with pytest.raises(services.Refused):
-        command(now(up), user)
+        command(reloaded(up), user)
 
 
-def test_a_tunnel_that_was_never_applied_says_what_to_do_first(ready, user):
+def test_a_command_for_a_tunnel_without_revision_is_refused_with_a_remedy(ready, user):
     with pytest.raises(services.Refused) as refused:
         services.connect(ready, user)
 
-    assert str(refused.value) == ("This tunnel is not applied yet. Apply it first.")
+    assert str(refused.value) == "This tunnel is not applied yet. Apply it first."
 
 
-def test_the_same_asked_for_twice_is_done_once(up, user):
+def test_a_running_command_is_not_queued_again(up, user):
     services.rekey(up, user)
 
     with pytest.raises(services.Refused) as refused:
@@ -213,29 +211,31 @@ def test_the_same_asked_for_twice_is_done_once(up, user):
     assert str(refused.value) == "This command is already running."
 
 
-def test_out_of_sight_nobody_says_that_it_is_disconnected(up, user):
+def test_a_disconnected_tunnel_of_an_offline_concentrator_is_unknown(up, user):
     services.disconnect(up, user)
-    look(up)
+    converge(up)
     Concentrator.objects.update(seen_at=timezone.now() - timedelta(minutes=5))
 
-    assert word(up) == "Unknown"
+    assert label_of(up) == "Unknown"
 
 
-def test_the_page_has_the_button_that_helps_and_says_who_disconnected_it(up, user, page, gateway):
+def test_the_page_has_the_possible_commands_and_names_the_user_who_disconnected(
+    up, user, page, gateway
+):
     def buttons() -> set[str]:
-        shown = read(page.get(reverse("tunnel", args=[up.pk])))
-        return {one.get("value") for one in shown.iter("button") if one.get("name") == "do"}
+        document = read(page.get(reverse("tunnel", args=[up.pk])))
+        return {e.get("value") for e in document.iter("button") if e.get("name") == "do"}
 
     assert buttons() == {"rekey", "reconnect", "disconnect"}
     page.post(reverse("command", args=[up.pk]), {"do": "disconnect"})
-    look(up)
+    converge(up)
 
     assert buttons() == {"connect"}
-    shown = read(page.get(reverse("tunnel", args=[up.pk]))).find(".//section[@id='state']")
-    assert "ada disconnected it" in " ".join("".join(shown.itertext()).split())
+    section = read(page.get(reverse("tunnel", args=[up.pk]))).find(".//section[@id='state']")
+    assert "Disconnected by ada, " in " ".join("".join(section.itertext()).split())
 
 
-def test_a_viewer_sees_no_button(up, viewer):
-    shown = read(viewer.get(reverse("tunnel", args=[up.pk])))
+def test_a_viewer_gets_no_command_buttons(up, viewer):
+    document = read(viewer.get(reverse("tunnel", args=[up.pk])))
 
-    assert not [one for one in shown.iter("button") if one.get("name") == "do"]
+    assert not [e for e in document.iter("button") if e.get("name") == "do"]
