@@ -1,3 +1,3 @@
-"""How Django writes what no template formats: times as the pages have them, with the zone."""
+"""Default format of times in templates and in the admin site, with the time zone."""
 
 DATETIME_FORMAT = "j M Y, H:i:s T"
