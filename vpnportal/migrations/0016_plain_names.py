@@ -124,4 +124,26 @@ class Migration(migrations.Migration):
                 ],
             ),
         ),
+        migrations.AlterField(
+            "Tunnel",
+            "starts",
+            models.CharField(
+                max_length=6,
+                default="either",
+                choices=[("either", "Both"), ("other", "Peer only")],
+            ),
+        ),
+        migrations.AlterField(
+            "TunnelCommand",
+            "kind",
+            models.CharField(
+                max_length=10,
+                choices=[
+                    ("connect", "Connect"),
+                    ("disconnect", "Disconnect"),
+                    ("rekey", "Rekey"),
+                    ("reconnect", "Reconnect"),
+                ],
+            ),
+        ),
     ]

@@ -19,10 +19,10 @@ class TunnelCommand(models.Model):
     """
 
     class Kind(models.TextChoices):
-        CONNECT = "connect", "connect"
-        DISCONNECT = "disconnect", "disconnect"
-        REKEY = "rekey", "renew the keys"
-        RECONNECT = "reconnect", "negotiate anew"
+        CONNECT = "connect", "Connect"
+        DISCONNECT = "disconnect", "Disconnect"
+        REKEY = "rekey", "Rekey"
+        RECONNECT = "reconnect", "Reconnect"
 
     tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="commands")
     kind = models.CharField(max_length=10, choices=Kind)

@@ -52,8 +52,8 @@ class Tunnel(models.Model):
         DOWN = "down", "Down"
 
     class Starts(models.TextChoices):
-        EITHER = "either", "either end"
-        OTHER = "other", "the other end only"
+        EITHER = "either", "Both"
+        OTHER = "other", "Peer only"
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="tunnels")
     concentrator = models.ForeignKey(Concentrator, models.PROTECT, related_name="tunnels")
