@@ -1,4 +1,4 @@
-"""The review tells each change with what it interrupts, and any of it can be taken back."""
+"""The review shows each pending change with its interruption, and can revert every change."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from vpnportal import services
 from vpnportal.models import DraftBackup, LastEdit, Revision, Subnet, Tunnel
 from vpnportal.services import restore_draft, review_of
 
-KEPT = "No interruption (make-before-break)"
+UNINTERRUPTED = "No interruption (make-before-break)"
 
 
 @pytest.fixture
 def live(ready, user, concentrator) -> Tunnel:
-    """The example, applied and up."""
+    """The mission's example, applied and up."""
     services.apply(ready, user)
     Revision.objects.update(outcome="live", finished_at=timezone.now())
     concentrator.seen_at = timezone.now()
@@ -31,20 +31,21 @@ def url(name: str, tunnel: Tunnel, *more: int) -> str:
     return reverse(name, args=[tunnel.pk, *more])
 
 
-def rows(answer) -> list[list[str]]:
+def rows(response) -> list[list[str]]:
     return [
-        [" ".join("".join(cell.itertext()).split()).removesuffix(" Put back") for cell in row]
-        for row in part(answer, "review").iter("tr")
+        [" ".join("".join(cell.itertext()).split()).removesuffix(" Revert") for cell in row]
+        for row in part(response, "review").iter("tr")
     ][1:]
 
 
 def pending(tunnel: Tunnel) -> list[str]:
-    return [one.field for one in services.state_of(Tunnel.objects.get(pk=tunnel.pk)).pending]
+    state = services.state_of(Tunnel.objects.get(pk=tunnel.pk))
+    return [change.field for change in state.pending]
 
 
 @pytest.fixture
 def changed(live, user) -> Tunnel:
-    """Something of every kind is changed and not applied."""
+    """The example with a pending change of every kind."""
     services.edit(live, "phase_one_encryption", "AES256", user)
     services.set_preshared_key(live, "another key", user)
     services.add_remote_subnet(live, IPv4Network("192.168.30.0/24"), user)
@@ -54,47 +55,50 @@ def changed(live, user) -> Tunnel:
     return Tunnel.objects.get(pk=live.pk)
 
 
-def test_every_change_is_told_before_and_after_with_what_it_interrupts(changed, page):
-    answer = page.get(url("tunnel", changed))
+def test_every_change_is_listed_with_its_values_and_its_interruption(changed, page):
+    response = page.get(url("tunnel", changed))
 
-    assert rows(answer) == [
-        ["Phase One Encryption", "3DES", "AES256", f"{KEPT}."],
+    assert rows(response) == [
+        ["Phase One Encryption", "3DES", "AES256", f"{UNINTERRUPTED}."],
         [
             "Protected Customer (Remote) Subnet",
             "192.168.10.0/24",
             "192.168.10.0/24, 192.168.30.0/24",
-            f"{KEPT}.",
+            f"{UNINTERRUPTED}.",
         ],
-        ["Preshared Key", "–", "changed", f"{KEPT}."],
+        ["Preshared Key", "\N{EN DASH}", "changed", f"{UNINTERRUPTED}."],
         [
             "Customer IP for 10.1.255.92",
             "192.168.10.15 database",
-            "nothing",
+            "\N{EN DASH}",
             "Ends connections through 10.1.255.92.",
         ],
     ]
     summary = "4 changes. Ends connections through 10.1.255.92."
-    assert words(answer, "review").partition(summary)[1] == summary
-    assert words(answer, "pending").startswith("4 changes not applied. Ends connections through ")
+    assert words(response, "review").partition(summary)[1] == summary
+    assert words(response, "pending").startswith("4 pending changes. Ends connections through ")
 
 
-def test_the_tunnel_that_is_down_has_nothing_to_interrupt(changed, page):
+def test_changes_of_a_tunnel_that_is_down_interrupt_nothing(changed, page):
     Tunnel.objects.update(sa_status="down")
 
-    answer = page.get(url("tunnel", changed))
+    response = page.get(url("tunnel", changed))
 
-    assert {row[3] for row in rows(answer)} == {"No interruption."}
-    assert ". No interruption (tunnel is not running)." in words(answer, "review")
+    assert {row[3] for row in rows(response)} == {"No interruption."}
+    assert ". No interruption (tunnel is not running)." in words(response, "review")
 
 
-def test_a_thousand_pasted_translations_are_counted_and_the_first_are_told(live, user, page):
+def test_of_a_thousand_changes_all_are_counted_and_the_first_are_listed(live, user, page):
     nat = Subnet.objects.create(
         account=live.account, kind="static-nat", network=IPv4Network("10.1.240.0/22")
     )
     live.subnets.add(nat)
     services.add_remote_subnet(live, IPv4Network("172.16.0.0/20"), user)
-    beyond = IPv4Network("172.16.0.0/20")
-    pasted = [services.TranslationRow(at, beyond[n + 1]) for n, at in enumerate(nat.network)]
+    customer = IPv4Network("172.16.0.0/20")
+    pasted = [
+        services.TranslationRow(internal, customer[number])
+        for number, internal in enumerate(nat.network, 1)
+    ]
     services.set_translations(live, pasted, user)
 
     fresh = Tunnel.objects.get(pk=live.pk)
@@ -104,26 +108,26 @@ def test_a_thousand_pasted_translations_are_counted_and_the_first_are_told(live,
     assert (review.count, len(review.lines)) == (1026, 100)
 
 
-def test_discarding_brings_back_what_is_applied_and_undo_what_was_typed(changed, page):
+def test_discard_restores_the_applied_values_and_undo_the_typed_ones(changed, page):
     seen = typed(page.get(url("tunnel", changed)), "seen")
-    typed_in = Tunnel.objects.get(pk=changed.pk).draft()
+    before = Tunnel.objects.get(pk=changed.pk).draft()
 
-    answer = page.post(url("discard", changed), {"seen": seen}, follow=True)
+    response = page.post(url("discard", changed), {"seen": seen}, follow=True)
 
     assert pending(changed) == []
-    told = "".join(part(answer, "live").itertext())
-    assert "Discarded: Phase One Encryption (AES256), " in told
-    assert "another key" not in answer.content.decode()
-    assert "ada discarded the changes, " in words(answer, "review")
+    message = "".join(part(response, "live").itertext())
+    assert "Discarded: Phase One Encryption (AES256), " in message
+    assert "another key" not in response.content.decode()
+    assert "ada discarded the changes, " in words(response, "review")
     assert Tunnel.objects.get(pk=changed.pk).draft().preshared_key == "a key"
 
     page.post(url("undo", changed))
 
-    assert Tunnel.objects.get(pk=changed.pk).draft() == typed_in
+    assert Tunnel.objects.get(pk=changed.pk).draft() == before
     assert page.post(url("undo", changed)).status_code == 422
 
 
-def test_one_change_is_put_back_and_the_others_stay(changed, page):
+def test_revert_resets_one_change_and_keeps_the_others(changed, page):
     field = {"field": "preshared_key"}
 
     page.post(url("put-back", changed), field)
@@ -137,48 +141,47 @@ def test_one_change_is_put_back_and_the_others_stay(changed, page):
     assert pending(changed) == ["phase_one_encryption"]
 
 
-def test_an_undo_is_offered_only_until_somebody_edits_again(changed, page, bob):
+def test_undo_is_possible_until_the_next_edit(changed, page, bob):
     page.post(url("discard", changed))
     services.edit(changed, "phase_one_group", 14, bob)
 
-    answer = page.post(url("undo", changed))
+    response = page.post(url("undo", changed))
 
-    assert answer.status_code == 422
-    assert restore_draft.NOTHING_TO_UNDO in words(answer, "problems")
-    assert "discarded" not in words(answer, "review")
+    assert response.status_code == 422
+    assert restore_draft.NOTHING_TO_UNDO in words(response, "problems")
+    assert "discarded" not in words(response, "review")
     assert pending(changed) == ["phase_one_group"]
 
 
-def test_a_draft_that_was_never_applied_has_nothing_to_go_back_to(ready, page):
+def test_a_draft_that_was_never_applied_cannot_be_discarded(ready, page):
     before = Tunnel.objects.filter(pk=ready.pk).values()[0]
 
-    answer = page.post(url("discard", ready))
+    response = page.post(url("discard", ready))
 
-    assert answer.status_code == 422
-    assert restore_draft.NOTHING_APPLIED in words(answer, "problems")
+    assert response.status_code == 422
+    assert restore_draft.NOTHING_APPLIED in words(response, "problems")
     assert Tunnel.objects.filter(pk=ready.pk).values()[0] == before
-    assert not [e for e in read(answer).iter("summary") if e.get("id") == "discard-summary"]
+    summaries = [summary.get("id") for summary in read(response).iter("summary")]
+    assert "discard-summary" not in summaries
 
 
-def test_nothing_is_discarded_restored_or_undone_while_a_configuration_is_applied(
-    changed, page, user
-):
+def test_discard_revert_undo_and_restore_are_refused_during_an_apply(changed, page, user):
     page.post(url("put-back", changed), {"field": "preshared_key"})
     services.apply(changed, user)
     before = [list(LastEdit.objects.values()), list(DraftBackup.objects.values())]
 
-    answers = [
+    responses = [
         page.post(url("discard", changed)),
         page.post(url("put-back", changed), {"field": "phase_one_encryption"}),
         page.post(url("undo", changed)),
         page.post(url("restore", changed, 1)),
     ]
 
-    assert {answer.status_code for answer in answers} == {423}
+    assert {response.status_code for response in responses} == {423}
     assert [list(LastEdit.objects.values()), list(DraftBackup.objects.values())] == before
 
 
-def test_what_is_not_part_of_a_revision_and_what_the_provider_assigned_stays(live, user):
+def test_discard_keeps_the_tunnel_name_and_the_assigned_address(live, user):
     services.edit(live, "friendly_name", "Dallas", user)
     Tunnel.objects.filter(pk=live.pk).update(hosted_peer="203.0.113.77")
     services.edit(live, "phase_one_group", 14, user)

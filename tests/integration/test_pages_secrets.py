@@ -1,4 +1,4 @@
-"""A preshared key is in no page, and no text that a person entered becomes code."""
+"""No page contains a preshared key, and no entered text becomes HTML or script."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.fixture
 def filled(second_tunnel, user) -> Tunnel:
-    """Everything that can be shown, applied once, changed since."""
+    """A tunnel with everything that a page can show: applied once, and changed since."""
     tunnel = second_tunnel
     nat = Subnet.objects.create(
         account=tunnel.account, kind=Subnet.Kind.STATIC_NAT, network=IPv4Network("10.1.254.0/30")
@@ -39,36 +39,36 @@ def filled(second_tunnel, user) -> Tunnel:
     return Tunnel.objects.get(pk=tunnel.pk)
 
 
-def looks(page, tunnel: Tunnel) -> list:
+def all_pages(page, tunnel: Tunnel) -> list:
     nat = tunnel.subnets.get(kind=Subnet.Kind.STATIC_NAT).pk
-    one = reverse("tunnel", args=[tunnel.pk])
-    urls = [reverse("tunnels"), one, f"{one}?open={nat}", f"{one}state/", f"{one}nothing/"]
-    return [page.get(url) for url in urls] + [page.get(f"{one}subnets/{nat}/", headers=HTMX)]
+    url = reverse("tunnel", args=[tunnel.pk])
+    urls = [reverse("tunnels"), url, f"{url}?open={nat}", f"{url}state/", f"{url}nothing/"]
+    return [page.get(url) for url in urls] + [page.get(f"{url}subnets/{nat}/", headers=HTMX)]
 
 
-def edits(page, tunnel: Tunnel) -> list:
-    """Answers to a form that carries the key: kept, refused, and beside something refused."""
+def all_edits(page, tunnel: Tunnel) -> list:
+    """Return responses to forms with the key: saved, refused, or next to a refused field."""
     url = reverse("edit", args=[tunnel.pk])
     form = {**PHASE_ONE, "preshared_key": CANARY}
-    answers = [page.post(url, form, follow=True)]
-    answers += [page.post(url, {**form, "phase_one_keylife": CANARY})]
-    answers += [page.post(url, {**form, "preshared_key": f"{CANARY}\n"})]
+    responses = [page.post(url, form, follow=True)]
+    responses += [page.post(url, {**form, "phase_one_keylife": CANARY})]
+    responses += [page.post(url, {**form, "preshared_key": f"{CANARY}\n"})]
     for field in ("preshared_key", "phase_one_group", "nonsense"):
-        answers.append(page.post(url, form, headers={**HTMX, "HX-Trigger-Name": field}))
-    return [*answers, page.post(reverse("apply", args=[tunnel.pk]), follow=True)]
+        responses.append(page.post(url, form, headers={**HTMX, "HX-Trigger-Name": field}))
+    return [*responses, page.post(reverse("apply", args=[tunnel.pk]), follow=True)]
 
 
-def test_a_preshared_key_is_in_no_page_and_no_partial(filled, page):
-    answers = looks(page, filled) + edits(page, filled) + looks(page, filled)
+def test_no_page_and_no_fragment_contains_the_preshared_key(filled, page):
+    responses = all_pages(page, filled) + all_edits(page, filled) + all_pages(page, filled)
 
-    # The second form was refused for a key life that reads like the key: typed text stays.
-    shown = [a for a in answers if CANARY in a.content.decode()]
-    assert [a.request["REQUEST_METHOD"] for a in shown] == ["POST"]
-    fields = [e for e in read(shown[0]).iter() if CANARY in "".join(e.attrib.values())]
-    assert [e.get("name") for e in fields] == ["phase_one_keylife"]
+    # One form has the text of the key as its key life: refused text stays on the page.
+    with_key = [response for response in responses if CANARY in response.content.decode()]
+    assert [response.request["REQUEST_METHOD"] for response in with_key] == ["POST"]
+    fields = [e for e in read(with_key[0]).iter() if CANARY in "".join(e.attrib.values())]
+    assert [field.get("name") for field in fields] == ["phase_one_keylife"]
 
 
-def test_a_preshared_key_is_in_no_error_page_no_log_and_no_report_to_the_provider(
+def test_no_error_page_no_log_and_no_report_contains_the_preshared_key(
     filled, user, monkeypatch, settings, caplog, mailoutbox
 ):
     def fail(*_: object) -> None:
@@ -79,28 +79,30 @@ def test_a_preshared_key_is_in_no_error_page_no_log_and_no_report_to_the_provide
     browser.force_login(user)
     monkeypatch.setattr(services, "set_preshared_key", fail)
 
-    answer = browser.post(reverse("edit", args=[filled.pk]), {**PHASE_ONE, "preshared_key": CANARY})
+    response = browser.post(
+        reverse("edit", args=[filled.pk]), {**PHASE_ONE, "preshared_key": CANARY}
+    )
 
-    assert answer.status_code == 500
-    assert CANARY not in answer.content.decode()
+    assert response.status_code == 500
+    assert CANARY not in response.content.decode()
     assert CANARY not in caplog.text
     assert [CANARY in report.body for report in mailoutbox] == [False]
 
 
-def test_text_that_looks_like_code_stays_text(filled, page):
-    for answer in looks(page, filled) + edits(page, filled):
-        elements = list(read(answer).iter())
+def test_entered_html_stays_text(filled, page):
+    for response in all_pages(page, filled) + all_edits(page, filled):
+        elements = list(read(response).iter())
         assert [e for e in elements if e.tag == "script" and not e.get("src")] == []
         assert [e for e in elements if e.tag == "img" or "onerror" in e.attrib] == []
 
 
-def test_the_key_field_is_a_password_that_is_never_filled(filled, page):
-    answer = page.get(reverse("tunnel", args=[filled.pk]))
-    (field,) = [e for e in read(answer).iter("input") if e.get("name") == "preshared_key"]
+def test_the_key_field_is_a_password_input_without_a_value(filled, page):
+    response = page.get(reverse("tunnel", args=[filled.pk]))
+    (field,) = [e for e in read(response).iter("input") if e.get("name") == "preshared_key"]
 
     assert (field.get("type"), field.get("autocomplete"), field.get("value")) == (
         "password",
         "off",
         None,
     )
-    assert field.get("placeholder") == "A key is kept. Empty keeps it."
+    assert field.get("placeholder") == "Set \N{EN DASH} leave blank to keep"

@@ -54,7 +54,7 @@ class Review:
     def summary(self) -> str:
         """The number of changes and their interruption, in a line."""
         changes = "1 change" if self.count == 1 else f"{self.count} changes"
-        return f"{changes}; {self.whole.sentence}"
+        return f"{changes}. {self.whole.sentence}"
 
 
 def review_of(tunnel: Tunnel, state: TunnelState) -> Review | None:
