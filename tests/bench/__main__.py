@@ -1,4 +1,4 @@
-"""`bin/bench`: measures, prints a table, writes the same as JSON into the file BENCH_JSON."""
+"""`bin/bench`: run benchmarks, print a table and write it as JSON to the file BENCH_JSON."""
 
 from __future__ import annotations
 
@@ -17,66 +17,66 @@ django.setup()
 from tests.bench import (  # noqa: E402
     api,
     click,
-    converge,
-    dos,
-    listing,
-    lost,
+    dos_limits,
+    full_converge,
     mappings,
     mappings_page,
     one_change,
-    path,
+    packet_path,
     profile,
+    recovery,
+    status_polls,
     swanctl,
-    watchers,
+    tunnel_list,
 )
 from tests.bench.bench import Bench  # noqa: E402
 from tests.bench.figures import Figure, heading, line, write  # noqa: E402
 
-# In the order in which they share what they make; `lost` takes the large stage away.
+# In this order they can share laboratories; `lost` removes the large one.
 ALL = {
     "one-change": one_change,
-    "converge": converge,
-    "lost": lost,
+    "converge": full_converge,
+    "lost": recovery,
     "swanctl": swanctl,
     "mappings": mappings,
-    "list": listing,
+    "list": tunnel_list,
     "mappings-page": mappings_page,
     "api": api,
-    "path": path,
-    "dos": dos,
-    "watchers": watchers,
+    "path": packet_path,
+    "dos": dos_limits,
+    "watchers": status_polls,
     "click": click,
 }
-# Measures nothing: it prints where the time goes.
+# Prints profiles and returns no figures, so it runs only by name.
 ON_DEMAND = {"profile": profile}
 
 
 def main(names: list[str]) -> int:
-    """0 unless a benchmark broke: a goal that is not reached is told in the table."""
-    known = {**ALL, **ON_DEMAND}
+    """Return the exit status: 1 if a benchmark failed, 0 also if a goal is missed."""
+    benchmarks = {**ALL, **ON_DEMAND}
     if names == ["--list"]:
-        print("\n".join(known))
+        print("\n".join(benchmarks))
         return 0
-    if unknown := [name for name in names if name not in known]:
-        print(f"bin/bench does not know {', '.join(unknown)}; it knows {', '.join(known)}.")
+    if unknown := [name for name in names if name not in benchmarks]:
+        print(f"Unknown benchmarks: {', '.join(unknown)}. Known are {', '.join(benchmarks)}.")
         return 2
-    # What the product logs of trials that are part of a measurement.
+    # The measured code logs refusals that are part of a measurement.
     logging.disable(logging.INFO)
-    chosen = [name for name in known if name in names] if names else list(ALL)
+    chosen = [name for name in benchmarks if name in names] if names else list(ALL)
     figures: list[Figure] = []
     bench = Bench()
     with bench.stack:
-        broken = [name for name in chosen if not measured(bench, name, figures)]
+        failed = [name for name in chosen if not measure(bench, name, figures)]
     if figures:
         print("\n".join(("", heading(), *map(line, figures))))
         write(figures, Path(os.environ["BENCH_JSON"]))
-    if broken:
-        print(f"Broken: {', '.join(broken)}")
-    return 1 if broken else 0
+    if failed:
+        print(f"Failed: {', '.join(failed)}")
+    return 1 if failed else 0
 
 
-def measured(bench: Bench, name: str, figures: list[Figure]) -> bool:
-    """Adds a benchmark's figures as they come; False if it broke, which stops no other one."""
+def measure(bench: Bench, name: str, figures: list[Figure]) -> bool:
+    """Run a benchmark and append its figures; return False if it failed."""
     began = time.monotonic()
     try:
         for figure in {**ALL, **ON_DEMAND}[name].run(bench):

@@ -1,4 +1,4 @@
-"""One of a thousand tunnels with everything that `slcli ipsec detail` shows, over both doors."""
+"""API requests for one of 1,000 tunnels, with all properties that `slcli ipsec detail` shows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from django.db import connection
 
 from tests.api_client import CONTEXT, DETAIL
 from tests.bench.bench import Bench
-from tests.bench.figures import Figure, at_least, in_turn, median, told
-from tests.bench.listing import fill
+from tests.bench.bench_lab import STATE
+from tests.bench.figures import Figure, at_least, in_turn, median, without_goal
+from tests.bench.gunicorn_server import Connection, per_second, served
 from tests.bench.portal import Portal
-from tests.bench.served import Connection, per_second, served
-from tests.bench.stage import STATE
+from tests.bench.tunnel_list import fill
+from vpnportal import services
 from vpnportal.models import Account, Membership, Role
-from vpnportal.services import api_keys
 
 TUNNELS, ROUNDS, REQUESTS, SHARE = 1_000, 9, 800, 0.25
 FOLDER = STATE / "api"
@@ -29,67 +29,74 @@ Request = Callable[[int], bytes]
 
 
 def run(bench: Bench) -> Iterator[Figure]:
-    """Requests per second of four programs, through gunicorn as Procfile starts it."""
+    """Measure requests a second of four clients, through gunicorn with the Procfile's options."""
     portal = Portal(FOLDER / "portal.sqlite3", STATE / "no-charon").make()
     fill(TUNNELS)
     person, account = User.objects.get(), Account.objects.get()
-    # The programs may not be told that they ask too often.
+    # Without a rate limit.
     environment = {"VPNPORTAL_DATABASE": str(portal.file), "VPNPORTAL_API_RATE": "1000000"}
     with served("vpnportal.wsgi", FOLDER / "portal.sock", **environment) as ours:
         for role in (Role.OPERATOR, Role.OWNER):
             Membership.objects.update(role=role)
-            key = api_keys.create(account, person, f"of an {role}").text
+            key = services.create_api_key(account, person, f"of an {role}").text
             for what, request in requests(person.username, key).items():
-                yield from measured(f"{what}, key of an {role}", ours, request)
+                yield from measure(f"{what}, key of an {role}", ours, request)
     connection.close()
 
 
-def measured(name: str, ours: Path, request: Request) -> Iterator[Figure]:
-    """Each request is about another tunnel; both floors send the same bytes, and ask nobody."""
-    with Connection(ours) as asking:
-        BYTES.write_bytes(checked(asking.ask(request(0))))
-    same = {"BENCH_BYTES": str(BYTES)}
+def measure(name: str, ours: Path, request: Request) -> Iterator[Figure]:
+    """Measure a request, for another tunnel each time.
+
+    Both floors send the same bytes, without authentication.
+    """
+    with Connection(ours) as connection:
+        BYTES.write_bytes(checked_body(connection.request(request(0))))
+    environment = {"BENCH_BYTES": str(BYTES)}
     with (
-        served("tests.bench.view_in_portal", FOLDER / "view.sock", **same) as view,
-        served("tests.bench.one_view", FOLDER / "bare.sock", **same) as bare,
+        served(
+            "tests.bench.portal_with_fixed_response", FOLDER / "view.sock", **environment
+        ) as view,
+        served("tests.bench.bare_django", FOLDER / "bare.sock", **environment) as bare,
     ):
-        got, of_view, of_bare = in_turn(
+        portal, view_floor, django_floor = in_turn(
             ROUNDS,
             lambda: per_second(ours, request, REQUESTS),
             lambda: per_second(view, lambda _: http("GET", "/bare/"), REQUESTS),
             lambda: per_second(bare, lambda _: http("GET", "/bare/"), REQUESTS),
         )
     name = f"API, 1 of {TUNNELS:,}: {name}"
-    yield at_least(name, median(got), SHARE, median(of_view), "1/s")
-    yield told(f"{name}, beside Django alone", median(got), median(of_bare), "1/s")
+    yield at_least(name, median(portal), SHARE, median(view_floor), "1/s")
+    yield without_goal(f"{name}, beside Django alone", median(portal), median(django_floor), "1/s")
 
 
-def checked(answer: bytes) -> bytes:
-    """A fault is quick, too: what is measured must be the whole answer."""
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 200"), answer
-    assert body.count(b"internalIpAddressRecord") >= 5, answer
+def checked_body(response: bytes) -> bytes:
+    """Return the body of a complete response; faults are quick and must not be measured."""
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200"), response
+    assert body.count(b"internalIpAddressRecord") >= 5, response
     return body
 
 
 def requests(user: str, key: str) -> dict[str, Request]:
-    """Asking for a tunnel by its id, in the ways in which clients do."""
+    """Return requests for a tunnel by its id, by the name of their kind."""
     basic = "Authorization: Basic " + b64encode(f"{user}:{key}".encode()).decode()
 
     def get_object(number: int) -> bytes:
         query = urlencode({"objectMask": DETAIL})
-        return http("GET", f"/rest/v3.1/{CONTEXT}/{at(number)}/getObject.json?{query}", basic)
+        return http(
+            "GET", f"/rest/v3.1/{CONTEXT}/{tunnel_id(number)}/getObject.json?{query}", basic
+        )
 
     def filtered(number: int) -> bytes:
-        chosen = {"networkTunnelContexts": {"id": {"operation": at(number)}}}
-        query = urlencode({"objectMask": DETAIL, "objectFilter": json.dumps(chosen)})
+        object_filter = {"networkTunnelContexts": {"id": {"operation": tunnel_id(number)}}}
+        query = urlencode({"objectMask": DETAIL, "objectFilter": json.dumps(object_filter)})
         path = "/rest/v3.1/SoftLayer_Account/getNetworkTunnelContexts.json"
         return http("GET", f"{path}?{query}", basic)
 
     def xml(number: int) -> bytes:
         headers = {
             "authenticate": {"username": user, "apiKey": key},
-            f"{CONTEXT}InitParameters": {"id": at(number)},
+            f"{CONTEXT}InitParameters": {"id": tunnel_id(number)},
             "SoftLayer_ObjectMask": {"mask": DETAIL},
         }
         body = dumps(({"headers": headers},), "getObject").encode()
@@ -102,11 +109,11 @@ def requests(user: str, key: str) -> dict[str, Request]:
     }
 
 
-def at(number: int) -> int:
-    """The id of a tunnel."""
+def tunnel_id(number: int) -> int:
+    """Return the id of the tunnel for a request's number."""
     return number % TUNNELS + 1
 
 
 def http(verb: str, target: str, *headers: str) -> bytes:
-    """A request's head (RFC 9112)."""
+    """Return the head of a request (RFC 9112)."""
     return "\r\n".join([f"{verb} {target} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()

@@ -1,4 +1,4 @@
-"""Figures: what was measured, what it is measured against, and whether the goal holds."""
+"""Figures: a measured value, its floor, and a goal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = "{:<52} {:>10} {:>10} {:<7} {:>7}  {:<28} {}"
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of the table. `floor` is in the same unit as `value`, or None; so is `ratio`."""
+    """A line of the table; `floor` is in the unit of `value`, or None."""
 
     name: str
     value: float
@@ -28,71 +28,71 @@ class Figure:
 
     @property
     def ratio(self) -> float | None:
-        """The value against its floor."""
+        """Value divided by floor, or None."""
         return self.value / self.floor if self.floor else None
 
 
 def at_most(name: str, value: float, times: float, floor: float, unit: str = "ms") -> Figure:
-    """Good while the value is at most so many times its floor."""
+    """Return a figure whose goal is at most `times` the floor."""
     return Figure(name, value, floor, unit, f"ratio <= {times:g}", value <= times * floor)
 
 
 def at_least(name: str, value: float, share: float, floor: float, unit: str) -> Figure:
-    """Good while the value is at least such a share of its floor: both are better when higher."""
+    """Return a figure whose goal is at least a share of the floor; higher is better."""
     return Figure(name, value, floor, unit, f"ratio >= {share:g}", value >= share * floor)
 
 
 def under(name: str, value: float, limit: float, unit: str, floor: float | None = None) -> Figure:
-    """Good while the value is less than a limit; its floor is only told."""
+    """Return a figure whose goal is below a limit; the floor is information only."""
     return Figure(name, value, floor, unit, f"value < {limit:g} {unit}", value < limit)
 
 
 def within(name: str, value: float, share: float, floor: float, unit: str) -> Figure:
-    """Good while the value differs from its floor by at most such a share of it."""
+    """Return a figure whose goal is a difference from the floor of at most a share of it."""
     goal = f"{1 - share:g} <= ratio <= {1 + share:g}"
     return Figure(name, value, floor, unit, goal, abs(value - floor) <= share * floor)
 
 
-def told(name: str, value: float, floor: float, unit: str) -> Figure:
-    """Without a goal: for whoever wants to compare with something else."""
+def without_goal(name: str, value: float, floor: float, unit: str) -> Figure:
+    """Return a figure for comparison only."""
     return Figure(name, value, floor, unit, "", True)
 
 
 def median(times: Iterable[float]) -> float:
-    """The middle one."""
+    """Return the median."""
     return statistics.median(times)
 
 
 def p95(times: Sequence[float]) -> float:
-    """The smallest that at least 95 of 100 do not exceed (nearest rank)."""
+    """Return the 95th percentile by nearest rank."""
     return sorted(times)[math.ceil(0.95 * len(times)) - 1]
 
 
 def milliseconds(action: Callable[[], object]) -> float:
-    """How long it takes."""
+    """Return the duration of an action."""
     began = time.perf_counter()
     action()
     return (time.perf_counter() - began) * 1000
 
 
 def in_turn(rounds: int, *measures: Callable[[], T]) -> list[list[T]]:
-    """What each measure says in so many rounds, one after the other so that noise meets them all.
+    """Return the results of each measure, which alternate so that noise affects all of them.
 
-    A round before those warms up and does not count.
+    A round before the counted rounds warms up.
     """
     for measure in measures:
         measure()
-    said = [[measure() for measure in measures] for _ in range(rounds)]
-    return [list(one) for one in zip(*said, strict=True)]
+    results = [[measure() for measure in measures] for _ in range(rounds)]
+    return [list(column) for column in zip(*results, strict=True)]
 
 
 def heading() -> str:
-    """The first line of the table."""
+    """Return the first line of the table."""
     return COLUMNS.format("what", "value", "floor", "unit", "ratio", "goal", "holds")
 
 
 def line(figure: Figure) -> str:
-    """One line of the table."""
+    """Return the figure's line of the table."""
     floor = "" if figure.floor is None else f"{figure.floor:.2f}"
     ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
     holds = "yes" if figure.holds else "NO"
@@ -101,6 +101,6 @@ def line(figure: Figure) -> str:
 
 
 def write(figures: Iterable[Figure], file: Path) -> None:
-    """The same for programs: a list of objects with the columns as names."""
+    """Write a JSON list of objects with the columns as keys."""
     rows = [{**asdict(figure), "ratio": figure.ratio} for figure in figures]
     file.write_text(json.dumps(rows, indent=2) + "\n")

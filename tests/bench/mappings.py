@@ -1,4 +1,4 @@
-"""Ten thousand mappings applied in one go, against one bare nftables transaction."""
+"""10,000 mappings in one apply, against a bare nftables transaction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 from itertools import cycle
 
-from tests.bench.bare import Bare
+from tests.bench.bare_calls import BareCalls
 from tests.bench.bench import Bench
 from tests.bench.figures import Figure, at_most, in_turn, median, milliseconds
 from tests.desired_state import compile_specs
@@ -19,32 +19,32 @@ INTERNAL, CUSTOMER = IPv4Network("12.0.0.0/16"), IPv4Network("172.16.0.0/16")
 
 
 def run(bench: Bench) -> Iterator[Figure]:
-    """Each round takes another tunnel, all of whose mappings are new; afterwards they go again."""
-    stage = bench.small
-    tunnels = cycle(stage.specs[2:])
+    """Measure one tunnel a round; all its mappings are new and are removed afterwards."""
+    lab = bench.small
+    tunnels = cycle(lab.specs[2:])
 
     def ours() -> float:
         spec = next(tunnels)
-        with stage.inside():
-            stage.portal.apply([filled(spec)])
-            took = milliseconds(lambda: stage.converge(spec))
-            stage.portal.apply([spec])
-            stage.converge(spec)
-        return took
+        with lab.inside():
+            lab.portal.apply([with_mappings(spec)])
+            duration = milliseconds(lambda: lab.converge(spec))
+            lab.portal.apply([spec])
+            lab.converge(spec)
+        return duration
 
     def bare() -> float:
-        everything = tuple(compile_specs([filled(stage.specs[0])], fingerprint_key()).elements)
-        with stage.inside():
-            tools = Bare(stage.socket)
-            took = milliseconds(lambda: tools.translate(add=everything))
-            tools.translate(remove=everything)
-        return took
+        elements = tuple(compile_specs([with_mappings(lab.specs[0])], fingerprint_key()).elements)
+        with lab.inside():
+            calls = BareCalls(lab.socket)
+            duration = milliseconds(lambda: calls.translate(add=elements))
+            calls.translate(remove=elements)
+        return duration
 
-    mine, floor = (median(one) for one in in_turn(ROUNDS, ours, bare))
-    yield at_most("10,000 mappings at once", mine, 1.5, floor)
+    value, floor = map(median, in_turn(ROUNDS, ours, bare))
+    yield at_most("10,000 mappings at once", value, 1.5, floor)
 
 
-def filled(spec: TunnelSpec) -> TunnelSpec:
-    """The tunnel with all the mappings and nothing else that is new, so that it stays up."""
+def with_mappings(spec: TunnelSpec) -> TunnelSpec:
+    """Return the tunnel with COUNT mappings and no other change, so that it stays up."""
     rows = (Translation(INTERNAL[n], CUSTOMER[n]) for n in range(1, COUNT + 1))
     return replace(spec, translations=tuple(rows))

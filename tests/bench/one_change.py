@@ -1,4 +1,4 @@
-"""One changed tunnel: the worker's time with 10 and with 10,000 others, against the bare calls."""
+"""A change of one tunnel of 10 and of 10,000: the worker against the bare calls."""
 
 from __future__ import annotations
 
@@ -7,104 +7,106 @@ from dataclasses import replace
 from itertools import count, cycle
 from typing import TypeAlias
 
-from tests.bench.bare import Bare
+from tests.bench.bare_calls import BareCalls
 from tests.bench.bench import Bench
+from tests.bench.bench_lab import BenchLab
 from tests.bench.figures import Figure, at_most, in_turn, median, milliseconds
 from tests.bench.portal import changed
-from tests.bench.stage import Stage
 from tests.desired_state import compile_specs
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import fingerprint_key
 
 Change: TypeAlias = Callable[[TunnelSpec, int], TunnelSpec]
 ROUNDS = 25
-# Changes that follow each other at once.
+# Changes that follow each other directly, and their rounds.
 ROW, ROW_ROUNDS = 6, 7
 
 
 def run(bench: Bench) -> Iterator[Figure]:
-    """Each changes a tunnel that is up: other key life, one other mapping.
+    """Measure a change of key life and of one mapping of a tunnel that is up.
 
-    Another one in each round, ours and the bare calls' in turn: how far charon walks through its
-    IKE_SAs until it finds that of a tunnel depends on the tunnel.
+    Each round takes another tunnel, because charon's walk to an IKE_SA depends on its position.
     """
     small, large = bench.small, bench.large
     measures = (ours(small), bare(small), ours(large), bare(large))
-    few, few_bare, many, many_bare = (median(one) for one in in_turn(ROUNDS, *measures))
+    few, few_bare, many, many_bare = map(median, in_turn(ROUNDS, *measures))
     yield at_most("one change, 10 tunnels, against bare calls", few, 3, few_bare)
     yield at_most("one change, 10,000 tunnels, against bare calls", many, 3, many_bare)
     yield at_most("one change, 10,000 tunnels, against 10 tunnels", many, 1.5, few)
     (row,) = in_turn(ROW_ROUNDS, in_a_row(large))
     yield at_most("each of six in a row, 10,000 tunnels", median(row), 3, many_bare)
-    both = ours(small, with_another_ike), ours(large, with_another_ike)
-    few, many = (median(one) for one in in_turn(ROUNDS, *both))
+    both = ours(small, change_phase_one), ours(large, change_phase_one)
+    few, many = map(median, in_turn(ROUNDS, *both))
     yield at_most("another phase one, 10,000 tunnels, against 10 tunnels", many, 1.5, few)
 
 
-def with_another_ike(spec: TunnelSpec, round_number: int) -> TunnelSpec:
-    """The same change, and another key life of phase one: the worker waits to hear what dials."""
+def change_phase_one(spec: TunnelSpec, round_number: int) -> TunnelSpec:
+    """Change the key life of phase one too: the worker then waits for the SA list."""
     changed_before = ROUNDS + ROW_ROUNDS + 4
     phase_one = replace(spec.phase_one, keylife=14_400 + round_number)
     return replace(changed(spec, changed_before + round_number), phase_one=phase_one)
 
 
-def ours(stage: Stage, change: Change = changed) -> Callable[[], float]:
-    """The worker's time from taking the message until it takes the next."""
-    rounds, specs = count(1), cycle(stage.specs[: stage.played : 2])
+def ours(lab: BenchLab, change: Change = changed) -> Callable[[], float]:
+    """Return a measure of the worker, from its message to the end of the converge."""
+    rounds, specs = count(1), cycle(lab.specs[: lab.played : 2])
 
     def measure() -> float:
         spec = change(next(specs), next(rounds))
-        with stage.inside():
-            stage.portal.apply([spec])
-            took = milliseconds(lambda: stage.converge(spec))
-            stage.settled(spec)
-        return took
+        with lab.inside():
+            lab.portal.apply([spec])
+            duration = milliseconds(lambda: lab.converge(spec))
+            lab.wait_until_settled(spec)
+        return duration
 
     return measure
 
 
-def in_a_row(stage: Stage) -> Callable[[], float]:
-    """The worker's time for each, and for a last look, which waits until charon began them all."""
+def in_a_row(lab: BenchLab) -> Callable[[], float]:
+    """Return a measure of the worker for each of ROW changes.
+
+    It includes a last converge, which waits until charon has begun all initiations.
+    """
     rounds = count(ROUNDS + 2)
 
     def measure() -> float:
         number = next(rounds)
-        specs = [changed(spec, number) for spec in stage.specs[:ROW]]
-        with stage.inside():
-            stage.portal.apply(specs)
-            took = milliseconds(lambda: [stage.converge(one) for one in (*specs, specs[-1])])
+        specs = [changed(spec, number) for spec in lab.specs[:ROW]]
+        with lab.inside():
+            lab.portal.apply(specs)
+            duration = milliseconds(lambda: [lab.converge(spec) for spec in (*specs, specs[-1])])
             for spec in specs:
-                stage.settled(spec)
-        return took / ROW
+                lab.wait_until_settled(spec)
+        return duration / ROW
 
     return measure
 
 
-def bare(stage: Stage) -> Callable[[], float]:
-    """The same change: load-shared, load-conn, one transaction, initiate."""
-    rounds, specs = count(1), cycle(stage.specs[1 : stage.played : 2])
-    held: dict[int, TunnelSpec] = {}
+def bare(lab: BenchLab) -> Callable[[], float]:
+    """Return a measure of the bare calls: load-shared, load-conn, one transaction, initiate."""
+    rounds, specs = count(1), cycle(lab.specs[1 : lab.played : 2])
+    applied: dict[int, TunnelSpec] = {}
 
     def measure() -> float:
         first = next(specs)
         spec = changed(first, next(rounds))
-        old = held.get(spec.tunnel_id, first)
-        held[spec.tunnel_id] = spec
+        old = applied.get(spec.tunnel_id, first)
+        applied[spec.tunnel_id] = spec
         before = compile_specs([old], fingerprint_key()).elements
         desired = compile_specs([spec], fingerprint_key())
         (connection,), (secret,) = desired.connections.values(), desired.secrets.values()
-        with stage.inside():
-            tools = Bare(stage.socket)
+        with lab.inside():
+            calls = BareCalls(lab.socket)
 
             def change() -> None:
-                tools.load(connection, secret)
-                tools.translate(before - desired.elements, desired.elements - before)
-                tools.initiate(connection)
+                calls.load(connection, secret)
+                calls.translate(before - desired.elements, desired.elements - before)
+                calls.initiate(connection)
 
-            took = milliseconds(change)
-            # So that the portal knows of it, too.
-            stage.portal.apply([spec])
-            stage.settled(spec)
-        return took
+            duration = milliseconds(change)
+            # The portal needs the same revision.
+            lab.portal.apply([spec])
+            lab.wait_until_settled(spec)
+        return duration
 
     return measure

@@ -1,4 +1,4 @@
-"""The portal's own database in a file of its own, with as many live tunnels as wanted."""
+"""A portal's database in a file of its own, with any number of live tunnels."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from vpnportal.encryption import fingerprint_key
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Datacenter, RemoteClaim, Revision, Tunnel
 
-# Tunnel n has the n-th /21 of these: its own translations are the first ones in there.
+# Tunnel n has the n-th /21 from here on, and its translations are the first addresses in it.
 STATIC_NAT = IPv4Address("11.0.0.0")
 STATIC_NAT_BITS = 21
-# A worker remembers revisions by their ids, and this one process works with several databases.
-_FIRST = count(1, 1_000_000)
+# Revisions of different databases need different ids: the worker's cache has ids as keys, and one
+# process uses all databases.
+_FIRST_ID = count(1, 1_000_000)
 
 
 def specification(peer: Peer, mappings: int = 0, ike_version: int = 1) -> TunnelSpec:
-    """What `ManyPeers` expects of tunnel `peer.number + 1`, with so many translations (to 254)."""
+    """Return tunnel `peer.number + 1` as `ManyPeers` expects it, with up to 254 mappings."""
     first = STATIC_NAT + peer.number * 2 ** (32 - STATIC_NAT_BITS)
     return TunnelSpec(
         tunnel_id=peer.number + 1,
@@ -48,13 +49,13 @@ def specification(peer: Peer, mappings: int = 0, ike_version: int = 1) -> Tunnel
 
 
 class Portal:
-    """One database; `use` makes it the one that the product's code works with."""
+    """A database; `use` connects the portal's code to it."""
 
     def __init__(self, file: Path, vici_socket: Path) -> None:
         self.file, self._vici_socket = file, vici_socket
 
     def use(self) -> Portal:
-        """From now on, until another one is used."""
+        """Connect to this database until another is used; return self."""
         if connection.settings_dict["NAME"] != str(self.file):
             connection.close()
             connection.settings_dict["NAME"] = str(self.file)
@@ -62,7 +63,7 @@ class Portal:
         return self
 
     def make(self) -> Portal:
-        """A fresh database with one concentrator and no tunnel."""
+        """Create the database with one concentrator and no tunnel; return self."""
         self.use()
         self.file.parent.mkdir(parents=True, exist_ok=True)
         call_command("keys")
@@ -80,11 +81,11 @@ class Portal:
         return Concentrator.objects.get()
 
     def add(self, specs: Sequence[TunnelSpec]) -> None:
-        """A tunnel for each, with one revision that is live."""
-        add_live(specs, self.concentrator, Account.objects.get(), next(_FIRST))
+        """Create a tunnel with a live revision for each specification."""
+        add_live(specs, self.concentrator, Account.objects.get(), next(_FIRST_ID))
 
     def apply(self, specs: Sequence[TunnelSpec]) -> list[Revision]:
-        """A queued revision for each, as if somebody had pressed Apply just now."""
+        """Create a queued revision for each specification, as Apply does."""
         numbers = [Revision.objects.filter(tunnel_id=spec.tunnel_id).count() for spec in specs]
         revisions = [
             _revision(spec, self.concentrator, Revision.Outcome.QUEUED, number + 1)
@@ -95,7 +96,7 @@ class Portal:
 
 
 def changed(spec: TunnelSpec, round_number: int) -> TunnelSpec:
-    """The same tunnel with another key life of phase two and another first translation."""
+    """Return the tunnel with another key life of phase two and another first translation."""
     phase_two = replace(spec.phase_two, keylife=3_600 + round_number)
     internal = spec.static_nat_subnets[0][-2 - round_number % 500]
     moved = Translation(internal, spec.remote_subnets[0][200], "moved")
@@ -108,7 +109,7 @@ def add_live(
     account: Account,
     first: int | None = None,
 ) -> None:
-    """Tunnels of one account, each with one revision that is live, numbered from `first` on."""
+    """Create tunnels of an account, each with a live revision; `first` is the first revision id."""
     revisions = [_revision(spec, concentrator, Revision.Outcome.LIVE) for spec in specs]
     if first is not None:
         for pk, revision in enumerate(revisions, first):

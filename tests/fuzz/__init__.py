@@ -1,1 +1,1 @@
-"""Requests that nobody would write, to both doors of the API: only faults may come of them."""
+"""Malformed requests to the REST and XML-RPC APIs, which must cause faults only."""

@@ -1,4 +1,4 @@
-"""What bin/bench says of a figure: the numbers, and whether the goal holds."""
+"""Figures of bin/bench: numbers, goals, and lines of the table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.bench.figures import at_least, at_most, in_turn, line, p95, under, wi
     [
         (at_most("loading", 15.0, 1.5, 10.0), 1.5, True),
         (at_most("loading", 15.1, 1.5, 10.0), 1.51, False),
-        (at_least("asking", 25.0, 0.25, 100.0, "1/s"), 0.25, True),
-        (at_least("asking", 24.0, 0.25, 100.0, "1/s"), 0.24, False),
-        (under("looking", 1.99, 2, "s"), None, True),
-        (under("looking", 2.0, 2, "s", floor=1.0), 2.0, False),
+        (at_least("requests", 25.0, 0.25, 100.0, "1/s"), 0.25, True),
+        (at_least("requests", 24.0, 0.25, 100.0, "1/s"), 0.24, False),
+        (under("observing", 1.99, 2, "s"), None, True),
+        (under("observing", 2.0, 2, "s", floor=1.0), 2.0, False),
         (within("ping", 95.0, 0.05, 100.0, "ms"), 0.95, True),
         (within("ping", 106.0, 0.05, 100.0, "ms"), 1.06, False),
         (within("ping", 94.0, 0.05, 100.0, "ms"), 0.94, False),
@@ -39,7 +39,7 @@ def test_p95_is_what_19_of_20_do_not_exceed():
     assert p95([*range(1, 41)]) == 38
 
 
-def test_measures_take_turns_and_the_first_turn_does_not_count():
+def test_measures_alternate_and_the_first_round_does_not_count():
     order = []
 
     def measure(name, numbers):
@@ -47,7 +47,7 @@ def test_measures_take_turns_and_the_first_turn_does_not_count():
         return next(numbers)
 
     ours, floor = iter((9, 1, 2)), iter((9, 3, 4))
-    said = in_turn(2, lambda: measure("ours", ours), lambda: measure("floor", floor))
+    results = in_turn(2, lambda: measure("ours", ours), lambda: measure("floor", floor))
 
-    assert said == [[1, 2], [3, 4]]
+    assert results == [[1, 2], [3, 4]]
     assert order == ["ours", "floor"] * 3

@@ -1,4 +1,4 @@
-"""Requests made from the grammar of the API, and spoiled: in their values, and in their bytes."""
+"""Requests from the grammar of the API, corrupted in their values and in their bytes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from tests.fuzz.world import World
+from tests.fuzz.sample_accounts import SampleAccounts
 from vpnportal.api import xmlrpc_codec
 from vpnportal.api.registry import SERVICES
 from vpnportal.api.serializers import DATA_TYPES, count_name
@@ -23,8 +23,8 @@ TEXTS = (
 NUMBERS = (
     0, 1, 2, 5, 14, 26, 30, 120, 3_600, 172_800, -1, 2**31 - 1, 2**31, 2**63 - 1, -(2**63), 0.5,
 )  # fmt: skip
-# Refused by the doors, before any method sees them.
-POISON = ("\x00", "\ud800", 2**63, 10**400)
+# Values that the protocol adapters refuse before any method runs.
+REFUSED_VALUES = ("\x00", "\ud800", 2**63, 10**400)
 NAMES = (
     "id", "friendlyName", "customerPeerIpAddress", "presharedKey", "phaseOneEncryption",
     "phaseOneAuthentication", "phaseOneDiffieHellmanGroup", "phaseOneKeylife", "phaseTwoKeylife",
@@ -38,7 +38,7 @@ OPERATIONS = (
     "in", "not in", "or", "and", "isDate", "betweenDate", "orderBy", "> sysdate - ",
 )  # fmt: skip
 OPTIONS = ("data", "date", "sort", "sortOrder", "startDate", "endDate")
-SPOILERS = (
+CORRUPTIONS = (
     b"\x00", b"\xff\xfe", b"[" * 3_000, b'{"a":' * 3_000, b"<value>" * 3_000, b"9" * 5_000,
     b"]", b"}", b"<!DOCTYPE a [<!ENTITY x 'y'>]>", b"&x;", b"\\ud800", b"</value>", b"<nil/>",
     b"NaN", b"%", b"[", b"<int>1_0</int>", b"<double>nan</double>", b"null", b",", b".", b"(", b";",
@@ -48,8 +48,8 @@ VERBS = (*["GET", "POST"] * 10, "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "NO
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """One request; `path` may hold any character and has its query behind it."""
+class Request:
+    """A request; `path` can contain any character and is not quoted."""
 
     verb: str
     path: str
@@ -59,15 +59,15 @@ class Sent:
 
     @property
     def target(self) -> str:
-        """The path as it is sent."""
+        """The quoted path."""
         return quote(self.path, safe="/%", errors="replace")
 
 
 class Requests:
-    """An endless supply, the same for the same seed."""
+    """A generator of requests; equal seeds give equal requests."""
 
-    def __init__(self, world: World, seed: int) -> None:
-        self._world = world
+    def __init__(self, accounts: SampleAccounts, seed: int) -> None:
+        self._accounts = accounts
         self._random = Random(seed)  # noqa: S311
         self._leaves: tuple[Callable[[], Any], ...] = (
             lambda: self._pick(TEXTS),
@@ -78,22 +78,22 @@ class Requests:
             lambda: self._pick((None, True, False)),
         )
 
-    def one(self) -> Sent:
-        """Half of them are well formed."""
-        sent = self._xmlrpc() if self._chance(0.5) else self._rest()
+    def next(self) -> Request:
+        """Return the next request; more than half are well formed."""
+        request = self._xmlrpc() if self._chance(0.5) else self._rest()
         if self._chance(0.6):
-            return sent
-        path, query, body = sent.path, sent.query, sent.body
+            return request
+        path, query, body = request.path, request.query, request.body
         if self._chance(0.6):
-            body = self._spoiled(body)
+            body = self._corrupted(body)
         if self._chance(0.3):
-            query = self._spoiled(query.encode()).decode("latin-1")
+            query = self._corrupted(query.encode()).decode("latin-1")
         if self._chance(0.2):
-            path = self._spoiled(path.encode(errors="replace")).decode("latin-1")
+            path = self._corrupted(path.encode(errors="replace")).decode("latin-1")
             path = f"/{self._pick(('rest', 'xmlrpc'))}/{path.lstrip('/').partition('/')[2]}"
-        return Sent(sent.verb, path, query, body, sent.headers)
+        return Request(request.verb, path, query, body, request.headers)
 
-    def _xmlrpc(self) -> Sent:
+    def _xmlrpc(self) -> Request:
         service, method = self._method()
         headers: dict[str, Any] = {}
         http = {}
@@ -113,14 +113,14 @@ class Requests:
         if self._chance(0.2):
             headers["resultLimit"] = {"limit": self._limit(), "offset": self._limit()}
         parameters = [{"headers": headers}, *self._arguments()]
-        params = "".join(f"<param>{xmlrpc_codec.to_xml(one)}</param>" for one in parameters)
-        named = f"<methodName>{method}</methodName>"
-        body = f"<methodCall>{named}<params>{params}</params></methodCall>"
+        params = "".join(f"<param>{xmlrpc_codec.to_xml(value)}</param>" for value in parameters)
+        method_name = f"<methodName>{method}</methodName>"
+        body = f"<methodCall>{method_name}<params>{params}</params></methodCall>"
         verb = "POST" if self._chance(0.97) else self._pick(VERBS)
         version = self._pick(("v3", "v3.1"))
-        return Sent(verb, f"/xmlrpc/{version}/{service}", "", _encoded(body), http)
+        return Request(verb, f"/xmlrpc/{version}/{service}", "", _encoded(body), http)
 
-    def _rest(self) -> Sent:
+    def _rest(self) -> Request:
         service, method = self._method()
         parts = [service]
         if self._chance(0.8):
@@ -129,7 +129,7 @@ class Requests:
             parts.append(method)
         arguments, body = self._arguments(), b""
         if self._chance(0.1):
-            parts += [str(one) for one in arguments]
+            parts += [str(argument) for argument in arguments]
         elif arguments or self._chance(0.2):
             body = json.dumps({"parameters": arguments}).encode()
         query: dict[str, str] = {}
@@ -141,7 +141,7 @@ class Requests:
             query["resultLimit"] = f"{self._limit()},{self._limit()}"
         path = f"/rest/{self._pick(('v3', 'v3.1'))}/{'/'.join(parts)}{self._pick(('', '.json'))}"
         encoded = urlencode(query, errors="replace")
-        return Sent(self._pick(VERBS), path, encoded, body, _basic(*self._credentials()))
+        return Request(self._pick(VERBS), path, encoded, body, _basic(*self._credentials()))
 
     def _method(self) -> tuple[str, str]:
         service = self._pick(sorted(SERVICES))
@@ -151,16 +151,16 @@ class Requests:
 
     def _credentials(self) -> tuple[str, str]:
         name = self._pick(("owner", "owner", "operator", "viewer"))
-        key = self._world.keys[name]
+        key = self._accounts.keys[name]
         if self._chance(0.02):
             return self._pick((("owner", "0" * 64), ("", ""), ("\ud800", key), ("viewer2", key)))
         return ("apikey" if self._chance(0.1) else name), key
 
     def _id(self, service: str = "") -> int:
-        """Mostly one that there is, and a foreign one in four."""
+        """Return an id: one in four of the other account, most others of existing objects."""
         if self._chance(0.25):
-            return self._pick(self._world.foreign)
-        own = self._world.own
+            return self._pick(self._accounts.foreign)
+        own = self._accounts.own
         return self._pick(own.get(service) or own[self._pick(sorted(own))] + [0])
 
     def _init(self, service: str) -> Any:
@@ -183,7 +183,7 @@ class Requests:
 
     def _leaf(self) -> Any:
         if self._chance(0.01):
-            return self._pick(POISON)
+            return self._pick(REFUSED_VALUES)
         return self._pick(self._leaves)()
 
     def _value(self, depth: int) -> Any:
@@ -196,52 +196,56 @@ class Requests:
         return {self._pick(NAMES): self._value(depth - 1) for _ in many}
 
     def _mask(self) -> str:
-        inside = self._props(self._pick(sorted(DATA_TYPES)), self._random.randrange(6))
+        content = self._properties(self._pick(sorted(DATA_TYPES)), self._random.randrange(6))
         root = self._pick(("mask[{}]", "[mask[{}]]", "filteredMask[{}]", "{}", "mask(X)[{}]"))
-        return root.format(inside)
+        return root.format(content)
 
-    def _props(self, shape: str, depth: int) -> str:
-        known = DATA_TYPES[shape]
-        chosen = self._random.sample(
-            list(known.locals), min(len(known.locals), self._random.randrange(3))
+    def _properties(self, type_name: str, depth: int) -> str:
+        data_type = DATA_TYPES[type_name]
+        properties = self._random.sample(
+            list(data_type.locals), min(len(data_type.locals), self._random.randrange(3))
         )
-        relations = sorted(known.relations)
+        relations = sorted(data_type.relations)
         for name in self._random.sample(relations, min(len(relations), self._random.randrange(4))):
-            below = self._props(known.relations[name].type_name, depth - 1) if depth else ""
-            chosen.append(self._pick((f"{name}[{below}]", f"{name}.id", count_name(name), name)))
-        return self._pick((",", ", ", ";")).join(chosen)
+            nested = (
+                self._properties(data_type.relations[name].type_name, depth - 1) if depth else ""
+            )
+            properties.append(
+                self._pick((f"{name}[{nested}]", f"{name}.id", count_name(name), name))
+            )
+        return self._pick((",", ", ", ";")).join(properties)
 
     def _filter(self, service: str, method: str) -> Any:
-        known = SERVICES.get(service)
-        called = known.methods.get(method) if known else None
-        shape = (
-            called.data_type
-            if called and called.data_type
+        api_service = SERVICES.get(service)
+        api_method = api_service.methods.get(method) if api_service else None
+        data_type = (
+            api_method.data_type
+            if api_method and api_method.data_type
             else DATA_TYPES[self._pick(sorted(DATA_TYPES))]
         )
-        below = self._conditions(shape.name, 3)
-        return {called.filter_root: below} if called and called.filter_root else below
+        conditions = self._conditions(data_type.name, 3)
+        if api_method and api_method.filter_root:
+            return {api_method.filter_root: conditions}
+        return conditions
 
-    def _conditions(self, shape: str, depth: int) -> dict[str, Any]:
-        known, found = DATA_TYPES[shape], {}
-        for name in self._random.sample(list(known.locals), min(len(known.locals), 2)):
-            found[name] = self._condition()
-        if depth and known.relations and self._chance(0.6):
-            name = self._pick(sorted(known.relations))
-            found[name] = self._conditions(known.relations[name].type_name, depth - 1)
-        return found
+    def _conditions(self, type_name: str, depth: int) -> dict[str, Any]:
+        data_type, conditions = DATA_TYPES[type_name], {}
+        for name in self._random.sample(list(data_type.locals), min(len(data_type.locals), 2)):
+            conditions[name] = self._condition()
+        if depth and data_type.relations and self._chance(0.6):
+            name = self._pick(sorted(data_type.relations))
+            conditions[name] = self._conditions(data_type.relations[name].type_name, depth - 1)
+        return conditions
 
     def _condition(self) -> Any:
         operation = self._pick(OPERATIONS)
-        whole = (
+        text = (
             f"{operation}{self._leaf()}" if operation.endswith(" ") else operation or self._leaf()
         )
         options = [{"name": self._pick(OPTIONS), "value": self._value(2)} for _ in range(2)]
-        return (
-            {"operation": whole, "options": options} if self._chance(0.5) else {"operation": whole}
-        )
+        return {"operation": text, "options": options} if self._chance(0.5) else {"operation": text}
 
-    def _spoiled(self, data: bytes) -> bytes:
+    def _corrupted(self, data: bytes) -> bytes:
         if self._chance(0.05):
             return self._random.randbytes(self._random.randrange(200))
         changed = bytearray(data)
@@ -250,7 +254,7 @@ class Requests:
             end = min(len(changed), at + self._random.randrange(20))
             form = self._random.randrange(5)
             if form == 0:
-                changed[at:at] = self._pick(SPOILERS)
+                changed[at:at] = self._pick(CORRUPTIONS)
             elif form == 1:
                 del changed[at:end]
             elif form == 2:
@@ -261,11 +265,11 @@ class Requests:
                 del changed[at:]
         return bytes(changed)
 
-    def _pick(self, several: Any) -> Any:
-        return self._random.choice(several)
+    def _pick(self, values: Any) -> Any:
+        return self._random.choice(values)
 
-    def _chance(self, of: float) -> bool:
-        return self._random.random() < of
+    def _chance(self, probability: float) -> bool:
+        return self._random.random() < probability
 
 
 def _basic(name: str, key: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""A concentrator with its portal: many tunnels loaded, some peers answering, the rest silent.
+"""A laboratory with a portal's database: many tunnels, of which some have a peer that answers.
 
-Peers that answer are up. Silent ones are dialled and no more: ten thousand real peers would take a
-charon of one machine most of an hour.
+Tunnels with a peer are up. charon initiates the other tunnels without an answer: ten thousand real
+peers would take one charon most of an hour.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from django.db import connection
 
 from lab.many_peers import ManyPeers, enter_namespace
 from lab.topology import CONCENTRATOR
-from tests.bench.bare import Bare
+from tests.bench.bare_calls import BareCalls
 from tests.bench.portal import Portal, specification
 from tests.observation import observe
 from vpnportal.domain.gateway_config.desired import Desired
@@ -24,15 +24,15 @@ from vpnportal.domain.gateway_config.names import tunnel_id
 from vpnportal.domain.planning.plan import make_plan
 from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.domain.tunnel.spec import TunnelSpec
-from vpnportal.gateway.driver import GatewayDriver as Device
+from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.vici.session import CharonSession
 from vpnportal.reconciler import reconcile
 from vpnportal.reconciler.target import load_target
 
 STATE = Path(os.environ["VPNPORTAL_STATE"])
 PREFIX = os.environ["VPNPORTAL_LAB"]
-# Ten thousand tunnels would fill the log with their negotiations, and a device that answers a
-# hundred at once is not what is measured. Silent peers are dialled every half minute, for ever.
+# Without logs, which ten thousand negotiations would fill, and without DoS limits, which are not
+# measured here. Messages to silent peers are retransmitted every 30 seconds, without end.
 QUIET = """
 charon {
     dos_protection = no
@@ -53,8 +53,11 @@ charon {
 """
 
 
-class Stage:
-    """`name` is one or two letters; the first `played` tunnels are up, the rest is silent."""
+class BenchLab:
+    """`tunnels` tunnels, of which the first `played` have a peer and are up.
+
+    `name` is one or two letters, for namespaces and files.
+    """
 
     def __init__(
         self,
@@ -80,12 +83,12 @@ class Stage:
         self.socket = self.many.concentrator.socket
         self.portal = Portal(STATE / name / "portal.sqlite3", self.socket)
         self._loaded = loaded
-        everybody = (*self.many.peers, *self.many.silent)
-        self.specs = [specification(peer, mappings, ike_version) for peer in everybody]
+        peers = (*self.many.peers, *self.many.silent)
+        self.specs = [specification(peer, mappings, ike_version) for peer in peers]
 
     @contextmanager
-    def running(self) -> Iterator[Stage]:
-        """While the block runs; everything is loaded, and what can be up is up, unless told not."""
+    def running(self) -> Iterator[BenchLab]:
+        """Run for the duration of the block; load all tunnels unless `loaded` is false."""
         with self.many.running():
             self.portal.make()
             self.portal.add(self.specs)
@@ -97,62 +100,63 @@ class Stage:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Where the worker of this concentrator runs."""
+        """Use this database and the concentrator's namespace, like its worker."""
         self.portal.use()
         with enter_namespace(self.many.prefix, CONCENTRATOR):
             yield
 
     def fill(self) -> None:
-        """Loads and starts everything: `start_action` saves charon a search for each silent one.
+        """Load and initiate all tunnels.
 
-        Not those that are changed later: charon walks through all that runs to end what such a
-        connection had started when another one takes its place. The product loads none.
+        Silent tunnels have a `start_action`, which saves charon a search for each. Tunnels that are
+        changed later have none, as in the product: when such a connection is replaced, charon walks
+        all IKE_SAs to terminate the SAs of its `start_action`.
         """
-        tools, device = Bare(self.socket), Device(str(self.socket))
+        calls, driver = BareCalls(self.socket), GatewayDriver(str(self.socket))
         desired = self.desired()
-        # First those that answer: nothing of them is lost among ten thousand others.
-        tools.load_all(desired, lambda number: number <= self.played)
-        for name, one in desired.connections.items():
+        # Tunnels with a peer first, so that no message of theirs is lost among the others.
+        calls.load_all(desired, lambda number: number <= self.played)
+        for name, ike_connection in desired.connections.items():
             if tunnel_id(name) <= self.played:
-                tools.initiate(one)
+                calls.initiate(ike_connection)
         self.wait_until_up()
-        tools.load_all(desired, lambda number: number > self.played, start_action="start")
-        seen = observe(device)
-        plan = make_plan(desired, seen).without_initiation()
-        device.apply(plan, seen.userland_esp, lambda step: None)
+        calls.load_all(desired, lambda number: number > self.played, start_action="start")
+        observed = observe(driver)
+        plan = make_plan(desired, observed).without_initiation()
+        driver.apply(plan, observed.userland_esp, lambda step: None)
 
     def desired(self) -> Desired:
-        """All that it should hold."""
+        """Return the desired state of all tunnels."""
         return load_target(self.portal.concentrator, None).desired
 
     def wait_until_up(self, seconds: float = 120) -> float:
-        """So many seconds it took until every peer that is played had its tunnel."""
+        """Wait until every tunnel with a peer is up; return the seconds."""
         began = time.perf_counter()
-        while (up := self.up()) < self.played:
+        while (up := self.count_up()) < self.played:
             if time.perf_counter() - began > seconds:
                 raise TimeoutError(f"{up} of {self.played} tunnels came up")
-            # Asking takes charon long where there are many.
+            # A list of many SAs takes charon long, so do not request it often.
             time.sleep((time.perf_counter() - began) / 10 + 0.02)
         return time.perf_counter() - began
 
-    def up(self) -> int:
-        """How many tunnels are."""
+    def count_up(self) -> int:
+        """Return the number of tunnels that are up."""
         with CharonSession(str(self.socket)) as charon:
-            running = charon.list_sas()
-            return sum(any(child.state == "INSTALLED" for child in sa.children) for sa in running)
+            ike_sas = charon.list_sas()
+            return sum(any(child.state == "INSTALLED" for child in sa.children) for sa in ike_sas)
 
-    def settled(self, spec: TunnelSpec) -> None:
-        """Waits until a tunnel is up with its newest settings, and the older ones are gone."""
+    def wait_until_settled(self, spec: TunnelSpec) -> None:
+        """Wait until a tunnel is up with its newest settings and without old SAs."""
         for _ in range(200):
             reconcile.converge(self.portal.concentrator.pk, spec.tunnel_id)
             name = f"ctx{spec.tunnel_id}"
             with CharonSession(str(self.socket)) as charon:
-                seen = sa_status_by_tunnel(charon.list_conns(name), charon.list_sas(name))
-            if seen.get(spec.tunnel_id) is SaStatus.UP:
+                statuses = sa_status_by_tunnel(charon.list_conns(name), charon.list_sas(name))
+            if statuses.get(spec.tunnel_id) is SaStatus.UP:
                 return
             time.sleep(0.02)
-        raise TimeoutError(f"{name} is {seen} after its change")
+        raise TimeoutError(f"{name} is {statuses} after its change")
 
     def converge(self, spec: TunnelSpec | None = None) -> bool:
-        """What the worker does with a message."""
+        """Converge as the worker does for a message; return True if initiations are left."""
         return reconcile.converge(self.portal.concentrator.pk, spec and spec.tunnel_id)

@@ -1,4 +1,4 @@
-"""A Django project of one view, with no middleware and no database, for gunicorn to serve."""
+"""A Django project with one view, without middleware and database, for gunicorn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.urls import path
 
-from tests.bench.same import view
+from tests.bench.fixed_response import view
 
 settings.configure(ROOT_URLCONF=__name__, ALLOWED_HOSTS=["localhost"], MIDDLEWARE=[])
 

@@ -1,4 +1,4 @@
-"""The floors: the same vici commands and nftables transactions, with nothing around them."""
+"""Bare calls, the floors of the figures: vici commands and nftables transactions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
 PLACE = {"family": "ip", "table": "vpnportal"}
 
 
-class Bare:
-    """One open session with charon, and libnftables, in the namespace of the calling thread."""
+class BareCalls:
+    """An open vici session and libnftables, in the namespace of the calling thread."""
 
     def __init__(self, path: Path | str) -> None:
         channel = socket.socket(socket.AF_UNIX)
@@ -31,7 +31,7 @@ class Bare:
         self._nft.set_handle_output(False)
 
     def load(self, connection: Connection, secret: Secret, **more: str) -> None:
-        """One load-shared and one load-conn; `more` are settings of every child."""
+        """Send load-shared and load-conn; `more` are settings of every child."""
         owners = list(secret.owners)
         self.vici.load_shared(
             {"id": secret.id, "type": "IKE", "owners": owners, "data": secret.data}
@@ -45,31 +45,31 @@ class Bare:
     def load_all(
         self, desired: Desired, which: Callable[[int], bool] = lambda _: True, **more: str
     ) -> None:
-        """A loop of both over everything, or over the tunnels with these ids."""
+        """Load secret and connection of each tunnel whose id `which` accepts."""
         secrets = {secret.connection: secret for secret in desired.secrets.values()}
         for name, connection in desired.connections.items():
             if which(tunnel_id(name)):
                 self.load(connection, secrets[name], **more)
 
     def initiate(self, connection: Connection) -> None:
-        """One initiate for each child, without waiting."""
+        """Send initiate for each child, without waiting for the negotiation."""
         for child in connection.children:
             list(self.vici.initiate({"ike": connection.name, "child": child, "timeout": "-1"}))
 
     def translate(self, remove: Iterable[NatElement] = (), add: Iterable[NatElement] = ()) -> None:
-        """One transaction."""
+        """Remove and add elements in one transaction."""
         commands = [*_commands("delete", tuple(remove)), *_commands("add", tuple(add))]
-        self._ask(commands)
+        self._run(commands)
 
-    def look(self) -> None:
-        """All that charon and nftables tell of everything, as vici and nftables hand it over."""
+    def list_all(self) -> None:
+        """List connections, SAs, secrets and map elements with the vici and nftables libraries."""
         list(self.vici.list_conns())
         list(self.vici.list_sas())
         self.vici.get_shared()
         for name in NatMap:
-            json.loads(self._ask([{"list": {"map": {**PLACE, "name": name}}}]))
+            json.loads(self._run([{"list": {"map": {**PLACE, "name": name}}}]))
 
-    def _ask(self, commands: list[dict[str, Any]]) -> str:
+    def _run(self, commands: list[dict[str, Any]]) -> str:
         status, output, error = self._nft.cmd(json.dumps({"nftables": commands}))
         if status:
             raise RuntimeError(error)
@@ -79,9 +79,9 @@ class Bare:
 def _commands(verb: str, elements: tuple[NatElement, ...]) -> Iterable[dict[str, Any]]:
     for name in NatMap:
         pairs: list[Any] = [
-            _text(one.key) if verb == "delete" else [_text(one.key), _text(one.value)]
-            for one in elements
-            if one.map is name
+            _text(element.key) if verb == "delete" else [_text(element.key), _text(element.value)]
+            for element in elements
+            if element.map is name
         ]
         if pairs:
             yield {verb: {"element": {**PLACE, "name": name, "elem": pairs}}}

@@ -1,4 +1,4 @@
-"""Two accounts: one whose keys are used, and one that has a word in everything it has."""
+"""Two accounts: the requests use the keys of one; the data of the other contains a canary."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from django.contrib.auth.models import User
 from django.db.models import Model
 
+from vpnportal import services
 from vpnportal.api.lookup import address_id
 from vpnportal.fields import Sealed
 from vpnportal.models import (
@@ -24,18 +25,17 @@ from vpnportal.models import (
     Subnet,
     Tunnel,
 )
-from vpnportal.services import api_keys
 
 Kind, Role = Subnet.Kind, Role
 CANARY = "canary-7c41e9d2"
-# The other account's alone, and in no request.
+# Addresses of the other account only, which are in no request.
 CANARY_ADDRESSES = ("198.51.100.77", "172.31.77.0", "172.31.77.9", "10.77.66.0", "10.77.67.4")
 TUNNELS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class World:
-    """Keys by their user's name, and ids: one's own by service, and the other account's."""
+class SampleAccounts:
+    """API keys by user name, ids of the first account by service, and ids of the other account."""
 
     keys: dict[str, str]
     own: dict[str, list[int]]
@@ -43,11 +43,11 @@ class World:
     other: Account
 
 
-def make() -> World:
-    """In an empty database."""
-    place = Datacenter.objects.create(name="hou02", long_name="Houston 2")
+def make() -> SampleAccounts:
+    """Create both accounts in an empty database."""
+    datacenter = Datacenter.objects.create(name="hou02", long_name="Houston 2")
     concentrator = Concentrator.objects.create(
-        name="hou02-vpn01", datacenter=place, public_address="203.0.113.1"
+        name="hou02-vpn01", datacenter=datacenter, public_address="203.0.113.1"
     )
     for kind, network in (
         (AddressPool.Kind.HOSTED_PEER, "203.0.113.128/25"),
@@ -56,23 +56,23 @@ def make() -> World:
         AddressPool(concentrator=concentrator, kind=kind, network=IPv4Network(network)).save()
     for number in range(2):
         Subnet.objects.create(kind=Kind.SERVICE, network=IPv4Network(f"10.{number}.9.0/24"))
-    mine, other = Account.objects.create(name="Mine"), Account.objects.create(name=CANARY)
-    keys = {role: _key(mine, role) for role in Role.values}
+    first, other = Account.objects.create(name="Mine"), Account.objects.create(name=CANARY)
+    keys = {role: _key(first, role) for role in Role.values}
     _key(other, Role.OWNER, f"{CANARY}-user")
     for number in range(1, TUNNELS + 1):
-        _tunnel(mine, concentrator, number)
+        _tunnel(first, concentrator, number)
     before = _ids()
     _foreign_tunnel(other, concentrator)
     foreign = [pk for model, ids in _ids().items() for pk in ids - before[model]]
-    foreign += [address_id(one) for one in CANARY_ADDRESSES]
-    return World(keys, _own(mine), sorted(set(foreign)), other)
+    foreign += [address_id(address) for address in CANARY_ADDRESSES]
+    return SampleAccounts(keys, _own(first), sorted(set(foreign)), other)
 
 
-def of_the_other(world: World) -> list[object]:
-    """Everything that the other account has, as it is in the database."""
-    other = world.other
+def rows_of_other_account(accounts: SampleAccounts) -> list[object]:
+    """Return all rows of the other account."""
+    other = accounts.other
     tunnels = Tunnel.objects.filter(account=other)
-    rows = (
+    querysets = (
         tunnels,
         AddressTranslation.objects.filter(tunnel__in=tunnels),
         Revision.objects.filter(tunnel__in=tunnels),
@@ -82,31 +82,31 @@ def of_the_other(world: World) -> list[object]:
         ApiKey.objects.filter(account=other),
         Tunnel.subnets.through.objects.filter(tunnel__in=tunnels),
     )
-    return [list(one.order_by("pk").values()) for one in rows]
+    return [list(queryset.order_by("pk").values()) for queryset in querysets]
 
 
 def _key(account: Account, role: str, name: str = "") -> str:
     user = User.objects.create_user(name or role)
     Membership.objects.create(account=account, user=user, role=role)
-    return api_keys.create(account, user, "fuzz").text
+    return services.create_api_key(account, user, "fuzz").text
 
 
 def _own(account: Account) -> dict[str, list[int]]:
-    tunnels = [one.pk for one in account.tunnels.all()]
-    subnets = [one.pk for one in Subnet.objects.filter(account=account)]
+    tunnels = [tunnel.pk for tunnel in account.tunnels.all()]
+    subnets = [subnet.pk for subnet in Subnet.objects.filter(account=account)]
     return {
         "SoftLayer_Network_Tunnel_Module_Context": tunnels,
         "SoftLayer_Billing_Item": tunnels,
         "SoftLayer_Network_Subnet": subnets,
         "SoftLayer_Network_Customer_Subnet": subnets,
         "SoftLayer_Account": [account.pk],
-        "SoftLayer_User_Customer": [one.user_id for one in account.memberships.all()],
+        "SoftLayer_User_Customer": [membership.user_id for membership in account.memberships.all()],
     }
 
 
 def _ids() -> dict[type[Model], set[int]]:
     models = (Tunnel, AddressTranslation, Subnet, Revision, Account, User)
-    return {one: set(one._default_manager.values_list("pk", flat=True)) for one in models}
+    return {model: set(model._default_manager.values_list("pk", flat=True)) for model in models}
 
 
 def _tunnel(account: Account, concentrator: Concentrator, number: int) -> None:
@@ -158,7 +158,7 @@ def _foreign_tunnel(other: Account, concentrator: Concentrator) -> None:
 
 
 def _apply(tunnel: Tunnel) -> None:
-    """As it is when the concentrator is done."""
+    """Create a live revision."""
     revision = Revision.next_for(tunnel, tunnel.draft(), None)
     revision.outcome = Revision.Outcome.LIVE
     revision.save()

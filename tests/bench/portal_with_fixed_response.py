@@ -1,4 +1,4 @@
-"""The portal with one view more, which asks nobody who they are, for gunicorn to serve."""
+"""The portal with an additional view without authentication, for gunicorn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.urls import path
 
-from tests.bench.same import view
+from tests.bench.fixed_response import view
 from vpnportal.wsgi import application
 
 __all__ = ["application"]

@@ -1,4 +1,4 @@
-"""The list of tunnels with ten thousand of them, against a bare view with the same bytes."""
+"""The list of 10,000 tunnels, against a bare view with the same bytes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from django.utils import timezone
 
 from lab.peers import make_peers
 from tests.bench.bench import LARGE, Bench
+from tests.bench.bench_lab import STATE
 from tests.bench.figures import Figure, in_turn, median, milliseconds, under
 from tests.bench.portal import Portal, add_live, specification
-from tests.bench.stage import STATE
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.models import (
     Account,
@@ -43,19 +43,19 @@ PAGES = {
     "sorted by address": "/tunnels/?sort=-remote-peer",
 }
 STATIC = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-same: dict[str, bytes] = {}
+RESPONSES: dict[str, bytes] = {}
 
 
 def bare(request: HttpRequest) -> HttpResponse:
-    """What Django itself costs: a session, a person, and so many bytes."""
-    return HttpResponse(same[request.GET["of"]])
+    """Return the bytes of a page, after all middleware."""
+    return HttpResponse(RESPONSES[request.GET["of"]])
 
 
 urlpatterns = [path("bare/", bare), path("", include("vpnportal.urls"))]
 
 
 def run(bench: Bench) -> Iterator[Figure]:
-    """Server time: the whole request, middleware and all, without a network."""
+    """Measure server time: the whole request with all middleware, without a network."""
     Portal(STATE / "list" / "portal.sqlite3", STATE / "no-charon").make()
     fill()
     # The portal's keys were made after its settings were read.
@@ -69,7 +69,7 @@ def run(bench: Bench) -> Iterator[Figure]:
         browser.force_login(User.objects.get())
         for what, url in PAGES.items():
             Concentrator.objects.update(seen_at=timezone.now())
-            same[what] = browser.get(url).content
+            RESPONSES[what] = browser.get(url).content
             page, floor = in_turn(
                 ROUNDS,
                 lambda url=url: milliseconds(lambda: browser.get(url)),
@@ -80,7 +80,7 @@ def run(bench: Bench) -> Iterator[Figure]:
 
 
 def fill(tunnels: int = LARGE) -> None:
-    """Tunnels with their subnets and translations; some up, some not, some changed since."""
+    """Create tunnels with subnets and translations, in different states, some with changes."""
     specs = [specification(peer, MAPPINGS) for peer in make_peers(tunnels)]
     account, concentrator = Account.objects.get(), Concentrator.objects.get()
     person = User.objects.create(username="ada")
@@ -98,23 +98,23 @@ def fill(tunnels: int = LARGE) -> None:
             for spec in specs
             for row in spec.translations
         )
-        for rest, word in enumerate(("up", "up", "up", "down", "connecting", "")):
-            some = Tunnel.objects.annotate(rest=Mod("pk", 6)).filter(rest=rest)
-            some.update(sa_status=word, friendly_name=Concat(Value("Branch "), "name"))
+        for rest, sa_status in enumerate(("up", "up", "up", "down", "connecting", "")):
+            sixth = Tunnel.objects.annotate(rest=Mod("pk", 6)).filter(rest=rest)
+            sixth.update(sa_status=sa_status, friendly_name=Concat(Value("Branch "), "name"))
         changed = Tunnel.objects.annotate(rest=Mod("pk", 10)).filter(rest=0)
         changed.update(phase_two_keylife=7_200, draft_digest="of another draft")
         Revision.objects.update(author=person, finished_at=timezone.now())
 
 
 def attach(specs: Sequence[TunnelSpec], account: Account) -> None:
-    """Each tunnel's own networks, and the hosted one that all of them share."""
+    """Attach each tunnel's own subnets and the hosted subnet, which all share."""
     rows = {
         (kind, network): Subnet(account=account, kind=kind, network=network)
         for spec in specs
         for kind, network in networks(spec)
     }
     saved = Subnet.objects.bulk_create(rows.values())
-    keys = {(one.kind, one.network): one.pk for one in saved}
+    keys = {(subnet.kind, subnet.network): subnet.pk for subnet in saved}
     link = Tunnel.subnets.through
     link.objects.bulk_create(
         link(tunnel_id=spec.tunnel_id, subnet_id=keys[pair])
@@ -124,7 +124,7 @@ def attach(specs: Sequence[TunnelSpec], account: Account) -> None:
 
 
 def networks(spec: TunnelSpec) -> list[tuple[str, IPv4Network]]:
-    """The kind and the network of each subnet of a tunnel."""
+    """Return the kind and the network of each subnet of a tunnel."""
     return [
         (Subnet.Kind.HOSTED, spec.hosted_subnets[0]),
         (Subnet.Kind.CUSTOMER, spec.remote_subnets[0]),

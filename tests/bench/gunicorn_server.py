@@ -1,4 +1,4 @@
-"""A WSGI application behind gunicorn, as the product has its own, and those who ask it."""
+"""A WSGI application behind gunicorn with the portal's options, and clients of it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from pathlib import Path
 
 from tests.running_portal import ROOT, wait_for
 
-ASKERS = 4
-# So many requests on one connection: it stays with the process that took it, and they are to share.
-KEPT_FOR = 10
+CLIENTS = 4
+# Requests on one connection. A connection stays with one gunicorn worker, so new connections are
+# needed to load both workers.
+REQUESTS_PER_CONNECTION = 10
 
 
 @cache
 def options() -> list[str]:
-    """What Procfile gives to gunicorn beside an application and an address."""
+    """Return gunicorn's options in the Procfile, after application and address."""
     (web,) = [line for line in (ROOT / "Procfile").read_text().splitlines() if line[:4] == "web:"]
     words = shlex.split(web)
     return words[words.index("--workers") :]
@@ -31,7 +32,7 @@ def options() -> list[str]:
 
 @contextmanager
 def served(application: str, at: Path, **environment: str) -> Iterator[Path]:
-    """The socket at which it answers, until the block ends."""
+    """Run gunicorn for the duration of the block; provide its socket."""
     command = [sys.executable, "-m", "gunicorn", application, "--bind", f"unix:{at}", *options()]
     command += ["--log-level", "warning"]
     with at.with_suffix(".log").open("wb") as log:
@@ -45,7 +46,7 @@ def served(application: str, at: Path, **environment: str) -> Iterator[Path]:
 
 
 class Connection:
-    """One that is kept open; as little Python as can be, because it shares the processors."""
+    """A connection with little Python code, because it shares the CPU with the server."""
 
     def __init__(self, at: Path) -> None:
         self._socket = socket.socket(socket.AF_UNIX)
@@ -57,38 +58,38 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def ask(self, request: bytes) -> bytes:
-        """The whole answer, which has to tell its length."""
+    def request(self, request: bytes) -> bytes:
+        """Send a request and return the response, which needs a Content-Length."""
         self._socket.sendall(request)
-        got = b""
-        while b"\r\n\r\n" not in got:
-            got += self._more()
-        head, _, body = got.partition(b"\r\n\r\n")
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += self._receive()
+        head, _, body = received.partition(b"\r\n\r\n")
         _, _, rest = head.lower().partition(b"content-length:")
         length = int(rest.split(b"\r\n", 1)[0])
         while len(body) < length:
-            body += self._more()
+            body += self._receive()
         return head + b"\r\n\r\n" + body
 
-    def _more(self) -> bytes:
-        part = self._socket.recv(1 << 16)
-        if not part:
-            raise ConnectionError("the server hung up")
-        return part
+    def _receive(self) -> bytes:
+        data = self._socket.recv(1 << 16)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        return data
 
 
 def per_second(at: Path, request: Callable[[int], bytes], count: int) -> float:
-    """Answers in a second to so many requests, which several ask at the same time."""
+    """Return the responses a second to `count` requests of CLIENTS concurrent clients."""
 
-    def ask(first: int) -> None:
-        numbers = range(first, count, ASKERS)
-        for begin in range(0, len(numbers), KEPT_FOR):
+    def send_requests(first: int) -> None:
+        numbers = range(first, count, CLIENTS)
+        for begin in range(0, len(numbers), REQUESTS_PER_CONNECTION):
             with Connection(at) as connection:
-                for number in numbers[begin : begin + KEPT_FOR]:
-                    answer = connection.ask(request(number))
-                    assert answer.startswith(b"HTTP/1.1 200"), answer
+                for number in numbers[begin : begin + REQUESTS_PER_CONNECTION]:
+                    response = connection.request(request(number))
+                    assert response.startswith(b"HTTP/1.1 200"), response
 
     began = time.perf_counter()
-    with ThreadPoolExecutor(ASKERS) as askers:
-        list(askers.map(ask, range(ASKERS)))
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        list(clients.map(send_requests, range(CLIENTS)))
     return count / (time.perf_counter() - began)
