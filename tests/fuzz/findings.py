@@ -70,6 +70,6 @@ def _failures(request: Request, response: HttpResponse, seconds: float) -> Itera
         yield f"{seconds:.1f} seconds"
     sent = request.path.encode(errors="replace") + request.query.encode(errors="replace")
     sent += request.body
-    for word in FORBIDDEN:
-        if word in response.content and word not in sent:
-            yield f"{word.decode()} in a response"
+    for text in FORBIDDEN:
+        if text in response.content and text not in sent:
+            yield f"{text.decode()} in a response"

@@ -1,4 +1,4 @@
-"""Loopback addresses, ping and the kernel's ESP counters: what has no socket in this package."""
+"""Loopback addresses, ping and ESP counters of the kernel, through `ip`, `ping` and /proc."""
 
 from __future__ import annotations
 
