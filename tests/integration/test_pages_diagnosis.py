@@ -1,4 +1,4 @@
-"""Why a tunnel is down, on its page: what was found, as text, when somebody would ask."""
+"""The diagnosis of a tunnel on its page: causes and warnings, as text."""
 
 from __future__ import annotations
 
@@ -36,16 +36,18 @@ def live(second_tunnel, user) -> Tunnel:
     return second_tunnel
 
 
-def seen(association: str, **more: object) -> None:
-    Tunnel.objects.update(sa_status=association)
+def report(sa_status: str, **more: object) -> None:
+    """Let the concentrator report an SA status now."""
+    Tunnel.objects.update(sa_status=sa_status)
     Concentrator.objects.update(**{"seen_at": timezone.now(), **more})
 
 
-def heard(tunnel: Tunnel, *texts: str, **facts: object) -> None:
+def record_log(tunnel: Tunnel, *texts: str, **anomalies: object) -> None:
+    """Store charon's log lines about the tunnel, as the monitor does."""
     at = timezone.now().isoformat()
     lines = [{"at": at, "role": "initiator", "text": text, "ike": "1"} for text in texts]
     DiagnosticLog.objects.update_or_create(
-        tunnel=tunnel, defaults={"lines": lines, "anomalies": facts}
+        tunnel=tunnel, defaults={"lines": lines, "anomalies": anomalies}
     )
 
 
@@ -53,28 +55,30 @@ def state(page, tunnel: Tunnel):
     return page.get(reverse("state", args=[tunnel.pk]))
 
 
-def reasons(answer) -> list[str]:
-    """What each finding says is wrong."""
-    found = (e for e in part(answer, "state").iter("div") if e.get("class") == "why")
-    return ["".join(next(one.iter("strong")).itertext()) for one in found]
+def finding_texts(response) -> list[str]:
+    """Return the text of each finding."""
+    divs = (div for div in part(response, "state").iter("div") if div.get("class") == "finding")
+    return ["".join(next(div.iter("strong")).itertext()) for div in divs]
 
 
-def test_a_tunnel_that_is_down_says_why_and_what_to_change_where(live, page):
-    heard(live, *REFUSED)
-    seen("down")
+def test_a_tunnel_that_is_down_shows_the_cause_and_the_field_to_change(live, page):
+    record_log(live, *REFUSED)
+    report("down")
     (finding,) = findings_of(Tunnel.objects.get(pk=live.pk))
 
-    answer = state(page, live)
+    response = state(page, live)
 
-    assert reasons(answer) == [finding.text]
-    assert finding.advice in words(answer, "state")
-    assert [e.text for e in part(answer, "lines-1").iter("li")] == list(finding.lines)
-    told = "".join(part(answer, "tell-1").find("p").itertext()).splitlines()
-    assert told[1] == finding.request
+    assert finding_texts(response) == [finding.text]
+    assert finding.advice in words(response, "state")
+    assert [e.text for e in part(response, "lines-1").iter("li")] == list(finding.lines)
+    message = "".join(part(response, "tell-1").find("p").itertext()).splitlines()
+    assert message[1] == finding.request
+    assert words(response, "tell-1-summary") == "Message for the peer's administrator"
+    assert words(response, "lines-1-summary") == "IKE log"
 
 
 @pytest.mark.parametrize(
-    ("association", "told"),
+    ("sa_status", "is_shown"),
     [
         ("down", True),
         ("partial", True),
@@ -83,77 +87,78 @@ def test_a_tunnel_that_is_down_says_why_and_what_to_change_where(live, page):
         ("up", False),
     ],
 )
-def test_it_is_told_while_the_tunnel_is_not_as_it_should_be(live, page, association, told):
-    heard(live, *REFUSED)
-    seen(association)
+def test_the_cause_is_shown_while_the_tunnel_is_not_up(live, page, sa_status, is_shown):
+    record_log(live, *REFUSED)
+    report(sa_status)
 
-    assert bool(reasons(state(page, live))) is told
+    assert bool(finding_texts(state(page, live))) is is_shown
 
 
-def test_a_tunnel_that_just_began_to_connect_is_left_to_it(live, page):
-    heard(live, *REFUSED)
-    seen("connecting")
+def test_a_tunnel_that_was_just_applied_shows_no_cause_while_it_connects(live, page):
+    record_log(live, *REFUSED)
+    report("connecting")
     Revision.objects.update(finished_at=timezone.now())
 
-    assert reasons(state(page, live)) == []
+    assert finding_texts(state(page, live)) == []
 
 
-def test_what_nobody_can_see_now_has_no_reason(live, page):
-    heard(live, *REFUSED)
-    seen("down", unreachable_reason="The socket is gone.")
+def test_a_tunnel_of_an_offline_concentrator_shows_no_cause(live, page):
+    record_log(live, *REFUSED)
+    report("down", unreachable_reason="The socket is gone.")
 
-    assert reasons(state(page, live)) == []
+    assert finding_texts(state(page, live)) == []
 
 
-def test_a_first_rekey_that_failed_has_its_reason_although_the_tunnel_is_up(live, page):
+def test_a_failed_first_rekey_shows_its_cause_although_the_tunnel_is_up(live, page):
     Revision.objects.update(first_rekey="failed")
-    seen("up")
+    report("up")
 
-    assert len(reasons(state(page, live))) == 1
+    assert len(finding_texts(state(page, live))) == 1
 
 
-def test_a_tunnel_that_is_up_says_what_is_odd_and_nothing_of_old_attempts(live, page):
-    heard(live, *REFUSED, narrowed=[["10.3.0.0/25"], ["192.168.20.0/24"]])
-    seen("up")
+def test_a_tunnel_that_is_up_shows_warnings_and_no_causes_of_earlier_attempts(live, page):
+    record_log(live, *REFUSED, narrowed=[["10.3.0.0/25"], ["192.168.20.0/24"]])
+    report("up")
 
-    answer = state(page, live)
+    response = state(page, live)
 
-    assert len(reasons(answer)) == 1
-    link = next(e for e in part(answer, "state").iter("a"))
+    assert len(finding_texts(response)) == 1
+    assert "Warnings" in words(response, "state")
+    link = next(part(response, "state").iter("a"))
     assert link.get("href") == "#hosted_subnets"
 
 
-def test_what_a_peer_calls_itself_is_text_and_never_an_element(live, page):
-    heard(live, *STRANGE)
-    seen("down")
+def test_the_identity_of_a_peer_is_shown_as_text_and_never_as_html(live, page):
+    record_log(live, *STRANGE)
+    report("down")
 
-    shown = part(state(page, live), "state")
+    elements = list(part(state(page, live), "state").iter())
 
-    assert [e.tag for e in shown.iter() if e.tag in ("script", "b")] == []
-    assert sum(HOSTILE in (e.text or "") for e in shown.iter()) >= 2
+    assert [e.tag for e in elements if e.tag in ("script", "b")] == []
+    assert sum(HOSTILE in (e.text or "") for e in elements) >= 2
 
 
-def test_charons_next_attempt_is_no_news_and_another_reason_is(live, page):
-    heard(live, *REFUSED)
-    seen("down")
+def test_a_poll_gets_another_cause_but_not_another_attempt(live, page):
+    record_log(live, *REFUSED)
+    report("down")
     url = part(state(page, live), "state").get("hx-get")
 
-    heard(live, *REFUSED[:2], *REFUSED)
+    record_log(live, *REFUSED[:2], *REFUSED)
     assert page.get(url).status_code == 204
-    heard(live, *STRANGE)
+    record_log(live, *STRANGE)
     assert page.get(url).status_code == 200
 
 
-def test_many_reasons_cost_as_many_queries_as_one(live, page):
-    def queries() -> int:
+def test_many_findings_need_the_same_queries_as_one(live, page):
+    def count_queries() -> int:
         with CaptureQueriesContext(connection) as captured:
             state(page, live)
         return len(captured)
 
-    heard(live, *REFUSED)
-    seen("down")
-    few = queries()
-    heard(live, *REFUSED, duplicates=3, narrowed=[["10.3.0.0/25"], ["192.168.20.0/24"]])
+    record_log(live, *REFUSED)
+    report("down")
+    for_one = count_queries()
+    record_log(live, *REFUSED, duplicates=3, narrowed=[["10.3.0.0/25"], ["192.168.20.0/24"]])
 
-    assert (queries(), len(reasons(state(page, live)))) == (few, 3)
-    assert few <= 18
+    assert (count_queries(), len(finding_texts(state(page, live)))) == (for_one, 3)
+    assert for_one <= 18

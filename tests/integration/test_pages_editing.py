@@ -1,4 +1,4 @@
-"""Entries are saved one by one, refused in words, and never undo what another page saved."""
+"""Autosave: each field is saved alone, and never reverts a value that another page saved."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ WRONG = {
     "an unknown cipher": ("phase_one_encryption", "ROT13"),
     "an unknown group": ("phase_one_group", "3"),
     "an unknown version": ("ike_version", "3"),
-    "somebody else who starts": ("starts", "nobody"),
-    "four seconds of silence": ("dpd_seconds", "4"),
-    "3601 seconds of silence": ("dpd_seconds", "3601"),
+    "an unknown initiation": ("starts", "neither"),
+    "a DPD interval of 4 seconds": ("dpd_seconds", "4"),
+    "a DPD interval of 3601 seconds": ("dpd_seconds", "3601"),
 }
 
 
 def autosave(page, tunnel: Tunnel, field: str, form: dict[str, str]):
-    """What htmx sends when a person leaves a changed field."""
+    """Send the request of htmx after a field has changed."""
     headers = {"HX-Request": "true", "HX-Trigger-Name": field}
     return page.post(reverse("edit", args=[tunnel.pk]), form, headers=headers)
 
@@ -46,17 +46,16 @@ def columns(tunnel: Tunnel) -> dict[str, object]:
     return Tunnel.objects.filter(pk=tunnel.pk).values()[0]
 
 
-def test_leaving_a_field_writes_its_column_the_drafts_digest_and_no_other(tunnel, page):
+def test_autosave_writes_the_column_of_the_field_and_the_digest_only(tunnel, page):
     form = {**PHASE_ONE, "phase_one_encryption": "AES256", "phase_one_keylife": "nonsense"}
     before = columns(tunnel)
 
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
-        answer = autosave(page, tunnel, "phase_one_encryption", form)
+    with CaptureQueriesContext(connection) as queries:
+        response = autosave(page, tunnel, "phase_one_encryption", form)
 
-    writes = [q["sql"] for q in queries if q["sql"].startswith(("UPDATE", "INSERT", "DELETE"))]
-    assert answer.status_code == 200
+    statements = [query["sql"] for query in queries]
+    writes = [sql for sql in statements if sql.startswith(("UPDATE", "INSERT", "DELETE"))]
+    assert response.status_code == 200
     assert [sql.split()[:3] for sql in writes] == [
         ["UPDATE", '"vpnportal_tunnel"', "SET"],
         ["INSERT", "INTO", '"vpnportal_lastedit"'],
@@ -67,30 +66,32 @@ def test_leaving_a_field_writes_its_column_the_drafts_digest_and_no_other(tunnel
     after = columns(tunnel)
     digest = after["draft_digest"]
     assert after == {**before, "phase_one_encryption": "AES256", "draft_digest": digest}
-    assert words(answer, "note-phase_one_encryption") == "Saved"
-    assert words(answer, "pending").startswith("16 changes not applied")
+    assert words(response, "note-phase_one_encryption") == "Saved"
+    assert words(response, "pending").startswith("16 pending changes.")
 
 
-def test_two_open_pages_do_not_undo_each_other(tunnel, page):
+def test_two_open_pages_do_not_revert_each_other(tunnel, page):
     autosave(page, tunnel, "phase_one_keylife", {**PHASE_ONE, "phase_one_keylife": "7200"})
     autosave(page, tunnel, "phase_one_group", {**PHASE_ONE, "phase_one_group": "5"})
     page.post(reverse("edit", args=[tunnel.pk]), {**PHASE_ONE, "remote_peer": "203.0.113.2"})
 
-    kept = columns(tunnel)
-    assert kept["phase_one_keylife"] == 7200
-    assert kept["phase_one_group"] == 5
-    assert kept["remote_peer"] == "203.0.113.2"
+    saved = columns(tunnel)
+    assert saved["phase_one_keylife"] == 7200
+    assert saved["phase_one_group"] == 5
+    assert saved["remote_peer"] == "203.0.113.2"
 
 
 @pytest.mark.parametrize(("field", "text"), WRONG.values(), ids=WRONG.keys())
-def test_a_wrong_entry_is_explained_and_not_kept(tunnel, page, field, text):
+def test_a_malformed_value_is_explained_and_not_saved(tunnel, page, field, text):
     before = columns(tunnel)
 
     form = MORE if field in MORE else PHASE_ONE
-    answer = autosave(page, tunnel, field, {**form, field: text})
+    response = autosave(page, tunnel, field, {**form, field: text})
 
-    assert answer.status_code == 422
-    assert words(answer, f"note-{field}").startswith(("Enter ", "Choose ", "127.0.0.1 is reserved"))
+    assert response.status_code == 422
+    assert words(response, f"note-{field}").startswith(
+        ("Enter ", "Choose ", "127.0.0.1 is reserved")
+    )
     assert columns(tunnel) == before
 
 
@@ -100,14 +101,16 @@ def test_a_wrong_entry_is_explained_and_not_kept(tunnel, page, field, text):
     ids=repr,
 )
 def test_a_tunnel_name_is_one_line_of_printable_text(tunnel, page, name):
-    answer = autosave(page, tunnel, "friendly_name", {"fieldset": "general", "friendly_name": name})
+    response = autosave(
+        page, tunnel, "friendly_name", {"fieldset": "general", "friendly_name": name}
+    )
 
-    assert answer.status_code == 422
+    assert response.status_code == 422
     assert Tunnel.objects.get().friendly_name == ""
 
 
 @pytest.mark.parametrize("field", ["name", "account", "preshared_key_context", "sa_status"])
-def test_what_the_panel_does_not_edit_cannot_be_edited(tunnel, page, field):
+def test_only_fields_of_the_panel_can_be_edited(tunnel, page, field):
     before = columns(tunnel)
 
     assert autosave(page, tunnel, field, {**PHASE_ONE, field: "1"}).status_code == 400
@@ -122,37 +125,39 @@ def test_an_empty_key_field_keeps_the_key(tunnel, page, user):
     assert Tunnel.objects.get().draft().preshared_key == "the key"
 
 
-def test_a_key_is_kept_exactly_as_typed(tunnel, page):
-    answer = autosave(page, tunnel, "preshared_key", {**PHASE_ONE, "preshared_key": " ü]} k "})
+def test_a_key_is_saved_exactly_as_typed(tunnel, page):
+    response = autosave(page, tunnel, "preshared_key", {**PHASE_ONE, "preshared_key": " ü]} k "})
 
-    assert words(answer, "note-preshared_key") == "Saved"
+    assert words(response, "note-preshared_key") == "Saved"
     assert Tunnel.objects.get().draft().preshared_key == " ü]} k "
 
 
-def test_the_whole_fieldset_saves_every_changed_field_and_says_which(tunnel, page):
+def test_without_javascript_all_changed_fields_are_saved_and_named(tunnel, page):
     form = {**PHASE_ONE, "phase_one_encryption": "AES256", "remote_peer": "203.0.113.2"}
 
-    answer = page.post(reverse("edit", args=[tunnel.pk]), form, follow=True)
+    response = page.post(reverse("edit", args=[tunnel.pk]), form, follow=True)
 
-    assert answer.redirect_chain == [(f"/tunnels/{tunnel.pk}/#phase_one", 302)]
-    assert words(answer, "live") == "Saved: Remote Peer Address, Encryption."
-    assert typed(answer, "phase_one_encryption") == "AES256"
-    assert typed(answer, "remote_peer") == "203.0.113.2"
+    assert response.redirect_chain == [(f"/tunnels/{tunnel.pk}/#phase_one", 302)]
+    assert words(response, "live") == "Saved: Remote Peer Address, Encryption."
+    assert typed(response, "phase_one_encryption") == "AES256"
+    assert typed(response, "remote_peer") == "203.0.113.2"
 
 
-def test_the_whole_fieldset_keeps_what_was_typed_and_explains_every_error(tunnel, page):
+def test_without_javascript_typed_values_stay_and_every_error_is_explained(tunnel, page):
     wrong = {"remote_peer": "10.1.255.999", "phase_one_keylife": "119"}
     form = {**PHASE_ONE, **wrong, "phase_one_group": "5"}
 
-    answer = page.post(reverse("edit", args=[tunnel.pk]), form)
+    response = page.post(reverse("edit", args=[tunnel.pk]), form)
 
-    assert answer.status_code == 422
-    assert {name: typed(answer, name) for name in wrong} == wrong
-    assert focused(answer) == ["remote_peer"]
-    assert words(answer, "note-remote_peer").endswith(
+    assert response.status_code == 422
+    assert {name: typed(response, name) for name in wrong} == wrong
+    assert focused(response) == ["remote_peer"]
+    assert words(response, "note-remote_peer").endswith(
         "Enter an IPv4 address such as 192.168.10.15."
     )
-    assert words(answer, "note-phase_one_keylife") == "Enter a key life from 120 to 172800 seconds."
+    assert (
+        words(response, "note-phase_one_keylife") == "Enter a key life from 120 to 172800 seconds."
+    )
     assert columns(tunnel)["phase_one_group"] == 5
     assert columns(tunnel)["phase_one_keylife"] == 14400
 
@@ -167,17 +172,17 @@ def test_the_whole_fieldset_keeps_what_was_typed_and_explains_every_error(tunnel
         ("one_child_per_pair", "on", True),
     ],
 )
-def test_more_options_are_saved_one_by_one(tunnel, page, field, text, value):
+def test_every_further_option_is_saved(tunnel, page, field, text, value):
     before = columns(tunnel)
 
-    answer = autosave(page, tunnel, field, {**MORE, field: text})
+    response = autosave(page, tunnel, field, {**MORE, field: text})
 
-    assert words(answer, f"note-{field}") == "Saved"
+    assert words(response, f"note-{field}") == "Saved"
     digest = columns(tunnel)["draft_digest"]
     assert columns(tunnel) == {**before, field: value, "draft_digest": digest}
 
 
-def test_perfect_forward_secrecy_is_switched_off_by_leaving_it_out(tunnel, page):
+def test_an_unchecked_box_switches_perfect_forward_secrecy_off(tunnel, page):
     form = {"fieldset": "phase_two", "initial-phase_two_pfs": "True"}
 
     autosave(page, tunnel, "phase_two_pfs", form)
@@ -187,12 +192,12 @@ def test_perfect_forward_secrecy_is_switched_off_by_leaving_it_out(tunnel, page)
 
 @pytest.fixture
 def applying(second_tunnel, user):
-    """A tunnel that is being applied."""
+    """A tunnel with a queued revision."""
     services.apply(second_tunnel, user)
     return second_tunnel
 
 
-def test_while_a_tunnel_is_applied_every_change_is_refused_in_words(applying, page):
+def test_during_an_apply_every_change_is_refused_with_the_reason(applying, page):
     before = columns(applying)
     subnet = applying.subnets.get(network=IPv4Network("192.168.20.0/24")).pk
     hosted = applying.subnets.get(kind=Subnet.Kind.HOSTED).pk
@@ -225,47 +230,47 @@ def test_while_a_tunnel_is_applied_every_change_is_refused_in_words(applying, pa
     assert applying.subnets.count() == 2
 
 
-def test_what_was_typed_into_a_locked_tunnel_stays_on_the_page(applying, page):
+def test_a_value_typed_during_an_apply_stays_on_the_page(applying, page):
     form = {**PHASE_ONE, "phase_one_keylife": "7200"}
 
-    answer = page.post(reverse("edit", args=[applying.pk]), form)
+    response = page.post(reverse("edit", args=[applying.pk]), form)
 
-    assert typed(answer, "phase_one_keylife") == "7200"
-    assert not [e for e in read(answer).iter("meta") if e.get("http-equiv") == "refresh"]
+    assert typed(response, "phase_one_keylife") == "7200"
+    assert "refresh" not in [meta.get("http-equiv") for meta in read(response).iter("meta")]
 
 
-def test_the_note_remembers_what_its_page_saw_saved(tunnel, page):
-    answer = autosave(page, tunnel, "phase_one_group", {**PHASE_ONE, "phase_one_group": "5"})
+def test_the_note_of_a_saved_field_carries_the_saved_value(tunnel, page):
+    response = autosave(page, tunnel, "phase_one_group", {**PHASE_ONE, "phase_one_group": "5"})
 
-    note = part(answer, "note-phase_one_group")
+    note = part(response, "note-phase_one_group")
     assert [(e.get("name"), e.get("value")) for e in note.iter("input")] == [
         ("initial-phase_one_group", "5")
     ]
 
 
-def test_notes_keep_their_lines_and_a_form_that_leaves_them_alone_changes_nothing(tunnel, page):
+def test_notes_keep_their_lines_and_an_unchanged_form_does_not_overwrite_them(tunnel, page):
     url = reverse("edit", args=[tunnel.pk])
     form = {"fieldset": "general", "initial-notes": "", "notes": "Rack 7 \r\n\r\nCall Bob first"}
     page.post(url, {**form, "friendly_name": "", "initial-friendly_name": ""})
     assert Tunnel.objects.get().notes == "Rack 7\n\nCall Bob first"
 
-    shown = read(page.get(reverse("tunnel", args=[tunnel.pk])))
-    typed = shown.find(".//textarea[@name='notes']").text.strip("\n").replace("\n", "\r\n")
-    believed = shown.find(".//input[@name='initial-notes']").get("value").replace("\n", "\r\n")
-    Tunnel.objects.update(notes="Somebody else's")
+    whole = read(page.get(reverse("tunnel", args=[tunnel.pk])))
+    typed = whole.find(".//textarea[@name='notes']").text.strip("\n").replace("\n", "\r\n")
+    last_seen = whole.find(".//input[@name='initial-notes']").get("value").replace("\n", "\r\n")
+    Tunnel.objects.update(notes="Text of another user")
     names = {"friendly_name": "Dallas", "initial-friendly_name": ""}
-    page.post(url, {"fieldset": "general", "notes": typed, "initial-notes": believed, **names})
+    page.post(url, {"fieldset": "general", "notes": typed, "initial-notes": last_seen, **names})
 
-    kept = Tunnel.objects.get()
-    assert (kept.friendly_name, kept.notes) == ("Dallas", "Somebody else's")
+    saved = Tunnel.objects.get()
+    assert (saved.friendly_name, saved.notes) == ("Dallas", "Text of another user")
 
 
 @pytest.mark.parametrize("text", ["x" * 2001, "a\x00b", "a\x1b[2J"])
-def test_notes_that_cannot_be_kept_are_explained_and_stay_typed(tunnel, page, text):
+def test_malformed_notes_are_explained_and_stay_typed(tunnel, page, text):
     form = {"fieldset": "general", "initial-notes": "", "notes": text}
 
-    answer = page.post(reverse("edit", args=[tunnel.pk]), form)
+    response = page.post(reverse("edit", args=[tunnel.pk]), form)
 
-    assert answer.status_code == 422
-    assert read(answer).find(".//textarea[@name='notes']").text.strip("\n") == text
+    assert response.status_code == 422
+    assert read(response).find(".//textarea[@name='notes']").text.strip("\n") == text
     assert Tunnel.objects.get().notes == ""
