@@ -112,7 +112,7 @@ def test_a_key_is_valid_until_the_end_of_its_last_day(page, account, user):
         ({"last_day": "soon"}, "Enter a date such as 2027-12-31, or leave it empty."),
         (
             {"sources": "192.0.2.0/24, here"},
-            "Enter networks such as 192.0.2.0/24, one after the other, or leave it empty.",
+            "Enter networks such as 192.0.2.0/24, separated by commas, or leave it empty.",
         ),
     ],
 )

@@ -118,7 +118,9 @@ def test_the_number_of_subnets_without_a_tunnel_is_limited(tunnel, program):
 
     fault = program.fault(f"{CUSTOMER_SUBNET}.createObject", NETWORK)
 
-    assert "attach or delete some of them first" in fault.text
+    assert fault.text == (
+        "This account has 100 unused customer subnets. Attach or delete some of them first."
+    )
     existing = {"networkIdentifier": "10.99.0.0", "cidr": 24}
     assert program.call(f"{CUSTOMER_SUBNET}.createObject", existing)["cidr"] == 24
 
