@@ -1,4 +1,4 @@
-"""The customer's networks and the address translations: rows in, rows out, all or nothing."""
+"""Remote subnets and the translation table: rows are saved all together or not at all."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def nat() -> int:
 
 def translate(page, tunnel, headers, **rows):
     form = {}
-    for last, (customer, name) in rows.items():
-        form[f"customer-10.1.255.{last.removeprefix('at')}"] = customer
-        form[f"name-10.1.255.{last.removeprefix('at')}"] = name
+    for key, (customer, name) in rows.items():
+        form[f"customer-10.1.255.{key.removeprefix('at')}"] = customer
+        form[f"name-10.1.255.{key.removeprefix('at')}"] = name
     return page.post(reverse("translations", args=[tunnel.pk]), form, headers=headers)
 
 
-def kept(tunnel: Tunnel) -> list[tuple[str, str, str]]:
+def saved(tunnel: Tunnel) -> list[tuple[str, str, str]]:
     return list(
         tunnel.translations.values_list("internal_address", "customer_address", "name").order_by(
             "internal_address"
@@ -41,7 +41,7 @@ def kept(tunnel: Tunnel) -> list[tuple[str, str, str]]:
     )
 
 
-def customer_networks(tunnel: Tunnel) -> list[str]:
+def remote_subnets(tunnel: Tunnel) -> list[str]:
     return [str(row.network) for row in tunnel.subnets.filter(kind=Subnet.Kind.CUSTOMER)]
 
 
@@ -49,11 +49,11 @@ def customer_networks(tunnel: Tunnel) -> list[str]:
 def test_a_remote_subnet_is_an_ip_address_and_a_cidr(tunnel, page, headers):
     url = reverse("add-remote-subnet", args=[tunnel.pk])
 
-    answer = page.post(url, {"ip": "192.168.10.0", "cidr": "24"}, headers=headers, follow=True)
+    response = page.post(url, {"ip": "192.168.10.0", "cidr": "24"}, headers=headers, follow=True)
 
-    assert customer_networks(tunnel) == ["192.168.10.0/24"]
-    assert words(answer, "remote-subnets").startswith("Networks at the customer's end")
-    assert typed(answer, "ip") == typed(answer, "cidr") == ""
+    assert remote_subnets(tunnel) == ["192.168.10.0/24"]
+    assert words(response, "remote-subnets").startswith("Remote subnets of this tunnel")
+    assert typed(response, "ip") == typed(response, "cidr") == ""
 
 
 @both
@@ -96,15 +96,15 @@ def test_a_remote_subnet_is_an_ip_address_and_a_cidr(tunnel, page, headers):
         ("10.2.0.0", "16", "10.2.0.0/16 overlaps 10.2.0.0/24 of this tunnel."),
     ],
 )
-def test_a_wrong_subnet_is_explained_and_stays_typed(tunnel, page, headers, ip, cidr, sentence):
+def test_a_malformed_subnet_is_explained_and_stays_typed(tunnel, page, headers, ip, cidr, sentence):
     url = reverse("add-remote-subnet", args=[tunnel.pk])
 
-    answer = page.post(url, {"ip": ip, "cidr": cidr}, headers=headers)
+    response = page.post(url, {"ip": ip, "cidr": cidr}, headers=headers)
 
-    assert answer.status_code == 422
-    assert words(answer, "note-remote") == sentence
-    assert (typed(answer, "ip"), typed(answer, "cidr")) == (ip, cidr)
-    assert customer_networks(tunnel) == []
+    assert response.status_code == 422
+    assert words(response, "note-remote") == sentence
+    assert (typed(response, "ip"), typed(response, "cidr")) == (ip, cidr)
+    assert remote_subnets(tunnel) == []
 
 
 @both
@@ -118,39 +118,41 @@ def test_a_wrong_subnet_is_explained_and_stays_typed(tunnel, page, headers, ip, 
         ("192.168.10.0", "/24"),
     ],
 )
-def test_a_network_is_understood_as_it_was_copied(tunnel, page, headers, ip, cidr):
+def test_a_subnet_can_be_entered_in_every_usual_notation(tunnel, page, headers, ip, cidr):
     url = reverse("add-remote-subnet", args=[tunnel.pk])
 
-    answer = page.post(url, {"ip": ip, "cidr": cidr}, headers=headers)
+    response = page.post(url, {"ip": ip, "cidr": cidr}, headers=headers)
 
-    assert answer.status_code in (200, 302)
-    assert customer_networks(tunnel) == ["192.168.10.0/24"]
+    assert response.status_code in (200, 302)
+    assert remote_subnets(tunnel) == ["192.168.10.0/24"]
 
 
 @both
-def test_the_network_that_was_meant_is_taken_over_by_a_button(tunnel, page, headers):
+def test_a_button_enters_the_corrected_network(tunnel, page, headers):
     url = reverse("add-remote-subnet", args=[tunnel.pk])
 
-    answer = page.post(url, {"ip": "10.9.0.5", "cidr": "24"}, headers=headers)
+    response = page.post(url, {"ip": "10.9.0.5", "cidr": "24"}, headers=headers)
 
-    (button,) = [e for e in read(answer).iter("button") if e.get("name") == "meant"]
+    (button,) = [e for e in read(response).iter("button") if e.get("name") == "meant"]
     assert "".join(button.itertext()) == "Use 10.9.0.0/24"
     form = {"ip": "10.9.0.5", "cidr": "24", "meant": button.get("value")}
     page.post(url, form, headers=headers)
-    assert customer_networks(tunnel) == ["10.9.0.0/24"]
+    assert remote_subnets(tunnel) == ["10.9.0.0/24"]
 
 
-def test_a_public_network_is_kept_and_warned_of(tunnel, page):
+def test_a_public_network_is_saved_with_a_warning(tunnel, page):
     url = reverse("add-remote-subnet", args=[tunnel.pk])
 
-    answer = page.post(url, {"ip": "8.8.8.0", "cidr": "24"}, headers=HTMX)
+    response = page.post(url, {"ip": "8.8.8.0", "cidr": "24"}, headers=HTMX)
 
-    assert customer_networks(tunnel) == ["8.8.8.0/24"]
-    assert "8.8.8.0/24 is a public range." in words(answer, "remote-subnets")
+    assert remote_subnets(tunnel) == ["8.8.8.0/24"]
+    assert "8.8.8.0/24 is a public range." in words(response, "remote-subnets")
 
 
 @both
-def test_removing_a_network_says_which_translations_lead_nowhere_then(ready, page, headers, user):
+def test_a_removed_subnet_names_the_translations_without_a_remote_subnet(
+    ready, page, headers, user
+):
     row = services.TranslationRow(
         IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15"), "database"
     )
@@ -158,13 +160,15 @@ def test_removing_a_network_says_which_translations_lead_nowhere_then(ready, pag
     subnet = Subnet.objects.get(kind=Subnet.Kind.CUSTOMER).pk
 
     url = reverse("remove-remote-subnet", args=[ready.pk, subnet])
-    answer = page.post(url, headers=headers, follow=True)
+    response = page.post(url, headers=headers, follow=True)
 
-    told = words(answer, "remote-subnets") if headers else words(answer, "live")
-    assert "lead nowhere now: 10.1.255.92 → 192.168.10.15." in told
+    warning = words(response, "remote-subnets") if headers else words(response, "live")
+    assert (
+        "These translations have no matching remote subnet: 10.1.255.92 → 192.168.10.15."
+    ) in warning
     with pytest.raises(services.Refused) as refusal:
         services.apply(Tunnel.objects.get(pk=ready.pk), user)
-    assert "translation 10.1.255.92" in {one.field for one in refusal.value.problems}
+    assert "translation 10.1.255.92" in {problem.field for problem in refusal.value.problems}
 
 
 @both
@@ -173,10 +177,10 @@ def test_a_remote_subnet_is_removed_by_its_button(ready, page, headers):
 
     page.post(reverse("remove-remote-subnet", args=[ready.pk, subnet]), headers=headers)
 
-    assert customer_networks(ready) == []
+    assert remote_subnets(ready) == []
 
 
-def test_a_hosted_subnet_is_no_remote_subnet_and_stays(ready, page):
+def test_a_hosted_subnet_cannot_be_removed_as_a_remote_one(ready, page):
     hosted = Subnet.objects.get(kind=Subnet.Kind.HOSTED).pk
 
     page.post(reverse("remove-remote-subnet", args=[ready.pk, hosted]))
@@ -187,32 +191,32 @@ def test_a_hosted_subnet_is_no_remote_subnet_and_stays(ready, page):
 def test_an_expanded_subnet_lists_every_address(ready, page):
     plain = page.get(reverse("tunnel", args=[ready.pk]), {"open": nat()})
     htmx = page.get(reverse("subnet", args=[ready.pk, nat()]), headers=HTMX)
-    addresses = [f"10.1.255.{last}" for last in (92, 93, 94, 95)]
+    addresses = [f"10.1.255.{octet}" for octet in (92, 93, 94, 95)]
 
-    for answer in (plain, htmx):
-        block = part(answer, f"subnet-{nat()}")
+    for response in (plain, htmx):
+        block = part(response, f"subnet-{nat()}")
         assert [e.get("name") for e in block.iter("input") if e.get("aria-label")] == [
             f"{column}-{address}" for address in addresses for column in ("customer", "name")
         ]
-        assert part(answer, f"expand-{nat()}").get("aria-expanded") == "true"
+        assert part(response, f"expand-{nat()}").get("aria-expanded") == "true"
 
 
-def test_a_subnet_is_collapsed_until_it_is_asked_for(ready, page):
-    answer = page.get(reverse("tunnel", args=[ready.pk]))
+def test_a_subnet_is_closed_at_first(ready, page):
+    response = page.get(reverse("tunnel", args=[ready.pk]))
 
-    assert part(answer, f"expand-{nat()}").get("aria-expanded") == "false"
-    assert [e for e in part(answer, "static-nat").iter("input") if e.get("aria-label")] == []
+    assert part(response, f"expand-{nat()}").get("aria-expanded") == "false"
+    assert [e for e in part(response, "static-nat").iter("input") if e.get("aria-label")] == []
 
 
-def test_a_subnet_of_another_tunnel_is_nothing_here(ready, second_tunnel, page):
+def test_a_subnet_of_another_tunnel_is_not_found(ready, second_tunnel, page):
     assert (
         page.get(reverse("subnet", args=[second_tunnel.pk, nat()]), headers=HTMX).status_code == 404
     )
 
 
 @both
-def test_the_table_is_saved_as_a_whole(ready, page, headers):
-    answer = translate(
+def test_all_rows_of_the_table_are_saved_together(ready, page, headers):
+    response = translate(
         page,
         ready,
         headers,
@@ -221,19 +225,19 @@ def test_the_table_is_saved_as_a_whole(ready, page, headers):
         at94=("192.168.10.16", ""),
     )
 
-    assert answer.status_code in (200, 302)
-    assert kept(ready) == [
+    assert response.status_code in (200, 302)
+    assert saved(ready) == [
         ("10.1.255.92", "192.168.10.15", "database"),
         ("10.1.255.94", "192.168.10.16", ""),
     ]
 
 
-def test_saving_without_javascript_leads_back_to_the_open_table(ready, page):
+def test_without_javascript_saving_leads_back_to_the_open_table(ready, page):
     form = {"open": nat(), "customer-10.1.255.92": "192.168.10.15", "name-10.1.255.92": "database"}
 
-    answer = page.post(reverse("translations", args=[ready.pk]), form)
+    response = page.post(reverse("translations", args=[ready.pk]), form)
 
-    assert answer.headers["Location"] == f"/tunnels/{ready.pk}/?open={nat()}#static_nat"
+    assert response.headers["Location"] == f"/tunnels/{ready.pk}/?open={nat()}#static_nat"
 
 
 @both
@@ -250,12 +254,14 @@ def test_an_emptied_row_removes_its_translation(ready, page, headers, user):
 
     translate(page, ready, headers, at92=("", ""))
 
-    assert kept(ready) == []
+    assert saved(ready) == []
 
 
 @both
-def test_one_wrong_row_saves_none_and_every_wrong_row_is_explained_beside_it(ready, page, headers):
-    answer = translate(
+def test_a_malformed_row_prevents_saving_and_every_problem_is_explained_at_its_row(
+    ready, page, headers
+):
+    response = translate(
         page,
         ready,
         headers,
@@ -265,44 +271,46 @@ def test_one_wrong_row_saves_none_and_every_wrong_row_is_explained_beside_it(rea
         at95=("192.168.10.16", "two\nlines"),
     )
 
-    assert answer.status_code == 422
-    assert kept(ready) == []
-    assert words(answer, "note-10.1.255.92") == "Unsaved"
-    assert words(answer, "note-10.1.255.93") == "Enter an IPv4 address such as 192.168.10.15."
-    assert words(answer, "note-10.1.255.94").startswith("192.168.99.1 is not a host address in")
-    assert words(answer, "note-10.1.255.95").startswith("Enter one line of printable text")
-    assert typed(answer, "customer-10.1.255.93") == "10.1.255.999"
-    assert typed(answer, "name-10.1.255.92") == "right"
-    # In a table of hundreds the first wrong row is led to.
-    assert focused(answer) == ["customer-10.1.255.93"]
+    assert response.status_code == 422
+    assert saved(ready) == []
+    assert words(response, "note-10.1.255.92") == "Unsaved"
+    assert words(response, "note-10.1.255.93") == "Enter an IPv4 address such as 192.168.10.15."
+    assert words(response, "note-10.1.255.94").startswith("192.168.99.1 is not a host address in")
+    assert words(response, "note-10.1.255.95").startswith("Enter one line of printable text")
+    assert typed(response, "customer-10.1.255.93") == "10.1.255.999"
+    assert typed(response, "name-10.1.255.92") == "right"
+    # The first row with a problem takes the focus: a table may have hundreds of rows.
+    assert focused(response) == ["customer-10.1.255.93"]
 
 
 @both
-def test_one_customer_address_has_one_translation(ready, page, headers):
-    answer = translate(page, ready, headers, at92=("192.168.10.15", ""), at93=("192.168.10.15", ""))
+def test_a_customer_ip_can_have_one_translation_only(ready, page, headers):
+    response = translate(
+        page, ready, headers, at92=("192.168.10.15", ""), at93=("192.168.10.15", "")
+    )
 
-    assert answer.status_code == 422
-    for at, other in (("92", "93"), ("93", "92")):
-        assert words(answer, f"note-10.1.255.{at}") == (
+    assert response.status_code == 422
+    for row, other in (("92", "93"), ("93", "92")):
+        assert words(response, f"note-10.1.255.{row}") == (
             f"192.168.10.15 is the Customer IP for 10.1.255.{other} too. Keep one of the two."
         )
 
 
 @both
-def test_an_address_of_nobodys_subnet_is_refused(ready, page, headers):
+def test_an_address_outside_the_static_nat_subnets_is_refused(ready, page, headers):
     form = {"customer-10.9.9.9": "192.168.10.15", "name-10.9.9.9": ""}
 
-    answer = page.post(reverse("translations", args=[ready.pk]), form, headers=headers)
+    response = page.post(reverse("translations", args=[ready.pk]), form, headers=headers)
 
-    assert answer.status_code == 422
-    assert kept(ready) == []
-    assert words(answer, "static-nat").startswith("10.9.9.9 is in no static NAT subnet")
+    assert response.status_code == 422
+    assert saved(ready) == []
+    assert words(response, "static-nat").startswith("10.9.9.9 is in no static NAT subnet")
 
 
-def test_a_row_that_is_no_address_is_a_bad_request(ready, page):
+def test_a_row_with_a_malformed_address_is_a_bad_request(ready, page):
     form = {"customer-10.1.255.999": "192.168.10.15"}
 
-    answer = page.post(reverse("translations", args=[ready.pk]), form)
+    response = page.post(reverse("translations", args=[ready.pk]), form)
 
-    assert answer.status_code == 400
-    assert "".join(next(read(answer).iter("h1")).itertext()) == "Bad request"
+    assert response.status_code == 400
+    assert "".join(next(read(response).iter("h1")).itertext()) == "Bad request"
