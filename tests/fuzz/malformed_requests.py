@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from tests.fuzz.sample_accounts import SampleAccounts
-from vpnportal.api import xmlrpc_codec
+from vpnportal.api import xmlrpc_values
 from vpnportal.api.registry import SERVICES
 from vpnportal.api.serializers import DATA_TYPES, count_name
 
@@ -113,7 +113,7 @@ class Requests:
         if self._chance(0.2):
             headers["resultLimit"] = {"limit": self._limit(), "offset": self._limit()}
         parameters = [{"headers": headers}, *self._arguments()]
-        params = "".join(f"<param>{xmlrpc_codec.to_xml(value)}</param>" for value in parameters)
+        params = "".join(f"<param>{xmlrpc_values.to_xml(value)}</param>" for value in parameters)
         method_name = f"<methodName>{method}</methodName>"
         body = f"<methodCall>{method_name}<params>{params}</params></methodCall>"
         verb = "POST" if self._chance(0.97) else self._pick(VERBS)

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from vpnportal.api import json_codec
+from vpnportal.api import json_values
 from vpnportal.api.authentication import Credentials, basic_credentials
 from vpnportal.api.calls import Call, Result, limit_and_offset
 from vpnportal.api.faults import Fault, bad_request, verb_not_allowed
@@ -44,7 +44,7 @@ def parse_request(request: HttpRequest) -> tuple[Call, Credentials | None]:
 
 def result_response(result: Result) -> HttpResponse:
     """Return the bare JSON value, without an envelope."""
-    response = HttpResponse(json_codec.to_json(result.value), content_type="application/json")
+    response = HttpResponse(json_values.to_json(result.value), content_type="application/json")
     if result.total is not None:
         response["SoftLayer-Total-Items"] = str(result.total)
     return response
@@ -52,7 +52,7 @@ def result_response(result: Result) -> HttpResponse:
 
 def fault_response(fault: Fault) -> HttpResponse:
     """Return the fault as `{"error": text, "code": code}` with its HTTP status."""
-    body = json_codec.to_json({"error": fault.text, "code": fault.code})
+    body = json_values.to_json({"error": fault.text, "code": fault.code})
     return HttpResponse(body, status=fault.status, content_type="application/json")
 
 
@@ -73,7 +73,7 @@ def _body_arguments(body: bytes) -> tuple[Any, ...]:
     if not body.strip():
         return ()
     try:
-        value = json_codec.parse(body)
+        value = json_values.parse(body)
     except ValueError as error:
         raise bad_request(f"The request body is not valid JSON: {error}.") from None
     arguments = (value.get("parameters") or []) if isinstance(value, dict) else None
@@ -85,7 +85,7 @@ def _body_arguments(body: bytes) -> tuple[Any, ...]:
 def _filter(text: str) -> object:
     """Parse an object filter; return None for invalid JSON, which the old API ignored."""
     try:
-        return json_codec.parse(text.encode())
+        return json_values.parse(text.encode())
     except ValueError:
         return None
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 
-from vpnportal.api import xml_parser, xmlrpc_codec
+from vpnportal.api import xml_parser, xmlrpc_values
 from vpnportal.api.authentication import Credentials, basic_credentials
 from vpnportal.api.calls import Call, Result, limit_and_offset
 from vpnportal.api.faults import (
@@ -51,7 +51,7 @@ def parse_request(request: HttpRequest) -> tuple[Call, Credentials | None]:
 
 def result_response(result: Result) -> HttpResponse:
     """Return the value in a methodResponse."""
-    value = xmlrpc_codec.to_xml(result.value)
+    value = xmlrpc_values.to_xml(result.value)
     response = _method_response(f"<params><param>{value}</param></params>")
     if result.total is not None:
         response["SoftLayer-Total-Items"] = str(result.total)
@@ -63,7 +63,7 @@ def fault_response(fault: Fault) -> HttpResponse:
 
     `faultCode` is a string: softlayer-go panics on an integer.
     """
-    value = xmlrpc_codec.to_xml({"faultCode": fault.code, "faultString": fault.text})
+    value = xmlrpc_values.to_xml({"faultCode": fault.code, "faultString": fault.text})
     return _method_response(f"<fault>{value}</fault>")
 
 
@@ -92,7 +92,7 @@ def _parse_call(root: Element) -> tuple[str, list[Any]]:
         (value,) = param.children
         if (param.tag, value.tag) != ("param", "value"):
             raise ValueError("a param has one value")
-        values.append(xmlrpc_codec.parse_value(value))
+        values.append(xmlrpc_values.parse_value(value))
     return name.text.strip(), values
 
 
