@@ -82,6 +82,7 @@ from vpnportal.services.restore_draft import (
 )
 from vpnportal.services.review import Review, review_of
 from vpnportal.services.search import find_tunnels, sort_keys
+from vpnportal.services.state_labels import STATE_SLUGS, StateLabel
 from vpnportal.services.translations import (
     TranslationEdit,
     TranslationRow,
@@ -101,13 +102,7 @@ from vpnportal.services.tunnel_commands import (
     rekey,
 )
 from vpnportal.services.tunnel_conflicts import PROVIDER_KINDS
-from vpnportal.services.tunnel_state import (
-    STATE_SLUGS,
-    StateLabel,
-    TunnelState,
-    state_of,
-    states_of,
-)
+from vpnportal.services.tunnel_state import TunnelState, state_of, states_of
 from vpnportal.services.tunnel_state_ranking import (
     STATE_RANKS,
     RankedTunnels,

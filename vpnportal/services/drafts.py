@@ -89,7 +89,7 @@ def edit_fields(tunnel: Tunnel, values: Mapping[str, Any], author: User) -> None
 def set_preshared_key(
     tunnel: Tunnel, text: str, author: User, seen: SeenVersion = VERSION_UNKNOWN
 ) -> None:
-    """Encrypt a preshared key and save it. `seen` is the `key_version_of` the author's page.
+    """Encrypt a preshared key and save it. `seen` is the `key_version_of` the page had.
 
     Raises EditConflict if the key was changed after `seen`.
     """

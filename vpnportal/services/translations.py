@@ -90,11 +90,11 @@ def set_translations(
     Raises Refused with a problem for each invalid row, EditConflict with a problem for each row
     that another user changed. Their field is that of `translation_field`.
     """
-    shown = seen or {}
+    seen_rows = seen or {}
     with lock_tunnel_for_edit(tunnel) as fresh:
-        entered = {row.internal: row for row in rows if shown.get(row.internal) != row}
+        entered = {row.internal: row for row in rows if seen_rows.get(row.internal) != row}
         saved = saved_rows(fresh)
-        if conflicts := tuple(_conflicts(fresh, entered, saved, shown)):
+        if conflicts := tuple(_conflicts(fresh, entered, saved, seen_rows)):
             raise EditConflict(*conflicts)
         if problems := tuple(_problems(fresh, entered, saved)):
             raise Refused(*problems)
@@ -169,12 +169,12 @@ def _conflicts(
     tunnel: Tunnel,
     entered: Mapping[IPv4Address, TranslationRow],
     saved: Mapping[IPv4Address, TranslationRow],
-    shown: Mapping[IPv4Address, TranslationRow],
+    seen_rows: Mapping[IPv4Address, TranslationRow],
 ) -> Iterator[Problem]:
     """Yield a problem for each entered row that another user changed since it was shown."""
     for at, row in entered.items():
         current = saved.get(at, TranslationRow(at, None))
-        if at in shown and current not in (shown[at], row):
+        if at in seen_rows and current not in (seen_rows[at], row):
             value = f"{current.customer or 'nothing'} {current.name}".rstrip()
             yield conflict(tunnel, translation_field(at), f" to {value}")
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from types import MappingProxyType
 
 from django.db.models import F, OuterRef, Q, Subquery, prefetch_related_objects
 from django.utils import timezone
@@ -16,59 +14,10 @@ from vpnportal.clock import age_of, time_of_day
 from vpnportal.domain.tunnel.spec import Translation
 from vpnportal.domain.tunnel.spec_diff import Change, diff_specs
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
+from vpnportal.services.state_labels import StateLabel
 
 Outcome = Revision.Outcome
 SaStatus = Tunnel.SaStatus
-
-
-class StateLabel(StrEnum):
-    """The labels of tunnel states, the most urgent first."""
-
-    FAILED = Outcome.FAILED.label
-    ROLLED_BACK = Outcome.WITHDRAWN.label
-    DOWN = SaStatus.DOWN.label
-    # Down, and only the peer may initiate.
-    WAITING_FOR_PEER = "Waiting for peer"
-    DEGRADED = SaStatus.PARTIAL.label
-    OLD_SETTINGS = SaStatus.OLDER.label
-    CONNECTING = SaStatus.CONNECTING.label
-    # The concentrator is offline.
-    UNKNOWN = "Unknown"
-    QUEUED = Outcome.QUEUED.label
-    APPLYING = Outcome.APPLYING.label
-    DISCONNECTING = "Disconnecting"
-    DISCONNECTED = "Disconnected"
-    UP = SaStatus.UP.label
-    NEVER_APPLIED = "Never applied"
-    BEING_DELETED = "Being deleted"
-    DELETED = "Deleted"
-
-
-# CSS classes and values in URLs by label. Bookmarks outlive a new text of a label.
-STATE_SLUGS: Mapping[str, str] = MappingProxyType(
-    {
-        StateLabel.FAILED: "failed",
-        StateLabel.ROLLED_BACK: "taken-back",
-        StateLabel.DOWN: "down",
-        StateLabel.WAITING_FOR_PEER: "waits-for-the-other-end",
-        StateLabel.DEGRADED: "partly-up",
-        StateLabel.OLD_SETTINGS: "up-with-older-settings",
-        StateLabel.CONNECTING: "connecting",
-        StateLabel.UNKNOWN: "unknown",
-        StateLabel.QUEUED: "queued",
-        StateLabel.APPLYING: "applying",
-        StateLabel.DISCONNECTING: "disconnecting",
-        StateLabel.DISCONNECTED: "disconnected",
-        StateLabel.UP: "up",
-        StateLabel.NEVER_APPLIED: "never-applied",
-        StateLabel.BEING_DELETED: "being-cancelled",
-        StateLabel.DELETED: "cancelled",
-        # Outcomes of revisions that are no state of a tunnel.
-        Outcome.LIVE.label: "live",
-        Outcome.REPLACED.label: "replaced",
-        Outcome.FALLBACK.label: "kept-in-reserve",
-    }
-)
 
 # A peer that accepts the settings is up sooner after an apply. Later there is a cause to find.
 DIAGNOSE_CONNECTING_AFTER = timedelta(seconds=5)

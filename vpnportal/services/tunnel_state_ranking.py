@@ -17,7 +17,7 @@ from django.db.models.lookups import Exact, In, IsNull
 from django.utils import timezone
 
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
-from vpnportal.services.tunnel_state import Outcome, SaStatus, StateLabel
+from vpnportal.services.state_labels import Outcome, SaStatus, StateLabel
 
 STATE_RANKS: Mapping[str, int] = {label: rank for rank, label in enumerate(StateLabel)}
 # Tunnels with the annotation `rank`, which is no column.
