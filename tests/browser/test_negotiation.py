@@ -65,7 +65,7 @@ def test_an_owner_generates_hides_and_shows_a_key(draft: Page):
 
     expect(draft.locator("code.key")).to_have_text(key)
     draft.reload()
-    expect(draft.locator("#key")).to_contain_text("shown to admin, ")
+    expect(draft.locator("#key")).to_contain_text("Viewed by admin, ")
     assert key not in draft.content()
 
 

@@ -22,7 +22,7 @@ def test_the_probe_fills_in_the_algorithms_that_the_peer_accepts(fresh_page, fre
     phase_one, phase_two = (
         page.get_by_role("group", name=f"Phase {number}") for number in ("One", "Two")
     )
-    page.get_by_role("button", name="Ask the peer").click()
+    page.get_by_role("button", name="Detect peer algorithms").click()
     expect(page.locator("#ask")).to_contain_text("Enter the Remote Peer Address first")
     expect(note_of(enter(phase_one, "Remote Peer Address", "203.0.113.2"))).to_have_text("Saved")
     key = enter(phase_one, "Preshared Key", fresh_portal.device_key())
@@ -33,7 +33,7 @@ def test_the_probe_fills_in_the_algorithms_that_the_peer_accepts(fresh_page, fre
     expect(page.get_by_role("button", name="Remove 192.168.10.0/24")).to_be_visible()
     page.get_by_label("IP address").fill("192.168.20.0")
 
-    page.get_by_role("button", name="Ask the peer").click()
+    page.get_by_role("button", name="Detect peer algorithms").click()
     expect(
         page.get_by_role(
             "row", name="Phase One Encryption 3DES — weak: 64-bit blocks AES256 — good"
@@ -41,7 +41,7 @@ def test_the_probe_fills_in_the_algorithms_that_the_peer_accepts(fresh_page, fre
     ).to_be_visible(timeout=30_000)
     expect(phase_one.get_by_label("Encryption")).to_have_value("3DES")
     page.locator("#ask-steps summary").click()
-    page.get_by_role("button", name="Fill in the form").click()
+    page.get_by_role("button", name="Use these values").click()
     expect(page.get_by_text("IKEv2, good algorithms: refused")).to_be_visible()
 
     for fieldset in (phase_one, phase_two):
@@ -51,7 +51,7 @@ def test_the_probe_fills_in_the_algorithms_that_the_peer_accepts(fresh_page, fre
         expect(note_of(fieldset.get_by_label("Encryption"))).to_have_text("Saved")
     expect(page.get_by_label("IP address")).to_have_value("192.168.20.0")
     expect(note_of(enter(phase_two, "Encryption", "AES128"))).to_have_text("Saved")
-    page.get_by_role("button", name="Fill in the form").click()
+    page.get_by_role("button", name="Use these values").click()
     expect(phase_two.get_by_label("Encryption")).to_have_value("AES256")
 
     page.get_by_role("button", name="Apply Configurations").click()

@@ -100,16 +100,16 @@ def test_the_review_lists_interruptions_and_discard_reverts_all_changes(mine: Pa
         "Remote Peer Address 203.0.113.2 203.0.113.77 Interrupts the tunnel for less than 1 second"
     )
     expect(row(mine, interruption)).to_be_visible()
-    expect(mine.locator("#pending")).to_contain_text("2 changes not applied")
+    expect(mine.locator("#pending")).to_contain_text("2 pending changes.")
 
-    row(mine, "Phase Two Encryption").get_by_role("button", name="Put back").click()
+    row(mine, "Phase Two Encryption").get_by_role("button", name="Revert").click()
     expect(phase_two.get_by_label("Encryption")).to_have_value("AES256")
-    review(mine).get_by_text("Discard changes").click()
+    review(mine).get_by_text("Discard all changes").click()
     review(mine).get_by_role("button", name="Discard 1 change").click()
 
     expect(mine.get_by_role("status")).to_contain_text("Discarded: Remote Peer Address")
     expect(phase_one.get_by_label("Remote Peer Address")).to_have_value("203.0.113.2")
-    expect(review(mine)).to_contain_text("Everything on this page is applied.")
+    expect(review(mine)).to_contain_text("No pending changes")
     review(mine).get_by_role("button", name="Undo").click()
     expect(phase_one.get_by_label("Remote Peer Address")).to_have_value("203.0.113.77")
 
@@ -128,12 +128,12 @@ def test_an_earlier_revision_is_restored_with_the_keyboard_and_undone(
     expect(mine.get_by_role("heading", name=f"Revision {number}")).to_be_visible()
     mine.get_by_role("button", name=f"Restore revision {number}").press("Enter")
 
-    expect(mine.get_by_role("status")).to_contain_text("Nothing is applied by that.")
+    expect(mine.get_by_role("status")).to_contain_text("Nothing is applied yet.")
     expect(phase_two.get_by_label("Key Life")).to_have_value(str(keylife))
     expect(row(mine, "Phase Two Key Life")).to_contain_text("No interruption (make-before-break)")
     review(mine).get_by_role("button", name="Undo").press("Enter")
     expect(phase_two.get_by_label("Key Life")).to_have_value("3210")
-    mine.get_by_role("link", name="The whole history").click()
+    mine.get_by_role("link", name="View all").click()
     mine.get_by_label("Revision", exact=True).fill(str(number))
     mine.get_by_label("and revision").fill(str(number + 1))
     mine.get_by_role("button", name="Compare").press("Enter")
@@ -209,7 +209,7 @@ def test_the_page_is_locked_during_an_apply_and_unsaved_input_stays(
     with stopped_workers(portal):
         portal.do('services.edit(tunnel, "phase_two_keylife", 4100, user)')
         portal.do("services.apply(Tunnel.objects.get(pk=tunnel.pk), user)")
-        expect(mine.locator("#locked")).to_contain_text("Nothing can be entered")
+        expect(mine.locator("#locked")).to_contain_text("Locked while revision")
         expect(name).not_to_be_editable()
         expect(name).to_be_focused()
         expect(phase(mine, "One").get_by_label("Encryption")).to_be_disabled()
@@ -224,7 +224,7 @@ def test_the_page_is_locked_during_an_apply_and_unsaved_input_stays(
     expect(phase(mine, "One").get_by_label("Encryption")).to_be_enabled()
     name.press("Enter")
     expect_saved(name)
-    expect(state_box(mine)).to_contain_text(re.compile(r"Revision \d+ is live"))
+    expect(state_box(mine)).to_contain_text(re.compile(r"Revision \d+ applied"))
 
 
 def test_a_page_loaded_during_an_apply_unlocks_itself(mine: Page, portal: RunningPortal):
@@ -243,7 +243,7 @@ def test_the_review_is_accessible_and_fits_a_narrow_screen(mine: Page, scheme: s
     mine.emulate_media(color_scheme=scheme)
     mine.set_viewport_size({"width": 390, "height": 800})
     expect_saved(enter(phase(mine, "One"), "Remote Peer Address", "203.0.113.77"))
-    review(mine).get_by_text("Discard changes").click()
+    review(mine).get_by_text("Discard all changes").click()
 
     assert Axe().run(mine).response["violations"] == []
     assert mine.evaluate("document.documentElement.scrollWidth") == 390
@@ -258,7 +258,7 @@ def test_changes_are_reviewed_discarded_and_restored_without_javascript(
         page.get_by_role("button", name="Save Phase Two").click()
         expect(review(page)).to_contain_text("1 change. No interruption (make-before-break).")
 
-        review(page).get_by_text("Discard changes").click()
+        review(page).get_by_text("Discard all changes").click()
         review(page).get_by_role("button", name="Discard 1 change").click()
 
         expect(phase(page, "Two").get_by_label("Encryption")).to_have_value("AES256")

@@ -119,7 +119,11 @@ def test_a_button_and_the_keyboard_undo_a_paste(table: Page):
 @pytest.mark.parametrize(
     ("last", "text", "message"),
     [
-        (254, "172.20.0.1\n172.20.0.2\n172.20.0.3", "3 rows were copied, and 2 are left"),
+        (
+            254,
+            "172.20.0.1\n172.20.0.2\n172.20.0.3",
+            "3 rows were copied, but only 2 rows follow here",
+        ),
         (5, "10.1.250.5\t172.20.0.1\tweb", "3 columns were copied."),
     ],
 )
@@ -165,10 +169,10 @@ def test_a_table_is_exported_changed_and_imported(table: Page, tmp_path: Path):
     assert file.read_bytes() == b"IP address,Customer IP,Name\r\n10.1.250.1,172.20.0.1,mail\r\n"
     file.write_text(file.read_text() + "10.1.250.9,172.20.0.9,=new\n")
     table.get_by_label("CSV file to import").set_input_files(file)
-    table.get_by_role("button", name="Preview what will change").click()
+    table.get_by_role("button", name="Preview changes").click()
 
     expect(table.get_by_role("region", name="Added")).to_contain_text("172.20.0.9 =new")
-    expect(table.get_by_text("1 row stays as it is.")).to_be_visible()
+    expect(table.get_by_text("1 row unchanged.")).to_be_visible()
     assert Axe().run(table).response["violations"] == []
     table.get_by_role("button", name="Import").click()
     expect(table.get_by_role("status")).to_have_text("1 row imported.")
@@ -180,7 +184,7 @@ def test_invalid_lines_are_explained_and_cannot_be_imported(table: Page):
     table.get_by_text("CSV file and pasted rows").click()
     table.get_by_label("Or paste rows").fill("172.20.0.5\tright\n10.9.9.9\twrong")
     table.get_by_label("First address").fill("10.1.250.20")
-    table.get_by_role("button", name="Preview what will change").click()
+    table.get_by_role("button", name="Preview changes").click()
 
     expect(
         table.get_by_text("Line 2: 10.9.9.9 is not a host address in the remote subnets")
@@ -190,7 +194,7 @@ def test_invalid_lines_are_explained_and_cannot_be_imported(table: Page):
     pasted = table.get_by_label("Or paste rows")
     expect(pasted).to_have_value("172.20.0.5\tright\n10.9.9.9\twrong")
     pasted.fill("172.20.0.5\tright\n172.20.0.6\tright too")
-    table.get_by_role("button", name="Preview what will change").click()
+    table.get_by_role("button", name="Preview changes").click()
     expect(table.get_by_role("button", name="Import", exact=True)).to_be_visible()
 
 
@@ -230,8 +234,8 @@ def test_an_open_table_is_accessible_and_fits_the_screen(table: Page, scheme: st
 
 
 def test_row_states_update_without_a_reload(table: Page, portal: RunningPortal):
-    state = table.locator("tr", has=customer(table, 1)).locator(".stands")
-    expect(state).to_have_text("not applied yet")
+    state = table.locator("tr", has=customer(table, 1)).locator(".row-status")
+    expect(state).to_have_text("Not applied yet")
 
     portal.do(
         """
@@ -245,7 +249,7 @@ table.revisions.update(outcome="live", finished_at=timezone.now())
 """
     )
 
-    expect(state).to_have_text("live", timeout=15_000)
+    expect(state).to_have_text("Live", timeout=15_000)
     portal.do('Tunnel.objects.get(name="ipsec009").revisions.all().delete()')
 
 
@@ -269,7 +273,7 @@ def test_the_table_works_without_javascript(
     page.get_by_text("CSV file and pasted rows").click()
     page.get_by_label("Or paste rows").fill("172.20.0.6\tsix\n172.20.0.7\tseven")
     page.get_by_label("First address").fill("10.1.250.6")
-    page.get_by_role("button", name="Preview what will change").click()
+    page.get_by_role("button", name="Preview changes").click()
     expect(page.get_by_role("region", name="Added")).to_contain_text("172.20.0.7 seven")
     page.get_by_role("button", name="Import").click()
     expect(page.get_by_role("status")).to_have_text("2 rows imported.")
