@@ -47,11 +47,11 @@ def test_a_ping_marks_its_row_as_used_just_now_and_the_other_row_as_never_used(t
     assert two.ping()
 
     def is_shown() -> bool:
-        return two.do(ROW_STATUSES)["10.1.255.92"] == ["live", "used just now"]
+        return two.do(ROW_STATUSES)["10.1.255.92"] == ["Live", "used just now"]
 
     wait_for(is_shown, 60)
     state, use = two.do(ROW_STATUSES)["10.1.255.93"]
-    assert state == "live"
+    assert state == "Live"
     assert use.startswith("never used since ")
 
 
