@@ -14,7 +14,7 @@ from tests.desired_state import compile_specs
 from tests.observation import observe
 from tests.running_portal import wait_for
 from tests.system.test_many_tunnels import specification
-from vpnportal.domain.gateway_config.compile import ASKED
+from vpnportal.domain.gateway_config.compile import DPD_INTERVALS_BEFORE_TIMEOUT
 from vpnportal.domain.planning.observed import CARRYING
 from vpnportal.domain.planning.plan import make_plan
 from vpnportal.gateway.driver import GatewayDriver
@@ -29,7 +29,7 @@ charon {
     retransmit_timeout = 1.0
 }
 """
-LIMIT_SECONDS = {1: DPD_SECONDS * ASKED, 2: DPD_SECONDS + 6}
+LIMIT_SECONDS = {1: DPD_SECONDS * DPD_INTERVALS_BEFORE_TIMEOUT, 2: DPD_SECONDS + 6}
 
 
 @pytest.fixture(params=[1, 2], ids=["IKEv1", "IKEv2"])
