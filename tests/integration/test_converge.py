@@ -18,7 +18,7 @@ from vpnportal.gateway.steps import Step
 from vpnportal.models import Account, Concentrator, Revision, Subnet, Tunnel
 from vpnportal.models.concentrators import STALE_AFTER
 from vpnportal.models.revisions import LOCK_DURATION
-from vpnportal.reconciler import reconcile, revision_outcomes, sa_status_store
+from vpnportal.reconciler import reconcile, revision_outcomes, sa_status_store, step_log
 
 Outcome = Revision.Outcome
 pytestmark = pytest.mark.django_db
@@ -394,7 +394,7 @@ def test_an_initiation_that_charon_refuses_is_a_step_in_order(ready, user, gatew
     gateway.initiation_refusals = {f"ctx{ready.pk}"}
 
     converge(ready)
-    revision_outcomes.append_step([Revision.objects.get()], Step("", "Something else"))
+    step_log.log_to_revisions([Revision.objects.get()], Step("", "Something else"))
     reconcile.converge(ready.concentrator_id, None if full else ready.pk)
 
     revision.refresh_from_db()

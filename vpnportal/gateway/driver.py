@@ -13,12 +13,16 @@ from vpnportal.domain.gateway_config.nat_elements import NatMap
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.plan import Plan, Start
 from vpnportal.domain.planning.stale_sas import StaleSa
-from vpnportal.gateway import iproute
-from vpnportal.gateway.addresses import LocalAddresses
 from vpnportal.gateway.errors import GatewayError
+from vpnportal.gateway.local_addresses import (
+    LocalAddresses,
+    add_loopback_address,
+    remove_loopback_address,
+)
 from vpnportal.gateway.netfilter import conntrack
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 from vpnportal.gateway.netfilter.nft_table import NftTable
+from vpnportal.gateway.ping import ping
 from vpnportal.gateway.steps import Report, Step, reconnect_step, terminated_step
 from vpnportal.gateway.vici import pacing
 from vpnportal.gateway.vici import rekey as vici_rekey
@@ -31,6 +35,7 @@ from vpnportal.gateway.vici.session import (
     ReadConnections,
     ReadIkeSas,
 )
+from vpnportal.gateway.xfrm_counters import read_policy_drops
 
 
 @dataclass(slots=True)
@@ -54,7 +59,7 @@ class GatewayDriver:
 
     def __init__(self, vici_socket: str) -> None:
         self._vici_socket = vici_socket
-        self._addresses = LocalAddresses(iproute.LOOPBACK_LABEL)
+        self._addresses = LocalAddresses()
         # Depends on charon's plugins. Each full observation reads it again.
         self._userland_esp: bool | None = None
         # charon serves each session in a thread of its own, so requests in two sessions overlap.
@@ -146,7 +151,7 @@ class GatewayDriver:
     def _drop_counters(self, userland_esp: bool) -> dict[str, int]:
         counters = self._nft.drop_counters()
         # Userland ESP reports its drops in charon's log, which the monitor counts.
-        return counters if userland_esp else {**counters, "by_esp": iproute.read_kernel_esp_drops()}
+        return counters if userland_esp else {**counters, "by_esp": read_policy_drops()}
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
         """Take the steps of a plan except initiations, and report each.
@@ -161,7 +166,7 @@ class GatewayDriver:
             self._pending.read_ike_sas = None
         with self._session.use() as charon:
             for address in plan.add_addresses:
-                iproute.add_loopback_address(address)
+                add_loopback_address(address)
                 report(Step("", f"Added the loopback address {address} in a hosted subnet"))
             _terminate(charon, plan.terminate_dialing, report, terminated_step)
             if refused := self._load(charon, plan, report):
@@ -172,7 +177,7 @@ class GatewayDriver:
                 self._request_lists()
         self._translate(plan, userland_esp, report)
         for address in plan.remove_addresses:
-            iproute.remove_loopback_address(address)
+            remove_loopback_address(address)
         return {}
 
     def initiate(self, starts: tuple[Start, ...], report: Report) -> int:
@@ -217,7 +222,7 @@ class GatewayDriver:
 
         Without a source address the kernel chooses it.
         """
-        return iproute.ping(target, min(sources, default=None))
+        return ping(target, min(sources, default=None))
 
     def _load(self, charon: CharonSession, plan: Plan, report: Report) -> dict[str, str]:
         """Load secrets and connections; return charon's reasons by connection.

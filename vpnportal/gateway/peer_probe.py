@@ -26,9 +26,8 @@ from vpnportal.domain.peer_probe.reply import (
 from vpnportal.domain.planning.observed import CARRYING, ChildSa
 from vpnportal.domain.tunnel.algorithms import Suite
 from vpnportal.domain.tunnel.spec import TunnelSpec
-from vpnportal.gateway import iproute
-from vpnportal.gateway.addresses import LocalAddresses
 from vpnportal.gateway.errors import GatewayRefused
+from vpnportal.gateway.local_addresses import LocalAddresses
 from vpnportal.gateway.vici.parsing import decode, parse_ike_sa
 from vpnportal.gateway.vici.session import CharonSession
 
@@ -48,7 +47,7 @@ class PeerProber:
 
     def owns(self, address: IPv4Address) -> bool:
         """Return True if the address is one of the gateway's own."""
-        addresses = LocalAddresses(iproute.LOOPBACK_LABEL).read()
+        addresses = LocalAddresses().read()
         return address in addresses.own or address in addresses.loopback
 
     def is_up(self, name: str) -> bool:

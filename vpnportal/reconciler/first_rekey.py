@@ -13,8 +13,7 @@ from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.models import Concentrator, Revision
 from vpnportal.models.revisions import RevisionQuerySet
-from vpnportal.reconciler.revision_outcomes import RevisionLogs
-from vpnportal.reconciler.step_log import StepRouter
+from vpnportal.reconciler.step_log import RevisionLogs, StepRouter
 from vpnportal.reconciler.target import Target
 
 Rekeyed = Revision.Rekeyed

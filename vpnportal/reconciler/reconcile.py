@@ -38,8 +38,7 @@ from vpnportal.reconciler import (
 )
 from vpnportal.reconciler.drift import DriftLog
 from vpnportal.reconciler.revision_cache import revisions as revision_cache
-from vpnportal.reconciler.revision_outcomes import RevisionLogs
-from vpnportal.reconciler.step_log import StepRouter
+from vpnportal.reconciler.step_log import RevisionLogs, StepRouter, log_to_revisions
 from vpnportal.reconciler.target import Target, load_target
 
 log = logging.getLogger(__name__)
@@ -67,7 +66,7 @@ def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool =
             revision_outcomes.fail_overdue(unfinished, text)
         else:
             step = Step("", f"{text} Trying again.", ok=False)
-            revision_outcomes.append_step(unfinished, step)
+            log_to_revisions(unfinished, step)
         raise
     finally:
         revision_cache.drop_secrets()

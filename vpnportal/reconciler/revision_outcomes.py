@@ -1,18 +1,14 @@
-"""Outcomes and apply logs of revisions. Each revision gets its outcome once."""
+"""Outcomes of revisions. Each revision gets its outcome once."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from types import TracebackType
-from typing import Self
 
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.gateway.steps import Step
 from vpnportal.models import RemoteClaim, Revision
@@ -20,10 +16,6 @@ from vpnportal.models.revisions import RevisionQuerySet
 from vpnportal.reconciler.step_log import log_entry
 
 Outcome = Revision.Outcome
-# The page shows the steps of a long apply as they happen; a short apply needs one write.
-WRITE_AFTER_SECONDS = 0.1
-# A flapping tunnel must not fill the row of its revision.
-MAX_STEPS = 200
 # SQLite limits the ids in one statement. Above this, the due revisions are selected first.
 MAX_IDS = 100
 # charon restarts faster than this. Without it, giving up an observation that began long ago would
@@ -31,68 +23,12 @@ MAX_IDS = 100
 GRACE_PERIOD = timedelta(seconds=5)
 
 
-class RevisionLogs:
-    """The apply logs of revisions, as a sink of steps.
-
-    An unfinished revision gets every step of its tunnel and every general step. A finished revision
-    gets starts and ends of SAs only: other steps are drift repairs. The logs are written when the
-    block ends, or earlier if it takes long. A step after the end is written at once.
-    """
-
-    def __init__(self, revisions: Iterable[Revision]) -> None:
-        self._by_connection = {connection_of(row.tunnel_id): row for row in revisions}
-        self._unfinished = [row for row in self._by_connection.values() if row.unfinished]
-        self._unwritten: dict[int, Revision] = {}
-        self._written_at = time.monotonic()
-        self._has_ended = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._has_ended = True
-        _write_steps(self._unwritten)
-
-    def accept(self, step: Step) -> bool:
-        """Append the step to its revisions. Return False if it belongs to none of them."""
-        revisions = self._revisions_of(step)
-        for revision in revisions:
-            if self._has_ended:
-                revision.refresh_from_db(fields=["steps"])
-            _append(revision, step)
-            self._unwritten[revision.pk] = revision
-        if self._has_ended or time.monotonic() - self._written_at >= WRITE_AFTER_SECONDS:
-            _write_steps(self._unwritten)
-            self._written_at = time.monotonic()
-        return bool(revisions)
-
-    def _revisions_of(self, step: Step) -> list[Revision]:
-        if not step.connection:
-            return self._unfinished
-        revision = self._by_connection.get(step.connection)
-        if revision is None or (step.is_repair and not revision.unfinished):
-            return []
-        return [revision]
-
-
-def append_step(revisions: Iterable[Revision], step: Step) -> None:
-    """Append a step to the apply logs of these revisions."""
-    for revision in revisions:
-        _append(revision, step)
-        _write_steps({revision.pk: revision})
-
-
 def mark_applying(revisions: Iterable[Revision]) -> None:
     """Write that the worker has started to apply the queued revisions among these."""
     for revision in revisions:
         if revision.outcome == Outcome.QUEUED:
             revision.outcome = Outcome.APPLYING
-            _append(revision, Step("", "Started"))
+            revision.steps = [*revision.steps, log_entry(Step("", "Started"))]
             _unfinished(revision).update(outcome=Outcome.APPLYING, steps=revision.steps)
 
 
@@ -203,13 +139,3 @@ def _finish(revision: Revision, outcome: Outcome, reason: str) -> int:
 
 def _unfinished(revision: Revision) -> RevisionQuerySet:
     return Revision.objects.filter(pk=revision.pk, outcome__in=Revision.UNFINISHED)
-
-
-def _append(revision: Revision, step: Step) -> None:
-    revision.steps = [*revision.steps[-MAX_STEPS:], log_entry(step)]
-
-
-def _write_steps(revisions: dict[int, Revision]) -> None:
-    for pk, revision in revisions.items():
-        Revision.objects.filter(pk=pk).update(steps=revision.steps)
-    revisions.clear()

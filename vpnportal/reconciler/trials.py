@@ -20,7 +20,7 @@ from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
 from vpnportal.models import Concentrator, RemoteClaim, Revision, Tunnel
 from vpnportal.models.revisions import RevisionQuerySet
-from vpnportal.reconciler import revision_outcomes
+from vpnportal.reconciler.step_log import log_to_revisions
 
 Outcome = Revision.Outcome
 # The longest trial time that a form accepts.
@@ -87,7 +87,7 @@ def _is_ping_answered(revision: Revision, driver: GatewayDriver, observed: Obser
 
 
 def _keep(revision: Revision, reason: str) -> None:
-    revision_outcomes.append_step([revision], Step("", reason))
+    log_to_revisions([revision], Step("", reason))
     Revision.objects.filter(pk=revision.pk).update(trial_ends_at=None)
     _fallback(revision).update(outcome=Outcome.REPLACED)
 

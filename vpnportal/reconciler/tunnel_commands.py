@@ -18,7 +18,7 @@ from vpnportal.domain.planning.observed import Observed
 from vpnportal.domain.planning.stale_sas import stale_ike_sa
 from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.models import Concentrator, Revision, TunnelCommand
-from vpnportal.reconciler.step_log import RowLogs, append_step
+from vpnportal.reconciler.step_log import RowLogs, log_to_row
 
 Kind = TunnelCommand.Kind
 # After this time a rekey or reconnect has lost its purpose. A disconnect never expires.
@@ -76,7 +76,7 @@ def terminate_for_reconnect(
     if ike_sas:
         driver.terminate(
             [stale_ike_sa(ike_sa) for ike_sa in ike_sas],
-            lambda step: append_step(reconnects[step.connection], step),
+            lambda step: log_to_row(reconnects[step.connection], step),
         )
     return bool(ike_sas)
 

@@ -1,7 +1,7 @@
-"""The gateway's IPv4 addresses over rtnetlink, cached until the kernel reports a change.
+"""The gateway's IPv4 addresses: read over rtnetlink, and added to the loopback interface by `ip`.
 
-A gateway can have thousands of addresses, and each observation needs them. Messages:
-linux/rtnetlink.h and linux/if_addr.h, rtnetlink(7).
+A gateway can have thousands of addresses, and each observation needs them, so they are cached until
+the kernel reports a change. Messages: linux/rtnetlink.h, linux/if_addr.h and rtnetlink(7).
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from vpnportal.domain.addresses import AddressSet
 from vpnportal.gateway.errors import GatewayError
@@ -22,6 +24,9 @@ IFA_ADDRESS, IFA_LOCAL, IFA_LABEL = 1, 2, 3
 # struct nlmsghdr; struct nlmsghdr and struct ifaddrmsg.
 HEADER_BYTES, ATTRIBUTES_OFFSET = 16, 24
 REPLY_SECONDS = 5.0
+COMMAND_SECONDS = 20
+# Marks the portal's own addresses. A label begins with the name of its interface (ip-address(8)).
+LOOPBACK_LABEL = "lo:vpnportal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +40,7 @@ class Addresses:
 class LocalAddresses:
     """The addresses of the network namespace of the first read."""
 
-    def __init__(self, loopback_label: str) -> None:
-        self._label = loopback_label.encode()
+    def __init__(self) -> None:
         self._changes: socket.socket | None = None
         self._cached: Addresses | None = None
 
@@ -74,8 +78,29 @@ class LocalAddresses:
         own: list[int] = []
         loopback: list[int] = []
         for address, label in _dump_addresses():
-            (loopback if label == self._label else own).append(address)
+            (loopback if label == LOOPBACK_LABEL.encode() else own).append(address)
         return Addresses(AddressSet(own), AddressSet(loopback))
+
+
+def add_loopback_address(address: IPv4Address) -> None:
+    """Add an address to the loopback interface. Raises GatewayError if `ip` fails."""
+    _run("ip", "address", "replace", f"{address}/32", "dev", "lo", "label", LOOPBACK_LABEL)
+
+
+def remove_loopback_address(address: IPv4Address) -> None:
+    """Remove an address from the loopback interface. Raises GatewayError if `ip` fails."""
+    _run("ip", "address", "del", f"{address}/32", "dev", "lo")
+
+
+def _run(*command: str) -> None:
+    try:
+        subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=True)
+    except FileNotFoundError as error:
+        raise GatewayError(f"The program {command[0]} is not installed here.") from error
+    except subprocess.TimeoutExpired as error:
+        raise GatewayError(f"{command[0]} did not finish within {COMMAND_SECONDS} s.") from error
+    except subprocess.CalledProcessError as error:
+        raise GatewayError(f"{' '.join(command)} failed: {error.stderr.strip()}") from error
 
 
 def _route_socket() -> socket.socket:
