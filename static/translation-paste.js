@@ -40,7 +40,7 @@
     );
     hasTyped = false;
     const count = `${cells.length} row${cells.length === 1 ? "" : "s"}`;
-    show(start, `${count} filled in, nothing saved yet. `, "lock").append(undoButton(start));
+    show(start, `${count} filled in, nothing saved yet. `, "notice").append(undoButton(start));
   };
 
   // Shows a text above the table, where it stays, and announces it in the live region.

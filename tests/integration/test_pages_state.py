@@ -87,7 +87,7 @@ def test_a_queued_or_applying_revision_is_shown_neither_as_applied_nor_as_up(
 def test_the_lock_of_a_tunnel_is_shown_before_its_controls(second_tunnel, queued, page):
     response = page.get(reverse("tunnel", args=[second_tunnel.pk]))
     elements = list(part(response, "main").iter())
-    lock = next(index for index, e in enumerate(elements) if e.get("class") == "lock")
+    lock = next(index for index, e in enumerate(elements) if e.get("class") == "notice")
     controls = [index for index, e in enumerate(elements) if e.tag in ("input", "select")]
 
     assert lock < min(controls)
