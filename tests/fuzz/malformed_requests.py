@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 
 from tests.fuzz.sample_accounts import SampleAccounts
 from vpnportal.api import xmlrpc_values
-from vpnportal.api.registry import SERVICES
+from vpnportal.api.methods import SERVICES
 from vpnportal.api.serializers import DATA_TYPES, count_name
 
 TEXTS = (
