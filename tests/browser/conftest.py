@@ -63,13 +63,13 @@ _numbers = count(1)
 
 @pytest.fixture(scope="module")
 def portal() -> Iterator[RunningPortal]:
-    """The portal as `bin/run` starts it."""
+    """Start the portal as `bin/run` does."""
     yield from run_portal(f"b{next(_numbers)}")
 
 
 @pytest.fixture(scope="module")
 def fresh_portal() -> Iterator[RunningPortal]:
-    """A second portal, without entries of the tests that use `portal`."""
+    """Start a second portal, without entries of the tests that use `portal`."""
     yield from run_portal(f"n{next(_numbers)}")
 
 
@@ -87,7 +87,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser, portal: RunningPortal) -> Iterator[Page]:
-    """The page of a signed-in user. An error in the browser's console fails the test."""
+    """Sign in. An error in the browser's console fails the test."""
     yield from signed_in_page(chromium.new_context(), portal)
 
 
@@ -120,6 +120,6 @@ def draft_url(portal: RunningPortal) -> str:
 
 @pytest.fixture
 def draft(page: Page, draft_url: str) -> Page:
-    """The page of the tunnel that no test applies."""
+    """Open the page of the tunnel that no test applies."""
     page.goto(draft_url)
     return page

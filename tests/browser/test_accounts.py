@@ -15,7 +15,7 @@ PASSWORD = "a long password for a new user"
 
 @pytest.fixture
 def newcomer(chromium: Browser) -> Iterator[Page]:
-    """A second browser, without a session."""
+    """Open a second browser, without a session."""
     context = chromium.new_context()
     yield context.new_page()
     context.close()

@@ -201,13 +201,13 @@ ADMIN = (
 
 @pytest.fixture(scope="module")
 def failed_apply(portal, draft_url):
-    """A failed apply of the draft's tunnel."""
+    """Add a failed apply to the draft's tunnel."""
     portal.do(FAILED_APPLY)
 
 
 @pytest.fixture(params=["light", "dark"])
 def every_page(request, failed_apply, draft: Page, portal):
-    """A function that visits all pages, among them a failed apply and an open table."""
+    """Return a function that visits all pages, among them a failed apply and an open table."""
     draft.emulate_media(color_scheme=request.param)
 
     def visit():

@@ -48,13 +48,13 @@ def applied_example(portal: RunningPortal) -> None:
 
 @pytest.fixture
 def mine(page: Page, applied_example: None) -> Page:
-    """The page of the example's tunnel."""
+    """Open the page of the example's tunnel."""
     return open_tunnel(page)
 
 
 @pytest.fixture
 def bobs(chromium: Browser, portal: RunningPortal, mine: Page) -> Iterator[Page]:
-    """The same page in the browser of a second user."""
+    """Open the page of the example's tunnel in the browser of a second user."""
     portal.do(BOB, PASSWORD=PASSWORD)
     context = chromium.new_context()
     page = context.new_page()

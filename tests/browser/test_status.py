@@ -18,7 +18,7 @@ WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 800}
 
 @pytest.fixture(scope="module")
 def portal_with_traffic(fresh_portal: RunningPortal) -> RunningPortal:
-    """The portal with the example applied; its customer host answers."""
+    """Apply the example and wait until its customer host answers."""
     fresh_portal.fill_in()
     fresh_portal.apply(translate())
     wait_for(fresh_portal.ping, 30)
@@ -27,7 +27,7 @@ def portal_with_traffic(fresh_portal: RunningPortal) -> RunningPortal:
 
 @pytest.fixture
 def status_page(chromium: Browser, portal_with_traffic: RunningPortal) -> Iterator[Page]:
-    """The page of the example with its traffic counters."""
+    """Open the page of the example and wait for its traffic counters."""
     for page in signed_in_page(chromium.new_context(viewport=WIDE), portal_with_traffic):
         page.get_by_role("link", name="ipsec001").click()
         expect(cell(page, 2)).to_have_text("Up", timeout=30_000)

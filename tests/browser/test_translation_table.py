@@ -42,7 +42,7 @@ PASTE = """(input, text) => {
 
 @pytest.fixture
 def table(page: Page, portal: RunningPortal) -> Page:
-    """The page of a tunnel with one translation, its /24 expanded."""
+    """Open a tunnel with one translation, and expand its /24."""
     page.goto(f"{portal.printed('URL')}tunnels/{portal.do(TABLE)}/")
     page.get_by_role("button", name="10.1.250.0/24").click()
     expect(customer(page, 1)).to_have_value("172.20.0.1")

@@ -37,7 +37,7 @@ say(names)
 
 @pytest.fixture(scope="module")
 def names(portal: RunningPortal, draft_url: str) -> Iterator[list[str]]:
-    """The IDs of Lima and Oslo, which can be applied, and of Rome, which is incomplete."""
+    """Yield the IDs of Lima and Oslo, which can be applied, and of Rome, which is incomplete."""
     yield portal.do(ORDER_TUNNELS)
 
 

@@ -22,7 +22,7 @@ PASSWORD = "a long password for a new user"
 
 @pytest.fixture
 def owner(account) -> Client:
-    """A browser of an owner of the account."""
+    """Return a browser of an owner of the account."""
     olga = User.objects.create_user("olga", password=PASSWORD)
     Membership.objects.create(account=account, user=olga, role=Role.OWNER)
     client = Client()

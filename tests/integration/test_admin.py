@@ -17,7 +17,7 @@ MODELS = ("datacenter", "concentrator", "subnet", "account", "tunnel")
 
 @pytest.fixture
 def operator(db) -> Client:
-    """A browser of a service operator without an account."""
+    """Return a browser of a service operator without an account."""
     otto = User.objects.create_superuser("otto", password="a password for the tests")
     client = Client()
     client.force_login(otto)
@@ -143,7 +143,7 @@ def test_staff_without_the_permission_cannot_move_a_tunnel(ready, concentrator):
 
 @pytest.fixture
 def members(account, user, bob):
-    """The fields of the form of an account with an owner (ada) and an operator (bob)."""
+    """Return the form of an account with an owner (ada) and an operator (bob)."""
     account.memberships.all().delete()
     rows = [account.memberships.create(user=user, role="owner")]
     rows.append(account.memberships.create(user=bob, role="operator"))

@@ -19,7 +19,7 @@ URL = "/concentrators/"
 
 @pytest.fixture
 def operator(client, db):
-    """A browser of a service operator without an account."""
+    """Return a browser of a service operator without an account."""
     client.force_login(User.objects.create_user("ops", password="a word", is_staff=True))
     return client
 

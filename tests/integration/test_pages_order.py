@@ -20,7 +20,7 @@ ORDER = reverse("order")
 
 @pytest.fixture
 def owner(user, client):
-    """A browser of an owner of the account."""
+    """Return a browser of an owner of the account."""
     Membership.objects.update(role=Role.OWNER)
     client.force_login(user)
     return client
@@ -28,7 +28,7 @@ def owner(user, client):
 
 @pytest.fixture
 def houston(concentrator) -> Datacenter:
-    """A data center with two free hosted peer addresses and two free static NAT subnets."""
+    """Return a data center with two free hosted peer addresses and two free static NAT subnets."""
     for kind, network in (("hosted-peer", "198.51.100.0/30"), ("static-nat", "10.1.9.0/29")):
         AddressPool.objects.create(
             concentrator=concentrator, kind=kind, network=IPv4Network(network)

@@ -38,7 +38,7 @@ def make_tunnels(
 
 @pytest.fixture
 def two_tunnels(ready, second_tunnel) -> Tunnel:
-    """The example tunnel, with a name and a note, and a second tunnel."""
+    """Return the example tunnel, with a name and a note, beside a second tunnel."""
     Tunnel.objects.filter(pk=ready.pk).update(
         friendly_name="Dallas 100%", notes="Rack 7, <b>Bob</b>"
     )
