@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from tests.unit.samples import EXAMPLE
 from vpnportal import encryption, services
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.serialization import serialize
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
@@ -35,7 +36,7 @@ HISTORIES = (
 def tunnels_in_all_states(account, here: Concentrator, there: Concentrator) -> list[Tunnel]:
     """Create a tunnel of each history, SA status, disconnect, deletion and concentrator."""
     now, rows, serialized = timezone.now(), [], serialize(EXAMPLE)
-    statuses = (*Tunnel.SaStatus, "")
+    statuses = (*SaStatus, "")
     times, places = (None, now), (here, there)
     states = product(HISTORIES, statuses, times, times, places, places)
     for number, state in enumerate(states, 1):

@@ -130,7 +130,7 @@ class Migration(migrations.Migration):
             models.CharField(
                 max_length=6,
                 default="either",
-                choices=[("either", "Both"), ("other", "Peer only")],
+                choices=[("either", "both"), ("other", "peer only")],
             ),
         ),
         migrations.AlterField(

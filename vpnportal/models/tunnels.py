@@ -9,6 +9,7 @@ from django.contrib.auth.models import AnonymousUser, User
 from django.db import models
 
 from vpnportal.domain.addresses import number
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.accounts import Account
@@ -18,6 +19,11 @@ from vpnportal.models.subnets import Subnet
 
 if TYPE_CHECKING:
     from vpnportal.models.revisions import Revision
+
+
+def choices_of(enum: type[SaStatus] | type[Starts]) -> list[tuple[str, str]]:
+    """Return the members of an enum of the domain as choices of a column."""
+    return [(member.value, member.label) for member in enum]
 
 
 class TunnelQuerySet(PermissionQuerySet["Tunnel"]):
@@ -43,17 +49,6 @@ class Tunnel(models.Model):
 
     A deleted tunnel keeps its row, which keeps its name and its history.
     """
-
-    class SaStatus(models.TextChoices):
-        UP = "up", "Up"
-        OLDER = "older", "Up \N{EN DASH} settings out of date"
-        PARTIAL = "partial", "Degraded"
-        CONNECTING = "connecting", "Connecting"
-        DOWN = "down", "Down"
-
-    class Starts(models.TextChoices):
-        EITHER = "either", "Both"
-        OTHER = "other", "Peer only"
 
     account = models.ForeignKey(Account, models.PROTECT, related_name="tunnels")
     concentrator = models.ForeignKey(Concentrator, models.PROTECT, related_name="tunnels")
@@ -81,13 +76,13 @@ class Tunnel(models.Model):
     one_child_per_pair = models.BooleanField(default=False)
     # DPD interval; 0 disables DPD.
     dpd_seconds = models.PositiveSmallIntegerField(default=15)
-    starts = models.CharField(max_length=6, choices=Starts, default=Starts.EITHER)
+    starts = models.CharField(max_length=6, choices=choices_of(Starts), default=Starts.EITHER.value)
 
     # Keyed digest of the draft. It equals the digest of a revision with the same content.
     draft_digest = models.CharField(max_length=32, blank=True, editable=False)
 
     # Last status that the monitor saw. It is current only while the concentrator is online.
-    sa_status = models.CharField(max_length=10, choices=SaStatus, blank=True)
+    sa_status = models.CharField(max_length=10, choices=choices_of(SaStatus), blank=True)
     sa_status_at = models.DateTimeField(null=True)
 
     # While set, the concentrator holds no configuration of the tunnel.

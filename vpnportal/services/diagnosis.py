@@ -10,6 +10,7 @@ from django.utils import timezone
 from vpnportal.clock import age_of
 from vpnportal.domain.diagnosis import Evidence, Finding, diagnose
 from vpnportal.domain.diagnosis.log_lines import from_json
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import DiagnosticLog, Revision, Tunnel
 
 # Only recent failures of a tunnel count as flapping.
@@ -35,7 +36,7 @@ def _evidence(tunnel: Tunnel, revision: Revision) -> Evidence:
     narrowed = anomalies.get("narrowed")
     return Evidence(
         lines=from_json(log.lines),
-        up=tunnel.sa_status == Tunnel.SaStatus.UP,
+        up=tunnel.sa_status == SaStatus.UP,
         rekey_refused=revision.first_rekey == Revision.Rekeyed.FAILED,
         narrowed=(tuple(narrowed[0]), tuple(narrowed[1])) if narrowed else None,
         one_way_seconds=_seconds_since(anomalies.get("one_way_since")),

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from vpnportal import tasks
 from vpnportal.domain.addresses import peer_objection
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Concentrator, PeerProbe, Tunnel
 from vpnportal.reconciler.peer_probe import OPEN_STATES, TIMED_OUT, is_overdue
@@ -23,7 +24,7 @@ from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 # A probe sends packets to an address that a user typed, so the rate is limited.
 MAX_PROBES = 5
 PROBE_WINDOW = timedelta(minutes=10)
-UP = (Tunnel.SaStatus.UP, Tunnel.SaStatus.OLDER, Tunnel.SaStatus.PARTIAL)
+UP = (SaStatus.UP, SaStatus.OLDER, SaStatus.PARTIAL)
 PEER = "remote_peer"
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
-from vpnportal.models import Revision, Tunnel
+from vpnportal.domain.planning.sa_status import SaStatus
+from vpnportal.models import Revision
 
 Outcome = Revision.Outcome
-SaStatus = Tunnel.SaStatus
 
 
 class StateLabel(StrEnum):

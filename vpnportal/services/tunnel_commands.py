@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.utils import timezone
 
 from vpnportal import tasks
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Revision, Tunnel, TunnelCommand
 from vpnportal.reconciler import trials
@@ -17,7 +18,6 @@ from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 Kind = TunnelCommand.Kind
-SaStatus = Tunnel.SaStatus
 NOT_LIVE = "This tunnel is not applied yet. Apply it first."
 IS_DISCONNECTED = "This tunnel is disconnected. Connect it first."
 

@@ -11,13 +11,13 @@ from django.db.models import F, OuterRef, Q, Subquery, prefetch_related_objects
 from django.utils import timezone
 
 from vpnportal.clock import age_of, time_of_day
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.spec import Translation
 from vpnportal.domain.tunnel.spec_diff import Change, diff_specs
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
 from vpnportal.services.state_labels import StateLabel
 
 Outcome = Revision.Outcome
-SaStatus = Tunnel.SaStatus
 
 # A peer that accepts the settings is up sooner after an apply. Later there is a cause to find.
 DIAGNOSE_CONNECTING_AFTER = timedelta(seconds=5)

@@ -10,6 +10,7 @@ from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
 from vpnportal.domain.gateway_config.drop_counters import BY_ESP, COUNTERS
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import Concentrator, DriftRepair, Tunnel
 from vpnportal.web.responses import HtmxRequest, render_page
 
@@ -67,7 +68,7 @@ def _tunnel_counts() -> dict[int, dict[str, int]]:
     present = Tunnel.objects.present().values_list("concentrator", "sa_status")
     counts = {(pk, status): count for pk, status, count in present.annotate(Count("pk"))}
     by_concentrator: dict[int, dict[str, int]] = defaultdict(dict)
-    labels = [*Tunnel.SaStatus.choices, ("", NOT_APPLIED)]
+    labels = [*((status.value, status.label) for status in SaStatus), ("", NOT_APPLIED)]
     for status, label in labels:
         for (pk, counted_status), count in counts.items():
             if counted_status == status:

@@ -22,6 +22,20 @@ class SaStatus(StrEnum):
     CONNECTING = "connecting"
     DOWN = "down"
 
+    @property
+    def label(self) -> str:
+        """The text for people."""
+        return _LABELS[self]
+
+
+_LABELS = {
+    SaStatus.UP: "Up",
+    SaStatus.OLDER: "Up \N{EN DASH} settings out of date",
+    SaStatus.PARTIAL: "Degraded",
+    SaStatus.CONNECTING: "Connecting",
+    SaStatus.DOWN: "Down",
+}
+
 
 # A further converge may improve these: children are missing, or a successor may be up.
 UNSETTLED = frozenset((SaStatus.DOWN, SaStatus.PARTIAL, SaStatus.OLDER))

@@ -23,6 +23,11 @@ class Starts(StrEnum):
     EITHER = "either"
     OTHER = "other"
 
+    @property
+    def label(self) -> str:
+        """The text for people."""
+        return "peer only" if self is Starts.OTHER else "both"
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:

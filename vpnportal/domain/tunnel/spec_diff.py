@@ -16,7 +16,6 @@ from vpnportal.domain.tunnel.spec import (
     translation_field,
 )
 
-STARTS = {Starts.EITHER: "both", Starts.OTHER: "peer only"}
 PHASES = ("phase_one", "phase_two")
 EMPTY = "\N{EN DASH}"
 
@@ -72,7 +71,7 @@ def in_words(field: str, value: object) -> str:
     if field == "dpd_seconds":
         return f"{value} seconds" if value else "off"
     if field == "starts":
-        return STARTS[Starts(str(value))]
+        return Starts(str(value)).label
     return EMPTY if value in (None, "") else str(value)
 
 

@@ -19,7 +19,7 @@ from vpnportal.domain.tunnel.algorithms import (
     Group,
 )
 from vpnportal.domain.tunnel.charon_capabilities import CharonCapabilities
-from vpnportal.domain.tunnel.spec_diff import STARTS
+from vpnportal.domain.tunnel.spec import Starts
 
 UNSUPPORTED = "this concentrator's charon cannot do it"
 MAY_LACK_IKEV1 = "probably not built into this concentrator's strongSwan"
@@ -39,7 +39,7 @@ ENCRYPTION = [(entry.name, _algorithm_label(entry)) for entry in ENCRYPTIONS.val
 AUTHENTICATION = [(entry.name, _algorithm_label(entry)) for entry in AUTHENTICATIONS.values()]
 GROUP = [(group.number, _group_label(group)) for group in GROUPS.values()]
 IKE_VERSION = [(0, IKE_VERSIONS[0]), (1, f"{IKE_VERSIONS[1]} only"), (2, f"{IKE_VERSIONS[2]} only")]
-INITIATION = [(starts.value, label) for starts, label in STARTS.items()]
+INITIATION = [(starts.value, starts.label) for starts in Starts]
 
 
 class AlgorithmSelect(forms.Select):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vpnportal.domain.diagnosis import Cause, Finding, message_for_peer
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import DiagnosticLog, Tunnel
 from vpnportal.services import TunnelState, findings_of
 from vpnportal.web.tunnel.forms import label_of
@@ -60,7 +61,7 @@ def finding_views(tunnel: Tunnel, state: TunnelState) -> list[FindingView]:
 def _findings(tunnel: Tunnel, state: TunnelState) -> list[Finding]:
     if state.needs_diagnosis:
         return list(findings_of(tunnel))
-    if state.live is None or state.sa_status != Tunnel.SaStatus.UP.label:
+    if state.live is None or state.sa_status != SaStatus.UP.label:
         return []
     if not DiagnosticLog.objects.filter(tunnel=tunnel).exclude(anomalies={}).exists():
         return []

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from vpnportal import services
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.traffic.sa_snapshot import from_json
 from vpnportal.models import DraftBackup, DriftRepair, Traffic, Tunnel, TunnelCommand
 from vpnportal.services import (
@@ -143,9 +144,9 @@ def state_box_of(tunnel: Tunnel) -> StateBox:
 def _detail(tunnel: Tunnel, state: TunnelState) -> str:
     if state.label == StateLabel.WAITING_FOR_PEER:
         return "responder only"
-    if state.label == Tunnel.SaStatus.OLDER.label:
+    if state.label == SaStatus.OLDER.label:
         return "rekey pending"
-    if state.label == Tunnel.SaStatus.PARTIAL.label and state.live:
+    if state.label == SaStatus.PARTIAL.label and state.live:
         traffic = Traffic.objects.filter(
             tunnel=tunnel, concentrator=state.live.concentrator
         ).first()

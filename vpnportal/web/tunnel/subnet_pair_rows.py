@@ -11,21 +11,22 @@ from typing import Any
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.compile import selectors, suites
+from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.traffic.counters import IkeSaSample, TrafficCounts
 from vpnportal.domain.traffic.hour_chart import HourChart, build_hour_chart, expand_spans
 from vpnportal.domain.traffic.subnet_pairs import SubnetPair, match_pairs
 from vpnportal.domain.traffic.units import packets, size
 from vpnportal.domain.tunnel.algorithms import Suite, suite_words
 from vpnportal.domain.tunnel.spec import TunnelSpec
-from vpnportal.models import Traffic, Tunnel
+from vpnportal.models import Traffic
 from vpnportal.services import StateLabel, TunnelState
 from vpnportal.web.tunnel.diagram import folded
 
 # The page shows MAX_VISIBLE rows at first and MAX_ROWS in all. IKEv2 may have one child for
 # hundreds of subnets: a row names MAX_SUBNETS of each side.
 MAX_VISIBLE, MAX_ROWS, MAX_SUBNETS = 10, 200, 8
-OLDER, PARTIAL = Tunnel.SaStatus.OLDER.label, Tunnel.SaStatus.PARTIAL.label
-UP, DOWN = Tunnel.SaStatus.UP.label, Tunnel.SaStatus.DOWN.label
+OLDER, PARTIAL = SaStatus.OLDER.label, SaStatus.PARTIAL.label
+UP, DOWN = SaStatus.UP.label, SaStatus.DOWN.label
 
 
 @dataclass(frozen=True, slots=True)
