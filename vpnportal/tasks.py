@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 @app.task(name="vpnportal.tasks.converge", bind=True, max_retries=3, default_retry_delay=2)
-def converge(self, concentrator_id: int, tunnel_id: int | None = None) -> None:
+def converge(self: Any, concentrator_id: int, tunnel_id: int | None = None) -> None:
     """Converge a concentrator, or one tunnel of it."""
     last_try = self.request.retries >= self.max_retries
     try:
@@ -79,7 +79,7 @@ def _send(concentrator: Concentrator, tunnel_id: int | None, **options: Any) -> 
 
 
 @worker_ready.connect
-def converge_at_start(sender, **_: object) -> None:
+def converge_at_start(sender: Any, **_: object) -> None:
     """Queue a full converge when the worker starts: a crash may have left work unfinished."""
     name, _host = nodesplit(sender.hostname)
     concentrator = Concentrator.objects.filter(name=name).first()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Renegotiation:
-    """One negotiation of every running tunnel, which customers are told of beforehand.
+    """One negotiation of every running tunnel, announced to customers beforehand.
 
     `max_lost_pings` is the limit of one tunnel, at 100 pings a second.
     """
