@@ -69,7 +69,7 @@ FILLED = {
 
 @pytest.fixture
 def tunnel(tunnel: Tunnel) -> Tunnel:
-    """The example with a live revision, which can be shown and restored."""
+    """Return the example with a live revision, which can be shown and restored."""
     tunnel.remote_peer = "203.0.113.2"
     revision = Revision.next_for(tunnel, tunnel.draft(), None)
     revision.outcome = Revision.Outcome.LIVE

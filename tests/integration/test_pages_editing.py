@@ -192,7 +192,7 @@ def test_an_unchecked_box_switches_perfect_forward_secrecy_off(tunnel, page):
 
 @pytest.fixture
 def applying(second_tunnel, user):
-    """A tunnel with a queued revision."""
+    """Return a tunnel with a queued revision."""
     services.apply(second_tunnel, user)
     return second_tunnel
 

@@ -20,7 +20,7 @@ CANARY = "canary of a preshared key"
 
 @pytest.fixture
 def live(ready, user, gateway, concentrator) -> Tunnel:
-    """The mission's example with revision 1 live, and a key that no page may contain."""
+    """Return the example with revision 1 live, and a key that no page may contain."""
     services.set_preshared_key(ready, CANARY, user)
     services.apply(Tunnel.objects.get(pk=ready.pk), user)
     reconcile.converge(concentrator.pk)

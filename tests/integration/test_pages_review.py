@@ -18,7 +18,7 @@ UNINTERRUPTED = "No interruption (make-before-break)"
 
 @pytest.fixture
 def live(ready, user, concentrator) -> Tunnel:
-    """The mission's example, applied and up."""
+    """Return the mission's example, applied and up."""
     services.apply(ready, user)
     Revision.objects.update(outcome="live", finished_at=timezone.now())
     concentrator.seen_at = timezone.now()
@@ -45,7 +45,7 @@ def pending(tunnel: Tunnel) -> list[str]:
 
 @pytest.fixture
 def changed(live, user) -> Tunnel:
-    """The example with a pending change of every kind."""
+    """Return the example with a pending change of every kind."""
     services.edit(live, "phase_one_encryption", "AES256", user)
     services.set_preshared_key(live, "another key", user)
     services.add_remote_subnet(live, IPv4Network("192.168.30.0/24"), user)

@@ -20,7 +20,7 @@ HTMX = {"HX-Request": "true"}
 
 @pytest.fixture
 def filled(second_tunnel, user) -> Tunnel:
-    """A tunnel with everything that a page can show: applied once, and changed since."""
+    """Return a tunnel with everything that a page can show, applied once and changed since."""
     tunnel = second_tunnel
     nat = Subnet.objects.create(
         account=tunnel.account, kind=Subnet.Kind.STATIC_NAT, network=IPv4Network("10.1.254.0/30")

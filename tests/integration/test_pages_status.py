@@ -42,7 +42,7 @@ def _empty_cache():
 
 @pytest.fixture
 def live(ready, user) -> Tunnel:
-    """The mission's example, live and up; its concentrator has been observed for an hour."""
+    """Return the example, live and up, at a concentrator that was observed for an hour."""
     return make_live(ready, user)
 
 

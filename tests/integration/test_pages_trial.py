@@ -19,7 +19,7 @@ both = pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
 
 @pytest.fixture
 def applied(second_tunnel, user) -> Revision:
-    """A live revision of a tunnel that is up."""
+    """Return the live revision of a tunnel that is up."""
     revision = services.apply(second_tunnel, user)
     finish(revision, "live")
     Tunnel.objects.update(sa_status="up")

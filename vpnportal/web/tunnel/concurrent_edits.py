@@ -1,4 +1,4 @@
-"""Edits by other users while a page is open: a list of them, and the fields to show anew."""
+"""Edits by other users while a page is open: a list of them, and the fields to render again."""
 
 from __future__ import annotations
 
