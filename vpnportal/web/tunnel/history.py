@@ -35,12 +35,12 @@ REVISION_NUMBER = re.compile(r"[0-9]{1,9}")
 class Comparison:
     """The form that compares two revisions, with its result or its problem.
 
-    `one` and `other` are the typed numbers. `changes` is None if one of the specifications cannot
-    be decrypted.
+    `first_number` and `second_number` are as typed. `changes` is None if one of the specifications
+    cannot be decrypted.
     """
 
-    one: str = ""
-    other: str = ""
+    first_number: str = ""
+    second_number: str = ""
     problem: str = ""
     earlier: Revision | None = None
     later: Revision | None = None
@@ -105,16 +105,16 @@ def _revision_page(
 
 
 def _comparison(request: HtmxRequest, tunnel: Tunnel) -> Comparison:
-    one, other = (request.GET.get(name, "").strip() for name in ("one", "other"))
-    if not (one or other):
+    first, second = (request.GET.get(name, "").strip() for name in ("one", "other"))
+    if not (first or second):
         return Comparison()
-    numbers = [int(text) for text in (one, other) if REVISION_NUMBER.fullmatch(text)]
+    numbers = [int(text) for text in (first, second) if REVISION_NUMBER.fullmatch(text)]
     revisions = list(revisions_of(tunnel).filter(number__in=numbers))
     if len(revisions) != 2:
         newest = tunnel.latest()
         numbers_there_are = f"1 to {newest.number}" if newest else "1"
         problem = f"Enter the numbers of two revisions, from {numbers_there_are}."
-        return Comparison(one, other, problem)
+        return Comparison(first, second, problem)
     later, earlier = revisions
     changes = diff_revisions(earlier, later)
-    return Comparison(one, other, earlier=earlier, later=later, changes=changes)
+    return Comparison(first, second, earlier=earlier, later=later, changes=changes)

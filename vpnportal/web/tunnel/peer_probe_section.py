@@ -1,4 +1,7 @@
-"""The last peer probe on a tunnel's page: its result beside the present value of each field."""
+"""The last peer probe on a tunnel's page: its result beside the present value of each field.
+
+Apart from the views in `peer_probe`, which render the whole page after a refusal.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The preshared key on a tunnel's page: its views, its weakness, and the revealed key."""
+"""The preshared key on a tunnel's page: its views, its weakness, and the revealed key.
+
+Apart from the views in `preshared_key`, which render the whole page after a refusal.
+"""
 
 from __future__ import annotations
 

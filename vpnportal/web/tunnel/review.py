@@ -32,21 +32,21 @@ NO_CHANGES = "No changes: the draft has these values already."
 @require_POST
 def discard(request: HtmxRequest, pk: int) -> HttpResponse:
     """Reset the draft to the applied revision."""
-    seen = seen_of(request.POST)
+    version = seen_of(request.POST)
     return _replace_draft(
-        request, pk, "Discarded", lambda tunnel: services.discard(tunnel, request.user, seen)
+        request, pk, "Discarded", lambda tunnel: services.discard(tunnel, request.user, version)
     )
 
 
 @require_POST
 def revert(request: HtmxRequest, pk: int) -> HttpResponse:
     """Reset one field of the draft to the applied revision."""
-    field, seen = request.POST.get("field", ""), seen_of(request.POST)
+    field, version = request.POST.get("field", ""), seen_of(request.POST)
     return _replace_draft(
         request,
         pk,
         "Reverted",
-        lambda tunnel: services.revert_field(tunnel, field, request.user, seen),
+        lambda tunnel: services.revert_field(tunnel, field, request.user, version),
     )
 
 

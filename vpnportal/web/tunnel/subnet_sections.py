@@ -1,4 +1,8 @@
-"""The subnets on a tunnel's page: remote, hosted and service subnets, and the available ones."""
+"""The subnets on a tunnel's page: remote, hosted and service subnets, and the available ones.
+
+Apart from the views in `remote_subnets` and `hosted_subnets`, which render the whole page after a
+refusal.
+"""
 
 from __future__ import annotations
 

@@ -156,13 +156,13 @@ def from_json(
     carried: Iterable[list[str]],
 ) -> tuple[list[TranslationRow], dict[IPv4Address, TranslationRow]]:
     """Return the rows of the preview, and the saved row of each address at that time."""
-    rows, seen = [], {}
+    rows, saved = [], {}
     for internal, customer, name, customer_before, name_before in carried:
         at = IPv4Address(internal)
         rows.append(TranslationRow(at, IPv4Address(customer) if customer else None, name))
         before = IPv4Address(customer_before) if customer_before else None
-        seen[at] = TranslationRow(at, before, name_before)
-    return rows, seen
+        saved[at] = TranslationRow(at, before, name_before)
+    return rows, saved
 
 
 def _texts(change: Change) -> Iterator[str]:

@@ -189,9 +189,9 @@ def import_rows(request: HtmxRequest, pk: int) -> HttpResponse:
         )
     except signing.BadSignature:
         raise BadRequest("This preview is expired or invalid.") from None
-    rows, seen = from_json(carried)
+    rows, previewed = from_json(carried)
     try:
-        services.set_translations(tunnel, rows, request.user, seen)
+        services.set_translations(tunnel, rows, request.user, previewed)
     except Refused as refused:
         by_address = {row.internal: (0, row) for row in rows}
         result = preview(tunnel, by_address, (), remove_missing=False)

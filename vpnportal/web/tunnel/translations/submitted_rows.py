@@ -52,14 +52,14 @@ def changed_rows(saved: Mapping[str, CustomerPair], posted: QueryDict) -> dict[s
     A request without the shown values is compared with the saved ones. Raises BadRequest for a row
     that no page has.
     """
-    shown = _shown_pairs(posted) if "was" in posted else saved
+    shown_pairs = _shown_pairs(posted) if "was" in posted else saved
     changed = {}
     for key in posted:
         if not key.startswith("customer-"):
             continue
         address = _checked_address(key.removeprefix("customer-"))
         now = CustomerPair(posted.get(key, ""), posted.get(f"name-{address}", ""))
-        before = shown.get(address, CustomerPair())
+        before = shown_pairs.get(address, CustomerPair())
         if CustomerPair(now.customer.strip(" "), now.name.strip(" ")) != before:
             changed[address] = SubmittedRow(now, before)
     return changed
@@ -83,14 +83,14 @@ def save(tunnel: Tunnel, changed: Mapping[str, SubmittedRow], author: User) -> N
             rows.append(_row(address, submitted.now))
         except ValueError as error:
             problems.append(Problem(translation_field(address), str(error)))
-    seen = {
+    seen_rows = {
         IPv4Address(address): _seen_row(address, submitted.before)
         for address, submitted in changed.items()
     }
     # The rows without a problem are saved in a transaction that the problems of the others undo.
     with transaction.atomic():
         try:
-            services.set_translations(tunnel, rows, author, seen)
+            services.set_translations(tunnel, rows, author, seen_rows)
         except Refused as refused:
             raise type(refused)(*problems, *refused.problems) from None
         if problems:
