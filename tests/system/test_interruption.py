@@ -16,14 +16,16 @@ from tests.running_portal import RunningPortal, wait_for
 from tests.system.test_example import load_device
 from tests.system.test_stale_sas import device_file, sa_status
 
-# A connection of the device from its second address.
+# The device's connection for the other addresses of the provider, and before it a connection
+# from the device's second address.
+OTHERS = "    others : connections.customer {"
 SECOND_ADDRESS = """    moved : connections.customer {
         local_addrs = 203.0.113.3
         local {
             id = 203.0.113.3
         }
     }
-    # The same"""
+"""
 PING_INTERVAL_SECONDS = 0.01
 # A machine that is busy with tests has gaps of this length without any change.
 MAX_GAP_SECONDS = 0.5
@@ -86,7 +88,9 @@ def both(portal: RunningPortal) -> RunningPortal:
     """Return a portal with the example, whose device accepts all settings of this module."""
     portal.on("peer", "ip", "address", "add", "203.0.113.3/24", "dev", "public")
     text = device_file(portal).read_text()
-    text = text.replace("version = 1", "version = 0").replace("    # The same", SECOND_ADDRESS)
+    text = text.replace("version = 1", "version = 0")
+    assert OTHERS in text
+    text = text.replace(OTHERS, SECOND_ADDRESS + OTHERS)
     text = text.replace("id-3 =", "id-4 = 203.0.113.3\n        id-3 =")
     text = re.sub(r"local_ts = .*", "local_ts = 192.168.10.0/24, 192.168.20.0/24", text)
     text = re.sub(r"(\n\s*proposals = .*)", r"\1, aes128-sha1-modp1024", text)

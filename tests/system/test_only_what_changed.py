@@ -159,10 +159,10 @@ def test_the_next_observation_of_a_tunnel_reports_an_initiation_that_charon_refu
     before = fifty.identities()
 
     with enter_namespace(fifty.many.prefix, CONCENTRATOR):
-        fifty.device.initiate((Start(name, "nothing", "198.19.0.8"),), steps.append)
-        observe(fifty.device, Scope(other, frozenset(), NatElements()))
+        fifty.gateway.initiate((Start(name, "nothing", "198.19.0.8"),), steps.append)
+        observe(fifty.gateway, Scope(other, frozenset(), NatElements()))
         assert [step.ok for step in steps] == [True]
-        observe(fifty.device, Scope(name, frozenset(), NatElements()))
+        observe(fifty.gateway, Scope(name, frozenset(), NatElements()))
 
     refused = "charon refused to initiate nothing: CHILD_SA config 'nothing' not found"
     assert steps[1:] == [Step(name, refused, ok=False, is_repair=False)]
