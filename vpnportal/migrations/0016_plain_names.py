@@ -1,6 +1,44 @@
-"""Rename models, columns and reverse relations to the terms of the field. No row moves."""
+"""Rename models, columns and reverse relations to the terms of the field; all rows stay."""
+
+import re
+from collections.abc import Iterable
+from typing import Any
 
 from django.db import migrations, models
+
+MODELS = {
+    "Wish": "TunnelCommand",
+    "Question": "PeerProbe",
+    "Hearing": "DiagnosticLog",
+    "Repair": "DriftRepair",
+    "LastUsed": "TranslationUsage",
+    "Departure": "AddressRelease",
+    "SetAside": "DraftBackup",
+    "Pool": "AddressPool",
+}
+
+
+def rename_permissions(apps: Any, names: Iterable[tuple[str, str]]) -> None:
+    """Rename the permissions of the models: operators and their groups hold them."""
+    permissions = apps.get_model("auth", "Permission").objects
+    for old, new in names:
+        for action in ("add", "change", "delete", "view"):
+            permissions.filter(
+                content_type__app_label="vpnportal", codename=f"{action}_{old.lower()}"
+            ).update(codename=f"{action}_{new.lower()}", name=f"Can {action} {words_of(new)}")
+
+
+def words_of(model: str) -> str:
+    """Return the verbose name that Django gives a model."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", model).lower()
+
+
+def rename_to_new(apps: Any, schema_editor: Any) -> None:
+    rename_permissions(apps, MODELS.items())
+
+
+def rename_to_old(apps: Any, schema_editor: Any) -> None:
+    rename_permissions(apps, [(new, old) for old, new in MODELS.items()])
 
 
 def renamed(model: str, **fields: str) -> list[migrations.RenameField]:
@@ -11,14 +49,8 @@ class Migration(migrations.Migration):
     dependencies = [("vpnportal", "0015_api_keys")]
 
     operations = [
-        migrations.RenameModel("Wish", "TunnelCommand"),
-        migrations.RenameModel("Question", "PeerProbe"),
-        migrations.RenameModel("Hearing", "DiagnosticLog"),
-        migrations.RenameModel("Repair", "DriftRepair"),
-        migrations.RenameModel("LastUsed", "TranslationUsage"),
-        migrations.RenameModel("Departure", "AddressRelease"),
-        migrations.RenameModel("SetAside", "DraftBackup"),
-        migrations.RenameModel("Pool", "AddressPool"),
+        *(migrations.RenameModel(old, new) for old, new in MODELS.items()),
+        migrations.RunPython(rename_to_new, rename_to_old),
         *renamed("TunnelCommand", asked_at="requested_at"),
         *renamed("DiagnosticLog", facts="anomalies"),
         # A condition is text to RenameField: the constraint goes first and comes back.

@@ -44,9 +44,8 @@ from vpnportal.reconciler.target import Target, load_target
 log = logging.getLogger(__name__)
 
 PlanMaker: TypeAlias = Callable[[Desired, Observed, Scope | None, bool], Plan]
-# An apply, a rollback and a reconnect each need two observations in one converge. The others are
-# for changes that arrive meanwhile.
-MAX_OBSERVATIONS = 9
+# An apply needs two observations. The others are for changes that arrive meanwhile.
+MAX_OBSERVATIONS = 5
 
 
 def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool = False) -> bool:
@@ -102,31 +101,29 @@ class Converge:
         self._connection = None if tunnel_id is None else connection_of(tunnel_id)
         self._driver = driver_for(concentrator)
         self._drift = DriftLog(concentrator)
-        self._commands: list[TunnelCommand] | None = None
+        self._commands: list[TunnelCommand] = []
         self._began_at = timezone.now()
 
     def run(self) -> bool:
-        """Apply plans until an observation needs none, then follow up. True if work is left."""
-        self._settle()
+        """Run the phases in their order. Return True if work is left for another converge."""
+        self._apply_until_stable()
+        for phase in (self._evaluate_trials, self._execute_reconnects):
+            if phase():
+                self._apply_until_stable()
         starts_left = self._initiate()
         status = self._sa_status()
         self._save(status)
-        tunnel_commands.complete(self._commands or (), self._driver)
+        tunnel_commands.complete(self._commands, self._driver)
         rekeys_left = first_rekey.force(self.target, self._driver, status)
         return starts_left or rekeys_left
 
-    def _settle(self) -> None:
-        """Observe and change the gateway or the desired state, until there is nothing to change."""
+    def _apply_until_stable(self) -> None:
+        """Observe, plan and apply, until an observation needs no plan."""
         # charon answers while the database is read. Refused starts that it reports now belong to
         # the logs of the revisions that are read next.
         self._driver.start_observation(self._connection)
         for number in range(MAX_OBSERVATIONS):
-            changed = (
-                self._apply_plan(is_first=number == 0)
-                or self._evaluate_trials()
-                or self._terminate_for_reconnect()
-            )
-            if not changed:
+            if not self._apply_plan(is_first=number == 0):
                 return
         raise GatewayError("Its state does not stay as configured: another program changes it.")
 
@@ -176,29 +173,14 @@ class Converge:
         }
 
     def _evaluate_trials(self) -> bool:
-        """Return True if a trial rolled back, which is a new desired state.
-
-        After a reconnect, trials wait for the next converge: the tunnel cannot be up yet.
-        """
-        if self._commands is not None:
-            return False
+        """Evaluate the trials that are due now. True if one rolled back: a new desired state."""
         due = list(trials.due(self._concentrator, self._tunnel_id))
-        outcomes = [trials.evaluate(row, self._driver, self.observed) for row in due]
-        return self._observe_again_if(any(outcomes))
+        return any([trials.evaluate(revision, self._driver, self.observed) for revision in due])
 
-    def _terminate_for_reconnect(self) -> bool:
-        """Claim the commands once. Return True if a reconnect terminated an IKE_SA."""
-        if self._commands is not None:
-            return False
+    def _execute_reconnects(self) -> bool:
+        """Claim the commands, and terminate for reconnects. True if an IKE_SA was terminated."""
         self._commands = tunnel_commands.claim(self._concentrator, self._tunnel_id)
-        return self._observe_again_if(
-            tunnel_commands.terminate_for_reconnect(self._commands, self._driver, self.observed)
-        )
-
-    def _observe_again_if(self, changed: bool) -> bool:
-        if changed:
-            self._driver.start_observation(self._connection)
-        return changed
+        return tunnel_commands.terminate_for_reconnect(self._commands, self._driver, self.observed)
 
     def _initiate(self) -> bool:
         """Initiate the missing CHILD_SAs. Return True if some are left for the next converge."""

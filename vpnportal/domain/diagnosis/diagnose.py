@@ -10,7 +10,7 @@ from vpnportal.domain.diagnosis.findings import DECISIVE, Cause, Finding
 from vpnportal.domain.diagnosis.running_tunnel import running_findings
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
-_FINDINGS: dict[Cause, Callable[[TunnelSpec, ActiveSymptom], Finding]] = {
+FINDINGS: dict[Cause, Callable[[TunnelSpec, ActiveSymptom], Finding]] = {
     Cause.ALGORITHM: phase_two.algorithm,
     Cause.NO_KEY: psk_and_identity.no_key,
     Cause.KEY: psk_and_identity.key,
@@ -43,7 +43,7 @@ def diagnose(spec: TunnelSpec, evidence: Evidence) -> tuple[Finding, ...]:
     """
     findings: list[Finding] = []
     for active in active_symptoms(evidence) if spec.remote_peer else ():
-        findings.append(_FINDINGS[active.symptom.cause](spec, active))
+        findings.append(FINDINGS[active.symptom.cause](spec, active))
     causes = {finding.cause for finding in findings}
     if evidence.rekey_refused and not causes & {Cause.PFS, Cause.PHASE_TWO}:
         findings.append(phase_two.pfs_differs(spec))
