@@ -180,6 +180,7 @@ def test_every_further_option_is_saved(tunnel, page, field, text, value):
     assert words(response, f"note-{field}") == "Saved"
     digest = columns(tunnel)["draft_digest"]
     assert columns(tunnel) == {**before, field: value, "draft_digest": digest}
+    assert getattr(Tunnel.objects.get().draft(), field) == value
 
 
 def test_an_unchecked_box_switches_perfect_forward_secrecy_off(tunnel, page):

@@ -178,3 +178,30 @@ def test_a_revision_that_was_never_up_is_no_fallback(on_trial, ready, user, gate
 
     assert outcomes(ready)[2] == Outcome.REPLACED
     assert ready.latest().restored_number == 1
+
+
+def test_a_trial_that_ends_while_another_waits_for_its_ping_waits_for_the_next_converge(
+    ready, second_tunnel, user, gateway, monkeypatch
+):
+    concentrator = ready.concentrator_id
+    for tunnel, address in ((ready, "192.168.10.9"), (second_tunnel, "192.168.20.9")):
+        services.apply(tunnel, user)
+        reconcile.converge(concentrator)
+        reconcile.converge(concentrator)
+        services.edit(tunnel, "dpd_seconds", 20, user)
+        services.apply(tunnel, user, services.Trial(30, IPv4Address(address)))
+    reconcile.converge(concentrator)
+    reconcile.converge(concentrator)
+
+    def no_answer(target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
+        end_trial(second_tunnel.latest())
+        return False
+
+    monkeypatch.setattr(gateway, "ping", no_answer)
+    end_trial(ready.latest())
+    reconcile.converge(concentrator)
+
+    assert outcomes(ready)[2] == Outcome.WITHDRAWN
+    assert outcomes(second_tunnel)[2] == Outcome.LIVE
+    reconcile.converge(concentrator)
+    assert outcomes(second_tunnel)[2] == Outcome.WITHDRAWN

@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit.samples import example, networks
 from vpnportal.domain.diagnosis import Cause, Evidence, Finding, diagnose, message_for_peer
+from vpnportal.domain.diagnosis.diagnose import FINDINGS
 from vpnportal.domain.diagnosis.log_lines import LogLine, Role
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -300,3 +301,9 @@ def test_the_message_for_the_peer_names_the_settings_and_contains_no_secret():
     lost = lines(*BEGUN, "no shared key found for '203.0.113.1' - '203.0.113.2'")
     (local,) = diagnose(spec, Evidence(lost))
     assert message_for_peer(spec, local) == ""
+
+
+def test_every_cause_that_a_rule_can_show_has_a_finding():
+    of_a_running_tunnel = {Cause.NARROWED, Cause.ONE_WAY, Cause.FLAPPING, Cause.DUPLICATES}
+
+    assert set(FINDINGS) == set(Cause) - of_a_running_tunnel

@@ -30,7 +30,7 @@ class BoundedRequests:
 
 
 class PersonalTimeZone:
-    """Activates the time zone of the signed-in user during a request."""
+    """Middleware that activates the signed-in user's time zone during a request."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response

@@ -32,7 +32,7 @@ def cancel_item(
     reason: object,
     note: object,
 ) -> bool:
-    """Cancel the tunnel now.
+    """Delete the tunnel at once, as the old `cancelItem` did.
 
     The last three arguments are ignored: a tunnel has no associated items, and nothing is stored.
     Raises Fault if `immediately` is false.
@@ -44,6 +44,6 @@ def cancel_item(
 
 @service.method("cancelService", find=find_owned)
 def cancel_service(caller: Caller, tunnel: Tunnel) -> bool:
-    """Cancel the tunnel now."""
+    """Delete the tunnel at once."""
     services.cancel(tunnel, caller.user)
     return True

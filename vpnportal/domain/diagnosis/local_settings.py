@@ -27,7 +27,7 @@ def pfs_text(spec: TunnelSpec) -> str:
 
 
 def subnets_text(spec: TunnelSpec) -> str:
-    """Return the traffic selectors of the tunnel."""
+    """Return the subnets of the tunnel as text."""
     hosted = ", ".join(str(network) for network in sorted(spec.hosted_subnets))
     remote = ", ".join(str(network) for network in sorted(spec.remote_subnets))
     return selectors_text(hosted, remote)

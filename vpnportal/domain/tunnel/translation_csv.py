@@ -46,7 +46,7 @@ def escape_formula(text: str) -> str:
 
 
 def unescape_formula(cell: str) -> str:
-    """Return the text that was given to `escape_formula`."""
+    """Undo `escape_formula`."""
     return _ESCAPED.sub(r"\1\2\3", cell)
 
 
