@@ -1,6 +1,6 @@
 """Hosts, addresses and wires of the laboratory, with one concentrator or with two.
 
-A host with wires to two concentrators joins them by a bridge.
+A host with wires to two concentrators bridges these wires.
 """
 
 from __future__ import annotations

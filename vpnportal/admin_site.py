@@ -32,6 +32,6 @@ class AdministrationSite(AdminSite):
 
 
 class AdministrationConfig(AdminConfig):
-    """Replaces Django's admin config; `vpnportal.admin` registers the models."""
+    """The config in place of Django's admin config; `vpnportal.admin` registers the models."""
 
     default_site = "vpnportal.admin_site.AdministrationSite"

@@ -62,7 +62,7 @@ class Concentrators(admin.ModelAdmin):
 
 
 class SubnetForm(forms.ModelForm):
-    """A subnet of the provider. It may not overlap another subnet of the provider's side."""
+    """Form of a subnet. Two subnets of PROVIDER_KINDS may not overlap."""
 
     class Meta:
         help_texts: ClassVar = {

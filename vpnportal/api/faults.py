@@ -57,7 +57,7 @@ def not_well_formed(reason: object) -> Fault:
 
 
 def public_fault(text: str, status: int = 500) -> Fault:
-    """Return the general fault: refusals of services, locks, internal errors."""
+    """Return the fault of a refusal, a lock or an internal error."""
     return Fault("SoftLayer_Exception_Public", text, status)
 
 
@@ -106,7 +106,7 @@ def passwords_refused() -> Fault:
 
 
 def rate_limited(seconds: float) -> Fault:
-    """Return the fault for too many requests (RFC 6585); the Go client retries on its code.
+    """Return the fault for too many requests (RFC 6585); Go clients retry on this code.
 
     `seconds` is the time until the next request is allowed.
     """

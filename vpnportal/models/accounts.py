@@ -89,7 +89,7 @@ class Profile(models.Model):
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    """API keys by state and by manager."""
+    """API keys, usable or user-managed."""
 
     def usable(self, now: datetime) -> ApiKeyQuerySet:
         """Return the keys that authenticate at `now`.

@@ -46,7 +46,7 @@ class Concentrator(models.Model):
     drop_counters = models.JSONField(default=dict, blank=True)
     # Packets from a tunnel whose selectors do not allow them (RFC 4301, 5.2).
     dropped_by_esp = models.PositiveBigIntegerField(default=0)
-    # First and last time that the monitor read the use of translations.
+    # Begin of the uninterrupted reads of translation use, and the last read.
     used_since = models.DateTimeField(null=True)
     used_read_at = models.DateTimeField(null=True)
 

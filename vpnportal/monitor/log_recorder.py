@@ -1,4 +1,4 @@
-"""Collects charon's log of each tunnel and writes the rows that changed.
+"""Diagnostic logs: charon's lines of each tunnel, written to the rows that changed.
 
 A tunnel gets only lines of the concentrator that has a live or applying revision of it.
 """
@@ -102,7 +102,7 @@ class LogRecorder:
 
 
 class TunnelLookup:
-    """Finds tunnels by peer addresses, from the live and applying revisions."""
+    """A lookup of tunnels by peer addresses, from the live and applying revisions."""
 
     def __init__(self, concentrator: Concentrator) -> None:
         self._concentrator = concentrator

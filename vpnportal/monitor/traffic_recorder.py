@@ -1,4 +1,4 @@
-"""Counts the traffic of one charon's tunnels and writes it to the database at a steady rate.
+"""Traffic of one charon's tunnels, counted and written to the database at a steady rate.
 
 A row is written within a second after the sample that changed it, unless too many rows wait: a
 write must not hold SQLite's lock for long.

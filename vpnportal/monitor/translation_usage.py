@@ -1,4 +1,4 @@
-"""Records the last use of each translation, by the minute.
+"""The last use of each translation, recorded by the minute.
 
 A set in nftables holds the last uses. Reading it costs the same at any traffic, and delays no
 packet.
@@ -36,7 +36,7 @@ Translation: TypeAlias = "tuple[int, int]"
 
 
 class UsageReader:
-    """Reads the uses of one concentrator's translations. Call `read_if_due` once a second."""
+    """Reader of a concentrator's translation uses. Call `read_if_due` once a second."""
 
     def __init__(self, concentrator: Concentrator) -> None:
         self._concentrator = concentrator
@@ -91,7 +91,7 @@ def save_usage(concentrator: Concentrator, uses: Mapping[Translation, int]) -> N
 
 
 def save_read_time(concentrator: Concentrator, at: datetime) -> None:
-    """Write the time of a read, and the begin of the reads without a gap that nftables forgets."""
+    """Write the read time; also as `used_since` at first or after a gap over RETENTION_SECONDS."""
     row = Concentrator.objects.filter(pk=concentrator.pk)
     row.update(used_read_at=at)
     oldest = at - timedelta(seconds=RETENTION_SECONDS)

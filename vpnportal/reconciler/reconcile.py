@@ -1,4 +1,4 @@
-"""Bring a concentrator, or one tunnel of it, to its desired state, from any observed state."""
+"""The converge: from any observed state of a concentrator to its desired state."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ class Converge:
 
 
 class _RefusedStarts:
-    """Logs starts that charon refused after the revision of the tunnel had its outcome."""
+    """A log of starts that charon refused after the revision of the tunnel had its outcome."""
 
     def accept(self, step: Step) -> bool:
         if not step.ok:

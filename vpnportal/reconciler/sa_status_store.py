@@ -1,4 +1,4 @@
-"""Writes SA status and concentrator status: only what changed.
+"""Storage of SA status and concentrator status: only changes are written.
 
 Worker and monitor both observe. Each write has the time its observation began, and an older
 observation never overwrites a newer one.

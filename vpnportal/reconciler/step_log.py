@@ -1,4 +1,4 @@
-"""The logs of what the worker did: each step of a gateway goes to the rows that it belongs to.
+"""The logs of the worker: each step of a gateway goes to the rows that it belongs to.
 
 `StepRouter` hands a step to the first of its sinks that accepts it: the apply logs of revisions,
 the logs of address releases and commands, or the drift repairs of `drift.DriftLog`.
@@ -34,7 +34,7 @@ class StepSink(Protocol):
 
 
 class StepRouter:
-    """Hands each step to the first sink that accepts it, or to none."""
+    """A report function that hands each step to the first sink that accepts it."""
 
     def __init__(self, *sinks: StepSink) -> None:
         self._sinks = sinks

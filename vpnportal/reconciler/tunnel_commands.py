@@ -37,7 +37,7 @@ REKEYED = {
 
 
 def pending(concentrator: Concentrator, tunnel_id: int | None = None) -> QuerySet[TunnelCommand]:
-    """Return the commands for this concentrator's worker, oldest first."""
+    """Return a concentrator's pending commands, oldest first."""
     live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, concentrator=concentrator)
     commands = TunnelCommand.objects.filter(done_at=None, tunnel__in=live.values("tunnel"))
     if tunnel_id is not None:

@@ -72,7 +72,7 @@ def parse_trial_seconds(text: str) -> int:
 
 
 def parse_dpd(text: str) -> int:
-    """Parse a DPD interval in seconds, or 0."""
+    """Parse DPD seconds, where 0 means off."""
     right = f"Enter 0, or a time from {DPD_SECONDS[0]} to {DPD_SECONDS[-1]} seconds."
     seconds = _number(text, right)
     if seconds and seconds not in DPD_SECONDS:

@@ -1,8 +1,8 @@
 """Tunnel state labels in SQL, for filters and counts over all tunnels.
 
 The rank of a tunnel is the place of its `TunnelState.label` in StateLabel. The query reads one
-index entry of each tunnel (`outcomes_by_tunnel`) and decrypts no specification. A test compares
-both rules.
+index entry per tunnel (`outcomes_by_tunnel`) and decrypts no specification. A test compares
+rank and label.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class _LastReceived(NamedTuple):
 
 
 class AnomalyDetector:
-    """Detects changes of anomalies; healthy tunnels use memory for their packet counters only.
+    """Detector of changed anomalies; healthy tunnels use memory for their packet counters only.
 
     Each method returns the anomalies by tunnel id, of the tunnels whose anomalies changed.
     """

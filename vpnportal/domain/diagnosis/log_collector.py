@@ -56,7 +56,7 @@ class LogEvent:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Our address and the peer's; `local` is "" if only the peer is known."""
+    """Addresses of two IKE ends; `local` is "" if only the peer is known."""
 
     local: str
     remote: str
@@ -91,7 +91,7 @@ class TunnelLog:
 
 
 class LogCollector:
-    """Collects the lines of tunnels until the next drain, within limited memory.
+    """Lines of tunnels, collected until the next drain within limited memory.
 
     `era` distinguishes the lifetimes of charon, because each numbers its IKE_SAs from 1.
     """
@@ -141,7 +141,7 @@ class LogCollector:
 
     @property
     def has_lines(self) -> bool:
-        """True if a drain would return or drop something."""
+        """True if a log waits for a drain."""
         return bool(self._logs)
 
     def _add_peer_event(self, event: LogEvent, at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""All parameters that both devices share as plain text, without the preshared key."""
+"""Plain text of the parameters that both devices share, except the preshared key."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class TrafficDelta:
 
 
 class TrafficAccountant:
-    """Keeps the last counters of every CHILD_SA, and the last SAs of every tunnel.
+    """The last counters of every CHILD_SA, and the last SAs of every tunnel.
 
     Its methods return the deltas by tunnel id.
     """

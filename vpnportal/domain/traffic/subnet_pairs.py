@@ -14,7 +14,7 @@ Selectors = tuple[tuple[str, ...], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class SubnetPair:
-    """Local and remote subnets with their CHILD_SA, None if they are down."""
+    """Local and remote subnets with their CHILD_SA, or None while down."""
 
     local_ts: tuple[str, ...]
     remote_ts: tuple[str, ...]

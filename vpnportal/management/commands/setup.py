@@ -10,7 +10,7 @@ from vpnportal.management.commands import firsttime
 
 
 class Command(firsttime.Command):
-    """All steps after `keys`, whose files each process reads when it starts."""
+    """All steps after `keys`, whose files must exist when a process starts."""
 
     help = "Run migrate, digests, collectstatic and firsttime."
 

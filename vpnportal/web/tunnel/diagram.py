@@ -24,7 +24,7 @@ DOWN_TO_MIDDLE = 40
 
 
 class Text(NamedTuple):
-    """One line of text, at its left end and its baseline."""
+    """One line of text: left end `x`, baseline `y`."""
 
     x: int
     y: int

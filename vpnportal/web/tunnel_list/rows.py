@@ -105,7 +105,7 @@ def tokens_of(tunnels: RankedTunnels) -> tuple[dict[int, str], bool]:
 def columns(tunnel_filter: TunnelListFilter) -> list[Column]:
     """Return the columns; "Account" only for a user of more than one account.
 
-    The link of the column that sorts the list reverses its order.
+    The link of the sorted column reverses the order of the list.
     """
     has_one_account = len(tunnel_filter.accounts) < 2
     current = tunnel_filter.sort_column

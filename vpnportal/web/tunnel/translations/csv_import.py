@@ -36,7 +36,7 @@ class CsvError:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The translation of one address before and after the import; `before` None is none."""
+    """One address's translation `before` the import (None if absent) and after (`row`)."""
 
     internal: IPv4Address
     before: TranslationRow | None
