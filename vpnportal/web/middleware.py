@@ -18,7 +18,7 @@ FILE_BYTES = 4 << 20
 
 
 class BoundedRequests:
-    """Middleware that answers 413 (RFC 9110) to a body that is too large; neither memory nor disk holds the body."""
+    """Middleware that answers 413 (RFC 9110) to a body that is too large, without storing it."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
