@@ -8,6 +8,8 @@ from django import template
 from django.utils import timezone
 from django.utils.timesince import timeuntil
 
+from vpnportal.clock import age_of
+
 register = template.Library()
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
@@ -31,7 +33,7 @@ def time_left(at: datetime) -> str:
 @register.filter
 def short_age(at: datetime) -> str:
     """Return the age of a time in its two largest units: "12 min", "3 h 5 min", "2 d 4 h"."""
-    seconds = int(abs(timezone.now() - at).total_seconds())
+    seconds = int(age_of(at).total_seconds())
     parts = []
     for size, unit in _UNITS:
         count, seconds = divmod(seconds, size)
