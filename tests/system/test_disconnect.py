@@ -48,8 +48,9 @@ def test_a_disconnected_tunnel_carries_no_traffic_and_the_peer_cannot_initiate_i
 def test_a_disconnected_tunnel_stays_disconnected_after_a_restart_of_charon(live: RunningPortal):
     command(live, "disconnect")
     try:
-        live.run("kill", "-9", str(live.process("charon", "concentrator")))
-        wait_for(lambda: "not running" not in _label(live), 20)
+        killed = live.process("charon", "concentrator")
+        live.run("kill", "-9", str(killed))
+        wait_for(lambda: live.processes("charon", "concentrator") not in ([], [killed]), 20)
         live.do("from vpnportal import tasks\ntasks.request_converge(tunnel.concentrator)")
         wait_for(lambda: _label(live) == "Disconnected", 20)
         assert not live.ping()
