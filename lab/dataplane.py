@@ -26,7 +26,7 @@ USERLAND = DataPlane(
 
 
 def probe(prefix: str, host: str) -> DataPlane:
-    """Return the data plane: add an ESP state in a host's namespace and remove it again."""
+    """Return the data plane, found by adding and removing an ESP state in a host's namespace."""
     states = ["ip", "-n", namespace_of(prefix, host), "xfrm", "state"]
     state = ["src", "192.0.2.1", "dst", "192.0.2.2", "proto", "esp", "spi", "0xc0de"]
     cipher = ["enc", "cbc(aes)", f"0x{'0' * 64}", "auth", "hmac(sha256)", f"0x{'0' * 64}"]

@@ -44,7 +44,7 @@ class Charon:
         return self.folder / "charon.log"
 
     def load_command(self) -> list[str]:
-        """Return the command that loads its swanctl file; empty without a file."""
+        """Return the command that loads this charon's swanctl file; empty without a file."""
         if self.connections is None:
             return []
         return strongswan_conf.load_command(self.socket, self.connections)
@@ -80,7 +80,7 @@ class Charon:
         return self.folder / "keeper.pid"
 
     def load(self) -> None:
-        """Load its swanctl file. Raises LaboratoryError with the mistakes in it."""
+        """Load this charon's swanctl file. Raises LaboratoryError with the errors of swanctl."""
         process = subprocess.run(self.load_command(), capture_output=True, text=True, check=False)
         # swanctl also reports missing folders of certificates, which are not needed. Its status is
         # 0 even if it cannot read the file.
@@ -93,7 +93,7 @@ class Charon:
             raise LaboratoryError(f"The file {self.connections} is not loaded: {reason}")
 
     def stop(self) -> None:
-        """Terminate its bin/keep, if the recorded process still is that program."""
+        """Terminate this charon's bin/keep, if the recorded process is still running."""
         try:
             pid, start_ticks = self._keeper_file().read_text().split()
         except (OSError, ValueError):
@@ -111,7 +111,7 @@ class Charon:
             time.sleep(0.05)
 
     def answers(self) -> bool:
-        """Return True if charon answers vici's `version`: length, type 0, length of name, name."""
+        """Return True if charon replies to the vici command `version`."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(2)
             try:
@@ -124,7 +124,7 @@ class Charon:
 
 
 def _start_ticks(pid: int) -> str:
-    """Return the start of a process in the kernel's ticks, or "" if it has ended.
+    """Return a process's start time in clock ticks since boot, or "" if the process has ended.
 
     A process id and its start identify a process, even if the id is used again. See proc(5).
     """

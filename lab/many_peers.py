@@ -163,8 +163,8 @@ def _program(pid: int) -> str:
 def enter_namespace(prefix: str, host: str) -> Iterator[None]:
     """Move this thread to the host's network namespace for the duration of the block.
 
-    Processes that it starts are there too. `down` terminates all processes in the namespace, so
-    leave the block first.
+    Processes that the block starts are also in the namespace. `down` terminates all processes in
+    the namespace, so leave the block first.
     """
     original = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
     target = os.open(f"/run/netns/{namespaces.namespace_of(prefix, host)}", os.O_RDONLY)

@@ -59,12 +59,12 @@ class Peer:
 
     @property
     def hosted_peer(self) -> IPv4Address:
-        """The concentrator's address."""
+        """The concentrator's IPv4 address for this tunnel."""
         return HOSTED_PEERS + self.number
 
     @property
     def remote_peer(self) -> IPv4Address:
-        """The device's address."""
+        """The device's IPv4 address for this tunnel."""
         return REMOTE_PEERS + self.number
 
     @property

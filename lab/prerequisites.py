@@ -30,7 +30,7 @@ MAX_SOCKET_PATH_BYTES = 107
 
 
 def missing_on_machine() -> str | None:
-    """Check for root, packages, namespaces and the TUN device.
+    """Return a sentence if root, a package, namespaces or the TUN device is missing, or None.
 
     In many containers root may not make namespaces.
     """
@@ -57,7 +57,7 @@ def _missing_packages() -> list[str]:
 
 
 def name_objection(prefix: str) -> str | None:
-    """Check the prefix of the namespaces' names."""
+    """Return a sentence if the prefix is unsuitable for names of namespaces, or None."""
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", prefix):
         return (
             f"The name {prefix!r} is invalid: use up to 40 letters, digits, dashes and underscores."
@@ -66,7 +66,7 @@ def name_objection(prefix: str) -> str | None:
 
 
 def folder_objection(folder: Path, socket: Path) -> str | None:
-    """Check the folder of the laboratory's files, and the path of a socket in it."""
+    """Return a sentence if the folder, or a socket's path in it, is unsuitable, or None."""
     if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
         return (
             f"The name of the folder {folder} is too long:"

@@ -11,8 +11,8 @@ from django.utils.dateformat import format as date_format
 def age_of(moment: datetime, now: datetime | None = None) -> timedelta:
     """Return the time between a stored moment and now, which is never negative.
 
-    A moment in the future was stored before the clock was set back. Its distance counts as its
-    age: a lock or a status from then expires at once, not when the clock reaches the moment.
+    A moment in the future was stored before the clock was set back. The distance counts as
+    the age, so a lock can expire before the clock reaches the moment.
     """
     return abs((now or timezone.now()) - moment)
 

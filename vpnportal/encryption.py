@@ -22,7 +22,7 @@ KEY_BYTES = 32
 
 
 class CannotOpen(Exception):
-    """The sealed text was changed, belongs to another row, or its key is not in the key file."""
+    """A decryption failure: the token was changed, its row differs, or its key is missing."""
 
 
 def new_key() -> str:
@@ -39,9 +39,9 @@ def seal(text: str, context: str) -> str:
 
 
 def unseal(token: str, context: str) -> str:
-    """Return the text of a token from `seal`.
+    """Return the decrypted text of a token from `seal`.
 
-    Raises CannotOpen unless token and context are unchanged.
+    Raises CannotOpen if the token or `context` differs, or the key is not in the key file.
     """
     key_id, _, body = token.partition(":")
     try:
@@ -54,7 +54,10 @@ def unseal(token: str, context: str) -> str:
 
 
 def fingerprint_key() -> bytes:
-    """Return the key of the fingerprints in names of CHILD_SAs. It must never change."""
+    """Return the secret key for CHILD_SA name fingerprints and draft digests.
+
+    The key must never change.
+    """
     return next(iter(_keys(settings.FINGERPRINT_KEY_FILE).values()))
 
 

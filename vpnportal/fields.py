@@ -34,7 +34,7 @@ class Sealed:
         return cls(encryption.seal(text, context)) if text else cls()
 
     def open(self, context: str) -> str:
-        """Return the text, or an empty string. Raises CannotOpen if the token was changed."""
+        """Return the decrypted text, or "" without a secret. Raises CannotOpen as `unseal` does."""
         return encryption.unseal(self.token, context) if self.token else ""
 
     def __bool__(self) -> bool:
@@ -47,7 +47,7 @@ class Sealed:
 
 
 class SealedField(_SealedText):
-    """A column of `Sealed`. The model seals and opens it: its context names the row."""
+    """A text column for `Sealed` values. Model code encrypts and decrypts them for each row."""
 
     def from_db_value(self, value: str, *_: Any) -> Sealed:
         return Sealed(value)

@@ -1,4 +1,4 @@
-"""Address and size of a request, for pages and API."""
+"""IP address of a client, and refusal of request bodies that are too large."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ DRAINED_BYTES = 32 << 20
 
 
 def client_address(request: HttpRequest) -> str:
-    """Return the address of the client.
+    """Return the IP address of the client.
 
-    Trusts X-Forwarded-For only behind the portal's own proxy, and only its last entry.
+    Behind the portal's own proxy, the last entry of X-Forwarded-For contains the IP address.
     """
     if settings.BEHIND_PROXY:
         forwarded_for = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
@@ -26,7 +26,10 @@ def client_address(request: HttpRequest) -> str:
 
 
 def discard_if_too_large(request: HttpRequest, max_bytes: int) -> bool:
-    """Return True if the body is too large. Then the body is read and discarded."""
+    """Return True if Content-Length exceeds `max_bytes`, after discarding the body.
+
+    Reads at most DRAINED_BYTES of the body.
+    """
     length = request.META.get("CONTENT_LENGTH") or "0"
     size = int(length) if length.isascii() and length.isdigit() else 0
     if size <= max_bytes:

@@ -17,7 +17,10 @@ KEYS = Path(env.str("VPNPORTAL_KEYS", str(STATE / "keys")))
 
 
 def _secret(name: str) -> str:
-    """Return the text of a key file. `manage.py keys` creates the files; there is no default."""
+    """Return the text of a key file, or an empty string if the file does not exist.
+
+    `manage.py keys` creates the files.
+    """
     file = KEYS / name
     return file.read_text().strip() if file.exists() else ""
 

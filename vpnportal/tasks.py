@@ -1,4 +1,4 @@
-"""Celery tasks: a name, a retry rule, one call. A message carries ids and no content."""
+"""Celery tasks of the workers. A message contains only row ids."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def request_converge(
 ) -> None:
     """Queue a converge when the transaction commits.
 
-    If the message is lost, the monitor or the next full converge finds the revision.
+    If the message is lost, the monitor or the next full converge does the work.
     """
 
     def send() -> None:

@@ -1,4 +1,4 @@
-"""The door through which gunicorn reaches the portal."""
+"""WSGI application of the portal, which gunicorn loads."""
 
 from __future__ import annotations
 

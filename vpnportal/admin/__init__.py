@@ -1,6 +1,7 @@
 """The Django admin for service operators: concentrators, address pools, subnets, accounts, tunnels.
 
-It shows neither drafts nor preshared keys. It moves tunnels and changes nothing else of them.
+The admin shows neither drafts nor preshared keys. The only change to a tunnel is a move to
+another concentrator.
 """
 
 from vpnportal.admin import accounts, concentrators, tunnels, users

@@ -15,7 +15,7 @@ from vpnportal.services import Refused, lock_account, refuse_last_owners
 
 
 class MembershipFormSet(BaseInlineFormSet):
-    """The members of an account. It refuses to remove the last owner."""
+    """Formset of an account's members, which refuses to remove the last owner."""
 
     def clean(self) -> None:
         super().clean()

@@ -23,7 +23,7 @@ class Datacenters(admin.ModelAdmin):
 
 
 class PoolForm(forms.ModelForm):
-    """An address pool. It may not overlap another pool of its kind."""
+    """Form of an address pool, which may not overlap another pool of its kind."""
 
     class Meta:
         help_texts: ClassVar = {

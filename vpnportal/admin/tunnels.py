@@ -44,7 +44,7 @@ class MoveForm(forms.Form):
 
 @admin.register(Tunnel)
 class Tunnels(admin.ModelAdmin):
-    """All fields are read-only. A form of its own moves a tunnel to another concentrator."""
+    """Read-only admin of tunnels, with a separate form that moves a tunnel to a concentrator."""
 
     list_display = (
         "name",
@@ -60,11 +60,11 @@ class Tunnels(admin.ModelAdmin):
     fields = readonly_fields = FIELDS
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: only an order allocates the addresses of a tunnel."""
+        """Refuse to add a tunnel: only an order allocates the addresses of a tunnel."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Tunnel | None = None) -> bool:
-        """Refuse: the row stays, because its name and its history stay."""
+        """Refuse to delete a tunnel's database row, which keeps the tunnel's name and history."""
         return False
 
     def get_urls(self) -> list[URLPattern]:

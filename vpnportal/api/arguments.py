@@ -1,4 +1,4 @@
-"""Parsers of arguments. They are strict, except that a number may arrive as digits."""
+"""Strict parsers of method arguments, which also accept numbers and booleans sent as strings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRUE, FALSE = (True, 1, "1", "true"), (False, 0, "0", "false", "")
 
 
 def as_is(value: Any) -> Any:
-    """Return an id unparsed, for the lookup that parses it."""
+    """Return an argument unparsed: the method that takes the argument parses or ignores it."""
     return value
 
 
@@ -38,7 +38,7 @@ def text(label: str, parse: Callable[[str], Any] = str) -> ArgumentParser:
 
 
 def digits(label: str, parse: Callable[[str], Any] = int) -> ArgumentParser:
-    """Return a parser of integers that arrive as a number or as digits."""
+    """Return a parser of an int or a string of digits; `parse` converts the digits."""
     parse_text = text(label, parse)
 
     def parse_digits(value: Any) -> Any:
@@ -53,12 +53,12 @@ def digits(label: str, parse: Callable[[str], Any] = int) -> ArgumentParser:
 
 
 def choice(label: str, choices: Mapping[str, object]) -> ArgumentParser:
-    """Return a parser of strings that are keys of a table."""
+    """Return a parser that accepts only the strings that are keys of `choices`."""
     return text(label, partial(_require_choice, choices))
 
 
 def number_choice(label: str, choices: Mapping[int, object]) -> ArgumentParser:
-    """Return a parser of integers that are keys of a table."""
+    """Return a parser that accepts only the integers that are keys of `choices`."""
     return digits(label, lambda value: _require_choice(choices, lookup.parse_number(value)))
 
 
@@ -82,14 +82,14 @@ def flag(label: str) -> Callable[[Any], bool]:
 
 
 def struct(value: Any) -> Mapping[str, Any]:
-    """Return the template of an object. Raises Fault for any other value."""
+    """Return a struct argument unchanged. Raises Fault if `value` is not a struct."""
     if not isinstance(value, Mapping):
         raise invalid_value("Send an object with the properties that this method takes.")
     return value
 
 
 def structs(value: Any) -> list[Mapping[str, Any]]:
-    """Return a list of templates. Raises Fault for any other value."""
+    """Return a list of struct arguments. Raises Fault if `value` is anything else."""
     if not isinstance(value, list | tuple):
         raise invalid_value("Send a list of objects.")
     return [struct(template) for template in value]

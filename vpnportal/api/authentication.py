@@ -65,8 +65,8 @@ def basic_credentials(header: str) -> Credentials | None:
 def authenticate(call: Call, credentials: Credentials | None, address: str) -> Caller:
     """Return the caller that the credentials identify.
 
-    Wrong keys from an address do not block a key that is already in use there. Raises Fault. All
-    keys that do not authenticate get equal faults; calls beyond a rate limit get another.
+    Wrong keys from an IP address do not block keys that this process has recently accepted. Raises
+    the same Fault for every key that does not authenticate, another beyond a rate limit.
     """
     if credentials is None:
         if (call.service, call.method) == PASSWORD_SIGN_IN:
@@ -87,9 +87,9 @@ def authenticate(call: Call, credentials: Credentials | None, address: str) -> C
 
 
 def _is_valid(key: ApiKey, credentials: Credentials, address: str) -> bool:
-    """Return True if user name and source address fit the key.
+    """Return True if the key accepts the sent user name and the client's IP address.
 
-    The lookup used the key's digest, so that no timing reveals a correct prefix.
+    The key was found by its digest, so that no timing reveals a correct prefix of the key.
     """
     name, sent_name = (
         text.encode(errors="surrogatepass") for text in (key.user.get_username(), credentials.name)
@@ -109,9 +109,9 @@ def _is_allowed_source(sources: list[str], address: str) -> bool:
 
 
 def _record_use(key: ApiKey, address: str) -> None:
-    """Update the last use of a key, once a LAST_USE_INTERVAL.
+    """Save the time and IP address of a key's last use, at most once per LAST_USE_INTERVAL.
 
-    Ignores a database that cannot be written, so that reads go on.
+    A DatabaseError is only logged, so that calls still succeed if the database is read-only.
     """
     now = timezone.now()
     if key.last_used_at and now - key.last_used_at < LAST_USE_INTERVAL:

@@ -16,7 +16,7 @@ MAX_LIMIT = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A program. It acts as the user of its key, in the one account of that key."""
+    """Authenticated client: its API key, the user of the key and the one account of the key."""
 
     key: ApiKey
     user: User
@@ -43,9 +43,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Plain values (struct, list, str, int, bool, None) to encode.
+    """Value to encode, made of structs, lists and scalars (str, int, bool, None).
 
-    `total` is the size of a list before its limit, and None for any other value.
+    `total` is the number of objects in a list before the limit, and None for any other value.
     """
 
     value: Any
@@ -53,9 +53,9 @@ class Result:
 
 
 def limit_and_offset(limit: object, offset: object) -> tuple[int | None, int]:
-    """Return a limit and an offset from numbers or digits; a limit of 0 means none.
+    """Return a limit and an offset as integers; a limit of 0 becomes None, which is no limit.
 
-    Raises Fault unless both are whole numbers.
+    Raises Fault unless both are whole numbers or strings of digits.
     """
     return _whole_number(limit) or None, _whole_number(offset)
 

@@ -24,7 +24,8 @@ BAD_REQUEST, CONFLICT, LOCKED = 400, 409, 423
 def dispatch(call: Call, caller: Caller) -> Result:
     """Run the method of a call and return its serialized value.
 
-    The order is the old API's: filter, order, count, limit, then the mask. Raises Fault.
+    A list is filtered, sorted, counted and limited before the mask applies, as in the old API.
+    Raises Fault.
     """
     method = _method(call)
     # Everything is parsed before the method runs: a faulty call must change nothing.
@@ -101,7 +102,7 @@ def _page(
     call: Call,
     objects: Any,
 ) -> tuple[list[Any], int]:
-    """Return the objects within the call's limit, and the number of objects without it."""
+    """Return the objects that the call's limit and offset select, and the total number."""
     if not object_filter.is_empty:
         objects = _matching(data_type, serialization, object_filter, list(objects))
     end = None if call.limit is None else call.offset + call.limit
@@ -117,9 +118,9 @@ def _matching(
     object_filter: Filter,
     objects: Sequence[Any],
 ) -> list[Any]:
-    """Return the objects that match the filter, in its order.
+    """Return the objects that match the filter, in the order that the filter requests.
 
-    A filter by a preshared key reveals the key, and the serialization records that.
+    A filter on the preshared key reveals the key, so `serialization` records the tunnels.
     """
     structs = serialize(serialization, data_type, objects, object_filter.mask())
     pairs = zip(objects, structs, strict=True)

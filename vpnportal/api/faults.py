@@ -28,9 +28,9 @@ class Fault(Exception):
 
 
 def object_not_found(object_id: object) -> Fault:
-    """Return the fault for a missing object, an object of another account, or a missing role.
+    """Return the fault for an object that is missing, in another account, or forbidden by the role.
 
-    The three are equal, so that no caller can probe for objects of other accounts.
+    The three faults are equal, so that no caller can probe for objects of other accounts.
     """
     text = f"Unable to find object with id of '{object_id}'."
     return Fault("SoftLayer_Exception_ObjectNotFound", text, 404)
@@ -57,7 +57,7 @@ def not_well_formed(reason: object) -> Fault:
 
 
 def public_fault(text: str, status: int = 500) -> Fault:
-    """Return the fault of a refusal, a lock or an internal error."""
+    """Return a fault with the code SoftLayer_Exception_Public and the given HTTP status."""
     return Fault("SoftLayer_Exception_Public", text, status)
 
 
@@ -90,8 +90,8 @@ def verb_not_allowed(allowed: str) -> Fault:
 def invalid_key() -> Fault:
     """Return the only fault for keys that do not authenticate: it does not reveal the reason.
 
-    softlayer-python searches the text for "invalid api token". Browsers do not know the scheme of
-    the challenge. They would ask their user for a key and send it with requests of other sites.
+    softlayer-python searches the text for "invalid api token". Browsers do not know the scheme in
+    WWW-Authenticate. With Basic, a browser would ask for a key and add it to cross-site requests.
     """
     headers = {"WWW-Authenticate": 'ApiKey realm="vpnportal"'}
     return Fault("SoftLayer_Exception_Public", "Invalid API token.", 401, headers)

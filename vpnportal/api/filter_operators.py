@@ -42,7 +42,7 @@ class Malformed(ValueError):
 
 
 def parse(operation: object, options: object, now: datetime) -> Condition:
-    """Return the condition of a leaf. Raises Malformed if the leaf has none."""
+    """Return the condition of a filter leaf. Raises Malformed if the leaf is invalid."""
     if isinstance(operation, str) and operation in OPTION_OPERATORS:
         return OPTION_OPERATORS[operation](options_by_name(options), now)
     return _condition(operation, now)
@@ -100,7 +100,10 @@ def _text_condition(compare: Callable[[str, str], bool], text: str, sign: str) -
 
 
 def _order_condition(compare: Callable[[Any, Any], bool], text: str, now: datetime) -> Condition:
-    """Return a comparison of numbers, times or texts; `text` determines which."""
+    """Return a condition that compares a value with `text`.
+
+    The format of `text` determines whether both are compared as numbers, times or strings.
+    """
     if days_ago := DAYS_AGO.fullmatch(text):
         return _time_condition(compare, now - timedelta(days=int(days_ago[1] or 0)))
     if NUMBER.fullmatch(text):

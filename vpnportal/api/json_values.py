@@ -13,7 +13,10 @@ TOO_DEEP = f"it has more than {MAX_LEVELS} levels"
 
 
 def parse(body: bytes) -> Any:
-    """Return the value. Raises ValueError for invalid JSON (RFC 8259), and beyond a limit."""
+    """Return the value of a JSON document.
+
+    Raises ValueError for invalid JSON (RFC 8259), and beyond a limit.
+    """
     try:
         value = json.loads(
             body.decode("utf-8-sig"),

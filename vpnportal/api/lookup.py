@@ -1,4 +1,7 @@
-"""Lookup of rows by the ids that clients send. A queryset here is also the permission check."""
+"""Lookup of database objects by the ids that clients send.
+
+Each queryset is also a permission check: it contains only objects that the caller may access.
+"""
 
 from __future__ import annotations
 
@@ -55,18 +58,21 @@ def parse_id(value: object) -> int:
 
 
 def get_or_fault(rows: QuerySet[Row], object_id: object) -> Row:
-    """Return the row with this id. Raises Fault if `rows` do not contain it."""
+    """Return the object with this id from the queryset `rows`. Raises Fault if there is none."""
     return _first(rows.filter(pk=parse_id(object_id)), object_id)
 
 
 def address_id(address: str) -> int:
-    """Return the id of an address: its 32 bits as a signed number, which every client can hold."""
+    """Return the API id of an IPv4 address: the 32 bits of the address as a signed integer.
+
+    Every client can hold a signed integer of 32 bits.
+    """
     value = addresses.number(address)
     return value - (1 << 32) if value >> 31 else value
 
 
 def address_with_id(value: object) -> IPv4Address:
-    """Return the address with this id. Raises Fault if no address has it."""
+    """Return the IPv4 address for an id of `address_id`. Raises Fault for an invalid id."""
     text = str(value)[:ECHOED_CHARACTERS]
     if isinstance(value, str) and text.removeprefix("-").isdigit() and text.isascii():
         value = int(text)
@@ -76,12 +82,12 @@ def address_with_id(value: object) -> IPv4Address:
 
 
 def visible_accounts(caller: Caller) -> QuerySet[Account]:
-    """Return the key's account, if its user is a member."""
+    """Return a queryset of the key's account, empty if the key's user is not a member."""
     return Account.objects.visible_to(caller.user).filter(pk=caller.account.pk)
 
 
 def editable_accounts(caller: Caller) -> QuerySet[Account]:
-    """Return the key's account, if its user may change its tunnels."""
+    """Return a queryset of the key's account, empty if the key's user may not edit tunnels."""
     return Account.objects.editable_by(caller.user).filter(pk=caller.account.pk)
 
 
@@ -123,7 +129,10 @@ def editable_customer_subnets(caller: Caller) -> QuerySet[Subnet]:
 
 
 def by_id(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, int], list[Row]]:
-    """Return a lookup in `rows` by id; its list has one row, or none."""
+    """Return a function that looks up an id in the queryset `rows(caller)`.
+
+    The function returns a list with the object that has the id, or an empty list.
+    """
 
     def with_placeholders(user: Any, account: Any, pk: Any) -> QuerySet[Row]:
         return rows(Caller(ApiKey(), User(pk=user), Account(pk=account))).filter(pk=pk)
@@ -133,7 +142,10 @@ def by_id(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, int], li
 
 
 def object_finder(rows: Callable[[Caller], QuerySet[Row]]) -> Callable[[Caller, object], Row]:
-    """Return a lookup in `rows` by the init id of a call. It raises the faults of get_or_fault."""
+    """Return a function that looks up the init id of a call in the queryset `rows(caller)`.
+
+    The function returns the object, or raises the faults of get_or_fault.
+    """
     find_by_id = by_id(rows)
 
     def find(caller: Caller, object_id: object) -> Row:

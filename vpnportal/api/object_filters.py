@@ -1,4 +1,4 @@
-"""Object filters: the objects of a list that a client requests, and their order.
+"""Object filters: conditions that select objects of a list, and the order of the objects.
 
 A filter is a nested struct along the paths of properties, with `{operation, options}` at its
 leaves. A malformed leaf is ignored, as the old API did (SLDN article object-filters).
@@ -43,19 +43,19 @@ class Filter:
 
     @cached_property
     def has_conditions(self) -> bool:
-        """True if an object may fail to match."""
+        """True if the filter, or the filter of any relation, has a condition."""
         return bool(self.conditions) or any(
             related.has_conditions for related in self.relations.values()
         )
 
     @property
     def is_empty(self) -> bool:
-        """True if there is neither a condition nor an order. Relations hold no empty filters."""
+        """True if the filter has no condition, no order and no filter of a relation."""
         return not (self.conditions or self.orders or self.relations)
 
     @property
     def is_id_only(self) -> bool:
-        """True if an id is the only condition, and there is no order."""
+        """True if the only condition is on `id`, without an order or a filter of a relation."""
         return (
             self.id is not None
             and len(self.conditions) == 1
@@ -111,7 +111,7 @@ class Filter:
                     related.prune(item, filter_item)
 
     def sort(self, pairs: Sequence[tuple[Any, dict[str, Any]]]) -> list[tuple[Any, dict[str, Any]]]:
-        """Return the pairs of an object and its struct in the requested order."""
+        """Return the pairs (object, struct) sorted by the orders of the filter and relations."""
         ordered = list(pairs)
         for order in sorted(self._all_orders(), key=lambda order: order.rank, reverse=True):
             ordered.sort(key=partial(_sort_key, order.path), reverse=order.descending)

@@ -139,7 +139,10 @@ def _read_type(tokens: _Tokens, node: _Node) -> _Node:
 
 
 def _read_struct(node: _Node, struct: Mapping[str, object], limits: _Limits) -> None:
-    """Read `{"billingItem": {"id": ""}}`; only keys count, and values that are structs."""
+    """Add the keys of a struct like `{"billingItem": {"id": ""}}` to `node`, at every level.
+
+    Values that are not structs are ignored.
+    """
     limits.enter_level()
     for name, value in struct.items():
         limits.count_name()

@@ -40,7 +40,7 @@ EDITABLE: dict[str, tuple[str, ArgumentParser]] = {
 
 
 def context_edits(template: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the edits that a template makes to a context, by column of the draft.
+    """Return the values that a template changes in a context, as a dict by column of the draft.
 
     Null, values equal to those of `current`, and an empty preshared key are ignored. Clients that
     may not read the key send back an empty key. Raises Fault for an invalid value.
@@ -55,7 +55,7 @@ def context_edits(template: Mapping[str, Any], current: Mapping[str, Any]) -> di
 
 
 def translation_row(template: Mapping[str, Any]) -> TranslationRow:
-    """Return a translation to create. Raises Fault if it lacks one of its two addresses."""
+    """Return the addresses and name of a new translation. Raises Fault if an address is missing."""
     edit = translation_edit(template)
     if edit.internal is None:
         raise invalid_value(
@@ -67,9 +67,9 @@ def translation_row(template: Mapping[str, Any]) -> TranslationRow:
 
 
 def translation_edit(template: Mapping[str, Any]) -> TranslationEdit:
-    """Return the changes of a translation; None is an address or name that stays.
+    """Return the new addresses and name of a translation; None means that a value does not change.
 
-    An address comes as a string or as its id. The id counts only if the string is null or "".
+    Clients send an address as a string or an id. The id is read only if the string is null or "".
     """
     notes = template.get("notes")
     return TranslationEdit(

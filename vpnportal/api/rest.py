@@ -43,7 +43,7 @@ def parse_request(request: HttpRequest) -> tuple[Call, Credentials | None]:
 
 
 def result_response(result: Result) -> HttpResponse:
-    """Return the bare JSON value, without an envelope."""
+    """Return a response with the result's value as JSON, without an envelope."""
     response = HttpResponse(json_values.to_json(result.value), content_type="application/json")
     if result.total is not None:
         response["SoftLayer-Total-Items"] = str(result.total)
@@ -69,7 +69,10 @@ def _path_parts(path: str) -> tuple[str, str | None, str, tuple[str, ...]]:
 
 
 def _body_arguments(body: bytes) -> tuple[Any, ...]:
-    """Parse the body as JSON. The Content-Type does not count: softlayer-go sends none."""
+    """Return the arguments from `parameters` of a JSON body, or () if the body is empty.
+
+    The Content-Type is ignored, because softlayer-go sends none.
+    """
     if not body.strip():
         return ()
     try:
@@ -91,6 +94,6 @@ def _filter(text: str) -> object:
 
 
 def _limit(text: str) -> tuple[int | None, int]:
-    """Parse LIMIT, or OFFSET,LIMIT."""
+    """Return the limit and the offset of `resultLimit`, which is LIMIT or OFFSET,LIMIT."""
     offset, _, limit = text.rpartition(",")
     return limit_and_offset(limit or 0, offset or 0)

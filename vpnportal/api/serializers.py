@@ -26,7 +26,7 @@ REPLY_TOO_LARGE = (
 
 @dataclass(slots=True)
 class SerializationContext:
-    """State of a reply: its caller, its remaining budget of objects, and a cache of rows.
+    """State of one reply: the caller, the number of objects still allowed, and a cache of rows.
 
     `revealed_tunnel_ids` are the tunnels whose preshared key is in the reply.
     """
@@ -37,12 +37,12 @@ class SerializationContext:
     cache: dict[Any, Any] = field(default_factory=dict)
 
     def check_room(self, count: int) -> None:
-        """Raise a fault if the reply has no room for `count` more objects."""
+        """Raise a Fault if `count` more objects would exceed MAX_OBJECTS for the reply."""
         if count > self.objects_left:
             raise public_fault(REPLY_TOO_LARGE)
 
     def add_objects(self, count: int) -> None:
-        """Count objects of the reply. Raises Fault if it has no room for them."""
+        """Add `count` to the objects of the reply. Raises Fault beyond MAX_OBJECTS."""
         self.check_room(count)
         self.objects_left -= count
 
@@ -54,7 +54,7 @@ RelationLoader = Callable[[SerializationContext, Sequence[Any]], Sequence[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Relation to objects of the data type `type_name`; with `many` a list."""
+    """Relation to objects of data type `type_name`: a list if `many`, else one object or None."""
 
     type_name: str
     load: RelationLoader
@@ -85,8 +85,8 @@ def serialize(
 ) -> list[dict[str, Any]]:
     """Return the objects as structs with the properties that the mask names.
 
-    A mask without a local property means all of them (SLDN article object-masks). Raises Fault
-    for more than MAX_OBJECTS.
+    A mask without a local property selects all local properties (SLDN article object-masks). Raises
+    Fault for more than MAX_OBJECTS.
     """
     serialization.add_objects(len(objects))
     properties = mask.for_type(data_type.name)

@@ -108,7 +108,7 @@ def _mask(headers: dict[str, Any], service: str) -> object:
 
 
 def _credentials(headers: dict[str, Any], request: HttpRequest) -> Credentials | None:
-    """Return the credentials of the headers struct, or those of HTTP if it has none."""
+    """Return the credentials in the headers struct, or else those in the Authorization header."""
     if "authenticate" not in headers:
         return basic_credentials(request.META.get("HTTP_AUTHORIZATION", ""))
     struct = _struct(headers, "authenticate")

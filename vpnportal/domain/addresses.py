@@ -22,7 +22,7 @@ def parse_address(text: str) -> IPv4Address:
 
 
 class HostBitsSet(ValueError):
-    """The address of a host was entered for its network; `network` is the correction."""
+    """A subnet was entered with host bits set; `network` is the subnet without host bits."""
 
     def __init__(self, ip: IPv4Address, network: IPv4Network) -> None:
         super().__init__(f"{ip}/{network.prefixlen} has host bits set. Did you mean {network}?")
@@ -47,8 +47,8 @@ def parse_subnet(address: str, cidr: str) -> IPv4Network:
     """Return the network of an address and a prefix length from 1 to 32.
 
     `address` may contain the prefix length, also as a netmask: 10.0.0.0/24, 10.0.0.0
-    255.255.255.0. Raises ValueError with a correction if the network is not usable, HostBitsSet
-    if the address is not the network's own.
+    255.255.255.0. Raises ValueError if an entry is invalid or no tunnel may protect the
+    network, and HostBitsSet if `address` is not the network address.
     """
     host, _, own_prefix = address.strip().replace("/", " ").partition(" ")
     own_prefix, cidr = own_prefix.strip(), cidr.strip()
@@ -127,13 +127,13 @@ def is_host(address: IPv4Address, networks: Iterable[IPv4Network]) -> bool:
 
 
 class AddressSet:
-    """A sorted set of addresses; a search in a network takes logarithmic time."""
+    """A sorted set of IPv4 addresses; `first_in` takes logarithmic time."""
 
     def __init__(self, addresses: Iterable[IPv4Address | int] = ()) -> None:
         self._sorted = sorted({int(address) for address in addresses})
 
     def first_in(self, network: IPv4Network) -> IPv4Address | None:
-        """Return the lowest address in the network, or None if there is none."""
+        """Return the lowest address of the set that is in the network, or None."""
         at = bisect_left(self._sorted, int(network.network_address))
         if at < len(self._sorted) and self._sorted[at] <= int(network.broadcast_address):
             return IPv4Address(self._sorted[at])
@@ -146,7 +146,7 @@ class AddressSet:
 def overlaps(
     left: Iterable[IPv4Network], right: Iterable[IPv4Network]
 ) -> list[tuple[IPv4Network, IPv4Network]]:
-    """Return each pair of a left and a right network that share an address."""
+    """Return the pairs of a network of `left` and a network of `right` that overlap."""
     right_networks = tuple(right)
     return [
         (network, other) for network in left for other in right_networks if network.overlaps(other)

@@ -40,10 +40,11 @@ from vpnportal.gateway.xfrm_counters import read_policy_drops
 
 @dataclass(slots=True)
 class PendingObservation:
-    """The requests that charon has for the next observation, of one connection or of all (None).
+    """List requests that were sent to charon for the next observation.
 
-    Each field is the function that reads the reply, or None if the request is not sent.
-    `read_ike_sas` can be called again and returns the same reply. `read_connections` cannot.
+    `connection` is the observed connection, or None for all. Each other field is the function that
+    reads a reply, or None if the request is not sent. `read_ike_sas` can be called again and
+    returns the same reply. `read_connections` cannot.
     """
 
     connection: str | None
@@ -71,24 +72,28 @@ class GatewayDriver:
 
     @cached_property
     def _nft(self) -> NftTable:
-        """The table; libnftables works in the namespace in which it is first used."""
+        """The portal's nftables table, created at the first access.
+
+        libnftables works in the network namespace in which it is first used.
+        """
         return NftTable(self._netlink)
 
     def start_observation(self, connection: str | None) -> None:
         """Send the list requests for the next observation: of one connection, or of all.
 
-        `observe` for the same scope reads the replies, and raises the errors of this call. A
-        refusal of an earlier initiation is reported before this returns.
+        `observe` for the same scope reads the replies, and raises the errors of this call. The
+        reply to an earlier initiation is read first, and a refusal is reported.
         """
         self._pending = PendingObservation(connection)
         with suppress(GatewayError):
             self._request_lists()
 
     def _request_lists(self) -> ReadConnections:
-        """Send the list requests that are not sent.
+        """Send each unsent list request; return the function that reads the connections.
 
-        For a single connection, the SAs are requested only after `list-conns` has answered. Two
-        walks at once compete for the CPU, and `observe` waits for the shorter one.
+        For a single connection, the SAs are requested only after `list-conns` has answered.
+        charon's walks of connections and SAs compete for the CPU, and `observe` waits for the
+        shorter walk.
         """
         pending = self._pending
         # charon may not have begun this initiation; an earlier list would not contain it.
@@ -112,13 +117,14 @@ class GatewayDriver:
     def observe(
         self, scope: Scope | None = None, expected: Mapping[str, Connection] = NO_CONNECTIONS
     ) -> tuple[ReadIkeSas, Observed]:
-        """Return a function that reads the IKE_SAs, and all else that is observed.
+        """Return a function that reads the IKE_SAs, and an `Observed` with everything else.
 
         charon takes longest for the IKE_SAs, so the caller reads them last. `scope` is one tunnel,
-        or None for all. A connection that is as `expected` becomes the expected object.
+        or None for all. A connection equal to its entry in `expected` is returned as that object.
 
-        Outstanding requests are reused. The SA list is requested again only after an SA was
-        terminated, because charon walks all SAs for it.
+        Requests that were already sent for the same scope are reused. The SA list is requested
+        again only after `start_observation` or an `apply` that terminates SAs. charon walks all SAs
+        for each request.
         """
         connection = scope.connection if scope else None
         if self._pending.connection != connection:
@@ -154,10 +160,11 @@ class GatewayDriver:
         return counters if userland_esp else {**counters, "by_esp": read_policy_drops()}
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
-        """Take the steps of a plan except initiations, and report each.
+        """Apply a plan except its initiations, and report each step.
 
-        Returns charon's reason for each refused connection, by name. After a refusal nothing was
-        unloaded and no translation changed; plan again without the refused revision.
+        Returns charon's reason for each refused connection, by connection name. After a refusal
+        nothing in the plan was unloaded and no translation changed; plan again without the refused
+        revision.
 
         For a single connection, the lists for the next observation are requested before the
         translations change.
@@ -183,8 +190,8 @@ class GatewayDriver:
     def initiate(self, starts: tuple[Start, ...], report: Report) -> int:
         """Initiate CHILD_SAs without waiting for their negotiation.
 
-        Returns the number of those left over, for which the time was too short. A later call of
-        this driver may call `report` with charon's refusal.
+        Returns the number of CHILD_SAs that were not initiated within the time limit of `pacing`. A
+        later call of this driver may call `report` with charon's refusal.
         """
         initiated = 0
         with Initiator(self._initiate_session, self._vici_socket, report) as initiator:
@@ -195,7 +202,7 @@ class GatewayDriver:
         return len(starts) - initiated
 
     def first_rekey(self, connection: str, report: Report) -> bool | None:
-        """Rekey the CHILD_SAs of a tunnel and report the result, as `rekey`.
+        """Call `rekey` for a tunnel, report a result other than None, and return the result.
 
         Only a rekey shows whether the peers agree on Perfect Forward Secrecy.
         """
@@ -218,14 +225,14 @@ class GatewayDriver:
             _terminate(charon, stale_sas, report, reconnect_step)
 
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
-        """Return True if an address behind a tunnel answers the lowest of the source addresses.
+        """Return True if `target` answers a ping from the lowest address in `sources`.
 
-        Without a source address the kernel chooses it.
+        If `sources` is empty, the kernel chooses the source address.
         """
         return ping(target, min(sources, default=None))
 
     def _load(self, charon: CharonSession, plan: Plan, report: Report) -> dict[str, str]:
-        """Load secrets and connections; return charon's reasons by connection.
+        """Load a plan's secrets and connections; return charon's refusals by connection name.
 
         The secret of a refused connection is unloaded again.
         """

@@ -38,14 +38,20 @@ class Addresses:
 
 
 class LocalAddresses:
-    """The addresses of the network namespace of the first read."""
+    """Cache of the gateway's IPv4 addresses, read again after the kernel reports a change.
+
+    Call `read` in one network namespace only.
+    """
 
     def __init__(self) -> None:
         self._changes: socket.socket | None = None
         self._cached: Addresses | None = None
 
     def read(self) -> Addresses:
-        """Return all IPv4 addresses. Raises GatewayError if the kernel does not answer."""
+        """Return the gateway's IPv4 addresses, from the cache unless an address has changed.
+
+        Raises GatewayError if the kernel does not answer.
+        """
         try:
             if self._cached is None or self._has_changed():
                 self._cached = self._dump()
@@ -54,7 +60,7 @@ class LocalAddresses:
         return self._cached
 
     def _has_changed(self) -> bool:
-        """Return True if the kernel has reported a change since the last call."""
+        """Return True at the first call, or if the kernel reported a change since the last call."""
         if self._changes is None:
             self._changes = _route_socket()
             self._changes.setblocking(False)
@@ -110,7 +116,7 @@ def _route_socket() -> socket.socket:
 
 
 def _dump_addresses() -> Iterator[tuple[int, bytes]]:
-    """Yield each address as a number, with its label (RTM_GETADDR)."""
+    """Yield each IPv4 address in the namespace as a number, with its label as bytes."""
     with _route_socket() as route_socket:
         body = struct.pack("=BBBBi", socket.AF_INET, 0, 0, 0, 0)
         header = (HEADER_BYTES + len(body), RTM_GETADDR, NLM_F_REQUEST | NLM_F_DUMP, 1, 0)

@@ -37,7 +37,7 @@ POLL_SECONDS = 0.02
 
 
 class PeerProber:
-    """Prober on the gateway of this process; each call returns within about two seconds.
+    """Client of this gateway's charon that probes peers; a call returns within about two seconds.
 
     Its methods raise GatewayError if charon does not answer.
     """
@@ -46,12 +46,12 @@ class PeerProber:
         self._vici_socket = vici_socket
 
     def owns(self, address: IPv4Address) -> bool:
-        """Return True if the address is one of the gateway's own."""
+        """Return True if the gateway has this address on any interface."""
         addresses = LocalAddresses().read()
         return address in addresses.own or address in addresses.loopback
 
     def is_up(self, name: str) -> bool:
-        """Return True if a CHILD_SA of the connection of this name carries traffic."""
+        """Return True if a CHILD_SA of the connection `name` carries traffic."""
         with CharonSession(self._vici_socket) as charon:
             ike_sas = charon.list_sas(name)
         return any(child.state in CARRYING for sa in ike_sas for child in sa.children)
@@ -86,7 +86,7 @@ class PeerProber:
                 charon.clear(name)
 
     def _attempt(self, charon: _ProbeSession, name: str, with_child: bool) -> list[str]:
-        """Return charon's log lines of an attempt.
+        """Negotiate with the peer and return charon's log lines.
 
         Without a child, the IKE_SA is terminated as soon as the peer has selected a proposal.
         """
@@ -100,9 +100,10 @@ class PeerProber:
 
     @contextmanager
     def _cleared(self, name: str) -> Iterator[None]:
-        """Clear the objects of this name before and after the block.
+        """Remove the connection, SAs and secret called `name` before and after the block.
 
-        Uses sessions of its own: the block's session may have failed in the middle of a reply.
+        Uses separate sessions, because the block's session may have failed in the middle of a
+        reply.
         """
         with _ProbeSession(self._vici_socket) as charon:
             charon.clear(name)
@@ -120,7 +121,7 @@ class _ProbeSession(CharonSession):
         return self
 
     def load_probe(self, name: str, settings: ViciSection) -> None:
-        """Load the connection. Raises GatewayRefused if charon refuses it."""
+        """Load the probe's connection `name`. Raises GatewayRefused if charon refuses it."""
         with self._errors():
             self._session.load_conn({name: settings})
 
@@ -132,7 +133,7 @@ class _ProbeSession(CharonSession):
             self._session.load_shared({**request, "data": spec.preshared_key.encode()})
 
     def attempt(self, name: str, with_child: bool) -> Iterator[str]:
-        """Negotiate for a limited time; yield charon's log lines, and its reason for giving up."""
+        """Negotiate for a limited time; yield charon's log lines, then the reason for a failure."""
         seconds = PHASE_TWO_SECONDS if with_child else PHASE_ONE_SECONDS
         request = {"ike": name, "timeout": str(int(seconds * 1000)), "loglevel": "1"}
         if with_child:

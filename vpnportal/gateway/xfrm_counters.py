@@ -10,7 +10,7 @@ POLICY_DROPS = ("XfrmInTmplMismatch", "XfrmInNoPols", "XfrmInPolBlock")
 
 
 def read_policy_drops() -> int:
-    """Return the number of decrypted packets that no policy of their tunnel allows.
+    """Return the number of decrypted packets dropped because no policy of their tunnel allows them.
 
     Returns 0 if the kernel has no XFRM statistics.
     """

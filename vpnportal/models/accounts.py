@@ -14,11 +14,11 @@ INVITATION_LASTS = timedelta(days=7)
 
 
 class AccountQuerySet(PermissionQuerySet["Account"]):
-    """Accounts by the role of a member."""
+    """Accounts, with filters by the role that a user has in them."""
 
 
 class Account(models.Model):
-    """A customer: owns tunnels and subnets, and is a stranger to every other account."""
+    """A customer, who owns tunnels and subnets."""
 
     name = models.CharField(max_length=80, unique=True)
 
@@ -43,7 +43,7 @@ class Membership(models.Model):
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
-    """Invitations by state."""
+    """Invitations, with a filter for those that can still be accepted."""
 
     def open(self) -> InvitationQuerySet:
         """Return the invitations that are neither accepted, revoked nor expired."""
@@ -52,7 +52,10 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
 
 
 class Invitation(models.Model):
-    """A single-use link that joins an account. The row stores only the SHA-256 of its token."""
+    """A single-use link to become a member of an account.
+
+    The row stores the SHA-256 of the token in the link, not the token.
+    """
 
     account = models.ForeignKey(Account, models.CASCADE, related_name="invitations")
     role = models.CharField(max_length=8, choices=Role, default=Role.VIEWER)
@@ -89,7 +92,7 @@ class Profile(models.Model):
 
 
 class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
-    """API keys, usable or user-managed."""
+    """API keys, with filters for valid keys and for keys that a user may manage."""
 
     def usable(self, now: datetime) -> ApiKeyQuerySet:
         """Return the keys that authenticate at `now`.
@@ -112,8 +115,8 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 class ApiKey(models.Model):
     """A key that authenticates a program for one account, with the role of the key's user.
 
-    The row stores only the SHA-256 of the key. `sources` lists the networks in CIDR notation that
-    the key is accepted from; an empty list accepts every address.
+    The row stores only the SHA-256 of the key. `sources` lists the client networks in CIDR
+    notation that may use the key. An empty list permits every client address.
     """
 
     user = models.ForeignKey(User, models.CASCADE, related_name="api_keys")

@@ -14,14 +14,17 @@ from vpnportal.models.tunnels import Tunnel
 
 
 class AddressReleaseQuerySet(models.QuerySet["AddressRelease"]):
-    """Address releases by state."""
+    """Address releases, with filters for open and due releases."""
 
     def open(self) -> AddressReleaseQuerySet:
-        """Return the releases that no observation has confirmed yet."""
+        """Return the releases without `released_at`: the addresses are not free yet."""
         return self.filter(released_at=None)
 
     def due(self) -> AddressReleaseQuerySet:
-        """Return the open releases whose concentrator has no revision of the tunnel to hold."""
+        """Return the open releases without a live, unfinished or fallback revision.
+
+        Only revisions of the same tunnel on the same concentrator count.
+        """
         here = {
             "tunnel": models.OuterRef("tunnel"),
             "concentrator": models.OuterRef("concentrator"),

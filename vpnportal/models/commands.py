@@ -14,8 +14,8 @@ from vpnportal.models.tunnels import Tunnel
 class TunnelCommand(models.Model):
     """A command for the SAs of a tunnel. The worker of its concentrator executes it once.
 
-    `done_at` and `ok` are None until then. `text` is the result for people, `steps` is the command
-    log in the format of `Revision.steps`.
+    `done_at` and `ok` are None until the command ends. `text` is the result as a sentence for
+    the user. `steps` is the command log in the format of `Revision.steps`.
     """
 
     class Kind(models.TextChoices):

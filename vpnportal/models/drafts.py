@@ -47,7 +47,7 @@ class DraftBackup(models.Model):
         return f"tunnel {tunnel_id} draft set aside"
 
     def spec(self) -> TunnelSpec:
-        """Return the draft of the backup, with its preshared key."""
+        """Return the saved draft, decrypted, with its preshared key."""
         return deserialize(self.specification.open(self.context(self.tunnel_id)))
 
 

@@ -32,7 +32,7 @@ class PermissionQuerySet(models.QuerySet[Row]):
         return self._with_role(user, *Role)
 
     def editable_by(self, user: User | AnonymousUser) -> Self:
-        """Return the rows that the user may change and apply: as operator or owner."""
+        """Return the rows of the accounts in which the user is operator or owner."""
         return self._with_role(user, Role.OPERATOR, Role.OWNER)
 
     def owned_by(self, user: User | AnonymousUser) -> Self:

@@ -23,23 +23,23 @@ LOCK_DURATION = timedelta(minutes=2)
 
 
 def locks(requested_at: datetime | None) -> bool:
-    """Return True if an unfinished revision of that time still locks its tunnel."""
+    """Return True if an unfinished revision created at `requested_at` still locks its tunnel."""
     return requested_at is not None and age_of(requested_at) <= LOCK_DURATION
 
 
 class RevisionQuerySet(models.QuerySet["Revision"]):
-    """Revisions by outcome."""
+    """Revisions, with filters by outcome."""
 
     def live_or_applying(self) -> RevisionQuerySet:
-        """Return the live revisions and those being applied."""
+        """Return the live, queued and applying revisions."""
         return self.filter(outcome__in=Revision.LIVE_OR_APPLYING)
 
     def to_configure(self) -> RevisionQuerySet:
-        """Return the live revisions and those being applied, without disconnected tunnels."""
+        """Return the live, queued and applying revisions of tunnels that are not disconnected."""
         return self.live_or_applying().filter(tunnel__disconnected_at=None)
 
     def holding(self) -> RevisionQuerySet:
-        """Return the revisions that hold networks: live, being applied, kept as fallback."""
+        """Return the revisions that reserve their networks: live, unfinished, or fallback."""
         return self.filter(outcome__in=(*Revision.LIVE_OR_APPLYING, Revision.Outcome.FALLBACK))
 
     def locking(self) -> RevisionQuerySet:
@@ -169,12 +169,12 @@ class Revision(models.Model):
 
     @property
     def age(self) -> timedelta:
-        """The time since the apply."""
+        """The time since the revision was created."""
         return age_of(self.created_at)
 
 
 class RemoteClaim(models.Model):
-    """A remote network of a revision, in the clear: finding an overlap is one query."""
+    """A remote network of a revision, unencrypted, so that one query finds overlaps."""
 
     revision = models.ForeignKey(Revision, models.CASCADE, related_name="claims")
     first = models.BigIntegerField(db_index=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SubnetQuerySet(models.QuerySet["Subnet"]):
-    """Subnets by the tunnels that may use them."""
+    """Subnets, with a filter for those that a tunnel may use."""
 
     def offered_to(self, tunnel: Tunnel) -> SubnetQuerySet:
         """Return the hosted and service subnets that may be attached to the tunnel."""

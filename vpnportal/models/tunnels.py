@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 def choices_of(enum: type[SaStatus] | type[Starts]) -> list[tuple[str, str]]:
-    """Return the members of an enum of the domain as choices of a column."""
+    """Return the members of a domain enum as Django choices: (value, label) pairs."""
     return [(member.value, member.label) for member in enum]
 
 
 class TunnelQuerySet(PermissionQuerySet["Tunnel"]):
-    """Tunnels by the role of a member of their account.
+    """Tunnels, with filters by the role that a user has in their account.
 
     `visible_to` and `editable_by` include deleted tunnels: a service says in words why a deleted
     tunnel cannot be changed.
@@ -45,7 +45,7 @@ class TunnelQuerySet(PermissionQuerySet["Tunnel"]):
 
 
 class Tunnel(models.Model):
-    """One IPsec VPN: a context of the retired API. Defaults are those of the original panel.
+    """An IPsec VPN, called a "context" in the retired API. Defaults match the original panel.
 
     A deleted tunnel keeps its row, which keeps its name and its history.
     """
@@ -157,7 +157,7 @@ class Tunnel(models.Model):
 
 
 class AddressTranslation(models.Model):
-    """A static one-to-one translation: a provider's address, a customer's address, a name."""
+    """A static one-to-one NAT entry: an internal address, a customer address and a name."""
 
     tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="translations")
     internal_address = models.GenericIPAddressField(protocol="IPv4")
@@ -174,6 +174,6 @@ class AddressTranslation(models.Model):
         return f"{self.internal_address} to {self.customer_address}"
 
     def as_value(self) -> Translation:
-        """Return the row as a domain value."""
+        """Return the addresses and the name as a domain `Translation`."""
         internal, customer = number(self.internal_address), number(self.customer_address)
         return Translation(IPv4Address(internal), IPv4Address(customer), self.name)

@@ -1,4 +1,4 @@
-"""Converge requests of the monitor: none is lost, and a flapping peer cannot fill the queue."""
+"""Converge requests of the monitor, repeated after lost messages and rate-limited per tunnel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ REPEAT_LOST_SECONDS = 5.0
 
 
 class ConvergeRequests:
-    """The requests of one monitor. Call `send_due` about once a second."""
+    """The converge requests for one concentrator. Call `send_due` about once a second."""
 
     def __init__(self, concentrator: Concentrator) -> None:
         self._concentrator = concentrator
@@ -57,7 +57,10 @@ class ConvergeRequests:
         tasks.request_converge(self._concentrator, tunnel)
 
     def send_due(self) -> None:
-        """Send delayed requests, and request tunnels with lost messages or trials that are due."""
+        """Send delayed requests whose back-off is over.
+
+        Also request a converge for lost messages and for trials whose time is over.
+        """
         for tunnel in tuple(self._delayed):
             self.request_one(tunnel)
         before = timezone.now() - LOST_AFTER
@@ -70,7 +73,7 @@ class ConvergeRequests:
                 self._repeat(tunnel)
 
     def _repeat(self, tunnel: int) -> None:
-        """Request without the back-off: a user waits for the result."""
+        """Request a converge of one tunnel without back-off, at most every REPEAT_LOST_SECONDS."""
         now = time.monotonic()
         if now - self._repeated_at.get(tunnel, -REPEAT_LOST_SECONDS) >= REPEAT_LOST_SECONDS:
             self._repeated_at[tunnel] = now

@@ -57,7 +57,7 @@ class LogRecorder:
         self._icmp_errors = _listen_to_icmp_errors()
 
     def close(self) -> None:
-        """Stop listening, and write what is collected."""
+        """Stop listening for ICMP errors, and write the collected lines and anomalies."""
         if self._icmp_errors:
             self._icmp_errors.close()
         self._write()
@@ -81,11 +81,17 @@ class LogRecorder:
         at: datetime,
         everything: bool,
     ) -> None:
-        """Look for anomalies in what charon lists, of some of its connections or of all."""
+        """Look for anomalies in connections and IKE_SAs that charon lists.
+
+        With `everything`, these are all connections and IKE_SAs of charon.
+        """
         self._anomalies |= self._detector.observe(connections, ike_sas, at, everything)
 
     def write_if_due(self) -> None:
-        """Write collected logs and anomalies, after a time in which attempts are gathered."""
+        """Write the collected lines and anomalies, GATHER_SECONDS after the first of them.
+
+        Two writes are at least WRITE_SECONDS apart.
+        """
         if not (self._anomalies or self._collector.has_lines):
             return
         now = time.monotonic()
@@ -111,9 +117,9 @@ class TunnelLookup:
         self._by_peer: dict[str, dict[int, set[int]]] = {}
 
     def __call__(self, endpoints: Endpoints) -> Iterable[int]:
-        """Return the tunnels between two addresses.
+        """Return the ids of the tunnels between two peer addresses.
 
-        Without a local address, return the tunnels of the peer if they belong to one account.
+        Without a local address, return all tunnels of the peer if they belong to one account.
         """
         age = time.monotonic() - self._read_at
         tunnels = self._find(endpoints) if age < MAX_AGE_SECONDS else set()
@@ -186,7 +192,7 @@ def _update(row: DiagnosticLog, new: TunnelLog | None, anomalies: Anomalies | No
 
 
 def _is_repetition(row: DiagnosticLog, earlier: tuple[LogLine, ...], new: TunnelLog) -> bool:
-    """Return True if the new lines repeat the attempt before them, not long ago."""
+    """Return True if the new lines repeat those of a row that changed within REPEAT_AFTER."""
     if row.pk is None or age_of(row.changed_at) > REPEAT_AFTER:
         return False
     if any(line.ike for line in new.lines):
@@ -199,7 +205,7 @@ def _invariant(lines: Iterable[LogLine]) -> list[tuple[str, str]]:
 
 
 def _listen_to_icmp_errors() -> IcmpErrorListener | None:
-    """Open a raw socket for ICMP errors. Without CAP_NET_RAW a refused port looks silent."""
+    """Open a raw socket for ICMP errors. Return None without CAP_NET_RAW."""
     try:
         return IcmpErrorListener()
     except PermissionError:

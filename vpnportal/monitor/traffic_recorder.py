@@ -83,7 +83,7 @@ class TrafficRecorder:
         self._add(self._accountant.sample(connections, samples, at, tunnel))
 
     def write_if_due(self) -> None:
-        """Write the next rows, at most every WRITE_SECONDS."""
+        """Write the traffic of the next tunnels, at most every WRITE_SECONDS."""
         if self._unwritten and time.monotonic() >= self._write_at:
             self._write()
 
@@ -98,7 +98,7 @@ class TrafficRecorder:
         self._write_at = time.monotonic() + WRITE_SECONDS
 
     def _next_tunnels(self) -> list[int]:
-        """Return the tunnels to write next: changed SAs first, then the longest wait."""
+        """Return the tunnel ids to write next: changed SAs first, then the longest unwritten."""
         tunnels: list[int] = []
         pairs = 0
         for tunnel in sorted(self._unwritten, key=lambda pk: not self._unwritten[pk].has_sa_change):
@@ -110,7 +110,7 @@ class TrafficRecorder:
 
 
 def saved_samples(concentrator: Concentrator) -> dict[int, tuple[IkeSaSample, ...]]:
-    """Return the saved SA samples by tunnel."""
+    """Return the saved IKE_SA samples by tunnel id."""
     rows = Traffic.objects.filter(concentrator=concentrator).exclude(lines=[])
     return {tunnel: from_json(lines) for tunnel, lines in rows.values_list("tunnel_id", "lines")}
 
@@ -171,7 +171,10 @@ def _add_totals(saved: Mapping[str, list], delta: TrafficDelta) -> dict[str, lis
 
 
 def _add_minutes(row: Traffic, delta: TrafficDelta, hour: range) -> dict[str, list[list[int]]]:
-    """Return the minutes of the last hour by selectors. Dropped selectors share one entry."""
+    """Return the traffic per minute of the last hour by selectors.
+
+    Selectors that are no longer in `row.pairs` are summed under `Traffic.GONE`.
+    """
     minutes = dict(row.minutes)
     for selectors, traffic in delta.pairs.items():
         new = ([minute, *counts] for minute, counts in traffic.minutes.items())

@@ -91,7 +91,10 @@ def save_usage(concentrator: Concentrator, uses: Mapping[Translation, int]) -> N
 
 
 def save_read_time(concentrator: Concentrator, at: datetime) -> None:
-    """Write the read time; also as `used_since` at first or after a gap over RETENTION_SECONDS."""
+    """Write the time of a read of the uses to `used_read_at`.
+
+    Also write it to `used_since` at the first read, and after a gap over RETENTION_SECONDS.
+    """
     row = Concentrator.objects.filter(pk=concentrator.pk)
     row.update(used_read_at=at)
     oldest = at - timedelta(seconds=RETENTION_SECONDS)
@@ -129,7 +132,7 @@ def _by_tunnel(
 
 
 def _merged(row: TranslationUsage, uses: Mapping[Translation, int]) -> TranslationUsage:
-    """Return the row with these uses. The later use of an internal address wins."""
+    """Add the uses to the row and return it. The later use of an internal address is kept."""
     for (internal, customer), minute in uses.items():
         key = str(IPv4Address(internal))
         if minute >= row.pairs.get(key, ("", 0))[1]:

@@ -39,7 +39,7 @@ RETRY_SECONDS = 1.0
 
 
 def run_watcher(concentrator: Concentrator) -> NoReturn:
-    """Watch charon for ever. While it is away, record why and try to connect again."""
+    """Watch charon for ever. While it is unreachable, record the reason and connect again."""
     while True:
         try:
             Watcher(concentrator).run()
@@ -53,7 +53,7 @@ def run_watcher(concentrator: Concentrator) -> NoReturn:
 
 
 class Watcher:
-    """The watch over one lifetime of charon: one session for events, one for queries."""
+    """The monitor of one charon process, with a vici session for events and one for queries."""
 
     def __init__(self, concentrator: Concentrator) -> None:
         self._concentrator = concentrator

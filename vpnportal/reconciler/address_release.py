@@ -16,7 +16,7 @@ from vpnportal.reconciler.step_log import RowLogs
 
 
 def release_logs(concentrator: Concentrator) -> RowLogs:
-    """Return the logs of the due releases: removing such a tunnel is no drift repair."""
+    """Return a step sink for the due releases: removing their tunnels is no drift repair."""
     return RowLogs(
         lambda: {
             connection_of(release.tunnel_id): release for release in concentrator.releases.due()
@@ -70,7 +70,10 @@ def _internal_address(element: NatElement) -> int:
 
 
 def _free_subnets(tunnel: Tunnel) -> None:
-    """Return static NAT subnets to their pools. A subnet from elsewhere stays with its account."""
+    """Detach all subnets of a tunnel, and delete those that no other tunnel uses.
+
+    Only customer subnets and static NAT subnets from a pool are deleted.
+    """
     static_nat = AddressPool.objects.filter(kind=AddressPool.Kind.STATIC_NAT)
     pools = [pool.network for pool in static_nat]
     subnets = list(tunnel.subnets.all())

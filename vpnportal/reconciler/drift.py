@@ -11,7 +11,7 @@ MAX_ROWS = 20
 
 
 class DriftLog:
-    """The repairs of one converge."""
+    """A step sink that collects the drift repairs of one converge."""
 
     def __init__(self, concentrator: Concentrator) -> None:
         self._concentrator = concentrator

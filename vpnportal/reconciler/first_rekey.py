@@ -22,7 +22,7 @@ MAX_PER_CONVERGE = 3
 
 
 def due(concentrator: Concentrator) -> RevisionQuerySet:
-    """Return the live revisions whose tunnels were not seen up, or not rekeyed, yet."""
+    """Return the live revisions that were never seen up or whose first rekey is due."""
     is_due = Q(first_rekey=Rekeyed.DUE) | Q(first_up_at=None)
     return Revision.objects.filter(is_due, concentrator=concentrator, outcome=Revision.Outcome.LIVE)
 

@@ -1,6 +1,6 @@
 """Peer probes: one short round of offers per task, so that other tasks get their turn between.
 
-The row holds every reply. The worker that runs the next round continues from there.
+The row of the probe holds every reply, so that another process can run the next round.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def prober_for(concentrator: Concentrator) -> PeerProber:
 
 
 def sweep(concentrator: Concentrator) -> None:
-    """Remove what a crashed worker left of its probes, if charon can be reached."""
+    """Remove connections, SAs and secrets of earlier probes, if charon can be reached."""
     try:
         prober_for(concentrator).sweep()
     except GatewayError as error:
@@ -89,7 +89,7 @@ def _run_offers(probe: PeerProbe, prober: PeerProber) -> bool:
 
 
 def _objection(probe: PeerProbe, spec: TunnelSpec, prober: PeerProber) -> str:
-    """Return why the peer must not be probed (now), or an empty string.
+    """Return the reason not to probe the peer now, or an empty string.
 
     The draft may have changed since the request, and some facts are known only on the gateway.
     """
@@ -110,7 +110,7 @@ def _objection(probe: PeerProbe, spec: TunnelSpec, prober: PeerProber) -> str:
 
 
 def _save_newest(probe: PeerProbe, replies: list[OfferReply]) -> None:
-    """Write the newest reply, and the fields that all replies together tell."""
+    """Write the newest reply, and the draft fields learned from all replies."""
     newest = replies[-1]
     probe.steps.append(
         {
@@ -134,5 +134,5 @@ def _finish(probe: PeerProbe, state: State, reason: str) -> bool:
 
 
 def _open_row(probe: PeerProbe) -> QuerySet[PeerProbe]:
-    """Return the row, unless another process has finished the probe."""
+    """Return a queryset of the probe, empty if the probe has finished."""
     return PeerProbe.objects.filter(pk=probe.pk, state__in=OPEN_STATES)

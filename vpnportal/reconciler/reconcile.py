@@ -52,7 +52,7 @@ def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool =
     """Bring one tunnel, or the whole concentrator, to the state of the newest revisions.
 
     Returns True if work is left for another converge. Raises GatewayError if the concentrator
-    cannot be observed or changed; with `give_up`, overdue revisions have then failed.
+    cannot be observed or changed. With `give_up`, overdue revisions are marked as failed.
     """
     concentrator = Concentrator.objects.get(pk=concentrator_id)
     try:
@@ -78,7 +78,7 @@ def driver_for(concentrator: Concentrator) -> GatewayDriver:
 
 @cache
 def _driver(vici_socket: str) -> GatewayDriver:
-    """Keep one driver per process: it caches what the kernel announces when it changes."""
+    """Return the only driver of this process, which caches state that the kernel announces."""
     return GatewayDriver(vici_socket)
 
 
@@ -164,7 +164,7 @@ class Converge:
         return plan.excluding(self.target.unreadable, self.target.desired)
 
     def _address_conflicts(self) -> dict[str, str]:
-        """Return why unfinished revisions claim addresses of the gateway itself, by connection."""
+        """Return conflicts of unfinished revisions with gateway addresses: text by connection."""
         return {
             connection_of(revision.tunnel_id): text
             for revision in self.target.unfinished
@@ -173,12 +173,12 @@ class Converge:
         }
 
     def _evaluate_trials(self) -> bool:
-        """Evaluate the trials that are due now. True if one rolled back: a new desired state."""
+        """Evaluate the due trials. Return True if one rolled back and the desired state changed."""
         due = list(trials.due(self._concentrator, self._tunnel_id))
         return any([trials.evaluate(revision, self._driver, self.observed) for revision in due])
 
     def _execute_reconnects(self) -> bool:
-        """Claim the commands, and terminate for reconnects. True if an IKE_SA was terminated."""
+        """Claim commands, and terminate IKE_SAs to reconnect. Return True if one was terminated."""
         self._commands = tunnel_commands.claim(self._concentrator, self._tunnel_id)
         return tunnel_commands.terminate_for_reconnect(self._commands, self._driver, self.observed)
 
@@ -202,7 +202,7 @@ class Converge:
         }
 
     def _save(self, status: dict[int, SaStatus]) -> None:
-        """Write what this converge observed."""
+        """Write the status of tunnels and concentrator that this converge observed."""
         if self._tunnel_id is None:
             sa_status_store.save_all(self._concentrator, status, self._began_at)
             sa_status_store.save_for_operators(
@@ -225,7 +225,7 @@ class Converge:
 
 
 class _RefusedStarts:
-    """A log of starts that charon refused after the revision of the tunnel had its outcome."""
+    """A step sink that logs the failed initiations that no revision log accepts."""
 
     def accept(self, step: Step) -> bool:
         if not step.ok:

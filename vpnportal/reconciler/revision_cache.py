@@ -25,7 +25,7 @@ BATCH_ROWS = 200
 
 
 class RevisionKey(NamedTuple):
-    """Identity of a revision. The creation time tells a row from a deleted row with its id."""
+    """Id and creation time of a revision. The time differs if an id is used again."""
 
     pk: int
     created_at: datetime
@@ -37,7 +37,7 @@ class RevisionKey(NamedTuple):
 
 
 class RevisionCache:
-    """Compiled revisions by key."""
+    """A cache of compiled revisions by `RevisionKey`."""
 
     def __init__(self) -> None:
         self._compiled: dict[RevisionKey, CompiledTunnel] = {}
@@ -67,7 +67,7 @@ class RevisionCache:
         return {key: self._compiled[key] for key in requested if key in self._compiled}
 
     def retain(self, keys: Iterable[RevisionKey]) -> None:
-        """Drop all revisions but these."""
+        """Remove all compiled revisions from the cache except those with these keys."""
         for key in self._compiled.keys() - set(keys):
             del self._compiled[key]
 
@@ -112,7 +112,7 @@ class StoredSettings:
 
     @property
     def settings(self) -> ViciSection:
-        """The section that `load-conn` takes."""
+        """The connection settings for the vici command `load-conn`."""
         return self.cache.read_secrets(self.key).connection.settings
 
     @property
@@ -134,7 +134,7 @@ def _compile(revision: Revision) -> CompiledTunnel | None:
 
 
 def _rows_from(key: RevisionKey) -> dict[RevisionKey, Revision]:
-    """Return the sealed row of a revision and the rows after it on the same concentrator."""
+    """Return a revision and the next ones of its concentrator by key, still encrypted."""
     row = Revision.objects.filter(pk=key.pk)
     next_rows = Revision.objects.live_or_applying().filter(
         concentrator__in=row.values("concentrator"), pk__gt=key.pk

@@ -24,7 +24,7 @@ GRACE_PERIOD = timedelta(seconds=5)
 
 
 def mark_applying(revisions: Iterable[Revision]) -> None:
-    """Write that the worker has started to apply the queued revisions among these."""
+    """Set the queued revisions among `revisions` to applying, and log the start."""
     for revision in revisions:
         if revision.outcome == Outcome.QUEUED:
             revision.outcome = Outcome.APPLYING
@@ -95,7 +95,7 @@ def fail_refused(live_ids: Mapping[str, int], refusals: Mapping[str, str]) -> No
 
 
 def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:
-    """Start the time to the health check, and keep the revision that a rollback would restore."""
+    """Write the end of the trial time, and mark the revision to restore as fallback."""
     ends = timezone.now() + timedelta(seconds=revision.trial_seconds or 0)
     Revision.objects.filter(pk=revision.pk).update(trial_ends_at=ends)
     if not older.filter(outcome=Outcome.FALLBACK).exists():

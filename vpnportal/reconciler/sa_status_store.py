@@ -18,7 +18,10 @@ from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
 
 
 def save_all(concentrator: Concentrator, status: dict[int, SaStatus], at: datetime) -> None:
-    """Write the status of every tunnel of a concentrator. A tunnel without status is not loaded."""
+    """Write the changed SA statuses of a concentrator's tunnels, by tunnel id.
+
+    A tunnel that is not in `status` is not loaded in charon.
+    """
     changed: dict[str, list[int]] = defaultdict(list)
     for pk, saved in tunnels_of(concentrator).values_list("pk", "sa_status"):
         if status.get(pk, "") != saved:
@@ -69,7 +72,7 @@ def save_for_operators(
 
 
 def save_dropped_by_esp(concentrator: Concentrator, packets: int) -> None:
-    """Add packets that a tunnel's selectors did not allow since the last call."""
+    """Add a number of packets to the counter of packets that no selector allowed."""
     Concentrator.objects.filter(pk=concentrator.pk).update(
         dropped_by_esp=F("dropped_by_esp") + packets
     )

@@ -27,14 +27,14 @@ MAX_STEPS = 200
 
 
 class StepSink(Protocol):
-    """A place for steps."""
+    """An object that records steps, such as a log."""
 
     def accept(self, step: Step) -> bool:
         """Record the step. Return False if it belongs to no row of this sink."""
 
 
 class StepRouter:
-    """A report function that hands each step to the first sink that accepts it."""
+    """A callable that passes each step to its sinks in order, until one accepts the step."""
 
     def __init__(self, *sinks: StepSink) -> None:
         self._sinks = sinks
@@ -48,7 +48,7 @@ class RevisionLogs:
 
     An unfinished revision gets every step of its tunnel and every general step. A finished revision
     gets starts and ends of SAs only: other steps are drift repairs. The logs are written when the
-    block ends, or earlier if it takes long. A step after the end is written at once.
+    `with` block ends, or earlier if the block takes long. A later step is written at once.
     """
 
     def __init__(self, revisions: Iterable[Revision]) -> None:
@@ -101,7 +101,7 @@ class RowLogs:
     """The logs of commands or address releases, by connection, as a sink of steps.
 
     A step of a connection belongs to the row of that connection, a general step to all rows. The
-    first step reads the rows: most observations of a gateway report no step.
+    rows are read from the database at the first step, because most converges have no step.
     """
 
     def __init__(self, find_rows: Callable[[], Mapping[str, LoggedRow]]) -> None:
@@ -134,7 +134,7 @@ def log_to_row(row: LoggedRow, step: Step) -> None:
 
 
 def log_entry(step: Step) -> dict[str, object]:
-    """Return a step as the JSON columns hold it: time (ISO 8601), text, success."""
+    """Return a step as a `Revision.steps` entry: {"at": now in ISO 8601, "text", "ok"}."""
     return {"at": timezone.now().isoformat(), "text": step.text, "ok": step.ok}
 
 

@@ -56,7 +56,7 @@ def load_target(concentrator: Concentrator, tunnel_id: int | None) -> Target:
 
 
 def _target_of_all(revisions: RevisionQuerySet) -> Target:
-    """Read keys of all revisions, but rows only of those in progress: there may be ten thousand."""
+    """Return the target for all tunnels. Load full rows only of revisions in progress."""
     newest_first = revisions.to_configure().order_by("tunnel_id", "-number")
     keys: dict[int, RevisionKey] = {}
     columns = newest_first.values_list("tunnel_id", "pk", "created_at")
@@ -111,7 +111,7 @@ def _target_of_one(
 
 
 def _is_released(concentrator: Concentrator, tunnel_id: int) -> bool:
-    """Return True if the tunnel has left: other tunnels may have its addresses by now."""
+    """Return True if the tunnel has releases on the concentrator and none of them is open."""
     releases = concentrator.releases.filter(tunnel_id=tunnel_id)
     return releases.exists() and not releases.open().exists()
 

@@ -63,7 +63,7 @@ def evaluate(revision: Revision, driver: GatewayDriver, observed: Observed) -> b
 
 
 def _health_problem(revision: Revision, driver: GatewayDriver, observed: Observed) -> str:
-    """Return what is not healthy, or an empty string."""
+    """Return the health problem of a tunnel as text, or an empty string if it is healthy."""
     name = connection_of(revision.tunnel_id)
     ike_sas = [ike_sa for ike_sa in observed.ike_sas if ike_sa.connection == name]
     loaded = {key: value for key, value in observed.connections.items() if key == name}
@@ -76,7 +76,7 @@ def _health_problem(revision: Revision, driver: GatewayDriver, observed: Observe
 
 
 def _is_ping_answered(revision: Revision, driver: GatewayDriver, observed: Observed) -> bool:
-    """Ping from a hosted address: packets from other sources do not enter the tunnel."""
+    """Return True if `trial_ping` answers a ping from an address in a hosted subnet."""
     sources = (
         observed.addresses.first_in(network) or observed.loopback_addresses.first_in(network)
         for network in revision.spec().hosted_subnets

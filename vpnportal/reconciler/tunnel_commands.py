@@ -1,4 +1,4 @@
-"""Connect, disconnect, rekey, reconnect: requested by a user, executed by the worker.
+"""Commands connect, disconnect, rekey and reconnect, which the worker executes for a user.
 
 A disconnected tunnel has `disconnected_at` in its row. `RevisionQuerySet.to_configure()` excludes
 it, so every converge leaves it out, also after a lost message. Other commands run once and soon,
@@ -37,7 +37,7 @@ REKEYED = {
 
 
 def pending(concentrator: Concentrator, tunnel_id: int | None = None) -> QuerySet[TunnelCommand]:
-    """Return a concentrator's pending commands, oldest first."""
+    """Return the unfinished commands of tunnels live on a concentrator, oldest first."""
     live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, concentrator=concentrator)
     commands = TunnelCommand.objects.filter(done_at=None, tunnel__in=live.values("tunnel"))
     if tunnel_id is not None:
@@ -46,7 +46,7 @@ def pending(concentrator: Concentrator, tunnel_id: int | None = None) -> QuerySe
 
 
 def command_logs(concentrator: Concentrator) -> RowLogs:
-    """Return the logs of pending commands: the steps of a command are no drift repairs."""
+    """Return a step sink for unfinished commands: their steps are no drift repairs."""
     return RowLogs(
         lambda: {connection_of(command.tunnel_id): command for command in pending(concentrator)}
     )
@@ -82,7 +82,7 @@ def terminate_for_reconnect(
 
 
 def complete(commands: Iterable[TunnelCommand], driver: GatewayDriver) -> None:
-    """Execute rekeys, and mark the other commands as done: the converge before did their work."""
+    """Execute the rekeys, and mark the other commands as done by the converge."""
     for command in commands:
         if command.kind == Kind.REKEY:
             agreed = driver.rekey(connection_of(command.tunnel_id))

@@ -1,6 +1,6 @@
-"""The operations of the product, as pages, the API, the admin site and commands use them.
+"""Operations on tunnels, accounts and API keys for pages, the API, the admin site and commands.
 
-Code outside this package imports from here, never from its modules.
+Code outside this package imports names from the package, never from its modules.
 """
 
 from vpnportal.services.api_keys import api_key_digest, create_api_key, revoke_api_key

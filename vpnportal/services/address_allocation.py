@@ -14,7 +14,7 @@ STATIC_NAT_PREFIX = 30
 def lock_address_allocation() -> None:
     """Serialize address allocation: lock all concentrator rows until the transaction ends.
 
-    On SQLite an IMMEDIATE transaction already excludes other writers, so this is only a query.
+    On SQLite no row is locked: an IMMEDIATE transaction already excludes other writers.
     """
     rows = Concentrator.objects.select_for_update(no_key=True).order_by("pk")
     list(rows.values_list("pk", flat=True))
@@ -48,7 +48,7 @@ class AllocatedAddresses:
 def free_hosted_peer(
     concentrator: Concentrator, allocated: AllocatedAddresses
 ) -> IPv4Address | None:
-    """Return the first free address of the pools, or None."""
+    """Return the first free hosted peer address of the concentrator, or None if all are in use."""
     pools = _pools(concentrator, AddressPool.Kind.HOSTED_PEER)
     hosts = (address for network in pools for address in network.hosts())
     return next((address for address in hosts if str(address) not in allocated.peers), None)

@@ -29,6 +29,6 @@ def start_release(tunnel: Tunnel, author: User) -> None:
 
 
 def request_removal(tunnel: Tunnel) -> None:
-    """Request a full converge of every concentrator that must release the tunnel."""
+    """Request a full converge of each concentrator that must remove the tunnel's configuration."""
     for release in tunnel.releases.due().select_related("concentrator"):
         tasks.request_converge(release.concentrator)

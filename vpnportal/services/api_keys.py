@@ -35,9 +35,10 @@ def create_api_key(
 ) -> RevealedKey:
     """Create a key and return its text, which the database does not hold.
 
-    `last_day` is a date in the current time zone. `sources` are addresses or networks in CIDR
-    notation. Raises Refused if the name is empty, the day has passed, a source is no network, the
-    limit is reached or the user is not a member of the account.
+    `last_day` is the last valid date, in the current time zone. `sources` lists the client
+    addresses or networks (CIDR) that may use the key.
+    Raises Refused if an argument is invalid or the user is not a member of the account. Raises
+    Refused if the user already has MAX_KEYS usable keys in the account.
     """
     name = _name(name)
     expires_at = _end_of_day(last_day) if last_day else None
@@ -68,7 +69,7 @@ def revoke_api_key(key: ApiKey) -> None:
 
 
 def api_key_digest(text: str) -> str:
-    """Return the SHA-256 of a key, by which the database finds the row."""
+    """Return the SHA-256 digest of an API key in hexadecimal, as the database stores it."""
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 

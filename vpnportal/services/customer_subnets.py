@@ -18,9 +18,9 @@ FIELD = "remote_subnets"
 
 
 def make_customer_subnet(account: Account, network: IPv4Network) -> Subnet:
-    """Return the account's row of this network, created if missing and attached to no tunnel.
+    """Return the account's customer subnet with this network, or create it without a tunnel.
 
-    Raises Refused if the account has MAX_UNUSED subnets without a tunnel.
+    Raises Refused if a new subnet is needed and the account has MAX_UNUSED unused subnets.
     """
     with transaction.atomic():
         rows = account.subnets.select_for_update().filter(kind=Subnet.Kind.CUSTOMER)
@@ -36,9 +36,10 @@ def make_customer_subnet(account: Account, network: IPv4Network) -> Subnet:
 
 
 def attach_customer_subnet(tunnel: Tunnel, row: Subnet, author: User) -> None:
-    """Add the subnet to the tunnel.
+    """Add the network of a customer subnet to the tunnel's remote subnets.
 
-    Raises Refused if it overlaps another subnet. The row is then deleted if no tunnel uses it.
+    Raises Refused if the network cannot be added. If a problem has the
+    field `FIELD`, the customer subnet is then deleted unless a tunnel uses it.
     """
     try:
         add_remote_subnet(tunnel, row.network, author)

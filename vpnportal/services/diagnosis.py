@@ -46,7 +46,7 @@ def _evidence(tunnel: Tunnel, revision: Revision) -> Evidence:
 
 
 def _seconds_since(moment: str | None) -> int:
-    """Return 0 without a moment, else at least 1, also if the clock was set back."""
+    """Return the seconds since an ISO 8601 time: at least 1, or 0 if the time is missing."""
     if not moment:
         return 0
     return max(1, int((timezone.now() - datetime.fromisoformat(moment)).total_seconds()))

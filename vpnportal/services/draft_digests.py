@@ -16,7 +16,7 @@ from vpnportal.models import Revision, Tunnel
 
 
 def update_digest(tunnel_id: int) -> None:
-    """Write the digest of the draft as it is in the database; "" if its key does not decrypt."""
+    """Save the digest of the saved draft, or "" if the draft's preshared key does not decrypt."""
     row = Tunnel.objects.prefetch_related("subnets", "translations").get(pk=tunnel_id)
     try:
         digest = spec_digest(row.draft(), fingerprint_key())
@@ -29,7 +29,7 @@ def update_digest(tunnel_id: int) -> None:
 def fill_missing_digests() -> None:
     """Write the missing digests of drafts and of applied revisions.
 
-    Rows that do not decrypt stay without a digest until the next call.
+    A draft or revision that does not decrypt stays without a digest until the next call.
     """
     for revision in Revision.objects.live_or_applying().filter(digest="").iterator():
         with suppress(CannotOpen):

@@ -50,7 +50,7 @@ def edit(
 ) -> None:
     """Save a valid value of one column. `seen` is the saved value that the author last saw.
 
-    Raises EditConflict if another value is saved now, KeyError for a column of no draft.
+    Raises EditConflict if the saved value is no longer `seen`, KeyError if `field` is not editable.
     """
     if field not in EDITABLE_FIELDS:
         raise KeyError(field)
@@ -65,9 +65,10 @@ def edit(
 
 @sensitive_variables("values", "changed", "columns")
 def edit_fields(tunnel: Tunnel, values: Mapping[str, Any], author: User) -> None:
-    """Save valid values of columns, and a preshared key as text. A saved value is no edit.
+    """Save valid values by field name; the preshared key is plain text. Skip unchanged values.
 
-    Raises Refused if the values would enable PFS without a group, KeyError for other fields.
+    Raises Refused if the values would enable PFS without a group, KeyError for a field that is
+    not editable.
     """
     if unknown := values.keys() - EDITABLE_FIELDS - {KEY_FIELD}:
         raise KeyError(*unknown)
@@ -89,7 +90,7 @@ def edit_fields(tunnel: Tunnel, values: Mapping[str, Any], author: User) -> None
 def set_preshared_key(
     tunnel: Tunnel, text: str, author: User, seen: SeenVersion = VERSION_UNKNOWN
 ) -> None:
-    """Encrypt a preshared key and save it. `seen` is the `key_version_of` the page had.
+    """Encrypt and save a preshared key. `seen` is the `key_version_of` when the form was shown.
 
     Raises EditConflict if the key was changed after `seen`.
     """

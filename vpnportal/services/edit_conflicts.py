@@ -33,13 +33,14 @@ FORMER_USER = "A former user"
 
 
 class EditConflict(Refused):
-    """Another user changed the same field meanwhile. Saving again overwrites that change."""
+    """A refusal because another user changed the same field. Saving again overwrites the change."""
 
 
 def note_edits(tunnel: Tunnel, fields: Iterable[str], author: User) -> None:
     """Record the author's edit of these fields, inside the tunnel's lock.
 
-    The times are the versions of a draft. They grow also while the clock is set back.
+    The time of an edit is a version of the draft. Each new time is later than the last one, even
+    after the clock was set back.
     """
     at, newest = timezone.now(), newest_edit(tunnel)
     if newest and newest >= at:
@@ -59,7 +60,7 @@ def newest_edit(tunnel: Tunnel) -> datetime | None:
 
 
 def key_version_of(tunnel: Tunnel) -> datetime | None:
-    """Return the version of the preshared key, because a form may not show the key."""
+    """Return the time of the last preshared key edit, because a form may not show the key."""
     last_edit = tunnel.last_edits.filter(field=KEY_FIELD).first()
     return last_edit.at if last_edit else None
 
@@ -89,7 +90,7 @@ def check_field_version(
 ) -> None:
     """Raise EditConflict if `saved` is not the value that the editor saw.
 
-    `change` tells the saved value, such as " to AES256".
+    `change` is the part of the message that names the saved value, such as " to AES256".
     """
     if seen is not VERSION_UNKNOWN and seen != saved:
         raise EditConflict(conflict(tunnel, field, change))

@@ -25,13 +25,13 @@ class HistoryEntry:
 
 
 def revisions_of(tunnel: Tunnel) -> RevisionQuerySet:
-    """Return all revisions of a tunnel, newest first, with the rows that a history shows."""
+    """Return all revisions of a tunnel, newest first, with author and concentrator loaded."""
     rows: RevisionQuerySet = tunnel.revisions.select_related("author", "concentrator")
     return rows.order_by("-number")
 
 
 def newest_entries(tunnel: Tunnel, count: int) -> list[HistoryEntry]:
-    """Return the newest entries, in one query."""
+    """Return the history entries of the newest `count` revisions, in one query."""
     revisions = list(revisions_of(tunnel)[: count + 1])
     return _entries(revisions[:count], revisions[count] if revisions[count:] else None)
 
@@ -51,9 +51,10 @@ def diff_revisions(older: Revision, newer: Revision) -> tuple[Change, ...] | Non
 
 
 def _entries(revisions: list[Revision], before: Revision | None) -> list[HistoryEntry]:
-    """Return the entries of adjacent revisions. `before` is the revision before the last of them.
+    """Return the history entries of adjacent revisions, newest first.
 
-    Each specification is decrypted once.
+    `before` is the revision that precedes the oldest of `revisions`, or None. Each specification is
+    decrypted once.
     """
     rows = (*revisions, *([before] if before else []))
     specs = [(revision, _spec(revision)) for revision in rows]

@@ -16,10 +16,10 @@ EDITED_FIELD = "hosted_subnets"
 
 
 def attach_subnet(tunnel: Tunnel, subnet: Subnet, author: User) -> None:
-    """Attach a subnet that is available to the tunnel.
+    """Attach a hosted or service subnet of the tunnel's account and location to the draft.
 
-    Raises Refused if it overlaps a subnet of the tunnel, Subnet.DoesNotExist if it is not
-    available.
+    Raises Refused if the subnet overlaps a subnet of the tunnel. Raises Subnet.DoesNotExist if
+    `Subnet.objects.offered_to` does not include the subnet.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         row = Subnet.objects.offered_to(fresh).get(pk=subnet.pk)

@@ -97,7 +97,7 @@ def parse_address(text: str) -> IPv4Address | None:
 
 
 def parse_peer(text: str) -> str | None:
-    """Parse the address of the customer's VPN device as the draft's column has it."""
+    """Parse the IPv4 address of the customer's VPN device and return text; None if empty."""
     address = parse_address(text)
     if address and (objection := addresses.peer_objection(address)):
         raise ValueError(objection)
@@ -105,7 +105,7 @@ def parse_peer(text: str) -> str | None:
 
 
 def parse_subnet(ip: str, cidr: str) -> IPv4Network:
-    """Parse a remote subnet from its two inputs."""
+    """Parse a remote subnet from an address and a prefix length or netmask."""
     right = "Enter an IP address such as 192.168.10.0 and a CIDR such as 24."
     return addresses.parse_subnet(_short(ip, right, WITH_NETMASK), _short(cidr, right))
 

@@ -41,13 +41,16 @@ def invite(account: Account, role: str, note: str, author: User) -> str:
 
 
 def invitation_of(token: str) -> Invitation | None:
-    """Return the open invitation of a link, or None."""
+    """Return the open invitation with this token, or None."""
     invitations = Invitation.objects.open().filter(digest=_digest(token))
     return invitations.select_related("account", "author").first()
 
 
 def accept_invitation(token: str, user: User) -> Account:
-    """Make the user a member of the account. Raises Refused for a used link and for a member."""
+    """Make the user a member of the account.
+
+    Raises Refused if the invitation is not open or the user is already a member.
+    """
     invitation = invitation_of(token)
     if invitation is None:
         raise Refused(Problem("", "This invitation was used, was revoked or has expired."))
@@ -89,7 +92,10 @@ def remove_member(membership: Membership) -> None:
 
 
 def refuse_last_owners(account: Account, leaving: Iterable[int]) -> None:
-    """Raise Refused if the account has no owner without these memberships. Needs `lock_account`."""
+    """Raise Refused if the account would have no owner without the memberships in `leaving`.
+
+    `leaving` has membership ids. The caller must hold `lock_account`.
+    """
     owners = account.memberships.filter(role=Role.OWNER)
     if not owners.exclude(pk__in=leaving).exists():
         raise Refused(Problem("role", LAST_OWNER))

@@ -47,7 +47,7 @@ class Location:
 
 
 def locations() -> list[Location]:
-    """Return the data centers by name."""
+    """Return all data centers, sorted by long name, each with the reason if it accepts no order."""
     allocated = AllocatedAddresses.now()
     datacenters = Datacenter.objects.order_by("long_name").prefetch_related("concentrators")
     return [
@@ -141,9 +141,9 @@ def _next_name() -> str:
 def _missing(
     datacenter: Datacenter, concentrators: Iterable[Concentrator], allocated: AllocatedAddresses
 ) -> str:
-    """Return which resource no concentrator has left, or "".
+    """Return a sentence on the address or subnet that every concentrator lacks, or "".
 
-    Names both if every concentrator lacks a different resource.
+    Names both resources if each concentrator lacks one, but not all the same one.
     """
     free = [
         (free_hosted_peer(concentrator, allocated), free_static_nat(concentrator, allocated))

@@ -14,7 +14,7 @@ def live_peer_view(tunnel: Tunnel) -> PeerView:
 
 
 def peer_view_of(tunnel: Tunnel, revision: Revision | None) -> tuple[PeerView, TunnelSpec]:
-    """Return the peer's view of a revision, or of the draft for None, and its specification."""
+    """Return the peer's view and the specification of a revision, or of the draft if None."""
     spec = revision.spec() if revision else tunnel.draft()
     source = f"revision {revision.number}, which is live" if revision else "the draft, not applied"
     return peer_view(spec, tunnel.name, tunnel.friendly_name, source), spec

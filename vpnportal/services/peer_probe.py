@@ -29,10 +29,10 @@ PEER = "remote_peer"
 
 
 def start_probe(tunnel: Tunnel, author: User) -> PeerProbe:
-    """Queue a probe of the draft's peer. The row of the probe gets the result.
+    """Queue a probe of the draft's peer. The worker saves the result in the probe.
 
-    Raises Refused if the tunnel is up, a probe runs already, the limit is reached, or the address
-    is missing or not that of a peer.
+    Raises Refused if the tunnel is up, a probe is running or the limit is reached. Raises Refused
+    if the draft has no valid peer address.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         if problems := tuple(_problems(fresh)):
@@ -45,7 +45,7 @@ def start_probe(tunnel: Tunnel, author: User) -> PeerProbe:
 
 
 def newest_probe(tunnel: Tunnel) -> PeerProbe | None:
-    """Return the last probe of a tunnel. An expired probe has failed."""
+    """Return the last probe of a tunnel, or None. An overdue probe is returned as failed."""
     probe = tunnel.peer_probes.first()
     if probe and probe.state in OPEN_STATES and is_overdue(probe):
         probe.state, probe.reason = PeerProbe.State.FAILED, TIMED_OUT
@@ -64,7 +64,7 @@ def is_probe_usable(tunnel: Tunnel, probe: PeerProbe) -> bool:
 
 
 def learned_values(probe: PeerProbe) -> dict[str, str | int | bool]:
-    """Return the result as values by field of the draft."""
+    """Return the values that the probe found, by field name of the draft."""
     return {field: value for field, value in probe.answer.items() if field != PEER}
 
 

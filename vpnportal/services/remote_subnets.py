@@ -33,9 +33,9 @@ def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Sub
 
 
 def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> tuple[Translation, ...]:
-    """Remove a remote subnet and return the translations without a matching remote subnet.
+    """Remove a remote subnet; return translations whose customer address is in no remote subnet.
 
-    A draft may have such translations, but an apply refuses them. An unknown id is no error.
+    A draft may keep these translations, but an apply refuses them. An unknown id is no error.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         row = fresh.subnets.filter(pk=subnet_id, kind=Subnet.Kind.CUSTOMER).first()

@@ -40,7 +40,7 @@ NOTHING_TO_UNDO = "This tunnel was edited since, so there is nothing to undo."
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The changes of a draft, and sentences about what could not be restored."""
+    """The changes made to a draft, and one sentence for each item that was not restored."""
 
     changes: tuple[Change, ...]
     left_out: tuple[str, ...]
@@ -49,7 +49,8 @@ class Replaced:
 def discard(tunnel: Tunnel, author: User, seen: SeenVersion = VERSION_UNKNOWN) -> Replaced:
     """Reset the draft to the applied revision. `undo` reverts this until the next edit.
 
-    The Tunnel Name and what the provider assigned (Hosted Peer Address, static NAT subnets) stay.
+    The Hosted Peer Address and the static NAT subnets stay, because the provider assigned them.
+    The Tunnel Name stays too.
     `seen` is the version of the draft that the author reviewed.
     Raises EditConflict if another user edited the draft after `seen`, Refused without an apply.
     """
@@ -105,7 +106,7 @@ def undo(tunnel: Tunnel, author: User) -> Replaced:
 
 
 def undoable(tunnel: Tunnel) -> DraftBackup | None:
-    """Return the backup that `undo` would restore: no edit is newer."""
+    """Return the backup that `undo` would restore, or None if the draft was edited after it."""
     newest = Max("tunnel__last_edits__at")
     backups = DraftBackup.objects.filter(tunnel=tunnel).annotate(newest=newest)
     return backups.filter(at=F("newest")).select_related("author").first()
@@ -127,7 +128,10 @@ def _spec_of(revision: Revision) -> TunnelSpec:
 
 
 def _replace_draft(tunnel: Tunnel, spec: TunnelSpec, author: User, action: str) -> Replaced:
-    """Write the available part of a specification, and back up the draft."""
+    """Write a specification to the draft, and save a backup of the draft if anything changed.
+
+    Subnets and translations that the tunnel may no longer have are skipped and listed.
+    """
     before = tunnel.draft()
     target, left_out = _restrict_to_available(tunnel, spec)
     changes = _write_spec(tunnel, target, author)
@@ -144,7 +148,11 @@ def _replace_draft(tunnel: Tunnel, spec: TunnelSpec, author: User, action: str) 
 
 
 def _restrict_to_available(tunnel: Tunnel, spec: TunnelSpec) -> tuple[TunnelSpec, tuple[str, ...]]:
-    """Return the part of a specification that the tunnel may have, and sentences on the rest."""
+    """Return the specification without subnets and translations the tunnel may no longer have.
+
+    The hosted peer address and static NAT subnets become those of the tunnel. Also returns one
+    sentence for each removed subnet or translation.
+    """
     available = {
         subnet.network
         for subnet in Subnet.objects.offered_to(tunnel).filter(network__in=spec.hosted_subnets)

@@ -1,4 +1,4 @@
-"""Review of pending changes: what an apply would change and interrupt."""
+"""Review of pending changes, with the interruption that an apply would cause."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ class ReviewLine:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """The pending changes, of which `lines` has the first, and their interruption together."""
+    """The pending changes and the interruption that they cause together.
+
+    `lines` holds the first MAX_LINES of the `count` changes.
+    """
 
     count: int
     lines: tuple[ReviewLine, ...]
@@ -42,7 +45,7 @@ class Review:
 
     @property
     def more(self) -> int:
-        """The number of changes without a line."""
+        """The number of pending changes that `lines` does not include."""
         return self.count - len(self.lines)
 
     @property
@@ -82,9 +85,9 @@ def _can_revert(change: Change, applied: TunnelSpec | None) -> bool:
 
 
 class _Interruptions:
-    """Interruptions by single changes.
+    """Interruptions that single changes cause.
 
-    A specification may have thousands of translations, so each comparison has at most one.
+    Each comparison includes at most one translation, because a specification may have thousands.
     """
 
     def __init__(self, running: TunnelSpec | None, draft: TunnelSpec, key: bytes) -> None:

@@ -13,7 +13,7 @@ from vpnportal.models import AddressTranslation, Revision, Tunnel
 
 
 class AddressOrder(Func):
-    """An IPv4 address as a sort key. PostgreSQL sorts its inet type; SQLite sorts text."""
+    """An IPv4 address as a sort key: the inet value in PostgreSQL, an integer in SQLite."""
 
     template = "%(expressions)s"
     arity = 1
@@ -27,7 +27,10 @@ class AddressOrder(Func):
 
 
 def sort_keys() -> dict[str, tuple[Combinable, ...]]:
-    """Return the sort keys by column of the tunnel list. `rank` is from `with_state_rank`."""
+    """Return the sort expressions by column name of the tunnel list.
+
+    The `rank` in the "state" column comes from `with_state_rank`.
+    """
     live = Revision.objects.filter(tunnel=OuterRef("pk"), outcome=Revision.Outcome.LIVE)
     applied = live.order_by("-number").values("finished_at")[:1]
     return {
@@ -58,7 +61,10 @@ def find_tunnels(tunnels: QuerySet[Tunnel], text: str) -> QuerySet[Tunnel]:
 
 
 def _reaches(network: IPv4Network) -> Q:
-    """Match tunnels with a subnet that contains the network, or with the address itself."""
+    """Return a filter for tunnels with a subnet that contains the network.
+
+    A single address (/32) also matches a peer address or a translation of a tunnel.
+    """
     first, last = int(network.network_address), int(network.broadcast_address)
     containing = Tunnel.subnets.through.objects.filter(
         subnet__first__lte=first, subnet__last__gte=last

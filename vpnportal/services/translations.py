@@ -28,7 +28,7 @@ MAX_VALUES = 500
 
 @dataclass(frozen=True, slots=True)
 class TranslationRow:
-    """The entry for an internal address; without a customer address it has no translation."""
+    """A row of the table for one internal address. No customer address means no translation."""
 
     internal: IPv4Address
     customer: IPv4Address | None
@@ -84,11 +84,11 @@ def set_translations(
     author: User,
     seen: Mapping[IPv4Address, TranslationRow] | None = None,
 ) -> None:
-    """Save these rows of the table. Other addresses keep their translations.
+    """Save these rows of the table. Internal addresses in no row keep their translations.
 
-    `seen` has the rows that the author saw. A row equal to its seen row is no edit.
-    Raises Refused with a problem for each invalid row, EditConflict with a problem for each row
-    that another user changed. Their field is that of `translation_field`.
+    `seen` has the rows as the page showed them to the author. Rows equal to `seen` are skipped.
+    Raises Refused with a problem per invalid row. Raises EditConflict with a problem per row that
+    another user changed. The field of each problem is from `translation_field`.
     """
     seen_rows = seen or {}
     with lock_tunnel_for_edit(tunnel) as fresh:
@@ -114,7 +114,7 @@ def set_translations(
 def add_translations(
     tunnel: Tunnel, rows: Sequence[TranslationRow], author: User
 ) -> list[AddressTranslation]:
-    """Add translations. Raises Refused if one is invalid or its address has a translation."""
+    """Add translations. Raises Refused if a row is invalid or its internal address is taken."""
     with lock_tunnel_for_edit(tunnel) as fresh:
         _check_rows(fresh, rows, saved_rows(fresh))
         translations = [unsaved_translation(fresh, row) for row in rows]
@@ -156,7 +156,10 @@ def edit_translations(
 
 
 def remove_translation(tunnel: Tunnel, pk: int, author: User) -> None:
-    """Remove a translation by id. Raises AddressTranslation.DoesNotExist for other tunnels."""
+    """Remove a translation of the tunnel by id.
+
+    Raises AddressTranslation.DoesNotExist if the tunnel has no translation with the id.
+    """
     with lock_tunnel_for_edit(tunnel) as fresh:
         row = fresh.translations.filter(pk=pk).first()
         if row is None:
@@ -208,7 +211,10 @@ def _problems(
 def _check_rows(
     tunnel: Tunnel, rows: Sequence[TranslationRow], others: Mapping[IPv4Address, TranslationRow]
 ) -> None:
-    """Raise Refused if two rows have the same address or a row is invalid."""
+    """Raise Refused if a row is invalid or its internal address occurs twice.
+
+    `others` has the rows that the tunnel keeps, by internal address.
+    """
     entered: dict[IPv4Address, TranslationRow] = {}
     for row in rows:
         if row.internal in entered or row.internal in others:

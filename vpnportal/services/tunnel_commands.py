@@ -84,7 +84,7 @@ def is_command_open(command: TunnelCommand | None) -> bool:
 
 @contextmanager
 def _live_tunnel(tunnel: Tunnel) -> Iterator[Tunnel]:
-    """Lock a tunnel with a live revision, also if it is disconnected. Raises Refused without."""
+    """Lock a tunnel and yield its current state. Raises Refused if no revision is live."""
     with lock_tunnel_for_edit(tunnel) as fresh:
         if not fresh.revisions.filter(outcome=Revision.Outcome.LIVE).exists():
             raise Refused(Problem("", NOT_LIVE))
@@ -97,7 +97,10 @@ def _set_disconnected(tunnel: Tunnel, author: User | None) -> None:
 
 
 def _queue(tunnel: Tunnel, kind: TunnelCommand.Kind, author: User) -> None:
-    """Queue a command and end older commands. Raises Refused for a command of an open kind."""
+    """Queue a command and mark older commands of the tunnel as replaced.
+
+    Raises Refused if a command of the same kind is still open.
+    """
     waiting = tunnel.commands.filter(done_at=None)
     if any(is_command_open(command) and command.kind == kind for command in waiting):
         raise Refused(Problem("", "This command is already running."))

@@ -17,7 +17,7 @@ PROVIDER_KINDS = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NA
 def conflicts(tunnel: Tunnel, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
     """Yield the reasons why the concentrator cannot configure the specification.
 
-    A text names another tunnel only if the reader may see that tunnel.
+    A problem names another tunnel only if the reader may see that tunnel.
     """
     others = (
         Revision.objects.holding()
@@ -33,7 +33,7 @@ def conflicts(tunnel: Tunnel, spec: TunnelSpec, reader: User) -> Iterator[Proble
 
 
 def _unavailable_subnets(tunnel: Tunnel) -> Iterator[Problem]:
-    """Yield subnets of other accounts, and of the location that a moved tunnel has left."""
+    """Yield a problem for each subnet of another account or of a location that the tunnel left."""
     own = Subnet.objects.filter(
         account=tunnel.account_id, kind__in=(Subnet.Kind.STATIC_NAT, Subnet.Kind.CUSTOMER)
     )
@@ -46,7 +46,10 @@ def _unavailable_subnets(tunnel: Tunnel) -> Iterator[Problem]:
 
 
 def _same_peers(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
-    """Yield a tunnel with the same pair of peers: charon finds preshared keys by that pair."""
+    """Yield a problem if another tunnel has the same pair of peer addresses.
+
+    Charon selects preshared keys by the pair.
+    """
     peers = others.filter(hosted_peer=str(spec.hosted_peer), remote_peer=str(spec.remote_peer))
     other = peers.first()
     if other is not None:
@@ -58,7 +61,10 @@ def _same_peers(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -> Ite
 
 
 def _claimed_subnets(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
-    """Yield overlaps of remote subnets: user-space ESP selects a tunnel by remote subnet alone."""
+    """Yield a problem for each remote subnet that overlaps a remote subnet of another tunnel.
+
+    User-space ESP selects a tunnel by remote subnet alone.
+    """
     for network in spec.remote_subnets:
         claim = (
             RemoteClaim.objects.filter(
@@ -75,7 +81,10 @@ def _claimed_subnets(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -
 
 
 def _provider_networks(spec: TunnelSpec) -> Iterator[Problem]:
-    """Yield overlaps with the provider: a route to the customer would divert its packets."""
+    """Yield a problem for each remote subnet that overlaps a network of the provider.
+
+    The tunnel's route would divert packets for that network to the customer.
+    """
     pools = list(AddressPool.objects.values_list("network", flat=True))
     own = (*spec.hosted_subnets, *spec.static_nat_subnets)
     for network in spec.remote_subnets:
@@ -93,7 +102,10 @@ def _provider_networks(spec: TunnelSpec) -> Iterator[Problem]:
 
 
 def _gateway_addresses(spec: TunnelSpec) -> Iterator[Problem]:
-    """Yield remote subnets that contain a gateway: no route may lead to the gateway itself."""
+    """Yield a problem for each remote subnet that contains a gateway address of the provider.
+
+    The tunnel's route would divert packets for that gateway.
+    """
     public = Concentrator.objects.values_list("public_address", flat=True)
     addresses = {IPv4Address(address) for address in public} | {spec.hosted_peer}
     for network in spec.remote_subnets:

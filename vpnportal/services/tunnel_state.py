@@ -126,7 +126,7 @@ class TunnelState:
 
     @property
     def keylife(self) -> int:
-        """The applied phase 2 key life in seconds. Opens the specification."""
+        """The phase 2 key life of the live revision in seconds. Decrypts the specification."""
         return self.live.opened.phase_two.keylife if self.live else 0
 
     @property
@@ -150,7 +150,7 @@ class TunnelState:
 
     @property
     def translations(self) -> tuple[Translation, ...]:
-        """The applied translations. Opens the specification."""
+        """The translations of the live revision. Decrypts the specification."""
         return self.live.opened.translations if self.live else ()
 
 
@@ -175,7 +175,10 @@ def states_of(tunnels: Iterable[Tunnel]) -> dict[int, TunnelState]:
 
 
 def _relevant_revisions(rows: list[Tunnel]) -> Iterable[Revision]:
-    """Return the newest, the holding and the last withdrawn revisions, newest first."""
+    """Return the revisions that `_state` reads, newest first.
+
+    Per tunnel: the newest, unfinished, live, fallback and last withdrawn revisions.
+    """
     newest = Revision.objects.filter(tunnel=OuterRef("tunnel")).order_by("-number")
     withdrawn = newest.filter(outcome=Outcome.WITHDRAWN)
     holding = (*Revision.UNFINISHED, Outcome.LIVE, Outcome.FALLBACK)
@@ -233,7 +236,7 @@ def _sa_status(tunnel: Tunnel, live: Revision | None) -> str:
 
 
 def _rolled_back(revisions: list[Revision]) -> Revision | None:
-    """Return the withdrawn revision that the newest revision replaced by an earlier one."""
+    """Return the last withdrawn revision if the newest revision restored an earlier revision."""
     restored_number = revisions[0].restored_number if revisions else None
     withdrawn = _newest_with(Outcome.WITHDRAWN, revisions)
     if restored_number is None or withdrawn is None or withdrawn.number <= restored_number:

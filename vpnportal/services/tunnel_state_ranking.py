@@ -50,7 +50,7 @@ def with_changes(tunnels: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _rank_of_newest() -> Case:
-    """Return the rank in a query of the newest revision; the tunnel is the outer row."""
+    """Return the rank as an expression for a subquery of the tunnel's newest revision."""
     decisive = (Outcome.QUEUED, Outcome.APPLYING, Outcome.FAILED, Outcome.WITHDRAWN)
     return Case(
         *(When(outcome=outcome, then=_rank(outcome.label)) for outcome in decisive),
@@ -60,7 +60,7 @@ def _rank_of_newest() -> Case:
 
 
 def _concentrator() -> Case:
-    """Return the concentrator of the live revision, or else that of the draft."""
+    """Return an expression for the concentrator id of the live revision, else of the draft."""
     live = Revision.objects.filter(tunnel=OuterRef("tunnel"), outcome=Outcome.LIVE)
     live_at = Subquery(live.order_by("-number").values("concentrator")[:1])
     return Case(
@@ -94,7 +94,7 @@ def _rank_of_sa_status() -> Case:
 
 
 def _online_concentrators() -> list[int]:
-    """Return the ids of the online concentrators, and 0, which is no id."""
+    """Return the ids of online concentrators, and a 0 that matches no concentrator."""
     now = timezone.now()
     rows = Concentrator.objects.all()
     return [0, *(concentrator.pk for concentrator in rows if concentrator.is_online(now))]

@@ -22,9 +22,9 @@ NOT_APPLIED = "Not applied"
 
 @dataclass(frozen=True, slots=True)
 class ConcentratorRow:
-    """One concentrator.
+    """Status of one concentrator.
 
-    `tunnels` are numbers of tunnels by SA status, `dropped` are packets by reason.
+    `tunnels` has (SA status label, number of tunnels). `dropped` has (reason, number of packets).
     """
 
     concentrator: Concentrator
@@ -77,7 +77,7 @@ def _tunnel_counts() -> dict[int, dict[str, int]]:
 
 
 def _dropped_packets(concentrator: Concentrator) -> tuple[tuple[str, int], ...]:
-    """Return packets by reason; a counter that this version does not know keeps its own name."""
+    """Return (reason, number of dropped packets); the reason of an unknown counter is its name."""
     counters: dict[str, int] = dict(concentrator.drop_counters)
     if counters:
         # The driver reads the drops of the kernel's ESP; the monitor counts those that charon logs.

@@ -40,7 +40,7 @@ class PersonalTimeZone:
             return self._get_response(request)
 
     def _zone(self, request: HttpRequest) -> ZoneInfo | None:
-        """Return None for the time zone of the settings."""
+        """Return the user's time zone, or None for the time zone of the settings."""
         if not request.user.is_authenticated:
             return None
         profiles = Profile.objects.filter(user=request.user)

@@ -19,7 +19,7 @@ from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page,
 
 
 class OrderForm(forms.Form):
-    """Account and location. The key makes a form that is sent twice order a single tunnel.
+    """Form of an order. Because of `key`, a form that is sent twice orders a single tunnel.
 
     Raises Http404 if the user owns no account.
     """

@@ -1,7 +1,7 @@
-"""Poll tokens: digests of what a page shows, so that a poll renders only what has changed.
+"""Poll tokens: digests of the data that a page shows, so that a poll renders only changed data.
 
-A poll sends the token of what the page shows, and gets 204 while the token is still the same. The
-versions of drafts are no poll tokens: they protect edits (`web.tunnel.draft_version`).
+A poll sends the token of the shown data, and gets 204 while the token is unchanged. The versions of
+drafts are no poll tokens: they protect edits (`web.tunnel.draft_version`).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def state_box_token(
 ) -> str:
     """Return the token of the state box and the review.
 
-    It contains no preshared key and no digest of one. The log lines of a finding are no part of
-    it: every attempt has new times, and a poll would replace text that the user is selecting.
+    The token covers no preshared key and no digest of a preshared key. The token ignores the log
+    lines of findings, whose times change: a poll would replace text that the user selects.
     """
     last_seen = state.seen_at if state.is_unknown else None
     return _digest(
@@ -58,7 +58,7 @@ def state_box_token(
 
 
 def _revision_facts(revision: Revision | None) -> tuple[Any, ...]:
-    """Return the columns that the page shows. A specification never changes; steps only grow."""
+    """Return the values of a revision that can change on the page; () if there is no revision."""
     if revision is None:
         return ()
     return (
@@ -74,10 +74,9 @@ def _revision_facts(revision: Revision | None) -> tuple[Any, ...]:
 
 
 def status_section_token(tunnel: Tunnel, live: Revision | None) -> str:
-    """Return the token of the Status section, from columns alone.
+    """Return the token of the Status section, which changes at least every minute.
 
-    The section shows times such as "23 minutes" and a chart that moves on: every minute has a new
-    token.
+    The section shows ages such as "23 minutes", and a chart whose time axis advances.
     """
     concentrator = live.concentrator if live else tunnel.concentrator
     traffic = getattr(tunnel, "traffic", None)
@@ -112,5 +111,5 @@ def _digest(*values: Any) -> str:
 
 
 def _keyed_digest(*values: Any) -> str:
-    """Return an HMAC, so that a page never has an unkeyed digest of what a preshared key is in."""
+    """Return 12 hex digits of an HMAC: an unkeyed digest could help to guess a preshared key."""
     return salted_hmac("poll token", repr(values)).hexdigest()[:12]

@@ -68,7 +68,7 @@ def respond(
 def render_page(
     request: HtmxRequest, template: str, context: Mapping[str, Any], status: int = OK
 ) -> HttpResponse:
-    """Render a whole page, with the names that `base.html` shows in its header."""
+    """Render a whole page; its context includes the accounts for the header in `base.html`."""
     return render(request, template, {**context, **header(request.user)}, status=status)
 
 

@@ -1,4 +1,4 @@
-"""Methods of the old API, a module for each service.
+"""Methods of the old API, in modules by service.
 
 Importing the package registers all of them in `registry.SERVICES`.
 """

@@ -35,7 +35,10 @@ def get_current_user(caller: Caller, account: Account) -> User:
 
 
 def _register_getter(relation: str, rows: Callable[[Caller], QuerySet[Any]]) -> None:
-    """Replace a relation's getter: on a queryset, the database selects a page or an id."""
+    """Register a getter that returns a queryset, in place of the relation's getter with a list.
+
+    The database then reads only the page or the id that the call requests.
+    """
 
     @service.method(
         getter_name(relation),

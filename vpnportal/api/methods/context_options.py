@@ -1,7 +1,7 @@
-"""SoftLayer_Network_Tunnel_Module_Context: defaults and options as the old reference has them.
+"""SoftLayer_Network_Tunnel_Module_Context: defaults and options from the old API reference.
 
-They lack the panel's newer algorithms, because a client that calls these getters knows only the
-old ones. `editObject` accepts both.
+The getters omit newer algorithms, which their clients do not know. `editObject` accepts old and
+newer algorithms.
 """
 
 from __future__ import annotations

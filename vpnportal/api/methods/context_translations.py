@@ -1,6 +1,7 @@
 """SoftLayer_Network_Tunnel_Module_Context: address translations of a tunnel.
 
-A method with a list changes all of its translations or none. A translation keeps its id.
+A method that takes a list changes all translations in the list or none. An edited translation
+keeps its id.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Template = Mapping[str, Any]
     "createAddressTranslation", find=find_editable, arguments=[struct], data_type=TRANSLATIONS
 )
 def create_translation(caller: Caller, tunnel: Tunnel, template: Template) -> AddressTranslation:
-    """Create a translation. Raises Fault if its internal address has one already."""
+    """Create and return a translation. Raises Refused if the internal address already has one."""
     return create_translations(caller, tunnel, [template])[0]
 
 
@@ -42,7 +43,7 @@ def create_translation(caller: Caller, tunnel: Tunnel, template: Template) -> Ad
 def create_translations(
     caller: Caller, tunnel: Tunnel, templates: Sequence[Template]
 ) -> list[AddressTranslation]:
-    """Create translations."""
+    """Create one translation for each argument struct, all or none, and return the translations."""
     rows = [translation_row(template) for template in templates]
     return services.add_translations(tunnel, rows, caller.user)
 
@@ -51,7 +52,10 @@ def create_translations(
     "editAddressTranslation", find=find_editable, arguments=[struct], data_type=TRANSLATIONS
 )
 def edit_translation(caller: Caller, tunnel: Tunnel, template: Template) -> AddressTranslation:
-    """Change the properties of a translation that its template has."""
+    """Change and return the translation whose id is in the argument struct `template`.
+
+    Only the properties that the struct contains are changed.
+    """
     return edit_translations(caller, tunnel, [template])[0]
 
 
@@ -65,7 +69,10 @@ def edit_translation(caller: Caller, tunnel: Tunnel, template: Template) -> Addr
 def edit_translations(
     caller: Caller, tunnel: Tunnel, templates: Sequence[Template]
 ) -> list[AddressTranslation]:
-    """Change translations, which may exchange addresses. Raises Fault if an id occurs twice."""
+    """Change and return the translations whose ids are in the argument structs `templates`.
+
+    Translations may exchange addresses with each other. Raises Fault if an id occurs twice.
+    """
     ids = [lookup.parse_id(template.get("id")) for template in templates]
     edits = {pk: translation_edit(template) for pk, template in zip(ids, templates, strict=True)}
     if len(edits) < len(templates):
@@ -76,7 +83,7 @@ def edit_translations(
 
 @context_service.method("deleteAddressTranslation", find=find_editable, arguments=[as_is])
 def delete_translation(caller: Caller, tunnel: Tunnel, translation_id: Any) -> bool:
-    """Delete a translation."""
+    """Delete the translation of the tunnel that has this id. Raises Fault if there is none."""
     with _not_found_as_fault():
         services.remove_translation(tunnel, lookup.parse_id(translation_id), caller.user)
     return True

@@ -27,7 +27,7 @@ context_service.add_getters(CONTEXTS, find_visible)
 @context_service.method("editObject", find=find_editable, arguments=[struct])
 @sensitive_variables("template", "current", "edits")
 def edit_object(caller: Caller, tunnel: Tunnel, template: Mapping[str, Any]) -> bool:
-    """Save the properties of a template that differ from the draft, all of them or none."""
+    """Save to the draft the properties in the argument struct that differ from it, all or none."""
     serialization = SerializationContext(caller)
     names = object_templates.EDITABLE.keys() - {"presharedKey"}
     current = {name: CONTEXTS.locals[name](serialization, tunnel) for name in names}
@@ -38,6 +38,9 @@ def edit_object(caller: Caller, tunnel: Tunnel, template: Mapping[str, Any]) -> 
 
 @context_service.method("applyConfigurationsToDevice", find=find_editable)
 def apply(caller: Caller, tunnel: Tunnel) -> bool:
-    """Apply the draft. True means queued; the transaction of the revision has the outcome."""
+    """Apply the draft as a revision, and return True as soon as the revision is queued.
+
+    Clients read the outcome from the transaction of the revision.
+    """
     services.apply(tunnel, caller.user)
     return True

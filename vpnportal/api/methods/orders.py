@@ -24,7 +24,10 @@ service = register_service("SoftLayer_Product_Order")
 
 @service.method("verifyOrder", arguments=[struct])
 def verify_order(caller: Caller, container: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the container with defaults filled in. Raises Fault if placeOrder would."""
+    """Return a complete order container for the requested data center.
+
+    Raises Fault if `placeOrder` would refuse the order.
+    """
     _owned_account(caller)
     datacenter = _datacenter(_order(container))
     for location in locations():
@@ -63,7 +66,10 @@ def _owned_account(caller: Caller) -> Account:
 
 
 def _order(container: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the order of one tunnel: slcli wraps it into a list, Terraform does not."""
+    """Return the container of the single ordered tunnel. Raises Fault if it is invalid.
+
+    `slcli` wraps the container in a list, `orderContainers`; Terraform does not.
+    """
     orders = container.get("orderContainers")
     if orders is not None:
         if not isinstance(orders, list | tuple) or len(orders) != 1:

@@ -1,4 +1,4 @@
-"""SoftLayer_User_Customer: the user of the key. Keys and passwords are for the pages."""
+"""SoftLayer_User_Customer: the user of the key, without methods to change keys or passwords."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ service.add_getters(USER, _find_self)
 
 @service.method("addApiAuthenticationKey", find=_find_self)
 def add_api_authentication_key(caller: Caller, user: User) -> str:
-    """Refuse: a leaked key could create keys without its expiry and its networks."""
+    """Refuse to create an API key: a leaked key could create one without expiry or networks."""
     raise not_implemented(NO_KEYS)
 
 
 @service.method("getPortalLoginToken")
 def get_portal_login_token(caller: Caller) -> dict[str, object]:
-    """Refuse, as without a key: the API accepts no passwords."""
+    """Refuse to sign in by password, with the same fault as for a call without an API key."""
     raise passwords_refused()

@@ -1,6 +1,7 @@
 """SoftLayer_Network_Subnet_IpAddress and SoftLayer_Network_Customer_Subnet_IpAddress.
 
-Addresses are not rows: a subnet has all of its addresses. Their ids are `lookup.address_id`.
+IP addresses have no database rows: they are derived from subnets and translations.
+`lookup.address_id` computes the id of an IP address.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def has_network_and_broadcast(subnet: Subnet) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Address as a number of 32 bits, with the subnet that contains it.
+    """IPv4 address as an integer, with the subnet that contains the address.
 
     `subnet` is None if no subnet of the tunnel contains the address.
     """
@@ -104,12 +105,12 @@ class Addresses(Sequence[Address]):
 def all_addresses(
     serialization: SerializationContext, subnets: Sequence[Subnet]
 ) -> Sequence[Addresses]:
-    """Load the relation from subnets to their addresses."""
+    """Return all addresses of each subnet, in the order of `subnets`."""
     return [Addresses.of(subnet) for subnet in subnets]
 
 
 def address_in(subnets: Iterable[Subnet], text: str, name: str) -> Address:
-    """Return an address with the subnet that contains it."""
+    """Return the address `text` with the first of `subnets` that contains it, or with None."""
     value = number(text)
     containing = (subnet for subnet in subnets if subnet.first <= value <= subnet.last)
     return Address(value, next(containing, None), name)
@@ -130,7 +131,7 @@ def _translations(field: str) -> RelationLoader:
 def _translations_by(
     field: str, serialization: SerializationContext
 ) -> Mapping[str, list[AddressTranslation]]:
-    """Return the caller's translations by one of their two addresses, read once for a reply."""
+    """Return lists of the caller's translations by the address in `field`, queried once a reply."""
     if field not in serialization.cache:
         rows = AddressTranslation.objects.filter(
             tunnel__in=lookup.visible_tunnels(serialization.caller)

@@ -25,7 +25,10 @@ Kind = Subnet.Kind
 
 
 def _preshared_key(serialization: SerializationContext, tunnel: Any) -> str | None:
-    """Return the key for owners only, and record that the reply reveals it."""
+    """Return the tunnel's preshared key if the caller is an owner, else None.
+
+    The tunnel of a returned key is added to `revealed_tunnel_ids`.
+    """
     if tunnel.role != Role.OWNER or not tunnel.preshared_key:
         return None
     serialization.revealed_tunnel_ids.add(tunnel.pk)
@@ -44,7 +47,7 @@ def _subnets(kind: Subnet.Kind) -> RelationLoader:
 def _available_services(
     serialization: SerializationContext, tunnels: Sequence[Tunnel]
 ) -> Sequence[Any]:
-    """Load `Subnet.objects.offered_to` of all tunnels, in one query."""
+    """Return the service subnets that may be attached to each tunnel, in one query for all."""
     prefetch_related_objects(list(tunnels), "concentrator")
     is_available = Q(account=serialization.caller.account) | Q(account=None)
     rows = list(Subnet.objects.filter(is_available, kind=Kind.SERVICE).order_by("pk"))

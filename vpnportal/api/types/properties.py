@@ -32,12 +32,12 @@ def column(name: str) -> PropertyGetter:
 
 
 def same_row(serialization: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
-    """Load a relation to a data type that the portal keeps in the same row."""
+    """Return `objects` unchanged: the related data type is read from the same database rows."""
     return objects
 
 
 def empty_lists(serialization: SerializationContext, objects: Sequence[Any]) -> Sequence[Any]:
-    """Load a relation to objects that the portal does not have."""
+    """Return an empty list for each object: the portal has no related objects of this type."""
     return [[] for _ in objects]
 
 

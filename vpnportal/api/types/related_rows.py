@@ -13,7 +13,7 @@ from vpnportal.models import AddressTranslation, Subnet
 
 
 class RelatedRows:
-    """Rows of one model by their `tunnel_id`, in the order of the queryset."""
+    """Loader of the rows of one model that belong to tunnels, in the order of the queryset."""
 
     def __init__(self, rows: QuerySet[Any]) -> None:
         self._rows = rows
@@ -22,7 +22,7 @@ class RelatedRows:
     def __call__(
         self, serialization: SerializationContext, tunnel_ids: Iterable[int]
     ) -> list[list[Any]]:
-        """Return the rows of each tunnel, with one query for those that are not cached."""
+        """Return a list of rows for each tunnel id, with one query for ids that are not cached."""
         ids = list(tunnel_ids)
         rows_by_tunnel: dict[int, list[Any]] = serialization.cache.setdefault(self, {})
         missing = {pk for pk in ids if pk not in rows_by_tunnel}

@@ -15,7 +15,7 @@ from vpnportal.models import AddressTranslation
 def _contexts(
     serialization: SerializationContext, rows: Sequence[AddressTranslation]
 ) -> Sequence[Any]:
-    """Load the tunnels by `visible_tunnels`, for the annotations that a context needs."""
+    """Return the tunnel of each translation, with the annotations that a context needs."""
     tunnels = lookup.visible_tunnels(serialization.caller)
     tunnels_by_id = tunnels.in_bulk({row.tunnel_id for row in rows})
     return [tunnels_by_id.get(row.tunnel_id) for row in rows]

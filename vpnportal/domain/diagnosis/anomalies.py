@@ -1,7 +1,7 @@
 """Anomalies of running tunnels, detected by comparing two observations of charon's SAs.
 
-The anomalies of a tunnel are JSON-able, and empty for a healthy tunnel, which therefore costs no
-write: {"narrowed": [local, remote], "one_way_since": ISO 8601, "duplicates": number,
+The anomalies of a tunnel are a JSON-serializable dict, empty for a healthy tunnel:
+{"narrowed": [local, remote], "one_way_since": ISO 8601, "duplicates": number,
 "downs": [ISO 8601, …]}.
 """
 
@@ -36,9 +36,9 @@ class _LastReceived(NamedTuple):
 
 
 class AnomalyDetector:
-    """Detector of changed anomalies; healthy tunnels use memory for their packet counters only.
+    """Detector of anomalies that start, change or end.
 
-    Each method returns the anomalies by tunnel id, of the tunnels whose anomalies changed.
+    Each public method returns a dict from tunnel id to anomalies, for changed tunnels only.
     """
 
     def __init__(self, anomalies: Mapping[int, Anomalies]) -> None:
@@ -70,9 +70,9 @@ class AnomalyDetector:
         at: datetime,
         is_full: bool,
     ) -> dict[int, Anomalies]:
-        """Compare connections and their SAs with the previous observation.
+        """Compare the SAs of loaded connections with the previous observation.
 
-        Tunnels without a loaded connection lose their anomalies if the observation `is_full`.
+        If `is_full` is set, tunnels without a loaded connection keep only their recent downs.
         """
         sas, current = by_connection(running), {}
         received: dict[str, _LastReceived] = {} if is_full else self._last_received

@@ -76,11 +76,11 @@ class Symptom:
 class Attempt:
     """The lines of one IKE_SA so far, and the latest time at which it reached each stage.
 
-    `proposals` are the latest lists, by "received" and "configured". `identities` are ours and the
-    peer's, as the peer sent them. `is_encrypted` is set if the last message was protected by keys.
-    `peer_ports` are the ports that packets came from, `target_port` is that of our last packet.
-    `has_peer_retransmitted` is set if the peer repeated an answered request. `is_proven` is set
-    after an exchange that a forged source address cannot reach.
+    `proposals` maps "received" and "configured" to the latest proposals in the log. `identities`
+    are ours and the peer's, as the peer sent them. `is_encrypted` is set if the last message of
+    the peer had a HASH payload. `peer_ports` are the ports that packets came from, `target_port`
+    is the port of our last packet. `has_peer_retransmitted` is set if the peer repeated an
+    answered request. `is_proven` is set after authentication, or an exchange that requires it.
     """
 
     role: Role
@@ -98,7 +98,7 @@ class Attempt:
     has_peer_retransmitted: bool = False
 
     def read(self, line: LogLine) -> None:
-        """Append a line and update the context."""
+        """Append a line of the log, and update the other fields from its text."""
         self.lines.append(line)
         text = line.text
         if exchange := _EXCHANGE.match(text):
@@ -152,8 +152,8 @@ class Attempt:
 def version_of(lines: Iterable[LogLine]) -> int:
     """Return the IKE version of an attempt, or 0 if no line names an exchange.
 
-    It needs all lines: charon's threads log concurrently, so the line that names the exchange may
-    follow the line that rejects it.
+    `lines` must be complete, because charon's threads log concurrently. The line that names the
+    exchange may follow the line that reports its rejection.
     """
     for line in lines:
         exchange = _EXCHANGE.match(line.text)
@@ -163,7 +163,7 @@ def version_of(lines: Iterable[LogLine]) -> int:
 
 
 def by_attempt(lines: Iterable[LogLine]) -> list[list[LogLine]]:
-    """Group lines by IKE_SA and role, in order; lines without an IKE_SA form own groups."""
+    """Group lines by IKE_SA and role, in order; lines without an IKE_SA form one group per role."""
     groups: dict[tuple[str, Role], list[LogLine]] = {}
     for line in lines:
         groups.setdefault((line.ike, line.role), []).append(line)

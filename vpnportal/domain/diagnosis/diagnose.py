@@ -54,7 +54,10 @@ def diagnose(spec: TunnelSpec, evidence: Evidence) -> tuple[Finding, ...]:
 
 
 def _one_per_cause(findings: Iterable[Finding]) -> Iterable[Finding]:
-    """Keep the newest finding of each cause, or the first that shows the peer's values."""
+    """Return the newest finding of each cause, or the newest that shows the peer's settings.
+
+    A vague cause without the peer's settings is dropped if another finding has an exact cause.
+    """
     best: dict[Cause, Finding] = {}
     for finding in findings:
         newest = best.setdefault(finding.cause, finding)

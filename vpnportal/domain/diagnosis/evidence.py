@@ -1,4 +1,4 @@
-"""The evidence about one tunnel beside its specification, and its active symptoms."""
+"""Evidence for the diagnosis of one tunnel, and the active symptoms in its log lines."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ class Evidence:
     """charon's lines about the latest attempts of a tunnel, oldest first, and its observed state.
 
     `up` is set if all CHILD_SAs are installed. `narrowed` has the negotiated local and remote
-    networks, if they are less than the configured ones. `rekey_refused` is the outcome of the
-    forced first rekey. `one_way_seconds` counts from the last received packet. `downs` are those
-    of the last five minutes. `duplicates` are the CHILD_SAs with the same networks.
+    networks, if they are less than the configured ones. `rekey_refused` is set if the forced
+    first rekey failed. `one_way_seconds` is the time since the last received packet, or 0
+    without one-way traffic. `downs` is how often the tunnel went down in the last five minutes.
+    `duplicates` is the number of CHILD_SAs with the same networks.
     """
 
     lines: tuple[LogLine, ...] = ()
@@ -52,7 +53,8 @@ class ActiveSymptom:
 def active_symptoms(evidence: Evidence) -> list[ActiveSymptom]:
     """Return the active symptoms, the newest first.
 
-    These are the last reported and the last inferred symptom of each role, and any DoS limit.
+    The result has the last reported and the last inferred symptom of each role. Any DoS limit and
+    any refused port are added.
     """
     attempts: list[Attempt] = []
     candidates: list[ActiveSymptom] = []
@@ -78,7 +80,7 @@ def _time(active: ActiveSymptom) -> datetime:
 
 
 def _read(lines: list[LogLine]) -> tuple[Attempt, list[ActiveSymptom]]:
-    """Return an attempt with its last reported symptom, and any inferred symptom before that."""
+    """Return an attempt, its last reported symptom, and the last inferred symptom before that."""
     attempt = Attempt(lines[0].role, version_of(lines))
     last: dict[bool, ActiveSymptom] = {}
     for index, line in enumerate(lines):
@@ -121,7 +123,7 @@ def _is_superseded(
 
 
 def _refused_port(lines: Iterable[LogLine], attempts: Iterable[Attempt]) -> Iterable[ActiveSymptom]:
-    """Yield the latest ICMP error about the port in use, unless the peer has answered since."""
+    """Yield the latest ICMP error about our last target port, unless the peer answered later."""
     initiated = [
         attempt for attempt in attempts if attempt.role is Role.INITIATOR and attempt.target_port
     ]

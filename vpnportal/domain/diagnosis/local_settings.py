@@ -1,4 +1,4 @@
-"""The settings of our side as findings show them."""
+"""Texts with the concentrator's settings of a tunnel, as shown in findings."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def subnets_text(spec: TunnelSpec) -> str:
 
 
 def selectors_text(hosted: str, remote: str) -> str:
-    """Return "hosted 10.2.0.0/24, remote 192.168.10.0/24"."""
+    """Return networks as text, such as "hosted 10.2.0.0/24, remote 192.168.10.0/24"."""
     return f"hosted {hosted}, remote {remote}"

@@ -1,8 +1,8 @@
-"""Attribution of charon's log to tunnels and roles: events become lines of tunnels.
+"""Collection of charon's log lines per tunnel, with the role of our side.
 
-Until a responder knows the connection, charon names the IKE_SA "(unnamed)". Its number then leads
-to the addresses of its first packet, and these lead to the tunnel. Lines that lead to no tunnel are
-dropped, because a customer must never see the log of another.
+Until a responder knows the connection, charon names the IKE_SA "(unnamed)". Its lines are then
+assigned to a tunnel by the addresses in its packets. Lines without a tunnel are dropped, because a
+customer must never see the log of another customer.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class LogEvent:
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """Addresses of two IKE ends; `local` is "" if only the peer is known."""
+    """IP addresses of the concentrator and the peer; `local` is "" if only the peer is known."""
 
     local: str
     remote: str
@@ -64,7 +64,7 @@ class Endpoints:
 
 @dataclass(slots=True)
 class _IkeSaContext:
-    """The state of one IKE_SA between its lines; `paths` are the logged directions and ports."""
+    """State of one IKE_SA while its lines arrive; `paths` has pairs of direction and peer port."""
 
     role: Role
     endpoints: Endpoints | None = None
@@ -85,15 +85,15 @@ class TunnelLog:
     since: datetime | None = None
 
     def merge(self, earlier: Iterable[LogLine]) -> list[LogLine]:
-        """Return the latest lines about the current settings in order, `earlier` ones included."""
+        """Return the last `MAX_LINES` of `earlier` and new lines by time, none before `since`."""
         lines = sorted((*earlier, *self.lines), key=lambda line: line.at)
         return [line for line in lines if self.since is None or line.at >= self.since][-MAX_LINES:]
 
 
 class LogCollector:
-    """Lines of tunnels, collected until the next drain within limited memory.
+    """Collector of log lines per tunnel until the next `drain`, with limited memory.
 
-    `era` distinguishes the lifetimes of charon, because each numbers its IKE_SAs from 1.
+    `era` distinguishes the runs of charon, because each run numbers its IKE_SAs from 1.
     """
 
     def __init__(self, era: str) -> None:
@@ -127,9 +127,9 @@ class LogCollector:
             self._icmp_errors.popitem(last=False)
 
     def drain(self, owners: Owners, limit: int) -> dict[int, TunnelLog]:
-        """Remove and return the logs by tunnel id, the longest waiting first, at most `limit`.
+        """Remove at most `limit` logs, the longest waiting first, and return them by tunnel id.
 
-        Lines without an owner are dropped. A line without an IKE_SA goes to each of its owners.
+        A log known only by addresses goes to each tunnel that `owners` returns for them.
         """
         drained: dict[int, TunnelLog] = defaultdict(TunnelLog)
         for _ in range(min(limit, len(self._logs))):
@@ -141,7 +141,7 @@ class LogCollector:
 
     @property
     def has_lines(self) -> bool:
-        """True if a log waits for a drain."""
+        """True if the collector contains a log that was not drained."""
         return bool(self._logs)
 
     def _add_peer_event(self, event: LogEvent, at: datetime) -> None:
@@ -179,7 +179,10 @@ class LogCollector:
 
 
 def _is_informative(event: LogEvent, context: _IkeSaContext) -> bool:
-    """Update the context; return False for noise and for repeated attempts without a reply."""
+    """Update the context of the IKE_SA, and return True if the line is worth keeping.
+
+    Lines that match `_NOISE` are not, and neither are repeated attempts without a reply.
+    """
     if event.group == "NET":
         return _is_new_path(event.text, context)
     if event.group == "ENC" and (exchange := _EXCHANGE.match(event.text)):

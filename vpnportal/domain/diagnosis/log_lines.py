@@ -1,7 +1,7 @@
 """Lines of charon's log about one tunnel, safe to display.
 
-Part of a line comes from the peer (identities, notifies). Its length is therefore limited, and
-unprintable characters are replaced.
+Part of a line comes from the peer (identities, notifies). Lines are therefore limited in length,
+and their unprintable characters are replaced.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def as_json(lines: Iterable[LogLine]) -> list[dict[str, str]]:
 
 
 def from_json(rows: Iterable[dict[str, Any]]) -> tuple[LogLine, ...]:
-    """Return the lines that `as_json` stored."""
+    """Return the lines from the dicts that `as_json` made."""
     return tuple(
         LogLine(
             datetime.fromisoformat(row["at"]), Role(row["role"]), row["text"], row.get("ike", "")

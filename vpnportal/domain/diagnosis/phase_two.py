@@ -1,4 +1,4 @@
-"""Findings about phase 2 beside its proposals: PFS, traffic selectors, unsupported algorithms."""
+"""Findings about phase 2, except its proposals: PFS, traffic selectors, unsupported algorithms."""
 
 from __future__ import annotations
 

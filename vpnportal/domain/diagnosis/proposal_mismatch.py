@@ -30,7 +30,7 @@ def ike_version(spec: TunnelSpec, active: ActiveSymptom) -> Finding:
 
 
 def _ikev2_rejected(spec: TunnelSpec, active: ActiveSymptom) -> Finding:
-    """Return the finding for a tunnel with both versions whose peer rejects IKEv2."""
+    """Return the finding for a tunnel that allows IKEv1 and IKEv2, but whose peer rejects IKEv2."""
     return Finding(
         active.symptom.cause,
         "ike_version",

@@ -25,7 +25,7 @@ _IGNORED = ("NO_EXT_SEQ", "EXT_SEQ", "ESN")
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """One proposal; each part has the names of its alternatives, and may be empty."""
+    """One proposal; each part is a tuple of alternative algorithm names, and may be empty."""
 
     phase: int
     encryption: tuple[str, ...]
@@ -33,7 +33,10 @@ class Proposal:
     groups: tuple[str, ...]
 
     def describe(self) -> str:
-        """Return such as "AES256 / SHA256 / group 5"; phase 2 without a group has PFS off."""
+        """Return the proposal as text, such as "AES256 / SHA256 / group 5".
+
+        A phase 2 proposal without a group ends with "PFS off".
+        """
         group = PFS_OFF if self.phase == 2 else ""
         if self.groups:
             group = "group " + ", ".join(self.groups)
@@ -51,7 +54,7 @@ class Proposal:
 
 
 def parse(text: str) -> tuple[Proposal, ...]:
-    """Return the proposals of a line; parts without a protocol are skipped."""
+    """Return the proposals of a comma-separated list; items without a protocol are skipped."""
     return tuple(_proposal(part.strip()) for part in text.split(", ") if ":" in part)
 
 

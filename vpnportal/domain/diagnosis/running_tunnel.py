@@ -87,6 +87,6 @@ def _duplicates(lines: tuple[str, ...]) -> Finding:
 
 
 def _duplicate_lines(lines: Iterable[LogLine]) -> tuple[str, ...]:
-    """Return the lines in which charon recently deleted duplicates itself."""
+    """Return charon's lines about deleted duplicates, within `_DUPLICATE_TIME` of the last one."""
     duplicates = [line for line in lines if _DUPLICATE.fullmatch(line.text)]
     return tuple(line.text for line in duplicates if duplicates[-1].at - line.at <= _DUPLICATE_TIME)

@@ -21,7 +21,7 @@ Rule = Callable[[Attempt, re.Match[str]], Symptom | None]
 
 
 def no_proposal_chosen(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """Return the rejected proposal by the current exchange, because the notify does not name it."""
+    """Return the symptom of a rejected proposal; the current exchange shows which phase."""
     if attempt.phase is Phase.REKEY:
         return Symptom(Cause.PFS, Stage.REKEYED)
     if attempt.phase is Phase.TWO or "CHILD_SA" in match[0]:
@@ -30,7 +30,7 @@ def no_proposal_chosen(attempt: Attempt, match: re.Match[str]) -> Symptom:
 
 
 def no_common_proposal(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """Compare the two lists of proposals that charon logs just before it rejects."""
+    """Return the symptom of different proposals, from the two lists that charon logged before."""
     theirs = attempt.proposals.get("received", "")
     ours = attempt.proposals.get("configured", "")
     if theirs.startswith("IKE:") or (not theirs and attempt.phase is Phase.ONE):
@@ -41,20 +41,29 @@ def no_common_proposal(attempt: Attempt, match: re.Match[str]) -> Symptom:
 
 
 def authentication_failed(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """Rule out the key in IKEv1 if the key itself protects the notify."""
+    """Return an identity symptom if IKEv1 keys protect the notify.
+
+    Otherwise, the preshared key or the identity may be the cause.
+    """
     is_protected = attempt.version == 1 and attempt.is_encrypted
     return _unauthenticated(Cause.IDENTITY if is_protected else Cause.KEY_OR_IDENTITY)
 
 
 def not_decrypted(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
-    """Blame the key in Main Mode, whose keys derive from the preshared key (RFC 2409, 5)."""
+    """Return a key symptom in IKEv1 before authentication, otherwise None.
+
+    The keys of Main Mode derive from the preshared key (RFC 2409, 5).
+    """
     if attempt.version == 1 and Stage.AUTHENTICATED not in attempt.reached:
         return _unauthenticated(Cause.KEY, is_local=True)
     return None
 
 
 def invalid_ke_payload(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
-    """Blame a missing key in Main Mode: strongSwan then sends this notify despite a valid group."""
+    """Return a missing key symptom in Main Mode, a PFS symptom in Quick Mode, or None in IKEv2.
+
+    Without a preshared key, strongSwan sends this notify in Main Mode despite a valid group.
+    """
     if attempt.version != 1:
         return None
     if attempt.phase is Phase.TWO:
@@ -63,7 +72,7 @@ def invalid_ke_payload(attempt: Attempt, match: re.Match[str]) -> Symptom | None
 
 
 def group_requested(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """Read the group that the peer's INVALID_KE_PAYLOAD names (RFC 7296, 1.3)."""
+    """Return a group symptom with the group in the peer's INVALID_KE_PAYLOAD (RFC 7296, 1.3)."""
     is_phase_one = attempt.phase in (Phase.ONE, Phase.AUTH)
     cause, cleared_by = (
         (Cause.PHASE_ONE, Stage.AGREED) if is_phase_one else (Cause.PFS, Stage.REKEYED)
@@ -73,7 +82,7 @@ def group_requested(attempt: Attempt, match: re.Match[str]) -> Symptom:
 
 
 def no_peer_config(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """Report both identities: no connection has the peer's, or the one that the peer expects."""
+    """Return an identity symptom with the peer's identity and the one it expects of us."""
     ours, theirs = attempt.identities
     return _unauthenticated(Cause.IDENTITY, theirs, ours, is_local=True)
 
@@ -94,7 +103,10 @@ def unsupported_version(attempt: Attempt, match: re.Match[str]) -> Symptom:
 
 
 def invalid_id_information(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """Blame the networks in Quick Mode, where identities are networks (RFC 2409, 5.5)."""
+    """Return a subnets symptom in Quick Mode, otherwise an identity symptom.
+
+    The identities of Quick Mode are networks (RFC 2409, 5.5).
+    """
     if attempt.phase is Phase.TWO:
         return Symptom(Cause.SUBNETS, Stage.UP)
     return _unauthenticated(Cause.IDENTITY)
@@ -120,7 +132,10 @@ def algorithm_not_supported(attempt: Attempt, match: re.Match[str]) -> Symptom:
 
 
 def retransmit(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """Locate the loss by the peer's ports: packets came from 500, but none from 4500."""
+    """Return a NAT-T symptom if the peer answers from port 500, but not from port 4500.
+
+    In all other cases, the result is a symptom of no answer.
+    """
     is_waiting = Stage.AUTHENTICATED not in attempt.reached
     if is_waiting and attempt.target_port == "4500" and attempt.peer_ports == {"500"}:
         return Symptom(Cause.NAT_T, Stage.AUTHENTICATED, is_inferred=True)
@@ -128,7 +143,7 @@ def retransmit(attempt: Attempt, match: re.Match[str]) -> Symptom:
 
 
 def half_open_timeout(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
-    """Blame port 4500 if the peer went silent before its first packet on that port."""
+    """Return a NAT-T symptom if the peer stopped before its first packet from port 4500."""
     if attempt.has_peer_retransmitted or "4500" in attempt.peer_ports:
         return None
     return Symptom(Cause.NAT_T, Stage.AUTHENTICATED, is_local=True, is_inferred=True)
@@ -141,7 +156,7 @@ def peer_retransmit(attempt: Attempt, match: re.Match[str]) -> Symptom:
 
 
 def ike_sa_deleted(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
-    """Blame our identity if an IKEv1 initiator deletes its IKE_SA directly after establishing."""
+    """Return an identity symptom if an IKEv1 initiator deletes its new IKE_SA at once, or None."""
     since = attempt.reached.get(Stage.AUTHENTICATED)
     is_early = since is not None and attempt.lines[-1].at - since <= IDENTITY_DELETE_TIME
     is_responder = attempt.role is Role.RESPONDER

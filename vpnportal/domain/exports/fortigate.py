@@ -133,7 +133,10 @@ def _addresses(name: str, side: str, networks: tuple[PeerSubnet, ...]) -> Iterat
 
 
 def _routes(peer: PeerView, name: str) -> Iterator[str]:
-    """Yield two routes per network; the blackhole keeps its traffic off the internet when down."""
+    """Yield a tunnel route and a blackhole route per hosted network.
+
+    The blackhole keeps traffic off the internet while the tunnel is down.
+    """
     yield "config router static"
     for network in peer.hosted:
         for target in ((f'device "{name}"',), ("blackhole enable", "distance 254")):

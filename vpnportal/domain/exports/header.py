@@ -1,4 +1,4 @@
-"""The first lines of every export: its source, missing values, warnings and instructions."""
+"""The first lines of every export: its specification, missing values, warnings and instructions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ def _sentences(peer: PeerView, remarks: Remarks, instructions: tuple[str, ...]) 
 
 
 def pairs_remark(peer: PeerView, remarks: Remarks) -> None:
-    """Warn about devices whose CHILD_SAs have one network per side in both IKE versions."""
+    """Add a remark if the concentrator offers all subnet pairs in one CHILD_SA.
+
+    The remark is for devices that negotiate one CHILD_SA per subnet pair.
+    """
     if peer.has_shared_child:
         remarks.add(
             f"{remarks.device} negotiates one CHILD_SA per subnet pair, but the concentrator offers"

@@ -32,7 +32,7 @@ def hosts(peer: PeerView) -> str:
 
 
 def legacy_hosts(peer: PeerView) -> str:
-    """Return the layout of the legacy service: an address, eight blanks, and its name."""
+    """Return lines in the layout of the legacy service: address, eight blanks, host name."""
     return "\n".join((*_lines(peer.translations, "{internal}        {name}"), ""))
 
 

@@ -54,7 +54,7 @@ SECONDS = range(1, 86_400 + 1)
 
 
 def libreswan(peer: PeerView) -> str:
-    """Return `ipsec038.conf` for /etc/ipsec.d."""
+    """Return the text of a file such as `ipsec038.conf` in /etc/ipsec.d."""
     remarks = Remarks("libreswan 4")
     if peer.ikev2:
         pairs_remark(peer, remarks)
@@ -103,13 +103,19 @@ def _conn(peer: PeerView, remarks: Remarks) -> list[tuple[str, str]]:
 
 
 def _networks(side: str, networks: tuple[PeerSubnet, ...]) -> tuple[str, str]:
-    """Return the setting; libreswan makes a connection for each combination of a list."""
+    """Return the name and value of the subnet setting of one side, "left" or "right".
+
+    libreswan makes a connection for each combination of two lists.
+    """
     if len(networks) == 1:
         return f"{side}subnet", networks[0].cidr
     return f"{side}subnets", '"{' + " ".join(network.cidr for network in networks) + '}"'
 
 
 def _proposal(names: DeviceNames) -> str:
-    """Return `aes256-sha2_256;modp1536`: a group after a hyphen would be read as an AEAD's hash."""
+    """Return a proposal such as `aes256-sha2_256;modp1536`.
+
+    libreswan would read a group after a hyphen as the hash of an AEAD.
+    """
     ciphers = "-".join(name for name in names[:2] if name)
     return f"{ciphers};{names.group}" if names.group else ciphers

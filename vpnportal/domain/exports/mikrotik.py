@@ -54,7 +54,7 @@ PROPOSAL = AlgorithmNames(
 
 
 def mikrotik(peer: PeerView) -> str:
-    """Return `ipsec038.rsc`."""
+    """Return the text of a file such as `ipsec038.rsc`."""
     remarks = Remarks("MikroTik RouterOS")
     pairs_remark(peer, remarks)
     body = [*_ike(peer, remarks), *_ipsec(peer, remarks)]

@@ -55,10 +55,11 @@ class PeerChild(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PeerView:
-    """The settings of the peer. Key lives and DPD are in seconds; `dpd` 0 is off.
+    """The settings of the peer; key lives and DPD are in seconds, and `dpd` 0 is off.
 
-    `source` names the specification, `missing` the problems of an incomplete draft. `children` are
-    those of the concentrator. `must_initiate` is set if only the peer may initiate.
+    `source` names the specification, `missing` the problems of an incomplete draft. `children`
+    are the selectors of the concentrator's CHILD_SAs. `must_initiate` is set if only the peer may
+    initiate.
     """
 
     name: str
@@ -101,7 +102,10 @@ class PeerView:
 
 
 def peer_view(spec: TunnelSpec, name: str, title: str = "", source: str = "") -> PeerView:
-    """Mirror a specification; `name` is the tunnel ID, `title` the user's name for the tunnel."""
+    """Return the peer's view of a specification.
+
+    `name` is the tunnel ID, `title` the user's name for the tunnel.
+    """
     own = tuple(PeerSubnet.of(network) for network in sorted(spec.remote_subnets)) or (NO_NETWORK,)
     hosted = tuple(PeerSubnet.of(network) for network in sorted(spec.hosted_subnets)) or (
         NO_HOSTED_NETWORK,

@@ -68,7 +68,7 @@ def pfsense(peer: PeerView) -> str:
 
 
 def _children(peer: PeerView) -> Iterator[PeerChild]:
-    """Yield phase 2 entries of one network per side; without split they share a CHILD_SA."""
+    """Yield one phase 2 entry per pair of networks; pfSense combines them if split is off."""
     return (PeerChild((own,), (hosted,)) for own, hosted in peer.pairs)
 
 

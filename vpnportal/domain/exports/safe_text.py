@@ -59,7 +59,7 @@ class Remarks:
         self._sentences[sentence] = None
 
     def name(self, names: Mapping[K, str], key: K, use: str) -> str:
-        """Return the device's name; if it has none, add a remark and return a refused name."""
+        """Return the device's name for `key`, or add a remark and return `NOT_AVAILABLE`."""
         if key in names:
             return names[key]
         self.add(f"{self.device} does not support {key} as {use}: select another on both devices.")

@@ -28,7 +28,7 @@ NAMES = AlgorithmNames(
 
 
 def strongswan(peer: PeerView) -> str:
-    """Return `ipsec038.conf` for /etc/swanctl/conf.d."""
+    """Return the text of a file such as `ipsec038.conf` in /etc/swanctl/conf.d."""
     remarks = Remarks("strongSwan")
     body = [*_connection(peer, remarks), *_secret(peer)]
     first = head(

@@ -1,7 +1,7 @@
 """Compilation of specifications into the desired state of a concentrator.
 
-Keys of the sections: https://docs.strongswan.org/docs/5.9/swanctl/swanctlConf.html. A connection
-offers only the proposals that the customer chose.
+Settings in the vici sections: https://docs.strongswan.org/docs/5.9/swanctl/swanctlConf.html.
+A connection offers only the proposals that the customer chose.
 """
 
 from __future__ import annotations
@@ -33,14 +33,17 @@ DPD_INTERVALS_BEFORE_TIMEOUT = 3
 
 @dataclass(frozen=True, slots=True)
 class InlineSettings:
-    """A `SettingsSource` that stores its values."""
+    """A `SettingsSource` that holds the settings and the preshared key in memory."""
 
     settings: ViciSection = field(repr=False)
     preshared_key: str = field(repr=False)
 
 
 def compile_tunnel(spec: TunnelSpec, key: bytes) -> CompiledTunnel:
-    """Return the connection, secret and map elements of a tunnel; `key` keys the fingerprints."""
+    """Return the connection, secret, map elements and networks of a tunnel.
+
+    `key` is the HMAC key of the fingerprints in the names of CHILD_SAs and the id of the secret.
+    """
     name = connection_of(spec.tunnel_id)
     ike = _ike_settings(spec)
     ike_fingerprint = fingerprint(key, [ike, spec.preshared_key])
@@ -84,7 +87,7 @@ def compile_tunnel(spec: TunnelSpec, key: bytes) -> CompiledTunnel:
 
 
 def _interned(value: object) -> str:
-    """Return a text that equal values of ten thousand tunnels share in memory."""
+    """Return `str(value)` as an interned text, which equal values share in memory."""
     return intern(str(value))
 
 
@@ -100,12 +103,12 @@ def suites(spec: TunnelSpec) -> tuple[Suite, Suite]:
 
 
 def _rekey_seconds(keylife: int) -> int:
-    """Return the age at which charon rekeys an SA: nine tenths of the key life."""
+    """Return the age in seconds at which charon rekeys an SA: nine tenths of the key life."""
     return keylife - keylife // 10
 
 
 def _ike_settings(spec: TunnelSpec) -> ViciSection:
-    """Return the settings of phase one; an IKE_SA ends with its key life."""
+    """Return the vici settings of phase one, which end an IKE_SA within its key life."""
     phase_one = spec.phase_one
     tenth = phase_one.keylife // 10
     return {
@@ -155,7 +158,7 @@ def _child_settings(
 
 
 def selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:
-    """Return the local and remote traffic selectors of each child: a single pair, or all."""
+    """Return the local and remote traffic selectors of each child: one subnet each, or all."""
     hosted = tuple(map(_interned, sorted(spec.hosted_subnets)))
     remote = tuple(map(str, sorted(spec.remote_subnets)))
     if spec.has_child_per_pair:

@@ -27,9 +27,9 @@ class LoadedChild(NamedTuple):
 class LoadedConnection(NamedTuple):
     """A connection as charon lists it in `list-conns`, without proposals and secrets.
 
-    The names of the children cover proposals and secrets. The other fields show a foreign
-    connection under a name of the portal. `ends` are the addresses of the hosted and the remote
-    peer, then their identities. Children are sorted by name.
+    The names of the children cover proposals and secrets. The other fields reveal a
+    connection with a name of the portal that another program loaded. `ends` are the addresses of
+    the hosted and the remote peer, then the identities of both. Children are sorted by name.
     """
 
     version: str
@@ -45,15 +45,15 @@ class LoadedConnection(NamedTuple):
 
 
 class SettingsSource(Protocol):
-    """Settings and preshared key, read lazily: most of ten thousand connections are not loaded."""
+    """Settings and preshared key of a connection, read only when the connection is loaded."""
 
     @property
     def settings(self) -> ViciSection:
-        """The section of a connection for `load-conn`."""
+        """The vici section of a connection, as `load-conn` takes it."""
 
     @property
     def preshared_key(self) -> str:
-        """The key for `load-shared`."""
+        """The preshared key of a connection, as `load-shared` takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Connection:
 
     @property
     def settings(self) -> ViciSection:
-        """The section for `load-conn`."""
+        """The vici section of the connection, as `load-conn` takes it."""
         return self.source.settings
 
     def suite_of(self, child: str) -> Suite | None:
@@ -119,7 +119,7 @@ class CompiledTunnel:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The desired state of a scope: connections by name, secrets by id.
+    """The desired state of a tunnel or a concentrator: connections by name, secrets by id.
 
     The userland data plane needs an address of the gateway in each of the `hosted` networks.
     """

@@ -1,8 +1,8 @@
-"""Names in charon: a connection is named by its tunnel, a child by its content.
+"""Names in charon: a connection is named by its tunnel, a child by its settings.
 
 `ctx42-3f9a1c0b-27aa01d4` is a child of tunnel 42. The first fingerprint covers the settings of IKE
 (peers, identities, proposal, key life, preshared key), the second the settings of the child. Both
-are keyed (HMAC-SHA256), because the first covers the preshared key.
+are HMAC-SHA256 values under a secret key, because the first covers the preshared key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PROBE = re.compile(r"ask-[1-9][0-9]*")
 
 
 def fingerprint(key: bytes, content: object) -> str:
-    """Return eight hexadecimal digits that identify JSON-able content under a key."""
+    """Return eight hexadecimal digits of the HMAC-SHA256 of `content`, as JSON, under `key`."""
     return hmac.digest(key, _canonical(content).encode(), "sha256").hex()[:8]
 
 
@@ -44,17 +44,17 @@ def is_probe(name: str) -> bool:
 
 
 def connection_of_secret(secret: str) -> str:
-    """Return the connection of a secret's id."""
+    """Return the connection name in the id of a secret: `ctx42` for `ctx42-3f9a1c0b`."""
     return secret.partition("-")[0]
 
 
 def connection_of(tunnel_id: int) -> str:
-    """Return `ctx42` for 42."""
+    """Return the name of a tunnel's connection: `ctx42` for 42."""
     return f"ctx{tunnel_id}"
 
 
 def tunnel_id(connection: str) -> int:
-    """Return 42 for `ctx42`."""
+    """Return the tunnel id in the name of a connection: 42 for `ctx42`."""
     return int(connection.removeprefix("ctx"))
 
 

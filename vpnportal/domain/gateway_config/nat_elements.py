@@ -16,7 +16,11 @@ VALUE = (1 << KEY_BITS) - 1
 
 
 class NatMap(StrEnum):
-    """The nftables maps: to the customer by destination, from the customer by source."""
+    """The nftables maps of address translations.
+
+    INBOUND translates destinations of packets to the customer. OUTBOUND translates sources of
+    packets from the customer.
+    """
 
     INBOUND = "inbound"
     OUTBOUND = "outbound"
@@ -36,12 +40,12 @@ class NatElement(NamedTuple):
 
 
 def packed(key: int, value: int) -> int:
-    """Return an element of a map as a single number, which sorts by the key."""
+    """Return an element as a 64-bit number: the key in the high, the value in the low 32 bits."""
     return key << KEY_BITS | value
 
 
 class NatElements(Set[NatElement]):
-    """A set of elements in eight bytes each; sets are compared without creating `NatElement`s."""
+    """A set of map elements, eight bytes each; a difference of sets creates no `NatElement`s."""
 
     __slots__ = ("_inbound", "_outbound")
 
@@ -72,7 +76,7 @@ class NatElements(Set[NatElement]):
 
     @classmethod
     def from_elements(cls, elements: Iterable[NatElement]) -> NatElements:
-        """Return the set of the elements."""
+        """Return the `NatElement`s, of either map, as a `NatElements` set."""
         all_elements = tuple(elements)
 
         def numbers(name: NatMap) -> Iterator[int]:
@@ -86,7 +90,7 @@ class NatElements(Set[NatElement]):
 
     @classmethod
     def _from_iterable(cls, it: Iterable[Any]) -> Any:
-        """Return the result of an operator of `Set`."""
+        """Return the elements as a `NatElements` set; the operators of `Set` call this method."""
         return cls.from_elements(it)
 
     def of(self, name: NatMap) -> array[int]:
@@ -106,7 +110,7 @@ class NatElements(Set[NatElement]):
         return ((dotted(number >> KEY_BITS), dotted(number & VALUE)) for number in self.of(name))
 
     def under(self, keys: NatElements) -> NatElements:
-        """Return the elements whose keys occur in the same map of `keys`."""
+        """Return the elements of this set whose map and key occur in the set `keys`."""
         return NatElements(
             *(_with_keys(self.of(name), frozenset(keys.keys(name))) for name in NatMap)
         )

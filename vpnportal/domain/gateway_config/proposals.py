@@ -16,7 +16,7 @@ def ike_proposal(encryption: str, authentication: str, group: int) -> str:
 
 
 def esp_proposal(encryption: str, authentication: str, group: int) -> str:
-    """Return the ESP proposal; group 0 leaves PFS out, an AEAD the integrity keyword."""
+    """Return the ESP proposal, without a group for group 0 and without integrity for an AEAD."""
     cipher, digest = ENCRYPTIONS[encryption], AUTHENTICATIONS[authentication]
     keywords = (cipher.keyword, "" if cipher.aead else digest.keyword, GROUPS[group].keyword)
     return "-".join(keyword for keyword in keywords if keyword)

@@ -28,8 +28,8 @@ class ProbeOffer:
 def connection(spec: TunnelSpec, offer: ProbeOffer) -> ViciSection:
     """Return the offer as a connection for `load-conn`, with at most one child of the same name.
 
-    It installs no policies, tries once, and replaces no SA (`unique`). An offer without phase 2
-    has identities that match no secret, not even that of another tunnel.
+    The connection installs no policies, tries once, and replaces no SA (`unique`). An offer
+    without phase 2 has identities that match no secret, not even that of another tunnel.
     """
     name = probe_of(spec.tunnel_id)
     local, remote = (spec.hosted_peer, spec.remote_peer) if offer.esp else (name, name)

@@ -76,7 +76,7 @@ def ikev1(
     algorithms: ProbeAlgorithms,
     names: tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]],
 ) -> Proposals:
-    """Return phase 1 of IKEv1: each combination of these encryptions, hashes and groups."""
+    """Return phase 1 proposals of IKEv1: each combination of the algorithms in `names`."""
     encryptions, authentications, groups = names
     return tuple(
         ike_proposal(e.name, a.name, g.number)
@@ -86,7 +86,7 @@ def ikev1(
 
 
 def ikev1_parts(algorithms: ProbeAlgorithms) -> Iterator[Proposals]:
-    """Yield phase 1 of IKEv1: all combinations in parts of `MAX_COMBINATIONS`, good ones first."""
+    """Yield all phase 1 proposals of IKEv1, at most `MAX_COMBINATIONS` at once, strongest first."""
     proposals = tuple(
         ike_proposal(e.name, a.name, g.number) for e, a, g in _combinations(algorithms)
     )
@@ -130,7 +130,7 @@ def _good(algorithms: tuple[_Algorithm, ...]) -> tuple[_Algorithm, ...]:
 
 
 def _strongest_first(algorithms: Iterable[_Algorithm]) -> tuple[_Algorithm, ...]:
-    """Sort algorithms of a table, which is ascending within each strength."""
+    """Sort algorithms from strong to weak; the input is ascending within each strength."""
     descending = reversed(list(algorithms))
     return tuple(sorted(descending, key=lambda algorithm: _RANK[algorithm.strength]))
 

@@ -34,10 +34,10 @@ class OfferResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OfferReply:
-    """The reply to the offer of this name; `suite` has the algorithms that the peer selected.
+    """The reply to an offer: `offer` is its name, `suite` the algorithms that the peer selected.
 
-    `version` is that of IKE, `phase` is 1 or 2, `heard` is the result. `renewed` is set if the
-    suite is that of a rekey. `PeerProbe.steps` stores the fields under these names.
+    `version` is the IKE version, `phase` is 1 or 2, `heard` is the result. `renewed` is set if
+    `suite` is the suite of a rekey. `PeerProbe.steps` stores the fields under these names.
     """
 
     offer: str
@@ -61,7 +61,7 @@ class OfferReply:
 
     @classmethod
     def of_json(cls, row: Mapping[str, Any]) -> OfferReply:
-        """Return the reply that `as_json` stored."""
+        """Return the reply from the dict that `as_json` made."""
         return cls(**{**row, "heard": OfferResult(row["heard"]), "suite": Suite(*row["suite"])})
 
 
@@ -111,7 +111,7 @@ def _contains(log: tuple[str, ...], *texts: str) -> bool:
 
 
 def _selected(log: tuple[str, ...], start: str) -> Suite | None:
-    """Parse the last line such as AES_CBC_256/HMAC_SHA2_256_128/PRF_HMAC_SHA2_256/MODP_1536."""
+    """Return the suite of the last line that begins with `start`, or None without such a line."""
     proposals = [line.removeprefix(start) for line in log if line.startswith(start)]
     if not proposals:
         return None

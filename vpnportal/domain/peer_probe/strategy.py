@@ -51,9 +51,10 @@ def wants_phase_two(spec: TunnelSpec) -> bool:
 
 
 def _phase_one(algorithms: ProbeAlgorithms, results: _Results) -> Iterator[ProbeOffer]:
-    """Yield offers of IKEv2, then of IKEv1; a peer that is silent to IKEv2 gets likely ones first.
+    """Yield offers of IKEv2, then of IKEv1.
 
-    A peer that refuses gets all combinations of IKEv1 with the strongest first.
+    If the peer does not answer IKEv2, likely combinations of IKEv1 come first. All combinations
+    of IKEv1 follow, the strongest first.
     """
     yield ProbeOffer(GOOD, 2, offers.ikev2(algorithms.only_good()))
     is_silent = results.get(GOOD) is OfferResult.SILENT

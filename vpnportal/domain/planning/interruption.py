@@ -31,7 +31,7 @@ DURATION = "for less than 1 second if the peer is ready"
 
 
 class Extent(IntEnum):
-    """Extent of an interruption, in increasing order."""
+    """Traffic that an interruption affects: none, some connections, some subnet pairs, or all."""
 
     NOTHING = 0
     FLOWS = 1
@@ -48,7 +48,7 @@ class Interruption:
 
     @property
     def sentence(self) -> str:
-        """The description for all changes of a tunnel together."""
+        """The description in the summary of all changes of a tunnel."""
         return NOT_RUNNING_TEXT if self is NOT_RUNNING else self.text
 
 
@@ -63,8 +63,8 @@ MAKE_BEFORE_BREAK = Interruption(Extent.NOTHING, "No interruption (make-before-b
 def interruption(before: TunnelSpec | None, after: TunnelSpec, key: bytes) -> Interruption:
     """Return the interruption by an apply of `after` to a tunnel that runs with `before`.
 
-    `before` is None if the tunnel does not run. `key` keys the fingerprints, as in
-    `compile_tunnel`.
+    `before` is None if the tunnel does not run. `key` is the HMAC key of the
+    fingerprints in the names of CHILD_SAs.
     """
     if before is None:
         return NOT_RUNNING

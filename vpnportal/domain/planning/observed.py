@@ -78,7 +78,8 @@ class Observed:
     `secrets` are ids, or None if they were not observed. `addresses` are the gateway's own,
     `loopback_addresses` those that the portal added. With `userland_esp`, charon carries ESP
     instead of the kernel. `foreign_connections` are names of connections that are not the
-    portal's. `drop_counters` are packets by counter. Both are empty in an observation of a scope.
+    portal's. `drop_counters` are numbers of packets by counter name. An observation of a
+    scope has neither foreign connections nor drop counters.
     """
 
     connections: dict[str, LoadedConnection]

@@ -64,8 +64,8 @@ class Plan:
     def excluding(self, connections: frozenset[str], desired: Desired) -> Plan:
         """Return the plan without removals from connections whose desired state is unreadable.
 
-        A map element does not show its tunnel. Elements are removed only under keys that get
-        another value.
+        A map element does not show its tunnel. An element is removed only if the desired state
+        has another value for its key.
         """
         if not connections:
             return self
@@ -94,7 +94,9 @@ def make_plan(
     scope: Scope | None = None,
     may_hold_old_secrets: bool = False,
 ) -> Plan:
-    """Return the steps from the observed to the desired state; `scope` None is the concentrator.
+    """Return the steps from the observed to the desired state of a scope.
+
+    With `scope` None, the states are those of the whole concentrator.
 
     `may_hold_old_secrets`: an earlier apply may have stopped before it unloaded its old secrets.
     """
@@ -139,10 +141,10 @@ def plan_without_sas(
     scope: Scope | None = None,
     may_hold_old_secrets: bool = False,
 ) -> Plan:
-    """Return the steps that need no list of SAs; empty if there are none, or without a scope.
+    """Return the plan of the steps that need no list of SAs; an empty plan without a scope.
 
-    Empty also if a connection gets other IKE settings: loading them would hide an IKE_SA that
-    still initiates with the old settings.
+    The plan is also empty if a connection gets other IKE settings. Loading these settings would
+    hide an IKE_SA that still initiates with the old settings.
     """
     loaded = {name: connection.ike_fingerprint for name, connection in observed.connections.items()}
     wanted = {
@@ -169,9 +171,9 @@ def gateway_address_conflict(claims: Iterable[str], gateway: AddressSet) -> str:
 
 
 def _with_other_algorithms(desired: Desired, observed: Observed) -> Iterator[str]:
-    """Yield the connections whose children run with other algorithms than their names say.
+    """Yield names of connections with a CHILD_SA whose algorithms are not the desired algorithms.
 
-    charon does not list the proposals of a connection, so this is how a foreign edit shows.
+    charon does not list proposals: only these algorithms reveal an edit by another program.
     """
     for sa in observed.ike_sas:
         connection = desired.connections.get(sa.connection)
@@ -192,7 +194,7 @@ def _secrets(
 ) -> tuple[tuple[Secret, ...], tuple[str, ...]]:
     """Return the secrets to load and the ids of the secrets to unload.
 
-    If the secrets were not observed, a connection that is loaded as desired has its secret.
+    If the secrets were not observed, they count as loaded unless a connection changes.
     """
     if observed.secrets is not None:
         held = observed.secrets
@@ -205,9 +207,9 @@ def _secrets(
 
 
 def _missing_loopback_addresses(desired: Desired, observed: Observed) -> Iterator[IPv4Address]:
-    """Yield an address for each hosted network without an address of the gateway.
+    """Yield the network address of each hosted network in which the gateway has no address.
 
-    Userland ESP installs no route for such a network.
+    Userland ESP installs no route for such a network. Networks of 31 and 32 bits are skipped.
     """
     if not observed.userland_esp:
         return

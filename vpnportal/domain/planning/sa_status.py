@@ -24,7 +24,7 @@ class SaStatus(StrEnum):
 
     @property
     def label(self) -> str:
-        """The text for people."""
+        """The status as text on the pages."""
         return _LABELS[self]
 
 
@@ -57,7 +57,7 @@ def fully_established(
 ) -> frozenset[int]:
     """Return the ids of the tunnels whose children all carry traffic.
 
-    Other CHILD_SAs may carry traffic, too: the peer has accepted the loaded settings.
+    CHILD_SAs with older settings may carry traffic, too.
     """
     ike_sas = by_connection(running)
     return frozenset(

@@ -19,7 +19,7 @@ from vpnportal.domain.planning.observed import CARRYING, COMING, ChildSa, IkeSa,
 
 @dataclass(frozen=True, slots=True)
 class StaleSa:
-    """A CHILD_SA or an IKE_SA (`whole_ike`) that must end.
+    """A CHILD_SA, or an IKE_SA if `whole_ike` is True, that must end.
 
     With `carries` False, the IKE_SA carries no traffic and only initiates, with settings that may
     be out of date.
@@ -58,7 +58,7 @@ def stale_sas(desired: Desired, observed: Observed) -> Iterator[StaleSa]:
 def to_initiate(
     desired: Desired, observed: Observed, stale: Iterable[StaleSa]
 ) -> Iterator[tuple[str, str]]:
-    """Yield connection and name of each child without a CHILD_SA.
+    """Yield the names of the connection and the child for each child without a CHILD_SA.
 
     Skips connections that charon is negotiating, and connections that only respond.
     """
@@ -78,7 +78,7 @@ def to_initiate(
 
 
 def stale_ike_sa(sa: IkeSa) -> StaleSa:
-    """Return the IKE_SA with its CHILD_SAs as stale."""
+    """Return the `StaleSa` that ends an IKE_SA with all its CHILD_SAs."""
     carries = any(child.state in CARRYING for child in sa.children)
     return StaleSa(sa.connection, sa.unique_id, whole_ike=True, carries=carries)
 
@@ -105,9 +105,9 @@ def _stale(
 def _has_wanted_ike(sa: IkeSa, connection: Connection, is_loaded: bool) -> bool:
     """Return True if the IKE_SA has the connection's IKE settings.
 
-    charon does not list them; the names of the children and the algorithms show them. IKEv1 moves
-    children to the next IKE_SA, so one child with the fingerprint is enough. An IKE_SA without
-    children has the settings of the loaded connection (`is_loaded`: those are the wanted ones).
+    The names of the children and the algorithms show the settings. IKEv1 moves children to the
+    next IKE_SA, so one child with the fingerprint is enough. For an IKE_SA without children, the
+    result is `is_loaded`: True if the loaded connection has the wanted IKE settings.
     """
     if sa.suite.differs_from(connection.suite):
         return False
@@ -118,7 +118,7 @@ def _has_wanted_ike(sa: IkeSa, connection: Connection, is_loaded: bool) -> bool:
 
 
 def _keep_until_replaced(child: ChildSa, connection: Connection, carrying: frozenset[str]) -> bool:
-    """Return True if an older child carries only wanted traffic that no successor carries yet."""
+    """Return True if an older child carries only wanted traffic and a successor is not up yet."""
     if child.state not in CARRYING or child.name in connection.children:
         return False
     local, remote = _networks(child.local_ts), _networks(child.remote_ts)

@@ -31,9 +31,9 @@ LATE = timedelta(minutes=2)
 class TrafficDelta:
     """The changes of one tunnel since its last delta.
 
-    `ike_sas` is None if nothing was sampled. `loaded_pairs` are the selectors of the loaded
-    connection, None if none is loaded. `pairs` is the traffic by selectors. `has_sa_change` is set
-    if an SA came or went; recorders write such deltas first.
+    `ike_sas` is None if no IKE_SAs were sampled. `loaded_pairs` are the traffic selectors of the
+    loaded connection, or None without a connection. `pairs` maps traffic selectors to traffic.
+    `has_sa_change` is set if an SA started or ended; recorders write such deltas first.
     """
 
     at: datetime
@@ -43,7 +43,7 @@ class TrafficDelta:
     has_sa_change: bool = False
 
     def merge(self, later: TrafficDelta) -> TrafficDelta:
-        """Return one delta for both."""
+        """Return one delta with the traffic of this and a later delta, and the latest SAs."""
         pairs = {**self.pairs}
         for pair, traffic in later.pairs.items():
             pairs[pair] = pairs[pair].plus(traffic) if pair in pairs else traffic
@@ -59,11 +59,11 @@ class TrafficDelta:
 class TrafficAccountant:
     """The last counters of every CHILD_SA, and the last SAs of every tunnel.
 
-    Its methods return the deltas by tunnel id.
+    Each public method returns a dict from tunnel id to delta.
     """
 
     def __init__(self, saved: Mapping[int, tuple[IkeSaSample, ...]], at: datetime | None) -> None:
-        """Start from the saved samples by tunnel id, whose counters still held at `at`."""
+        """Start from the saved samples by tunnel id; their counters were last current at `at`."""
         self._sas = {tunnel: _identity(ike_sas) for tunnel, ike_sas in saved.items() if ike_sas}
         self._last = {
             child_sa.id: (child_sa.counts, max(at or child_sa.installed_at, child_sa.installed_at))
@@ -79,7 +79,7 @@ class TrafficAccountant:
         at: datetime,
         tunnel: int | None = None,
     ) -> dict[int, TrafficDelta]:
-        """Account a sample of all tunnels, or of one tunnel."""
+        """Return the deltas of a sample of all tunnels, or of one tunnel if `tunnel` is set."""
         running: dict[int, list[IkeSaSample]] = defaultdict(list)
         for ike_sa in ike_sas:
             running[tunnel_id(ike_sa.connection)].append(ike_sa)
@@ -93,7 +93,7 @@ class TrafficAccountant:
         return deltas
 
     def count_final(self, ike_sas: Iterable[IkeSaSample], at: datetime) -> dict[int, TrafficDelta]:
-        """Account the final counters of CHILD_SAs that ended or were replaced in a rekey."""
+        """Return the deltas from the final counters of CHILD_SAs that ended or were rekeyed."""
         deltas: dict[int, TrafficDelta] = {}
         for ike_sa in ike_sas:
             delta = self._count(ike_sa.child_sas, at)
@@ -140,7 +140,7 @@ class TrafficAccountant:
 
 
 def _identity(ike_sas: Iterable[IkeSaSample]) -> tuple[Any, ...]:
-    """Return the SAs without counters and times; charon's times are rounded to seconds."""
+    """Return the ids and states of the SAs, to compare two samples without counters and times."""
     return tuple(
         (ike_sa.id, *((child.id, child.state, child.older) for child in ike_sa.child_sas))
         for ike_sa in ike_sas

@@ -43,8 +43,9 @@ NOTHING = TrafficCounts()
 class ChildSaSample:
     """A CHILD_SA that carries packets, with its counts since it was installed.
 
-    `id` is unique over the lifetimes of charon. charon rekeys at `rekey_at` and terminates at
-    `ends_at`, None if unlimited. `older` is set if its settings are not loaded any more.
+    `id` is unique over the lifetimes of charon. charon rekeys the CHILD_SA at `rekey_at` and
+    deletes it at `ends_at`; None is unlimited. `older` is set if its settings are not loaded any
+    more.
     """
 
     id: str
@@ -61,7 +62,7 @@ class ChildSaSample:
 
     @property
     def pair(self) -> str:
-        """The traffic selectors as text; traffic is summed by it, across rekeys."""
+        """The traffic selectors as text; traffic of CHILD_SAs with the same text is summed."""
         return pair_of(self.local_ts, self.remote_ts)
 
 
@@ -146,7 +147,8 @@ def merge_observed_minutes(
 ) -> list[list[int]]:
     """Return the sampled minutes of the last hour as [first, last] spans, `at` included.
 
-    The minutes since the sample before, at `since`, count if the gap is within `MAX_SAMPLE_GAP`.
+    The minutes after the previous sample (`since`) are included if the gap is within
+    `MAX_SAMPLE_GAP`.
     """
     now, hour = minute_of(at), last_hour(at)
     is_continuous = since is not None and timedelta(0) <= at - since <= MAX_SAMPLE_GAP

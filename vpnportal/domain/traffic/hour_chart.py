@@ -38,7 +38,7 @@ class HourChart:
 
     @property
     def totals(self) -> tuple[str, str]:
-        """The totals as text, such as "1.2 GB in (900,000 packets)", in and out."""
+        """The received and the sent total as text, such as "1.2 GB in (900,000 packets)"."""
         total = self.total
         return (
             f"{size(total.bytes_in)} in ({packets(total.packets_in)})",
@@ -93,16 +93,16 @@ class HourChart:
 
 
 def expand_spans(spans: Iterable[Sequence[int]]) -> frozenset[int]:
-    """Return all minutes in spans of [first, last]."""
+    """Return the numbers of all minutes in [first, last] spans, both ends included."""
     return frozenset(minute for first, last in spans for minute in range(first, last + 1))
 
 
 def build_hour_chart(
     minutes: Iterable[Sequence[int]], measured: Container[int], now: datetime
 ) -> HourChart:
-    """Return the chart of rows of [minute, *counts]; a minute may have more than one row.
+    """Return the chart of the last hour from lists of [minute, *counts].
 
-    A measured minute without a row had no traffic.
+    The counts of equal minutes are summed. A measured minute without counts had no traffic.
     """
     traffic: dict[int, TrafficCounts] = {}
     for minute, *counts in minutes:

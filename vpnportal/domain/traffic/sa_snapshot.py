@@ -27,7 +27,7 @@ def as_json(ike_sas: Iterable[IkeSaSample]) -> list[dict[str, Any]]:
 
 
 def from_json(rows: Iterable[dict[str, Any]]) -> tuple[IkeSaSample, ...]:
-    """Return the samples that `as_json` stored."""
+    """Return the samples from the dicts that `as_json` made."""
     return tuple(
         IkeSaSample(
             row["connection"],

@@ -14,7 +14,7 @@ Selectors = tuple[tuple[str, ...], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class SubnetPair:
-    """Local and remote subnets with their CHILD_SA, or None while down."""
+    """Local and remote subnets; `child_sa` carries their traffic, and is None while down."""
 
     local_ts: tuple[str, ...]
     remote_ts: tuple[str, ...]
@@ -22,14 +22,14 @@ class SubnetPair:
 
     @property
     def name(self) -> str:
-        """The key of their traffic in `Traffic.pairs`."""
+        """The key of the traffic between these subnets in `Traffic.pairs`."""
         return pair_of(self.local_ts, self.remote_ts)
 
 
 def match_pairs(selectors: Iterable[Selectors], ike_sas: Iterable[IkeSaSample]) -> list[SubnetPair]:
-    """Return the pairs of the newest settings in order, then those of all other CHILD_SAs.
+    """Return the pairs of the newest settings in order, then the pairs of all other CHILD_SAs.
 
-    `selectors` are those of each configured child.
+    `selectors` are the local and remote networks of each configured child.
     """
     child_sas = _by_pair(child for ike_sa in ike_sas for child in ike_sa.child_sas)
     pairs: list[SubnetPair] = []
@@ -44,7 +44,7 @@ def match_pairs(selectors: Iterable[Selectors], ike_sas: Iterable[IkeSaSample]) 
 
 
 def _by_pair(child_sas: Iterable[ChildSaSample]) -> dict[str, ChildSaSample]:
-    """Return one CHILD_SA per pair: during a rekey the youngest of the newest settings."""
+    """Return one CHILD_SA per pair: with loaded settings if possible, then the last installed."""
     ordered = sorted(child_sas, key=lambda child: (not child.older, child.installed_at))
     return {child.pair: child for child in ordered}
 
@@ -52,7 +52,10 @@ def _by_pair(child_sas: Iterable[ChildSaSample]) -> dict[str, ChildSaSample]:
 def _down_pairs(
     local: tuple[str, ...], remote: tuple[str, ...], child_sas: list[ChildSaSample]
 ) -> list[SubnetPair]:
-    """Return the part of the selectors without a CHILD_SA: one pair if that is all of them."""
+    """Return the subnet pairs of the selectors that no CHILD_SA covers.
+
+    If no pair is covered, the result is one `SubnetPair` with all subnets.
+    """
     pairs = [
         (own, other)
         for own in local

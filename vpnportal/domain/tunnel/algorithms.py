@@ -56,7 +56,7 @@ class Authentication:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A Diffie-Hellman group by its IANA number; 0 is "none"."""
+    """A Diffie-Hellman group with its IANA number; the number 0 means no group."""
 
     number: int
     keyword: str
@@ -166,9 +166,10 @@ def esp_suite(encryption: str, authentication: str, group: int) -> Suite:
 
 
 def names_of(suite: Suite) -> tuple[str, str, int]:
-    """Return encryption, authentication and group by their names on the pages; "" and 0 for none.
+    """Return the names of encryption and authentication on the pages, and the group number.
 
-    With an AEAD, the authentication of phase one is the PRF.
+    A name is "" and the number is 0 for an algorithm that is absent or outside the table. With an
+    AEAD, the authentication of phase one is the PRF.
     """
     digests = AUTHENTICATIONS.values()
     by_integrity = (a.name for a in digests if a.charon_name == suite.integrity)

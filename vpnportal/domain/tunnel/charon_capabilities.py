@@ -25,9 +25,9 @@ _VERSION = re.compile(r"(\d+)\.(\d+)")
 class CharonCapabilities:
     """Algorithms and version that a charon reports.
 
-    `names` are charon's names of its algorithms; empty if it has not reported, which forbids
-    nothing. With `userland_esp`, charon carries ESP itself, and its ciphers count for phase two;
-    a kernel has its own. `version` is strongSwan's, such as 5.9.8.
+    `names` are charon's names of its algorithms. If `names` is empty, all algorithms count as
+    supported. Ciphers and hashes of phase two are checked only with `userland_esp`, where
+    charon encrypts ESP instead of the kernel. `version` is strongSwan's, such as 5.9.8.
     """
 
     names: frozenset[str] = frozenset()
@@ -35,13 +35,13 @@ class CharonCapabilities:
     version: str = ""
 
     def has_encryption(self, encryption: Encryption, phase: int) -> bool:
-        """Return True if the cipher is available in the phase, or unknown."""
+        """Return True if the cipher is supported in `phase` (1 or 2), or the support is unknown."""
         return self._has_all(phase, encryption.charon_name.partition("-")[0])
 
     def has_authentication(
         self, authentication: Authentication, phase: int, aead: bool = False
     ) -> bool:
-        """Return True if the hash is available in the phase, or unknown.
+        """Return True if the hash is supported in `phase` (1 or 2), or the support is unknown.
 
         IKE needs the hash as PRF and, without an AEAD, as integrity algorithm.
         """
@@ -51,7 +51,10 @@ class CharonCapabilities:
         return self._has_all(phase, *names)
 
     def has_group(self, group: Group) -> bool:
-        """Return True if the group is available, or unknown; charon uses its own in both phases."""
+        """Return True for group 0, for a group that charon supports, or if the support is unknown.
+
+        charon itself computes the group in both phases.
+        """
         return not group.number or self._has_all(1, group.charon_name)
 
     @property

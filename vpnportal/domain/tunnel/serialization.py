@@ -18,10 +18,10 @@ def serialize(spec: TunnelSpec) -> str:
 
 
 def spec_digest(spec: TunnelSpec, key: bytes) -> str:
-    """Return 32 hexadecimal digits that are equal exactly if `diff_specs` returns no changes.
+    """Return 32 hexadecimal digits of the HMAC-SHA256 of a specification under `key`.
 
-    This holds for two specifications of the same tunnel. The digest is keyed (HMAC-SHA256),
-    because it covers the preshared key.
+    Two specifications of a tunnel have equal digests exactly if `diff_specs` returns no changes.
+    An HMAC is used because the specification contains the preshared key.
     """
     sorted_spec = replace(
         spec,
@@ -58,7 +58,7 @@ def deserialize(text: str) -> TunnelSpec:
 
 
 def _address(text: str) -> IPv4Address:
-    """Return the address without IPv4Address's checks: a text can have ten thousand addresses."""
+    """Return the address in `text`, unchecked for speed: a revision can have 10,000 addresses."""
     prefix, _, last = text.rpartition(".")
     return IPv4Address(_first_three_bytes(prefix) << 8 | int(last))
 

@@ -18,14 +18,14 @@ _TRANSLATION = "translation "
 
 
 class Starts(StrEnum):
-    """The initiator. With OTHER, only the peer initiates, and the concentrator responds."""
+    """The side that initiates: both with EITHER, only the peer with OTHER."""
 
     EITHER = "either"
     OTHER = "other"
 
     @property
     def label(self) -> str:
-        """The text for people."""
+        """The initiator as text on the pages: "both" or "peer only"."""
         return "peer only" if self is Starts.OTHER else "both"
 
 
@@ -40,7 +40,7 @@ class Problem:
 def translation_field(address: IPv4Address | str) -> str:
     """Return the name of the draft field that holds the translation of an internal address.
 
-    The text must not change: the database stores it with every edit (`LastEdit.field`).
+    The format of the name must not change: the database stores names in `LastEdit.field`.
     """
     return f"{_TRANSLATION}{address}"
 
@@ -52,7 +52,7 @@ def translation_address(field: str) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class PhaseOne:
-    """Protection of IKE: names from `algorithms`, key life in seconds."""
+    """Settings of phase one (IKE): names from `algorithms`, key life in seconds."""
 
     encryption: str
     authentication: str
@@ -62,7 +62,7 @@ class PhaseOne:
 
 @dataclass(frozen=True, slots=True)
 class PhaseTwo:
-    """Protection of the traffic (ESP). The group counts only if `pfs` is on."""
+    """Settings of phase two (ESP), key life in seconds; `group` is used only if `pfs` is True."""
 
     encryption: str
     authentication: str
@@ -203,7 +203,7 @@ def _translation_problems(spec: TunnelSpec) -> Iterator[Problem]:
 def translation_problem(
     row: Translation, static_nat: tuple[IPv4Network, ...], remote: tuple[IPv4Network, ...]
 ) -> Problem | None:
-    """Return the problem of a single row against the subnets, or None."""
+    """Return the problem of a translation whose addresses do not fit the subnets, or None."""
     field = translation_field(row.internal)
     if not addresses.inside(row.internal, static_nat):
         return Problem(field, f"{row.internal} is in no static NAT subnet of this tunnel.")

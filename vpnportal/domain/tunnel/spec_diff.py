@@ -24,7 +24,7 @@ EMPTY = "\N{EN DASH}"
 class Change:
     """A change of a field; `before` and `after` are "" for no value.
 
-    Of a preshared key, `after` is only "changed" or "removed".
+    For the preshared key, `before` is "" and `after` is "changed" or "removed".
     """
 
     field: str
@@ -43,7 +43,7 @@ def diff_specs(before: TunnelSpec | None, after: TunnelSpec) -> tuple[Change, ..
 
 
 def with_field_from(spec: TunnelSpec, other: TunnelSpec, field: str) -> TunnelSpec:
-    """Return the specification with the value of `other` in one field, a `Change.field`."""
+    """Return `spec` with the value that `field`, a `Change.field`, has in `other`."""
     if (address := translation_address(field)) is not None:
         internal = IPv4Address(address)
         remaining = (row for row in spec.translations if row.internal != internal)
@@ -57,7 +57,7 @@ def with_field_from(spec: TunnelSpec, other: TunnelSpec, field: str) -> TunnelSp
 
 
 def value_of(spec: TunnelSpec, field: str) -> Any:
-    """Return the value of a field; fields of a phase begin with its name."""
+    """Return the value of a field, such as `starts` or, of a phase, `phase_one_group`."""
     phase, _, name = field.rpartition("_")
     return getattr(getattr(spec, phase), name) if phase in PHASES else getattr(spec, field)
 
@@ -109,7 +109,7 @@ def _customer(row: Translation | None) -> str:
 
 
 def _labelled_values(spec: TunnelSpec) -> dict[tuple[str, str], str]:
-    """Return the text of each field by name and label; the key and translations are left out."""
+    """Return texts of fields by (name, label), without the preshared key and translations."""
     phase_one, phase_two = spec.phase_one, spec.phase_two
     return {
         ("hosted_peer", "Hosted Peer Address"): str(spec.hosted_peer),

@@ -46,7 +46,7 @@ def escape_formula(text: str) -> str:
 
 
 def unescape_formula(cell: str) -> str:
-    """Undo `escape_formula`."""
+    """Return the text of a cell without the apostrophes that `escape_formula` adds."""
     return _ESCAPED.sub(r"\1\2\3", cell)
 
 
@@ -65,7 +65,7 @@ def decode(data: bytes) -> str:
 
 
 def read_rows(text: str, limit: int) -> list[Cells]:
-    """Return the rows that are not empty.
+    """Return the rows of CSV text, without empty rows.
 
     Raises ValueError if there are more than `limit` rows, or if a row is malformed.
     """
@@ -93,7 +93,7 @@ def is_header(cells: tuple[str, ...]) -> bool:
 
 
 def _separator(text: str) -> str:
-    """Return the separator after the first cell, which holds an address or the column's name."""
+    """Return the separator of the cells: a tab, a semicolon or a comma."""
     first_line = next((line for line in text.splitlines() if line.strip()), "")
     for separator in SEPARATORS:
         cell, has_separator, _ = first_line.partition(separator)

@@ -1,6 +1,6 @@
 """Deletion of conntrack entries of removed translations, over netlink.
 
-conntrack translates all packets of a flow like its first packet, whatever the maps hold by then.
+conntrack translates all packets of a flow like its first packet, even after the maps have changed.
 Messages: linux/netfilter/nfnetlink_conntrack.h; for their format see netlink.py.
 """
 
@@ -38,7 +38,10 @@ BATCH_SIZE = 64
 
 
 def delete_flows(link: NetlinkSocket, destinations: Iterable[int], sources: Iterable[int]) -> None:
-    """Delete the flows whose first packet went to, or came from, one of these addresses."""
+    """Delete conntrack entries by the addresses of the first packet of their flow.
+
+    An entry is deleted if that packet went to one of `destinations` or came from one of `sources`.
+    """
     to, origins = frozenset(destinations), frozenset(sources)
     if len(to) + len(origins) > MAX_FILTERED_DELETIONS:
         _delete(link, list(_find_flows(link, to, origins)))
@@ -49,7 +52,10 @@ def delete_flows(link: NetlinkSocket, destinations: Iterable[int], sources: Iter
 
 
 def _address_filter(side: int, address: int) -> bytes:
-    """Return a filter by the source or destination of the first packet; needs Linux 5.8."""
+    """Return the attributes that select flows by one address of their first packet.
+
+    `side` is SOURCE or DESTINATION. The kernel supports this filter since Linux 5.8.
+    """
     ip = attribute(side, address.to_bytes(4, "big"))
     flags = attribute(FILTER_ORIGINAL, struct.pack("=I", side))
     return attribute(ORIGINAL | NESTED, attribute(TUPLE_IP | NESTED, ip)) + attribute(
@@ -60,7 +66,10 @@ def _address_filter(side: int, address: int) -> bytes:
 def _find_flows(
     link: NetlinkSocket, to: frozenset[int], origins: frozenset[int]
 ) -> Iterator[bytes]:
-    """Yield the identity of each flow to or from one of these addresses, from a full dump."""
+    """Yield the identifying attributes of each flow to an address in `to` or from one in `origins`.
+
+    Reads a dump of all flows.
+    """
     with link:
         link.send(0, GET_FLOWS, NLM_F_DUMP, b"")
         for _, body in link.replies():

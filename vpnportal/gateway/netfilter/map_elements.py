@@ -48,7 +48,7 @@ def dump_elements(link: NetlinkSocket, table: str, name: str) -> array[int]:
 
     The kernel continues a dump at a position of its hash table. While the table grows, a dump
     repeats some elements and omits as many others; such a dump is taken again. Raises GatewayError
-    after MAX_DUMPS of them.
+    after MAX_DUMPS such dumps.
     """
     for _ in range(MAX_DUMPS):
         elements = array("Q", _dump_once(link, table, name))
@@ -71,7 +71,10 @@ def _dump_once(link: NetlinkSocket, table: str, name: str) -> Iterator[int]:
 def lookup_elements(
     link: NetlinkSocket, table: str, name: str, keys: Iterable[int]
 ) -> dict[int, int]:
-    """Return a map's values by key, for those of the keys that it has; empty if there is no map."""
+    """Return a dict from each of the `keys` that the map contains to its value.
+
+    The dict is empty if the map does not exist.
+    """
     place = text_attribute(LIST_TABLE, table) + text_attribute(LIST_SET, name)
     unique_keys = list(dict.fromkeys(keys))
     values: dict[int, int] = {}
@@ -108,7 +111,7 @@ def change_elements(link: NetlinkSocket, table: str, remove: NatElements, add: N
 
 
 def _element_lists(elements: NatElements, encode: Callable[[int], bytes]) -> Iterator[bytes]:
-    """Yield the attributes of each list of at most MAX_LIST_ELEMENTS elements of one map."""
+    """Yield encoded request attributes, each with at most MAX_LIST_ELEMENTS elements of one map."""
     for name in NatMap:
         numbers = elements.of(name)
         for at in range(0, len(numbers), MAX_LIST_ELEMENTS):
@@ -132,7 +135,7 @@ def _parse_entries(items: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _key_item(number: int) -> bytes:
-    """Return a packed element as a list item without its value."""
+    """Return the key of a packed element as an encoded list item, without the value."""
     key = attribute(DATA_VALUE, number.to_bytes(8, "big")[:4])
     return attribute(LIST_ITEM | NESTED, attribute(ELEMENT_KEY | NESTED, key))
 

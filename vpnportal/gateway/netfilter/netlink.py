@@ -49,7 +49,7 @@ def read_comments(link: NetlinkSocket, table: str) -> dict[str, list[str]]:
 
 
 def read_counters(link: NetlinkSocket, table: str) -> dict[str, int]:
-    """Return the packets of a table's named counters; empty if there is no table."""
+    """Return the number of packets of each named counter in a table; empty if there is no table."""
     packets_by_name = {}
     with link:
         link.send(0, GET_OBJECTS, NLM_F_DUMP, text_attribute(OBJECT_TABLE, table))
@@ -94,7 +94,7 @@ class NetlinkSocket:
         self.send_together([message(sequence, kind, flags, body)])
 
     def send_together(self, messages: Iterable[bytes]) -> None:
-        """Send messages as one datagram of any length, as a transaction of nf_tables must be."""
+        """Send messages as one datagram; nf_tables requires one datagram per transaction."""
         raw = b"".join(messages)
         with _errors():
             if len(raw) > BUFFER_BYTES:
@@ -104,10 +104,10 @@ class NetlinkSocket:
     def replies(
         self, requests: int = 1, accepted_codes: Container[int] = SUCCESS_OR_MISSING
     ) -> Iterator[tuple[int, bytes]]:
-        """Yield the sequence number and the attributes of each reply; a dump is one request.
+        """Yield the sequence number and attributes of each reply to the last `requests` requests.
 
-        Yields nothing for acknowledgements and errors. Raises GatewayError for an error whose code
-        is not accepted.
+        A dump counts as one request. Yields nothing for acknowledgements and errors. Raises
+        GatewayError for an error whose code is not accepted.
         """
         while requests > 0:
             for kind, flags, sequence, body in self._receive():
@@ -158,7 +158,7 @@ def _comment(rule: dict[int, bytes]) -> str:
 def message(
     sequence: int, kind: int, flags: int, body: bytes, family_header: bytes = IPV4_HEADER
 ) -> bytes:
-    """Return a netlink message; `body` is its attributes."""
+    """Return the bytes of a netlink message; `body` contains the encoded attributes."""
     size = HEADER.size + len(family_header) + len(body)
     return HEADER.pack(size, kind, NLM_F_REQUEST | flags, sequence, 0) + family_header + body
 

@@ -29,7 +29,7 @@ class NftTable:
         self._library.set_handle_output(False)
 
     def rules_are_current(self, userland_esp: bool) -> bool:
-        """Return True if all rules are loaded and unchanged, by their comments."""
+        """Return True if each chain has exactly the rules of this version, compared by comment."""
         comment = ruleset.digest(userland_esp)
         expected = {
             chain: [comment] * len(lines)
@@ -45,7 +45,7 @@ class NftTable:
         )
 
     def elements_at(self, keys: NatElements) -> NatElements:
-        """Return the elements with the keys of `keys`; its values do not matter.
+        """Return the loaded elements whose keys occur in `keys`; the values in `keys` are ignored.
 
         Up to MAX_LOOKUPS keys, the time does not depend on the size of the maps.
         """
@@ -72,7 +72,7 @@ class NftTable:
         map_elements.change_elements(self._link, ruleset.TABLE, remove, add)
 
     def drop_counters(self) -> dict[str, int]:
-        """Return the packets that the rules dropped, by the name of the counter."""
+        """Return the number of packets that the rules dropped, by counter name."""
         counters = netlink.read_counters(self._link, ruleset.TABLE)
         return {name: counters[name] for name in ruleset.COUNTERS if name in counters}
 

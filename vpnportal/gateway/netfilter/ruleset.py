@@ -82,7 +82,7 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
 
 
 def digest(userland_esp: bool) -> str:
-    """Return the comment of each rule, which identifies the version of the ruleset."""
+    """Return the comment that all rules have; it contains a hash of the ruleset."""
     text = json.dumps([CHAINS, DIGEST_COUNTERS, rules(userland_esp)], sort_keys=True)
     return f"vpnportal {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
@@ -108,7 +108,7 @@ def usage_set_definition() -> list[Json]:
 
 
 def definition(userland_esp: bool) -> list[Json]:
-    """Return the commands that write table, maps, chains and rules, and keep the elements."""
+    """Return the commands that write table, maps, chains and rules, but keep the maps' elements."""
     place = {"family": FAMILY, "table": TABLE}
     address = {"type": "ipv4_addr", "map": "ipv4_addr"}
     commands: list[Json] = [{"add": {"table": {"family": FAMILY, "name": TABLE}}}]
@@ -152,7 +152,7 @@ def _device_matches() -> tuple[Json, Json]:
 
 
 def _mark_matches() -> tuple[Json, Json]:
-    """Return the matches of kernel ESP.
+    """Return the matches of decrypted packets and of packets to encrypt, for kernel ESP.
 
     Postrouting does not know that a packet was decrypted, so prerouting marks the packet.
     """

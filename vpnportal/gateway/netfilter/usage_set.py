@@ -26,7 +26,7 @@ ELEMENT = struct.Struct("!12xII4xQ")
 
 
 class TranslationUse(NamedTuple):
-    """A pair of addresses as numbers, and the seconds since it carried a packet."""
+    """An internal and a customer address as numbers, and the seconds since their last packet."""
 
     internal: int
     customer: int
@@ -34,9 +34,10 @@ class TranslationUse(NamedTuple):
 
 
 def read_usage_set(link: NetlinkSocket) -> list[TranslationUse] | None:
-    """Return each pair that carried a packet within RETENTION_SECONDS; None if there is no set.
+    """Return the last use of each address pair in the usage set; None if there is no set.
 
-    Raises GatewayError if nftables cannot be read.
+    The set contains the pairs that carried a packet within RETENTION_SECONDS. Raises GatewayError
+    if nftables cannot be read.
     """
     with link:
         place = text_attribute(LIST_TABLE, ruleset.TABLE) + text_attribute(

@@ -55,7 +55,7 @@ def listen(session: vici.Session, seconds: float) -> Iterator[Event]:
 
 
 def listen_established(session: vici.Session, seconds: float) -> Generator[str]:
-    """Yield the connections whose IKE_SA is established, as it happens.
+    """Yield the name of each connection when its IKE_SA becomes established.
 
     Yields "" for other events and after `seconds` without an event. Raises OSError when charon
     exits.
@@ -66,7 +66,7 @@ def listen_established(session: vici.Session, seconds: float) -> Generator[str]:
 
 
 def parse_event(kind: bytes | str | None, body: Mapping[str, Any] | None) -> Event:
-    """Return the event of a pair that `vici.Session.listen` yields."""
+    """Return the Event for a name and body that `vici.Session.listen` yields."""
     name = kind.decode() if isinstance(kind, bytes) else kind
     if not name or body is None:
         return Event()

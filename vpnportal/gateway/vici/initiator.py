@@ -22,7 +22,7 @@ EVENT_SECONDS = 0.02
 
 
 class PendingInitiate(NamedTuple):
-    """A sent `initiate` and the function that reads charon's reply to it."""
+    """An `initiate` request that was sent, and the function that reads charon's reply."""
 
     connection: str
     child: str
@@ -40,15 +40,15 @@ class InitiateSession:
     def initiate(self, connection: str, child: str, report: Report) -> None:
         """Request a CHILD_SA without waiting for charon's reply.
 
-        Reads the pending reply first. A later call may call `report` with charon's refusal of this
-        request. Raises GatewayError if charon is not running.
+        Reads the reply to the previous request first. A later call may call `report` with charon's
+        refusal of this request. Raises GatewayError if charon is not running.
         """
         self.read_pending_reply()
         read_reply = self._session.send(lambda charon: charon.initiate(connection, child))
         self._pending = PendingInitiate(connection, child, read_reply, report)
 
     def read_pending_reply(self, connection: str | None = None) -> None:
-        """Read the pending reply if it is about this connection; with None about any.
+        """Read the unread reply if it is about `connection`, or about any connection with None.
 
         Reports a refusal. Ignores a charon that does not answer: the next observation fails then.
         """
@@ -66,9 +66,9 @@ class InitiateSession:
 
 
 class Initiator:
-    """A `pacing.PacedInitiator`; its event session opens at the first wait only.
+    """Implementation of `pacing.PacedInitiator`; the first wait opens the session for events.
 
-    One tunnel alone needs no wait.
+    A single tunnel needs no wait.
     """
 
     def __init__(self, session: InitiateSession, vici_socket: str, report: Report) -> None:
@@ -98,7 +98,7 @@ class Initiator:
         self._initiate_session.initiate(connection, child, self._report)
 
     def wait_established(self) -> Iterator[str]:
-        """Yield at most one connection whose IKE_SA is established, after EVENT_SECONDS none."""
+        """Wait EVENT_SECONDS for an event; yield the connection if its IKE_SA was established."""
         if self._event_session is None or self._established is None:
             self._event_session = CharonSession(self._vici_socket)
             self._established = self._event_session.wait_established(EVENT_SECONDS)

@@ -58,7 +58,7 @@ def initiate_paced(initiator: PacedInitiator, starts: Iterable[Start]) -> Iterat
 
 
 def _by_connection(starts: Iterable[Start]) -> Iterable[list[Start]]:
-    """Group the children by connection: they share one IKE_SA, and so one turn."""
+    """Group the CHILD_SAs of each connection, because they share one IKE_SA."""
     groups: dict[str, list[Start]] = defaultdict(list)
     for start in starts:
         groups[start.connection].append(start)

@@ -11,7 +11,7 @@ from vpnportal.gateway.vici.parsing import parse_suite
 
 
 def ike_sa_sample(connection: str, body: Mapping[str, Any], now: datetime) -> IkeSaSample:
-    """Return the sample of an entry of `list-sas`, with the CHILD_SAs that have keys."""
+    """Return the counters of the CHILD_SAs with an SPI in an entry of `list-sas`."""
     return _ike_sa_sample(connection, body, body.get("child-sas", {}).values(), now)
 
 

@@ -77,7 +77,8 @@ class CharonSession:
     def is_open(self) -> bool:
         """Return True if the session has no unread reply and charon has not closed it.
 
-        Asks the kernel only: between two calls the socket is readable only at its end.
+        Polls the socket only: without an unread reply, a readable socket means that charon closed
+        it.
         """
         if self._has_unread_reply:
             return False
@@ -105,8 +106,8 @@ class CharonSession:
     ) -> dict[str, LoadedConnection]:
         """Return the portal's loaded connections by name; with a name, only that connection.
 
-        charon walks all its connections either way. A connection that is as in `expected` becomes
-        the expected object, which saves memory.
+        charon walks all its connections either way. A connection equal to its entry in `expected`
+        is returned as that object, which saves memory.
         """
         return self.start_list_conns(name)(expected)
 
@@ -128,7 +129,7 @@ class CharonSession:
         return frozenset(key for key in keys if is_portal_secret(key))
 
     def list_sas(self, name: str | None = None) -> tuple[IkeSa, ...]:
-        """Return the portal's IKE_SAs with their CHILD_SAs; with a name, of that connection.
+        """Return the portal's IKE_SAs with CHILD_SAs; with a name, only that connection's IKE_SAs.
 
         charon walks all its IKE_SAs either way.
         """
@@ -169,7 +170,7 @@ class CharonSession:
             return "kernel-libipsec" in decode(self._session.stats()).get("plugins", [])
 
     def algorithms(self) -> dict[str, list[str]]:
-        """Return charon's names of its algorithms, sorted, by kind."""
+        """Return the sorted names of charon's algorithms, by kind of algorithm."""
         with self._errors():
             by_kind = decode(self._session.get_algorithms())
         return {kind: sorted(by_kind[kind]) for kind in ALGORITHM_KINDS if kind in by_kind}
@@ -180,10 +181,10 @@ class CharonSession:
             return decode(self._session.version()).get("version", "")
 
     def load(self, items: Iterable[Loadable]) -> Iterator[tuple[Loadable, str]]:
-        """Load connections and secrets; read it to its end.
+        """Load connections and secrets; the caller must exhaust the iterator.
 
         Yields each item with charon's reason for refusing it, or "". A connection replaces the
-        loaded connection of its name. A refused one changes nothing.
+        loaded connection of its name. A refused item changes nothing.
         """
         with self._errors():
             yield from pipelined_load.load(self._session, items)
@@ -248,8 +249,7 @@ class CharonSession:
     def _send(self, packets: Iterable[bytes], read: Callable[P, T]) -> Callable[P, T]:
         """Send a request and return the function that reads its reply.
 
-        Call that function before the next request. A session whose reply is never read is not open
-        any more.
+        Call that function before the next request. `is_open` returns False until the reply is read.
         """
 
         def read_reply(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -265,7 +265,7 @@ class CharonSession:
         return read_reply
 
     def _portal_entries(self, command: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield the name and the section of each of the portal's connections in a list."""
+        """Yield the name and section of each portal connection in the reply to a list command."""
         for item in stream_list(self._session, command):
             yield from ((name, body) for name, body in item.items() if is_portal_connection(name))
 

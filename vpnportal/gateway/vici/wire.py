@@ -31,7 +31,7 @@ def list_request(command: str, event: str, request: dict[str, str]) -> tuple[byt
 
 
 def stream_list(session: Session, command: str) -> Iterator[dict[str, Any]]:
-    """Yield the entries of a requested list as text; read it to its end.
+    """Yield the entries of a requested list as text; the caller must exhaust the iterator.
 
     Raises SessionException if charon does not confirm the request.
     """
@@ -44,7 +44,7 @@ def stream_list(session: Session, command: str) -> Iterator[dict[str, Any]]:
 
 
 def receive_packets(channel: socket) -> Iterator[bytes]:
-    """Yield the packets that arrive; wait for more when all are yielded.
+    """Yield each packet from the socket without its length; wait while no packet is complete.
 
     Raises ConnectionError when charon closes the connection.
     """
@@ -59,7 +59,10 @@ def receive_packets(channel: socket) -> Iterator[bytes]:
 
 
 def _packet_end(raw: bytes, at: int) -> int:
-    """Return the end of the packet at `at`; it is beyond `raw` if the length is incomplete."""
+    """Return the offset after the packet that begins at `at`.
+
+    The offset is beyond the end of `raw` if the packet or its length is incomplete.
+    """
     return at + int.from_bytes(raw[at - LENGTH_BYTES : at], "big") if at <= len(raw) else at
 
 

@@ -14,7 +14,7 @@ from vpnportal.services import Refused
 
 
 class Command(BaseCommand):
-    """API keys for the operator; a key has the role of its user in one account."""
+    """Command that manages API keys; a key has the role of its user in one account."""
 
     help = "Create, list and revoke the API keys of programs."
 

@@ -1,4 +1,4 @@
-"""`manage.py digests`: write missing digests, by which a list knows tunnels with changes."""
+"""`manage.py digests`: write the missing digests of drafts and revisions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from vpnportal import services
 
 
 class Command(BaseCommand):
-    """A step after `migrate`, which cannot decrypt drafts; without missing digests two queries."""
+    """Command to run after `migrate`, because a migration cannot decrypt drafts.
+
+    Makes two database queries if no digest is missing.
+    """
 
     help = "Write the missing digests of drafts and revisions."
 

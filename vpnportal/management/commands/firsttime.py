@@ -34,9 +34,9 @@ PASSWORD_BYTES = 15
 
 
 class Command(BaseCommand):
-    """One account with its admin, one data center, its concentrators and one tunnel.
+    """Command that creates an account with an admin, a data center, concentrators and a tunnel.
 
-    The admin is also an operator. A later run creates concentrators with new names.
+    The admin is also an operator. A later run creates only additional concentrators with new names.
     """
 
     help = (
@@ -65,7 +65,7 @@ class Command(BaseCommand):
 
 
 def _concentrator(name: str, site: tuple[str, str, str]) -> Concentrator:
-    """Return the concentrator of this name; a new one gets address pools for orders."""
+    """Return the concentrator `name`; create it with two address pools if it does not exist."""
     address, hosted_peers, static_nat = site
     houston, _ = Datacenter.objects.get_or_create(name="hou02", long_name="Houston 2")
     concentrator, created = Concentrator.objects.get_or_create(

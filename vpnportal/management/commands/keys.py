@@ -14,7 +14,10 @@ from vpnportal.encryption import new_key
 
 
 class Command(BaseCommand):
-    """Key files that only their owner can read. Without `seal.key` every preshared key is lost."""
+    """Command that makes key files which only their owner can read.
+
+    Without `seal.key` no preshared key can be decrypted.
+    """
 
     help = "Make the portal's missing key files."
     requires_system_checks: list[str] = []

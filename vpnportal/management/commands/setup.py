@@ -10,7 +10,10 @@ from vpnportal.management.commands import firsttime
 
 
 class Command(firsttime.Command):
-    """All steps after `keys`, whose files must exist when a process starts."""
+    """Command that runs all setup steps after `keys`.
+
+    The key files must exist when a process starts.
+    """
 
     help = "Run migrate, digests, collectstatic and firsttime."
 

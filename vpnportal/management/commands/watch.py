@@ -11,7 +11,7 @@ from vpnportal.monitor.watcher import run_watcher
 
 
 class Command(BaseCommand):
-    """The monitor; it runs on the gateway and needs the permission to open charon's vici socket."""
+    """Command that runs the monitor on the gateway; it needs permission to open the vici socket."""
 
     help = "Monitor a concentrator's charon until a signal stops it."
 

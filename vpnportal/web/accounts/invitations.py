@@ -25,7 +25,7 @@ BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
 class NewUser(BaseUserCreationForm):
-    """Django's form with the labels of the sign-in page."""
+    """Django's form for a new user, with the labels of the sign-in page."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -22,7 +22,7 @@ from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, header, rend
 
 
 class ProfileForm(forms.Form):
-    """UTC and the IANA time zones with an area, such as "Europe/Paris"."""
+    """Form for UTC or an IANA time zone with an area, such as "Europe/Paris"."""
 
     time_zone = forms.ChoiceField(
         label="Time zone",
@@ -53,7 +53,7 @@ def profile(request: HtmxRequest) -> HttpResponse:
 
 @method_decorator(sensitive_post_parameters(), name="dispatch")
 class ChangePassword(PasswordChangeView):
-    """Django's view, which ends all other sessions of the user."""
+    """Django's view of a password change, which ends all other sessions of the user."""
 
     template_name = "accounts/password.html"
     success_url = reverse_lazy("profile")

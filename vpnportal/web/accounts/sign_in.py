@@ -29,7 +29,7 @@ def locked_out(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
 
 
 class NameAndPassword(AuthenticationForm):
-    """Django's form with the labels that `bin/run` prints."""
+    """Django's sign-in form with the labels that `bin/run` prints."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -38,7 +38,7 @@ class NameAndPassword(AuthenticationForm):
 
 @method_decorator(login_not_required, name="dispatch")
 class SignIn(LoginView):
-    """The sign-in page. A poll of an expired session makes the browser reload its page."""
+    """The sign-in page. The answer to an htmx request makes the browser reload the current page."""
 
     template_name = "accounts/sign_in.html"
     authentication_form = NameAndPassword

@@ -32,7 +32,7 @@ UNKNOWN_ROLE = "Choose a role from the list."
 class FormResult:
     """The result of a form in the section of one account.
 
-    A refused form keeps its input. A new invitation link or API key is on this page only.
+    After a refusal: `error` and the input. After a success: a new link or API key, shown once.
     """
 
     account_id: int = 0
@@ -84,7 +84,7 @@ def invite(request: HtmxRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def revoke_invitation(request: HtmxRequest, pk: int, invitation: int) -> HttpResponse:
-    """Revoke a pending invitation."""
+    """Revoke an invitation to an account, so that its link no longer works."""
     account = get_object_or_404(Account.objects.owned_by(request.user), pk=pk)
     services.revoke_invitation(get_object_or_404(account.invitations.all(), pk=invitation))
     messages.success(request, "Invitation revoked. Its link no longer works.")

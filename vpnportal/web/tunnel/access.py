@@ -1,6 +1,6 @@
-"""Access of the signed-in user to one tunnel: look-ups that end in 404, and what the user may do.
+"""Look-ups of one tunnel by primary key, and permission checks, for the signed-in user.
 
-404 and not 403, so that an id does not tell a stranger which tunnels exist.
+A look-up without permission raises Http404, so that a response never reveals which tunnels exist.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ from vpnportal.web.responses import HtmxRequest
 
 
 def visible_tunnel(request: HtmxRequest, pk: int, *related: str) -> Tunnel:
-    """Return a tunnel that the user may look at, with `related` rows from the same query."""
+    """Return a tunnel that the user may view.
+
+    `related` names the foreign keys that the same query loads (`select_related`).
+    """
     visible = Tunnel.objects.visible_to(request.user)
     return get_object_or_404(visible.select_related(*related) if related else visible, pk=pk)
 

@@ -37,8 +37,8 @@ from vpnportal.web.tunnel.trial_form import TrialForm
 def apply(request: HtmxRequest, pk: int) -> HttpResponse:
     """Submit the draft as a revision.
 
-    The request has the rows of the translation table too: an unsaved row is a problem, so that it
-    is neither lost nor left out without a word.
+    The request also contains the rows of the translation table. An unsaved row is reported as a
+    problem, and no revision is submitted.
     """
     tunnel = editable_tunnel(request, pk)
     changed, trial = changed_rows(saved_pairs(tunnel), request.POST), TrialForm(request.POST)

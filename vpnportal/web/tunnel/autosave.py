@@ -1,8 +1,8 @@
 """Autosave: one field of a draft for htmx, or all changed fields of a fieldset without JavaScript.
 
-`autosave` parses the field (`forms`). `_save` writes it: `services.edit` locks the tunnel and looks
-for an edit conflict. `_respond` sends the field's note, and the review out of band, because one
-field changes the pending changes and their interruption.
+`autosave` parses the fields with a form of `forms`. `_save` writes each field: `services.edit`
+locks the tunnel and detects edit conflicts. `_respond` renders the note of a field, and the review
+of the pending changes as an htmx out-of-band swap.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from vpnportal.web.tunnel.state_box import state_box_of
 @require_POST
 @sensitive_post_parameters(KEY_FIELD)
 def autosave(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Save the well-formed fields of the request, and explain what is wrong with the others."""
+    """Save the valid fields of the request, and render an error for each invalid field."""
     tunnel = editable_tunnel(request, pk)
     form = _form(request, tunnel)
     if request.htmx and (name := request.htmx.trigger_name):
@@ -57,9 +57,9 @@ def _form(request: HtmxRequest, tunnel: Tunnel) -> DraftForm:
 
 @sensitive_variables("value")
 def _save(tunnel: Tunnel, form: DraftForm, author: User, names: list[str]) -> int:
-    """Save the fields without errors; return the status code of the worst result.
+    """Save each field in `names` that has no error; return the highest HTTP status code.
 
-    `form.saved_values`, `form.conflicting_values` and `form.errors` have the result of each field.
+    The results are added to `form.saved_values`, `form.conflicting_values` and `form.errors`.
     """
     status = UNPROCESSABLE if form.errors else OK
     for name in names:
@@ -123,7 +123,7 @@ def _context(request: HtmxRequest, tunnel: Tunnel, form: DraftForm) -> dict[str,
 
 
 def _page(request: HtmxRequest, tunnel: Tunnel, form: DraftForm, status: int) -> HttpResponse:
-    """Render the whole page with the form as it was typed, and the focus on its first error."""
+    """Render the whole page with the typed values, and the focus on the first invalid field."""
     first = next(name for name in form.fields if name in form.errors)
     form.fields[first].widget.attrs["autofocus"] = True
     page = tunnel_page(request, tunnel)

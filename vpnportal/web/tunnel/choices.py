@@ -43,7 +43,7 @@ INITIATION = [(starts.value, starts.label) for starts in Starts]
 
 
 class AlgorithmSelect(forms.Select):
-    """A list that disables unsupported options, except an option that the draft has already."""
+    """A select widget that disables unsupported options, except the selected option."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -61,7 +61,7 @@ class AlgorithmSelect(forms.Select):
 
 
 def unsupported_values(field: str, capabilities: CharonCapabilities) -> frozenset[Any]:
-    """Return the values of a phase's field that charon is known to lack."""
+    """Return the option values of a Phase One or Two field that charon is known to lack."""
     phase, kind = (1 if field.startswith("phase_one") else 2), field.rpartition("_")[2]
     if kind == "encryption":
         return frozenset(

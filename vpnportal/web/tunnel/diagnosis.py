@@ -19,25 +19,25 @@ WARNINGS_WHILE_UP = (Cause.NARROWED, Cause.ONE_WAY, Cause.FLAPPING, Cause.DUPLIC
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """One finding, with a message for the peer's administrator, or "" if the peer is right."""
+    """A finding, and a message for the peer's administrator; "" if the peer needs no change."""
 
     finding: Finding
     message_for_peer: str
 
     @property
     def label(self) -> str:
-        """The panel's label of the draft's field."""
+        """The panel's label of the draft field that the finding is about."""
         return label_of(self.finding.field)
 
     @property
     def href(self) -> str:
-        """The place of that field on the page."""
+        """The link to the finding's field on the page, such as "#id_remote_peer"."""
         field = self.finding.field
         return f"#{field}" if field.endswith("_subnets") else f"#id_{field}"
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts except the log lines."""
+        """The texts of the finding without the log lines, and the message for the peer."""
         finding = self.finding
         return (
             finding.text,
@@ -49,7 +49,10 @@ class FindingView:
 
 
 def finding_views(tunnel: Tunnel, state: TunnelState) -> list[FindingView]:
-    """Return the findings, the most decisive first; none while the tunnel is up or unknown."""
+    """Return the findings of the tunnel, the most decisive first.
+
+    If the tunnel is up and needs no diagnosis, only WARNINGS_WHILE_UP causes are returned.
+    """
     revision = state.latest if state.applying else state.live or state.latest
     findings = _findings(tunnel, state)
     if revision is None or not findings:

@@ -1,6 +1,7 @@
-"""Layout of the tunnel diagram in the Status section: one for wide screens, one for narrow ones.
+"""Layouts of the tunnel diagram in the Status section, for wide and for narrow screens.
 
-Units are pixels at full size. Long lists are folded, and no text is wider than its box.
+Positions and sizes are pixels at full size. A long list of subnets or translations ends with the
+number of omitted entries. A text that is wider than its box is cut.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class Box:
 
 
 class Stroke(NamedTuple):
-    """A straight line."""
+    """A straight line from (`x1`, `y1`) to (`x2`, `y2`)."""
 
     x1: int
     y1: int
@@ -70,10 +71,10 @@ class Stroke(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """A complete layout.
+    """The positions of all boxes, lines and labels of one layout.
 
-    `tunnel` is the line between the peers. The icon of its state is at `icon_at`, the label at
-    `label_at`. `strokes` are the other lines.
+    `tunnel` is the line from the concentrator to the remote peer. `icon_at` and `label_at` are the
+    (x, y) of the icon and the label of the tunnel's state. `strokes` are all other lines.
     """
 
     name: str
@@ -87,7 +88,11 @@ class Drawing(NamedTuple):
 
 
 class DiagramEnds(NamedTuple):
-    """The texts of the diagram; the layouts fold subnets and translations."""
+    """The complete texts of the diagram, from the hosted subnets to the remote subnets.
+
+    A layout shows at most MAX_SUBNETS lines of each subnet list, and MAX_TRANSLATIONS lines of
+    translations. The last line of a longer list is the number of omitted entries.
+    """
 
     hosted: tuple[str, ...]
     concentrator: tuple[str, ...]
@@ -97,7 +102,7 @@ class DiagramEnds(NamedTuple):
 
     @property
     def boxes(self) -> tuple[tuple[str, tuple[str, ...]], ...]:
-        """Title and lines of the four boxes, from the servers to the customer's network."""
+        """(title, lines) of the four boxes, from the hosted subnets to the remote subnets."""
         return (
             ("Hosted subnets", folded(self.hosted, MAX_SUBNETS)),
             ("Concentrator", self.concentrator),
@@ -159,7 +164,10 @@ def vertical_layout(ends: DiagramEnds) -> Drawing:
 
 
 def folded(lines: Sequence[str], limit: int) -> tuple[str, ...]:
-    """Return at most `limit` lines; the last one says how many are left out."""
+    """Return at most `limit` lines.
+
+    The last line of a longer list is the number of omitted lines, such as "and 3 more".
+    """
     if len(lines) <= limit:
         return tuple(lines)
     return (*lines[: limit - 1], f"and {len(lines) - limit + 1:,} more")

@@ -1,4 +1,4 @@
-"""Versions of a draft, or of its preshared key, as forms carry them: the time of the last edit."""
+"""Versions of a draft or a preshared key in form inputs: the time of the last edit as text."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def written(at: datetime | None) -> str:
 
 
 def version(text: str) -> datetime | None:
-    """Return the version that `written` wrote.
+    """Return the time that `written` formatted; None for "".
 
-    Raises BadRequest if the text is no version.
+    Raises BadRequest if the text is not an ISO 8601 time with a time zone.
     """
     try:
         at = datetime.fromisoformat(text) if text else None
@@ -30,6 +30,9 @@ def version(text: str) -> datetime | None:
 
 
 def seen_of(posted: QueryDict, name: str = "seen") -> SeenVersion:
-    """Return the version that a form was rendered with; unknown if the request has none."""
+    """Return the version in the POST parameter `name`: the version that the form showed.
+
+    Returns VERSION_UNKNOWN without the parameter.
+    """
     text = posted.get(name)
     return VERSION_UNKNOWN if text is None else version(text)

@@ -21,7 +21,7 @@ MALFORMED = object()
 
 
 class ParsedCharField(forms.CharField):
-    """A text field parsed by a function of `input_parsing`, whose ValueError is its error."""
+    """A text field that `parse` converts; a ValueError of `parse` is the error of the field."""
 
     def __init__(self, parse: Callable[[str], Any], label: str, **options: Any) -> None:
         options = {"required": False, "strip": False, "show_hidden_initial": True, **options}
@@ -65,8 +65,8 @@ def _checkbox(label: str) -> forms.BooleanField:
 class DraftField(forms.BoundField):
     """A field with the saved value that the user last saw.
 
-    A hidden input carries that value. So a whole form saves only the fields that were changed in
-    it, and two open pages do not revert each other.
+    A hidden input contains that value. A form therefore saves only its changed fields, and two
+    open pages do not revert each other's edits.
     """
 
     form: DraftForm
@@ -93,7 +93,7 @@ class DraftField(forms.BoundField):
 
     @property
     def last_seen_value(self) -> str:
-        """The value of the hidden input."""
+        """The text of the hidden input: the newest saved value that the user has seen."""
         if self.is_saved:
             value = self.form.saved_values[self.name]
         elif self.has_conflict:
@@ -222,7 +222,7 @@ _OTHER_LABELS = {
 
 
 def label_of(field: str) -> str:
-    """Return the panel's label of a field of a Problem; of a phase's field, after the phase."""
+    """Return the panel's label of a field name, such as "Phase One Encryption"."""
     for form in FORMS.values():
         if field in form.base_fields:
             label = str(form.base_fields[field].label)

@@ -72,7 +72,7 @@ def revision(request: HtmxRequest, pk: int, number: int) -> HttpResponse:
 
 @require_POST
 def restore(request: HtmxRequest, pk: int, number: int) -> HttpResponse:
-    """Copy the revision to the draft; this applies nothing."""
+    """Copy the revision to the draft, without applying the draft."""
     tunnel = editable_tunnel(request, pk)
     revision = _revision(tunnel, number)
     try:

@@ -1,4 +1,4 @@
-"""Hosted and service subnets: add an available one to the tunnel, remove one."""
+"""Views that add a hosted or service subnet to a tunnel, or remove one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ from vpnportal.web.tunnel.subnet_sections import (
 
 @require_POST
 def attach(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Add a subnet to the tunnel; 404 for a subnet that is not available to it."""
+    """Add a hosted or service subnet to the tunnel.
+
+    Raises Http404 if the subnet is not offered to the account and data center of the tunnel.
+    """
     tunnel = editable_tunnel(request, pk)
     number = request.POST.get("subnet", "")
     if not (number.isascii() and number.isdigit() and len(number) < 19):

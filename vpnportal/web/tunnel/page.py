@@ -1,6 +1,6 @@
-"""The whole page of one tunnel, as a value that refused forms replace parts of.
+"""The page of one tunnel as a dataclass: after a refusal, a view replaces some of its fields.
 
-`views.tunnel` shows it, and every view shows it again after a refusal without JavaScript.
+`views.tunnel` renders the page. Without JavaScript, other views render the page after a refusal.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class TunnelPage:
 
     @property
     def reloads_itself(self) -> bool:
-        """True if a browser without JavaScript loads the page again, for a result."""
+        """True if a browser without JavaScript reloads the page until an apply or probe ends."""
         is_waiting = self.state_box.state.locked or self.peer_probe.is_running
         return is_waiting and not self.has_unsaved_content
 
@@ -88,7 +88,7 @@ def tunnel_page(
 ) -> TunnelPage:
     """Return the page of a tunnel in a constant number of queries.
 
-    `table_state` is the translation table of a request that brought rows of the table.
+    `table_state` is the state of the translation table after a request with table rows.
     """
     state_box = state_box_of(tunnel)
     editable = is_editable(request, tunnel)
@@ -115,7 +115,7 @@ def tunnel_page(
 
 
 def render_tunnel_page(request: HtmxRequest, page: TunnelPage, status: int = OK) -> HttpResponse:
-    """Render the page."""
+    """Render `tunnel/page.html` with the fields of `page`, and with the HTTP status."""
     properties = {"is_disabled": page.is_disabled, "reloads_itself": page.reloads_itself}
     return render_page(request, "tunnel/page.html", {**context_of(page), **properties}, status)
 

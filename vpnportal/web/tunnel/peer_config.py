@@ -29,7 +29,7 @@ DRAFT = "draft"
 
 @dataclass(frozen=True, slots=True)
 class PeerConfigSource:
-    """The specification that the texts are made from: a revision, or the draft if it is None.
+    """The specification to export: of `revision`, or of the draft if `revision` is None.
 
     `peer` is the specification from the peer's side; `problems` are those of the specification.
     """
@@ -42,12 +42,12 @@ class PeerConfigSource:
 
     @property
     def query(self) -> str:
-        """The query of links to pages with the same specification."""
+        """The query string of links to pages that show the same specification."""
         return f"?of={DRAFT}" if self.revision is None and self.state.live else ""
 
     @property
     def labelled_problems(self) -> list[tuple[str, str]]:
-        """The panel's label of each problem's field, and the text of the problem."""
+        """(label of the field, text) of each problem."""
         return [(label_of(problem.field), problem.text) for problem in self.problems]
 
 
@@ -60,7 +60,7 @@ class RenderedExport:
 
     @property
     def is_fully_supported(self) -> bool:
-        """True unless the device lacks something that the tunnel has."""
+        """True if the text marks no setting of the tunnel as not available on the device."""
         return NOT_AVAILABLE not in self.text
 
 

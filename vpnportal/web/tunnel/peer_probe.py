@@ -115,7 +115,7 @@ def _probe(request: HtmxRequest, tunnel: Tunnel) -> PeerProbe:
 
 
 def _saved_controls(tunnel: Tunnel, values: dict[str, str | int | bool]) -> Iterator[SavedControl]:
-    """Yield the controls of these fields only, so that text typed into other fields stays."""
+    """Yield a control for each field in `values`; other fields keep their typed text."""
     for form in (PhaseOne(tunnel), PhaseTwo(tunnel), MoreOptions(tunnel)):
         form.saved_values = {name: value for name, value in values.items() if name in form.fields}
         for name in form.saved_values:
@@ -124,7 +124,7 @@ def _saved_controls(tunnel: Tunnel, values: dict[str, str | int | bool]) -> Iter
 
 
 def _section(tunnel: Tunnel, refusal: str = "") -> PeerProbeSection:
-    """Return the section, with the version that was read before the draft."""
+    """Return the probe section; read the draft's version first, then reload the draft."""
     version = newest_edit(tunnel)
     tunnel.refresh_from_db(fields=EDITABLE_FIELDS)
     return peer_probe_section(tunnel, written(version), refusal=refusal)

@@ -1,6 +1,6 @@
 """The last peer probe on a tunnel's page: its result beside the present value of each field.
 
-Apart from the views in `peer_probe`, which render the whole page after a refusal.
+A module of its own, because `page` imports it and the views in `peer_probe` import `page`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The preshared key of a draft: generate one, reveal it to an owner, hide it again.
 
-The key is in the response to that one POST only, and in no URL, message or session.
+The key is only in the response to `generate` or `reveal`, and in no URL, message or session.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def generate(request: HtmxRequest, pk: int) -> HttpResponse:
 @require_POST
 @never_cache
 def reveal(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Show the key to an owner; the view is recorded first."""
+    """Record the reveal of the key, then show the key to an owner."""
     tunnel = owned_tunnel(request, pk)
     key = services.reveal_preshared_key(tunnel, request.user)
     return respond(

@@ -1,6 +1,6 @@
-"""The preshared key on a tunnel's page: its views, its weakness, and the revealed key.
+"""The preshared key on a tunnel's page: recorded reveals, weakness, and the revealed key.
 
-Apart from the views in `preshared_key`, which render the whole page after a refusal.
+A module of its own, because `page` imports it and the views in `preshared_key` import `page`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def preshared_key_section(
     revealed: RevealedKey | None = None,
     refusal: str = "",
 ) -> PresharedKeySection:
-    """Return the section. It contains the key only as `revealed`."""
+    """Return the preshared key section; only the field `revealed` contains the key."""
     key = tunnel.preshared_key
     is_owner = is_owned(request, tunnel)
     shows_weakness = bool(key) and (is_owner or is_editable(request, tunnel))

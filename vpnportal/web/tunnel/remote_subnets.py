@@ -39,7 +39,7 @@ def add_remote_subnet(request: HtmxRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def remove_remote_subnet(request: HtmxRequest, pk: int, subnet: int) -> HttpResponse:
-    """Remove a remote subnet, and name the translations that have no remote subnet then."""
+    """Remove a remote subnet, and warn about translations without a matching subnet."""
     tunnel = editable_tunnel(request, pk)
     try:
         unmatched = services.remove_remote_subnet(tunnel, subnet, request.user)
@@ -55,9 +55,9 @@ def remove_remote_subnet(request: HtmxRequest, pk: int, subnet: int) -> HttpResp
 
 
 def _network(request: HtmxRequest, ip: str, cidr: str) -> IPv4Network:
-    """Return the typed network, or the suggested one if its button was pressed.
+    """Return the typed network, or the suggested network if the user pressed its button.
 
-    Raises Refused if the text is no network; its cause has the suggestion.
+    Raises Refused if the text is not a network. A HostBitsSet cause has the suggested network.
     """
     if suggestion := request.POST.get("meant", ""):
         ip, cidr = suggestion, ""

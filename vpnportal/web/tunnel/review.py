@@ -72,7 +72,7 @@ def _replace_draft(
 
 
 def add_messages(request: HtmxRequest, done: str, replaced: Replaced) -> None:
-    """Queue messages about the changes of the draft, and about values that were left out."""
+    """Queue messages about the changes of the draft, and about values that were not restored."""
     if replaced.changes:
         text = f"{done}: {_named(replaced.changes)}. Nothing is applied yet."
         messages.success(request, text)

@@ -67,13 +67,13 @@ class StateBox:
 
     @property
     def shows_command(self) -> bool:
-        """True unless the sentence about the disconnected tunnel tells the same."""
+        """True if there is a command, except a successful disconnect of a disconnected tunnel."""
         is_told = self._is_disconnect and self.command and self.command.ok
         return self.command is not None and not (is_told and self.state.disconnected)
 
     @property
     def is_disconnect_complete(self) -> bool:
-        """True if the concentrator holds nothing of a disconnected tunnel."""
+        """True if disconnected, unless the newest command is a disconnect without success."""
         is_pending = self._is_disconnect and self.command and not self.command.ok
         return self.state.sa_status == StateLabel.DISCONNECTED and not is_pending
 
@@ -95,8 +95,8 @@ class StateBox:
     def running_revision_number(self) -> int | None:
         """Number of the earlier revision whose SAs still run; None if unknown. One query.
 
-        A revision that was seen up has been accepted by the peer. The newest of these before the
-        live one is the one that runs.
+        Only revisions with `first_up_at` are considered, because the peer has accepted them. The
+        newest of these revisions before the live revision is returned.
         """
         live = self.state.live
         if live is None:

@@ -46,7 +46,7 @@ DEFERRED = ("traffic__lines", "traffic__pairs", "traffic__minutes")
 
 
 class PhaseOneStatus(NamedTuple):
-    """An IKE_SA; `applied_proposal` is "" unless the IKE_SA has another one than the applied."""
+    """An IKE_SA; `applied_proposal` is "" if the IKE_SA uses the applied proposal."""
 
     version: int
     proposal: str
@@ -179,6 +179,6 @@ def _counted_since(traffic: Traffic | None) -> datetime | None:
 
 
 def _hour(traffic: Traffic | None, observed_minutes: Sequence[Sequence[int]]) -> HourChart:
-    """Return the traffic of all subnet pairs together, of removed pairs too."""
+    """Return the last hour's traffic, summed over all present and removed subnet pairs."""
     minutes = chain.from_iterable(traffic.minutes.values()) if traffic else ()
     return build_hour_chart(minutes, expand_spans(observed_minutes), timezone.now())

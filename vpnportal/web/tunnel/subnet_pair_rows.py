@@ -54,7 +54,10 @@ class SubnetPairRow:
 
 @dataclass(frozen=True, slots=True)
 class SubnetPairTable:
-    """The rows of all subnet pairs, split into those shown at first and those behind a summary."""
+    """The rows of all subnet pairs: `visible` at first, `folded` under a summary line.
+
+    `omitted` is the number of rows that the page does not show.
+    """
 
     visible: list[SubnetPairRow]
     folded: list[SubnetPairRow]
@@ -63,7 +66,7 @@ class SubnetPairTable:
 
     @classmethod
     def of(cls, rows: list[SubnetPairRow]) -> SubnetPairTable:
-        """Split the rows; of many rows, those that are not up come first."""
+        """Split the rows; if there are more than MAX_VISIBLE, rows that are not up come first."""
         if len(rows) > MAX_VISIBLE:
             rows = sorted(rows, key=lambda row: (row.last_label or row.label) == UP)
         rest = rows[MAX_VISIBLE:]
@@ -96,7 +99,7 @@ def subnet_pair_rows(
 
 
 def count_pairs(spec: TunnelSpec, ike_sas: tuple[IkeSaSample, ...]) -> tuple[int, int]:
-    """Return the number of subnet pairs that are up, and the number of all."""
+    """Return the number of subnet pairs that are up, and the number of all subnet pairs."""
     pairs = match_pairs(selectors(spec), ike_sas)
     return sum(_size(pair) for pair in pairs if pair.child_sa), sum(map(_size, pairs))
 

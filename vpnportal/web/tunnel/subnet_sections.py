@@ -1,7 +1,7 @@
-"""The subnets on a tunnel's page: remote, hosted and service subnets, and the available ones.
+"""The remote, hosted and service subnets on a tunnel's page, and the subnets that can be added.
 
-Apart from the views in `remote_subnets` and `hosted_subnets`, which render the whole page after a
-refusal.
+A module of its own, because `page` imports it. The views in `remote_subnets` and `hosted_subnets`
+import `page`.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ class SubnetSections:
         return self.hosted if kind == Subnet.Kind.HOSTED else self.service
 
     def with_section(self, section: HostedSubnetsSection) -> SubnetSections:
-        """Return the sections with the one of the same kind replaced."""
+        """Return a copy in which `section` replaces the section of the same kind."""
         if section.kind == Subnet.Kind.HOSTED:
             return replace(self, hosted=section)
         return replace(self, service=section)
 
 
 def subnet_sections(tunnel: Tunnel) -> SubnetSections:
-    """Return the subnets of a tunnel and the available ones, each sorted by address."""
+    """Return the tunnel's subnets and the subnets that can be added, sorted by address."""
     attached = sorted(tunnel.subnets.all(), key=lambda subnet: subnet.network)
     offered = Subnet.objects.offered_to(tunnel).exclude(pk__in=[subnet.pk for subnet in attached])
     available = sorted(offered, key=lambda subnet: subnet.network)

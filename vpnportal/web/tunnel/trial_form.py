@@ -17,7 +17,7 @@ DEFAULT_SECONDS = 60
 
 
 class TrialForm(forms.Form):
-    """Fields of the form `translations`, like the button Apply Configurations."""
+    """The trial inputs, which the HTML form `translations` submits on Apply Configurations."""
 
     use_required_attribute = False
 
@@ -42,7 +42,7 @@ class TrialForm(forms.Form):
             field.widget.attrs |= {"form": "translations", "aria-describedby": f"note-{name}"}
 
     def clean(self) -> None:
-        """Ignore the other fields unless the checkbox is checked."""
+        """Discard all errors of the form unless the checkbox `keep` is checked."""
         if not self.cleaned_data.get("keep"):
             self._errors = ErrorDict()
 

@@ -15,6 +15,6 @@ RELATED = ("concentrator__datacenter", "account")
 
 @require_safe
 def tunnel(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Render the panel."""
+    """Render the page of one tunnel."""
     tunnel = visible_tunnel(request, pk, *RELATED, "traffic")
     return render_tunnel_page(request, tunnel_page(request, tunnel))

@@ -100,7 +100,7 @@ def bulk_action(request: HtmxRequest) -> HttpResponse:
 
 
 def pop_results(request: HtmxRequest) -> BulkResults | None:
-    """Return the results of the last bulk action, once."""
+    """Return the results of the last bulk action, and delete them from the session."""
     stored = request.session.pop(RESULTS, None)
     if stored is None:
         return None

@@ -43,10 +43,9 @@ DEFAULT_COLUMN = "name"
 
 
 class TunnelListFilter(forms.Form):
-    """The query of the list page.
+    """Form of the tunnel list's URL query: search, account, location, state and sort order.
 
-    A value that is not among the choices selects nothing, and the form explains a search text that
-    is too long.
+    Invalid values are ignored. A search text that is too long is also an error of the form.
     """
 
     use_required_attribute = False
@@ -97,7 +96,7 @@ class TunnelListFilter(forms.Form):
 
     @property
     def sort_column(self) -> str:
-        """Return the column that sorts the list, after a "-" in descending order."""
+        """Return the name of the sorted column, with the prefix "-" for descending order."""
         return str(self.chosen.get("sort", DEFAULT_COLUMN))
 
     def tunnels(self, user: User) -> RankedTunnels:

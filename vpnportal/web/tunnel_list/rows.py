@@ -79,9 +79,9 @@ def rows_of(user: User, tunnel_ids: Iterable[int], tokens: Mapping[int, str]) ->
 
 
 def tokens_of(tunnels: RankedTunnels) -> tuple[dict[int, str], bool]:
-    """Return a token for each tunnel by id, and True if one of them is being changed; one query.
+    """Return the poll tokens by tunnel id, and True if a tunnel's state is in BUSY; one query.
 
-    The tokens are keyed, because they cover the digest of the draft. Nothing is decrypted.
+    The tokens are HMACs, because their input contains the draft's digest. Nothing is decrypted.
     """
     newest = Revision.objects.filter(tunnel=OuterRef("pk")).order_by("-number")
     live = newest.filter(outcome=Revision.Outcome.LIVE)

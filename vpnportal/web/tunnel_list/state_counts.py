@@ -47,7 +47,7 @@ class StateCounts:
         return state_counts_token(self.by_rank, self.changed)
 
     def in_state(self, slug: str) -> int:
-        """Return the number of tunnels in a state; of "", all except deleted tunnels."""
+        """Return the number of tunnels in state `slug`; for "", of all except deleted tunnels."""
         if slug == CHANGED:
             return self.changed
         if slug:

@@ -33,7 +33,7 @@ from vpnportal.web.tunnel_list.state_counts import StateCounts, StateLink
 
 @dataclass(frozen=True, slots=True)
 class PolledParts:
-    """The parts of the page that a poll replaces: the counts, the poll itself, and some rows."""
+    """Parts of the list page that a poll replaces: state counts, polling element, changed rows."""
 
     counts: StateCounts
     state_links: list[StateLink]
@@ -44,7 +44,7 @@ class PolledParts:
 
 @dataclass(frozen=True, slots=True)
 class TunnelList:
-    """The other parts of the page."""
+    """Parts of the list page that a poll does not replace."""
 
     filter: TunnelListFilter
     columns: list[Column]
@@ -89,7 +89,7 @@ def tunnels(request: HtmxRequest) -> HttpResponse:
 
 @require_safe
 def poll_list(request: HtmxRequest) -> HttpResponse:
-    """Render the counts and the rows that changed since the page was rendered; 204 if none did."""
+    """Render the state counts and the changed rows of the list; 204 if neither changed."""
     tunnel_filter = TunnelListFilter(request.user, request.GET)
     counts = StateCounts.of(tunnel_filter.tunnels(request.user))
     rendered = dict(_rendered_tokens(request.GET.getlist("row")))
@@ -121,14 +121,14 @@ def _polled_parts(
 
 
 def _page_links(tunnel_filter: TunnelListFilter, page: Page) -> Iterator[tuple[object, str]]:
-    """Yield the numbers of the first, last and nearby pages with their links; "" for a gap."""
+    """Yield (number, URL) of the first, last and nearby pages; for a gap, an ellipsis and ""."""
     for number in page.paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1):
         is_gap = number == Paginator.ELLIPSIS
         yield number, "" if is_gap else tunnel_filter.url(page=number)
 
 
 def _rendered_tokens(texts: list[str]) -> Iterator[tuple[int, str]]:
-    """Yield the rows that the page shows, each sent as `id.token`; ignore malformed values."""
+    """Yield (tunnel id, token) of each text "id.token"; ignore malformed texts."""
     for text in texts[:PER_PAGE]:
         number, _, token = text.partition(".")
         if number.isascii() and number.isdigit() and len(number) < 19:

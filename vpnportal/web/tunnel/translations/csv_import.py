@@ -19,7 +19,7 @@ ROW_FORMAT_WITHOUT_ADDRESS = "Enter a Customer IP and a name."
 
 @dataclass(frozen=True, slots=True)
 class PastedRows:
-    """The typed values of the import form; `remove` is "" or "1"."""
+    """Input of the import form; `remove` "1" removes the translations that are not in `rows`."""
 
     rows: str = ""
     first: str = ""
@@ -45,7 +45,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The changes that an import would make to the draft; none while there are errors."""
+    """Changes that an import would make to the draft; with `errors`, nothing is importable."""
 
     changes: tuple[Change, ...]
     unchanged: int
@@ -67,9 +67,10 @@ class Preview:
 def parse_rows(
     lines: Sequence[Cells], first: IPv4Address | None
 ) -> tuple[dict[IPv4Address, tuple[int, TranslationRow]], list[CsvError]]:
-    """Return the rows by internal address, each with its line number, and the malformed lines.
+    """Return (line number, row) by internal address, and an error for each refused line.
 
-    With a `first` address the lines have no addresses: they are for the addresses from `first` on.
+    If `first` is given, the lines contain no internal addresses. `first` is the address of the
+    first line, and each further line gets the next address.
     """
     rows: dict[IPv4Address, tuple[int, TranslationRow]] = {}
     errors = []
@@ -155,7 +156,7 @@ def as_json(changes: Iterable[Change]) -> list[list[str]]:
 def from_json(
     carried: Iterable[list[str]],
 ) -> tuple[list[TranslationRow], dict[IPv4Address, TranslationRow]]:
-    """Return the rows of the preview, and the saved row of each address at that time."""
+    """Return the rows to import, and by internal address the rows saved before the preview."""
     rows, saved = [], {}
     for internal, customer, name, customer_before, name_before in carried:
         at = IPv4Address(internal)

@@ -54,7 +54,7 @@ CSV = "text/csv; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class ImportPage:
-    """The content of `tunnel/import.html`; `carried` is "" if there is nothing to import."""
+    """Data of the import page; `carried` is the signed changes, "" if nothing can be imported."""
 
     preview: Preview
     pasted: PastedRows
@@ -69,7 +69,7 @@ class ImportPage:
 
 @require_safe
 def export(request: HtmxRequest, pk: int) -> StreamingHttpResponse:
-    """Send the translations, or all addresses of the subnets with `?all=1`."""
+    """Send a CSV file of the translations; with `?all=1`, of all static NAT addresses."""
     tunnel = visible_tunnel(request, pk)
     saved = saved_pairs(tunnel)
     rows = _all_rows(tunnel, saved) if request.GET.get("all") else _translated_rows(saved)
@@ -99,9 +99,10 @@ def _all_rows(tunnel: Tunnel, saved: dict[str, CustomerPair]) -> Iterator[tuple[
 
 @require_POST
 def preview_import(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Render the changes that a file, or pasted rows, would make; save nothing.
+    """Render the changes that a CSV file or pasted rows would make; save nothing.
 
-    The request has the rows of the table too. Unsaved ones are refused, so that they are not lost.
+    The request also submits the translation table. Unsaved changes in the table are refused, so
+    that the user does not lose them.
     """
     tunnel = editable_tunnel(request, pk)
     if changed := changed_rows(saved_pairs(tunnel), request.POST):
@@ -135,7 +136,7 @@ def _pasted_rows(request: HtmxRequest) -> PastedRows:
 
 
 def _text_and_first_address(request: HtmxRequest) -> tuple[str, IPv4Address | None]:
-    """Return the text, and the address of its first row if the rows have no addresses."""
+    """Return the CSV text, and the first internal address if pasted rows contain no addresses."""
     file = request.FILES.get("file")
     if isinstance(file, UploadedFile):
         if (file.size or 0) > FILE_BYTES:

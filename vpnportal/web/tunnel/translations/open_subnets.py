@@ -1,4 +1,4 @@
-"""The open static NAT subnets of a page: which page of rows, and all rows or translated ones only.
+"""Open static NAT subnets of a tunnel's page: the shown rows of each subnet.
 
 Every request carries this state, in its URL or in the table's form. The server stores none of it.
 """
@@ -20,10 +20,10 @@ PAGE_ROWS = 256
 
 @dataclass(frozen=True, slots=True)
 class OpenSubnet:
-    """One open subnet.
+    """The shown rows of one open static NAT subnet.
 
-    `only` hides rows without a translation. `address` is the row that takes the focus, or the text
-    that was typed for it; `problem` says what is wrong with that text.
+    `only` hides rows without a translation. `address` is the internal address whose row takes the
+    focus, or the text typed in "Go to address". `problem` is the error in that text.
     """
 
     page: int = 1
@@ -51,7 +51,7 @@ def open_subnets_from(query: QueryDict) -> dict[int, OpenSubnet]:
 def after_button(
     open_subnets: OpenSubnets, pk: int, first: int, pressed: QueryDict
 ) -> dict[int, OpenSubnet]:
-    """Return the open subnets after a button of subnet `pk`, whose first address is `first`."""
+    """Return the open subnets after a press of a button in subnet `pk`, which begins at `first`."""
     subnet = open_subnets.get(pk, OpenSubnet())
     if "go" in pressed or "enter" in pressed:
         subnet = _go_to(subnet, first, pressed.get(f"to-{pk}", ""))
@@ -84,7 +84,7 @@ def url_of(tunnel: Tunnel, open_subnets: OpenSubnets, fragment: str) -> str:
 
 
 def page_of(address: int, first: int) -> int:
-    """Return the page of an address in a subnet that shows all its rows."""
+    """Return the page number, from 1, of an address in a subnet that begins at `first`."""
     return (address - first) // PAGE_ROWS + 1
 
 

@@ -22,7 +22,7 @@ LIVE, NOT_APPLIED = "Live", "Not applied yet"
 
 
 class RowStatus(NamedTuple):
-    """The CSS class of a row's status, its text, and its last use."""
+    """CSS class and label of a row's status, and a text about the last use of its translation."""
 
     slug: str = ""
     label: str = ""
@@ -31,10 +31,10 @@ class RowStatus(NamedTuple):
 
 @dataclass(frozen=True)
 class RowStatuses:
-    """The source of the statuses of one tunnel's rows.
+    """Data from which the statuses in a tunnel's translation table are computed.
 
     `live` has the Customer IP of each translation that the concentrator holds, by internal address.
-    `usage` has (Customer IP, minute of the last use) by internal address.
+    `usage` has (Customer IP, last use in minutes since 1970) by internal address.
     """
 
     live: Mapping[str, str]
@@ -44,7 +44,7 @@ class RowStatuses:
     usage: Mapping[str, Any]
 
     def of(self, address: str, saved: CustomerPair | None) -> RowStatus:
-        """Return the status of the row of an internal address; `saved` is its draft."""
+        """Return the status of an internal address; `saved` is its draft translation, or None."""
         live = self.live.get(address)
         if live is None:
             return RowStatus("waiting", NOT_APPLIED) if saved else RowStatus()
@@ -97,7 +97,7 @@ class RowStatuses:
 
 
 def row_statuses_of(tunnel: Tunnel, live: Revision | None) -> RowStatuses:
-    """Return the row statuses of a tunnel with this live revision; one query."""
+    """Return the status data of a tunnel with this live revision, or with none; one query."""
     usage = TranslationUsage.objects.filter(tunnel=tunnel).first()
     concentrator = live.concentrator if live else tunnel.concentrator
     applied = live.opened.translations if live else ()

@@ -47,10 +47,10 @@ def saved_pairs(tunnel: Tunnel) -> dict[str, CustomerPair]:
 
 
 def changed_rows(saved: Mapping[str, CustomerPair], posted: QueryDict) -> dict[str, SubmittedRow]:
-    """Return the rows that differ from those that the page had shown, by internal address.
+    """Return the submitted rows that differ from the shown rows, by internal address.
 
-    A request without the shown values is compared with the saved ones. Raises BadRequest for a row
-    that no page has.
+    Without shown values in the request, the rows are compared with `saved`. Raises BadRequest for
+    an input whose name contains no valid IPv4 address.
     """
     shown_pairs = _shown_pairs(posted) if "was" in posted else saved
     changed = {}
@@ -66,14 +66,14 @@ def changed_rows(saved: Mapping[str, CustomerPair], posted: QueryDict) -> dict[s
 
 
 def shown_values(rows: Iterable[tuple[str, CustomerPair]]) -> str:
-    """Return the rows that a page shows, for `changed_rows`; empty rows are left out."""
+    """Return a line "address TAB Customer IP TAB name" for each row that is not empty."""
     return "\n".join(
         f"{address}\t{pair.customer}\t{pair.name}" for address, pair in rows if any(pair)
     )
 
 
 def save(tunnel: Tunnel, changed: Mapping[str, SubmittedRow], author: User) -> None:
-    """Save all rows or none.
+    """Save all changed rows in the draft, or none.
 
     Raises Refused with a problem for every malformed or misplaced row.
     """
@@ -105,10 +105,10 @@ def unsaved(changed: Iterable[str]) -> list[Problem]:
 def with_problems(
     changed: Mapping[str, SubmittedRow], refused: Refused | None, saved: Mapping[str, CustomerPair]
 ) -> dict[str, SubmittedRow]:
-    """Return the rows, each with its problem.
+    """Return the changed rows, each with the texts of its problems.
 
-    A row with an edit conflict is compared with the saved row from now on: its problem tells the
-    user the saved values, so that the next attempt overwrites them.
+    After an edit conflict, `before` of a well-formed row with a problem becomes the saved row. The
+    problem shows the saved values to the user, so that the next attempt may overwrite them.
     """
     texts: dict[str, str] = {}
     for problem in refused.problems if refused else ():
@@ -161,7 +161,7 @@ def _row(address: str, pair: CustomerPair) -> TranslationRow:
 
 
 def _seen_row(address: str, pair: CustomerPair) -> TranslationRow:
-    """Return the row that the page had shown. A malformed one comes from a forged request."""
+    """Return the row that the page had shown; raise BadRequest if `pair` is malformed."""
     try:
         return _row(address, pair)
     except ValueError:

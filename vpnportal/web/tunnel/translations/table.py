@@ -1,7 +1,7 @@
 """The translation table of a tunnel: its static NAT subnets, and the rows of the open ones.
 
-A request or a refusal is a `TableState`. `translation_table` combines it with the saved rows into a
-`TranslationTable`, which the templates show.
+A `TableState` describes the table in one request. `translation_table` combines a `TableState` and
+the saved rows into a `TranslationTable`, which the templates render.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ MAX_ROWS = 4_096
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """The table as a request has it.
+    """State of the translation table in one request.
 
     - `open_subnets`: subnets that the page shows open.
     - `changed`: rows that the user changed and that are not saved, by internal address.
-    - `refused`: refusal of these rows.
+    - `refused`: refusal to save the changed rows.
     - `saved`: internal addresses of rows that this request has saved.
     - `focuses_problem`: the first row with a problem takes the focus.
     """
@@ -76,9 +76,9 @@ class TableRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SubnetBlock:
-    """One static NAT subnet.
+    """One static NAT subnet in the translation table.
 
-    - `rows`: rows of its present page; None while it is closed.
+    - `rows`: rows of the shown page; None while the subnet is closed.
     - `unsaved`: changed rows that are not among `rows`; they stay on the page.
     - `shown_values`: the values that the rows show, for the comparison by the next request.
     - `is_crowded`: the subnet stays closed, because the open ones have MAX_ROWS already.
@@ -130,7 +130,7 @@ class TranslationTable:
     unplaced_problems: list[str]
 
     def block(self, pk: int) -> SubnetBlock:
-        """Return the block of a subnet."""
+        """Return the block of the subnet with database id `pk`."""
         return next(block for block in self.blocks if block.pk == pk)
 
 

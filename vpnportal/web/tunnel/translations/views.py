@@ -1,4 +1,4 @@
-"""Views of the translation table: open and close subnets, poll row statuses, save all open rows."""
+"""Views of the translation table: open and close subnets, poll row statuses, save changed rows."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def expand_subnet(request: HtmxRequest, pk: int, subnet: int) -> HttpResponse:
 def _with_address_checked(
     open_subnets: dict[int, OpenSubnet], subnet: Subnet
 ) -> dict[int, OpenSubnet]:
-    """Add a problem if the address to go to is not in the subnet."""
+    """Return the open subnets, with a problem if the typed address is not in `subnet`."""
     state = open_subnets.get(subnet.pk)
     if state is None or not state.address or state.problem:
         return open_subnets
@@ -93,7 +93,7 @@ def _subnet_fragment(
 
 @require_safe
 def look(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Answer Enter in a field of a viewer: go to the typed address, or show the page again."""
+    """Handle Enter in a read-only table: go to the typed address, or show the page again."""
     if (subnet := subnet_to_go_to(request.GET)) is not None:
         return expand_subnet(request, pk, subnet)
     tunnel = visible_tunnel(request, pk)
@@ -114,7 +114,7 @@ def row_statuses(request: HtmxRequest, pk: int) -> HttpResponse:
 
 @require_POST
 def translations(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Add/Modify Context Address Translations: save every changed row, or none."""
+    """Save every changed row of the translation table, or none if a row is refused."""
     if (subnet := subnet_to_go_to(request.POST)) is not None:
         return expand_subnet(request, pk, subnet)
     tunnel = editable_tunnel(request, pk)
