@@ -86,7 +86,7 @@ def make_peers(count: int) -> tuple[Peer, ...]:
 
 
 def swanctl_file(peers: Iterable[Peer], ike_version: int, proposal: str) -> str:
-    """Return the text of the device's file; the device is the responder only.
+    """Return the text of one swanctl.conf that answers as all these peers and never initiates.
 
     The proposal, such as aes128-sha1-modp1024, is for both phases.
     """

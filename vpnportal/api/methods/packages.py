@@ -21,5 +21,5 @@ service.add_getters(PACKAGES, _find_package)
 
 @service.method("getAllObjects", data_type=PACKAGES, many=True)
 def get_all_objects(caller: Caller) -> list[int]:
-    """Return the only package."""
+    """Return the id of the only product package that the API offers."""
     return [PACKAGE]

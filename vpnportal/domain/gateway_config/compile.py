@@ -108,7 +108,7 @@ def _rekey_seconds(keylife: int) -> int:
 
 
 def _ike_settings(spec: TunnelSpec) -> ViciSection:
-    """Return the vici settings of phase one, which end an IKE_SA within its key life."""
+    """Return the vici settings of phase one; charon replaces an IKE_SA before its key life ends."""
     phase_one = spec.phase_one
     tenth = phase_one.keylife // 10
     return {

@@ -108,7 +108,10 @@ def esp_of_ikev2(algorithms: ProbeAlgorithms, first: int) -> Proposals:
 
 
 def esp_of_ikev1(algorithms: ProbeAlgorithms, group: int) -> Proposals:
-    """Return phase 2 of IKEv1 with this group (0 is PFS off): each combination of the rest."""
+    """Return the phase 2 proposals of IKEv1 with this group: each cipher with each digest.
+
+    Group 0 is PFS off.
+    """
     pairs = sorted(product(algorithms.ciphers, algorithms.digests), key=_weakness)
     return (
         *(esp_proposal(e.name, a.name, group) for e, a in pairs),
