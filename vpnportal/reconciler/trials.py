@@ -50,7 +50,7 @@ def cancel(tunnel: Tunnel) -> None:
 
 
 def evaluate(revision: Revision, driver: GatewayDriver, observed: Observed) -> bool:
-    """Keep a healthy revision, or restore the fallback. Return True if the desired state changed."""
+    """Keep a healthy revision, or restore the fallback. True if the desired state changed."""
     problem = _health_problem(revision, driver, observed)
     with transaction.atomic():
         if not due(revision.concentrator, revision.tunnel_id).filter(pk=revision.pk).exists():
