@@ -8,7 +8,7 @@ import pytest
 
 from tests.api_client import CONTEXT, filter_by_id
 from vpnportal import services
-from vpnportal.api.registry import SERVICES
+from vpnportal.api.methods import SERVICES
 from vpnportal.models import KeyReveal, LastEdit, Revision, Subnet, Tunnel
 
 pytestmark = pytest.mark.django_db

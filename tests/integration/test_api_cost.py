@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.api_client import CONTEXT, DETAIL, Program, filter_by_id
-from vpnportal.api.registry import SERVICES
+from vpnportal.api.methods import SERVICES
 from vpnportal.api.serializers import DATA_TYPES, DataType
 from vpnportal.fields import Sealed
 from vpnportal.models import (

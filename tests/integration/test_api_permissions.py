@@ -16,7 +16,7 @@ from tests.api_client import CONTAINER, CONTEXT, Program
 from vpnportal.api.arguments import as_is, struct, structs
 from vpnportal.api.faults import Fault
 from vpnportal.api.lookup import address_id
-from vpnportal.api.registry import SERVICES
+from vpnportal.api.methods import SERVICES
 from vpnportal.api.serializers import DATA_TYPES, DataType
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, AddressTranslation, Membership, Revision, Role, Subnet, Tunnel
