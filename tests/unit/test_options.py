@@ -55,7 +55,7 @@ def test_with_initiation_by_the_peer_only_charon_neither_retries_nor_restarts_a_
 
 def test_a_revision_from_before_the_options_has_their_defaults():
     stored = json.loads(serialize(EXAMPLE))
-    for name in ("one_child_per_pair", "dpd_seconds", "starts"):
+    for name in ("one_child_per_pair", "dpd_seconds", "starts", "translated_only"):
         del stored[name]
 
     assert deserialize(json.dumps(stored)) == EXAMPLE

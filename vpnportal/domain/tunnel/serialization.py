@@ -54,6 +54,7 @@ def deserialize(text: str) -> TunnelSpec:
         one_child_per_pair=raw.get("one_child_per_pair", False),
         dpd_seconds=raw.get("dpd_seconds", 15),
         starts=Starts(raw.get("starts", Starts.EITHER)),
+        translated_only=raw.get("translated_only", False),
     )
 
 

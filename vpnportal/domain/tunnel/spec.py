@@ -85,7 +85,8 @@ class TunnelSpec:
     """All settings of a tunnel that the concentrator needs.
 
     With `ike_version` 0, the concentrator responds to both versions and initiates IKEv2.
-    `dpd_seconds` is the DPD interval; 0 disables DPD.
+    `dpd_seconds` is the DPD interval; 0 disables DPD. With `translated_only`, the remote networks
+    are reached only through translations, and the tunnel claims none of them.
     """
 
     tunnel_id: int
@@ -102,6 +103,7 @@ class TunnelSpec:
     one_child_per_pair: bool = False
     dpd_seconds: int = 15
     starts: Starts = Starts.EITHER
+    translated_only: bool = False
 
     @property
     def has_child_per_pair(self) -> bool:
