@@ -44,13 +44,13 @@ def tracking() -> Iterator[None]:
 @pytest.mark.parametrize("unused_count", [0, MANY])
 def test_only_flows_that_started_at_a_removed_address_are_deleted(tracking, unused_count):
     unused = [int(IPv4Address("10.99.0.0")) + n for n in range(unused_count)]
-    link = NetlinkSocket()
+    connections = conntrack.Conntrack(NetlinkSocket())
     assert tracked_flows() == ALL
 
-    conntrack.delete_flows(link, [int(IPv4Address(CUSTOMERS[0])), *unused], unused)
+    connections.delete_flows([int(IPv4Address(CUSTOMERS[0])), *unused], unused)
     assert tracked_flows() == {(server, CUSTOMERS[1]) for server in SERVERS}
 
-    conntrack.delete_flows(link, unused, [int(IPv4Address(SERVERS[0])), *unused])
+    connections.delete_flows(unused, [int(IPv4Address(SERVERS[0])), *unused])
     assert tracked_flows() == {(SERVERS[1], CUSTOMERS[1])}
 
 

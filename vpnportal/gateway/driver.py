@@ -19,7 +19,7 @@ from vpnportal.gateway.local_addresses import (
     add_loopback_address,
     remove_loopback_address,
 )
-from vpnportal.gateway.netfilter import conntrack
+from vpnportal.gateway.netfilter.conntrack import Conntrack
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 from vpnportal.gateway.netfilter.nft_table import NftTable
 from vpnportal.gateway.ping import ping
@@ -69,6 +69,7 @@ class GatewayDriver:
         self._initiate_session = InitiateSession(vici_socket)
         self._pending = PendingObservation(None)
         self._netlink = NetlinkSocket()
+        self._conntrack = Conntrack(self._netlink)
 
     @cached_property
     def _nft(self) -> NftTable:
@@ -262,8 +263,7 @@ class GatewayDriver:
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove_elements, plan.add_elements, plan.write_rules, userland_esp)
-        conntrack.delete_flows(
-            self._netlink,
+        self._conntrack.delete_flows(
             plan.remove_elements.keys(NatMap.INBOUND),
             plan.remove_elements.keys(NatMap.OUTBOUND),
         )

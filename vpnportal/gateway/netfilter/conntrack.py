@@ -6,6 +6,7 @@ Messages: linux/netfilter/nfnetlink_conntrack.h; for their format see netlink.py
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterable, Iterator
 
@@ -16,6 +17,7 @@ from vpnportal.gateway.netfilter.netlink import (
     NLM_F_ACK,
     NLM_F_DUMP,
     NetlinkSocket,
+    RefusedRequest,
     attribute,
     message,
     parse_attributes,
@@ -33,28 +35,47 @@ FILTERED_HEADER = struct.pack("!BBH", NFPROTO_IPV4, 1, 0)
 # A deletion by address walks the kernel's whole table but skips its empty parts: 1.5 to 3 ms for
 # each address. A dump takes 10 ms, and more with more flows (docs/decisions/014).
 MAX_FILTERED_DELETIONS = 10
+# Refusals of a kernel that does not delete by filter: it requires the whole tuple of one flow.
+NO_DELETION_BY_FILTER = (errno.EINVAL, errno.EOPNOTSUPP)
 # Requests sent before their replies are read. A socket's buffer holds far more.
 BATCH_SIZE = 64
 
 
-def delete_flows(link: NetlinkSocket, destinations: Iterable[int], sources: Iterable[int]) -> None:
-    """Delete conntrack entries by the addresses of the first packet of their flow.
+class Conntrack:
+    """The conntrack entries of this process's network namespace."""
 
-    An entry is deleted if that packet went to one of `destinations` or came from one of `sources`.
-    """
-    to, origins = frozenset(destinations), frozenset(sources)
-    if len(to) + len(origins) > MAX_FILTERED_DELETIONS:
-        _delete(link, list(_find_flows(link, to, origins)))
-        return
-    requests = [_address_filter(DESTINATION, address) for address in to]
-    requests += [_address_filter(SOURCE, address) for address in origins]
-    _delete(link, requests, FILTERED_HEADER)
+    def __init__(self, link: NetlinkSocket) -> None:
+        self._link = link
+        # Linux 6.12 began to delete by filter. An older kernel is asked once per process.
+        self._deletes_by_filter = True
+
+    def delete_flows(self, destinations: Iterable[int], sources: Iterable[int]) -> None:
+        """Delete conntrack entries by the addresses of the first packet of their flow.
+
+        An entry is deleted if that packet went to one of `destinations` or came from one of
+        `sources`. Raises GatewayError if the kernel does not answer or refuses.
+        """
+        to, origins = frozenset(destinations), frozenset(sources)
+        if not to and not origins:
+            return
+        if self._deletes_by_filter and len(to) + len(origins) <= MAX_FILTERED_DELETIONS:
+            requests = [_address_filter(DESTINATION, address) for address in to]
+            requests += [_address_filter(SOURCE, address) for address in origins]
+            try:
+                _delete(self._link, requests, FILTERED_HEADER)
+                return
+            except RefusedRequest as refusal:
+                if refusal.code not in NO_DELETION_BY_FILTER:
+                    raise
+                self._deletes_by_filter = False
+        _delete(self._link, list(_find_flows(self._link, to, origins)))
 
 
 def _address_filter(side: int, address: int) -> bytes:
     """Return the attributes that select flows by one address of their first packet.
 
-    `side` is SOURCE or DESTINATION. The kernel supports this filter since Linux 5.8.
+    `side` is SOURCE or DESTINATION. The kernel has this filter for dumps since Linux 5.8, and for
+    deletions since Linux 6.12 (commit 1ef7f50ccc6e).
     """
     ip = attribute(side, address.to_bytes(4, "big"))
     flags = attribute(FILTER_ORIGINAL, struct.pack("=I", side))

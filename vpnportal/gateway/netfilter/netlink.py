@@ -35,6 +35,14 @@ BUFFER_BYTES, SO_SNDBUFFORCE = 1 << 16, 32
 SUCCESS_OR_MISSING = (0, errno.ENOENT)
 
 
+class RefusedRequest(GatewayError):
+    """The kernel refused a request with the error number `code`."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"netfilter refused the request: {os.strerror(code)}.")
+        self.code = code
+
+
 def read_comments(link: NetlinkSocket, table: str) -> dict[str, list[str]]:
     """Return the comments of a table's rules in order, by chain; empty if there is no table."""
     comments: dict[str, list[str]] = defaultdict(list)
@@ -107,7 +115,7 @@ class NetlinkSocket:
         """Yield the sequence number and attributes of each reply to the last `requests` requests.
 
         A dump counts as one request. Yields nothing for acknowledgements and errors. Raises
-        GatewayError for an error whose code is not accepted.
+        RefusedRequest for an error whose code is not accepted.
         """
         while requests > 0:
             for kind, flags, sequence, body in self._receive():
@@ -145,7 +153,7 @@ def _errors() -> Iterator[None]:
 def _raise_unless(accepted_codes: Container[int], body: bytes) -> None:
     code = -struct.unpack_from("=i", body)[0]
     if code not in accepted_codes:
-        raise GatewayError(f"netfilter refused the request: {os.strerror(code)}.")
+        raise RefusedRequest(code)
 
 
 def _comment(rule: dict[int, bytes]) -> str:
