@@ -67,7 +67,7 @@ def test_autosave_writes_the_column_of_the_field_and_the_digest_only(tunnel, pag
     digest = after["draft_digest"]
     assert after == {**before, "phase_one_encryption": "AES256", "draft_digest": digest}
     assert words(response, "note-phase_one_encryption") == "Saved"
-    assert words(response, "pending").startswith("16 pending changes.")
+    assert words(response, "pending").startswith("17 pending changes.")
 
 
 def test_two_open_pages_do_not_revert_each_other(tunnel, page):

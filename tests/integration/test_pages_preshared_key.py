@@ -80,7 +80,7 @@ def test_a_generated_key_marks_its_field_saved_and_updates_the_review(tunnel, pa
     response = post(page, "generate-key", tunnel, HTMX)
 
     assert words(response, "note-preshared_key") == "Saved"
-    assert words(response, "pending").startswith("17 pending changes.")
+    assert words(response, "pending").startswith("18 pending changes.")
     assert (
         part(response, "id_preshared_key").get("placeholder")
         == "Set \N{EN DASH} leave blank to keep"

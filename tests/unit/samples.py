@@ -77,4 +77,5 @@ def specs(draw: st.DrawFn, tunnel_id: int | None = None) -> TunnelSpec:
         one_child_per_pair=draw(st.booleans()),
         dpd_seconds=draw(st.sampled_from((0, 5, 15, 3600))),
         starts=draw(st.sampled_from(Starts)),
+        translated_only=draw(st.booleans()),
     )

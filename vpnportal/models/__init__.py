@@ -10,6 +10,7 @@ from vpnportal.models.permissions import Role
 from vpnportal.models.revisions import RemoteClaim, Revision
 from vpnportal.models.subnets import Subnet
 from vpnportal.models.traffic import Traffic
+from vpnportal.models.tunnel_marks import TunnelMark
 from vpnportal.models.tunnels import AddressTranslation, Tunnel
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "TranslationUsage",
     "Tunnel",
     "TunnelCommand",
+    "TunnelMark",
 ]

@@ -82,6 +82,8 @@ class Revision(models.Model):
     digest = models.CharField(max_length=32, blank=True)
     hosted_peer = models.GenericIPAddressField(protocol="IPv4")
     remote_peer = models.GenericIPAddressField(protocol="IPv4")
+    # The tunnel's mark at `concentrator`; 0 without one.
+    mark = models.PositiveIntegerField(default=0)
     author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
@@ -143,6 +145,7 @@ class Revision(models.Model):
             digest=spec_digest(spec, fingerprint_key()),
             hosted_peer=str(spec.hosted_peer),
             remote_peer=str(spec.remote_peer),
+            mark=tunnel.mark,
             author=author,
             responder_only=spec.starts is Starts.OTHER,
             first_rekey=cls.Rekeyed.DUE if spec.ike_version != 1 else cls.Rekeyed.NOT_NEEDED,

@@ -77,6 +77,10 @@ class Tunnel(models.Model):
     # DPD interval; 0 disables DPD.
     dpd_seconds = models.PositiveSmallIntegerField(default=15)
     starts = models.CharField(max_length=6, choices=choices_of(Starts), default=Starts.EITHER.value)
+    # Remote addresses are reached through translations alone, so the tunnel claims no network.
+    translated_only = models.BooleanField(default=False)
+    # The tunnel's `TunnelMark` at the concentrator of the draft; 0 before the first one.
+    mark = models.PositiveIntegerField(default=0, editable=False)
 
     # Keyed digest of the draft. It equals the digest of a revision with the same content.
     draft_digest = models.CharField(max_length=32, blank=True, editable=False)
@@ -153,6 +157,7 @@ class Tunnel(models.Model):
             one_child_per_pair=self.one_child_per_pair,
             dpd_seconds=self.dpd_seconds,
             starts=Starts(self.starts),
+            translated_only=self.translated_only,
         )
 
 

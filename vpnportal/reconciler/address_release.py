@@ -11,7 +11,15 @@ from vpnportal.domain.addresses import inside
 from vpnportal.domain.gateway_config.names import connection_of, connection_of_secret
 from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
 from vpnportal.domain.planning.observed import Observed
-from vpnportal.models import AddressPool, AddressRelease, Concentrator, Revision, Subnet, Tunnel
+from vpnportal.models import (
+    AddressPool,
+    AddressRelease,
+    Concentrator,
+    Revision,
+    Subnet,
+    Tunnel,
+    TunnelMark,
+)
 from vpnportal.reconciler.step_log import RowLogs
 
 
@@ -32,11 +40,15 @@ def complete_releases(concentrator: Concentrator, observed: Observed) -> None:
 
 
 def complete(release: AddressRelease) -> None:
-    """Mark a release as done. The last release of a deleted tunnel frees its subnets."""
+    """Mark a release as done, and release the tunnel's mark at that concentrator.
+
+    The last release of a deleted tunnel frees its subnets.
+    """
     with transaction.atomic():
         open_release = AddressRelease.objects.open().filter(pk=release.pk)
         if open_release.update(released_at=timezone.now()):
             tunnel = release.tunnel
+            TunnelMark.objects.release(tunnel, release.concentrator)
             if tunnel.cancelled_at and not tunnel.releases.open().exists():
                 _free_subnets(tunnel)
 

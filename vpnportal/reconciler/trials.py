@@ -104,7 +104,7 @@ def _roll_back(revision: Revision, problem: str) -> None:
         return
     spec = fallback.spec()
     restored = Revision.next_for(revision.tunnel, spec, author=None)
-    restored.concentrator = fallback.concentrator
+    restored.concentrator, restored.mark = fallback.concentrator, fallback.mark
     restored.restored_number = fallback.number
     restored.save()
     RemoteClaim.objects.bulk_create(

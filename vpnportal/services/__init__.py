@@ -102,6 +102,7 @@ from vpnportal.services.tunnel_commands import (
     rekey,
 )
 from vpnportal.services.tunnel_conflicts import PROVIDER_KINDS
+from vpnportal.services.tunnel_marks import ensure_mark
 from vpnportal.services.tunnel_state import TunnelState, state_of, states_of
 from vpnportal.services.tunnel_state_ranking import (
     STATE_RANKS,
@@ -151,6 +152,7 @@ __all__ = [
     "edit_fields",
     "edit_translations",
     "edits_since",
+    "ensure_mark",
     "fill_missing_digests",
     "find_tunnels",
     "findings_of",

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from vpnportal.models import AddressPool, AddressRelease, Concentrator, Subnet, Tunnel
+from django.db.models import Count
+
+from vpnportal.models import (
+    AddressPool,
+    AddressRelease,
+    Concentrator,
+    Subnet,
+    Tunnel,
+    TunnelMark,
+)
+from vpnportal.models.tunnel_marks import MARKS
 
 # A tunnel gets a static NAT subnet of four addresses.
 STATIC_NAT_PREFIX = 30
@@ -22,15 +32,23 @@ def lock_address_allocation() -> None:
 
 @dataclass(frozen=True, slots=True)
 class AllocatedAddresses:
-    """Addresses in use: hosted peer addresses, /30 blocks, and networks larger than a /30."""
+    """Addresses in use: hosted peer addresses, /30 blocks, and networks larger than a /30.
+
+    `without_marks` has the ids of the concentrators that have no mark left.
+    """
 
     peers: frozenset[str]
     blocks: frozenset[IPv4Network]
     large: tuple[IPv4Network, ...]
+    without_marks: frozenset[int]
+
+    def has_mark(self, concentrator: Concentrator) -> bool:
+        """Return True if the concentrator has a mark for another tunnel."""
+        return concentrator.pk not in self.without_marks
 
     @classmethod
     def now(cls) -> AllocatedAddresses:
-        """Read the addresses in use, in four queries for all concentrators."""
+        """Read the addresses in use, in five queries for all concentrators."""
         peers = frozenset(
             (
                 *Tunnel.objects.present().values_list("hosted_peer", flat=True),
@@ -42,7 +60,10 @@ class AllocatedAddresses:
         networks = list(Subnet.objects.filter(kind__in=kinds).values_list("network", flat=True))
         small = [network for network in networks if network.prefixlen >= STATIC_NAT_PREFIX]
         large = [network for network in networks if network.prefixlen < STATIC_NAT_PREFIX]
-        return cls(peers, frozenset(_block_of(network) for network in small), tuple(large))
+        marks = TunnelMark.objects.values("concentrator").annotate(count=Count("pk"))
+        full = marks.filter(count__gte=len(MARKS)).values_list("concentrator", flat=True)
+        blocks = frozenset(_block_of(network) for network in small)
+        return cls(peers, blocks, tuple(large), frozenset(full))
 
 
 def free_hosted_peer(

@@ -17,6 +17,7 @@ from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, chec
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_conflicts import conflicts
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
+from vpnportal.services.tunnel_marks import EXHAUSTED, ensure_mark
 
 TRIAL_SECONDS = range(5, int(MAX_TRIAL.total_seconds()) + 1)
 
@@ -49,6 +50,8 @@ def apply(
         )
         if problems:
             raise Refused(*problems)
+        if not ensure_mark(fresh):
+            raise Refused(Problem("", EXHAUSTED.format(fresh.concentrator)))
         # A revision that the worker did not start in time gives way to the newer settings.
         unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
         unfinished.update(outcome=Revision.Outcome.REPLACED)

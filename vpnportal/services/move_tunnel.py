@@ -17,6 +17,7 @@ from vpnportal.services.address_release import start_release
 from vpnportal.services.edit_conflicts import note_edits
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
+from vpnportal.services.tunnel_marks import EXHAUSTED, mark_at
 
 
 def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
@@ -24,7 +25,8 @@ def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
 
     The live revision stays at the old concentrator until a revision is live at the new one. The
     customer's device needs the new address. A tunnel that moves back before its release gets its
-    old address again. Raises Refused if the tunnel is already there or no address is free.
+    old address and mark again. Raises Refused if the tunnel is already there, or if no address or
+    mark is free.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         if fresh.concentrator_id == concentrator.pk:
@@ -32,12 +34,16 @@ def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
             raise Refused(Problem("concentrator", text))
         lock_address_allocation()
         hosted_peer = _hosted_peer_at(concentrator, fresh)
+        mark = mark_at(concentrator, fresh)
+        if mark is None:
+            raise Refused(Problem("concentrator", EXHAUSTED.format(concentrator)))
         start_release(fresh, author)
         Tunnel.objects.filter(pk=fresh.pk).update(
-            concentrator=concentrator, hosted_peer=str(hosted_peer)
+            concentrator=concentrator, hosted_peer=str(hosted_peer), mark=mark
         )
         note_edits(fresh, ["hosted_peer"], author)
     tunnel.concentrator, tunnel.hosted_peer = concentrator, str(hosted_peer)
+    tunnel.mark = mark
 
 
 def _hosted_peer_at(concentrator: Concentrator, tunnel: Tunnel) -> IPv4Address:

@@ -24,6 +24,7 @@ from vpnportal.services.address_allocation import (
 from vpnportal.services.address_release import request_removal, start_release
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
+from vpnportal.services.tunnel_marks import ensure_mark
 
 # Attempts of one order, when writers without the allocation lock win the race.
 MAX_ATTEMPTS = 5
@@ -109,7 +110,7 @@ def _create(account: Account, datacenter: Datacenter, author: User, key: UUID | 
     for concentrator in concentrators:
         hosted_peer = free_hosted_peer(concentrator, allocated)
         block = free_static_nat(concentrator, allocated)
-        if hosted_peer is None or block is None:
+        if hosted_peer is None or block is None or not allocated.has_mark(concentrator):
             continue
         tunnel = Tunnel.objects.create(
             account=account,
@@ -120,6 +121,7 @@ def _create(account: Account, datacenter: Datacenter, author: User, key: UUID | 
             ordered_by=author,
             order_key=key,
         )
+        ensure_mark(tunnel)
         kind = Subnet.Kind.STATIC_NAT
         tunnel.subnets.add(Subnet.objects.create(account=account, kind=kind, network=block))
         return tunnel
@@ -141,22 +143,28 @@ def _next_name() -> str:
 def _missing(
     datacenter: Datacenter, concentrators: Iterable[Concentrator], allocated: AllocatedAddresses
 ) -> str:
-    """Return a sentence on the address or subnet that every concentrator lacks, or "".
+    """Return a sentence on the address, subnet or number that every concentrator lacks, or "".
 
-    Names both resources if each concentrator lacks one, but not all the same one.
+    Names all resources if each concentrator lacks one, but not all the same one.
     """
     free = [
-        (free_hosted_peer(concentrator, allocated), free_static_nat(concentrator, allocated))
+        (
+            free_hosted_peer(concentrator, allocated),
+            free_static_nat(concentrator, allocated),
+            allocated.has_mark(concentrator),
+        )
         for concentrator in concentrators
     ]
     if not free:
         return f"There is no concentrator in {datacenter} yet. {OPERATORS}"
-    if any(all(pair) for pair in free):
+    if any(all(resources) for resources in free):
         return ""
-    if not any(peer for peer, _ in free):
+    if not any(peer for peer, _, _ in free):
         resource = "hosted peer address"
-    elif not any(block for _, block in free):
+    elif not any(block for _, block, _ in free):
         resource = "static NAT subnet"
+    elif not any(mark for _, _, mark in free):
+        resource = "number for another tunnel"
     else:
         resource = "concentrator with both a hosted peer address and a static NAT subnet"
     return f"No {resource} is left in {datacenter}. {OPERATORS}"

@@ -131,6 +131,9 @@ def _labelled_values(spec: TunnelSpec) -> dict[tuple[str, str], str]:
         ),
         ("dpd_seconds", "Dead Peer Detection (DPD)"): in_words("dpd_seconds", spec.dpd_seconds),
         ("starts", "Initiation"): in_words("starts", spec.starts),
+        ("translated_only", "Translated access only"): in_words(
+            "translated_only", spec.translated_only
+        ),
         ("remote_subnets", "Protected Customer (Remote) Subnet"): _sorted_text(spec.remote_subnets),
         ("hosted_subnets", "Protected private (hosted) subnets"): _sorted_text(spec.hosted_subnets),
         ("static_nat_subnets", "Assigned Static NAT subnets"): _sorted_text(

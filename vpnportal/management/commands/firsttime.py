@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.db import transaction
 from django.utils import timezone
 
+from vpnportal import services
 from vpnportal.models import (
     Account,
     AddressPool,
@@ -90,6 +91,7 @@ def _first_tunnel(account: Account, concentrator: Concentrator) -> None:
         hosted_peer=concentrator.public_address,
         ordered_at=timezone.now(),
     )
+    services.ensure_mark(tunnel)
     for kind, network in (
         (Subnet.Kind.HOSTED, "10.2.0.0/24"),
         (Subnet.Kind.STATIC_NAT, "10.1.255.92/30"),
