@@ -38,6 +38,7 @@ class FakeGateway:
         self.elements: set[NatElement] = set()
         self.rules_current = False
         self.loopback_addresses: set[IPv4Address] = set()
+        self.routes: set[str] = set()
         self.load_refusals: dict[str, str] = {}
         self.initiation_refusals: set[str] = set()
         self.unreachable = ""
@@ -87,6 +88,7 @@ class FakeGateway:
             addresses=AddressSet((IPv4Address("10.2.0.1"),)),
             loopback_addresses=AddressSet(self.loopback_addresses),
             userland_esp=True,
+            routes=scope.routes & self.routes if scope else frozenset(self.routes),
         )
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
@@ -95,6 +97,7 @@ class FakeGateway:
         self._terminate(plan.terminate_dialing)
         if refusals := self._load(plan, report):
             return refusals
+        self.routes -= set(plan.remove_routes)
         for name in plan.unload_connections:
             self.connections.pop(name, None)
             report(Step(name, f"Unloaded the connection {name}"))
@@ -103,6 +106,7 @@ class FakeGateway:
         self._terminate(plan.terminate)
         self.rules_current |= plan.write_rules
         self._translate(plan)
+        self.routes |= set(plan.add_routes)
         self.loopback_addresses -= set(plan.remove_addresses)
         self.initiate(plan.initiate, report)
         return {}

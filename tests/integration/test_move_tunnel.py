@@ -97,6 +97,8 @@ def test_after_the_apply_the_new_concentrator_holds_the_tunnel_and_the_old_one_r
     ]
     assert services.state_of(live).releasing_from == ()
     assert not old.repairs.exists(), "a release is no drift repair"
+    assert gateways[old.pk].routes == set()
+    assert gateways[new.pk].routes == {"10.1.255.92/30", f"{revision.hosted_peer}/32"}
 
 
 def test_if_the_new_concentrator_refuses_the_old_one_keeps_the_tunnel(

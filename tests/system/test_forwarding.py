@@ -64,3 +64,9 @@ def test_a_customer_reaches_the_servers_and_can_only_ping_the_gateway(listening)
 @pytest.mark.parametrize("address", ["10.1.255.93", "10.3.0.10", "203.0.113.1"])
 def test_a_customer_reaches_no_address_outside_the_tunnels_subnets(listening, address):
     assert not listening.ping(address, host="customer")
+
+
+def test_a_server_learns_at_once_that_an_address_has_no_translation(live):
+    answer = live.on("server", "ping", "-n", "-c", "1", "-W", "5", "10.1.255.93").stdout
+
+    assert "From 10.2.0.1 icmp_seq=1 Destination Host Unreachable" in answer

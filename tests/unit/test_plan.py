@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from ipaddress import IPv4Address
 
 import pytest
@@ -192,7 +192,7 @@ def test_an_ike_sa_that_initiates_with_the_old_key_is_terminated():
 )
 def test_a_change_outside_ike_is_planned_without_sas_and_ends_in_the_same_state(change: dict):
     direct, early, changed = gateway_with(EXAMPLE), gateway_with(EXAMPLE), example(**change)
-    scope = Scope("ctx42", frozenset(), observe(early).elements)
+    scope = Scope("ctx42", frozenset(), observe(early).elements, observe(early).routes)
 
     plan = plan_without_sas(compile_specs([changed], KEY), observe(early), scope)
     assert plan and not plan.terminates_sas and not plan.initiate
@@ -217,7 +217,7 @@ def test_a_change_outside_ike_is_planned_without_sas_and_ends_in_the_same_state(
 )
 def test_other_ike_settings_are_not_planned_without_sas(tunnels: list[TunnelSpec]):
     gateway = gateway_with(EXAMPLE)
-    scope = Scope("ctx42", frozenset(), observe(gateway).elements)
+    scope = Scope("ctx42", frozenset(), observe(gateway).elements, observe(gateway).routes)
 
     assert not plan_without_sas(compile_specs(tunnels, KEY), observe(gateway), scope)
     assert not plan_without_sas(compile_specs([EXAMPLE], KEY), observe(FakeGateway()), scope)
@@ -231,6 +231,36 @@ def test_a_removed_tunnel_is_unloaded_and_terminated():
     assert plan.unload_connections == ("ctx42",)
     assert [stale.whole_ike for stale in plan.terminate] == [True]
     assert (gateway.ike_sas, gateway.secrets, gateway.elements) == ([], {}, set())
+
+
+def test_a_tunnel_is_announced_after_its_translations_and_withdrawn_before_its_connection():
+    gateway = FakeGateway()
+    steps = [step.name for step in fields(Plan)]
+
+    added, removed = apply_once(gateway, EXAMPLE), apply_once(gateway)
+
+    assert added.add_routes == removed.remove_routes == ("10.1.255.92/30", "203.0.113.1/32")
+    assert steps.index("add_elements") < steps.index("add_routes") < steps.index("initiate")
+    assert steps.index("load_connections") < steps.index("remove_routes")
+    assert steps.index("remove_routes") < steps.index("unload_connections")
+    assert gateway.routes == set()
+
+
+def test_a_route_that_another_program_removed_is_restored_and_its_other_routes_are_removed():
+    gateway = gateway_with(EXAMPLE)
+    gateway.routes = {"203.0.113.1/32", "10.9.0.0/16"}
+
+    plan = apply_once(gateway, EXAMPLE)
+
+    assert plan == Plan(remove_routes=("10.9.0.0/16",), add_routes=("10.1.255.92/30",))
+
+
+def test_no_route_is_withdrawn_while_the_desired_state_of_a_tunnel_is_unreadable():
+    gateway = gateway_with(EXAMPLE)
+
+    plan = make_plan(compile_specs([], KEY), observe(gateway))
+
+    assert plan.excluding(frozenset(["ctx42"]), compile_specs([], KEY)).remove_routes == ()
 
 
 def test_a_connecting_ike_sa_is_not_initiated_again():

@@ -13,6 +13,7 @@ from vpnportal.domain.gateway_config.nat_elements import NatMap
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.plan import Plan, Start
 from vpnportal.domain.planning.stale_sas import StaleSa
+from vpnportal.gateway.announced_routes import AnnouncedRoutes, add_routes, remove_routes
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.local_addresses import (
     LocalAddresses,
@@ -36,6 +37,9 @@ from vpnportal.gateway.vici.session import (
     ReadIkeSas,
 )
 from vpnportal.gateway.xfrm_counters import read_policy_drops
+
+# Routes that a step names.
+MAX_NAMED_ROUTES = 4
 
 
 @dataclass(slots=True)
@@ -61,6 +65,7 @@ class GatewayDriver:
     def __init__(self, vici_socket: str) -> None:
         self._vici_socket = vici_socket
         self._addresses = LocalAddresses()
+        self._routes = AnnouncedRoutes()
         # Depends on charon's plugins. Each full observation reads it again.
         self._userland_esp: bool | None = None
         # charon serves each session in a thread of its own, so requests in two sessions overlap.
@@ -133,6 +138,7 @@ class GatewayDriver:
         read_connections = self._request_lists()
         elements = self._nft.elements_at(scope.elements) if scope else self._nft.elements()
         addresses = self._addresses.read()
+        routes = self._routes.read(scope.routes if scope else None)
         self._pending.read_connections = None
         connections = read_connections(expected)
         read_ike_sas = self._request_sas()
@@ -151,6 +157,7 @@ class GatewayDriver:
             addresses=addresses.own,
             loopback_addresses=addresses.loopback,
             userland_esp=userland_esp,
+            routes=routes,
             foreign_connections=foreign_connections,
             drop_counters={} if scope else self._drop_counters(userland_esp),
         )
@@ -179,11 +186,13 @@ class GatewayDriver:
             _terminate(charon, plan.terminate_dialing, report, terminated_step)
             if refused := self._load(charon, plan, report):
                 return refused
+            _change_routes(remove_routes, plan.remove_routes, report, "Stopped announcing")
             self._unload(charon, plan, report)
         if self._pending.connection is not None:
             with suppress(GatewayError):
                 self._request_lists()
         self._translate(plan, userland_esp, report)
+        _change_routes(add_routes, plan.add_routes, report, "Announced")
         for address in plan.remove_addresses:
             remove_loopback_address(address)
         return {}
@@ -273,6 +282,16 @@ class GatewayDriver:
             # Each translation has one element in each of the two maps.
             count = (len(plan.remove_elements.all_keys() | plan.add_elements.all_keys()) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))
+
+
+def _change_routes(
+    change: Callable[[Iterable[str]], None], routes: tuple[str, ...], report: Report, verb: str
+) -> None:
+    if routes:
+        change(routes)
+        more = len(routes) - MAX_NAMED_ROUTES
+        named = ", ".join(routes[:MAX_NAMED_ROUTES]) + (f" and {more} more" if more > 0 else "")
+        report(Step("", f"{verb} {named}"))
 
 
 def _terminate(

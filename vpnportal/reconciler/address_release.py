@@ -63,12 +63,13 @@ def still_configured_on(concentrator: Concentrator, tunnel_id: int) -> list[Conc
 
 
 def _is_present(tunnel: Tunnel, observed: Observed) -> bool:
-    """Return True if charon or nftables holds anything of the tunnel."""
+    """Return True if charon, nftables or the announced routes hold anything of the tunnel."""
     name = connection_of(tunnel.pk)
     networks = tunnel.networks(Subnet.Kind.STATIC_NAT)
     return (
         name in observed.connections
         or any(ike_sa.connection == name for ike_sa in observed.ike_sas)
+        or any(str(network) in observed.routes for network in networks)
         or any(connection_of_secret(secret) == name for secret in observed.secrets or ())
         or any(
             inside(IPv4Address(_internal_address(element)), networks)

@@ -123,4 +123,5 @@ def _scope(name: str, revisions: Iterable[Revision]) -> Scope:
         connection=name,
         secrets=frozenset(tunnel.secret.id for tunnel in compiled),
         elements=NatElements.union(tunnel.elements for tunnel in compiled),
+        routes=frozenset(route for tunnel in compiled for route in tunnel.routes),
     )

@@ -83,6 +83,7 @@ def compile_tunnel(spec: TunnelSpec, key: bytes) -> CompiledTunnel:
         ),
         tuple(map(_interned, spec.hosted_subnets)),
         tuple(map(str, (*spec.remote_subnets, *spec.static_nat_subnets))),
+        (*map(str, spec.static_nat_subnets), f"{spec.hosted_peer}/32"),
     )
 
 

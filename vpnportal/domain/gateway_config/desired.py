@@ -106,7 +106,8 @@ class CompiledTunnel:
     """The desired state of a single tunnel.
 
     `hosted` are the networks behind the concentrator. `claims` are the remote and static NAT
-    subnets, in which the gateway must have no address. Both are text, because few of ten thousand
+    subnets, in which the gateway must have no address. `routes` are the static NAT subnets and the
+    hosted peer address, which the gateway announces. All are text, because few of ten thousand
     tunnels need them parsed.
     """
 
@@ -115,6 +116,7 @@ class CompiledTunnel:
     elements: NatElements
     hosted: tuple[str, ...]
     claims: tuple[str, ...]
+    routes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +124,14 @@ class Desired:
     """The desired state of a tunnel or a concentrator: connections by name, secrets by id.
 
     The userland data plane needs an address of the gateway in each of the `hosted` networks.
+    `routes` are the announced routes, such as 10.1.255.92/30.
     """
 
     connections: dict[str, Connection]
     secrets: dict[str, Secret]
     elements: NatElements
     hosted: frozenset[IPv4Network]
+    routes: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, tunnels: Iterable[CompiledTunnel]) -> Desired:
@@ -140,4 +144,5 @@ class Desired:
             hosted=frozenset(
                 map(IPv4Network, {network for tunnel in compiled for network in tunnel.hosted})
             ),
+            routes=frozenset(route for tunnel in compiled for route in tunnel.routes),
         )

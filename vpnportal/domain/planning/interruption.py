@@ -139,6 +139,7 @@ def _observed_as_up(compiled: CompiledTunnel) -> Observed:
         addresses=AddressSet(),
         loopback_addresses=AddressSet(),
         userland_esp=False,
+        routes=frozenset(compiled.routes),
     )
 
 

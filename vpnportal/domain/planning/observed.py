@@ -21,12 +21,14 @@ class Scope:
     """A single tunnel, with the names that its newest and earlier revisions gave.
 
     charon does not tell whether it holds a certain secret, so `secrets` are the ids that it may
-    hold. Only the keys of `elements` count: the maps may hold other values under them.
+    hold. Only the keys of `elements` count: the maps may hold other values under them. `routes` are
+    the announced routes of these revisions.
     """
 
     connection: str
     secrets: frozenset[str]
     elements: NatElements
+    routes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class IkeSa:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The portal's connections, secrets, SAs and map elements on a concentrator.
+    """The portal's connections, secrets, SAs, map elements and routes on a concentrator.
 
     `secrets` are ids, or None if they were not observed. `addresses` are the gateway's own,
     `loopback_addresses` those that the portal added. With `userland_esp`, charon carries ESP
@@ -90,5 +92,6 @@ class Observed:
     addresses: AddressSet
     loopback_addresses: AddressSet
     userland_esp: bool
+    routes: frozenset[str] = frozenset()
     foreign_connections: tuple[str, ...] = ()
     drop_counters: Mapping[str, int] = field(default_factory=dict)

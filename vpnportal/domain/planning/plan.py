@@ -2,8 +2,9 @@
 
 IKE_SAs that still initiate with old settings end first: once the new connection is loaded, charon
 does not tell them from IKE_SAs that initiate with the new settings. Secrets and connections come
-next: if charon refuses them, nothing of the tunnel has changed. Removals follow, then the
-translations. Initiation is last.
+next: if charon refuses them, nothing of the tunnel has changed. Removals follow, beginning with the
+announced routes, so that the network sends no more packets. Then come the translations, and the new
+routes, which bring the first packets. Initiation is last.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ class Plan:
     terminate_dialing: tuple[StaleSa, ...] = ()
     load_secrets: tuple[Secret, ...] = ()
     load_connections: tuple[Connection, ...] = ()
+    remove_routes: tuple[str, ...] = ()
     unload_connections: tuple[str, ...] = ()
     unload_secrets: tuple[str, ...] = ()
     terminate: tuple[StaleSa, ...] = ()
     write_rules: bool = False
     remove_elements: NatElements = field(default_factory=NatElements)
     add_elements: NatElements = field(default_factory=NatElements)
+    add_routes: tuple[str, ...] = ()
     remove_addresses: tuple[IPv4Address, ...] = ()
     initiate: tuple[Start, ...] = ()
 
@@ -65,7 +68,7 @@ class Plan:
         """Return the plan without removals from connections whose desired state is unreadable.
 
         A map element does not show its tunnel. An element is removed only if the desired state
-        has another value for its key.
+        has another value for its key. A route does not show its tunnel either.
         """
         if not connections:
             return self
@@ -84,6 +87,7 @@ class Plan:
             ),
             terminate=tuple(sa for sa in self.terminate if sa.connection not in connections),
             remove_elements=self.remove_elements.under(desired.elements),
+            remove_routes=(),
             remove_addresses=(),
         )
 
@@ -121,12 +125,14 @@ def make_plan(
         terminate_dialing=tuple(sa for sa in stale if only_initiates(sa)),
         load_secrets=load_secrets,
         load_connections=load,
+        remove_routes=tuple(sorted(observed.routes - desired.routes)),
         unload_connections=unload,
         unload_secrets=unload_secrets,
         terminate=tuple(sa for sa in stale if not only_initiates(sa)),
         write_rules=not observed.rules_current,
         remove_elements=observed.elements - desired.elements,
         add_elements=desired.elements - observed.elements,
+        add_routes=tuple(sorted(desired.routes - observed.routes)),
         remove_addresses=() if scope else tuple(_surplus_loopback_addresses(desired, observed)),
         initiate=tuple(
             Start(name, child, desired.connections[name].as_loaded.ends[1])
