@@ -36,10 +36,10 @@ SUCCESS_OR_MISSING = (0, errno.ENOENT)
 
 
 class RefusedRequest(GatewayError):
-    """The kernel refused a request with the error number `code`."""
+    """A part of the kernel, `subject`, refused a request with the error number `code`."""
 
-    def __init__(self, code: int) -> None:
-        super().__init__(f"netfilter refused the request: {os.strerror(code)}.")
+    def __init__(self, code: int, subject: str = "netfilter") -> None:
+        super().__init__(f"{subject} refused the request: {os.strerror(code)}.")
         self.code = code
 
 
@@ -75,15 +75,22 @@ class NetlinkSocket:
     Each exchange is a `with` block, and its failures raise GatewayError. The socket stays open
     between blocks: close() waits until the kernel has freed removed objects, which takes 15 ms. A
     block that fails closes the socket, because replies may be unread.
+
+    A subclass can have another `protocol`. `subject` names it in errors. `family_bytes` is the size
+    of struct nfgenmsg, which precedes the attributes of a netfilter message.
     """
+
+    protocol = NETLINK_NETFILTER
+    subject = "netfilter"
+    family_bytes = 4
 
     def __init__(self) -> None:
         self._opened: socket.socket | None = None
 
     def __enter__(self) -> NetlinkSocket:
         if self._opened is None:
-            with _errors():
-                self._opened = _open()
+            with self._errors():
+                self._opened = _open(self.protocol)
         return self
 
     def __exit__(self, kind: object, *_: object) -> None:
@@ -104,7 +111,7 @@ class NetlinkSocket:
     def send_together(self, messages: Iterable[bytes]) -> None:
         """Send messages as one datagram; nf_tables requires one datagram per transaction."""
         raw = b"".join(messages)
-        with _errors():
+        with self._errors():
             if len(raw) > BUFFER_BYTES:
                 self._socket.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, len(raw))
             self._socket.send(raw)
@@ -120,40 +127,39 @@ class NetlinkSocket:
         while requests > 0:
             for kind, flags, sequence, body in self._receive():
                 if kind == NLMSG_ERROR:
-                    _raise_unless(accepted_codes, body)
+                    self._raise_unless(accepted_codes, body)
                 elif kind != NLMSG_DONE:
-                    yield sequence, body[4:]
+                    yield sequence, body[self.family_bytes :]
                 if not (flags & NLM_F_MULTI) or kind == NLMSG_DONE:
                     requests -= 1
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
-        with _errors():
+        with self._errors():
             raw = self._socket.recv(1 << 17)
-        while len(raw) >= 16:
-            length, kind, flags, sequence, _ = HEADER.unpack_from(raw)
-            yield kind, flags, sequence, raw[16:length]
-            raw = raw[(length + 3) & ~3 :]
+        at = 0
+        while at + HEADER.size <= len(raw):
+            length, kind, flags, sequence, _ = HEADER.unpack_from(raw, at)
+            yield kind, flags, sequence, raw[at + HEADER.size : at + length]
+            at += (length + 3) & ~3
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise GatewayError(f"{self.subject} does not answer: {error}.") from error
+
+    def _raise_unless(self, accepted_codes: Container[int], body: bytes) -> None:
+        code = -struct.unpack_from("=i", body)[0]
+        if code not in accepted_codes:
+            raise RefusedRequest(code, self.subject)
 
 
-def _open() -> socket.socket:
-    netlink_socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+def _open(protocol: int) -> socket.socket:
+    netlink_socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
     netlink_socket.settimeout(REPLY_SECONDS)
     netlink_socket.bind((0, 0))
     return netlink_socket
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise GatewayError(f"netfilter does not answer: {error}.") from error
-
-
-def _raise_unless(accepted_codes: Container[int], body: bytes) -> None:
-    code = -struct.unpack_from("=i", body)[0]
-    if code not in accepted_codes:
-        raise RefusedRequest(code)
 
 
 def _comment(rule: dict[int, bytes]) -> str:

@@ -1,0 +1,83 @@
+"""The netlink socket of XFRM, the kernel's IPsec, and values that its messages share.
+
+Messages: linux/xfrm.h. Numbers are in the machine's byte order, addresses and SPIs in that of the
+network. An address takes 16 bytes; an IPv4 address is in the first four.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterable, Iterator
+from socket import inet_aton
+
+from vpnportal.gateway.netfilter.netlink import NLM_F_DUMP, NetlinkSocket, attribute, message
+
+NETLINK_XFRM = 6
+# IPPROTO_ESP and XFRM_MODE_TUNNEL.
+ESP, TUNNEL = 50, 1
+# enum xfrm_attr_type_t.
+MARK, IF_ID = 21, 31
+# struct xfrm_mark: the value and its mask. A tunnel's mark is in the low 16 bits.
+MARK_STRUCT, MARK_MASK = struct.Struct("=II"), 0xFFFF
+# The mark of an entry that cannot be the portal's.
+FOREIGN = -1
+ATTRIBUTE_HEADER = struct.Struct("=HH")
+# The entry that a request names does not exist: ESRCH for a state, ENOENT for a policy.
+SUCCESS_OR_GONE = (0, errno.ESRCH, errno.ENOENT)
+# Requests sent before their replies are read. A socket's buffer holds far more.
+BATCH_SIZE = 64
+
+
+class XfrmSocket(NetlinkSocket):
+    """A `NetlinkSocket` of XFRM. Its replies begin with a struct and end with attributes."""
+
+    protocol = NETLINK_XFRM
+    subject = "the kernel's IPsec"
+    family_bytes = 0
+
+    def dump(self, kind: int, body: bytes = b"") -> Iterator[bytes]:
+        """Yield each entry of a list of the kernel; the caller must exhaust the iterator."""
+        self.send_together([message(0, kind, NLM_F_DUMP, body, b"")])
+        for _, entry in self.replies():
+            yield entry
+
+    def request(self, kind: int, bodies: Iterable[bytes], flags: int = 0) -> list[bytes]:
+        """Send requests of one kind, and return the entries in their replies.
+
+        A request for an entry that does not exist has no effect. `flags` is NLM_F_ACK for requests
+        whose only reply is an acknowledgement.
+        """
+        messages = [message(0, kind, flags, body, b"") for body in bodies]
+        entries: list[bytes] = []
+        for start in range(0, len(messages), BATCH_SIZE):
+            batch = messages[start : start + BATCH_SIZE]
+            for each in batch:
+                self.send_together([each])
+            entries += [entry for _, entry in self.replies(len(batch), SUCCESS_OR_GONE)]
+        return entries
+
+
+def find_attributes(raw: bytes, at: int) -> Iterator[tuple[int, int]]:
+    """Yield the type and the offset of the content of each attribute, from offset `at` on."""
+    end = len(raw)
+    while at + ATTRIBUTE_HEADER.size <= end:
+        length, kind = ATTRIBUTE_HEADER.unpack_from(raw, at)
+        yield kind, at + ATTRIBUTE_HEADER.size
+        at += (length + 3) & ~3
+
+
+def mark_attribute(mark: int) -> bytes:
+    """Return the attribute that selects entries with a mark; nothing for entries without one."""
+    return attribute(MARK, MARK_STRUCT.pack(mark, MARK_MASK)) if mark else b""
+
+
+def read_mark(raw: bytes, at: int) -> int:
+    """Return the mark in an attribute, or FOREIGN if its mask is not that of the portal's marks."""
+    value, mask = MARK_STRUCT.unpack_from(raw, at)
+    return int(value) if mask == MARK_MASK else FOREIGN
+
+
+def pack_address(address: str) -> bytes:
+    """Return an IPv4 address as XFRM's 16 bytes."""
+    return inet_aton(address) + bytes(12)
