@@ -1,16 +1,27 @@
-"""A gateway in memory, with the methods of `GatewayDriver`: the only test double of charon."""
+"""A gateway in memory, with the methods of `GatewayDriver`: the only test double of charon.
+
+With the kernel plane, its `leftovers` hold the kernel's states and policies.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
-from itertools import count
+from itertools import count, product
 
 from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.gateway_config.desired import Connection, Secret
 from vpnportal.domain.gateway_config.names import ike_fingerprint_of
 from vpnportal.domain.gateway_config.nat_elements import NatElement, NatElements
+from vpnportal.domain.planning.kernel_ipsec import (
+    Direction,
+    KernelIpsec,
+    KernelPolicy,
+    KernelState,
+    Peers,
+)
+from vpnportal.domain.planning.leftovers import Leftover, peers_of, still_unknown
 from vpnportal.domain.planning.observed import ChildSa, IkeSa, Observed, Scope
 from vpnportal.domain.planning.plan import Plan, Start
 from vpnportal.domain.planning.stale_sas import StaleSa
@@ -26,12 +37,15 @@ class FakeGateway:
     Controls: `load_refusals` maps connections to charon's reason. `initiation_refusals` are
     connections; the next observation reports their refusals. `unreachable` is the reason of a
     GatewayError in each observation. `peer_answers` is True if initiated children come up. With
-    `lists_sas` False, reading the SA list raises GatewayError.
+    `lists_sas` False, reading the SA list raises GatewayError. With `userland_esp` False, the
+    kernel has states and policies of each CHILD_SA.
 
     Records: `sa_list_reads` is the number of applied plans at each reading of the SA list.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, userland_esp: bool = True) -> None:
+        self.userland_esp = userland_esp
+        self.leftovers = FakeLeftovers(self)
         self.connections: dict[str, Connection] = {}
         self.secrets: dict[str, Secret] = {}
         self.ike_sas: list[IkeSa] = []
@@ -87,12 +101,14 @@ class FakeGateway:
             rules_current=self.rules_current,
             addresses=AddressSet((IPv4Address("10.2.0.1"),)),
             loopback_addresses=AddressSet(self.loopback_addresses),
-            userland_esp=True,
+            userland_esp=self.userland_esp,
+            kernel=KernelIpsec() if scope else self.leftovers.read(),
             routes=scope.routes & self.routes if scope else frozenset(self.routes),
         )
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
         self.plans.append(plan)
+        self.leftovers.remove(plan.remove_leftovers, report)
         self.loopback_addresses |= set(plan.add_addresses)
         self._terminate(plan.terminate_dialing)
         if refusals := self._load(plan, report):
@@ -179,6 +195,7 @@ class FakeGateway:
         self.elements |= set(plan.add_elements)
 
     def _terminate(self, stale_sas: tuple[StaleSa, ...]) -> None:
+        before = self.child_sas()
         ike_ids = {stale.unique_id for stale in stale_sas if stale.whole_ike}
         child_ids = {stale.unique_id for stale in stale_sas if not stale.whole_ike}
         self.ike_sas = [
@@ -189,6 +206,19 @@ class FakeGateway:
             for sa in self.ike_sas
             if sa.unique_id not in ike_ids
         ]
+        for child in before - self.child_sas():
+            self.leftovers.uninstall(child)
+
+    def child_sas(self) -> set[ChildSa]:
+        """Return the CHILD_SAs of all IKE_SAs."""
+        return {child for sa in self.ike_sas for child in sa.children}
+
+    def kill_charon(self) -> None:
+        """Kill charon and start it again: it knows nothing, and the kernel goes on."""
+        self.connections.clear()
+        self.secrets.clear()
+        self.ike_sas.clear()
+        self.leftovers.seconds = 1.0
 
     def _initiate(self, name: str, child: str) -> None:
         """Add a CHILD_SA, to an IKE_SA with the same fingerprint or to a new IKE_SA.
@@ -200,14 +230,19 @@ class FakeGateway:
         if not self.peer_answers:
             return
         (loaded,) = (loaded for loaded in connection.as_loaded.children if loaded.name == child)
+        number = next(self._ids)
         child_sa = ChildSa(
             child,
-            f"c{next(self._ids)}",
+            f"c{number}",
             "INSTALLED",
             connection.child_suite,
             loaded.local_ts,
             loaded.remote_ts,
+            spi_in=number * 2,
+            spi_out=number * 2 + 1,
+            mark=connection.mark,
         )
+        self.leftovers.install(connection, child_sa)
         for index, sa in enumerate(self.ike_sas):
             fingerprints = {ike_fingerprint_of(present.name) for present in sa.children}
             if sa.connection == name and fingerprints <= {connection.as_loaded.ike_fingerprint}:
@@ -221,7 +256,95 @@ class FakeGateway:
                 "ESTABLISHED",
                 (child_sa,),
                 initiator=connection.initiates,
+                local_host=connection.as_loaded.ends[0],
                 remote_host=connection.as_loaded.ends[1],
                 suite=connection.suite,
             )
         )
+
+
+class FakeLeftovers:
+    """The kernel's IPsec with the methods of `KernelLeftovers`.
+
+    Controls: `seconds` is the time since charon's start, `runs` is False while it is dead.
+    `foreign` are IKE_SAs of other programs in charon.
+    """
+
+    def __init__(self, gateway: FakeGateway) -> None:
+        self._gateway = gateway
+        self.seconds = 3600.0
+        self.runs = True
+        self.foreign: tuple[IkeSa, ...] = ()
+        self.states: set[KernelState] = set()
+        # charon replaces a policy between the same networks with the same mark.
+        self.policies: dict[tuple[Direction, str, str, int], KernelPolicy] = {}
+
+    def install(self, connection: Connection, child: ChildSa) -> None:
+        """Add the states and policies of a CHILD_SA, as charon does."""
+        if self._gateway.userland_esp:
+            return
+        hosted, remote, mark = peers_of(connection)
+        # A started charon counts from 1 again, so numbers of different children can be equal.
+        reqid = 1 + sorted(connection.children).index(child.name)
+        self.states |= {
+            KernelState(remote, hosted, child.spi_in, reqid, output_mark=mark),
+            KernelState(hosted, remote, child.spi_out, reqid, lookup_mark=mark),
+        }
+        for local_ts, remote_ts in product(child.local_ts, child.remote_ts):
+            for direction in Direction:
+                ways = ((local_ts, remote_ts), (hosted, remote))
+                if direction is not Direction.OUT:
+                    ways = ((remote_ts, local_ts), (remote, hosted))
+                key = (direction, *ways[0], mark)
+                number = self.policies[key].number if key in self.policies else len(self.policies)
+                self.policies[key] = KernelPolicy(
+                    direction, number, *ways[0], *ways[1], reqid, mark
+                )
+
+    def uninstall(self, child: ChildSa) -> None:
+        """Remove the states of a CHILD_SA, and the policies that no other CHILD_SA uses."""
+        self.states = {
+            state for state in self.states if state.spi not in (child.spi_in, child.spi_out)
+        }
+        used = {
+            (*networks, other.mark)
+            for other in self._gateway.child_sas()
+            for networks in product(other.local_ts, other.remote_ts)
+        }
+        ended = {(*networks, child.mark) for networks in product(child.local_ts, child.remote_ts)}
+        self.policies = {
+            key: policy
+            for key, policy in self.policies.items()
+            if (*policy.networks, policy.mark) not in ended - used
+        }
+
+    def read(self) -> KernelIpsec:
+        return KernelIpsec(tuple(self.states), tuple(self.policies.values()))
+
+    def read_between(self, peers: Iterable[Peers]) -> KernelIpsec:
+        ends = {frozenset(pair[:2]) for pair in peers}
+        states = tuple(
+            state for state in self.states if frozenset((state.source, state.destination)) in ends
+        )
+        return KernelIpsec(states, tuple(self.policies.values())) if states else KernelIpsec()
+
+    def charon_seconds(self) -> float:
+        return self.seconds
+
+    def charon_runs(self) -> bool:
+        return self.runs
+
+    def confirm(self, leftovers: Iterable[Leftover]) -> tuple[Leftover, ...]:
+        return still_unknown(leftovers, self.states, (*self._gateway.ike_sas, *self.foreign))
+
+    def remove(self, leftovers: Iterable[Leftover], report: Report) -> None:
+        for connection, entry in leftovers:
+            if isinstance(entry, KernelState):
+                self.states.discard(entry)
+                noun = "state"
+            else:
+                self.policies = {
+                    key: policy for key, policy in self.policies.items() if policy != entry
+                }
+                noun = "policy"
+            report(Step(connection, f"Removed a kernel {noun} that charon does not know"))

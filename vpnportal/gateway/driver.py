@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from ipaddress import IPv4Address
 
 from vpnportal.domain.gateway_config.desired import Connection, Secret
 from vpnportal.domain.gateway_config.nat_elements import NatMap
+from vpnportal.domain.planning.kernel_ipsec import KernelIpsec
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.plan import Plan, Start
 from vpnportal.domain.planning.stale_sas import StaleSa
 from vpnportal.gateway.announced_routes import AnnouncedRoutes, add_routes, remove_routes
 from vpnportal.gateway.errors import GatewayError
+from vpnportal.gateway.kernel_leftovers import KernelLeftovers
 from vpnportal.gateway.local_addresses import (
     LocalAddresses,
     add_loopback_address,
@@ -46,12 +48,13 @@ MAX_NAMED_ROUTES = 4
 class PendingObservation:
     """List requests that were sent to charon for the next observation.
 
-    `connection` is the observed connection, or None for all. Each other field is the function that
-    reads a reply, or None if the request is not sent. `read_ike_sas` can be called again and
-    returns the same reply. `read_connections` cannot.
+    `connection` is the observed connection, or None for all. `kernel` was read before the SAs were
+    requested. Each other field is the function that reads a reply, or None if the request is not
+    sent. `read_ike_sas` can be called again and returns the same reply. `read_connections` cannot.
     """
 
     connection: str | None
+    kernel: KernelIpsec = field(default_factory=KernelIpsec)
     read_ike_sas: ReadIkeSas | None = None
     read_connections: ReadConnections | None = None
 
@@ -75,6 +78,7 @@ class GatewayDriver:
         self._pending = PendingObservation(None)
         self._netlink = NetlinkSocket()
         self._conntrack = Conntrack(self._netlink)
+        self.leftovers = KernelLeftovers(vici_socket, self._session)
 
     @cached_property
     def _nft(self) -> NftTable:
@@ -115,6 +119,9 @@ class GatewayDriver:
     def _request_sas(self) -> ReadIkeSas:
         pending = self._pending
         if pending.read_ike_sas is None:
+            if pending.connection is None and not self._is_userland_esp():
+                # Before charon's list: all that charon has in the kernel now is in it.
+                pending.kernel = self.leftovers.read()
             pending.read_ike_sas = cache(
                 self._sa_session.send(lambda charon: charon.start_list_sas(pending.connection))
             )
@@ -160,7 +167,14 @@ class GatewayDriver:
             routes=routes,
             foreign_connections=foreign_connections,
             drop_counters={} if scope else self._drop_counters(userland_esp),
+            kernel=KernelIpsec() if userland_esp else self._pending.kernel,
         )
+
+    def _is_userland_esp(self) -> bool:
+        if self._userland_esp is None:
+            with self._session.use() as charon:
+                self._userland_esp = charon.userland_esp()
+        return self._userland_esp
 
     def _drop_counters(self, userland_esp: bool) -> dict[str, int]:
         counters = self._nft.drop_counters()
@@ -179,6 +193,7 @@ class GatewayDriver:
         """
         if plan.terminates_sas:
             self._pending.read_ike_sas = None
+        self.leftovers.remove(plan.remove_leftovers, report)
         with self._session.use() as charon:
             for address in plan.add_addresses:
                 add_loopback_address(address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from contextlib import closing
 from itertools import chain
@@ -13,8 +14,10 @@ from django.db import close_old_connections
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import tunnel_id
+from vpnportal.domain.planning.leftovers import KEEP_SECONDS
 from vpnportal.domain.planning.sa_status import fully_established, sa_status_by_tunnel
 from vpnportal.gateway import GatewayError
+from vpnportal.gateway.vici.persistent_session import is_charon_listening
 from vpnportal.gateway.vici.session import CharonSession
 from vpnportal.models import Concentrator
 from vpnportal.monitor.converge_requests import ConvergeRequests
@@ -33,9 +36,13 @@ OBSERVE_SECONDS = 10.0
 OBSERVE_SHARE = 20
 # Interval of delayed converge requests and counters.
 REQUEST_SECONDS = 1.0
+# Time from the connection to charon to the full converge that removes the kept leftovers.
+LEFTOVERS_SECONDS = KEEP_SECONDS + 2.0
 # The listener returns this often without an event, so that due work is done.
 WAKE_SECONDS = 0.25
 RETRY_SECONDS = 1.0
+# Interval of the checks that find a charon that begins to listen.
+LISTENS_SECONDS = 0.1
 
 
 def run_watcher(concentrator: Concentrator) -> NoReturn:
@@ -49,7 +56,18 @@ def run_watcher(concentrator: Concentrator) -> NoReturn:
             )
             log.warning("%s at %s: %s", concentrator, settings.VICI_SOCKET, error)
         close_old_connections()
-        time.sleep(RETRY_SECONDS)
+        _wait_for_charon()
+
+
+def _wait_for_charon() -> None:
+    """Wait RETRY_SECONDS, or less if charon begins to listen meanwhile."""
+    began_at, was_down = time.monotonic(), False
+    while time.monotonic() - began_at < RETRY_SECONDS:
+        listens = is_charon_listening(settings.VICI_SOCKET)
+        if was_down and listens:
+            return
+        was_down |= not listens
+        time.sleep(LISTENS_SECONDS)
 
 
 class Watcher:
@@ -61,6 +79,7 @@ class Watcher:
         self._usage = UsageReader(concentrator)
         self._policy_drops = 0
         self._next_observation = self._next_heartbeat = self._next_requests = 0.0
+        self._leftovers_due = math.inf
 
     def run(self) -> None:
         """Record events until charon exits, which raises GatewayError."""
@@ -78,6 +97,8 @@ class Watcher:
             # observation find what happened before.
             first = next(events)
             self._requests.request_all()
+            if not query_session.userland_esp():
+                self._leftovers_due = time.monotonic() + LEFTOVERS_SECONDS
             self._observe_all(query_session)
             for event in chain((first,), events):
                 self._log.add(event)
@@ -94,6 +115,9 @@ class Watcher:
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + HEARTBEAT_SECONDS
             sa_status_store.save_online(self._concentrator, query_session.userland_esp())
+        if now >= self._leftovers_due:
+            self._leftovers_due = math.inf
+            self._requests.request_all()
         if now >= self._next_requests:
             self._next_requests = now + REQUEST_SECONDS
             self._requests.send_due()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from typing import TypeAlias
@@ -31,6 +31,7 @@ from vpnportal.models import Concentrator, TunnelCommand
 from vpnportal.reconciler import (
     address_release,
     first_rekey,
+    leftovers,
     revision_outcomes,
     sa_status_store,
     trials,
@@ -59,7 +60,9 @@ def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool =
         with _no_garbage_collection():
             return Converge(concentrator, tunnel_id).run()
     except GatewayError as error:
-        unfinished = load_target(concentrator, tunnel_id).unfinished
+        target = load_target(concentrator, tunnel_id)
+        _remove_leftovers(concentrator, target)
+        unfinished = target.unfinished
         text = unreachable_text(concentrator, error)
         if give_up:
             revision_outcomes.fail_overdue(unfinished, text)
@@ -69,6 +72,28 @@ def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool =
         raise
     finally:
         revision_cache.drop_secrets()
+
+
+def _remove_leftovers(concentrator: Concentrator, target: Target) -> None:
+    """If charon does not run, remove the leftovers that no desired tunnel needs.
+
+    A tunnel that was cancelled meanwhile must not carry traffic until charon returns.
+    """
+    driver, drift = driver_for(concentrator), DriftLog(concentrator)
+    with suppress(GatewayError), RevisionLogs(target.revisions) as logs:
+        if not driver.leftovers.charon_runs():
+            found = leftovers.find_without_charon(concentrator, target, driver)
+            driver.leftovers.remove(found, _step_router(concentrator, logs, drift))
+    drift.save()
+
+
+def _step_router(concentrator: Concentrator, logs: RevisionLogs, drift: DriftLog) -> StepRouter:
+    return StepRouter(
+        logs,
+        address_release.release_logs(concentrator),
+        tunnel_commands.command_logs(concentrator),
+        drift,
+    )
 
 
 def driver_for(concentrator: Concentrator) -> GatewayDriver:
@@ -143,18 +168,15 @@ class Converge:
         if not plan:
             self.observed = replace(self.observed, ike_sas=read_ike_sas())
             plan = self._plan(make_plan, unload_unseen)
+            found = leftovers.find(self._concentrator, self.target, self.observed, self._driver)
+            plan = replace(plan, remove_leftovers=found)
         plan, self.starts = plan.without_initiation(), plan.initiate
         if not plan:
             revision_outcomes.mark_live(self.target.unfinished)
             self._drift.save()
             return False
         with RevisionLogs(self.target.revisions) as logs:
-            router = StepRouter(
-                logs,
-                address_release.release_logs(self._concentrator),
-                tunnel_commands.command_logs(self._concentrator),
-                self._drift,
-            )
+            router = _step_router(self._concentrator, logs, self._drift)
             refusals = self._driver.apply(plan, self.observed.userland_esp, router)
         revision_outcomes.fail_refused(self.target.revision_ids, refusals)
         return True

@@ -12,6 +12,7 @@ from django.utils import timezone
 from vpnportal.domain.gateway_config.desired import Desired
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.gateway_config.nat_elements import NatElements
+from vpnportal.domain.planning.kernel_ipsec import Peers
 from vpnportal.domain.planning.observed import Scope
 from vpnportal.models import Concentrator, Revision
 from vpnportal.models.revisions import RevisionQuerySet
@@ -124,4 +125,5 @@ def _scope(name: str, revisions: Iterable[Revision]) -> Scope:
         secrets=frozenset(tunnel.secret.id for tunnel in compiled),
         elements=NatElements.union(tunnel.elements for tunnel in compiled),
         routes=frozenset(route for tunnel in compiled for route in tunnel.routes),
+        peers=frozenset(Peers(row.hosted_peer, row.remote_peer, row.mark) for row in rows),
     )

@@ -61,7 +61,8 @@ class Connection:
     """An IKE connection with its children, as `load-conn` takes it.
 
     `name` is `ctx42` for tunnel 42. `suite` is the suite of its IKE_SAs, `child_suite` of its
-    CHILD_SAs. With `initiates` False, only the peer initiates.
+    CHILD_SAs. With `initiates` False, only the peer initiates. `mark` is the mark of its packets, 0
+    without one.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Connection:
     child_suite: Suite
     source: SettingsSource = field(hash=False, compare=False, repr=False)
     initiates: bool = True
+    mark: int = 0
 
     @property
     def children(self) -> frozenset[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.gateway_config.desired import LoadedConnection
 from vpnportal.domain.gateway_config.nat_elements import NatElements
+from vpnportal.domain.planning.kernel_ipsec import KernelIpsec, Peers
 from vpnportal.domain.tunnel.algorithms import UNNAMED, Suite
 
 # States of a CHILD_SA that carries traffic. A rekeyed CHILD_SA carries until it is replaced.
@@ -22,13 +23,15 @@ class Scope:
 
     charon does not tell whether it holds a certain secret, so `secrets` are the ids that it may
     hold. Only the keys of `elements` count: the maps may hold other values under them. `routes` are
-    the announced routes of these revisions.
+    the announced routes of these revisions. `peers` are those between which the kernel may have
+    states of the tunnel.
     """
 
     connection: str
     secrets: frozenset[str]
     elements: NatElements
     routes: frozenset[str] = frozenset()
+    peers: frozenset[Peers] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class ChildSa:
     """A CHILD_SA as charon lists it, with charon's `state`, such as INSTALLED.
 
     Selectors are networks as text, such as 10.2.0.0/24. Packets are counted since the CHILD_SA
-    was installed, `installed_seconds` ago.
+    was installed, `installed_seconds` ago. The SPIs of both directions are 0 while the kernel has
+    no states of it. `mark` is the mark of its packets, 0 without one.
     """
 
     name: str
@@ -48,6 +52,9 @@ class ChildSa:
     packets_in: int = 0
     packets_out: int = 0
     installed_seconds: int = 0
+    spi_in: int = 0
+    spi_out: int = 0
+    mark: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class IkeSa:
     state: str
     children: tuple[ChildSa, ...]
     tasks: frozenset[str] = frozenset()
+    local_host: str = ""
     remote_host: str = ""
     initiator: bool = True
     suite: Suite = UNNAMED
@@ -81,7 +89,8 @@ class Observed:
     `loopback_addresses` those that the portal added. With `userland_esp`, charon carries ESP
     instead of the kernel. `foreign_connections` are names of connections that are not the
     portal's. `drop_counters` are numbers of packets by counter name. An observation of a
-    scope has neither foreign connections nor drop counters.
+    scope has neither foreign connections nor drop counters. `kernel` was read before the IKE_SAs;
+    it is empty for a scope, and with userland ESP.
     """
 
     connections: dict[str, LoadedConnection]
@@ -95,3 +104,4 @@ class Observed:
     routes: frozenset[str] = frozenset()
     foreign_connections: tuple[str, ...] = ()
     drop_counters: Mapping[str, int] = field(default_factory=dict)
+    kernel: KernelIpsec = field(default_factory=KernelIpsec)

@@ -1,10 +1,11 @@
 """The plan: the steps from the observed to the desired state of a concentrator, in their order.
 
-IKE_SAs that still initiate with old settings end first: once the new connection is loaded, charon
-does not tell them from IKE_SAs that initiate with the new settings. Secrets and connections come
-next: if charon refuses them, nothing of the tunnel has changed. Removals follow, beginning with the
-announced routes, so that the network sends no more packets. Then come the translations, and the new
-routes, which bring the first packets. Initiation is last.
+Leftovers in the kernel end first. IKE_SAs that still initiate with old settings follow: once the
+new connection is loaded, charon does not tell them from IKE_SAs that initiate with the new
+settings. Secrets and connections come next: if charon refuses them, nothing of the tunnel has
+changed. Removals follow, beginning with the announced routes, so that the network sends no more
+packets. Then come the translations, and the new routes, which bring the first packets. Initiation
+is last.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.gateway_config.desired import Connection, Desired, Secret
 from vpnportal.domain.gateway_config.names import connection_of_secret
 from vpnportal.domain.gateway_config.nat_elements import NatElements
+from vpnportal.domain.planning.leftovers import Leftover
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.stale_sas import StaleSa, stale_sas, to_initiate
 
@@ -37,6 +39,7 @@ class Plan:
     `unload_secrets` holds ids, `unload_connections` names.
     """
 
+    remove_leftovers: tuple[Leftover, ...] = ()
     add_addresses: tuple[IPv4Address, ...] = ()
     terminate_dialing: tuple[StaleSa, ...] = ()
     load_secrets: tuple[Secret, ...] = ()
@@ -57,8 +60,13 @@ class Plan:
 
     @property
     def terminates_sas(self) -> bool:
-        """Return True if the observed list of SAs is out of date after the plan."""
-        return bool(self.terminate_dialing or self.unload_connections or self.terminate)
+        """Return True if the observed SAs are out of date after the plan."""
+        return bool(
+            self.remove_leftovers
+            or self.terminate_dialing
+            or self.unload_connections
+            or self.terminate
+        )
 
     def without_initiation(self) -> Plan:
         """Return the plan without initiation, whose success depends on the peers."""

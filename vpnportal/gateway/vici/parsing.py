@@ -10,6 +10,10 @@ from typing import Any
 from vpnportal.domain.gateway_config.desired import LoadedChild, LoadedConnection
 from vpnportal.domain.planning.observed import ChildSa, IkeSa
 from vpnportal.domain.tunnel.algorithms import Suite
+from vpnportal.gateway.errors import GatewayError
+
+# Units of the time spans that charon prints.
+UNIT_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 
 def parse_connection(body: dict[str, Any]) -> LoadedConnection:
@@ -46,6 +50,7 @@ def parse_ike_sa(connection: str, body: dict[str, Any]) -> IkeSa:
         state=intern(body["state"]),
         children=tuple(_parse_child_sa(child) for child in body.get("child-sas", {}).values()),
         tasks=_shared_tasks(*body.get("tasks-queued", ()), *body.get("tasks-active", ())),
+        local_host=body.get("local-host", ""),
         remote_host=body.get("remote-host", ""),
         initiator=body.get("initiator") == "yes",
         suite=parse_suite(body),
@@ -63,6 +68,9 @@ def _parse_child_sa(body: dict[str, Any]) -> ChildSa:
         packets_in=int(body.get("packets-in", 0)),
         packets_out=int(body.get("packets-out", 0)),
         installed_seconds=int(body.get("install-time", 0)),
+        spi_in=int(body.get("spi-in", "0"), 16),
+        spi_out=int(body.get("spi-out", "0"), 16),
+        mark=int(body.get("mark-in", "0"), 16),
     )
 
 
@@ -86,6 +94,18 @@ def _shared_suite(*algorithms: str) -> Suite:
 @lru_cache
 def _shared_tasks(*tasks: str) -> frozenset[str]:
     return frozenset(tasks)
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds of a time span as charon prints it, such as "119 seconds" or "2 days".
+
+    Raises GatewayError for other text.
+    """
+    number, _, unit = text.partition(" ")
+    seconds = UNIT_SECONDS.get(unit.removesuffix("s"))
+    if seconds is None or not number.isdecimal():
+        raise GatewayError(f"charon gives an unknown time span: {text!r}.")
+    return float(int(number) * seconds)
 
 
 def decode(value: Any) -> Any:

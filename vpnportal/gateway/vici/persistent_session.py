@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
@@ -11,6 +12,21 @@ from vpnportal.gateway.vici.session import CharonSession
 
 T = TypeVar("T")
 P = ParamSpec("P")
+CONNECT_SECONDS = 1.0
+
+
+def is_charon_listening(vici_socket: str) -> bool:
+    """Return False if no process listens at a vici socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(CONNECT_SECONDS)
+        try:
+            connection.connect(vici_socket)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        except OSError:
+            # It listens, but not to this process, or its queue is full.
+            pass
+    return True
 
 
 class PersistentSession:

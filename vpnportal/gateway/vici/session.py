@@ -28,7 +28,12 @@ from vpnportal.domain.planning.stale_sas import StaleSa
 from vpnportal.domain.traffic.counters import IkeSaSample
 from vpnportal.gateway.errors import GatewayError, GatewayRefused
 from vpnportal.gateway.vici import events, pipelined_load
-from vpnportal.gateway.vici.parsing import decode, parse_connection, parse_ike_sa
+from vpnportal.gateway.vici.parsing import (
+    decode,
+    parse_connection,
+    parse_duration,
+    parse_ike_sa,
+)
 from vpnportal.gateway.vici.pipelined_load import Loadable
 from vpnportal.gateway.vici.sa_counters import ike_sa_sample
 from vpnportal.gateway.vici.wire import list_request, parse_message, stream_list
@@ -145,6 +150,15 @@ class CharonSession:
 
         return self._send(list_request("list-sas", "list-sa", _filter(name)), read)
 
+    def list_all_sas(self) -> tuple[IkeSa, ...]:
+        """Return all IKE_SAs with CHILD_SAs, those of connections of other programs included."""
+
+        def read() -> tuple[IkeSa, ...]:
+            items = stream_list(self._session, "list-sas")
+            return tuple(parse_ike_sa(name, body) for item in items for name, body in item.items())
+
+        return self._send(list_request("list-sas", "list-sa", {}), read)()
+
     def list_sas_with_counters(
         self, at: datetime, name: str | None = None
     ) -> tuple[tuple[IkeSa, ...], tuple[IkeSaSample, ...]]:
@@ -168,6 +182,12 @@ class CharonSession:
         """Return True if charon processes ESP (kernel-libipsec), False if the kernel does."""
         with self._errors():
             return "kernel-libipsec" in decode(self._session.stats()).get("plugins", [])
+
+    def uptime_seconds(self) -> float:
+        """Return the time since charon's start, exact up to two minutes and rounded down above."""
+        with self._errors():
+            uptime = decode(self._session.stats()).get("uptime", {})
+        return parse_duration(uptime.get("running", ""))
 
     def algorithms(self) -> dict[str, list[str]]:
         """Return the sorted names of charon's algorithms, by kind of algorithm."""
