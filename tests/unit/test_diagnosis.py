@@ -105,8 +105,36 @@ def test_answers_of_other_vendors_have_the_same_causes(texts, cause):
     assert causes(lines(*ANSWERED, *texts)) == [cause]
 
 
-def test_the_finding_names_the_group_that_the_peer_requests():
-    requested = lines(*BEGUN, "peer didn't accept DH group MODP_1536, it requested MODP_2048")
+@pytest.mark.parametrize(
+    ("texts", "cause"),
+    [
+        (
+            ("constraint check failed: identity '203.0.113.2' (ID_IPV4_ADDR) required",),
+            Cause.IDENTITY,
+        ),
+        (("configured key exchange method MODP_1536 not supported",), Cause.ALGORITHM),
+        (("negotiated key exchange method MODP_1536 not supported",), Cause.ALGORITHM),
+    ],
+)
+def test_the_texts_of_strongswan_6_have_the_same_causes(texts, cause):
+    assert causes(lines(*ANSWERED, *texts)) == [cause]
+
+
+def test_the_finding_names_the_identity_that_strongswan_6_received():
+    check = (
+        "constraint check failed: identity '203.0.113.2' (ID_IPV4_ADDR) required,"
+        " not matched by 'customer.example' (ID_FQDN)"
+    )
+
+    finding = only_finding(lines(*ANSWERED, check))
+
+    assert (finding.cause, finding.theirs) == (Cause.IDENTITY, "customer.example")
+    assert finding.ours == "203.0.113.2"
+
+
+@pytest.mark.parametrize("group", ["DH group", "key exchange method"])
+def test_the_finding_names_the_group_that_the_peer_requests(group):
+    requested = lines(*BEGUN, f"peer didn't accept {group} MODP_1536, it requested MODP_2048")
 
     finding = only_finding(requested)
 

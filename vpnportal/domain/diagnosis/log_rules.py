@@ -1,6 +1,7 @@
-"""The rules: which message of charon shows which cause. Messages are those of strongSwan 5.9.8.
+"""The rules: which message of charon shows which cause.
 
-`docs/diagnosis.md` has the table of causes for people.
+Messages are those of strongSwan 5.9.8 and 6.0.1. `docs/diagnosis.md` has the table of causes for
+people.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ _RULES: tuple[tuple[re.Pattern[str], symptoms.Rule], ...] = tuple(
             symptoms.invalid_ke_payload,
         ),
         (
-            r"peer didn't accept DH group (?P<ours>\S+), it requested (?P<theirs>\S+)",
+            r"peer didn't accept (?:DH group|key exchange method) (?P<ours>\S+),"
+            r" it requested (?P<theirs>\S+)",
             symptoms.group_requested,
         ),
         (
@@ -50,7 +52,8 @@ _RULES: tuple[tuple[re.Pattern[str], symptoms.Rule], ...] = tuple(
             symptoms.rejected(Cause.IDENTITY),
         ),
         (
-            r"constraint check failed: identity '(?P<ours>.*)' required ?",
+            r"constraint check failed: identity '(?P<ours>[^']*)' (?:\(\w+\) )?required ?"
+            r"(?:, not matched by '(?P<theirs>.*)' \(\w+\))?",
             symptoms.rejected(Cause.IDENTITY),
         ),
         (r"no (?:matching )?peer config found", symptoms.no_peer_config),
@@ -86,7 +89,8 @@ _RULES: tuple[tuple[re.Pattern[str], symptoms.Rule], ...] = tuple(
             symptoms.algorithm_not_supported,
         ),
         (
-            r"(?:configured |negotiated )?DH group (?P<name>[A-Z]+_\d+) not supported",
+            r"(?:configured |negotiated )?(?:DH group|key exchange method) (?P<name>[A-Z]+_\d+)"
+            r" not supported",
             symptoms.algorithm_not_supported,
         ),
         (r"negotiated DH group not supported", symptoms.algorithm_not_supported),
