@@ -53,6 +53,9 @@ class FakeGateway:
         self.rules_current = False
         self.loopback_addresses: set[IPv4Address] = set()
         self.routes: set[str] = set()
+        self.has_tunnel_route = True
+        self.public_interface = "public"
+        self.blackholes: set[str] = set()
         self.load_refusals: dict[str, str] = {}
         self.initiation_refusals: set[str] = set()
         self.unreachable = ""
@@ -103,12 +106,15 @@ class FakeGateway:
             loopback_addresses=AddressSet(self.loopback_addresses),
             userland_esp=self.userland_esp,
             kernel=KernelIpsec() if scope else self.leftovers.read(),
+            has_tunnel_route=self.has_tunnel_route,
+            public_interface="" if self.has_tunnel_route else self.public_interface,
             routes=scope.routes & self.routes if scope else frozenset(self.routes),
         )
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
         self.plans.append(plan)
         self.leftovers.remove(plan.remove_leftovers, report)
+        self.has_tunnel_route |= bool(plan.tunnel_route_over)
         self.loopback_addresses |= set(plan.add_addresses)
         self._terminate(plan.terminate_dialing)
         if refusals := self._load(plan, report):
@@ -165,6 +171,11 @@ class FakeGateway:
 
     def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
         return target in self.pingable
+
+    def refused_network(self, networks: Iterable[str]) -> tuple[str, str]:
+        return next(
+            ((network, "blackhole") for network in networks if network in self.blackholes), ("", "")
+        )
 
     def _load(self, plan: Plan, report: Report) -> dict[str, str]:
         refusals = {

@@ -98,6 +98,37 @@ def test_a_revision_that_charon_refuses_fails_with_the_reason_and_the_old_stays_
     assert services.state_of(ready).live.number == 1
 
 
+def test_the_first_tunnel_adds_the_route_into_tunnels(ready, user, gateway):
+    gateway.has_tunnel_route = False
+    services.apply(ready, user)
+
+    converge(ready)
+
+    assert gateway.has_tunnel_route
+    assert [plan.tunnel_route_over for plan in gateway.plans] == ["public"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"has_tunnel_route": False, "public_interface": ""}, "no route to the peer 203.0.113.2"),
+        ({"blackholes": {"192.168.10.0/24"}}, "route of the type blackhole for 192.168.10.0/24"),
+    ],
+)
+def test_an_apply_says_which_route_the_gateway_lacks_or_has_too_many(
+    ready, user, gateway, fault, reason
+):
+    vars(gateway).update(fault)
+    revision = services.apply(ready, user)
+
+    converge(ready)
+
+    revision.refresh_from_db()
+    assert revision.outcome == Outcome.FAILED
+    assert reason in revision.reason
+    assert gateway.connections == {}
+
+
 def test_a_refused_tunnel_does_not_delay_the_others(ready, user, gateway, second_tunnel):
     second = services.apply(second_tunnel, user)
     first = services.apply(ready, user)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from vpnportal.domain.gateway_config.desired import Connection, Secret
 from vpnportal.domain.gateway_config.nat_elements import NatMap
@@ -27,6 +27,12 @@ from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 from vpnportal.gateway.netfilter.nft_table import NftTable
 from vpnportal.gateway.ping import ping
 from vpnportal.gateway.steps import Report, Step, reconnect_step, terminated_step
+from vpnportal.gateway.tunnel_route import (
+    add_tunnel_route,
+    has_tunnel_route,
+    public_interface,
+    refusing_route,
+)
 from vpnportal.gateway.vici import pacing
 from vpnportal.gateway.vici import rekey as vici_rekey
 from vpnportal.gateway.vici.initiator import InitiateSession, Initiator
@@ -71,6 +77,8 @@ class GatewayDriver:
         self._routes = AnnouncedRoutes()
         # Depends on charon's plugins. Each full observation reads it again.
         self._userland_esp: bool | None = None
+        # Once it exists, only full observations look for it.
+        self._has_tunnel_route = False
         # charon serves each session in a thread of its own, so requests in two sessions overlap.
         self._session = PersistentSession(vici_socket)
         self._sa_session = PersistentSession(vici_socket)
@@ -155,6 +163,9 @@ class GatewayDriver:
             userland_esp = self._userland_esp
             foreign_connections = () if scope else charon.foreign_connections()
             secrets = None if scope else charon.list_shared()
+        if scope is None or not self._has_tunnel_route:
+            self._has_tunnel_route = userland_esp or has_tunnel_route()
+        peers = (connection.as_loaded.ends[1] for connection in expected.values())
         return read_ike_sas, Observed(
             connections=connections,
             secrets=secrets,
@@ -165,6 +176,8 @@ class GatewayDriver:
             loopback_addresses=addresses.loopback,
             userland_esp=userland_esp,
             routes=routes,
+            has_tunnel_route=self._has_tunnel_route,
+            public_interface="" if self._has_tunnel_route else public_interface(peers),
             foreign_connections=foreign_connections,
             drop_counters={} if scope else self._drop_counters(userland_esp),
             kernel=KernelIpsec() if userland_esp else self._pending.kernel,
@@ -194,6 +207,9 @@ class GatewayDriver:
         if plan.terminates_sas:
             self._pending.read_ike_sas = None
         self.leftovers.remove(plan.remove_leftovers, report)
+        if plan.tunnel_route_over:
+            add_tunnel_route(plan.tunnel_route_over)
+            report(Step("", f"Added the route into tunnels over {plan.tunnel_route_over}"))
         with self._session.use() as charon:
             for address in plan.add_addresses:
                 add_loopback_address(address)
@@ -255,6 +271,16 @@ class GatewayDriver:
         If `sources` is empty, the kernel chooses the source address.
         """
         return ping(target, min(sources, default=None))
+
+    def refused_network(self, networks: Iterable[str]) -> tuple[str, str]:
+        """Return the first remote network that a route of the gateway refuses, and its type.
+
+        Both are "" if there is none. charon's own routes precede others on the userland plane.
+        """
+        for network in () if self._userland_esp else networks:
+            if route_type := refusing_route(IPv4Network(network)):
+                return network, route_type
+        return "", ""
 
     def _load(self, charon: CharonSession, plan: Plan, report: Report) -> dict[str, str]:
         """Load a plan's secrets and connections; return charon's refusals by connection name.

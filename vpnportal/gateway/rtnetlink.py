@@ -73,9 +73,9 @@ def dump(kind: int, body: bytes) -> Iterator[Message]:
         route_socket.send(_request(kind, NLM_F_DUMP, body))
         while True:
             for message in _messages(route_socket.recv(1 << 18)):
+                _raise_unless((0,), message)
                 if message.kind == NLMSG_DONE:
                     return
-                _raise_unless((0,), message)
                 yield message
 
 
@@ -143,8 +143,11 @@ def _messages(raw: bytes) -> Iterator[Message]:
 
 
 def _raise_unless(accepted_codes: Container[int], message: Message) -> None:
-    """Raise OSError if the message is an error whose code is not accepted; 0 is success."""
-    if message.kind == NLMSG_ERROR:
+    """Raise OSError if the message is an error whose code is not accepted; 0 is success.
+
+    The end of a dump has a code, too.
+    """
+    if message.kind in (NLMSG_ERROR, NLMSG_DONE):
         code = -struct.unpack_from("=i", message.body)[0]
         if code not in accepted_codes:
             raise OSError(code, os.strerror(code))

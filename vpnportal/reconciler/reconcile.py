@@ -13,7 +13,7 @@ from typing import TypeAlias
 from django.conf import settings
 from django.utils import timezone
 
-from vpnportal.domain.gateway_config.desired import Desired
+from vpnportal.domain.gateway_config.desired import CompiledTunnel, Desired
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.plan import (
@@ -21,6 +21,7 @@ from vpnportal.domain.planning.plan import (
     Start,
     gateway_address_conflict,
     make_plan,
+    missing_tunnel_route,
     plan_without_sas,
 )
 from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
@@ -159,7 +160,7 @@ class Converge:
         read_ike_sas, self.observed = self._driver.observe(
             self.target.scope, self.target.desired.connections
         )
-        if conflicts := self._address_conflicts():
+        if conflicts := self._conflicts_with_gateway():
             revision_outcomes.fail_refused(self.target.revision_ids, conflicts)
             return True
         # charon cannot list the secrets of one connection, so an apply unloads old ones once.
@@ -185,14 +186,26 @@ class Converge:
         plan = make(self.target.desired, self.observed, self.target.scope, unload_unseen)
         return plan.excluding(self.target.unreadable, self.target.desired)
 
-    def _address_conflicts(self) -> dict[str, str]:
-        """Return conflicts of unfinished revisions with gateway addresses: text by connection."""
+    def _conflicts_with_gateway(self) -> dict[str, str]:
+        """Return why the gateway cannot carry unfinished revisions: text by connection."""
         return {
             connection_of(revision.tunnel_id): text
             for revision in self.target.unfinished
             if (tunnel := revision_cache.get(revision))
-            and (text := gateway_address_conflict(tunnel.claims, self.observed.addresses))
+            and (text := self._conflict_with_gateway(tunnel))
         }
+
+    def _conflict_with_gateway(self, tunnel: CompiledTunnel) -> str:
+        as_loaded = tunnel.connection.as_loaded
+        if text := gateway_address_conflict(tunnel.claims, self.observed.addresses):
+            return text
+        if text := missing_tunnel_route(self.observed, as_loaded.ends[1]):
+            return text
+        remote = {network for child in as_loaded.children for network in child.remote_ts}
+        network, route_type = self._driver.refused_network(sorted(remote))
+        if not network:
+            return ""
+        return f"it has a route of the type {route_type} for {network}. Its operator must remove it"
 
     def _evaluate_trials(self) -> bool:
         """Evaluate the due trials. Return True if one rolled back and the desired state changed."""

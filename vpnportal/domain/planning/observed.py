@@ -87,7 +87,9 @@ class Observed:
 
     `secrets` are ids, or None if they were not observed. `addresses` are the gateway's own,
     `loopback_addresses` those that the portal added. With `userland_esp`, charon carries ESP
-    instead of the kernel. `foreign_connections` are names of connections that are not the
+    instead of the kernel. `routes` are the announced routes. With `has_tunnel_route`, packets into
+    tunnels have a route; otherwise `public_interface` leads to a peer, or is "" if none does.
+    `foreign_connections` are names of connections that are not the
     portal's. `drop_counters` are numbers of packets by counter name. An observation of a
     scope has neither foreign connections nor drop counters. `kernel` was read before the IKE_SAs;
     it is empty for a scope, and with userland ESP.
@@ -102,6 +104,8 @@ class Observed:
     loopback_addresses: AddressSet
     userland_esp: bool
     routes: frozenset[str] = frozenset()
+    has_tunnel_route: bool = True
+    public_interface: str = ""
     foreign_connections: tuple[str, ...] = ()
     drop_counters: Mapping[str, int] = field(default_factory=dict)
     kernel: KernelIpsec = field(default_factory=KernelIpsec)

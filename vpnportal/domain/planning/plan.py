@@ -36,10 +36,11 @@ class Start(NamedTuple):
 class Plan:
     """Steps in the order of the fields. Empty (false) if the observed state is the desired state.
 
-    `unload_secrets` holds ids, `unload_connections` names.
+    `unload_secrets` holds ids, `unload_connections` names, `tunnel_route_over` an interface or "".
     """
 
     remove_leftovers: tuple[Leftover, ...] = ()
+    tunnel_route_over: str = ""
     add_addresses: tuple[IPv4Address, ...] = ()
     terminate_dialing: tuple[StaleSa, ...] = ()
     load_secrets: tuple[Secret, ...] = ()
@@ -128,7 +129,9 @@ def make_plan(
     def only_initiates(sa: StaleSa) -> bool:
         return not sa.carries and sa.connection in desired.connections
 
+    needs_tunnel_route = bool(desired.connections) and not observed.has_tunnel_route
     return Plan(
+        tunnel_route_over=observed.public_interface if needs_tunnel_route else "",
         add_addresses=tuple(_missing_loopback_addresses(desired, observed)),
         terminate_dialing=tuple(sa for sa in stale if only_initiates(sa)),
         load_secrets=load_secrets,
@@ -182,6 +185,13 @@ def gateway_address_conflict(claims: Iterable[str], gateway: AddressSet) -> str:
         if address := gateway.first_in(IPv4Network(network)):
             return f"{network} contains {address}, an address of the concentrator itself"
     return ""
+
+
+def missing_tunnel_route(observed: Observed, peer: str) -> str:
+    """Return why a gateway cannot send the packets of a tunnel to `peer`, or "" if it can."""
+    if observed.has_tunnel_route or observed.public_interface:
+        return ""
+    return f"it has no route to the peer {peer}. Its operator must add one"
 
 
 def _with_other_algorithms(desired: Desired, observed: Observed) -> Iterator[str]:

@@ -1,0 +1,88 @@
+"""The route into tunnels in a real kernel: for marked packets without any other route."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from ipaddress import IPv4Network
+
+import pytest
+
+from lab import namespaces
+from lab.many_peers import enter_namespace
+from lab.topology import CONCENTRATOR, Host
+from vpnportal.gateway.tunnel_route import (
+    add_tunnel_route,
+    has_tunnel_route,
+    public_interface,
+    refusing_route,
+)
+
+PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "r"
+# A gateway with a route to its peers' networks, and without a default route.
+ROUTES = ("198.51.100.0/24 via 203.0.113.2", "10.9.0.0/16 via 203.0.113.3")
+PEER, CUSTOMER = "198.51.100.7", IPv4Network("192.168.10.0/24")
+DECRYPTED = 0x10000000
+
+
+@pytest.fixture(autouse=True)
+def _in_gateway() -> Iterator[None]:
+    bridges, addresses = {"public": ()}, {"public": ("203.0.113.1/24",)}
+    namespaces.delete(PREFIX)
+    try:
+        host = Host(CONCENTRATOR, "", addresses, ROUTES, bridges=bridges)
+        namespaces.make(PREFIX, [host], ())
+        with enter_namespace(PREFIX, CONCENTRATOR):
+            yield
+    finally:
+        namespaces.delete(PREFIX)
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+def table_of(address: str, mark: int) -> str:
+    """Return the table in which the kernel finds a route for a packet; "" without a route."""
+    words = run("ip", "route", "get", address, "mark", str(mark)).split()
+    return words[words.index("table") + 1] if "table" in words else "main" if words else ""
+
+
+def test_only_packets_of_a_tunnel_without_another_route_use_it():
+    assert not has_tunnel_route()
+
+    add_tunnel_route(public_interface(["127.0.0.1", "192.0.2.1", PEER]))
+
+    assert has_tunnel_route()
+    assert table_of("192.168.10.15", mark=7) == table_of("192.168.10.15", DECRYPTED | 7) == "4242"
+    assert table_of("10.9.0.1", mark=7) == "main"
+    assert table_of("192.168.10.15", mark=0) == table_of("192.168.10.15", DECRYPTED) == ""
+
+
+def test_a_missing_part_is_noticed_and_added_again():
+    add_tunnel_route("public")
+
+    for removal in ("rule del pref 32900", "link set public down", "route flush table 4242"):
+        run("ip", *removal.split())
+        assert not has_tunnel_route()
+        run("ip", "link", "set", "public", "up")
+        add_tunnel_route("public")
+        assert has_tunnel_route()
+
+    assert run("ip", "rule").count("4242") == 1
+
+
+def test_a_gateway_without_a_route_to_any_peer_has_no_public_interface():
+    assert public_interface(["192.0.2.1", "127.0.0.1"]) == ""
+
+
+@pytest.mark.parametrize("route_type", ["unreachable", "blackhole", "prohibit"])
+def test_a_route_that_refuses_packets_into_a_tunnel_is_found(route_type: str):
+    assert refusing_route(CUSTOMER) == ""
+    add_tunnel_route("public")
+    assert refusing_route(CUSTOMER) == ""
+
+    run("ip", "route", "add", route_type, "192.168.0.0/16")
+
+    assert refusing_route(CUSTOMER) == route_type

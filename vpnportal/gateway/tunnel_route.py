@@ -1,0 +1,156 @@
+"""The route into tunnels: carries packets for which the gateway has no other route.
+
+The kernel looks for the IPsec policy of a packet only after it has found a route. charon can make
+one for each remote network, but tunnels with equal networks would share it. Here one policy rule
+serves all tunnels. It comes after the tables *main* and *default*, and selects the packets with the
+mark of a tunnel. Its table has a default route. The policy then replaces this route: the ESP packet
+gets a route of its own.
+
+See docs/decisions/033-routes-of-a-gateway.md. Messages: linux/fib_rules.h, linux/rtnetlink.h.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterable
+from contextlib import suppress
+from ipaddress import IPv4Network
+
+from vpnportal.gateway import rtnetlink
+from vpnportal.gateway.announced_routes import (
+    PROTOCOL,
+    ROUTE_MESSAGE,
+    RTA_DST,
+    RTM_GETROUTE,
+    RTM_NEWROUTE,
+)
+from vpnportal.gateway.errors import GatewayError
+
+# The preference of the rule, after main (32766) and default (32767), and its table.
+PREFERENCE, TABLE = 32_900, 4242
+# The bits of a packet's mark that are the number of its tunnel.
+TUNNEL_BITS = 0xFFFF
+
+RTM_NEWRULE, RTM_GETRULE = 32, 34
+FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL = 6, 10, 15, 16, 21
+FR_ACT_TO_TBL, FIB_RULE_INVERT = 1, 2
+RTA_OIF, RTA_TABLE, RTN_UNICAST, RT_SCOPE_LINK = 4, 15, 1, 253
+RTA_MARK = 16
+# Types of routes that refuse packets, by the error of a lookup (RTN_UNREACHABLE and others).
+REFUSALS = {
+    errno.EHOSTUNREACH: "unreachable",
+    errno.EINVAL: "blackhole",
+    errno.EACCES: "prohibit",
+}
+# Peers that are tried. One of them has a route, unless the gateway has no public side.
+MAX_PEERS = 10
+
+
+def has_tunnel_route() -> bool:
+    """Return True if the rule and a route in its table exist.
+
+    Raises GatewayError if the kernel does not answer.
+    """
+    try:
+        return _has_rule() and bool(
+            list(rtnetlink.dump(RTM_GETROUTE, _route(scope=0) + _TABLE_ATTRIBUTE))
+        )
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            # The kernel makes the table with its first route.
+            return False
+        raise GatewayError(f"the gateway's routes cannot be read: {error}.") from error
+
+
+def public_interface(peers: Iterable[str]) -> str:
+    """Return the name of the interface that leads to the first peer with a route, or ""."""
+    for peer, _ in zip(peers, range(MAX_PEERS), strict=False):
+        with suppress(OSError):
+            return socket.if_indextoname(_interface_to(peer))
+    return ""
+
+
+def refusing_route(network: IPv4Network) -> str:
+    """Return the type of the route that refuses packets into a tunnel to `network`, or "".
+
+    Of the network, the first host is looked up. Raises GatewayError if the kernel does not answer.
+    """
+    host = network[0] if network.prefixlen > 30 else network[1]
+    try:
+        _look_up(str(host), rtnetlink.attribute(RTA_MARK, struct.pack("=I", TUNNEL_BITS)))
+    except OSError as error:
+        if error.errno == errno.ENETUNREACH:
+            return ""
+        if error.errno in REFUSALS:
+            return REFUSALS[error.errno]
+        raise GatewayError(f"the gateway's routes cannot be read: {error}.") from error
+    return ""
+
+
+def add_tunnel_route(interface: str) -> None:
+    """Add the rule, and a default route over the interface to its table, unless they exist.
+
+    Raises GatewayError if the kernel refuses.
+    """
+    try:
+        index = struct.pack("=I", socket.if_nametoindex(interface))
+        route = _route(RT_SCOPE_LINK) + _TABLE_ATTRIBUTE + rtnetlink.attribute(RTA_OIF, index)
+        create = rtnetlink.NLM_F_CREATE | rtnetlink.NLM_F_EXCL
+        rtnetlink.change(RTM_NEWROUTE, create, [route], (0, errno.EEXIST))
+        rtnetlink.change(RTM_NEWRULE, create, [_RULE], (0, errno.EEXIST))
+    except OSError as error:
+        raise GatewayError(f"the kernel refused a route over {interface}: {error}.") from error
+
+
+def _has_rule() -> bool:
+    expected = rtnetlink.parse_attributes(_RULE[_RULE_HEADER.size :])
+    for message in rtnetlink.dump(RTM_GETRULE, _RULE_HEADER.pack(socket.AF_INET, *[0] * 8)):
+        found = rtnetlink.parse_attributes(message.body[_RULE_HEADER.size :])
+        (flags,) = struct.unpack_from("=I", message.body, 8)
+        if flags & FIB_RULE_INVERT and all(
+            # The kernel does not list a mark of 0.
+            found.get(kind, _ZERO) == value
+            for kind, value in expected.items()
+        ):
+            return True
+    return False
+
+
+def _interface_to(address: str) -> int:
+    """Return the index of the interface that leads to an address. Raises OSError without one."""
+    reply = _look_up(address)
+    if reply[7] != RTN_UNICAST:
+        raise OSError(errno.ENETUNREACH, "the address is the gateway's own")
+    index = rtnetlink.parse_attributes(reply[ROUTE_MESSAGE.size :])[RTA_OIF]
+    return int(struct.unpack("=I", index)[0])
+
+
+def _look_up(address: str, attributes: bytes = b"") -> bytes:
+    """Return the message of the route to an address. Raises OSError without one."""
+    header = ROUTE_MESSAGE.pack(socket.AF_INET, 32, *[0] * 7)
+    destination = rtnetlink.attribute(RTA_DST, socket.inet_aton(address))
+    return rtnetlink.lookup(RTM_GETROUTE, header + destination + attributes).body
+
+
+def _route(scope: int) -> bytes:
+    """Return the header of the portal's default route; a dump is not filtered by scope."""
+    return ROUTE_MESSAGE.pack(socket.AF_INET, 0, 0, 0, 0, PROTOCOL, scope, RTN_UNICAST, 0)
+
+
+_ZERO = bytes(4)
+_TABLE_ATTRIBUTE = rtnetlink.attribute(RTA_TABLE, struct.pack("=I", TABLE))
+# struct fib_rule_hdr. The rule is "not from all fwmark 0/0xffff": it selects all other marks.
+_RULE_HEADER = struct.Struct("=8BI")
+_RULE = _RULE_HEADER.pack(
+    socket.AF_INET, 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, FIB_RULE_INVERT
+) + b"".join(
+    rtnetlink.attribute(kind, struct.pack("=I", value))
+    for kind, value in (
+        (FRA_PRIORITY, PREFERENCE),
+        (FRA_FWMARK, 0),
+        (FRA_FWMASK, TUNNEL_BITS),
+        (FRA_TABLE, TABLE),
+    )
+)
