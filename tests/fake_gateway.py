@@ -5,7 +5,7 @@ With the kernel plane, its `leftovers` hold the kernel's states and policies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from ipaddress import IPv4Address
 from itertools import count, product
@@ -14,6 +14,7 @@ from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.gateway_config.desired import Connection, Secret
 from vpnportal.domain.gateway_config.names import ike_fingerprint_of
 from vpnportal.domain.gateway_config.nat_elements import NatElement, NatElements
+from vpnportal.domain.gateway_config.nat_flows import NatFlows, flows_of, flows_without_element
 from vpnportal.domain.planning.kernel_ipsec import (
     Direction,
     KernelIpsec,
@@ -26,7 +27,7 @@ from vpnportal.domain.planning.observed import ChildSa, IkeSa, Observed, Scope
 from vpnportal.domain.planning.plan import Plan, Start
 from vpnportal.domain.planning.stale_sas import StaleSa
 from vpnportal.gateway import GatewayError
-from vpnportal.gateway.steps import Report, Step
+from vpnportal.gateway.steps import Report, Step, ended_flows_step
 
 
 class FakeGateway:
@@ -38,9 +39,11 @@ class FakeGateway:
     connections; the next observation reports their refusals. `unreachable` is the reason of a
     GatewayError in each observation. `peer_answers` is True if initiated children come up. With
     `lists_sas` False, reading the SA list raises GatewayError. With `userland_esp` False, the
-    kernel has states and policies of each CHILD_SA.
+    kernel has states and policies of each CHILD_SA. `flows` are the translated flows in conntrack.
+    The next `failing_flow_deletions` deletions of flows fail.
 
-    Records: `sa_list_reads` is the number of applied plans at each reading of the SA list.
+    Records: `sa_list_reads` is the number of applied plans at each reading of the SA list;
+    `flow_reads` counts the observations that read the flows.
     """
 
     def __init__(self, userland_esp: bool = True) -> None:
@@ -50,6 +53,9 @@ class FakeGateway:
         self.secrets: dict[str, Secret] = {}
         self.ike_sas: list[IkeSa] = []
         self.elements: set[NatElement] = set()
+        self.flows: set[NatFlows] = set()
+        self.failing_flow_deletions = 0
+        self.flow_reads = 0
         self.rules_current = False
         self.loopback_addresses: set[IPv4Address] = set()
         self.routes: set[str] = set()
@@ -77,7 +83,10 @@ class FakeGateway:
         self._late_refusals.clear()
 
     def observe(
-        self, scope: Scope | None = None, expected: Mapping[str, Connection] | None = None
+        self,
+        scope: Scope | None = None,
+        expected: Mapping[str, Connection] | None = None,
+        internal: Container[int] = (),
     ) -> tuple[Callable[[], tuple[IkeSa, ...]], Observed]:
         if self.unreachable:
             raise GatewayError(self.unreachable)
@@ -85,6 +94,7 @@ class FakeGateway:
         name = scope.connection if scope else None
         elements = NatElements.from_elements(self.elements)
         ike_sas = tuple(sa for sa in self.ike_sas if name in (None, sa.connection))
+        self.flow_reads += bool(internal)
 
         def read_ike_sas() -> tuple[IkeSa, ...]:
             self.sa_list_reads.append(len(self.plans))
@@ -109,6 +119,11 @@ class FakeGateway:
             has_tunnel_route=self.has_tunnel_route,
             public_interface="" if self.has_tunnel_route else self.public_interface,
             routes=scope.routes & self.routes if scope else frozenset(self.routes),
+            leftover_flows=frozenset(
+                flows
+                for flows in flows_without_element(self.flows, elements)
+                if flows.pair[0] in internal
+            ),
         )
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
@@ -129,6 +144,8 @@ class FakeGateway:
         self.rules_current |= plan.write_rules
         self._translate(plan)
         self.routes |= set(plan.add_routes)
+        if plan.end_flows:
+            report(ended_flows_step(plan.end_flows))
         self.loopback_addresses -= set(plan.remove_addresses)
         self.initiate(plan.initiate, report)
         return {}
@@ -204,6 +221,10 @@ class FakeGateway:
         new_keys = {(element.map, element.key) for element in plan.add_elements}
         assert not keys & new_keys, "nftables refuses a second value for a key"
         self.elements |= set(plan.add_elements)
+        if self.failing_flow_deletions:
+            self.failing_flow_deletions -= 1
+            raise GatewayError("netfilter does not answer: timed out.")
+        self.flows -= {*flows_of(plan.remove_elements), *plan.end_flows}
 
     def _terminate(self, stale_sas: tuple[StaleSa, ...]) -> None:
         before = self.child_sas()

@@ -508,3 +508,24 @@ def test_an_interrupted_apply_unloads_the_old_key_when_it_continues(ready, user,
 
     assert old.id not in gateway.secrets
     assert len(gateway.secrets) == 1
+
+
+def test_a_refused_key_that_a_killed_worker_left_is_unloaded_by_the_next_converge(
+    ready, user, gateway
+):
+    services.apply(ready, user)
+    converge(ready)
+    services.set_preshared_key(ready, "another key", user)
+    refused = services.apply(ready, user)
+    converge(ready)
+    secrets = dict(gateway.secrets)
+    assert len(secrets) == 1
+    # As if charon had refused the connection, and the worker died before it unloaded the key.
+    Revision.objects.filter(tunnel=ready).update(outcome=Outcome.LIVE)
+    Revision.objects.filter(pk=refused.pk).update(outcome=Outcome.FAILED)
+    gateway.load_refusals = {}
+
+    converge(ready)
+
+    assert len(gateway.secrets) == 1
+    assert gateway.secrets.keys().isdisjoint(secrets)

@@ -1,4 +1,4 @@
-"""Deletion of conntrack entries by a kernel that deletes by filter, and by an older one."""
+"""Deletion of flows by a kernel that deletes by filter, and by an older one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from ipaddress import IPv4Address
 
 import pytest
 
+from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
+from vpnportal.domain.gateway_config.nat_flows import NatFlows
 from vpnportal.gateway.netfilter import conntrack
 from vpnportal.gateway.netfilter.conntrack import Conntrack
 from vpnportal.gateway.netfilter.netlink import (
@@ -19,19 +21,55 @@ from vpnportal.gateway.netfilter.netlink import (
     parse_attributes,
 )
 
-SERVER, INTERNAL, OTHER = (
-    int(IPv4Address(text)) for text in ("10.2.0.10", "10.1.255.92", "10.1.255.93")
+SERVER, INTERNAL, CUSTOMER = (
+    int(IPv4Address(text)) for text in ("10.2.0.10", "10.1.255.92", "192.168.10.15")
 )
+TO_CUSTOMER = NatElement(NatMap.INBOUND, INTERNAL, CUSTOMER)
+FROM_CUSTOMER = NatElement(NatMap.OUTBOUND, CUSTOMER, INTERNAL)
 
 
-class Kernel(NetlinkSocket):
-    """A kernel with two flows that knows, or does not know, deletion by filter."""
+def flow(
+    original: tuple[int, int], reply: tuple[int, int], status: int, identity: int, zone: int = 0
+) -> bytes:
+    """Return a flow as the kernel dumps it; the tuples are source and destination."""
+    return b"".join(
+        (
+            encoded_tuple(conntrack.ORIGINAL, *original),
+            encoded_tuple(conntrack.REPLY, *reply),
+            attribute(conntrack.ZONE, zone.to_bytes(2, "big")) if zone else b"",
+            attribute(conntrack.STATUS, struct.pack("!I", status | 0x10E)),
+            attribute(conntrack.ID, struct.pack("!I", identity)),
+        )
+    )
 
-    def __init__(self, deletes_by_filter: bool) -> None:
-        self.flows = {1: flow(1, SERVER, INTERNAL), 2: flow(2, SERVER, OTHER)}
-        self.refused = 0
-        self._deletes_by_filter = deletes_by_filter
-        self._dumps = self._refuses = False
+
+def encoded_tuple(kind: int, source: int, destination: int) -> bytes:
+    sides = ((conntrack.SOURCE, source), (conntrack.DESTINATION, destination))
+    addresses = b"".join(attribute(side, at.to_bytes(4, "big")) for side, at in sides)
+    ports = attribute(2 | NESTED, attribute(1, b"\x11"))
+    return attribute(kind | NESTED, attribute(conntrack.TUPLE_IP | NESTED, addresses) + ports)
+
+
+def flows_in_zone(zone: int, identity: int) -> dict[int, bytes]:
+    """Return a flow to the customer, one from the customer, and one that is not translated."""
+    there, back = (SERVER, INTERNAL), (CUSTOMER, SERVER)
+    begun, answered = (CUSTOMER, SERVER), (SERVER, INTERNAL)
+    return {
+        identity: flow(there, back, conntrack.DESTINATION_NAT, identity, zone),
+        identity + 1: flow(begun, answered, conntrack.SOURCE_NAT, identity + 1, zone),
+        identity + 2: flow((SERVER, CUSTOMER), (CUSTOMER, SERVER), 0, identity + 2, zone),
+    }
+
+
+class OldKernel(NetlinkSocket):
+    """A kernel with flows in zones 0 and 7 that does not delete by filter."""
+
+    refusal = errno.EINVAL
+
+    def __init__(self) -> None:
+        self.flows = flows_in_zone(0, 1) | flows_in_zone(7, 11)
+        self.refused_count = 0
+        self._request = ""
 
     def __enter__(self) -> NetlinkSocket:
         return self
@@ -41,54 +79,47 @@ class Kernel(NetlinkSocket):
 
     def send(self, sequence: int, kind: int, flags: int, body: bytes) -> None:
         assert kind == conntrack.GET_FLOWS
-        self._dumps = True
+        self._request = "dump"
 
     def send_together(self, messages) -> None:
         (message,) = messages
         fields = parse_attributes(message[20:])
+        self._request = "delete"
         if conntrack.ID in fields:
             del self.flows[int.from_bytes(fields[conntrack.ID], "big")]
-        elif not self._deletes_by_filter:
-            self._refuses = True
+        else:
+            self._request = "refuse"
 
     def replies(self, requests: int = 1, accepted_codes=()) -> Iterator[tuple[int, bytes]]:
-        if self._dumps:
-            self._dumps = False
+        if self._request == "refuse":
+            self.refused_count += 1
+            raise RefusedRequest(self.refusal)
+        if self._request == "dump":
             yield from ((0, body) for body in self.flows.values())
-        elif self._refuses:
-            self._refuses = False
-            self.refused += 1
-            raise RefusedRequest(errno.EINVAL)
 
 
-def flow(identity: int, source: int, destination: int) -> bytes:
-    addresses = b"".join(
-        attribute(side, address.to_bytes(4, "big"))
-        for side, address in ((conntrack.SOURCE, source), (conntrack.DESTINATION, destination))
-    )
-    ip = attribute(conntrack.TUPLE_IP | NESTED, addresses)
-    return attribute(conntrack.ORIGINAL | NESTED, ip) + attribute(
-        conntrack.ID, struct.pack("!I", identity)
-    )
-
-
-def test_a_kernel_without_deletion_by_filter_is_asked_once_and_flows_are_deleted_one_by_one():
-    kernel = Kernel(deletes_by_filter=False)
+def test_an_old_kernel_is_asked_once_and_its_flows_are_deleted_one_by_one():
+    kernel = OldKernel()
     connections = Conntrack(kernel)
 
-    connections.delete_flows([INTERNAL], [])
-    assert set(kernel.flows) == {2}
-    asked, kernel.refused = kernel.refused, 0
+    connections.delete_flows([NatFlows(TO_CUSTOMER)])
+    assert set(kernel.flows) == {2, 3, 11, 12, 13}
+    assert kernel.refused_count == 1
 
-    connections.delete_flows([OTHER], [])
-    assert not kernel.flows
-    assert (asked, kernel.refused) == (1, 0)
+    connections.delete_flows([NatFlows(FROM_CUSTOMER, zone=7), NatFlows(TO_CUSTOMER, zone=7)])
+    assert set(kernel.flows) == {2, 3, 13}
+    assert kernel.refused_count == 1
+
+
+def test_only_translated_flows_are_read_each_with_its_zone():
+    assert Conntrack(OldKernel()).translated_flows() == {
+        NatFlows(element, zone) for element in (TO_CUSTOMER, FROM_CUSTOMER) for zone in (0, 7)
+    }
 
 
 def test_another_refusal_is_an_error():
-    class Full(Kernel):
-        def replies(self, requests: int = 1, accepted_codes=()) -> Iterator[tuple[int, bytes]]:
-            raise RefusedRequest(errno.ENOMEM)
+    class FullKernel(OldKernel):
+        refusal = errno.ENOMEM
 
     with pytest.raises(RefusedRequest):
-        Conntrack(Full(deletes_by_filter=True)).delete_flows([INTERNAL], [])
+        Conntrack(FullKernel()).delete_flows([NatFlows(TO_CUSTOMER)])

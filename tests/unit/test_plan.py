@@ -13,6 +13,8 @@ from tests.desired_state import compile_specs
 from tests.fake_gateway import FakeGateway
 from tests.observation import observe
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
+from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
+from vpnportal.domain.gateway_config.nat_flows import NatFlows, flows_of
 from vpnportal.domain.planning.observed import IkeSa, Scope
 from vpnportal.domain.planning.plan import Plan, make_plan, plan_without_sas
 from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
@@ -295,3 +297,30 @@ def test_flushed_rules_are_written_again_without_the_elements():
     gateway.rules_current = False
 
     assert apply_once(gateway, EXAMPLE) == Plan(write_rules=True)
+
+
+def test_only_flows_that_no_map_and_no_revision_translates_are_ended():
+    gateway = gateway_with(EXAMPLE)
+    former = compile_specs(
+        [example(translations=(translation("10.1.255.93", "192.168.10.9"),))], KEY
+    )
+    desired = compile_specs([EXAMPLE], KEY)
+    left, current = (frozenset(flows_of(state.elements)) for state in (former, desired))
+    observed = replace(observe(gateway), leftover_flows=left | current)
+
+    plan = make_plan(desired, observed)
+
+    assert plan == Plan(end_flows=left)
+    assert not make_plan(desired, replace(observed, leftover_flows=current))
+
+
+def test_flows_are_ended_beside_an_unreadable_revision_only_if_another_tunnel_has_their_address():
+    before, after = EXAMPLE, example(translations=(translation("10.1.255.92", "192.168.10.9"),))
+    desired = compile_specs([after], KEY)
+    addressed = frozenset(flows_of(compile_specs([before], KEY).elements))
+    unknown = frozenset({NatFlows(NatElement(NatMap.INBOUND, 1, 2))})
+
+    plan = Plan(end_flows=addressed | unknown).excluding(frozenset({"ctx1"}), desired)
+
+    assert {flows.element.map for flows in plan.end_flows} == {NatMap.INBOUND}
+    assert plan.end_flows < addressed

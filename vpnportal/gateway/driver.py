@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv4Network
 
 from vpnportal.domain.gateway_config.desired import Connection, Secret
-from vpnportal.domain.gateway_config.nat_elements import NatMap
+from vpnportal.domain.gateway_config.nat_flows import flows_of
 from vpnportal.domain.planning.kernel_ipsec import KernelIpsec
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.plan import Plan, Start
@@ -26,7 +26,13 @@ from vpnportal.gateway.netfilter.conntrack import Conntrack
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 from vpnportal.gateway.netfilter.nft_table import NftTable
 from vpnportal.gateway.ping import ping
-from vpnportal.gateway.steps import Report, Step, reconnect_step, terminated_step
+from vpnportal.gateway.steps import (
+    Report,
+    Step,
+    ended_flows_step,
+    reconnect_step,
+    terminated_step,
+)
 from vpnportal.gateway.tunnel_route import (
     add_tunnel_route,
     has_tunnel_route,
@@ -136,12 +142,16 @@ class GatewayDriver:
         return pending.read_ike_sas
 
     def observe(
-        self, scope: Scope | None = None, expected: Mapping[str, Connection] = NO_CONNECTIONS
+        self,
+        scope: Scope | None = None,
+        expected: Mapping[str, Connection] = NO_CONNECTIONS,
+        internal: Container[int] = (),
     ) -> tuple[ReadIkeSas, Observed]:
         """Return a function that reads the IKE_SAs, and an `Observed` with everything else.
 
         charon takes longest for the IKE_SAs, so the caller reads them last. `scope` is one tunnel,
         or None for all. A connection equal to its entry in `expected` is returned as that object.
+        The flows of the addresses in `internal` are read; none if it is empty.
 
         Requests that were already sent for the same scope are reused. The SA list is requested
         again only after `start_observation` or an `apply` that terminates SAs. charon walks all SAs
@@ -152,6 +162,7 @@ class GatewayDriver:
             self._pending = PendingObservation(connection)
         read_connections = self._request_lists()
         elements = self._nft.elements_at(scope.elements) if scope else self._nft.elements()
+        leftover_flows = self._conntrack.leftover_flows(elements, internal)
         addresses = self._addresses.read()
         routes = self._routes.read(scope.routes if scope else None)
         self._pending.read_connections = None
@@ -181,6 +192,7 @@ class GatewayDriver:
             foreign_connections=foreign_connections,
             drop_counters={} if scope else self._drop_counters(userland_esp),
             kernel=KernelIpsec() if userland_esp else self._pending.kernel,
+            leftover_flows=leftover_flows,
         )
 
     def _is_userland_esp(self) -> bool:
@@ -313,16 +325,16 @@ class GatewayDriver:
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
         self._nft.change(plan.remove_elements, plan.add_elements, plan.write_rules, userland_esp)
-        self._conntrack.delete_flows(
-            plan.remove_elements.keys(NatMap.INBOUND),
-            plan.remove_elements.keys(NatMap.OUTBOUND),
-        )
         if plan.write_rules:
             report(Step("", "Restored the forwarding rules"))
         if plan.remove_elements or plan.add_elements:
             # Each translation has one element in each of the two maps.
             count = (len(plan.remove_elements.all_keys() | plan.add_elements.all_keys()) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))
+        # The flows of the removed elements are in no report: they end in each removal.
+        self._conntrack.delete_flows({*flows_of(plan.remove_elements), *plan.end_flows})
+        if plan.end_flows:
+            report(ended_flows_step(plan.end_flows))
 
 
 def _change_routes(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from vpnportal.domain.gateway_config.nat_flows import NatFlows
 from vpnportal.domain.planning.stale_sas import StaleSa
 
 
@@ -39,3 +40,9 @@ def terminated_step(stale: StaleSa) -> Step:
 def reconnect_step(stale: StaleSa) -> Step:
     """Return the step for an IKE_SA that the worker terminated for the command Reconnect."""
     return Step(stale.connection, "Terminated an IKE_SA to reconnect", is_repair=False)
+
+
+def ended_flows_step(flows: Collection[NatFlows]) -> Step:
+    """Return the step for flows that outlived an earlier removal of their translations."""
+    count = len({item.pair for item in flows})
+    return Step("", f"Ended the flows of removed address translations ({count})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
+from itertools import chain
 
 from django.db import transaction
 from django.utils import timezone
@@ -63,9 +64,10 @@ def still_configured_on(concentrator: Concentrator, tunnel_id: int) -> list[Conc
 
 
 def _is_present(tunnel: Tunnel, observed: Observed) -> bool:
-    """Return True if charon, nftables or the announced routes hold anything of the tunnel."""
+    """Return True if charon, nftables, conntrack or the routes hold anything of the tunnel."""
     name = connection_of(tunnel.pk)
     networks = tunnel.networks(Subnet.Kind.STATIC_NAT)
+    translated_by = (flows.element for flows in observed.leftover_flows)
     return (
         name in observed.connections
         or any(ike_sa.connection == name for ike_sa in observed.ike_sas)
@@ -73,7 +75,7 @@ def _is_present(tunnel: Tunnel, observed: Observed) -> bool:
         or any(connection_of_secret(secret) == name for secret in observed.secrets or ())
         or any(
             inside(IPv4Address(_internal_address(element)), networks)
-            for element in observed.elements
+            for element in chain(observed.elements, translated_by)
         )
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from vpnportal.domain.gateway_config.desired import CompiledTunnel, Desired
 from vpnportal.domain.gateway_config.names import connection_of
+from vpnportal.domain.gateway_config.nat_elements import NatMap
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.plan import (
     Plan,
@@ -39,6 +40,7 @@ from vpnportal.reconciler import (
     tunnel_commands,
 )
 from vpnportal.reconciler.drift import DriftLog
+from vpnportal.reconciler.internal_addresses import InternalAddresses
 from vpnportal.reconciler.revision_cache import revisions as revision_cache
 from vpnportal.reconciler.step_log import RevisionLogs, StepRouter, log_to_revisions
 from vpnportal.reconciler.target import Target, load_target
@@ -120,6 +122,7 @@ class Converge:
     target: Target
     observed: Observed
     starts: tuple[Start, ...]
+    _internal: Container[int] = ()
 
     def __init__(self, concentrator: Concentrator, tunnel_id: int | None) -> None:
         self._concentrator = concentrator
@@ -156,15 +159,18 @@ class Converge:
     def _apply_plan(self, is_first: bool) -> bool:
         """Observe, plan and apply. Without a plan, mark the revisions as live."""
         self.target = load_target(self._concentrator, self._tunnel_id)
+        if is_first:
+            self._internal = _addresses_with_flows_to_read(self.target)
+        # Before the first change: the next converge must see that this one has begun.
         revision_outcomes.mark_applying(self.target.unfinished)
         read_ike_sas, self.observed = self._driver.observe(
-            self.target.scope, self.target.desired.connections
+            self.target.scope, self.target.desired.connections, self._internal
         )
         if conflicts := self._conflicts_with_gateway():
             revision_outcomes.fail_refused(self.target.revision_ids, conflicts)
             return True
-        # charon cannot list the secrets of one connection, so an apply unloads old ones once.
-        unload_unseen = bool(self.target.unfinished) and is_first
+        # charon cannot list the secrets of one connection, so old ones are unloaded once.
+        unload_unseen = is_first and bool(self.target.unfinished or self.target.may_be_half_done)
         plan = self._plan(plan_without_sas, unload_unseen)
         if not plan:
             self.observed = replace(self.observed, ike_sas=read_ike_sas())
@@ -257,6 +263,19 @@ class Converge:
         names = [connection_of(pk) for pk, value in status.items() if value is SaStatus.UP]
         if up := [live_ids[name] for name in names if name in live_ids]:
             revision_outcomes.mark_up(up)
+
+
+def _addresses_with_flows_to_read(target: Target) -> Container[int]:
+    """Return the internal addresses whose translated flows an observation must read.
+
+    A dump of conntrack takes longer the more flows there are. For a single tunnel it is necessary
+    only if an earlier converge may have removed a translation without its flows.
+    """
+    if target.scope is None:
+        return InternalAddresses()
+    if target.may_be_half_done:
+        return frozenset(target.scope.elements.keys(NatMap.INBOUND))
+    return ()
 
 
 class _RefusedStarts:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -33,7 +33,8 @@ class Target:
     `revision_ids` has the ids of the newest revisions by connection. `revisions` are those of them
     that are unfinished or finished lately. `scope` is None for the whole concentrator.
     `unreadable` are the connections whose revision cannot be decrypted (a changed row, a lost key):
-    the gateway keeps their state, and the other connections are converged.
+    the gateway keeps their state, and the other connections are converged. `may_be_half_done` is
+    False if no earlier converge of the scope can have stopped between two changes.
     """
 
     revision_ids: dict[str, int]
@@ -41,6 +42,7 @@ class Target:
     desired: Desired
     scope: Scope | None
     unreadable: frozenset[str]
+    may_be_half_done: bool
 
     @property
     def unfinished(self) -> tuple[Revision, ...]:
@@ -84,6 +86,7 @@ def _target_of_all(revisions: RevisionQuerySet) -> Target:
         unreadable=frozenset(
             connection_of(tunnel_id) for tunnel_id, key in keys.items() if key not in compiled
         ),
+        may_be_half_done=True,
     )
 
 
@@ -108,7 +111,21 @@ def _target_of_one(
         desired=Desired.of(compiled),
         scope=_scope(name, (*current, *earlier)),
         unreadable=frozenset([name] if newest and not compiled else ()),
+        may_be_half_done=not newest or _may_be_half_done(newest[0], earlier),
     )
+
+
+def _may_be_half_done(newest: Revision, newest_first: Sequence[Revision]) -> bool:
+    """Return True if a converge may have stopped after it began to change the gateway.
+
+    It cannot have stopped if the revision is the newest of all and live, or queued after a live
+    one. A revision that is applying already was begun before; so was one that failed.
+    """
+    if newest_first[0].pk != newest.pk:
+        return True
+    if newest.outcome == Revision.Outcome.QUEUED:
+        return any(row.outcome != Revision.Outcome.LIVE for row in newest_first[1:2])
+    return newest.outcome != Revision.Outcome.LIVE
 
 
 def _is_released(concentrator: Concentrator, tunnel_id: int) -> bool:

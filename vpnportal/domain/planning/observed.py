@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.gateway_config.desired import LoadedConnection
 from vpnportal.domain.gateway_config.nat_elements import NatElements
+from vpnportal.domain.gateway_config.nat_flows import NatFlows
 from vpnportal.domain.planning.kernel_ipsec import KernelIpsec, Peers
 from vpnportal.domain.tunnel.algorithms import UNNAMED, Suite
 
@@ -92,7 +93,8 @@ class Observed:
     `foreign_connections` are names of connections that are not the
     portal's. `drop_counters` are numbers of packets by counter name. An observation of a
     scope has neither foreign connections nor drop counters. `kernel` was read before the IKE_SAs;
-    it is empty for a scope, and with userland ESP.
+    it is empty for a scope, and with userland ESP. `leftover_flows` are the portal's translated
+    flows whose element is in no map; empty if the flows were not read.
     """
 
     connections: dict[str, LoadedConnection]
@@ -109,3 +111,4 @@ class Observed:
     foreign_connections: tuple[str, ...] = ()
     drop_counters: Mapping[str, int] = field(default_factory=dict)
     kernel: KernelIpsec = field(default_factory=KernelIpsec)
+    leftover_flows: frozenset[NatFlows] = frozenset()

@@ -19,6 +19,7 @@ from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.gateway_config.desired import Connection, Desired, Secret
 from vpnportal.domain.gateway_config.names import connection_of_secret
 from vpnportal.domain.gateway_config.nat_elements import NatElements
+from vpnportal.domain.gateway_config.nat_flows import NatFlows, flows_of, flows_without_element
 from vpnportal.domain.planning.leftovers import Leftover
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.stale_sas import StaleSa, stale_sas, to_initiate
@@ -37,6 +38,7 @@ class Plan:
     """Steps in the order of the fields. Empty (false) if the observed state is the desired state.
 
     `unload_secrets` holds ids, `unload_connections` names, `tunnel_route_over` an interface or "".
+    The flows of `remove_elements` end with them; `end_flows` outlived an earlier removal.
     """
 
     remove_leftovers: tuple[Leftover, ...] = ()
@@ -53,6 +55,7 @@ class Plan:
     remove_elements: NatElements = field(default_factory=NatElements)
     add_elements: NatElements = field(default_factory=NatElements)
     add_routes: tuple[str, ...] = ()
+    end_flows: frozenset[NatFlows] = frozenset()
     remove_addresses: tuple[IPv4Address, ...] = ()
     initiate: tuple[Start, ...] = ()
 
@@ -76,8 +79,8 @@ class Plan:
     def excluding(self, connections: frozenset[str], desired: Desired) -> Plan:
         """Return the plan without removals from connections whose desired state is unreadable.
 
-        A map element does not show its tunnel. An element is removed only if the desired state
-        has another value for its key. A route does not show its tunnel either.
+        A map element does not show its tunnel. An element is removed, and its flows are ended, only
+        if the desired state has another value for its key. A route does not show its tunnel either.
         """
         if not connections:
             return self
@@ -97,6 +100,7 @@ class Plan:
             terminate=tuple(sa for sa in self.terminate if sa.connection not in connections),
             remove_elements=self.remove_elements.under(desired.elements),
             remove_routes=(),
+            end_flows=_with_desired_keys(self.end_flows, desired),
             remove_addresses=(),
         )
 
@@ -144,6 +148,7 @@ def make_plan(
         remove_elements=observed.elements - desired.elements,
         add_elements=desired.elements - observed.elements,
         add_routes=tuple(sorted(desired.routes - observed.routes)),
+        end_flows=_flows_to_end(desired, observed, scope),
         remove_addresses=() if scope else tuple(_surplus_loopback_addresses(desired, observed)),
         initiate=tuple(
             Start(name, child, desired.connections[name].as_loaded.ends[1])
@@ -228,6 +233,23 @@ def _secrets(
         held = frozenset(desired.secrets)
     missing = tuple(secret for name, secret in desired.secrets.items() if name not in held)
     return missing, tuple(sorted(held - desired.secrets.keys()))
+
+
+def _flows_to_end(desired: Desired, observed: Observed, scope: Scope | None) -> frozenset[NatFlows]:
+    """Return the flows that outlived the removal of their element.
+
+    While rules are missing, elements may be missing too. An observation of a scope reads no flows
+    then, so the flows of all elements that the tunnel had count as left over.
+    """
+    flows = flows_without_element(observed.leftover_flows, desired.elements)
+    if scope and not observed.rules_current:
+        return flows.union(flows_of(scope.elements - desired.elements))
+    return flows
+
+
+def _with_desired_keys(flows: frozenset[NatFlows], desired: Desired) -> frozenset[NatFlows]:
+    elements = NatElements.from_elements(item.element for item in flows)
+    return flows - flows_without_element(flows, elements.under(desired.elements))
 
 
 def _missing_loopback_addresses(desired: Desired, observed: Observed) -> Iterator[IPv4Address]:
