@@ -29,7 +29,7 @@ def converge(self: Any, concentrator_id: int, tunnel_id: int | None = None) -> N
             log.warning("Concentrator %s: %s", concentrator_id, error)
             return
         raise self.retry(exc=error) from error
-    concentrator = Concentrator.objects.get(pk=concentrator_id)
+    concentrator = reconcile.find_concentrator(concentrator_id)
     if has_work_left:
         # In a new message, so that other tunnels in the queue get their turn.
         request_converge(concentrator, tunnel_id)

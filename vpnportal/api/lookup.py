@@ -14,9 +14,9 @@ from django.db.models import AutoField, BigAutoField, F, Model, OuterRef, Q, Que
 
 from vpnportal.api.calls import Caller
 from vpnportal.api.faults import missing_parameters, object_not_found
-from vpnportal.api.prepared_query import PreparedQuery
 from vpnportal.domain import addresses
 from vpnportal.models import Account, ApiKey, LastEdit, Revision, Subnet, Tunnel
+from vpnportal.prepared_statements import PreparedQuery
 
 # Clients of the old API hold no larger integer.
 MAX_ID = 2**31 - 1

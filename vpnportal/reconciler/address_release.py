@@ -6,6 +6,7 @@ from ipaddress import IPv4Address
 from itertools import chain
 
 from django.db import transaction
+from django.db.models import BigAutoField
 from django.utils import timezone
 
 from vpnportal.domain.addresses import inside
@@ -21,6 +22,7 @@ from vpnportal.models import (
     Tunnel,
     TunnelMark,
 )
+from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.step_log import RowLogs
 
 
@@ -56,11 +58,21 @@ def complete(release: AddressRelease) -> None:
 
 def still_configured_on(concentrator: Concentrator, tunnel_id: int) -> list[Concentrator]:
     """Return the other concentrators to converge once the tunnel is live on this concentrator."""
-    due = AddressRelease.objects.due().filter(tunnel_id=tunnel_id)
-    releases = due.exclude(concentrator=concentrator).select_related("concentrator")
-    others = [release.concentrator for release in releases]
+    others = [release.concentrator for release in _due_elsewhere(concentrator.pk, tunnel_id)]
     live = concentrator.revisions.filter(tunnel_id=tunnel_id, outcome=Revision.Outcome.LIVE)
     return others if others and live.exists() else []
+
+
+_due_elsewhere = PreparedQuery(
+    lambda concentrator_id, tunnel_id: (
+        AddressRelease.objects.due()
+        .filter(tunnel_id=tunnel_id)
+        .exclude(concentrator_id=concentrator_id)
+        .select_related("concentrator")
+    ),
+    BigAutoField(),
+    BigAutoField(),
+)
 
 
 def _is_present(tunnel: Tunnel, observed: Observed) -> bool:

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TypeAlias
 
 from django.conf import settings
+from django.db.models import BigAutoField
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.desired import CompiledTunnel, Desired
@@ -30,6 +31,7 @@ from vpnportal.gateway import GatewayError
 from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
 from vpnportal.models import Concentrator, TunnelCommand
+from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler import (
     address_release,
     first_rekey,
@@ -58,7 +60,7 @@ def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool =
     Returns True if work is left for another converge. Raises GatewayError if the concentrator
     cannot be observed or changed. With `give_up`, overdue revisions are marked as failed.
     """
-    concentrator = Concentrator.objects.get(pk=concentrator_id)
+    concentrator = find_concentrator(concentrator_id)
     try:
         with _no_garbage_collection():
             return Converge(concentrator, tunnel_id).run()
@@ -97,6 +99,16 @@ def _step_router(concentrator: Concentrator, logs: RevisionLogs, drift: DriftLog
         tunnel_commands.command_logs(concentrator),
         drift,
     )
+
+
+def find_concentrator(pk: int) -> Concentrator:
+    """Return the row of a concentrator. Raises Concentrator.DoesNotExist if it was deleted."""
+    for concentrator in _concentrators(pk):
+        return concentrator
+    raise Concentrator.DoesNotExist
+
+
+_concentrators = PreparedQuery(lambda pk: Concentrator.objects.filter(pk=pk), BigAutoField())
 
 
 def driver_for(concentrator: Concentrator) -> GatewayDriver:
@@ -215,7 +227,7 @@ class Converge:
 
     def _evaluate_trials(self) -> bool:
         """Evaluate the due trials. Return True if one rolled back and the desired state changed."""
-        due = list(trials.due(self._concentrator, self._tunnel_id))
+        due = trials.find_due(self._concentrator, self._tunnel_id)
         return any([trials.evaluate(revision, self._driver, self.observed) for revision in due])
 
     def _execute_reconnects(self) -> bool:

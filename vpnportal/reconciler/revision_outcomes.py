@@ -6,13 +6,14 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import BigAutoField, Exists, OuterRef, PositiveIntegerField, Q
 from django.utils import timezone
 
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.gateway.steps import Step
 from vpnportal.models import RemoteClaim, Revision
 from vpnportal.models.revisions import RevisionQuerySet
+from vpnportal.prepared_statements import PreparedUpdate
 from vpnportal.reconciler.step_log import log_entry
 
 Outcome = Revision.Outcome
@@ -23,13 +24,29 @@ MAX_IDS = 100
 GRACE_PERIOD = timedelta(seconds=5)
 
 
+def _unfinished(pk: int) -> RevisionQuerySet:
+    return Revision.objects.filter(pk=pk, outcome__in=Revision.UNFINISHED)
+
+
+def _older(tunnel_id: int, number: int) -> RevisionQuerySet:
+    """Return the revisions of a tunnel before a number that still reserve their networks."""
+    return Revision.objects.holding().filter(tunnel_id=tunnel_id, number__lt=number)
+
+
+_begin = PreparedUpdate(_unfinished, BigAutoField(), columns=("outcome", "steps"))
+_end = PreparedUpdate(_unfinished, BigAutoField(), columns=("outcome", "reason", "finished_at"))
+_replace_older = PreparedUpdate(
+    _older, BigAutoField(), PositiveIntegerField(), columns=("outcome",)
+)
+
+
 def mark_applying(revisions: Iterable[Revision]) -> None:
     """Set the queued revisions among `revisions` to applying, and log the start."""
     for revision in revisions:
         if revision.outcome == Outcome.QUEUED:
             revision.outcome = Outcome.APPLYING
             revision.steps = [*revision.steps, log_entry(Step("", "Started"))]
-            _unfinished(revision).update(outcome=Outcome.APPLYING, steps=revision.steps)
+            _begin(revision.pk, outcome=revision.outcome, steps=revision.steps)
 
 
 def mark_live(revisions: Iterable[Revision]) -> None:
@@ -42,13 +59,12 @@ def mark_live(revisions: Iterable[Revision]) -> None:
             if not _finish(revision, Outcome.LIVE, ""):
                 continue
             revision.outcome = Outcome.LIVE
-            older = Revision.objects.holding().filter(
-                tunnel_id=revision.tunnel_id, number__lt=revision.number
-            )
             if revision.trial_seconds:
+                older = _older(revision.tunnel_id, revision.number)
                 _begin_trial(revision, older)
-                older = older.exclude(outcome=Outcome.FALLBACK)
-            older.update(outcome=Outcome.REPLACED)
+                older.exclude(outcome=Outcome.FALLBACK).update(outcome=Outcome.REPLACED)
+            else:
+                _replace_older(revision.tunnel_id, revision.number, outcome=Outcome.REPLACED)
 
 
 def mark_up(live: Iterable[int]) -> None:
@@ -134,8 +150,4 @@ def _is_claimed_by_others(revision: Revision) -> bool:
 
 
 def _finish(revision: Revision, outcome: Outcome, reason: str) -> int:
-    return _unfinished(revision).update(outcome=outcome, reason=reason, finished_at=timezone.now())
-
-
-def _unfinished(revision: Revision) -> RevisionQuerySet:
-    return Revision.objects.filter(pk=revision.pk, outcome__in=Revision.UNFINISHED)
+    return _end(revision.pk, outcome=outcome, reason=reason, finished_at=timezone.now())

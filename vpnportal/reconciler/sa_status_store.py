@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import BigAutoField, DateTimeField, F, Q, QuerySet
 from django.utils import timezone
 
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
+from vpnportal.prepared_statements import PreparedUpdate
 
 
 def save_all(concentrator: Concentrator, status: dict[int, SaStatus], at: datetime) -> None:
@@ -27,14 +28,22 @@ def save_all(concentrator: Concentrator, status: dict[int, SaStatus], at: dateti
         if status.get(pk, "") != saved:
             changed[status.get(pk, "")].append(pk)
     for value, pks in changed.items():
-        _write(Tunnel.objects.filter(pk__in=pks), value, at)
+        tunnels = _observed_before(Tunnel.objects.filter(pk__in=pks), at, timezone.now())
+        tunnels.update(sa_status=value, sa_status_at=at)
 
 
 def save_one(
     concentrator: Concentrator, tunnel_id: int, status: dict[int, SaStatus], at: datetime
 ) -> None:
     """Write the status of one tunnel."""
-    _write(tunnels_of(concentrator).filter(pk=tunnel_id), status.get(tunnel_id, ""), at)
+    _write_one(
+        concentrator.pk,
+        tunnel_id,
+        at,
+        timezone.now(),
+        sa_status=status.get(tunnel_id, ""),
+        sa_status_at=at,
+    )
 
 
 def save_online(concentrator: Concentrator, userland_esp: bool) -> None:
@@ -83,17 +92,32 @@ def tunnels_of(concentrator: Concentrator) -> QuerySet[Tunnel]:
 
     A tunnel that moves belongs to its old concentrator until its revision is live on the new one.
     """
+    return _tunnels_of(concentrator.pk)
+
+
+def _tunnels_of(concentrator_id: int) -> QuerySet[Tunnel]:
     moving = AddressRelease.objects.open().values("tunnel")
     live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, tunnel__in=moving)
-    concentrators = dict(live.values_list("tunnel_id", "concentrator_id"))
-    still_here = [tunnel for tunnel, pk in concentrators.items() if pk == concentrator.pk]
-    return Tunnel.objects.filter(Q(concentrator=concentrator) | Q(pk__in=still_here)).exclude(
-        pk__in=concentrators.keys() - still_here
-    )
+    still_here = live.filter(concentrator_id=concentrator_id).values("tunnel")
+    elsewhere = live.exclude(concentrator_id=concentrator_id).values("tunnel")
+    is_here = Q(concentrator_id=concentrator_id) | Q(pk__in=still_here)
+    return Tunnel.objects.filter(is_here).exclude(pk__in=elsewhere)
 
 
-def _write(tunnels: QuerySet[Tunnel], value: str, at: datetime) -> None:
+def _observed_before(tunnels: QuerySet[Tunnel], at: datetime, now: datetime) -> QuerySet[Tunnel]:
+    """Return the tunnels whose status is older than an observation that began at `at`."""
     is_older = Q(sa_status_at__isnull=True) | Q(sa_status_at__lt=at)
     # A time in the future was written before the clock was set back. It must not block updates.
-    is_older |= Q(sa_status_at__gt=timezone.now())
-    tunnels.filter(is_older).update(sa_status=value, sa_status_at=at)
+    return tunnels.filter(is_older | Q(sa_status_at__gt=now))
+
+
+_write_one = PreparedUpdate(
+    lambda concentrator_id, pk, at, now: _observed_before(
+        _tunnels_of(concentrator_id).filter(pk=pk), at, now
+    ),
+    BigAutoField(),
+    BigAutoField(),
+    DateTimeField(),
+    DateTimeField(),
+    columns=("sa_status", "sa_status_at"),
+)

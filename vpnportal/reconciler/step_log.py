@@ -12,11 +12,13 @@ from functools import cached_property
 from types import TracebackType
 from typing import Protocol, Self, TypeAlias
 
+from django.db.models import BigAutoField
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.gateway.steps import Step
 from vpnportal.models import AddressRelease, Revision, TunnelCommand
+from vpnportal.prepared_statements import PreparedUpdate
 
 LoggedRow: TypeAlias = AddressRelease | TunnelCommand
 
@@ -24,6 +26,10 @@ LoggedRow: TypeAlias = AddressRelease | TunnelCommand
 WRITE_AFTER_SECONDS = 0.1
 # A flapping tunnel must not fill the row of its revision.
 MAX_STEPS = 200
+
+_write_steps = PreparedUpdate(
+    lambda pk: Revision.objects.filter(pk=pk), BigAutoField(), columns=("steps",)
+)
 
 
 class StepSink(Protocol):
@@ -92,7 +98,7 @@ class RevisionLogs:
 
     def _write(self) -> None:
         for pk, revision in self._unwritten.items():
-            Revision.objects.filter(pk=pk).update(steps=revision.steps)
+            _write_steps(pk, steps=revision.steps)
         self._unwritten.clear()
         self._written_at = time.monotonic()
 
@@ -124,7 +130,7 @@ def log_to_revisions(revisions: Iterable[Revision], step: Step) -> None:
     """Append a step to the apply logs of these revisions, and write them."""
     for revision in revisions:
         _append(revision, step)
-        Revision.objects.filter(pk=revision.pk).update(steps=revision.steps)
+        _write_steps(revision.pk, steps=revision.steps)
 
 
 def log_to_row(row: LoggedRow, step: Step) -> None:

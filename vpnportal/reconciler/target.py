@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from django.db.models import F, Q
+from django.db.models import BigAutoField, F, Q
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.desired import Desired
@@ -16,6 +17,7 @@ from vpnportal.domain.planning.kernel_ipsec import Peers
 from vpnportal.domain.planning.observed import Scope
 from vpnportal.models import Concentrator, Revision
 from vpnportal.models.revisions import RevisionQuerySet
+from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.revision_cache import RevisionKey
 from vpnportal.reconciler.revision_cache import revisions as revision_cache
 
@@ -52,10 +54,9 @@ class Target:
 
 def load_target(concentrator: Concentrator, tunnel_id: int | None) -> Target:
     """Return the target for one tunnel of a concentrator, or for all its tunnels."""
-    revisions = Revision.objects.filter(concentrator=concentrator)
     if tunnel_id is None:
-        return _target_of_all(revisions)
-    return _target_of_one(concentrator, revisions, tunnel_id)
+        return _target_of_all(Revision.objects.filter(concentrator=concentrator))
+    return _target_of_one(concentrator, tunnel_id)
 
 
 def _target_of_all(revisions: RevisionQuerySet) -> Target:
@@ -90,16 +91,30 @@ def _target_of_all(revisions: RevisionQuerySet) -> Target:
     )
 
 
-def _target_of_one(
-    concentrator: Concentrator, revisions: RevisionQuerySet, tunnel_id: int
-) -> Target:
+def _revisions_of(concentrator_id: int, tunnel_id: int) -> RevisionQuerySet:
+    """Return the revisions of a tunnel on a concentrator, newest first.
+
+    With `disconnected_at`, one query has what `to_configure` needs and the earlier revisions.
+    """
+    revisions = Revision.objects.filter(concentrator_id=concentrator_id, tunnel_id=tunnel_id)
+    return revisions.order_by("-number").annotate(disconnected_at=F("tunnel__disconnected_at"))
+
+
+_newest_revisions = PreparedQuery(
+    lambda concentrator_id, tunnel_id: _revisions_of(concentrator_id, tunnel_id)[
+        :EARLIER_REVISIONS
+    ],
+    BigAutoField(),
+    BigAutoField(),
+)
+
+
+def _target_of_one(concentrator: Concentrator, tunnel_id: int) -> Target:
     name = connection_of(tunnel_id)
-    revisions = revisions.filter(tunnel_id=tunnel_id).order_by("-number")
-    # As `to_configure`, in one query with the earlier revisions.
-    revisions = revisions.annotate(disconnected_at=F("tunnel__disconnected_at"))
-    earlier = list(revisions[:EARLIER_REVISIONS])
+    earlier: list[Any] = _newest_revisions(concentrator.pk, tunnel_id)
     current = [row for row in earlier if row.outcome in Revision.LIVE_OR_APPLYING]
     if not any(row.outcome == Revision.Outcome.LIVE for row in current):
+        revisions = _revisions_of(concentrator.pk, tunnel_id)
         current = list(revisions.filter(outcome__in=Revision.LIVE_OR_APPLYING))
     if not current and _is_released(concentrator, tunnel_id):
         earlier = []

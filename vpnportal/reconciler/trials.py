@@ -6,11 +6,11 @@ trial time evaluates the trial.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import BigAutoField, DateTimeField, Q
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import connection_of
@@ -20,6 +20,7 @@ from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
 from vpnportal.models import Concentrator, RemoteClaim, Revision, Tunnel
 from vpnportal.models.revisions import RevisionQuerySet
+from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.step_log import log_to_revisions
 
 Outcome = Revision.Outcome
@@ -35,11 +36,36 @@ UNHEALTHY = {
 
 def due(concentrator: Concentrator, tunnel_id: int | None = None) -> RevisionQuerySet:
     """Return the live revisions of a concentrator, or of one tunnel, whose trial time is over."""
-    now = timezone.now()
-    # A later end was written before the clock was set back.
-    is_over = Q(trial_ends_at__lte=now) | Q(trial_ends_at__gt=now + MAX_TRIAL)
-    revisions = Revision.objects.filter(is_over, concentrator=concentrator, outcome=Outcome.LIVE)
+    revisions = _due(concentrator.pk, *_bounds())
     return revisions if tunnel_id is None else revisions.filter(tunnel_id=tunnel_id)
+
+
+def find_due(concentrator: Concentrator, tunnel_id: int | None) -> list[Revision]:
+    """Return the rows of `due`; of one tunnel by a prepared statement."""
+    if tunnel_id is None:
+        return list(due(concentrator))
+    return _due_of_one(tunnel_id, concentrator.pk, *_bounds())
+
+
+def _bounds() -> tuple[datetime, datetime]:
+    """Return now, and the latest end of a trial that begins now."""
+    now = timezone.now()
+    return now, now + MAX_TRIAL
+
+
+def _due(concentrator_id: int, now: datetime, latest_end: datetime) -> RevisionQuerySet:
+    # A later end was written before the clock was set back.
+    is_over = Q(trial_ends_at__lte=now) | Q(trial_ends_at__gt=latest_end)
+    return Revision.objects.filter(is_over, concentrator_id=concentrator_id, outcome=Outcome.LIVE)
+
+
+_due_of_one = PreparedQuery(
+    lambda tunnel_id, *values: _due(*values).filter(tunnel_id=tunnel_id),
+    BigAutoField(),
+    BigAutoField(),
+    DateTimeField(),
+    DateTimeField(),
+)
 
 
 def cancel(tunnel: Tunnel) -> None:

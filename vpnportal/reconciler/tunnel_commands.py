@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 
-from django.db.models import QuerySet
+from django.db.models import BigAutoField, QuerySet
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import connection_of
@@ -18,6 +18,7 @@ from vpnportal.domain.planning.observed import Observed
 from vpnportal.domain.planning.stale_sas import stale_ike_sa
 from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.models import Concentrator, Revision, TunnelCommand
+from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.step_log import RowLogs, log_to_row
 
 Kind = TunnelCommand.Kind
@@ -36,13 +37,22 @@ REKEYED = {
 }
 
 
-def pending(concentrator: Concentrator, tunnel_id: int | None = None) -> QuerySet[TunnelCommand]:
+def pending(concentrator: Concentrator) -> QuerySet[TunnelCommand]:
     """Return the unfinished commands of tunnels live on a concentrator, oldest first."""
-    live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, concentrator=concentrator)
+    return _pending(concentrator.pk)
+
+
+def _pending(concentrator_id: int) -> QuerySet[TunnelCommand]:
+    live = Revision.objects.filter(outcome=Revision.Outcome.LIVE, concentrator_id=concentrator_id)
     commands = TunnelCommand.objects.filter(done_at=None, tunnel__in=live.values("tunnel"))
-    if tunnel_id is not None:
-        commands = commands.filter(tunnel_id=tunnel_id)
     return commands.order_by("pk")
+
+
+_pending_of_one = PreparedQuery(
+    lambda concentrator_id, tunnel_id: _pending(concentrator_id).filter(tunnel_id=tunnel_id),
+    BigAutoField(),
+    BigAutoField(),
+)
 
 
 def command_logs(concentrator: Concentrator) -> RowLogs:
@@ -54,8 +64,11 @@ def command_logs(concentrator: Concentrator) -> RowLogs:
 
 def claim(concentrator: Concentrator, tunnel_id: int | None) -> list[TunnelCommand]:
     """Return the commands to execute now, and end those that have expired."""
+    unfinished: Iterable[TunnelCommand] = (
+        pending(concentrator) if tunnel_id is None else _pending_of_one(concentrator.pk, tunnel_id)
+    )
     commands = []
-    for command in pending(concentrator, tunnel_id):
+    for command in unfinished:
         if command.kind in (Kind.REKEY, Kind.RECONNECT) and command.age > EXPIRES_AFTER:
             _end(command, TIMED_OUT, ok=False)
         else:

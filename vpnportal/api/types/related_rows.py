@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db.models import BigAutoField, F, QuerySet
 
-from vpnportal.api.prepared_query import PreparedQuery
 from vpnportal.api.serializers import SerializationContext
 from vpnportal.models import AddressTranslation, Subnet
+from vpnportal.prepared_statements import PreparedQuery
 
 
 class RelatedRows:
