@@ -138,7 +138,7 @@ def executed(action) -> str:
     with CaptureQueriesContext(connection) as queries:
         action()
     (query,) = queries
-    return re.sub(r"(?<=[=<>] )\(('(?:[^']|'')*'|\d+)\)", r"\1", query["sql"])
+    return re.sub(r"(?<=[=<>] )\(('(?:[^']|'')*'(?:::\w+)?|\d+)\)", r"\1", query["sql"])
 
 
 def statements(kind: type) -> list:
