@@ -148,7 +148,7 @@ class BenchLab:
     def wait_until_settled(self, spec: TunnelSpec) -> None:
         """Wait until a tunnel is up with its newest settings and without old SAs."""
         for _ in range(200):
-            reconcile.converge(self.portal.concentrator.pk, spec.tunnel_id)
+            self.converge(spec)
             name = f"ctx{spec.tunnel_id}"
             with CharonSession(str(self.socket)) as charon:
                 statuses = sa_status_by_tunnel(charon.list_conns(name), charon.list_sas(name))
@@ -159,4 +159,4 @@ class BenchLab:
 
     def converge(self, spec: TunnelSpec | None = None) -> bool:
         """Converge as the worker does for a message; return True if initiations are left."""
-        return reconcile.converge(self.portal.concentrator.pk, spec and spec.tunnel_id)
+        return reconcile.converge(self.portal.concentrator_id, spec and spec.tunnel_id)

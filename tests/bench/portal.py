@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from itertools import count
 from pathlib import Path
@@ -79,6 +80,11 @@ class Portal:
     def concentrator(self) -> Concentrator:
         """The only concentrator."""
         return Concentrator.objects.get()
+
+    @cached_property
+    def concentrator_id(self) -> int:
+        """The id of the only concentrator, which a message contains: read once, not measured."""
+        return self.concentrator.pk
 
     def add(self, specs: Sequence[TunnelSpec]) -> None:
         """Create a tunnel with a live revision for each specification."""

@@ -30,12 +30,7 @@ class NftTable:
 
     def rules_are_current(self, userland_esp: bool) -> bool:
         """Return True if each chain has exactly the rules of this version, compared by comment."""
-        comment = ruleset.digest(userland_esp)
-        expected = {
-            chain: [comment] * len(lines)
-            for chain, lines in ruleset.rules(userland_esp).items()
-            if lines
-        }
+        expected = ruleset.comments(userland_esp)
         return netlink.read_comments(self._link, ruleset.TABLE) == expected
 
     def elements(self) -> NatElements:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import cache
 from typing import Any, TypeAlias
 
 from vpnportal.domain.gateway_config.drop_counters import COUNTERS
@@ -85,6 +86,13 @@ def digest(userland_esp: bool) -> str:
     """Return the comment that all rules have; it contains a hash of the ruleset."""
     text = json.dumps([CHAINS, DIGEST_COUNTERS, rules(userland_esp)], sort_keys=True)
     return f"vpnportal {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+@cache
+def comments(userland_esp: bool) -> dict[str, list[str]]:
+    """Return the comments of the rules in each chain that has rules. Do not change the result."""
+    comment = digest(userland_esp)
+    return {chain: [comment] * len(lines) for chain, lines in rules(userland_esp).items() if lines}
 
 
 def usage_set_definition() -> list[Json]:
