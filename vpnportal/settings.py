@@ -117,6 +117,9 @@ DATABASES = {
         },
     },
 }
+# Threads of each web process, for gunicorn's --threads.
+WEB_THREADS = env.int("VPNPORTAL_WEB_THREADS", 4)
+
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"

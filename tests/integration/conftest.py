@@ -16,6 +16,7 @@ from vpnportal.api import authentication
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Datacenter, Membership, Role, Subnet, Tunnel
 from vpnportal.reconciler import reconcile
+from vpnportal.web.tunnel import outcome_wait
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +33,12 @@ def _keys(tmp_path_factory, settings):
     }
     encryption._keys.cache_clear()
     call_command("keys")
+
+
+@pytest.fixture(autouse=True)
+def _apply_without_waiting(monkeypatch):
+    """Let Apply answer at once: these tests have no worker in another process."""
+    monkeypatch.setattr(outcome_wait, "LONGEST_WAIT_SECONDS", 0)
 
 
 @pytest.fixture(autouse=True)

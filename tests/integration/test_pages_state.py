@@ -81,7 +81,7 @@ def test_a_queued_or_applying_revision_is_shown_neither_as_applied_nor_as_up(
     assert "No revision of this tunnel is live." in words(response, "state")
     assert "Revision 1 applied" not in words(response, "state")
     assert labels(tunnel_list, "main") == [label]
-    assert trigger(response) == "every 300ms"
+    assert trigger(response) == "load delay:80ms, every 300ms"
 
 
 def test_the_lock_of_a_tunnel_is_shown_before_its_controls(second_tunnel, queued, page):

@@ -119,6 +119,7 @@ def test_a_trial_shows_its_end_and_the_revision_that_a_rollback_restores(
     on_trial = services.apply(second_tunnel, applied.author, services.Trial(30))
     ends = timezone.now() + timedelta(seconds=25)
     finish(on_trial, "live", trial_ends_at=ends)
+    on_trial.tunnel.revisions.update(finished_at=ends - timedelta(seconds=30))
 
     response = state(page, second_tunnel)
 

@@ -28,6 +28,7 @@ def state_box_token(
     repairs: Iterable[DriftRepair],
     command: TunnelCommand | None,
     is_command_open: bool,
+    is_settling: bool,
     detail: str,
     version: datetime | None,
 ) -> str:
@@ -53,6 +54,7 @@ def state_box_token(
         list(findings),
         [repair.pk for repair in repairs],
         (command and (command.pk, command.ok), is_command_open),
+        is_settling,
         version,
     )
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from django.contrib.auth.models import User
 from django.forms import BoundField
 
 from vpnportal.clock import time_of_day
 from vpnportal.domain.tunnel.spec_diff import in_words
 from vpnportal.models import LastEdit, Tunnel
 from vpnportal.services import KEY_FIELD, author_name, edits_since
-from vpnportal.web.responses import HtmxRequest
-from vpnportal.web.tunnel.draft_version import version
 from vpnportal.web.tunnel.forms import FORMS, label_of
 
 # One paste may change thousands of translations.
@@ -41,10 +41,12 @@ class ConcurrentEdits:
     fields: list[BoundField] = field(default_factory=list)
 
 
-def concurrent_edits(request: HtmxRequest, tunnel: Tunnel, editable: bool) -> ConcurrentEdits:
-    """Return the edits after the version `since` that the page was loaded with."""
-    edits = list(edits_since(tunnel, version(request.GET.get("since", ""))))
-    by_others = [edit for edit in edits if edit.author_id != request.user.pk]
+def concurrent_edits(
+    user: User, tunnel: Tunnel, since: datetime | None, editable: bool
+) -> ConcurrentEdits:
+    """Return the edits after the version `since`, and list those by others than `user`."""
+    edits = list(edits_since(tunnel, since))
+    by_others = [edit for edit in edits if edit.author_id != user.pk]
     return ConcurrentEdits(
         listed=[
             ConcurrentEdit(author_name(edit.author), label_of(edit.field), time_of_day(edit.at))

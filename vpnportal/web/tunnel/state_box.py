@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 
 from django.http import HttpResponse
@@ -10,6 +11,7 @@ from django.views.decorators.http import require_safe
 from django_htmx.http import trigger_client_event
 
 from vpnportal import services
+from vpnportal.clock import age_of
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.traffic.sa_snapshot import from_json
 from vpnportal.models import DraftBackup, DriftRepair, Traffic, Tunnel, TunnelCommand
@@ -30,12 +32,14 @@ from vpnportal.web.responses import HtmxRequest, render_fragment
 from vpnportal.web.tunnel.access import is_editable, visible_tunnel
 from vpnportal.web.tunnel.concurrent_edits import concurrent_edits
 from vpnportal.web.tunnel.diagnosis import FindingView, finding_views
-from vpnportal.web.tunnel.draft_version import written
+from vpnportal.web.tunnel.draft_version import version, written
 from vpnportal.web.tunnel.subnet_pair_rows import count_pairs
 
 # The page lists the newest automatic corrections and the newest revisions.
 MAX_REPAIRS = 5
 MAX_REVISIONS = 5
+# After the end of an apply the page polls fast for this time: the tunnel comes up.
+SETTLING_TIME = timedelta(seconds=2)
 # `tunnel/sections/status.html` listens for this event.
 STATE_CHANGED = "state-changed"
 
@@ -46,6 +50,7 @@ class StateBox:
 
     - `detail`: addition to the state label, such as "1 of 2 subnet pairs up".
     - `command`: the newest command; `is_command_open` while the worker may still run it.
+    - `is_settling`: an apply ended a moment ago, and the SA status is about to change.
     - `version`: version of the draft, for the edit conflicts of forms in the review.
     - `token`: poll token; it changes when the rendered box changes.
     """
@@ -57,8 +62,18 @@ class StateBox:
     repairs: list[DriftRepair]
     command: TunnelCommand | None
     is_command_open: bool
+    is_settling: bool
     version: str
     token: str
+
+    @property
+    def poll_trigger(self) -> str:
+        """The events that let the page poll the box, as `hx-trigger` has them."""
+        if self.state.locked or self.is_settling:
+            return "load delay:80ms, every 300ms"
+        if self.is_command_open:
+            return "every 1s"
+        return "every 2s" if self.state.on_trial else "every 5s"
 
     @property
     def shows_sa_status(self) -> bool:
@@ -111,7 +126,7 @@ def state_box_of(tunnel: Tunnel) -> StateBox:
 
     Reads the version before the draft, so that the page never shows a draft older than its version.
     """
-    version = newest_edit(tunnel)
+    newest = newest_edit(tunnel)
     tunnel.refresh_from_db(fields=[*EDITABLE_FIELDS, KEY_FIELD, "hosted_peer"])
     state = state_of(tunnel)
     detail = _detail(tunnel, state)
@@ -119,14 +134,16 @@ def state_box_of(tunnel: Tunnel) -> StateBox:
     repairs = list(tunnel.repairs.all()[:MAX_REPAIRS])
     command = services.newest_command(tunnel)
     is_command_open = services.is_command_open(command)
+    is_settling = _is_settling(state)
     token = state_box_token(
         state,
         findings=[finding.texts for finding in findings],
         repairs=repairs,
         command=command,
         is_command_open=is_command_open,
+        is_settling=is_settling,
         detail=detail,
-        version=version,
+        version=newest,
     )
     return StateBox(
         tunnel=tunnel,
@@ -136,9 +153,15 @@ def state_box_of(tunnel: Tunnel) -> StateBox:
         repairs=repairs,
         command=command,
         is_command_open=is_command_open,
-        version=written(version),
+        is_settling=is_settling,
+        version=written(newest),
         token=token,
     )
+
+
+def _is_settling(state: TunnelState) -> bool:
+    finished_at = state.latest.finished_at if state.latest else None
+    return finished_at is not None and age_of(finished_at) < SETTLING_TIME
 
 
 def _detail(tunnel: Tunnel, state: TunnelState) -> str:
@@ -160,18 +183,33 @@ def _detail(tunnel: Tunnel, state: TunnelState) -> str:
 def state(request: HtmxRequest, pk: int) -> HttpResponse:
     """Render the state box and its out-of-band parts; 204 if the page shows them already."""
     tunnel = visible_tunnel(request, pk, "concentrator")
-    state_box = state_box_of(tunnel)
+    state_box, since = state_box_of(tunnel), version(request.GET.get("since", ""))
     if request.GET.get("seen") == state_box.token:
         return HttpResponse(status=204)
-    editable = is_editable(request, tunnel)
     context = {
-        "tunnel": tunnel,
-        "editable": editable,
-        "state_box": state_box,
-        "concurrent_edits": concurrent_edits(request, tunnel, editable),
-        "revisions": newest_entries(tunnel, MAX_REVISIONS),
+        **poll_context(request, tunnel, since, state_box),
         "announces_label": request.GET.get("said", "") != state_box.state.label,
     }
     response = render_fragment(request, "tunnel/responses/state_poll.html", context)
     # The Status section polls at once: until then its state would contradict the state box.
     return trigger_client_event(response, STATE_CHANGED)
+
+
+def poll_context(
+    request: HtmxRequest,
+    tunnel: Tunnel,
+    since: datetime | None,
+    state_box: StateBox | None = None,
+) -> dict[str, object]:
+    """Return the context of the state box and of the parts that change with it.
+
+    `since` is the version of the draft that the page was loaded with.
+    """
+    editable = is_editable(request, tunnel)
+    return {
+        "tunnel": tunnel,
+        "editable": editable,
+        "state_box": state_box or state_box_of(tunnel),
+        "concurrent_edits": concurrent_edits(request.user, tunnel, since, editable),
+        "revisions": newest_entries(tunnel, MAX_REVISIONS),
+    }
