@@ -1,0 +1,176 @@
+"""Run test files in kernels with ESP: `python -m tests.kernel_plane FILE… [-- arguments of pytest]`.
+
+Boots guests with `bin/kernel run`. Each guest takes the next file from a folder that all share, until
+none is left, so that long and short files spread by themselves. Prints a line for each file, the output
+of files with failures, and the totals; ends with 1 after a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARE = Path("/mnt/share")
+GUESTS, FILES_AT_ONCE = 2, 2
+# A file that takes longer has stopped; the slowest takes six minutes on a busy machine.
+FILE_SECONDS = 1200
+KINDS = ("passed", "failed", "skipped")
+
+
+@dataclass(slots=True)
+class Result:
+    """The outcome of a file: seconds, number of tests by kind, and the output of pytest."""
+
+    file: str
+    seconds: float = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    output: str = ""
+    status: int = 1
+
+    @property
+    def line(self) -> str:
+        """The result as a line for people."""
+        counts = ", ".join(f"{self.counts[kind]} {kind}" for kind in KINDS if self.counts[kind])
+        return f"{self.file:50} {counts or 'no result'} ({self.seconds:.0f} s)"
+
+
+def main() -> int:
+    """Run the files of the command line in guests and return the exit status."""
+    parser = argparse.ArgumentParser(prog="tests.kernel_plane")
+    parser.add_argument("files", nargs="*")
+    parser.add_argument("--kernel", default="6.1")
+    parser.add_argument("--take", action="store_true", help=argparse.SUPPRESS)
+    split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    arguments, pytest_arguments = parser.parse_args(sys.argv[1:split]), sys.argv[split + 1 :]
+    if arguments.take:
+        return take_files(pytest_arguments)
+    state = Path(os.environ.get("VPNPORTAL_STATE", ROOT / "var"))
+    state.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="kernel-", dir=state) as folder:
+        return run_files(arguments.files, arguments.kernel, pytest_arguments, Path(folder))
+
+
+def run_files(files: list[str], kernel: str, pytest_arguments: list[str], share: Path) -> int:
+    """Run the files in guests, print the results, and return the exit status."""
+    for name in ("queue", "taken", "results"):
+        (share / name).mkdir()
+    longest_first = sorted(files, key=lambda file: -(ROOT / file).stat().st_size)
+    for number, file in enumerate(longest_first):
+        (share / "queue" / f"{number:03}").write_text(file)
+    command = [str(ROOT / "bin" / "kernel"), "run", "--kernel", kernel, "--share", str(share)]
+    take = [sys.executable, "-m", "tests.kernel_plane", "--take", "--", *pytest_arguments]
+    guests = [
+        subprocess.Popen([*command, *take], cwd=ROOT, stdin=subprocess.DEVNULL)
+        for _ in range(min(GUESTS, len(files)))
+    ]
+    results: dict[str, Result] = {}
+    try:
+        while any(guest.poll() is None for guest in guests):
+            for result in new_results(share / "results", results):
+                print(result.line, flush=True)
+                if result.status:
+                    print(result.output, flush=True)
+            time.sleep(1)
+    finally:
+        for guest in guests:
+            guest.terminate()
+        for guest in guests:
+            guest.wait()
+    list(new_results(share / "results", results))
+    return print_totals(files, results)
+
+
+def new_results(folder: Path, results: dict[str, Result]) -> Iterator[Result]:
+    """Yield the results that were written to the folder since the last call."""
+    for done in sorted(folder.glob("*.status")):
+        if done.stem in results:
+            continue
+        file, seconds, status = done.read_text().split("\n")
+        counts = count_tests(folder / f"{done.stem}.xml")
+        output = (folder / f"{done.stem}.log").read_text(errors="replace")
+        results[done.stem] = Result(file, float(seconds), counts, output, int(status))
+        yield results[done.stem]
+
+
+def count_tests(report: Path) -> Counter[str]:
+    """Return the number of tests by kind in a report of pytest; empty without a report."""
+    counts: Counter[str] = Counter()
+    if report.exists():
+        for case in ElementTree.parse(report).iter("testcase"):
+            tags = {child.tag for child in case}
+            failed = tags & {"failure", "error"}
+            counts["failed" if failed else "skipped" if "skipped" in tags else "passed"] += 1
+    return counts
+
+
+def print_totals(files: list[str], results: dict[str, Result]) -> int:
+    """Print what is missing and the totals; return the exit status."""
+    missing = set(files) - {result.file for result in results.values()}
+    for file in sorted(missing):
+        print(f"{file}: no result; its guest has ended")
+    counts = sum((result.counts for result in results.values()), Counter())
+    counts["failed"] += len(missing)
+    print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    # pytest's 5: no test of the file was selected.
+    bad = [result for result in results.values() if result.status not in (0, 5)]
+    return int(bool(missing or bad))
+
+
+def take_files(pytest_arguments: list[str]) -> int:
+    """Run files from the shared queue in this guest until it is empty."""
+    takers = [
+        threading.Thread(target=_take, args=(number, pytest_arguments))
+        for number in range(FILES_AT_ONCE)
+    ]
+    for taker in takers:
+        taker.start()
+    for taker in takers:
+        taker.join()
+    return 0
+
+
+def _take(number: int, pytest_arguments: list[str]) -> None:
+    for entry in sorted((SHARE / "queue").iterdir()):
+        try:
+            entry.rename(SHARE / "taken" / entry.name)
+        except OSError:
+            # Another guest has taken it.
+            continue
+        file = (SHARE / "taken" / entry.name).read_text()
+        _run_file(file, SHARE / "results" / entry.name, number, pytest_arguments)
+
+
+def _run_file(file: str, result: Path, number: int, pytest_arguments: list[str]) -> None:
+    environment = {
+        **os.environ,
+        "VPNPORTAL_STATE": f"{os.environ.get('VPNPORTAL_STATE', ROOT / 'var')}/{number}",
+        "VPNPORTAL_LAB": f"{os.environ.get('VPNPORTAL_LAB', 'vt')}{'ab'[number]}",
+    }
+    report = f"--junit-xml={result}.xml"
+    command = [sys.executable, "-m", "pytest", "-q", report, file, *pytest_arguments]
+    started_at = time.monotonic()
+    with Path(f"{result}.log").open("w") as log:
+        try:
+            status = subprocess.run(
+                command, env=environment, stdout=log, stderr=log, timeout=FILE_SECONDS
+            ).returncode
+        except subprocess.TimeoutExpired:
+            status = 124
+    text = f"{file}\n{time.monotonic() - started_at:.1f}\n{status}"
+    Path(f"{result}.new").write_text(text)
+    Path(f"{result}.new").rename(f"{result}.status")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
