@@ -124,6 +124,11 @@ class RunningPortal:
         """Return True for Redis: it overwrites its environment with a title that has its socket."""
         return str(self.state).encode() in read(entry / "cmdline")
 
+    @property
+    def kernel_esp(self) -> bool:
+        """Return True if the laboratory's kernel carries ESP, False if charon does."""
+        return (self.state / "lab" / "dataplane").read_text().startswith("kernel")
+
     def device_key(self) -> str:
         """Return the preshared key of the customer's device, as `lab status` prints it."""
         status = self.run(PYTHON, "manage.py", "lab", "status", check=True).stdout

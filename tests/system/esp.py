@@ -1,7 +1,7 @@
 """A tampered device that sends any packet through an established tunnel.
 
-It uses AES-CBC with HMAC-SHA2-256-128 (RFC 3602, RFC 4868) in UDP (RFC 3948). It reads the keys
-from the log of the device's charon.
+It uses AES-CBC with HMAC-SHA2-256-128 (RFC 3602, RFC 4868), as protocol 50 to kernel ESP and in UDP
+(RFC 3948) to userland ESP. It reads the keys from the log of the device's charon.
 """
 
 from __future__ import annotations
@@ -45,13 +45,15 @@ class TamperedDevice:
     def send(self, source: str, target: str) -> None:
         """Send an echo request with these addresses through the tunnel."""
         inner = _ip(source, target, socket.IPPROTO_ICMP, _echo())
-        esp = self._seal(inner)
-        udp = struct.pack("!HHHH", 4500, 4500, 8 + len(esp), 0) + esp
+        protocol, body = socket.IPPROTO_ESP, self._seal(inner)
+        if not self._portal.kernel_esp:
+            protocol = socket.IPPROTO_UDP
+            body = struct.pack("!HHHH", 4500, 4500, 8 + len(body), 0) + body
         with (
             enter_namespace(self._portal.prefix, "peer"),
             socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw,
         ):
-            raw.sendto(_ip(REMOTE, HOSTED, socket.IPPROTO_UDP, udp), (HOSTED, 0))
+            raw.sendto(_ip(REMOTE, HOSTED, protocol, body), (HOSTED, 0))
 
     def _seal(self, inner: bytes) -> bytes:
         self._sequence += 1

@@ -29,6 +29,8 @@ from vpnportal.domain.tunnel import algorithms
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
 from vpnportal.gateway.vici.session import CharonSession
 
+pytestmark = pytest.mark.userland
+
 # strongSwan's names, independent of the portal's own table.
 ENCRYPTIONS = {
     "DES": "des",

@@ -11,14 +11,19 @@ import pytest
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 
+pytestmark = pytest.mark.userland
+
 
 @contextlib.contextmanager
-def capture(portal: RunningPortal, host: str, interface: str) -> Iterator[list[str]]:
-    """Capture the packets of an interface; after the block the list has a line for each packet."""
+def capture(portal: RunningPortal, host: str, interface: str, *options: str) -> Iterator[list[str]]:
+    """Capture the packets of an interface; after the block the list has a line for each packet.
+
+    `options` are tcpdump's. The kernel shows a packet of kernel ESP again after its decryption.
+    """
     lines: list[str] = []
     where = ["ip", "netns", "exec", f"{portal.prefix}-{host}"]
     process = subprocess.Popen(
-        [*where, "tcpdump", "-i", interface, "-n", "-l", "--immediate-mode"],
+        [*where, "tcpdump", "-i", interface, "-n", "-l", "--immediate-mode", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -33,7 +38,7 @@ def capture(portal: RunningPortal, host: str, interface: str) -> Iterator[list[s
 
 
 def test_the_customer_host_answers_at_10_1_255_92_once_applied_and_not_before(portal):
-    with capture(portal, "concentrator", "public") as before:
+    with sent(portal, "concentrator") as before:
         assert not portal.ping()
     assert not [line for line in before if "ICMP" in line]
 
@@ -51,14 +56,20 @@ def test_packets_of_the_customer_host_arrive_from_10_1_255_92(live):
     assert [line.split()[2:5] for line in requests] == [["10.1.255.92", ">", "10.2.0.10:"]]
 
 
-def test_the_public_network_carries_esp_in_udp_and_no_plaintext(live):
-    with capture(live, "peer", "public") as lines:
+def sent(portal: RunningPortal, host: str) -> contextlib.AbstractContextManager[list[str]]:
+    """Capture the packets that a host sends on the public network."""
+    return capture(portal, host, "public", "-Q", "out")
+
+
+def test_the_public_network_carries_esp_and_no_plaintext(live):
+    with sent(live, "concentrator") as from_gateway, sent(live, "peer") as from_device:
         assert live.ping()
 
-    packets = [line for line in lines if " IP " in line]
-    assert packets
-    assert all("UDP-encap: ESP" in line or "isakmp" in line or "4500" in line for line in packets)
-    assert any("UDP-encap: ESP" in line for line in packets)
+    esp = "ESP(spi=" if live.kernel_esp else "UDP-encap: ESP"
+    for lines in (from_gateway, from_device):
+        packets = [line for line in lines if " IP " in line]
+        assert all(esp in line or "isakmp" in line or ".4500 >" in line for line in packets)
+        assert any(esp in line for line in packets)
 
 
 def test_a_change_of_a_translation_keeps_the_ike_sa_and_deletes_the_flows(live):
@@ -82,7 +93,7 @@ def test_no_packet_leaves_in_the_clear_while_the_tunnel_is_down(live, target):
     # The SAs that were negotiated with the right key stay until they are terminated.
     live.run("swanctl", "--terminate", "--ike", "ctx1", "--force", "--uri", vici_uri(live))
     try:
-        with capture(live, "peer", "public") as packets:
+        with sent(live, "concentrator") as packets:
             assert not live.ping(target)
     finally:
         live.apply(f"services.set_preshared_key(tunnel, {live.device_key()!r}, user)")

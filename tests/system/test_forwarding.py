@@ -10,6 +10,8 @@ import pytest
 
 from tests.running_portal import PYTHON, RunningPortal, wait_for
 
+pytestmark = pytest.mark.userland
+
 LISTEN = """
 import socket
 with socket.create_server(("0.0.0.0", 8022)) as server:

@@ -29,6 +29,8 @@ from vpnportal.domain.tunnel.spec import Translation, TunnelSpec
 from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
 
+pytestmark = pytest.mark.userland
+
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "o"
 COUNT, CHANGED = 50, 7
 # The network that the device protects for the peer of the changed tunnel.

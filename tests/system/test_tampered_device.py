@@ -9,6 +9,8 @@ from tests.system.conftest import translate
 from tests.system.esp import TamperedDevice
 from tests.system.test_example import capture
 
+pytestmark = pytest.mark.userland
+
 CUSTOMER, SERVER = "192.168.10.15", "10.2.0.10"
 
 
