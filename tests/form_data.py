@@ -12,6 +12,7 @@ MORE = {
     "initial-dpd_seconds": "15",
     "initial-one_child_per_pair": "False",
 }
+ACCESS = {"fieldset": "access", "initial-translated_only": "False"}
 PHASE_ONE = {
     "fieldset": "phase_one",
     "remote_peer": "",

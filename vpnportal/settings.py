@@ -212,6 +212,12 @@ LOGGING = {
 # A worker logs to the handlers above.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
+# Translated access only of a new tunnel. Concentrators with userland ESP cannot do it.
+TRANSLATED_ONLY_DEFAULT = env.bool("VPNPORTAL_TRANSLATED_ONLY_DEFAULT", False)
+
+# Days in which a new tunnel must be up to keep the remote networks that it reserves.
+CLAIM_DAYS = env.int("VPNPORTAL_CLAIM_DAYS", 7)
+
 # charon's socket for the worker and the monitor. The web process never opens it.
 VICI_SOCKET = env.str("VPNPORTAL_VICI", str(STATE / "lab" / "concentrator" / "charon.vici"))
 # The reason why this machine has no charon, if the script that starts the portal knows it.

@@ -12,7 +12,7 @@ from vpnportal.models import AddressPool, Concentrator, Subnet, Tunnel
 from vpnportal.services.memberships import LAST_OWNER
 
 pytestmark = pytest.mark.django_db
-MODELS = ("datacenter", "concentrator", "subnet", "account", "tunnel")
+MODELS = ("datacenter", "concentrator", "subnet", "account", "tunnel", "networkgrant")
 
 
 @pytest.fixture

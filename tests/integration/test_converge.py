@@ -314,7 +314,8 @@ def test_an_overlap_with_another_accounts_tunnel_is_refused_without_its_name(
 
     (problem,) = refusal.value.problems
     assert problem.text == (
-        "192.168.20.128/25 overlaps a remote subnet of another tunnel of this concentrator."
+        "192.168.20.128/25 overlaps addresses of another tunnel of this concentrator. Use another "
+        "remote subnet, or switch on Translated access only: the tunnel then reserves none."
     )
 
 

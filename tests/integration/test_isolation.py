@@ -51,7 +51,9 @@ def test_a_remote_subnet_that_overlaps_an_address_pool(ready, user, gateway, con
 def test_a_remote_subnet_that_contains_the_gateway(ready, user, gateway):
     services.add_remote_subnet(ready, IPv4Network("203.0.113.0/28"), user)
 
-    assert "contains 203.0.113.1, a gateway address" in refusal_of(ready, user)
+    assert refusal_of(ready, user) == (
+        "203.0.113.0/28 overlaps a network of the provider. Use another remote subnet."
+    )
 
 
 def test_an_attached_subnet_of_another_account(ready, user, gateway, foreign_subnet):

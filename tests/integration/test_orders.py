@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from ipaddress import IPv4Address, IPv4Network
-from pathlib import Path
 
 import pytest
 
-from tests.running_portal import ROOT
+from tests.portal_processes import Portal, run_at_once
 from vpnportal import services
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressPool, Concentrator, Revision, Subnet, Tunnel
@@ -61,46 +57,12 @@ USED_UP = (
 )
 
 
-class Portal:
-    """A portal with a database file of its own, used by several processes."""
-
-    def __init__(self, folder: Path) -> None:
-        (folder / "db").mkdir()
-        self.environment = {
-            **os.environ,
-            "VPNPORTAL_STATE": str(folder),
-            "VPNPORTAL_SECRET_KEY": "only for this test",
-        }
-        self.run("migrate", "-v0")
-
-    def command(self, *words: str) -> list[str]:
-        return [sys.executable, str(ROOT / "manage.py"), *words]
-
-    def run(self, *words: str) -> None:
-        subprocess.run(self.command(*words), env=self.environment, cwd=ROOT, check=True)
-
-    def start(self, code: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.command("shell", "-v0", "-c", code),
-            env=self.environment,
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-
 def test_forty_concurrent_orders_of_thirty_addresses_give_thirty_tunnels(tmp_path):
     portal = Portal(tmp_path)
     portal.run("shell", "-v0", "-c", SEED)
     workers = [portal.start(ORDER_FIVE) for _ in range(8)]
-    assert [worker.stdout.readline() for worker in workers] == ["ready\n"] * 8
 
-    for worker in workers:
-        worker.stdin.write("go\n")
-        worker.stdin.flush()
-    lines = [line for worker in workers for line in worker.communicate()[0].splitlines()]
-    results = [json.loads(line) for line in lines]
+    results = [json.loads(line) for line in run_at_once(workers)]
 
     tunnels = [result for result in results if isinstance(result, list)]
     names, peers, blocks, concentrators = zip(*tunnels, strict=True)

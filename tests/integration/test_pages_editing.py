@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.form_data import MORE, PHASE_ONE
+from tests.form_data import ACCESS, MORE, PHASE_ONE
 from tests.html import focused, part, read, typed, words
 from vpnportal import services
 from vpnportal.models import LastEdit, Subnet, Tunnel
@@ -170,12 +170,14 @@ def test_without_javascript_typed_values_stay_and_every_error_is_explained(tunne
         ("dpd_seconds", "0", 0),
         ("dpd_seconds", "3600", 3600),
         ("one_child_per_pair", "on", True),
+        ("translated_only", "on", True),
     ],
 )
 def test_every_further_option_is_saved(tunnel, page, field, text, value):
     before = columns(tunnel)
 
-    response = autosave(page, tunnel, field, {**MORE, field: text})
+    form = ACCESS if field == "translated_only" else MORE
+    response = autosave(page, tunnel, field, {**form, field: text})
 
     assert words(response, f"note-{field}") == "Saved"
     digest = columns(tunnel)["draft_digest"]

@@ -170,6 +170,7 @@ def test_restore_restores_every_field_of_a_specification(ready, user):
         "one_child_per_pair": True,
         "dpd_seconds": 0,
         "starts": "other",
+        "translated_only": True,
         "phase_one_encryption": "AES256",
         "phase_one_authentication": "SHA256",
         "phase_one_group": 14,

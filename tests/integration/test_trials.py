@@ -151,7 +151,7 @@ def test_the_remote_subnets_of_a_fallback_stay_claimed(
     converge(ready)
     services.add_remote_subnet(second_tunnel, IPv4Network("192.168.10.0/24"), user)
 
-    with pytest.raises(services.Refused, match=r"192\.168\.10\.0/24 overlaps a remote subnet of"):
+    with pytest.raises(services.Refused, match=r"192\.168\.10\.0/24 overlaps addresses of"):
         services.apply(second_tunnel, user)
 
 

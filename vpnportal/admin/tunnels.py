@@ -23,6 +23,7 @@ FIELDS = (
     "name",
     "account",
     "concentrator",
+    "mark",
     "hosted_peer",
     "remote_peer",
     "sa_status_label",

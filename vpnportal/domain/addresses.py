@@ -12,6 +12,9 @@ RESERVED = tuple(
     for block in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
 )
 
+# 10.0.0.0/8, the largest private network (RFC 1918).
+LARGEST_CLAIM_PREFIX = 8
+
 
 def parse_address(text: str) -> IPv4Address:
     """Return the address in `text`. Raises ValueError with an example if there is none."""
@@ -96,6 +99,13 @@ def subnet_warning(network: IPv4Network) -> str:
         f"{network} is a public range. Use it only if the peer owns it: other hosts with these"
         " addresses cannot be reached from here."
     )
+
+
+def claim_objection(network: IPv4Network) -> str:
+    """Return why a tunnel may reserve the network only with a grant of the operators, or ""."""
+    if network.prefixlen < LARGEST_CLAIM_PREFIX:
+        return f"is larger than a /{LARGEST_CLAIM_PREFIX}"
+    return "has public addresses" if network.is_global else ""
 
 
 def peer_objection(address: IPv4Address) -> str | None:

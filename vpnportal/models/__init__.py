@@ -7,7 +7,8 @@ from vpnportal.models.concentrators import AddressPool, Concentrator, Datacenter
 from vpnportal.models.drafts import DraftBackup, KeyReveal, LastEdit
 from vpnportal.models.observations import DiagnosticLog, DriftRepair, TranslationUsage
 from vpnportal.models.permissions import Role
-from vpnportal.models.revisions import RemoteClaim, Revision
+from vpnportal.models.remote_claims import NetworkGrant, RemoteClaim
+from vpnportal.models.revisions import Revision
 from vpnportal.models.subnets import Subnet
 from vpnportal.models.traffic import Traffic
 from vpnportal.models.tunnel_marks import TunnelMark
@@ -28,6 +29,7 @@ __all__ = [
     "KeyReveal",
     "LastEdit",
     "Membership",
+    "NetworkGrant",
     "PeerProbe",
     "Profile",
     "RemoteClaim",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import cached_property
-from ipaddress import IPv4Network
 
 from django.contrib.auth.models import User
 from django.db import models
@@ -40,7 +39,7 @@ class RevisionQuerySet(models.QuerySet["Revision"]):
 
     def holding(self) -> RevisionQuerySet:
         """Return the revisions that reserve their networks: live, unfinished, or fallback."""
-        return self.filter(outcome__in=(*Revision.LIVE_OR_APPLYING, Revision.Outcome.FALLBACK))
+        return self.filter(outcome__in=Revision.HOLDING)
 
     def locking(self) -> RevisionQuerySet:
         """Return the unfinished revisions that lock their tunnel."""
@@ -74,6 +73,7 @@ class Revision(models.Model):
 
     UNFINISHED = (Outcome.QUEUED, Outcome.APPLYING)
     LIVE_OR_APPLYING = (*UNFINISHED, Outcome.LIVE)
+    HOLDING = (*LIVE_OR_APPLYING, Outcome.FALLBACK)
 
     tunnel = models.ForeignKey(Tunnel, models.PROTECT, related_name="revisions")
     concentrator = models.ForeignKey(Concentrator, models.PROTECT, related_name="revisions")
@@ -174,23 +174,3 @@ class Revision(models.Model):
     def age(self) -> timedelta:
         """The time since the revision was created."""
         return age_of(self.created_at)
-
-
-class RemoteClaim(models.Model):
-    """A remote network of a revision, unencrypted, so that one query finds overlaps."""
-
-    revision = models.ForeignKey(Revision, models.CASCADE, related_name="claims")
-    first = models.BigIntegerField(db_index=True)
-    last = models.BigIntegerField()
-
-    def __str__(self) -> str:
-        return f"{self.first} to {self.last} by {self.revision_id}"
-
-    @classmethod
-    def of(cls, revision: Revision, network: IPv4Network) -> RemoteClaim:
-        """Return the claim of one network, unsaved."""
-        return cls(
-            revision=revision,
-            first=int(network.network_address),
-            last=int(network.broadcast_address),
-        )

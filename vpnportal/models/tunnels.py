@@ -82,6 +82,9 @@ class Tunnel(models.Model):
     # The tunnel's `TunnelMark` at the concentrator of the draft; 0 before the first one.
     mark = models.PositiveIntegerField(default=0, editable=False)
 
+    # Until then the claims of a tunnel count that was never up; None: without end.
+    claims_until = models.DateTimeField(null=True, editable=False)
+
     # Keyed digest of the draft. It equals the digest of a revision with the same content.
     draft_digest = models.CharField(max_length=32, blank=True, editable=False)
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.gateway.steps import Step
-from vpnportal.models import RemoteClaim, Revision
+from vpnportal.models import RemoteClaim, Revision, TunnelMark
 from vpnportal.models.revisions import RevisionQuerySet
 from vpnportal.prepared_statements import PreparedUpdate
 from vpnportal.reconciler.step_log import log_entry
@@ -121,7 +121,10 @@ def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:
 
 
 def _last_good(revision: Revision) -> Revision | None:
-    """Return the newest earlier revision that was seen up and whose networks are still free."""
+    """Return the newest earlier revision that was seen up, and that can still be restored.
+
+    Its networks must be free, and the tunnel must hold its mark.
+    """
     was_up = Q(first_up_at__isnull=False)
     if revision.tunnel.sa_status == SaStatus.UP:
         # The monitor may not have written `first_up_at` of the live revision yet.
@@ -135,17 +138,29 @@ def _last_good(revision: Revision) -> Revision | None:
         .filter(was_up)
         .first()
     )
-    if good is None or good.outcome == Outcome.LIVE or not _is_claimed_by_others(good):
+    if good is None or good.outcome == Outcome.LIVE:
         return good
-    return None
+    return good if _holds_mark(good) and not _is_claimed_by_others(good) else None
+
+
+def _holds_mark(revision: Revision) -> bool:
+    """Return True if the mark is the tunnel's: another tunnel may have it after a move."""
+    marks = TunnelMark.objects.live().filter(
+        tunnel=revision.tunnel_id, concentrator=revision.concentrator_id
+    )
+    return marks.filter(number=revision.mark).exists()
 
 
 def _is_claimed_by_others(revision: Revision) -> bool:
-    holding = Revision.objects.holding().filter(concentrator_id=revision.concentrator_id)
-    claims = RemoteClaim.objects.filter(revision__in=holding.exclude(tunnel_id=revision.tunnel_id))
+    """Return True if another tunnel holds a network that overlaps one of the revision's claims.
+
+    Expired claims count too: only an apply takes a network from a tunnel that was never up.
+    """
+    claims = RemoteClaim.objects.reserved().at(revision.concentrator).of_others(revision.tunnel)
+    networks = claims.filter(is_peer=False)
     return any(
-        claims.filter(first__lte=claim.last, last__gte=claim.first).exists()
-        for claim in revision.claims.all()
+        networks.filter(first__lte=claim.last, last__gte=claim.first).exists()
+        for claim in revision.claims.filter(is_peer=False)
     )
 
 

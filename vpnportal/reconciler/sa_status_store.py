@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db.models import BigAutoField, DateTimeField, F, Q, QuerySet
 from django.utils import timezone
@@ -16,6 +17,9 @@ from django.utils import timezone
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
 from vpnportal.prepared_statements import PreparedUpdate
+
+# The peer has accepted settings of the tunnel.
+CARRYING = (SaStatus.UP, SaStatus.PARTIAL, SaStatus.OLDER)
 
 
 def save_all(concentrator: Concentrator, status: dict[int, SaStatus], at: datetime) -> None:
@@ -29,21 +33,22 @@ def save_all(concentrator: Concentrator, status: dict[int, SaStatus], at: dateti
             changed[status.get(pk, "")].append(pk)
     for value, pks in changed.items():
         tunnels = _observed_before(Tunnel.objects.filter(pk__in=pks), at, timezone.now())
-        tunnels.update(sa_status=value, sa_status_at=at)
+        tunnels.update(**_columns(value, at))
 
 
 def save_one(
     concentrator: Concentrator, tunnel_id: int, status: dict[int, SaStatus], at: datetime
 ) -> None:
     """Write the status of one tunnel."""
-    _write_one(
-        concentrator.pk,
-        tunnel_id,
-        at,
-        timezone.now(),
-        sa_status=status.get(tunnel_id, ""),
-        sa_status_at=at,
-    )
+    value = status.get(tunnel_id, "")
+    write = _write_one_up if value in CARRYING else _write_one
+    write(concentrator.pk, tunnel_id, at, timezone.now(), **_columns(value, at))
+
+
+def _columns(value: str, at: datetime) -> dict[str, Any]:
+    """Return the columns to write with a status. A tunnel that was up once keeps its claims."""
+    kept = {"claims_until": None} if value in CARRYING else {}
+    return {"sa_status": value, "sa_status_at": at, **kept}
 
 
 def save_online(concentrator: Concentrator, userland_esp: bool) -> None:
@@ -111,13 +116,18 @@ def _observed_before(tunnels: QuerySet[Tunnel], at: datetime, now: datetime) -> 
     return tunnels.filter(is_older | Q(sa_status_at__gt=now))
 
 
-_write_one = PreparedUpdate(
-    lambda concentrator_id, pk, at, now: _observed_before(
-        _tunnels_of(concentrator_id).filter(pk=pk), at, now
-    ),
-    BigAutoField(),
-    BigAutoField(),
-    DateTimeField(),
-    DateTimeField(),
-    columns=("sa_status", "sa_status_at"),
-)
+def _writer(*columns: str) -> PreparedUpdate:
+    return PreparedUpdate(
+        lambda concentrator_id, pk, at, now: _observed_before(
+            _tunnels_of(concentrator_id).filter(pk=pk), at, now
+        ),
+        BigAutoField(),
+        BigAutoField(),
+        DateTimeField(),
+        DateTimeField(),
+        columns=columns,
+    )
+
+
+_write_one = _writer("sa_status", "sa_status_at")
+_write_one_up = _writer("sa_status", "sa_status_at", "claims_until")

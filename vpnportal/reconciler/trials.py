@@ -133,9 +133,7 @@ def _roll_back(revision: Revision, problem: str) -> None:
     restored.concentrator, restored.mark = fallback.concentrator, fallback.mark
     restored.restored_number = fallback.number
     restored.save()
-    RemoteClaim.objects.bulk_create(
-        [RemoteClaim.of(restored, network) for network in spec.remote_subnets]
-    )
+    RemoteClaim.objects.reserve(restored, spec)
     _fallback(revision).update(outcome=Outcome.REPLACED)
 
 

@@ -11,10 +11,11 @@ from django.contrib.auth.models import User
 from vpnportal import tasks
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
-from vpnportal.models import RemoteClaim, Revision, Tunnel
+from vpnportal.models import Revision, Tunnel
 from vpnportal.reconciler.trials import MAX_TRIAL
 from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, check_draft_version
 from vpnportal.services.errors import Refused
+from vpnportal.services.remote_claims import claim_networks, lock_claims
 from vpnportal.services.tunnel_conflicts import conflicts
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 from vpnportal.services.tunnel_marks import EXHAUSTED, ensure_mark
@@ -42,16 +43,17 @@ def apply(
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         check_draft_version(fresh, author, seen)
+        if not ensure_mark(fresh):
+            raise Refused(Problem("", EXHAUSTED.format(fresh.concentrator)))
+        fresh.concentrator = lock_claims(fresh.concentrator_id)
         spec = fresh.draft()
         problems = (
             *spec.problems(),
-            *conflicts(fresh, spec, author),
+            *conflicts(fresh, spec),
             *_trial_problems(spec, trial),
         )
         if problems:
             raise Refused(*problems)
-        if not ensure_mark(fresh):
-            raise Refused(Problem("", EXHAUSTED.format(fresh.concentrator)))
         # A revision that the worker did not start in time gives way to the newer settings.
         unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
         unfinished.update(outcome=Revision.Outcome.REPLACED)
@@ -60,9 +62,7 @@ def apply(
             revision.trial_seconds = trial.seconds
             revision.trial_ping = str(trial.ping) if trial.ping else None
         revision.save()
-        RemoteClaim.objects.bulk_create(
-            [RemoteClaim.of(revision, network) for network in spec.remote_subnets]
-        )
+        claim_networks(fresh, revision, spec)
         if fresh.disconnected_at:
             Tunnel.objects.filter(pk=fresh.pk).update(disconnected_at=None, disconnected_by=None)
         tasks.request_converge(fresh.concentrator, fresh.pk)

@@ -32,6 +32,7 @@ EDITABLE_FIELDS = frozenset(
         "one_child_per_pair",
         "dpd_seconds",
         "starts",
+        "translated_only",
         "phase_one_encryption",
         "phase_one_authentication",
         "phase_one_group",

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import DatabaseError, IntegrityError, transaction
 from django.db.models import Count, F, Q
@@ -117,6 +118,7 @@ def _create(account: Account, datacenter: Datacenter, author: User, key: UUID | 
             concentrator=concentrator,
             name=_next_name(),
             hosted_peer=str(hosted_peer),
+            translated_only=settings.TRANSLATED_ONLY_DEFAULT and not concentrator.userland_esp,
             ordered_at=timezone.now(),
             ordered_by=author,
             order_key=key,

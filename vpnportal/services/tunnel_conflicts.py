@@ -1,35 +1,48 @@
-"""Conflicts of a specification with other tunnels, and with networks of the provider."""
+"""Conflicts of a specification with other tunnels, and with networks of the provider.
+
+Customers are strangers to each other. A text names the network that its reader entered, and neither
+the tunnel of another account nor the part that overlaps.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
-from django.contrib.auth.models import User
-
+from vpnportal.domain.addresses import claim_objection
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
-from vpnportal.models import AddressPool, Concentrator, RemoteClaim, Revision, Subnet, Tunnel
-from vpnportal.models.revisions import RevisionQuerySet
+from vpnportal.models import (
+    AddressPool,
+    Concentrator,
+    NetworkGrant,
+    RemoteClaim,
+    Revision,
+    Subnet,
+    Tunnel,
+)
 
 PROVIDER_KINDS = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
+# The end of a refusal, by the plane of ESP.
+WITH_KERNEL_ESP = (
+    "Use another remote subnet, or switch on Translated access only: the tunnel then reserves none."
+)
+WITH_USERLAND_ESP = (
+    "Use another remote subnet. Tunnels with equal subnets need a concentrator with ESP in the "
+    "kernel: ask the service operators."
+)
 
 
-def conflicts(tunnel: Tunnel, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
-    """Yield the reasons why the concentrator cannot configure the specification.
-
-    A problem names another tunnel only if the reader may see that tunnel.
-    """
-    others = (
-        Revision.objects.holding()
-        .filter(concentrator_id=tunnel.concentrator_id)
-        .exclude(tunnel=tunnel)
-    )
+def conflicts(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
+    """Yield the reasons why the concentrator cannot configure the specification."""
     yield from _unavailable_subnets(tunnel)
     yield from tunnel.concentrator.capabilities.problems(spec)
-    yield from _same_peers(others, spec, reader)
-    yield from _claimed_subnets(others, spec, reader)
+    yield from _same_peers(tunnel, spec)
+    if not spec.translated_only:
+        yield from _not_granted(tunnel, spec)
+        yield from _claimed_subnets(tunnel, spec)
+    if tunnel.concentrator.userland_esp:
+        yield from _claimed_peer(tunnel, spec)
     yield from _provider_networks(spec)
-    yield from _gateway_addresses(spec)
 
 
 def _unavailable_subnets(tunnel: Tunnel) -> Iterator[Problem]:
@@ -45,47 +58,78 @@ def _unavailable_subnets(tunnel: Tunnel) -> Iterator[Problem]:
         yield Problem(field, f"{subnet.network} {reason}. Remove it.")
 
 
-def _same_peers(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
+def _same_peers(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
     """Yield a problem if another tunnel has the same pair of peer addresses.
 
     Charon selects preshared keys by the pair.
     """
+    others = tunnel.concentrator.revisions.holding().exclude(tunnel=tunnel)
     peers = others.filter(hosted_peer=str(spec.hosted_peer), remote_peer=str(spec.remote_peer))
-    other = peers.first()
+    other = peers.select_related("tunnel").first()
     if other is not None:
         text = (
-            f"{spec.hosted_peer} and {spec.remote_peer} are the peers of {_name(other, reader)}. "
+            f"{spec.hosted_peer} and {spec.remote_peer} are the peers of {_name([other], tunnel)}. "
             "Two tunnels cannot have the same pair of peers."
         )
         yield Problem("remote_peer", text)
 
 
-def _claimed_subnets(others: RevisionQuerySet, spec: TunnelSpec, reader: User) -> Iterator[Problem]:
-    """Yield a problem for each remote subnet that overlaps a remote subnet of another tunnel.
-
-    User-space ESP selects a tunnel by remote subnet alone.
-    """
-    for network in spec.remote_subnets:
-        claim = (
-            RemoteClaim.objects.filter(
-                revision__in=others,
-                first__lte=int(network.broadcast_address),
-                last__gte=int(network.network_address),
-            )
-            .select_related("revision")
-            .first()
+def _not_granted(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
+    """Yield a problem for each network that is public or very large, and not granted."""
+    for network in NetworkGrant.objects.missing(tunnel.account_id, spec.remote_subnets):
+        text = (
+            f"{network} {claim_objection(network)}. Only the service operators can reserve it for "
+            f"this account: ask them for a grant. {_remedy(tunnel)}"
         )
-        if claim is not None:
-            text = f"{network} overlaps a remote subnet of {_name(claim.revision, reader)}."
+        yield Problem("remote_subnets", text)
+
+
+def _claimed_subnets(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
+    """Yield a problem for each remote subnet that other tunnels do not leave free.
+
+    They claim remote subnets and the addresses of their peers. Untranslated packets reach one
+    tunnel by the remote address alone.
+    """
+    claims = RemoteClaim.objects.at(tunnel.concentrator)
+    own = claims.held().filter(revision__tunnel=tunnel, is_peer=False)
+    in_force = claims.of_others(tunnel).in_force().select_related("revision__tunnel")
+    for network in spec.remote_subnets:
+        found = list(in_force.overlapping(network))
+        if found and all(claim.is_peer for claim in found) and own.covering(network).exists():
+            # The peers came after this tunnel's claim, which takes nothing away from them.
+            continue
+        if found:
+            users = _name([claim.revision for claim in found], tunnel)
+            text = f"{network} overlaps addresses of {users}. {_remedy(tunnel)}"
             yield Problem("remote_subnets", text)
+
+
+def _claimed_peer(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
+    """Yield a problem if another tunnel claims the peer's address.
+
+    Userland ESP routes by the remote address: IKE and ESP to the peer would enter that tunnel.
+    """
+    if spec.remote_peer is None:
+        return
+    claims = RemoteClaim.objects.at(tunnel.concentrator).of_others(tunnel).in_force()
+    inside = claims.filter(is_peer=False).overlapping(IPv4Network(spec.remote_peer))
+    if found := list(inside.select_related("revision__tunnel")):
+        users = _name([claim.revision for claim in found], tunnel)
+        text = (
+            f"{spec.remote_peer} is in a remote subnet of {users}, so it cannot be a peer of this "
+            "concentrator. Ask the service operators for another concentrator."
+        )
+        yield Problem("remote_peer", text)
 
 
 def _provider_networks(spec: TunnelSpec) -> Iterator[Problem]:
     """Yield a problem for each remote subnet that overlaps a network of the provider.
 
-    The tunnel's route would divert packets for that network to the customer.
+    The tunnel's route would divert packets for that network, or for that gateway, to the customer.
     """
     pools = list(AddressPool.objects.values_list("network", flat=True))
+    public = Concentrator.objects.values_list("public_address", flat=True)
+    gateways = {IPv4Address(address) for address in public} | {spec.hosted_peer}
     own = (*spec.hosted_subnets, *spec.static_nat_subnets)
     for network in spec.remote_subnets:
         if any(network.overlaps(other) for other in own):
@@ -96,24 +140,24 @@ def _provider_networks(spec: TunnelSpec) -> Iterator[Problem]:
             first__lte=int(network.broadcast_address),
             last__gte=int(network.network_address),
         )
-        if subnets.exists() or any(network.overlaps(pool) for pool in pools):
+        if (
+            any(address in network for address in gateways)
+            or any(network.overlaps(pool) for pool in pools)
+            or subnets.exists()
+        ):
             text = f"{network} overlaps a network of the provider. Use another remote subnet."
             yield Problem("remote_subnets", text)
 
 
-def _gateway_addresses(spec: TunnelSpec) -> Iterator[Problem]:
-    """Yield a problem for each remote subnet that contains a gateway address of the provider.
-
-    The tunnel's route would divert packets for that gateway.
-    """
-    public = Concentrator.objects.values_list("public_address", flat=True)
-    addresses = {IPv4Address(address) for address in public} | {spec.hosted_peer}
-    for network in spec.remote_subnets:
-        if contained := sorted(address for address in addresses if address in network):
-            text = f"{network} contains {contained[0]}, a gateway address of the provider."
-            yield Problem("remote_subnets", text)
+def _name(revisions: list[Revision], tunnel: Tunnel) -> str:
+    """Return the name of a tunnel of the same account among the revisions, or words for any."""
+    names = [
+        revision.tunnel.name
+        for revision in revisions
+        if revision.tunnel.account_id == tunnel.account_id
+    ]
+    return f"the tunnel {names[0]}" if names else "another tunnel of this concentrator"
 
 
-def _name(revision: Revision, reader: User) -> str:
-    tunnel = Tunnel.objects.visible_to(reader).filter(pk=revision.tunnel_id).first()
-    return f"the tunnel {tunnel.name}" if tunnel else "another tunnel of this concentrator"
+def _remedy(tunnel: Tunnel) -> str:
+    return WITH_USERLAND_ESP if tunnel.concentrator.userland_esp else WITH_KERNEL_ESP

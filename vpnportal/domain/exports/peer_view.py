@@ -59,7 +59,7 @@ class PeerView:
 
     `source` names the specification, `missing` the problems of an incomplete draft. `children`
     are the selectors of the concentrator's CHILD_SAs. `must_initiate` is set if only the peer may
-    initiate.
+    initiate, `translated_only` if only hosts with a translation may reach the hosted side.
     """
 
     name: str
@@ -78,6 +78,7 @@ class PeerView:
     translations: tuple[Translation, ...]
     dpd: int
     must_initiate: bool
+    translated_only: bool
     missing: tuple[str, ...]
 
     @property
@@ -127,6 +128,7 @@ def peer_view(spec: TunnelSpec, name: str, title: str = "", source: str = "") ->
         translations=tuple(sorted(spec.translations, key=lambda row: row.internal)),
         dpd=spec.dpd_seconds,
         must_initiate=spec.starts is Starts.OTHER,
+        translated_only=spec.translated_only,
         missing=_missing(spec),
     )
 

@@ -56,6 +56,7 @@ class Interruption:
 NOT_RUNNING_TEXT = "No interruption (tunnel is not running)"
 NOT_RUNNING = Interruption(Extent.NOTHING, "No interruption")
 NO_PEER = Interruption(Extent.TUNNEL, "Ends the tunnel (no Remote Peer Address)")
+UNTRANSLATED = Interruption(Extent.FLOWS, "Ends connections without a translation")
 NO_NEW_CHILDREN = Interruption(Extent.NOTHING, "No interruption")
 MAKE_BEFORE_BREAK = Interruption(Extent.NOTHING, "No interruption (make-before-break)")
 
@@ -78,6 +79,8 @@ def interruption(before: TunnelSpec | None, after: TunnelSpec, key: bytes) -> In
     plan = make_plan(Desired.of([wanted]), _observed_as_up(running))
     if by_sas := _interruption_by_ending_sas(running, wanted, plan):
         return by_sas
+    if after.translated_only and not before.translated_only:
+        return UNTRANSLATED
     if addresses := [internal for internal, _ in plan.remove_elements.texts(NatMap.INBOUND)]:
         return Interruption(Extent.FLOWS, f"Ends connections through {_first_of(addresses)}")
     # charon negotiates new children beside the running ones, also if only the peer initiates.

@@ -18,6 +18,10 @@ from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
 
 # strongSwan builds IKEv1 only on request from this version on.
 WITHOUT_IKEV1 = (6, 1)
+NEEDS_KERNEL_ESP = (
+    "This concentrator cannot keep tunnels with equal remote subnets apart: its ESP runs in user "
+    "space. Switch it off, or ask the service operators for a concentrator with ESP in the kernel."
+)
 _VERSION = re.compile(r"(\d+)\.(\d+)")
 
 
@@ -64,7 +68,9 @@ class CharonCapabilities:
         return match is not None and (int(match[1]), int(match[2])) >= WITHOUT_IKEV1
 
     def problems(self, spec: TunnelSpec) -> Iterator[Problem]:
-        """Yield a problem for each algorithm of the specification that charon lacks."""
+        """Yield a problem for each setting that this charon, or its plane of ESP, cannot do."""
+        if spec.translated_only and self.userland_esp:
+            yield Problem("translated_only", NEEDS_KERNEL_ESP)
         phase_one, phase_two = spec.phase_one, spec.phase_two
         yield from self._phase_problems(1, phase_one.encryption, phase_one.authentication)
         if not self.has_group(GROUPS[phase_one.group]):

@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.http import QueryDict
 from django.urls import reverse
+from django.utils import timezone
 
 from vpnportal import services
 from vpnportal.domain.tunnel.spec import translation_address
@@ -207,8 +208,23 @@ class MoreOptions(DraftForm):
         self.without_ikev1 = capabilities.version if capabilities.may_lack_ikev1 else ""
 
 
+class Access(DraftForm):
+    legend, slug = "Access", "access"
+    translated_only = _checkbox("Translated access only")
+
+    def __init__(self, tunnel: Tunnel, *args: Any, **options: Any) -> None:
+        super().__init__(tunnel, *args, **options)
+        # True if the concentrator cannot do it: its ESP is not the kernel's.
+        self.is_unsupported = tunnel.concentrator.capabilities.userland_esp
+        # The end of the reservation of a tunnel that was never up; None without one.
+        self.reserved_until = None if tunnel.translated_only else tunnel.claims_until
+        self.is_reservation_over = bool(
+            self.reserved_until and self.reserved_until <= timezone.now()
+        )
+
+
 FORMS: dict[str, type[DraftForm]] = {
-    form.slug: form for form in (General, PhaseOne, PhaseTwo, MoreOptions)
+    form.slug: form for form in (General, PhaseOne, PhaseTwo, MoreOptions, Access)
 }
 _OTHER_LABELS = {
     "remote_subnets": "Protected Customer (Remote) Subnet",

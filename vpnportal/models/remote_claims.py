@@ -1,0 +1,165 @@
+"""Claims: remote networks that a tunnel reserves at a concentrator, and grants of large ones."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import IPv4Network
+
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import models
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from vpnportal.domain.addresses import claim_objection
+from vpnportal.domain.tunnel.spec import TunnelSpec
+from vpnportal.fields import NetworkField
+from vpnportal.models.accounts import Account
+from vpnportal.models.concentrators import Concentrator
+from vpnportal.models.revisions import Revision
+from vpnportal.models.tunnels import Tunnel
+
+
+def claim_duration() -> timedelta:
+    """Return how long the claims of a tunnel count that was never up."""
+    return timedelta(days=settings.CLAIM_DAYS)
+
+
+class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):
+    """Claims, with filters for those that count, and the operation that adds them."""
+
+    def reserve(self, revision: Revision, spec: TunnelSpec) -> None:
+        """Write the claims of a new revision.
+
+        The peer's address is one. The remote networks are, unless it has translated access only.
+        """
+        networks = () if spec.translated_only else spec.remote_subnets
+        claims = [RemoteClaim.of(revision, network) for network in networks]
+        if spec.remote_peer:
+            claims.append(RemoteClaim.of(revision, IPv4Network(spec.remote_peer), is_peer=True))
+        RemoteClaim.objects.bulk_create(claims)
+
+    def at(self, concentrator: Concentrator) -> RemoteClaimQuerySet:
+        """Return the claims at a concentrator."""
+        return self.filter(revision__concentrator=concentrator)
+
+    def of_others(self, tunnel: Tunnel) -> RemoteClaimQuerySet:
+        """Return the claims of other tunnels."""
+        return self.exclude(revision__tunnel=tunnel)
+
+    def held(self) -> RemoteClaimQuerySet:
+        """Return the claims of live, unfinished and fallback revisions."""
+        return self.filter(revision__outcome__in=Revision.HOLDING)
+
+    def reserved(self) -> RemoteClaimQuerySet:
+        """Return the held claims, and those of revisions that failed lately after they were up.
+
+        charon may refuse a revision that was live, such as after an upgrade.
+        """
+        newer = Revision.objects.holding().filter(
+            tunnel=OuterRef("revision__tunnel"), number__gt=OuterRef("revision__number")
+        )
+        failed_lately = Q(
+            ~Exists(newer),
+            revision__outcome=Revision.Outcome.FAILED,
+            revision__first_up_at__isnull=False,
+            revision__finished_at__gt=timezone.now() - claim_duration(),
+            revision__tunnel__cancelled_at=None,
+        )
+        return self.filter(Q(revision__outcome__in=Revision.HOLDING) | failed_lately)
+
+    def in_force(self) -> RemoteClaimQuerySet:
+        """Return the reserved claims that others must respect.
+
+        A tunnel that was never up has them until its `claims_until`.
+        """
+        until = Q(revision__tunnel__claims_until=None)
+        until |= Q(revision__tunnel__claims_until__gt=timezone.now())
+        return self.reserved().filter(until)
+
+    def expired(self) -> RemoteClaimQuerySet:
+        """Return the held networks that others may take: their tunnels were not up in time."""
+        is_over = Q(revision__tunnel__claims_until__lte=timezone.now())
+        return self.held().filter(is_over, is_peer=False)
+
+    def overlapping(self, *networks: IPv4Network) -> RemoteClaimQuerySet:
+        """Return the claims that overlap any of the networks."""
+        overlap = Q(pk__in=())
+        for network in networks:
+            overlap |= Q(
+                first__lte=int(network.broadcast_address), last__gte=int(network.network_address)
+            )
+        return self.filter(overlap)
+
+    def covering(self, network: IPv4Network) -> RemoteClaimQuerySet:
+        """Return the claims that contain the whole network."""
+        first, last = int(network.network_address), int(network.broadcast_address)
+        return self.filter(first__lte=first, last__gte=last)
+
+
+class RemoteClaim(models.Model):
+    """A remote network or the peer of a revision, unencrypted, so that one query finds overlaps."""
+
+    revision = models.ForeignKey(Revision, models.CASCADE, related_name="claims")
+    first = models.BigIntegerField()
+    last = models.BigIntegerField()
+    # The address of the peer, which no network of another tunnel may contain.
+    is_peer = models.BooleanField(default=False)
+
+    objects = RemoteClaimQuerySet.as_manager()
+
+    class Meta:
+        indexes = [models.Index("first", "last", name="claims_by_address")]
+
+    def __str__(self) -> str:
+        return f"{self.first} to {self.last} by {self.revision_id}"
+
+    @classmethod
+    def of(cls, revision: Revision, network: IPv4Network, *, is_peer: bool = False) -> RemoteClaim:
+        """Return the claim of one network, or of the address of the peer, unsaved."""
+        return cls(
+            revision=revision,
+            first=int(network.network_address),
+            last=int(network.broadcast_address),
+            is_peer=is_peer,
+        )
+
+
+class NetworkGrantQuerySet(models.QuerySet["NetworkGrant"]):
+    """Grants, with the question that Apply has for them."""
+
+    def missing(self, account_id: int, networks: tuple[IPv4Network, ...]) -> list[IPv4Network]:
+        """Return the networks that need a grant which the account lacks. No query without them."""
+        needing = [network for network in networks if claim_objection(network)]
+        if not needing:
+            return []
+        granted = self.filter(account=account_id).values_list("network", flat=True)
+        allowed = list(granted)
+        return [net for net in needing if not any(net.subnet_of(grant) for grant in allowed)]
+
+
+class NetworkGrant(models.Model):
+    """The permission of an account to claim a public network, or one that is larger than a /8.
+
+    `granted_by` is None for what an account had before grants existed.
+    """
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="network_grants")
+    network = NetworkField()
+    granted_by = models.ForeignKey(User, models.SET_NULL, null=True, editable=False)
+    granted_at = models.DateTimeField(auto_now_add=True)
+
+    objects = NetworkGrantQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                "account",
+                "network",
+                name="one_grant_per_network",
+                violation_error_message="This account has this grant already.",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.network} for {self.account}"
