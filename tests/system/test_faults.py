@@ -24,13 +24,14 @@ from tests.system.faults.steps import COMMITTED, SENT, WORKERS, Holds
 
 CELLS = {
     damage.KILL_WORKER: (SENT, *WORKERS),
-    damage.KILL_CHARON: WORKERS,
+    damage.KILL_CHARON: tuple(step for step in WORKERS if step != "maps changed"),
     damage.STOP_CHARON: ("started", "observed", "loaded", "terminated", "recorded", "initiated"),
     damage.KILL_REDIS: (COMMITTED, SENT, "started", "recorded", "initiated"),
     damage.STOP_REDIS: (COMMITTED, SENT, "started", "initiated"),
     damage.KILL_WEB: (COMMITTED, SENT),
     damage.KILL_MONITOR: (SENT, "loaded", "recorded"),
     damage.KILL_BEAT: (SENT, "recorded"),
+    damage.KEEP_FLOWS: ("maps changed",),
     damage.NO_TUN: ("loaded",),
     damage.FULL_DISK: ("received", "loaded", "observed again"),
     damage.CLOCK_FORWARD: (SENT, "loaded"),
@@ -119,6 +120,40 @@ def test_after_a_fault_the_applied_revision_is_live(
     assert ground_truth.draft(scene.portal) == scene.draft
     assert set(ground_truth.revisions(scene.portal).values()) == {"live", "replaced"}
     scene.apply_again()
+
+
+@pytest.mark.parametrize("fault", [damage.KEEP_FLOWS, damage.KILL_WORKER], ids=lambda it: it.name)
+def test_a_revision_is_not_live_before_the_flows_of_its_removed_translation_have_ended(
+    scene: Scene, fault: Fault
+):
+    """A running ping keeps its flow, which would otherwise end by itself after 30 seconds."""
+    scene.prepare()
+    portal = scene.portal
+    with pinging(portal, scene.applied.internal):
+        scene.apply_up_to("maps changed")
+        fault.inject(scene)
+        scene.release()
+        try:
+            fault.wait_for_effect(scene)
+            assert ground_truth.leftover_flows(portal, scene.applied)
+            assert ground_truth.revisions(portal)[scene.number] == "applying"
+        finally:
+            fault.undo(scene)
+        wait_for(lambda: ground_truth.revisions(portal)[scene.number] == "live", 60)
+        assert not ground_truth.leftover_flows(portal, scene.applied)
+    scene.settle()
+
+
+@contextmanager
+def pinging(portal: RunningPortal, address: str) -> Iterator[None]:
+    """Ping an address from the server ten times a second."""
+    netns = ("ip", "netns", "exec", f"{portal.prefix}-server")
+    ping = subprocess.Popen([*netns, "ping", "-q", "-i", "0.1", address], stdout=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        ping.kill()
+        ping.wait()
 
 
 def test_traffic_resumes_when_the_tun_interface_is_up_again(scene: Scene):

@@ -134,6 +134,10 @@ def _send_stray_messages(scene: Scene) -> None:
             app.send_task("vpnportal.tasks.converge", arguments, queue=QUEUE, connection=connection)
 
 
+def _wait_for_failed_deletion(scene: Scene) -> None:
+    wait_for(lambda: scene.worker_logged("conntrack does not answer"), 30)
+
+
 CHARON = ("charon", "concentrator")
 REDIS = ("redis-server",)
 KILL_WORKER = kill("worker", "worker")
@@ -145,6 +149,12 @@ KILL_REDIS = kill("Redis", *REDIS)
 STOP_CHARON = stop("charon", _wait_for_charon_timeout, *CHARON)
 STOP_REDIS = stop("Redis", _wait_for_redis_timeout, *REDIS)
 NO_TUN = Fault("no tun traffic", _tun("down"), _wait_for_live_without_traffic, _tun("up"))
+KEEP_FLOWS = Fault(
+    "conntrack fails",
+    lambda scene: scene.holds.keep_flows(True),
+    _wait_for_failed_deletion,
+    lambda scene: scene.holds.keep_flows(False),
+)
 FULL_DISK = Fault("full disk", _fill, _wait_for_disk_error, _free)
 CLOCK_FORWARD = Fault("clock +6 h", _clock(SIX_HOURS_SECONDS), undo=_clock(0))
 CLOCK_BACK = Fault("clock -6 h", _clock(-SIX_HOURS_SECONDS), undo=_clock(0))

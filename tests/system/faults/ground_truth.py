@@ -70,6 +70,7 @@ def deviations(portal: RunningPortal, settings: Settings, live: int) -> list[str
             *_outcomes(portal, live),
             *_charon(portal, settings),
             *_kernel(portal, settings),
+            *_flows(portal, settings),
             *_pings(portal, settings),
         ]
     except (OSError, vici.exception.SessionException, ValueError, StopIteration) as error:
@@ -167,6 +168,18 @@ def _kernel(portal: RunningPortal, settings: Settings) -> Iterator[str]:
         yield f"the translations are {maps}"
     if not any("rule" in item for item in items):
         yield "there are no rules"
+
+
+def leftover_flows(portal: RunningPortal, settings: Settings) -> list[str]:
+    """Return the lines of `conntrack` for flows of the internal address of the other settings."""
+    address = other_than(settings).internal
+    listed = portal.on("concentrator", "conntrack", "-L", "--any-nat").stdout
+    return [line for line in listed.splitlines() if f"={address} " in line]
+
+
+def _flows(portal: RunningPortal, settings: Settings) -> Iterator[str]:
+    if leftover_flows(portal, settings):
+        yield f"flows of {other_than(settings).internal} are left"
 
 
 def _pings(portal: RunningPortal, settings: Settings) -> Iterator[str]:

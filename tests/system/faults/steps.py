@@ -22,6 +22,7 @@ WORKERS = (
     "secret loaded",
     "loaded",
     "terminated",
+    "maps changed",
     "translated",
     "observed again",
     "recorded",
@@ -66,6 +67,11 @@ class Holds:
     def release(self) -> None:
         """Release the held process, and hold no other."""
         (self.folder / "armed").unlink(missing_ok=True)
+
+    def keep_flows(self, keep: bool) -> None:
+        """Let each deletion of flows fail, or none."""
+        file = self.folder / "keep flows"
+        file.touch() if keep else file.unlink(missing_ok=True)
 
     def set_clock(self, seconds: int) -> None:
         """Shift the clock of the portal's processes by these seconds."""

@@ -3,7 +3,8 @@
 Python imports this module at the start of each process, through PYTHONPATH. The test writes the
 name of a step into the file `armed`. The first process at that step writes its process id into the
 file `here` and waits until `armed` is removed. Each process adds the seconds in the file `clock` to
-the time of day. Without VPNPORTAL_HOLDS the module does nothing.
+the time of day. While the file `keep flows` exists, each deletion of flows fails. Without
+VPNPORTAL_HOLDS the module does nothing.
 
 The steps are bound by the names of modules and methods. A process does not start if a module of
 BINDINGS does not exist. A worker writes a file `unbound NAME` for each module of BINDINGS and
@@ -166,6 +167,17 @@ def bind_driver(module) -> None:
     around(module.GatewayDriver, "_translate", after=translated)
 
 
+def bind_conntrack(module) -> None:
+    from vpnportal.gateway.errors import GatewayError
+
+    def before(*_) -> None:
+        at("maps changed")()
+        if Path(FOLDER, "keep flows").exists():
+            raise GatewayError("conntrack does not answer.")
+
+    around(module.Conntrack, "delete_flows", before=before)
+
+
 def bind_reconcile(module) -> None:
     def over(*_) -> None:
         _Apply.under_way = False
@@ -178,6 +190,7 @@ BINDINGS = {
     "vpnportal.reconciler.revision_outcomes": bind_outcomes,
     "vpnportal.gateway.vici.session": bind_session,
     "vpnportal.gateway.driver": bind_driver,
+    "vpnportal.gateway.netfilter.conntrack": bind_conntrack,
     "vpnportal.reconciler.reconcile": bind_reconcile,
 }
 
