@@ -18,7 +18,15 @@ from vpnportal.domain.tunnel.serialization import serialize, spec_digest
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
 from vpnportal.encryption import fingerprint_key
 from vpnportal.fields import Sealed
-from vpnportal.models import Account, Concentrator, Datacenter, RemoteClaim, Revision, Tunnel
+from vpnportal.models import (
+    Account,
+    Concentrator,
+    Datacenter,
+    RemoteClaim,
+    Revision,
+    Tunnel,
+    TunnelMark,
+)
 
 # Tunnel n has the n-th /21 from here on, and its translations are the first addresses in it.
 STATIC_NAT = IPv4Address("11.0.0.0")
@@ -122,6 +130,10 @@ def add_live(
             revision.pk = pk
     with transaction.atomic():
         Tunnel.objects.bulk_create(_tunnel(spec, concentrator, account) for spec in specs)
+        TunnelMark.objects.bulk_create(
+            TunnelMark(concentrator=concentrator, tunnel_id=spec.tunnel_id, number=spec.tunnel_id)
+            for spec in specs
+        )
         _save(revisions, specs)
 
 
@@ -137,6 +149,8 @@ def _tunnel(spec: TunnelSpec, concentrator: Concentrator, account: Account) -> T
         ike_version=spec.ike_version,
         **{f"phase_one_{name}": value for name, value in asdict(spec.phase_one).items()},
         **{f"phase_two_{name}": value for name, value in asdict(spec.phase_two).items()},
+        translated_only=spec.translated_only,
+        mark=spec.tunnel_id,
         draft_digest=spec_digest(spec, fingerprint_key()),
     )
 
@@ -153,6 +167,7 @@ def _revision(
         digest=spec_digest(spec, fingerprint_key()),
         hosted_peer=str(spec.hosted_peer),
         remote_peer=str(spec.remote_peer),
+        mark=spec.tunnel_id,
         outcome=outcome,
     )
 
@@ -160,8 +175,8 @@ def _revision(
 def _save(revisions: Sequence[Revision], specs: Iterable[TunnelSpec]) -> list[Revision]:
     saved = Revision.objects.bulk_create(revisions)
     RemoteClaim.objects.bulk_create(
-        RemoteClaim.of(revision, network)
+        claim
         for revision, spec in zip(saved, specs, strict=True)
-        for network in spec.remote_subnets
+        for claim in RemoteClaim.all_of(revision, spec)
     )
     return saved

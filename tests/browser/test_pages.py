@@ -57,6 +57,22 @@ def test_the_number_of_pending_changes_follows_every_edit(draft: Page):
     )
 
 
+def test_translated_access_only_saves_itself_and_is_a_pending_change(draft: Page):
+    box = draft.get_by_role("checkbox", name="Translated access only")
+    expect(draft.locator("#access")).to_contain_text(
+        "Hosts without a translation cannot reach servers, and servers cannot reach them."
+    )
+
+    box.check()
+    expect(note_of(box)).to_have_text("Saved")
+    expect(draft.locator("#review")).to_contain_text("Translated access only")
+
+    draft.reload()
+    expect(box).to_be_checked()
+    box.uncheck()
+    expect(note_of(box)).to_have_text("Saved")
+
+
 def test_the_enter_key_saves_a_field(draft: Page):
     name = draft.get_by_label("Tunnel Name")
     name.fill(text := f"Dallas {draft.evaluate('Date.now()')}")

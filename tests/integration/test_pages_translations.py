@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from tests.html import focused, part, read, typed, words
 from vpnportal import services
-from vpnportal.models import Subnet, Tunnel
+from vpnportal.models import NetworkGrant, Subnet, Tunnel
 
 HTMX = {"HX-Request": "true"}
 both = pytest.mark.parametrize("headers", [{}, HTMX], ids=["plain", "htmx"])
@@ -140,13 +140,20 @@ def test_a_button_enters_the_corrected_network(tunnel, page, headers):
     assert remote_subnets(tunnel) == ["10.9.0.0/24"]
 
 
-def test_a_public_network_is_saved_with_a_warning(tunnel, page):
+def test_a_public_network_is_saved_with_a_warning(tunnel, page, user):
     url = reverse("add-remote-subnet", args=[tunnel.pk])
 
     response = page.post(url, {"ip": "8.8.8.0", "cidr": "24"}, headers=HTMX)
 
     assert remote_subnets(tunnel) == ["8.8.8.0/24"]
-    assert "8.8.8.0/24 is a public range." in words(response, "remote-subnets")
+    without_grant = "8.8.8.0/24 has public addresses. Apply refuses it unless"
+    assert without_grant in words(response, "remote-subnets")
+    own_page = reverse("tunnel", args=[tunnel.pk])
+    grant = NetworkGrant.objects.create(account=tunnel.account, network=IPv4Network("8.8.8.0/24"))
+    assert "8.8.8.0/24 is a public range." in words(page.get(own_page), "remote-subnets")
+    grant.delete()
+    services.edit(tunnel, "translated_only", True, user)
+    assert "public" not in words(page.get(own_page), "remote-subnets")
 
 
 @both

@@ -29,15 +29,8 @@ class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):
     """Claims, with filters for those that count, and the operation that adds them."""
 
     def reserve(self, revision: Revision, spec: TunnelSpec) -> None:
-        """Write the claims of a new revision.
-
-        The peer's address is one. The remote networks are, unless it has translated access only.
-        """
-        networks = () if spec.translated_only else spec.remote_subnets
-        claims = [RemoteClaim.of(revision, network) for network in networks]
-        if spec.remote_peer:
-            claims.append(RemoteClaim.of(revision, IPv4Network(spec.remote_peer), is_peer=True))
-        RemoteClaim.objects.bulk_create(claims)
+        """Write the claims of a new revision."""
+        RemoteClaim.objects.bulk_create(RemoteClaim.all_of(revision, spec))
 
     def at(self, concentrator: Concentrator) -> RemoteClaimQuerySet:
         """Return the claims at a concentrator."""
@@ -113,6 +106,18 @@ class RemoteClaim(models.Model):
 
     def __str__(self) -> str:
         return f"{self.first} to {self.last} by {self.revision_id}"
+
+    @classmethod
+    def all_of(cls, revision: Revision, spec: TunnelSpec) -> list[RemoteClaim]:
+        """Return the claims of a revision, unsaved.
+
+        The peer's address is one. The remote networks are, unless it has translated access only.
+        """
+        networks = () if spec.translated_only else spec.remote_subnets
+        claims = [cls.of(revision, network) for network in networks]
+        if spec.remote_peer:
+            claims.append(cls.of(revision, IPv4Network(spec.remote_peer), is_peer=True))
+        return claims
 
     @classmethod
     def of(cls, revision: Revision, network: IPv4Network, *, is_peer: bool = False) -> RemoteClaim:

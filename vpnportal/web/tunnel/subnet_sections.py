@@ -7,9 +7,10 @@ import `page`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from ipaddress import IPv4Network
 
 from vpnportal.domain import addresses
-from vpnportal.models import Subnet, Tunnel
+from vpnportal.models import NetworkGrant, Subnet, Tunnel
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +71,29 @@ def subnet_sections(tunnel: Tunnel) -> SubnetSections:
     available = sorted(offered, key=lambda subnet: subnet.network)
     remote = [subnet for subnet in attached if subnet.kind == Subnet.Kind.CUSTOMER]
     return SubnetSections(
-        remote=RemoteSubnetsSection(
-            [(subnet, addresses.subnet_warning(subnet.network)) for subnet in remote]
-        ),
+        remote=RemoteSubnetsSection(_with_warnings(tunnel, remote)),
         hosted=_hosted_section(Subnet.Kind.HOSTED, "Hosted", attached, available),
         service=_hosted_section(Subnet.Kind.SERVICE, "Service", attached, available),
+    )
+
+
+def _with_warnings(tunnel: Tunnel, remote: list[Subnet]) -> list[tuple[Subnet, str]]:
+    """Return each remote subnet with a warning: what reserves nothing needs none."""
+    if tunnel.translated_only:
+        return [(subnet, "") for subnet in remote]
+    networks = tuple(subnet.network for subnet in remote)
+    missing = set(NetworkGrant.objects.missing(tunnel.account_id, networks))
+    return [
+        (subnet, _without_grant(subnet.network) if subnet.network in missing else warning)
+        for subnet in remote
+        for warning in [addresses.subnet_warning(subnet.network)]
+    ]
+
+
+def _without_grant(network: IPv4Network) -> str:
+    return (
+        f"{network} {addresses.claim_objection(network)}. Apply refuses it unless the service "
+        "operators granted it to this account, or the tunnel has translated access only."
     )
 
 
