@@ -24,6 +24,24 @@ from vpnportal.models import *
 tunnel, user = Tunnel.objects.get(name="ipsec001"), User.objects.order_by("pk").first()
 def say(value): print(json.dumps(value, default=str))
 """
+# Runs each piece of code that it reads, and answers with the output and the error of each.
+SERVE_CODE = """
+import contextlib, io, json, sys, traceback
+import django
+django.setup()
+from django.db import connections
+for line in sys.stdin:
+    output, error = io.StringIO(), ""
+    try:
+        with contextlib.redirect_stdout(output):
+            exec(json.loads(line), {})
+    except SystemExit:
+        pass
+    except BaseException:
+        error = traceback.format_exc()
+    connections.close_all()
+    print(json.dumps([output.getvalue(), error]), flush=True)
+"""
 FILL_IN = """
 if tunnel.revisions.exists():
     raise SystemExit
@@ -55,6 +73,7 @@ class RunningPortal:
         }
         self.arguments = arguments or ("--port", "0")
         self.output = ""
+        self._shell: subprocess.Popen[str] | None = None
 
     def start(self) -> RunningPortal:
         """Start bin/run and read its output, up to the last line of its last block."""
@@ -75,6 +94,10 @@ class RunningPortal:
 
     def stop(self) -> None:
         """Stop bin/run as a service manager does; it removes all that it made."""
+        if self._shell:
+            self._shell.kill()
+            self._shell.communicate()
+            self._shell = None
         self._running.send_signal(signal.SIGTERM)
         self._running.wait(timeout=60)
 
@@ -139,9 +162,20 @@ class RunningPortal:
     def do(self, code: str, **names: str) -> Any:
         """Run code in the portal's shell, after PRELUDE; return what it passes to `say`."""
         assignments = "".join(f"{name} = {value!r}\n" for name, value in names.items())
-        done = self.run(PYTHON, "manage.py", "shell", "-v0", "-c", PRELUDE + assignments + code)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout) if done.stdout.strip() else None
+        if self._shell is None:
+            self._shell = subprocess.Popen(
+                [PYTHON, "-c", SERVE_CODE],
+                env={**self.environment, "DJANGO_SETTINGS_MODULE": "vpnportal.settings"},
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        assert self._shell.stdin and self._shell.stdout
+        print(json.dumps(PRELUDE + assignments + code), file=self._shell.stdin, flush=True)
+        output, error = json.loads(self._shell.stdout.readline())
+        assert not error, error
+        return json.loads(output) if output.strip() else None
 
     def fill_in(self) -> None:
         """Enter the parameters of the example, without its translation, and the device's key."""
