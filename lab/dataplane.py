@@ -33,12 +33,18 @@ def probe(prefix: str, host: str) -> DataPlane:
     """
     if os.environ.get("VPNPORTAL_LAB_ESP") == "userland":
         return USERLAND
-    states = ["ip", "-n", namespace_of(prefix, host), "xfrm", "state"]
-    state = ["src", "192.0.2.1", "dst", "192.0.2.2", "proto", "esp", "spi", "0xc0de"]
-    cipher = ["enc", "cbc(aes)", f"0x{'0' * 64}", "auth", "hmac(sha256)", f"0x{'0' * 64}"]
+    add, delete = esp_state_commands(["ip", "-n", namespace_of(prefix, host)])
     try:
-        run([*states, "add", *state, "mode", "tunnel", *cipher])
+        run(add)
     except LaboratoryError:
         return USERLAND
-    run([*states, "delete", *state])
+    run(delete)
     return KERNEL
+
+
+def esp_state_commands(ip: list[str]) -> tuple[list[str], list[str]]:
+    """Return the commands that add and delete an ESP state; a kernel without ESP refuses."""
+    states = [*ip, "xfrm", "state"]
+    state = ["src", "192.0.2.1", "dst", "192.0.2.2", "proto", "esp", "spi", "0xc0de"]
+    cipher = ["enc", "cbc(aes)", f"0x{'0' * 64}", "auth", "hmac(sha256)", f"0x{'0' * 64}"]
+    return [*states, "add", *state, "mode", "tunnel", *cipher], [*states, "delete", *state]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.kernel_plane")
     parser.add_argument("files", nargs="*")
     parser.add_argument("--kernel", default="6.1")
+    parser.add_argument("--reports", type=Path, help="a folder for the reports of pytest")
     parser.add_argument("--take", action="store_true", help=argparse.SUPPRESS)
     # Python ends with `finally` after an exit, but not after a signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -64,7 +66,12 @@ def main() -> int:
     state = Path(os.environ.get("VPNPORTAL_STATE", ROOT / "var"))
     state.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="kernel-", dir=state) as folder:
-        return run_files(arguments.files, arguments.kernel, pytest_arguments, Path(folder))
+        status = run_files(arguments.files, arguments.kernel, pytest_arguments, Path(folder))
+        if arguments.reports:
+            shutil.rmtree(arguments.reports, ignore_errors=True)
+            reports = shutil.ignore_patterns("*.log", "*.status")
+            shutil.copytree(Path(folder) / "results", arguments.reports, ignore=reports)
+        return status
 
 
 def run_files(files: list[str], kernel: str, pytest_arguments: list[str], share: Path) -> int:

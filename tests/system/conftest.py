@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import platform
+import re
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from lab.dataplane import esp_state_commands
+from lab.strongswan_conf import CHARON
 from tests.running_portal import RunningPortal, wait_for
 
 
@@ -15,6 +22,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.lab)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment(record_testsuite_property: Callable[[str, object], None]) -> None:
+    """Record the environment of the tests for `tests/support_table.py`."""
+    add, _ = esp_state_commands(["ip"])
+    in_kernel = os.environ.get("VPNPORTAL_LAB_ESP") != "userland" and not (
+        subprocess.run(["unshare", "--net", *add], capture_output=True).returncode
+    )
+    version = subprocess.run([CHARON, "--version"], capture_output=True, text=True).stdout
+    release = platform.freedesktop_os_release()["VERSION_ID"]
+    facts = {
+        "plane": "kernel ESP" if in_kernel else "userland ESP",
+        "linux": ".".join(platform.release().split(".")[:2]),
+        "debian": release,
+        "charon": re.sub(r".*?(\d[\d.]*).*", r"\1", version.strip(), flags=re.DOTALL),
+    }
+    record_testsuite_property("environment", json.dumps(facts))
 
 
 def translate(internal: str = "10.1.255.92", name: str = "database") -> str:
