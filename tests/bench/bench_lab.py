@@ -19,6 +19,7 @@ from lab.topology import CONCENTRATOR
 from tests.bench.bare_calls import BareCalls
 from tests.bench.portal import Portal, specification
 from tests.observation import observe
+from tests.usage_age import age_usage_record
 from vpnportal.domain.gateway_config.desired import Desired
 from vpnportal.domain.gateway_config.names import tunnel_id
 from vpnportal.domain.planning.plan import make_plan
@@ -124,6 +125,8 @@ class BenchLab:
         observed = observe(driver)
         plan = make_plan(desired, observed).without_initiation()
         driver.apply(plan, observed.userland_esp, lambda step: None)
+        # As on a gateway whose rules are older than any flow.
+        age_usage_record()
 
     def desired(self) -> Desired:
         """Return the desired state of all tunnels."""

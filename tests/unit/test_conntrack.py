@@ -123,3 +123,23 @@ def test_another_refusal_is_an_error():
 
     with pytest.raises(RefusedRequest):
         Conntrack(FullKernel()).delete_flows([NatFlows(TO_CUSTOMER)])
+
+
+def test_of_removed_elements_only_those_that_may_have_flows_are_searched(monkeypatch):
+    asked = []
+
+    def may_have_flows(record, pairs, gateway):
+        asked.append((pairs, gateway))
+        return {(INTERNAL, CUSTOMER)}
+
+    monkeypatch.setattr(conntrack.UsageRecord, "may_have_flows", may_have_flows)
+    removed = {NatFlows(TO_CUSTOMER), NatFlows(NatElement(NatMap.INBOUND, INTERNAL, 1))}
+    left_over = {NatFlows(FROM_CUSTOMER, zone=7)}
+    deleted = []
+    connections = Conntrack(OldKernel())
+    monkeypatch.setattr(connections, "delete_flows", deleted.extend)
+
+    connections.end_flows(removed, left_over, (SERVER,))
+
+    assert asked == [({(INTERNAL, CUSTOMER), (INTERNAL, 1)}, (SERVER,))]
+    assert deleted == [NatFlows(TO_CUSTOMER), *left_over]

@@ -149,6 +149,12 @@ class AddressSet:
             return IPv4Address(self._sorted[at])
         return None
 
+    def __contains__(self, address: object) -> bool:
+        """Return True if the address, also as a number, is in the set."""
+        if not isinstance(address, IPv4Address | int):
+            return False
+        return self.first_in(IPv4Network(address)) is not None
+
     def __iter__(self) -> Iterator[IPv4Address]:
         return map(IPv4Address, self._sorted)
 

@@ -332,7 +332,9 @@ class GatewayDriver:
             count = (len(plan.remove_elements.all_keys() | plan.add_elements.all_keys()) + 1) // 2
             report(Step("", f"Changed the address translations ({count})"))
         # The flows of the removed elements are in no report: they end in each removal.
-        self._conntrack.delete_flows({*flows_of(plan.remove_elements), *plan.end_flows})
+        self._conntrack.end_flows(
+            flows_of(plan.remove_elements), plan.end_flows, self._addresses.read().own
+        )
         if plan.end_flows:
             report(ended_flows_step(plan.end_flows))
 

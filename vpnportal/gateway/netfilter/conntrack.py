@@ -25,6 +25,7 @@ from vpnportal.gateway.netfilter.netlink import (
     message,
     parse_attributes,
 )
+from vpnportal.gateway.netfilter.usage_record import UsageRecord
 
 GET_FLOWS, DELETE_FLOWS = (1 << 8) | 1, (1 << 8) | 2
 # enum ctattr_type, ctattr_tuple, ctattr_ip and ctattr_filter.
@@ -60,6 +61,7 @@ class Conntrack:
 
     def __init__(self, link: NetlinkSocket) -> None:
         self._link = link
+        self._record = UsageRecord(link)
         # Linux 6.12 began to delete by filter. An older kernel is asked once per process.
         self._deletes_by_filter = True
 
@@ -80,6 +82,22 @@ class Conntrack:
         for body in self._dump(b""):
             keys.update(_keys(body))
         return frozenset(map(_decode, keys))
+
+    def end_flows(
+        self,
+        removed: Iterable[NatFlows],
+        left_over: Iterable[NatFlows],
+        gateway: Container[int],
+    ) -> None:
+        """Delete the flows of removed elements, and flows that outlived an earlier removal.
+
+        Call it after the removal. An element whose pair the usage set rules out needs no search in
+        conntrack. `gateway` has the gateway's addresses.
+        """
+        candidates = tuple(removed)
+        pairs = self._record.may_have_flows({flows.pair for flows in candidates}, gateway)
+        found = (flows for flows in candidates if flows.pair in pairs)
+        self.delete_flows([*found, *left_over])
 
     def delete_flows(self, flows: Iterable[NatFlows]) -> None:
         """Delete these flows, each in its zone only."""

@@ -19,6 +19,7 @@ import json
 from functools import cache
 from typing import Any, TypeAlias
 
+from vpnportal.domain.addresses import dotted
 from vpnportal.domain.gateway_config.drop_counters import COUNTERS
 from vpnportal.domain.gateway_config.nat_elements import NatMap
 
@@ -31,6 +32,9 @@ DECRYPTED_MARK = 0x10000000
 MSS_BYTES = 1340
 # The set of pairs of internal and customer address; a pair expires after its last packet.
 USAGE_SET, RETENTION_SECONDS = "used", 30 * 86_400
+# A pair that no flow has: its age is that of the rules. The counter of the packets whose pair the
+# kernel could not add to the set.
+RECORD_START, RECORD_SECONDS, UNRECORDED = (0, 0), 3650 * 86_400, "unrecorded"
 
 # Part of the digest in the rules' comments. Another text would rewrite the rules of each gateway.
 DIGEST_COUNTERS = {
@@ -47,6 +51,7 @@ CHAINS: dict[str, Json] = {
     "prerouting": {"type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept"},
     "postrouting": {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"},
     "used": {"type": "filter", "hook": "postrouting", "prio": 110, "policy": "accept"},
+    "used_from_customer": {},
     "forward": {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"},
     "input": {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"},
 }
@@ -62,10 +67,24 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
         "decrypted": mark,
         "prerouting": [[_not(decrypted), to_customer]],
         "postrouting": [[decrypted, from_customer]],
-        # Both directions of a flow are one conntrack entry, whichever peer began the flow.
+        # Both directions of a flow are one conntrack entry, whichever peer began the flow. A rule
+        # ends at a pair that cannot be added; the next one counts the packet.
         "used": [
-            [_translated("dnat"), _renew(_flow("original", "daddr"), _flow("reply", "saddr"))],
-            [_translated("snat"), _renew(_flow("reply", "daddr"), _flow("original", "saddr"))],
+            [
+                _translated("dnat"),
+                _renew(_flow("original", "daddr"), _flow("reply", "saddr")),
+                _goto("used_from_customer"),
+            ],
+            [_translated("dnat"), {"counter": UNRECORDED}],
+            [_goto("used_from_customer")],
+        ],
+        "used_from_customer": [
+            [
+                _translated("snat"),
+                _renew(_flow("reply", "daddr"), _flow("original", "saddr")),
+                {"accept": None},
+            ],
+            [_translated("snat"), {"counter": UNRECORDED}],
         ],
         "forward": [
             [decrypted, encrypting, *_drop("between_tunnels")],
@@ -121,7 +140,8 @@ def definition(userland_esp: bool) -> list[Json]:
     address = {"type": "ipv4_addr", "map": "ipv4_addr"}
     commands: list[Json] = [{"add": {"table": {"family": FAMILY, "name": TABLE}}}]
     commands += [{"add": {"map": {**place, "name": name, **address}}} for name in NatMap]
-    commands += [{"add": {"counter": {**place, "name": name}}} for name in COUNTERS]
+    names = (*COUNTERS, UNRECORDED)
+    commands += [{"add": {"counter": {**place, "name": name}}} for name in names]
     for name, hook in CHAINS.items():
         commands.append({"add": {"chain": {**place, "name": name, **hook}}})
         commands.append({"flush": {"chain": {**place, "name": name}}})
@@ -131,7 +151,17 @@ def definition(userland_esp: bool) -> list[Json]:
             {"add": {"rule": {**place, "chain": chain, "expr": line, "comment": comment}}}
             for line in lines
         ]
-    return commands
+    return commands + _begin_record()
+
+
+def _begin_record() -> list[Json]:
+    """Return the commands that make RECORD_START as new as the rules of the same transaction."""
+    place = {"family": FAMILY, "table": TABLE, "name": USAGE_SET}
+    pair = {"concat": [dotted(address) for address in RECORD_START]}
+    lasting = {"elem": {"val": pair, "timeout": RECORD_SECONDS}}
+    # Only an element that exists can be deleted.
+    steps = (("add", pair), ("delete", pair), ("add", lasting))
+    return [{verb: {"element": {**place, "elem": [item]}}} for verb, item in steps]
 
 
 def _drop(counter: str) -> Rule:
@@ -187,6 +217,10 @@ def _flow(way: str, side: str) -> Json:
 def _renew(internal: Json, customer: Json) -> Json:
     pair = {"concat": [internal, customer]}
     return {"set": {"op": "update", "elem": pair, "set": f"@{USAGE_SET}"}}
+
+
+def _goto(chain: str) -> Json:
+    return {"goto": {"target": chain}}
 
 
 def _syn() -> Rule:
