@@ -181,3 +181,17 @@ def test_an_address_is_not_free_while_a_flow_has_it(carrying, owner, gateway, se
 
     release = carrying.releases.get()
     assert (release.released_at, gateway.flows) == (None, EXAMPLE)
+
+
+def test_a_repair_is_recorded_although_the_deletion_of_flows_failed_after_it(
+    carrying, gateway, concentrator
+):
+    gateway.connections.clear()
+    gateway.failing_flow_deletions = 1
+
+    with pytest.raises(GatewayError):
+        reconcile.converge(concentrator.pk)
+
+    assert [repair.text for repair in DriftRepair.objects.all()] == [
+        f"Loaded the connection ctx{carrying.pk}"
+    ]

@@ -163,9 +163,14 @@ class Converge:
         # charon answers while the database is read. Refused starts that it reports now belong to
         # the logs of the revisions that are read next.
         self._driver.start_observation(self._connection)
-        for number in range(MAX_OBSERVATIONS):
-            if not self._apply_plan(is_first=number == 0):
-                return
+        try:
+            for number in range(MAX_OBSERVATIONS):
+                if not self._apply_plan(is_first=number == 0):
+                    return
+        except GatewayError:
+            # The next converge does not find what this one repaired before the failure.
+            self._drift.save()
+            raise
         raise GatewayError("Its state does not stay as configured: another program changes it.")
 
     def _apply_plan(self, is_first: bool) -> bool:

@@ -54,8 +54,8 @@ class Plan:
     write_rules: bool = False
     remove_elements: NatElements = field(default_factory=NatElements)
     add_elements: NatElements = field(default_factory=NatElements)
-    add_routes: tuple[str, ...] = ()
     end_flows: frozenset[NatFlows] = frozenset()
+    add_routes: tuple[str, ...] = ()
     remove_addresses: tuple[IPv4Address, ...] = ()
     initiate: tuple[Start, ...] = ()
 
@@ -147,8 +147,8 @@ def make_plan(
         write_rules=not observed.rules_current,
         remove_elements=observed.elements - desired.elements,
         add_elements=desired.elements - observed.elements,
-        add_routes=tuple(sorted(desired.routes - observed.routes)),
         end_flows=_flows_to_end(desired, observed, scope),
+        add_routes=tuple(sorted(desired.routes - observed.routes)),
         remove_addresses=() if scope else tuple(_surplus_loopback_addresses(desired, observed)),
         initiate=tuple(
             Start(name, child, desired.connections[name].as_loaded.ends[1])
