@@ -22,6 +22,8 @@ from vpnportal.gateway.netfilter.nft_table import NftTable
 from vpnportal.gateway.netfilter.usage_record import UsageRecord
 from vpnportal.gateway.netfilter.usage_set import read_usage_set
 
+# The machine's own kernel and that of the kernel plane differ in nftables and conntrack.
+pytestmark = pytest.mark.userland
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "u"
 # The tunnel is a wire with the name of charon's device: the packets on it are decrypted.
 TUNNEL = ruleset.DEVICE
@@ -49,18 +51,25 @@ BOTH = {FIRST, SECOND}
 TRANSLATIONS = NatElements.from_translations(BOTH)
 
 
-@pytest.fixture
-def table() -> Iterator[NftTable]:
-    """Yield the table of a gateway that translates both pairs, in the gateway's namespace."""
+@pytest.fixture(scope="module")
+def _hosts() -> Iterator[None]:
     namespaces.delete(PREFIX)
     try:
         namespaces.make(PREFIX, HOSTS, WIRES)
-        with enter_namespace(PREFIX, CONCENTRATOR):
-            table = NftTable(NetlinkSocket())
-            table.change(NatElements(), TRANSLATIONS, True, True)
-            yield table
+        yield
     finally:
         namespaces.delete(PREFIX)
+
+
+@pytest.fixture
+def table(_hosts: None) -> Iterator[NftTable]:
+    """Yield the new table of a gateway that translates both pairs, in the gateway's namespace."""
+    with enter_namespace(PREFIX, CONCENTRATOR):
+        run("nft", "flush ruleset")
+        run("conntrack", "-F")
+        table = NftTable(NetlinkSocket())
+        table.change(NatElements(), TRANSLATIONS, True, True)
+        yield table
 
 
 def may_have_flows() -> set[tuple[int, int]]:
@@ -132,9 +141,13 @@ def test_flows_that_conntrack_keeps_longer_than_the_set_rule_out_no_pair(table: 
     age_usage_record(days=400)
     assert may_have_flows() == set()
 
-    run("sysctl", "-q", f"net.netfilter.nf_conntrack_generic_timeout={ruleset.RETENTION_SECONDS}")
-
-    assert may_have_flows() == BOTH
+    timeout = "net.netfilter.nf_conntrack_generic_timeout"
+    before = run("sysctl", "-n", timeout).strip()
+    run("sysctl", "-q", f"{timeout}={ruleset.RETENTION_SECONDS}")
+    try:
+        assert may_have_flows() == BOTH
+    finally:
+        run("sysctl", "-q", f"{timeout}={before}")
 
 
 def test_a_full_set_rules_out_no_pair(table: NftTable):

@@ -19,6 +19,7 @@ from vpnportal.gateway.netfilter.netlink import (
     text_attribute,
 )
 from vpnportal.gateway.netfilter.usage_record import MAX_LOOKUPS, Pair, UsageRecord
+from vpnportal.gateway.netfilter.usage_set import TranslationUse, read_usage_set
 
 DAY = 86_400
 USED, UNUSED = (1, 11), (2, 12)
@@ -144,3 +145,27 @@ def test_more_pairs_than_a_search_takes_lookups_are_searched():
 
     assert UsageRecord(kernel()).may_have_flows(pairs, ()) == pairs
     assert UsageRecord(kernel()).may_have_flows(pairs - {(0, 0)}, ()) == set()
+
+
+def test_uses_are_read_from_kernels_that_add_padding_and_the_timeout_of_the_set():
+    """The first two elements are as Linux 6.1 for user mode dumps them; the second is the start."""
+    padded = bytes.fromhex(
+        "24000100100001000c0001000000000100000003040008000c000500000000009a7ec7f6"
+        "30000100100001000c00010000000000000000000c000400000000496cebb800040008000c000500"
+        "000000496cebb77e"
+    )
+    with_timeout = attribute(
+        1 | NESTED,
+        attribute(1 | NESTED, attribute(1, struct.pack("!II", 1, 4)))
+        + attribute(4, (ruleset.RETENTION_SECONDS * 1000).to_bytes(8, "big"))
+        + attribute(5, (DAY * 1000).to_bytes(8, "big")),
+    )
+
+    class UsageSet(Kernel):
+        def send(self, sequence: int, kind: int, flags: int, body: bytes) -> None:
+            self._replies = [(0, attribute(LIST_ELEMENTS | NESTED, padded + with_timeout))]
+
+    assert read_usage_set(UsageSet({})) == [
+        TranslationUse(1, 3, 1),
+        TranslationUse(1, 4, ruleset.RETENTION_SECONDS - DAY),
+    ]

@@ -20,8 +20,11 @@ from vpnportal.gateway.netfilter.netlink import (
     text_attribute,
 )
 
-# An element in a dump: headers, two addresses, a header, milliseconds until it expires.
-LENGTH = struct.Struct("=H")
+# enum nft_set_elem_attributes and nft_data_attributes.
+KEY, TIMEOUT, EXPIRATION, DATA_VALUE = 1, 4, 5, 1
+# An element in a dump: headers, two addresses, a header, milliseconds until it expires. Linux 6.1
+# also names the timeout of the set, and for some processors adds padding.
+LENGTH, PAIR = struct.Struct("=H"), struct.Struct("!II")
 ELEMENT = struct.Struct("!12xII4xQ")
 
 
@@ -51,12 +54,27 @@ def read_usage_set(link: NetlinkSocket) -> list[TranslationUse] | None:
 
 def _parse_uses(items: bytes) -> Iterator[TranslationUse]:
     at = 0
-    while at + ELEMENT.size <= len(items):
+    while at + LENGTH.size <= len(items):
         (length,) = LENGTH.unpack_from(items, at)
-        # An element of another size was not added by the portal's rules.
         if length == ELEMENT.size:
-            internal, customer, remaining = ELEMENT.unpack_from(items, at)
-            yield TranslationUse(
-                internal, customer, max(0, ruleset.RETENTION_SECONDS - remaining // 1000)
-            )
+            yield _use(*ELEMENT.unpack_from(items, at))
+        elif use := _parse_use(parse_attributes(items[at + 4 : at + length])):
+            yield use
         at += max(length + 3 & ~3, 4)
+
+
+def _parse_use(element: dict[int, bytes]) -> TranslationUse | None:
+    """Return the use of an element with more attributes; None if the rules did not add it.
+
+    Elements of the rules have the timeout of the set.
+    """
+    timeout = int.from_bytes(element.get(TIMEOUT, b""), "big")
+    if EXPIRATION not in element or timeout not in (0, ruleset.RETENTION_SECONDS * 1000):
+        return None
+    internal, customer = PAIR.unpack(parse_attributes(element[KEY])[DATA_VALUE])
+    return _use(internal, customer, int.from_bytes(element[EXPIRATION], "big"))
+
+
+def _use(internal: int, customer: int, remaining_ms: int) -> TranslationUse:
+    seconds = ruleset.RETENTION_SECONDS - remaining_ms // 1000
+    return TranslationUse(internal, customer, max(0, seconds))
