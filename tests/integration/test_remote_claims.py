@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from ipaddress import IPv4Network
+from random import Random
 
 import pytest
 from django.contrib.auth.models import User
@@ -26,7 +27,9 @@ from vpnportal.models import (
     Revision,
     Role,
     Tunnel,
+    remote_claims,
 )
+from vpnportal.models.remote_claims import RemoteClaimQuerySet
 from vpnportal.reconciler import reconcile, sa_status_store
 
 Outcome = Revision.Outcome
@@ -649,3 +652,31 @@ def test_of_four_applies_of_one_network_at_once_one_succeeds(tmp_path):
     results = sorted(run_at_once(workers))
 
     assert results == [*[REFUSAL.replace(NETWORK, "192.168.1.0/24")] * 3, "applied"]
+
+
+@pytest.mark.parametrize("max_ids", [500, 0])
+def test_claims_overlap_exactly_the_networks_that_they_share_an_address_with(
+    ready, user, concentrator, monkeypatch, max_ids
+):
+    monkeypatch.setattr(remote_claims, "MAX_IDS", max_ids)
+    revision = make_live(ready, user)
+    RemoteClaim.objects.all().delete()
+    draw = Random(7)
+    networks = {
+        IPv4Network((draw.getrandbits(4) << 28 | draw.getrandbits(3) << 8, bits), strict=False)
+        for bits in (4, 8, 16, 22, 23, 24, 31, 32)
+        for _ in range(12)
+    }
+    RemoteClaim.objects.bulk_create(RemoteClaim.of(revision, network) for network in networks)
+
+    def found(claims: RemoteClaimQuerySet) -> set[int]:
+        return {claim.first << 32 | claim.last for claim in claims}
+
+    def ends(network: IPv4Network) -> int:
+        return int(network.network_address) << 32 | int(network.broadcast_address)
+
+    for network in networks:
+        overlapping = {ends(other) for other in networks if other.overlaps(network)}
+        assert found(RemoteClaim.objects.overlapping([network])) == overlapping
+        containing = {ends(other) for other in networks if network.subnet_of(other)}
+        assert found(RemoteClaim.objects.covering(network)) == containing

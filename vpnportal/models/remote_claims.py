@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from ipaddress import IPv4Network
 
@@ -19,17 +20,33 @@ from vpnportal.models.concentrators import Concentrator
 from vpnportal.models.revisions import Revision
 from vpnportal.models.tunnels import Tunnel
 
+# Above this, a condition on ids costs more than the join that it spares.
+MAX_IDS = 500
+
 
 def claim_duration() -> timedelta:
     """Return how long the claims of a tunnel count that was never up."""
     return timedelta(days=settings.CLAIM_DAYS)
 
 
+def _ends(network: IPv4Network) -> tuple[int, int]:
+    return int(network.network_address), int(network.broadcast_address)
+
+
+def _contains(network: IPv4Network) -> Q:
+    """Return the condition of claims that contain a network: few addresses can begin them."""
+    first, last = _ends(network)
+    starts = {first >> bits << bits for bits in range(33)}
+    return Q(first__in=sorted(starts), last__gte=last)
+
+
 class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):
     """Claims, with filters for those that count, and the operation that adds them."""
 
     def reserve(self, revision: Revision, spec: TunnelSpec) -> None:
-        """Write the claims of a new revision."""
+        """Write the claims of a new revision, and delete those of its tunnel that ended."""
+        own = self.filter(revision__tunnel=revision.tunnel)
+        own.exclude(pk__in=own.reserved().values("pk")).delete()
         RemoteClaim.objects.bulk_create(RemoteClaim.all_of(revision, spec))
 
     def at(self, concentrator: Concentrator) -> RemoteClaimQuerySet:
@@ -75,19 +92,21 @@ class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):
         is_over = Q(revision__tunnel__claims_until__lte=timezone.now())
         return self.held().filter(is_over, is_peer=False)
 
-    def overlapping(self, *networks: IPv4Network) -> RemoteClaimQuerySet:
-        """Return the claims that overlap any of the networks."""
+    def overlapping(self, networks: Iterable[IPv4Network]) -> RemoteClaimQuerySet:
+        """Return the claims that overlap any of the networks.
+
+        Reads their ids first, from the index of addresses. With joins and 10,000 tunnels, SQLite
+        begins at the revisions instead, and takes 0.1 s.
+        """
         overlap = Q(pk__in=())
         for network in networks:
-            overlap |= Q(
-                first__lte=int(network.broadcast_address), last__gte=int(network.network_address)
-            )
-        return self.filter(overlap)
+            overlap |= Q(first__range=_ends(network)) | _contains(network)
+        pks = list(RemoteClaim.objects.filter(overlap).values_list("pk", flat=True))
+        return self.filter(overlap if len(pks) > MAX_IDS else Q(pk__in=pks))
 
     def covering(self, network: IPv4Network) -> RemoteClaimQuerySet:
         """Return the claims that contain the whole network."""
-        first, last = int(network.network_address), int(network.broadcast_address)
-        return self.filter(first__lte=first, last__gte=last)
+        return self.filter(_contains(network))
 
 
 class RemoteClaim(models.Model):

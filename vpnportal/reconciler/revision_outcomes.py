@@ -10,6 +10,7 @@ from django.db.models import BigAutoField, Exists, OuterRef, PositiveIntegerFiel
 from django.utils import timezone
 
 from vpnportal.domain.planning.sa_status import SaStatus
+from vpnportal.encryption import CannotOpen
 from vpnportal.gateway.steps import Step
 from vpnportal.models import RemoteClaim, Revision, TunnelMark
 from vpnportal.models.revisions import RevisionQuerySet
@@ -152,16 +153,17 @@ def _holds_mark(revision: Revision) -> bool:
 
 
 def _is_claimed_by_others(revision: Revision) -> bool:
-    """Return True if another tunnel holds a network that overlaps one of the revision's claims.
+    """Return True if another tunnel holds a network that overlaps one that the revision claims.
 
     Expired claims count too: only an apply takes a network from a tunnel that was never up.
     """
+    try:
+        spec = revision.spec()
+    except CannotOpen:
+        return True
     claims = RemoteClaim.objects.reserved().at(revision.concentrator).of_others(revision.tunnel)
-    networks = claims.filter(is_peer=False)
-    return any(
-        networks.filter(first__lte=claim.last, last__gte=claim.first).exists()
-        for claim in revision.claims.filter(is_peer=False)
-    )
+    networks = () if spec.translated_only else spec.remote_subnets
+    return claims.filter(is_peer=False).overlapping(networks).exists()
 
 
 def _finish(revision: Revision, outcome: Outcome, reason: str) -> int:

@@ -51,7 +51,7 @@ def _limit(tunnel: Tunnel, revision: Revision) -> None:
 
 def _end_expired(tunnel: Tunnel, spec: TunnelSpec) -> None:
     claims = RemoteClaim.objects.at(tunnel.concentrator).of_others(tunnel)
-    taken = claims.expired().overlapping(*spec.remote_subnets)
+    taken = claims.expired().overlapping(spec.remote_subnets)
     networks: dict[int, set[str]] = defaultdict(set)
     for tunnel_id, first, last in taken.values_list("revision__tunnel", "first", "last"):
         (network,) = summarize_address_range(IPv4Address(first), IPv4Address(last))

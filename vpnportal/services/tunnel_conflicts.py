@@ -16,12 +16,13 @@ from vpnportal.models import (
     Concentrator,
     NetworkGrant,
     RemoteClaim,
-    Revision,
     Subnet,
     Tunnel,
 )
 
 PROVIDER_KINDS = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
+# The account and the name of the tunnel that has a claim.
+OWNER = ("revision__tunnel__account", "revision__tunnel__name")
 # The end of a refusal, by the plane of ESP.
 WITH_KERNEL_ESP = (
     "Use another remote subnet, or switch on Translated access only: the tunnel then reserves none."
@@ -63,12 +64,14 @@ def _same_peers(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
 
     Charon selects preshared keys by the pair.
     """
-    others = tunnel.concentrator.revisions.holding().exclude(tunnel=tunnel)
-    peers = others.filter(hosted_peer=str(spec.hosted_peer), remote_peer=str(spec.remote_peer))
-    other = peers.select_related("tunnel").first()
-    if other is not None:
+    if spec.remote_peer is None:
+        return
+    claims = RemoteClaim.objects.at(tunnel.concentrator).of_others(tunnel).held()
+    peers = claims.filter(is_peer=True, revision__hosted_peer=str(spec.hosted_peer))
+    same = peers.overlapping([IPv4Network(spec.remote_peer)])
+    if owners := set(same.values_list(*OWNER)):
         text = (
-            f"{spec.hosted_peer} and {spec.remote_peer} are the peers of {_name([other], tunnel)}. "
+            f"{spec.hosted_peer} and {spec.remote_peer} are the peers of {_name(owners, tunnel)}. "
             "Two tunnels cannot have the same pair of peers."
         )
         yield Problem("remote_peer", text)
@@ -92,15 +95,17 @@ def _claimed_subnets(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
     """
     claims = RemoteClaim.objects.at(tunnel.concentrator)
     own = claims.held().filter(revision__tunnel=tunnel, is_peer=False)
-    in_force = claims.of_others(tunnel).in_force().select_related("revision__tunnel")
+    in_force = claims.of_others(tunnel).in_force().overlapping(spec.remote_subnets)
+    taken = list(in_force.values_list(*OWNER, "is_peer", "first", "last"))
     for network in spec.remote_subnets:
-        found = list(in_force.overlapping(network))
-        if found and all(claim.is_peer for claim in found) and own.covering(network).exists():
+        first, last = int(network.network_address), int(network.broadcast_address)
+        found = [row for row in taken if row[3] <= last and row[4] >= first]
+        if found and all(is_peer for _, _, is_peer, *_ in found) and own.covering(network).exists():
             # The peers came after this tunnel's claim, which takes nothing away from them.
             continue
         if found:
-            users = _name([claim.revision for claim in found], tunnel)
-            text = f"{network} overlaps addresses of {users}. {_remedy(tunnel)}"
+            owners = {(account, name) for account, name, *_ in found}
+            text = f"{network} overlaps addresses of {_name(owners, tunnel)}. {_remedy(tunnel)}"
             yield Problem("remote_subnets", text)
 
 
@@ -112,12 +117,11 @@ def _claimed_peer(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
     if spec.remote_peer is None:
         return
     claims = RemoteClaim.objects.at(tunnel.concentrator).of_others(tunnel).in_force()
-    inside = claims.filter(is_peer=False).overlapping(IPv4Network(spec.remote_peer))
-    if found := list(inside.select_related("revision__tunnel")):
-        users = _name([claim.revision for claim in found], tunnel)
+    inside = claims.filter(is_peer=False).overlapping([IPv4Network(spec.remote_peer)])
+    if owners := set(inside.values_list(*OWNER)):
         text = (
-            f"{spec.remote_peer} is in a remote subnet of {users}, so it cannot be a peer of this "
-            "concentrator. Ask the service operators for another concentrator."
+            f"{spec.remote_peer} is in a remote subnet of {_name(owners, tunnel)}, so it cannot be "
+            "a peer of this concentrator. Ask the service operators for another concentrator."
         )
         yield Problem("remote_peer", text)
 
@@ -149,13 +153,12 @@ def _provider_networks(spec: TunnelSpec) -> Iterator[Problem]:
             yield Problem("remote_subnets", text)
 
 
-def _name(revisions: list[Revision], tunnel: Tunnel) -> str:
-    """Return the name of a tunnel of the same account among the revisions, or words for any."""
-    names = [
-        revision.tunnel.name
-        for revision in revisions
-        if revision.tunnel.account_id == tunnel.account_id
-    ]
+def _name(owners: set[tuple[int, str]], tunnel: Tunnel) -> str:
+    """Return the name of a tunnel of the same account, or words for any other.
+
+    `owners` are pairs of an account's id and the name of its tunnel.
+    """
+    names = sorted(name for account, name in owners if account == tunnel.account_id)
     return f"the tunnel {names[0]}" if names else "another tunnel of this concentrator"
 
 
