@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import signal
 import socket
 import subprocess
 import time
@@ -14,9 +12,9 @@ from pathlib import Path
 
 from lab import strongswan_conf
 from lab.dataplane import DataPlane
-from lab.namespaces import LaboratoryError, end, inside
+from lab.keeper import Keeper
+from lab.namespaces import LaboratoryError
 
-KEEP = Path(__file__).resolve().parents[1] / "bin" / "keep"
 # Each charon has a private /run, because all would write the same process id file there.
 START = 'mount -t tmpfs -o mode=755 tmpfs /run && rm -f -- "$1" && shift && exec "$@"'
 
@@ -57,27 +55,12 @@ class Charon:
         configuration.write_text(text + self.more)
         if self.log.exists():
             self.log.rename(self.folder / "charon.log.1")
-        keeper = subprocess.Popen(
-            inside(self.prefix, self.host, self._keep_command()),
-            env={
-                **os.environ,
-                "VPNPORTAL_STATE": str(self.folder.parent),
-                "STRONGSWAN_CONF": str(configuration),
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self._keeper_file().write_text(f"{keeper.pid} {_start_ticks(keeper.pid)}\n")
-
-    def _keep_command(self) -> list[str]:
         daemon = [*strongswan_conf.unconfined(), strongswan_conf.CHARON]
         command = ["unshare", "--mount", "sh", "-c", START, "sh", str(self.socket), *daemon]
-        return [str(KEEP), "--detached", f"charon-{self.host}", *command]
+        self._keeper().start(command, {"STRONGSWAN_CONF": str(configuration)})
 
-    def _keeper_file(self) -> Path:
-        return self.folder / "keeper.pid"
+    def _keeper(self) -> Keeper:
+        return Keeper(self.prefix, self.host, "charon", self.folder)
 
     def load(self) -> None:
         """Load this charon's swanctl file. Raises LaboratoryError with the errors of swanctl."""
@@ -93,14 +76,8 @@ class Charon:
             raise LaboratoryError(f"The file {self.connections} is not loaded: {reason}")
 
     def stop(self) -> None:
-        """Terminate this charon's bin/keep, if the recorded process is still running."""
-        try:
-            pid, start_ticks = self._keeper_file().read_text().split()
-        except (OSError, ValueError):
-            return
-        if _start_ticks(int(pid)) == start_ticks:
-            end([int(pid)], signal.SIGTERM)
-        self._keeper_file().unlink()
+        """Terminate this charon and its bin/keep, if they are running."""
+        self._keeper().stop()
 
     def wait(self, seconds: float) -> None:
         """Wait until charon answers. Raises LaboratoryError after `seconds`."""
@@ -121,14 +98,3 @@ class Charon:
                 return connection.recv(5)[4:] == b"\x01"
             except OSError:
                 return False
-
-
-def _start_ticks(pid: int) -> str:
-    """Return a process's start time in clock ticks since boot, or "" if the process has ended.
-
-    A process id and its start identify a process, even if the id is used again. See proc(5).
-    """
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""

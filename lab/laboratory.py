@@ -10,7 +10,8 @@ from pathlib import Path
 from lab import customer_device, dataplane, namespaces, prerequisites
 from lab.ike_daemons import Charon
 from lab.namespaces import LaboratoryError
-from lab.topology import ALL_NAMES, CONCENTRATOR, CONCENTRATORS, PEER, hosts, wires
+from lab.routing_daemons import RoutingDaemon
+from lab.topology import ALL_NAMES, CONCENTRATOR, CONCENTRATORS, PEER, ROUTER, hosts, wires
 
 START_SECONDS = 10.0
 
@@ -19,12 +20,14 @@ START_SECONDS = 10.0
 class Laboratory:
     """A laboratory with namespaces `PREFIX-HOST` and its files in `folder`.
 
-    `concentrators` is the number that `up` makes, 1 or 2.
+    `concentrators` is the number that `up` makes, 1 or 2. With a `router`, it also makes a router
+    and the routing daemons.
     """
 
     prefix: str
     folder: Path
     concentrators: int = 1
+    router: bool = False
 
     @property
     def concentrator(self) -> Charon:
@@ -42,7 +45,7 @@ class Laboratory:
     def refusal(self) -> str | None:
         """Return the first unmet prerequisite as a sentence, or None."""
         return (
-            prerequisites.missing_on_machine()
+            prerequisites.missing_on_machine(self.router)
             or prerequisites.name_objection(self.prefix)
             or prerequisites.folder_objection(self.folder, self._gateway(CONCENTRATORS[-1]).socket)
         )
@@ -56,7 +59,8 @@ class Laboratory:
             raise LaboratoryError(refusal)
         self.down()
         try:
-            namespaces.make(self.prefix, hosts(self.concentrators), wires(self.concentrators))
+            size = (self.concentrators, self.router)
+            namespaces.make(self.prefix, hosts(*size), wires(*size))
             self._start(dataplane.probe(self.prefix, CONCENTRATOR))
         except BaseException:
             self.down()
@@ -76,6 +80,13 @@ class Laboratory:
             charon.wait(START_SECONDS)
         # charon loads this file by itself at each start, but does not report mistakes in it.
         self.peer.load()
+        if self.router:
+            for name in (ROUTER, *CONCENTRATORS[: self.concentrators]):
+                self.routing_daemon(name).start()
+
+    def routing_daemon(self, host: str) -> RoutingDaemon:
+        """Return the routing daemon of the router or of a gateway."""
+        return RoutingDaemon(self.prefix, host, self.folder / host)
 
     def down(self) -> None:
         """Terminate the processes of the laboratory and delete its namespaces, if they exist."""
@@ -86,6 +97,8 @@ class Laboratory:
         for name in CONCENTRATORS:
             self._gateway(name).stop()
         self.peer.stop()
+        for name in (ROUTER, *CONCENTRATORS):
+            self.routing_daemon(name).stop()
         namespaces.delete(self.prefix)
 
     def exec(self, host: str, argv: list[str]) -> None:
@@ -106,10 +119,11 @@ class Laboratory:
             return f"No laboratory. {refusal}"
         existing = namespaces.existing(self.prefix)
         number = sum(name in existing for name in CONCENTRATORS)
-        if not number or existing != [host.name for host in hosts(number)]:
+        size = (number, ROUTER in existing)
+        if not number or existing != [host.name for host in hosts(*size)]:
             return f"The laboratory {self.prefix} is down; `lab up` makes it."
         lines = [
-            *self._host_lines(number),
+            *self._host_lines(*size),
             "",
             *self._charon_lines(number),
             "",
@@ -117,10 +131,10 @@ class Laboratory:
         ]
         return "\n".join(lines)
 
-    def _host_lines(self, concentrators: int) -> list[str]:
+    def _host_lines(self, concentrators: int, router: bool) -> list[str]:
         plane = (self.folder / "dataplane").read_text().strip()
         lines = [f"The laboratory {self.prefix} is up, with {plane}.", ""]
-        for host in hosts(concentrators):
+        for host in hosts(concentrators, router):
             # The /32 of a block are for ordered tunnels and would fill the line.
             addresses = [
                 address

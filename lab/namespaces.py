@@ -11,12 +11,17 @@ from collections.abc import Iterable
 
 from lab.topology import ALL_NAMES, Host, Wire
 
-# IPv6 is off: its neighbour discovery would appear in each capture of the public side.
+# IPv6 is off: its neighbour discovery would appear in each capture of the public side. The others
+# are the settings of a gateway, with their reasons in docs/operations.md.
 KERNEL_SETTINGS = """
 for name in all default lo; do
     [ ! -d /proc/sys/net/ipv6 ] || echo 1 > /proc/sys/net/ipv6/conf/$name/disable_ipv6
-    echo 0 > /proc/sys/net/ipv4/conf/$name/rp_filter
+    for setting in rp_filter send_redirects accept_redirects; do
+        echo 0 > /proc/sys/net/ipv4/conf/$name/$setting
+    done
 done
+echo 1 > /proc/sys/net/ipv4/fwmark_reflect
+[ ! -e /proc/sys/net/core/xfrm_acq_expires ] || echo 165 > /proc/sys/net/core/xfrm_acq_expires
 echo "$1" > /proc/sys/net/ipv4/ip_forward
 """
 

@@ -6,8 +6,10 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
+from lab.routing_daemons import BIRD
 from lab.strongswan_conf import CHARON
 
 # Each program or plugin, and its Debian package.
@@ -29,14 +31,14 @@ TUN_DEVICE = "/dev/net/tun"
 MAX_SOCKET_PATH_BYTES = 107
 
 
-def missing_on_machine() -> str | None:
+def missing_on_machine(router: bool = False) -> str | None:
     """Return a sentence if root, a package, namespaces or the TUN device is missing, or None.
 
-    In many containers root may not make namespaces.
+    In many containers root may not make namespaces. A router needs BIRD.
     """
     if os.geteuid() != 0:
         return "The laboratory needs root: only root can make network namespaces."
-    if missing := _missing_packages():
+    if missing := _missing_packages({**PROGRAMS, BIRD: "bird2"} if router else PROGRAMS):
         return f"The laboratory needs these Debian packages: {', '.join(missing)}."
     attempt = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True)
     if attempt.returncode:
@@ -48,12 +50,12 @@ def missing_on_machine() -> str | None:
     return None
 
 
-def _missing_packages() -> list[str]:
-    programs = {package for name, package in PROGRAMS.items() if not shutil.which(name)}
+def _missing_packages(programs: Mapping[str, str]) -> list[str]:
+    missing = {package for name, package in programs.items() if not shutil.which(name)}
     plugins = {
         package for name, package in PLUGINS.items() if not Path(PLUGIN.format(name)).exists()
     }
-    return sorted(programs | plugins)
+    return sorted(missing | plugins)
 
 
 def name_objection(prefix: str) -> str | None:

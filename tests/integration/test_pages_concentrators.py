@@ -77,9 +77,19 @@ def test_the_page_shows_state_tunnels_drops_and_unmanaged_connections(
         "Tunnels": "4 1 Up 1 Up \N{EN DASH} settings out of date 1 Down 1 Not applied",
         "Dropped packets": "Tunnel to the concentrator itself: 7 "
         "Tunnel to tunnel: 0 of_tomorrow: 1 "
-        "Source not allowed in this tunnel (anti-spoofing): 5",
+        "Source not allowed in this tunnel, or not encrypted (anti-spoofing): 5",
         "Unmanaged connections": "office, <b>",
     }
+
+
+def test_counters_of_the_kernel_say_that_they_begin_at_boot(operator, concentrator):
+    Concentrator.objects.update(userland_esp=False, drop_counters={"by_esp": 2})
+
+    shown = facts(operator.get(URL), concentrator)
+
+    assert shown["Dropped packets since boot"] == (
+        "Source not allowed in this tunnel, or not encrypted (anti-spoofing): 2"
+    )
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_up_removes_the_remains_of_a_crash(tmp_path):
     laboratory = Laboratory(f"{PREFIX}c", tmp_path)
     laboratory.up()
     remaining = [pid for host in NAMES for pid in processes(laboratory.prefix, host)]
-    (tmp_path / "concentrator" / "keeper.pid").unlink()
+    (tmp_path / "concentrator" / "charon.keeper").unlink()
 
     try:
         laboratory.up()
@@ -264,7 +264,7 @@ def test_down_spares_a_process_with_the_reused_id_of_a_keeper(tmp_path):
     laboratory = Laboratory(f"{PREFIX}d", tmp_path)
     (tmp_path / "peer").mkdir()
     with subprocess.Popen(["sleep", "60"]) as stranger:
-        (tmp_path / "peer" / "keeper.pid").write_text(f"{stranger.pid} 1\n")
+        (tmp_path / "peer" / "charon.keeper").write_text(f"{stranger.pid} 1\n")
 
         laboratory.down()
 

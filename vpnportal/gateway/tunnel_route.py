@@ -54,13 +54,24 @@ def has_tunnel_route() -> bool:
     Raises GatewayError if the kernel does not answer.
     """
     try:
-        return _has_rule() and bool(
-            list(rtnetlink.dump(RTM_GETROUTE, _route(scope=0) + _TABLE_ATTRIBUTE))
-        )
+        return _has_rule() and count_routes(TABLE, PROTOCOL) > 0
+    except OSError as error:
+        raise GatewayError(f"the gateway's routes cannot be read: {error}.") from error
+
+
+def count_routes(table: int, protocol: int = 0) -> int:
+    """Return the number of routes in a table, if `protocol` is not 0 those of this protocol.
+
+    Raises GatewayError if the kernel does not answer.
+    """
+    route = ROUTE_MESSAGE.pack(socket.AF_INET, 0, 0, 0, 0, protocol, 0, RTN_UNICAST, 0)
+    request = route + rtnetlink.attribute(RTA_TABLE, struct.pack("=I", table))
+    try:
+        return sum(1 for _ in rtnetlink.dump(RTM_GETROUTE, request))
     except OSError as error:
         if error.errno == errno.ENOENT:
-            # The kernel makes the table with its first route.
-            return False
+            # The kernel makes a table with its first route.
+            return 0
         raise GatewayError(f"the gateway's routes cannot be read: {error}.") from error
 
 
@@ -96,7 +107,10 @@ def add_tunnel_route(interface: str) -> None:
     """
     try:
         index = struct.pack("=I", socket.if_nametoindex(interface))
-        route = _route(RT_SCOPE_LINK) + _TABLE_ATTRIBUTE + rtnetlink.attribute(RTA_OIF, index)
+        place = (PROTOCOL, RT_SCOPE_LINK, RTN_UNICAST)
+        route = ROUTE_MESSAGE.pack(socket.AF_INET, 0, 0, 0, 0, *place, 0)
+        route += rtnetlink.attribute(RTA_TABLE, struct.pack("=I", TABLE))
+        route += rtnetlink.attribute(RTA_OIF, index)
         create = rtnetlink.NLM_F_CREATE | rtnetlink.NLM_F_EXCL
         rtnetlink.change(RTM_NEWROUTE, create, [route], (0, errno.EEXIST))
         rtnetlink.change(RTM_NEWRULE, create, [_RULE], (0, errno.EEXIST))
@@ -134,13 +148,7 @@ def _look_up(address: str, attributes: bytes = b"") -> bytes:
     return rtnetlink.lookup(RTM_GETROUTE, header + destination + attributes).body
 
 
-def _route(scope: int) -> bytes:
-    """Return the header of the portal's default route; a dump is not filtered by scope."""
-    return ROUTE_MESSAGE.pack(socket.AF_INET, 0, 0, 0, 0, PROTOCOL, scope, RTN_UNICAST, 0)
-
-
 _ZERO = bytes(4)
-_TABLE_ATTRIBUTE = rtnetlink.attribute(RTA_TABLE, struct.pack("=I", TABLE))
 # struct fib_rule_hdr. The rule is "not from all fwmark 0/0xffff": it selects all other marks.
 _RULE_HEADER = struct.Struct("=8BI")
 _RULE = _RULE_HEADER.pack(

@@ -1,4 +1,8 @@
-"""The kernel's counters of ESP (https://docs.kernel.org/networking/xfrm_proc.html)."""
+"""The kernel's counters of IPsec (https://docs.kernel.org/networking/xfrm_proc.html).
+
+They count since boot. XfrmInTmplMismatch also counts unencrypted packets that a policy wants
+encrypted: clear text that arrives with a customer's address.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ POLICY_DROPS = ("XfrmInTmplMismatch", "XfrmInNoPols", "XfrmInPolBlock")
 
 
 def read_policy_drops() -> int:
-    """Return the number of decrypted packets dropped because no policy of their tunnel allows them.
+    """Return the number of arriving packets that the IPsec policies refused.
 
     Returns 0 if the kernel has no XFRM statistics.
     """

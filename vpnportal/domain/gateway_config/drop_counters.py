@@ -9,5 +9,7 @@ COUNTERS = {
     "to_the_gateway": "Tunnel to the concentrator itself",
 }
 
-# ESP checks decrypted packets itself (RFC 4301, 5.2), outside the rules and their counters.
-BY_ESP = "Source not allowed in this tunnel (anti-spoofing)"
+# IPsec checks packets itself (RFC 4301, 5.2), outside the rules and their counters. It refuses a
+# decrypted packet whose source is not in its tunnel's subnets. It also refuses an unencrypted
+# packet that a policy wants encrypted: one from the public side with a customer's address.
+BY_ESP = "Source not allowed in this tunnel, or not encrypted (anti-spoofing)"

@@ -266,6 +266,12 @@ class CharonSession:
             sorted(name for name in names if not (is_portal_connection(name) or is_probe(name)))
         )
 
+    def has_portal_connections(self) -> bool:
+        """Return True if any connection of the portal is loaded."""
+        with self._errors():
+            names = decode(self._session.get_conns()).get("conns", [])
+        return any(map(is_portal_connection, names))
+
     def _send(self, packets: Iterable[bytes], read: Callable[P, T]) -> Callable[P, T]:
         """Send a request and return the function that reads its reply.
 

@@ -23,6 +23,7 @@ class Command(BaseCommand):
         up = actions.add_parser("up", help="remove an existing laboratory and make a new one")
         numbers = range(1, len(CONCENTRATORS) + 1)
         up.add_argument("--concentrators", type=int, choices=numbers, default=1)
+        up.add_argument("--router", action="store_true", help="make a router that learns by BGP")
         actions.add_parser("down", help="remove the laboratory")
         actions.add_parser("status", help="show addresses, sockets, logs and the customer's key")
         on = actions.add_parser("exec", help="run a command on a host")
@@ -30,8 +31,12 @@ class Command(BaseCommand):
         on.add_argument("argv", nargs=argparse.REMAINDER, metavar="command")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        number = options.get("concentrators", 1)
-        laboratory = Laboratory(settings.LAB_PREFIX, settings.LAB_FOLDER, number)
+        laboratory = Laboratory(
+            settings.LAB_PREFIX,
+            settings.LAB_FOLDER,
+            options.get("concentrators", 1),
+            options.get("router", False),
+        )
         try:
             if options["action"] == "exec":
                 self.exec(laboratory, options["host"], options["argv"])

@@ -1,0 +1,54 @@
+"""Requirements on the gateway's routes and interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from ipaddress import IPv4Network
+
+from vpnportal.domain.gateway_config.desired import LoadedConnection
+from vpnportal.gateway.errors import GatewayError
+from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
+from vpnportal.gateway.tunnel_route import has_tunnel_route, public_interface, refusing_route
+
+# Networks that a finding names.
+MAX_NAMED = 3
+
+
+def route_into_tunnels(connections: Collection[LoadedConnection]) -> Finding:
+    """Check that packets into a tunnel find a route, and that a peer can be reached."""
+    try:
+        exists = has_tunnel_route()
+    except GatewayError as error:
+        return unmet("tunnel_route", f"Routes cannot be read: {error}", "Run this check as root.")
+    if exists:
+        return met("tunnel_route", "Packets into tunnels have a route.")
+    if not connections:
+        return met("tunnel_route", "There is no tunnel yet that needs a route.")
+    if not public_interface(connection.ends[1] for connection in connections):
+        text = "No peer can be reached: the machine has no route to any of them."
+        return unmet("tunnel_route", text, "Add a default route on the public side.")
+    text = "Packets into tunnels have no route unless the machine has a default route."
+    return at_risk("tunnel_route", text, "Start the worker: it adds the route.")
+
+
+def refusing_routes(connections: Collection[LoadedConnection]) -> Finding:
+    """Check that no route refuses packets to a remote network."""
+    networks = sorted(
+        {
+            network
+            for connection in connections
+            for child in connection.children
+            for network in child.remote_ts
+        }
+    )
+    refused = []
+    for network in networks:
+        try:
+            if route_type := refusing_route(IPv4Network(network)):
+                refused.append(f"{network} ({route_type})")
+        except (GatewayError, ValueError):
+            continue
+    if refused:
+        text = f"Routes of the machine refuse packets to {', '.join(refused[:MAX_NAMED])}."
+        return unmet("refusing_routes", text, "Remove these routes, or exclude the networks.")
+    return met("refusing_routes", "No route refuses packets to a remote network.")

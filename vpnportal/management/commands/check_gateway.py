@@ -1,0 +1,43 @@
+"""`manage.py check_gateway`: check what a concentrator needs of its machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from textwrap import wrap
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from vpnportal.gateway.requirements.all_requirements import check
+from vpnportal.gateway.requirements.findings import Finding, Level
+
+WIDTH, INDENT = 100, " " * 9
+
+
+class Command(BaseCommand):
+    """Command that runs on the gateway as root; it needs neither database nor queue."""
+
+    help = "Check the kernel, charon and routes of this concentrator. Status 1 if one is an error."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--json", action="store_true", help="print a list of objects")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        findings = list(check(settings.VICI_SOCKET))
+        if options["json"]:
+            self.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2))
+        else:
+            for finding in findings:
+                self.stdout.write(_line(finding))
+        if any(finding.level is Level.ERROR for finding in findings):
+            sys.exit(1)
+
+
+def _line(finding: Finding) -> str:
+    paragraphs = filter(None, (f"{finding.requirement}: {finding.text}", finding.remedy))
+    lines = [line for text in paragraphs for line in wrap(text, WIDTH - len(INDENT))]
+    return f"{finding.level:<{len(INDENT)}}" + f"\n{INDENT}".join(lines)
