@@ -13,7 +13,7 @@ import pytest
 
 from lab.laboratory import Laboratory
 from lab.namespaces import LaboratoryError, existing, inside, namespace_of, processes
-from lab.topology import ALL_NAMES, BLOCKS, NAMES
+from lab.topology import BLOCKS, NAMES, hosts
 from tests.running_portal import wait_for
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "x"
@@ -216,7 +216,7 @@ def test_a_laboratory_can_have_two_concentrators(tmp_path):
     try:
         laboratory.up()
 
-        assert existing(laboratory.prefix) == list(ALL_NAMES)
+        assert existing(laboratory.prefix) == [host.name for host in hosts(2)]
         assert reaches(laboratory, "server", "10.2.0.1")
         assert reaches(laboratory, "server", "10.2.0.2")
         assert reaches(laboratory, "peer", "203.0.113.5")
@@ -229,9 +229,9 @@ def test_a_laboratory_can_have_two_concentrators(tmp_path):
     assert existing(laboratory.prefix) == []
 
 
-@pytest.mark.parametrize("concentrators", [1, 2])
-def test_down_removes_every_process_and_namespace(tmp_path, concentrators):
-    laboratory = Laboratory(f"{PREFIX}n", tmp_path, concentrators)
+@pytest.mark.parametrize(("concentrators", "router"), [(1, False), (2, False), (1, True)])
+def test_down_removes_every_process_and_namespace(tmp_path, concentrators, router):
+    laboratory = Laboratory(f"{PREFIX}n", tmp_path, concentrators, router)
     before = root_namespace()
 
     laboratory.up()

@@ -140,24 +140,13 @@ def test_the_route_is_withdrawn_when_charon_is_gone_although_no_process_of_the_p
     host = serving(routed)
     with stopped(routed, "worker", "watch", host=host):
         charon_of(routed, host).stop()
-        withdrawn = wait_for(lambda: not next_hop(routed), 15)
+        withdrawn = wait_for(lambda: not next_hop(routed), 30)
         assert not routed.ping()
         start(routed, host)
 
-    announced = wait_for(lambda: next_hop(routed) == GATEWAYS[host], 20)
-    wait_for(routed.ping, 20)
+    announced = wait_for(lambda: next_hop(routed) == GATEWAYS[host], 30)
+    wait_for(routed.ping, 30)
     print(f"withdrawn after {withdrawn:.1f} s, announced {announced:.1f} s after charon was back")
-
-
-def test_a_crash_of_charon_withdraws_no_route(routed):
-    host = serving(routed)
-    with lines_of(routed, "router", "ip", "-o", "monitor", "route") as changes:
-        os.kill(routed.process("charon", host=host), signal.SIGKILL)
-        wait_for(lambda: not charon_of(routed, host).answers(), 5)
-        wait_for(lambda: charon_of(routed, host).answers(), 10)
-        wait_for(routed.ping, 30)
-
-    assert not [line for line in changes if STATIC_NAT in line]
 
 
 def test_a_disconnected_tunnel_is_not_announced(routed):

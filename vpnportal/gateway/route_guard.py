@@ -18,8 +18,9 @@ from vpnportal.gateway.vici.session import CharonSession
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 1.0
-# A charon that crashed is back after two seconds. Kernel ESP carries packets in the meantime.
-GONE_SECONDS = 5.0
+# A charon that crashed is back after two seconds. If there are thousands of connections, the first
+# is there some seconds later. Kernel ESP carries packets in the meantime.
+GONE_SECONDS = 10.0
 # A charon may be busy for long. The monitor notices earlier that it does not answer, so it requests
 # the converge that announces the routes again.
 SILENT_SECONDS = 20.0
