@@ -235,8 +235,8 @@ def test_down_removes_every_process_and_namespace(tmp_path, concentrators, route
     before = root_namespace()
 
     laboratory.up()
-    hosts = existing(laboratory.prefix)
-    pids = [pid for host in hosts for pid in processes(laboratory.prefix, host)]
+    names = existing(laboratory.prefix)
+    pids = [pid for host in names for pid in processes(laboratory.prefix, host)]
     assert root_namespace() == before
     laboratory.down()
 
