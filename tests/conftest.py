@@ -16,8 +16,19 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the slowest tests first: the short ones at the end occupy all processes equally."""
-    items.sort(key=lambda item: FOLDERS.index(item.path.relative_to(item.config.rootpath).parts[1]))
+    """Run the slowest tests first: the short ones at the end occupy all processes equally.
+
+    Debian 13 runs all unit and integration tests, and the marked modules of system tests.
+    """
+    items.sort(key=lambda item: FOLDERS.index(_folder(item)))
+    for item in items:
+        if _folder(item) in ("integration", "unit"):
+            item.add_marker("debian13")
+
+
+def _folder(item: pytest.Item) -> str:
+    """Return the folder of a test in `tests`."""
+    return item.path.relative_to(item.config.rootpath).parts[1]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

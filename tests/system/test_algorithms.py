@@ -29,7 +29,7 @@ from vpnportal.domain.tunnel import algorithms
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
 from vpnportal.gateway.vici.session import CharonSession
 
-pytestmark = pytest.mark.userland
+pytestmark = [pytest.mark.userland, pytest.mark.debian13]
 
 # strongSwan's names, independent of the portal's own table.
 ENCRYPTIONS = {

@@ -19,7 +19,8 @@ from vpnportal.gateway.netfilter.conntrack import MAX_FILTERS, Conntrack
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 
 # Linux 6.12 began to delete by filter, so the kernels of both planes are of interest.
-pytestmark = pytest.mark.userland
+pytestmark = [pytest.mark.userland, pytest.mark.debian13]
+
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "f"
 SERVER, OTHER_SERVER = "10.2.0.10", "10.2.0.11"
 TRANSLATIONS = {"10.1.255.92": "192.168.10.15", "10.1.255.93": "192.168.10.16"}

@@ -12,6 +12,8 @@ from tests.running_portal import wait_for
 from tests.system.conftest import translate
 from tests.system.diagnosis_scene import Scene
 
+pytestmark = pytest.mark.debian13
+
 OTHER_PHASE_ONE, OTHER_PHASE_TWO = "aes128-sha1-modp1024", "aes128-sha1-modp1536"
 OUR_PROPOSAL = "AES256 / SHA256 / group 5"
 SUBNETS = "hosted {}, remote {}"

@@ -11,7 +11,7 @@ import pytest
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 
-pytestmark = pytest.mark.userland
+pytestmark = [pytest.mark.userland, pytest.mark.debian13]
 
 
 @contextlib.contextmanager

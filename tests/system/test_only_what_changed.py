@@ -29,7 +29,7 @@ from vpnportal.domain.tunnel.spec import Translation, TunnelSpec
 from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
 
-pytestmark = pytest.mark.userland
+pytestmark = [pytest.mark.userland, pytest.mark.debian13]
 
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "o"
 COUNT, CHANGED = 50, 7
