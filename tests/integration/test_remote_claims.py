@@ -389,6 +389,9 @@ def test_a_revision_that_charon_refuses_after_it_was_up_keeps_its_network_for_da
     now = timezone.now()
     row.update(outcome=Outcome.FAILED, first_up_at=now, finished_at=now)
     assert refusals(ready, user)
+    again = services.apply(other, stranger)
+    Revision.objects.filter(pk=again.pk).update(outcome=Outcome.FAILED, finished_at=now)
+    assert refusals(ready, user)
 
     row.update(finished_at=now - timedelta(days=settings.CLAIM_DAYS, hours=1))
     services.apply(ready, user)

@@ -29,6 +29,20 @@ def claim_duration() -> timedelta:
     return timedelta(days=settings.CLAIM_DAYS)
 
 
+def _is_held() -> Q:
+    """Return the condition of claims of live, unfinished and fallback revisions."""
+    return Q(revision__outcome__in=Revision.HOLDING)
+
+
+def _failed_lately() -> Q:
+    """Return the condition of claims of revisions that were up before they failed, lately."""
+    return Q(
+        revision__outcome=Revision.Outcome.FAILED,
+        revision__first_up_at__isnull=False,
+        revision__finished_at__gt=timezone.now() - claim_duration(),
+    )
+
+
 def _ends(network: IPv4Network) -> tuple[int, int]:
     return int(network.network_address), int(network.broadcast_address)
 
@@ -46,7 +60,7 @@ class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):
     def reserve(self, revision: Revision, spec: TunnelSpec) -> None:
         """Write the claims of a new revision, and delete those of its tunnel that ended."""
         own = self.filter(revision__tunnel=revision.tunnel)
-        own.exclude(pk__in=own.reserved().values("pk")).delete()
+        own.exclude(_is_held() | _failed_lately()).delete()
         RemoteClaim.objects.bulk_create(RemoteClaim.all_of(revision, spec))
 
     def at(self, concentrator: Concentrator) -> RemoteClaimQuerySet:
@@ -59,7 +73,7 @@ class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):
 
     def held(self) -> RemoteClaimQuerySet:
         """Return the claims of live, unfinished and fallback revisions."""
-        return self.filter(revision__outcome__in=Revision.HOLDING)
+        return self.filter(_is_held())
 
     def reserved(self) -> RemoteClaimQuerySet:
         """Return the held claims, and those of revisions that failed lately after they were up.
@@ -69,14 +83,8 @@ class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):
         newer = Revision.objects.holding().filter(
             tunnel=OuterRef("revision__tunnel"), number__gt=OuterRef("revision__number")
         )
-        failed_lately = Q(
-            ~Exists(newer),
-            revision__outcome=Revision.Outcome.FAILED,
-            revision__first_up_at__isnull=False,
-            revision__finished_at__gt=timezone.now() - claim_duration(),
-            revision__tunnel__cancelled_at=None,
-        )
-        return self.filter(Q(revision__outcome__in=Revision.HOLDING) | failed_lately)
+        present = Q(~Exists(newer), revision__tunnel__cancelled_at=None)
+        return self.filter(_is_held() | (_failed_lately() & present))
 
     def in_force(self) -> RemoteClaimQuerySet:
         """Return the reserved claims that others must respect.
