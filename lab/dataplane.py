@@ -10,19 +10,26 @@ from lab.namespaces import LaboratoryError, namespace_of, run
 
 @dataclass(frozen=True, slots=True)
 class DataPlane:
-    """A data plane: its label for people, charon's plugins, and text for strongswan.conf."""
+    """A data plane: its label for people, charon's plugins, and text for strongswan.conf.
+
+    `settings` are sections of plugins. A concentrator also has the `concentrator_settings`.
+    """
 
     label: str
     plugins: str
     settings: str
+    concentrator_settings: str = ""
 
 
-KERNEL = DataPlane("kernel ESP", "kernel-netlink", "")
-# The marks keep IKE packets out of the TUN device, from which charon would encrypt them again.
+# On a concentrator, tunnels with equal remote networks would share a route of charon. The worker
+# makes one route into all tunnels.
+KERNEL = DataPlane("kernel ESP", "kernel-netlink", "", "install_routes = no")
+# The marks keep IKE packets out of the TUN device, from which charon would encrypt them again. They
+# are none of the portal's, which are 16 bits long.
 USERLAND = DataPlane(
     "userland ESP in UDP",
     "kernel-libipsec kernel-netlink",
-    "kernel-netlink {\n fwmark = !0x42\n }\n socket-default {\n fwmark = 0x42\n }",
+    "kernel-netlink {\n fwmark = !0x420000\n }\n socket-default {\n fwmark = 0x420000\n }",
 )
 
 

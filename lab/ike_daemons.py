@@ -51,7 +51,8 @@ class Charon:
         """Write the configuration and start bin/keep, detached from this terminal."""
         script = shlex.join(self.load_command())
         configuration = self.folder / "strongswan.conf"
-        text = strongswan_conf.settings(plane, self.socket, self.log, script)
+        is_concentrator = self.connections is None
+        text = strongswan_conf.settings(plane, self.socket, self.log, script, is_concentrator)
         configuration.write_text(text + self.more)
         if self.log.exists():
             self.log.rename(self.folder / "charon.log.1")

@@ -9,7 +9,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 
-from lab.topology import ALL_NAMES, Host, Wire
+from lab.topology import NAMESPACE_NAMES, Host, Wire
 
 # IPv6 is off: its neighbour discovery would appear in each capture of the public side. The others
 # are the settings of a gateway, with their reasons in docs/operations.md.
@@ -58,7 +58,7 @@ def existing(prefix: str) -> list[str]:
         return []
     lines = run(["ip", "netns", "list"]).splitlines()
     names = {line.split()[0] for line in lines if line.strip()}
-    return [host for host in ALL_NAMES if namespace_of(prefix, host) in names]
+    return [host for host in NAMESPACE_NAMES if namespace_of(prefix, host) in names]
 
 
 def make(prefix: str, hosts: Iterable[Host], wires: Iterable[tuple[str, ...]]) -> None:

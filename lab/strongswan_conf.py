@@ -18,6 +18,7 @@ SETTINGS = """\
 # `manage.py lab up` overwrites this file.
 charon {{
     load = {plugins}
+    {settings}
     filelog {{
         laboratory {{
             path = {log}
@@ -44,13 +45,14 @@ charon {{
 """
 
 
-def settings(plane: DataPlane, socket: Path, log: Path, script: str) -> str:
+def settings(plane: DataPlane, socket: Path, log: Path, script: str, is_concentrator: bool) -> str:
     """Return the text of a strongswan.conf; charon runs a non-empty script when it starts."""
     return SETTINGS.format(
         plugins=PLUGINS.format(plane=plane.plugins),
         log=_quoted(str(log)),
         uri=_quoted(f"unix://{socket}"),
         plane=plane.settings,
+        settings=plane.concentrator_settings if is_concentrator else "",
         script=f"load = {_quoted(script)}" if script else "",
     )
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 SERVER, CONCENTRATOR, PEER, CUSTOMER = "server", "concentrator", "peer", "customer"
 ROUTER = "router"
 CONCENTRATORS = (CONCENTRATOR, "concentrator2")
+# The device and the computer of a second customer (two_customers.py).
+PEER2, CUSTOMER2 = "peer2", "customer2"
 
 # A neighbour's interfaces towards the concentrators, if they are ports of a bridge.
 PORTS = ("to-first", "to-second")
@@ -149,3 +151,5 @@ def wires(concentrators: int = 1, router: bool = False) -> tuple[Wire, ...]:
 
 NAMES = tuple(host.name for host in hosts())
 ALL_NAMES = tuple(host.name for host in hosts(len(CONCENTRATORS), router=True))
+# Those of every laboratory, of which `lab down` leaves none behind.
+NAMESPACE_NAMES = (*ALL_NAMES, PEER2, CUSTOMER2)

@@ -10,5 +10,8 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 
 
 def compile_specs(specs: Iterable[TunnelSpec], key: bytes) -> Desired:
-    """Return the desired state of the specifications; `key` keys the fingerprints."""
-    return Desired.of(compile_tunnel(spec, key) for spec in specs)
+    """Return the desired state of the specifications; `key` keys the fingerprints.
+
+    The mark of a tunnel is its id.
+    """
+    return Desired.of(compile_tunnel(spec, key, spec.tunnel_id) for spec in specs)

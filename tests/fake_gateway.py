@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from itertools import count, product
 
 from vpnportal.domain.addresses import AddressSet
@@ -87,6 +87,7 @@ class FakeGateway:
         scope: Scope | None = None,
         expected: Mapping[str, Connection] | None = None,
         internal: Container[int] = (),
+        hosted: Iterable[IPv4Network] = (),
     ) -> tuple[Callable[[], tuple[IkeSa, ...]], Observed]:
         if self.unreachable:
             raise GatewayError(self.unreachable)
@@ -186,7 +187,10 @@ class FakeGateway:
             self._terminate((stale,))
             report(Step(stale.connection, "Terminated an IKE_SA to reconnect", is_repair=False))
 
-    def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
+    def zones_in_use(self) -> frozenset[int]:
+        return frozenset(flows.zone for flows in self.flows)
+
+    def ping(self, target: IPv4Address, sources: frozenset[IPv4Address], mark: int) -> bool:
         return target in self.pingable
 
     def refused_network(self, networks: Iterable[str]) -> tuple[str, str]:

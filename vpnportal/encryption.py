@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -54,11 +55,19 @@ def unseal(token: str, context: str) -> str:
 
 
 def fingerprint_key() -> bytes:
-    """Return the secret key for CHILD_SA name fingerprints and draft digests.
+    """Return the secret key of draft digests, from which those of fingerprints are derived.
 
     The key must never change.
     """
     return next(iter(_keys(settings.FINGERPRINT_KEY_FILE).values()))
+
+
+def concentrator_key(name: str) -> bytes:
+    """Return the secret key of the fingerprints in the names of a concentrator's CHILD_SAs.
+
+    Another name of the concentrator renegotiates its tunnels.
+    """
+    return hmac.digest(fingerprint_key(), name.encode(), "sha256")
 
 
 @lru_cache

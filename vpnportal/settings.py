@@ -219,6 +219,8 @@ TRANSLATED_ONLY_DEFAULT = env.bool("VPNPORTAL_TRANSLATED_ONLY_DEFAULT", False)
 CLAIM_DAYS = env.int("VPNPORTAL_CLAIM_DAYS", 7)
 
 # charon's socket for the worker and the monitor. The web process never opens it.
+# Names of the interfaces from which servers send into tunnels; derived if there are none.
+HOSTED_INTERFACES: list[str] = env.list("VPNPORTAL_HOSTED_INTERFACES", default=[])
 VICI_SOCKET = env.str("VPNPORTAL_VICI", str(STATE / "lab" / "concentrator" / "charon.vici"))
 # The reason why this machine has no charon, if the script that starts the portal knows it.
 CONCENTRATOR_NOTE = env.str("VPNPORTAL_CONCENTRATOR_NOTE", "")

@@ -14,7 +14,13 @@ from nftables import Nftables
 
 from vpnportal.domain.gateway_config.desired import Connection, Desired, Secret
 from vpnportal.domain.gateway_config.names import tunnel_id
-from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
+from vpnportal.domain.gateway_config.nat_elements import (
+    ADDRESS_BITS,
+    VALUE,
+    NatElement,
+    NatMap,
+    interval_of,
+)
 
 PLACE = {"family": "ip", "table": "vpnportal"}
 
@@ -79,12 +85,25 @@ class BareCalls:
 def _commands(verb: str, elements: tuple[NatElement, ...]) -> Iterable[dict[str, Any]]:
     for name in NatMap:
         pairs: list[Any] = [
-            _text(element.key) if verb == "delete" else [_text(element.key), _text(element.value)]
+            _key(element) if verb == "delete" else [_key(element), _value(element)]
             for element in elements
             if element.map is name
         ]
         if pairs:
             yield {verb: {"element": {**PLACE, "name": name, "elem": pairs}}}
+
+
+def _key(element: NatElement) -> Any:
+    if element.map is NatMap.OUTBOUND:
+        return {"concat": [element.key >> ADDRESS_BITS, _text(element.key & VALUE)]}
+    if element.map is NatMap.NETWORKS:
+        return {"range": [_text(address) for address in interval_of(element.key)]}
+    return element.key if element.map is NatMap.ZONE_OF else _text(element.key)
+
+
+def _value(element: NatElement) -> Any:
+    has_address = element.map in (NatMap.INBOUND, NatMap.OUTBOUND)
+    return _text(element.value) if has_address else element.value
 
 
 def _text(address: int) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.portal_processes import Portal, run_at_once
 from vpnportal import services
+from vpnportal.domain.gateway_config.nat_elements import NatMap
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressPool, Concentrator, Revision, Subnet, Tunnel
 from vpnportal.reconciler import reconcile
@@ -213,13 +214,15 @@ def test_the_remains_of_a_deleted_tunnel_keep_its_addresses_reserved(
     # The worker restarts with an empty cache.
     revision_cache.retain([])
 
+    elements = set(gateway.elements)
     services.cancel(applied, user)
     reconcile.converge(applied.concentrator_id)
-    assert (len(gateway.elements), services.state_of(applied).label) == (2, "Being deleted")
+    assert (gateway.elements, services.state_of(applied).label) == (elements, "Being deleted")
 
     Revision.objects.filter(pk=other.pk).update(specification=sealed)
     reconcile.converge(applied.concentrator_id)
-    assert (gateway.elements, services.state_of(applied).label) == (set(), "Deleted")
+    assert services.state_of(applied).label == "Deleted"
+    assert NatMap.INBOUND not in {element.map for element in gateway.elements}
 
 
 def test_the_removal_of_a_deleted_tunnel_is_no_drift_repair(applied, user):

@@ -193,7 +193,7 @@ def test_a_trial_that_ends_while_another_waits_for_its_ping_waits_for_the_next_c
     reconcile.converge(concentrator)
     reconcile.converge(concentrator)
 
-    def no_answer(target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
+    def no_answer(target: IPv4Address, sources: frozenset[IPv4Address], mark: int) -> bool:
         end_trial(second_tunnel.latest())
         return False
 

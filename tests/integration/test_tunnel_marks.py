@@ -10,6 +10,8 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from vpnportal import services
+from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
+from vpnportal.domain.gateway_config.nat_flows import NatFlows
 from vpnportal.models import AddressPool, Concentrator, Revision, Tunnel, TunnelMark
 from vpnportal.models.tunnel_marks import MARKS
 from vpnportal.reconciler import reconcile
@@ -128,6 +130,22 @@ def test_a_released_number_waits_until_its_zone_is_empty(account, user, old):
     assert services.order(account, old.datacenter, user).mark == 3
     assert TunnelMark.objects.free(old, {2, 3}, before=later) == 1
     assert services.order(account, old.datacenter, user).mark == 1
+
+
+def test_a_full_converge_frees_a_released_number_whose_zone_is_empty(ready, user, old, gateway):
+    services.apply(ready, user)
+    reconcile.converge(old.pk)
+    services.cancel(ready, user)
+    reconcile.converge(old.pk)
+    assert marks(old) == [(1, "ipsec001", False)]
+
+    gateway.flows.add(NatFlows(NatElement(NatMap.INBOUND, 1, 2), zone=1))
+    reconcile.converge(old.pk)
+    assert marks(old) == [(1, "ipsec001", False)]
+
+    gateway.flows.clear()
+    reconcile.converge(old.pk)
+    assert marks(old) == []
 
 
 def test_no_two_tunnels_of_a_concentrator_hold_one_number(tunnel, second_tunnel, old, new):

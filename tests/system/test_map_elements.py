@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 
 from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, Host
-from vpnportal.domain.gateway_config.nat_elements import NatElements
+from vpnportal.domain.gateway_config.nat_elements import NatElements, packed
 from vpnportal.gateway import GatewayError
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 from vpnportal.gateway.netfilter.nft_table import MAX_LOOKUPS, NftTable
@@ -36,8 +37,22 @@ def nft() -> Iterator[NftTable]:
         namespaces.delete(PREFIX)
 
 
+class Tunnel(NamedTuple):
+    """A tunnel with a mark, translations and networks."""
+
+    mark: int
+    translations: list[int] = []
+    networks: tuple[str, ...] = ()
+    hosted_peer: str = "203.0.113.1"
+
+
 def translations(numbers: range, offset: int = 0) -> NatElements:
-    return NatElements.from_translations((INTERNAL + n, CUSTOMER + n + offset) for n in numbers)
+    rows = [packed(INTERNAL + n, CUSTOMER + n + offset) for n in numbers]
+    return NatElements.of_tunnels([Tunnel(300, rows)])
+
+
+def networks(*texts: str, mark: int = 300) -> NatElements:
+    return NatElements.of_tunnels([Tunnel(mark, networks=texts)])
 
 
 @pytest.mark.parametrize("count", [1, MANY])
@@ -49,7 +64,7 @@ def test_added_elements_exist_and_removed_elements_do_not(nft: NftTable, count: 
 
     nft.change(first, second, write_rules=False, userland_esp=True)
     assert nft.elements() == second
-    assert nft.elements_at(first) == NOTHING
+    assert nft.elements_at(first - second) == NOTHING
     assert nft.rules_are_current(userland_esp=True)
 
 
@@ -58,6 +73,35 @@ def test_a_single_change_replaces_the_values(nft: NftTable):
     nft.change(NOTHING, before, write_rules=False, userland_esp=True)
 
     nft.change(before, after, write_rules=False, userland_esp=True)
+
+    assert nft.elements() == after
+
+
+ADJACENT = ("10.64.0.0/24", "10.64.1.0/24", "10.64.2.0/32", "10.64.2.1/32", "10.64.2.2/31")
+
+
+def test_each_network_is_found_by_itself_although_the_next_one_begins_at_its_end(nft: NftTable):
+    nft.change(NOTHING, networks(*ADJACENT), write_rules=False, userland_esp=True)
+
+    assert nft.elements() == networks(*ADJACENT)
+    for network in ADJACENT:
+        assert nft.elements_at(networks(network)) == networks(network)
+
+
+@pytest.mark.parametrize(
+    "other", ["10.64.0.0/23", "10.64.0.0/25", "10.64.0.128/25", "10.64.2.0/30", "10.64.3.0/24"]
+)
+def test_a_network_that_only_overlaps_a_loaded_one_is_not_loaded(nft: NftTable, other: str):
+    nft.change(NOTHING, networks(*ADJACENT), write_rules=False, userland_esp=True)
+
+    assert nft.elements_at(networks(other)) == networks()
+
+
+def test_a_network_is_replaced_by_a_part_of_it(nft: NftTable):
+    before, after = networks("10.64.0.0/16"), networks("10.64.0.0/24", "10.64.9.0/24")
+    nft.change(NOTHING, before, write_rules=False, userland_esp=True)
+
+    nft.change(before - after, after - before, write_rules=False, userland_esp=True)
 
     assert nft.elements() == after
 

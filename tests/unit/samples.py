@@ -54,6 +54,7 @@ def specs(draw: st.DrawFn, tunnel_id: int | None = None) -> TunnelSpec:
     ciphers = [name for name, cipher in ENCRYPTIONS.items() if version == 2 or not cipher.aead]
     return example(
         tunnel_id=number,
+        hosted_peer=IPv4Address(f"203.0.113.{number}"),
         remote_peer=IPv4Address(f"203.0.113.{100 + number}"),
         preshared_key=draw(st.sampled_from(("one key", "another key"))),
         ike_version=version,

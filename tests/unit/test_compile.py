@@ -10,8 +10,9 @@ from hypothesis import given
 
 from tests.desired_state import compile_specs
 from tests.unit.samples import EXAMPLE, KEY, example, networks, specs, translation
+from vpnportal.domain.gateway_config.compile import compile_tunnel
 from vpnportal.domain.gateway_config.names import ike_fingerprint_of, is_portal_secret
-from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
+from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap, marked_key
 from vpnportal.domain.gateway_config.proposals import esp_proposal, ike_proposal
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
@@ -76,12 +77,36 @@ def test_an_sa_is_rekeyed_before_its_key_life_ends():
     assert (child["rekey_time"], child["life_time"]) == ("3240s", "3600s")
 
 
-def test_a_translation_is_an_element_of_each_map():
+def test_a_translation_is_an_element_of_three_maps():
     internal, customer = int(IPv4Address("10.1.255.92")), int(IPv4Address("192.168.10.15"))
-    assert compile_specs([EXAMPLE], KEY).elements == {
+    before = compile_specs([example(translations=())], KEY).elements
+    assert compile_specs([EXAMPLE], KEY).elements - before == {
         NatElement(NatMap.INBOUND, internal, customer),
-        NatElement(NatMap.OUTBOUND, customer, internal),
+        NatElement(NatMap.OUTBOUND, marked_key(42, customer), internal),
+        NatElement(NatMap.TUNNEL_OF, internal, 42),
     }
+
+
+def test_a_mark_selects_the_packets_of_each_child_and_is_in_the_names_of_the_children():
+    marked = compile_tunnel(EXAMPLE, KEY, 259).connection
+
+    (child,) = marked.settings["children"].values()
+    marks = [child[name] for name in ("mark_in", "mark_out", "set_mark_in")]
+    assert (marks, marked.mark) == (["259/0xffff"] * 3, 259)
+    unmarked = compile_tunnel(EXAMPLE, KEY).connection
+    (child,) = unmarked.settings["children"].values()
+    assert not any("mark" in name for name in child)
+    names = marked.children | unmarked.children
+    assert (len(names), len(set(map(ike_fingerprint_of, names)))) == (2, 1)
+
+
+@pytest.mark.parametrize(("translated_only", "networks"), [(False, 1), (True, 0)])
+def test_a_tunnel_with_translated_access_only_leads_to_no_remote_network(translated_only, networks):
+    elements = compile_tunnel(example(translated_only=translated_only), KEY, 259).elements
+
+    count = {name: len(elements.of(name)) for name in NatMap}
+    assert count.pop(NatMap.NETWORKS) == networks
+    assert set(count.values()) == {1}
 
 
 def test_translations_do_not_change_child_names():

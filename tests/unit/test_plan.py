@@ -86,7 +86,7 @@ def test_a_change_of_translations_plans_only_map_elements():
     plan = apply_once(gateway, changed)
 
     assert plan == Plan(remove_elements=plan.remove_elements, add_elements=plan.add_elements)
-    assert (len(plan.remove_elements), len(plan.add_elements)) == (2, 2)
+    assert (len(plan.remove_elements), len(plan.add_elements)) == (3, 3)
 
 
 def test_a_new_remote_subnet_with_ikev1_initiates_only_its_own_child():

@@ -9,14 +9,17 @@ from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv4Network
 
 from vpnportal.domain.gateway_config.desired import Connection, Secret
+from vpnportal.domain.gateway_config.nat_elements import NatMap
 from vpnportal.domain.gateway_config.nat_flows import flows_of
 from vpnportal.domain.planning.kernel_ipsec import KernelIpsec
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.plan import Plan, Start
 from vpnportal.domain.planning.stale_sas import StaleSa
+from vpnportal.gateway import kernel_settings
 from vpnportal.gateway.announced_routes import AnnouncedRoutes, add_routes, remove_routes
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.kernel_leftovers import KernelLeftovers
+from vpnportal.gateway.links import read_links
 from vpnportal.gateway.local_addresses import (
     LocalAddresses,
     add_loopback_address,
@@ -25,6 +28,7 @@ from vpnportal.gateway.local_addresses import (
 from vpnportal.gateway.netfilter.conntrack import Conntrack
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 from vpnportal.gateway.netfilter.nft_table import NftTable
+from vpnportal.gateway.netfilter.ruleset import DECRYPTED_MARK
 from vpnportal.gateway.ping import ping
 from vpnportal.gateway.steps import (
     Report,
@@ -146,12 +150,14 @@ class GatewayDriver:
         scope: Scope | None = None,
         expected: Mapping[str, Connection] = NO_CONNECTIONS,
         internal: Container[int] = (),
+        hosted: Iterable[IPv4Network] = (),
     ) -> tuple[ReadIkeSas, Observed]:
         """Return a function that reads the IKE_SAs, and an `Observed` with everything else.
 
         charon takes longest for the IKE_SAs, so the caller reads them last. `scope` is one tunnel,
         or None for all. A connection equal to its entry in `expected` is returned as that object.
         The flows of the addresses in `internal` are read; none if it is empty.
+        Without a scope, the routes to the `hosted` networks are observed, too.
 
         Requests that were already sent for the same scope are reused. The SA list is requested
         again only after `start_observation` or an `apply` that terminates SAs. charon walks all SAs
@@ -182,7 +188,8 @@ class GatewayDriver:
             secrets=secrets,
             ike_sas=(),
             elements=elements,
-            rules_current=self._nft.rules_are_current(userland_esp),
+            rules_current=self._nft.rules_are_current(userland_esp)
+            and (scope is not None or kernel_settings.marks_are_reflected()),
             addresses=addresses.own,
             loopback_addresses=addresses.loopback,
             userland_esp=userland_esp,
@@ -193,6 +200,7 @@ class GatewayDriver:
             drop_counters={} if scope else self._drop_counters(userland_esp),
             kernel=KernelIpsec() if userland_esp else self._pending.kernel,
             leftover_flows=leftover_flows,
+            links=None if scope else read_links(addresses, hosted, self._nft.hosted_side()),
         )
 
     def _is_userland_esp(self) -> bool:
@@ -277,12 +285,17 @@ class GatewayDriver:
         with self._session.use() as charon:
             _terminate(charon, stale_sas, report, reconnect_step)
 
-    def ping(self, target: IPv4Address, sources: frozenset[IPv4Address]) -> bool:
+    def zones_in_use(self) -> frozenset[int]:
+        """Return the conntrack zones that have a flow."""
+        return self._conntrack.zones()
+
+    def ping(self, target: IPv4Address, sources: frozenset[IPv4Address], mark: int) -> bool:
         """Return True if `target` answers a ping from the lowest address in `sources`.
 
-        If `sources` is empty, the kernel chooses the source address.
+        The ping goes into the tunnel with this mark or, while it is down, nowhere. If `sources` is
+        empty, the kernel chooses the source address.
         """
-        return ping(target, min(sources, default=None))
+        return ping(target, min(sources, default=None), DECRYPTED_MARK | mark if mark else 0)
 
     def refused_network(self, networks: Iterable[str]) -> tuple[str, str]:
         """Return the first remote network that a route of the gateway refuses, and its type.
@@ -324,17 +337,29 @@ class GatewayDriver:
         _terminate(charon, plan.terminate, report, terminated_step)
 
     def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
-        self._nft.change(plan.remove_elements, plan.add_elements, plan.write_rules, userland_esp)
+        remove, add = plan.remove_elements, plan.add_elements
+        if plan.write_rules:
+            kernel_settings.reflect_marks()
+        self._nft.change(
+            remove,
+            add,
+            plan.write_rules,
+            userland_esp,
+            plan.remove_interfaces,
+            plan.add_interfaces,
+        )
         if plan.write_rules:
             report(Step("", "Restored the forwarding rules"))
-        if plan.remove_elements or plan.add_elements:
-            # Each translation has one element in each of the two maps.
-            count = (len(plan.remove_elements.all_keys() | plan.add_elements.all_keys()) + 1) // 2
-            report(Step("", f"Changed the address translations ({count})"))
+        for name in plan.add_interfaces:
+            report(Step("", f"Added the interface {name} to the hosted side"))
+        for name in plan.remove_interfaces:
+            report(Step("", f"Removed the interface {name} from the hosted side"))
+        if translations := remove.internal_addresses() | add.internal_addresses():
+            report(Step("", f"Changed the address translations ({len(translations)})"))
+        if networks := {*remove.keys(NatMap.NETWORKS), *add.keys(NatMap.NETWORKS)}:
+            report(Step("", f"Changed the remote networks ({len(networks)})"))
         # The flows of the removed elements are in no report: they end in each removal.
-        self._conntrack.end_flows(
-            flows_of(plan.remove_elements), plan.end_flows, self._addresses.read().own
-        )
+        self._conntrack.end_flows(flows_of(remove), plan.end_flows, self._addresses.read().own)
         if plan.end_flows:
             report(ended_flows_step(plan.end_flows))
 

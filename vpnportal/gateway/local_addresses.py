@@ -9,7 +9,9 @@ from __future__ import annotations
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator
+from array import array
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -28,10 +30,14 @@ LOOPBACK_LABEL = "lo:vpnportal"
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """The gateway's own addresses, and the loopback addresses that the portal added."""
+    """The gateway's own addresses, and the loopback addresses that the portal added.
+
+    `by_interface` has the own addresses as numbers, by the index of their interface.
+    """
 
     own: AddressSet
     loopback: AddressSet
+    by_interface: Mapping[int, array[int]]
 
 
 class LocalAddresses:
@@ -82,18 +88,21 @@ def _run(*command: str) -> None:
 
 
 def _read_addresses() -> Addresses:
-    own: list[int] = []
+    own: dict[int, array[int]] = defaultdict(lambda: array("I"))
     loopback: list[int] = []
-    for address, label in _dump_addresses():
-        (loopback if label == LOOPBACK_LABEL.encode() else own).append(address)
-    return Addresses(AddressSet(own), AddressSet(loopback))
+    for address, label, interface in _dump_addresses():
+        (loopback if label == LOOPBACK_LABEL.encode() else own[interface]).append(address)
+    every = AddressSet(address for addresses in own.values() for address in addresses)
+    return Addresses(every, AddressSet(loopback), dict(own))
 
 
-def _dump_addresses() -> Iterator[tuple[int, bytes]]:
-    """Yield each IPv4 address in the namespace as a number, with its label as bytes."""
+def _dump_addresses() -> Iterator[tuple[int, bytes, int]]:
+    """Yield each IPv4 address in the namespace as a number, with its label and interface index."""
     request = ADDRESS_MESSAGE.pack(socket.AF_INET, 0, 0, 0, 0)
     for message in rtnetlink.dump(RTM_GETADDR, request):
+        interface = ADDRESS_MESSAGE.unpack_from(message.body)[-1]
         attributes = rtnetlink.parse_attributes(message.body[ADDRESS_MESSAGE.size :])
         # On a point-to-point interface IFA_ADDRESS is the address of the remote host.
         address = attributes.get(IFA_LOCAL, attributes.get(IFA_ADDRESS, b""))
-        yield int.from_bytes(address, "big"), attributes.get(IFA_LABEL, b"").rstrip(b"\0")
+        label = attributes.get(IFA_LABEL, b"").rstrip(b"\0")
+        yield int.from_bytes(address, "big"), label, interface

@@ -90,7 +90,7 @@ def refusing_route(network: IPv4Network) -> str:
     """
     host = network[0] if network.prefixlen > 30 else network[1]
     try:
-        _look_up(str(host), rtnetlink.attribute(RTA_MARK, struct.pack("=I", TUNNEL_BITS)))
+        look_up_route(str(host), rtnetlink.attribute(RTA_MARK, struct.pack("=I", TUNNEL_BITS)))
     except OSError as error:
         if error.errno == errno.ENETUNREACH:
             return ""
@@ -134,14 +134,14 @@ def _has_rule() -> bool:
 
 def _interface_to(address: str) -> int:
     """Return the index of the interface that leads to an address. Raises OSError without one."""
-    reply = _look_up(address)
+    reply = look_up_route(address)
     if reply[7] != RTN_UNICAST:
         raise OSError(errno.ENETUNREACH, "the address is the gateway's own")
     index = rtnetlink.parse_attributes(reply[ROUTE_MESSAGE.size :])[RTA_OIF]
     return int(struct.unpack("=I", index)[0])
 
 
-def _look_up(address: str, attributes: bytes = b"") -> bytes:
+def look_up_route(address: str, attributes: bytes = b"") -> bytes:
     """Return the message of the route to an address. Raises OSError without one."""
     header = ROUTE_MESSAGE.pack(socket.AF_INET, 32, *[0] * 7)
     destination = rtnetlink.attribute(RTA_DST, socket.inet_aton(address))

@@ -11,7 +11,6 @@ from django.utils import timezone
 
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.gateway_config.names import connection_of, connection_of_secret
-from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
 from vpnportal.domain.planning.observed import Observed
 from vpnportal.models import (
     AddressPool,
@@ -79,21 +78,17 @@ def _is_present(tunnel: Tunnel, observed: Observed) -> bool:
     """Return True if charon, nftables, conntrack or the routes hold anything of the tunnel."""
     name = connection_of(tunnel.pk)
     networks = tunnel.networks(Subnet.Kind.STATIC_NAT)
-    translated_by = (flows.element for flows in observed.leftover_flows)
+    flowing = (flows.pair[0] for flows in observed.leftover_flows)
     return (
         name in observed.connections
         or any(ike_sa.connection == name for ike_sa in observed.ike_sas)
         or any(str(network) in observed.routes for network in networks)
         or any(connection_of_secret(secret) == name for secret in observed.secrets or ())
         or any(
-            inside(IPv4Address(_internal_address(element)), networks)
-            for element in chain(observed.elements, translated_by)
+            inside(IPv4Address(address), networks)
+            for address in chain(observed.elements.internal_addresses(), flowing)
         )
     )
-
-
-def _internal_address(element: NatElement) -> int:
-    return element.key if element.map is NatMap.INBOUND else element.value
 
 
 def _free_subnets(tunnel: Tunnel) -> None:

@@ -36,6 +36,7 @@ from vpnportal.reconciler import (
     address_release,
     first_rekey,
     leftovers,
+    marks,
     revision_outcomes,
     sa_status_store,
     trials,
@@ -180,8 +181,9 @@ class Converge:
             self._internal = _addresses_with_flows_to_read(self.target)
         # Before the first change: the next converge must see that this one has begun.
         revision_outcomes.mark_applying(self.target.unfinished)
+        desired = self.target.desired
         read_ike_sas, self.observed = self._driver.observe(
-            self.target.scope, self.target.desired.connections, self._internal
+            self.target.scope, desired.connections, self._internal, desired.hosted
         )
         if conflicts := self._conflicts_with_gateway():
             revision_outcomes.fail_refused(self.target.revision_ids, conflicts)
@@ -269,6 +271,7 @@ class Converge:
                 self.observed.drop_counters,
             )
             address_release.complete_releases(self._concentrator, self.observed)
+            marks.free_released(self._concentrator, self._driver, self.observed, self._began_at)
         else:
             sa_status_store.save_one(self._concentrator, self._tunnel_id, status, self._began_at)
         self._mark_up(status)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from vpnportal.domain.gateway_config.compile import compile_tunnel
 from vpnportal.domain.gateway_config.desired import CompiledTunnel, ViciSection
-from vpnportal.encryption import CannotOpen, fingerprint_key
+from vpnportal.encryption import CannotOpen, concentrator_key
 from vpnportal.gateway import GatewayError
 from vpnportal.models import Revision
 
@@ -25,15 +25,16 @@ BATCH_ROWS = 200
 
 
 class RevisionKey(NamedTuple):
-    """Id and creation time of a revision. The time differs if an id is used again."""
+    """Id, creation time and mark of a revision. The time differs if an id is used again."""
 
     pk: int
     created_at: datetime
+    mark: int
 
     @classmethod
     def of(cls, revision: Revision) -> RevisionKey:
         """Return the key of a revision."""
-        return cls(revision.pk, revision.created_at)
+        return cls(revision.pk, revision.created_at, revision.mark)
 
 
 class RevisionCache:
@@ -60,6 +61,7 @@ class RevisionCache:
         missing = [key.pk for key in requested if key not in self._compiled]
         for start in range(0, len(missing), BATCH_ROWS):
             rows = Revision.objects.filter(pk__in=missing[start : start + BATCH_ROWS])
+            rows = rows.select_related("concentrator")
             for revision in rows.iterator():
                 if tunnel := _compile(revision):
                     key = RevisionKey.of(revision)
@@ -127,7 +129,8 @@ revisions = RevisionCache()
 
 def _compile(revision: Revision) -> CompiledTunnel | None:
     try:
-        return compile_tunnel(revision.spec(), fingerprint_key())
+        key = concentrator_key(revision.concentrator.name)
+        return compile_tunnel(revision.spec(), key, revision.mark)
     except CannotOpen:
         log.exception("%s cannot be decrypted: its tunnel is not changed", revision)
         return None
@@ -135,10 +138,9 @@ def _compile(revision: Revision) -> CompiledTunnel | None:
 
 def _rows_from(key: RevisionKey) -> dict[RevisionKey, Revision]:
     """Return a revision and the next ones of its concentrator by key, still encrypted."""
-    row = Revision.objects.filter(pk=key.pk)
-    next_rows = Revision.objects.live_or_applying().filter(
-        concentrator__in=row.values("concentrator"), pk__gt=key.pk
-    )
+    row = Revision.objects.filter(pk=key.pk).select_related("concentrator")
+    next_rows = Revision.objects.live_or_applying().select_related("concentrator")
+    next_rows = next_rows.filter(concentrator__in=row.values("concentrator"), pk__gt=key.pk)
     return {
         RevisionKey.of(revision): revision
         for revision in (*row, *next_rows.order_by("pk")[: BATCH_ROWS - 1])

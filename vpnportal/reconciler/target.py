@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import BigAutoField, F, Q
 from django.utils import timezone
 
@@ -63,9 +64,9 @@ def _target_of_all(revisions: RevisionQuerySet) -> Target:
     """Return the target for all tunnels. Load full rows only of revisions in progress."""
     newest_first = revisions.to_configure().order_by("tunnel_id", "-number")
     keys: dict[int, RevisionKey] = {}
-    columns = newest_first.values_list("tunnel_id", "pk", "created_at")
-    for tunnel_id, pk, created_at in columns.iterator():
-        keys.setdefault(tunnel_id, RevisionKey(pk, created_at))
+    columns = newest_first.values_list("tunnel_id", "pk", "created_at", "mark")
+    for tunnel_id, pk, created_at, mark in columns.iterator():
+        keys.setdefault(tunnel_id, RevisionKey(pk, created_at, mark))
     # In the order of the table, in which the cache reads ahead.
     ordered = sorted(keys.values())
     compiled = revision_cache.get_many(ordered)
@@ -82,7 +83,7 @@ def _target_of_all(revisions: RevisionQuerySet) -> Target:
             for revision in revisions.live_or_applying().filter(in_progress)
             if RevisionKey.of(revision) in compiled
         ),
-        desired=Desired.of(compiled.values()),
+        desired=Desired.of(compiled.values(), settings.HOSTED_INTERFACES),
         scope=None,
         unreadable=frozenset(
             connection_of(tunnel_id) for tunnel_id, key in keys.items() if key not in compiled
@@ -116,6 +117,8 @@ def _target_of_one(concentrator: Concentrator, tunnel_id: int) -> Target:
     if not any(row.outcome == Revision.Outcome.LIVE for row in current):
         revisions = _revisions_of(concentrator.pk, tunnel_id)
         current = list(revisions.filter(outcome__in=Revision.LIVE_OR_APPLYING))
+    for row in (*earlier, *current):
+        row.concentrator = concentrator
     if not current and _is_released(concentrator, tunnel_id):
         earlier = []
     newest = [row for row in current[:1] if row.disconnected_at is None]
@@ -155,7 +158,7 @@ def _scope(name: str, revisions: Iterable[Revision]) -> Scope:
     return Scope(
         connection=name,
         secrets=frozenset(tunnel.secret.id for tunnel in compiled),
-        elements=NatElements.union(tunnel.elements for tunnel in compiled),
+        elements=NatElements.of_tunnels(compiled),
         routes=frozenset(route for tunnel in compiled for route in tunnel.routes),
         peers=frozenset(Peers(row.hosted_peer, row.remote_peer, row.mark) for row in rows),
     )

@@ -108,7 +108,9 @@ def _is_ping_answered(revision: Revision, driver: GatewayDriver, observed: Obser
         for network in revision.spec().hosted_subnets
     )
     return driver.ping(
-        IPv4Address(revision.trial_ping), frozenset(address for address in sources if address)
+        IPv4Address(revision.trial_ping),
+        frozenset(address for address in sources if address),
+        revision.mark,
     )
 
 

@@ -6,6 +6,7 @@ A connection offers only the proposals that the customer chose.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import product
@@ -20,13 +21,15 @@ from vpnportal.domain.gateway_config.desired import (
     ViciSection,
 )
 from vpnportal.domain.gateway_config.names import connection_of, fingerprint
-from vpnportal.domain.gateway_config.nat_elements import NatElements
+from vpnportal.domain.gateway_config.nat_elements import packed
 from vpnportal.domain.gateway_config.proposals import esp_proposal, ike_proposal
 from vpnportal.domain.tunnel.algorithms import Suite, esp_suite, ike_suite
 from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
 
 # charon's names of the IKE versions in list-conns.
 VERSIONS = {0: "IKEv1/2", 1: "IKEv1", 2: "IKEv2"}
+# The bits of a packet's mark that carry the mark of a tunnel.
+MARK_BITS = 0xFFFF
 # Used by IKEv1 only: an IKEv2 peer is dead when it leaves a request unanswered.
 DPD_INTERVALS_BEFORE_TIMEOUT = 3
 
@@ -39,10 +42,12 @@ class InlineSettings:
     preshared_key: str = field(repr=False)
 
 
-def compile_tunnel(spec: TunnelSpec, key: bytes) -> CompiledTunnel:
-    """Return the connection, secret, map elements and networks of a tunnel.
+def compile_tunnel(spec: TunnelSpec, key: bytes, mark: int = 0) -> CompiledTunnel:
+    """Return the connection, secret, translations and networks of a tunnel.
 
     `key` is the HMAC key of the fingerprints in the names of CHILD_SAs and the id of the secret.
+    `mark` is the tunnel's number at its concentrator: packets with this mark, and no others, are
+    the tunnel's. With 0, the tunnel is selected by its networks alone.
     """
     name = connection_of(spec.tunnel_id)
     ike = _ike_settings(spec)
@@ -59,13 +64,14 @@ def compile_tunnel(spec: TunnelSpec, key: bytes) -> CompiledTunnel:
     children: ViciSection = {}
     loaded_children = []
     for local, remote in selectors(spec):
-        child = _child_settings(spec, local, remote)
+        child = _child_settings(spec, local, remote, mark)
         child_name = f"{name}-{ike_fingerprint}-{fingerprint(key, child)}"
         children[child_name] = child if initiates else {**child, "dpd_action": "clear"}
         rekey = _interned(_rekey_seconds(spec.phase_two.keylife))
         dpd_action = "start" if initiates else "none"
         loaded_children.append(LoadedChild(child_name, local, remote, rekey, dpd_action))
     peers = (str(spec.hosted_peer), str(spec.remote_peer))
+    translations = (packed(int(row.internal), int(row.customer)) for row in spec.translations)
     as_loaded = LoadedConnection(
         VERSIONS[spec.ike_version],
         # The addresses are the identities, too.
@@ -76,13 +82,13 @@ def compile_tunnel(spec: TunnelSpec, key: bytes) -> CompiledTunnel:
     )
     source = InlineSettings({**ike, "children": children}, spec.preshared_key)
     return CompiledTunnel(
-        Connection(name, as_loaded, *suites(spec), source, initiates),
+        Connection(name, as_loaded, *suites(spec), source, initiates, mark),
         Secret(f"{name}-{ike_fingerprint}", name, peers, source),
-        NatElements.from_translations(
-            (int(row.internal), int(row.customer)) for row in spec.translations
-        ),
+        mark,
+        array("Q", sorted(translations)),
         tuple(map(_interned, spec.hosted_subnets)),
         tuple(map(str, (*spec.remote_subnets, *spec.static_nat_subnets))),
+        0 if spec.translated_only else len(spec.remote_subnets),
         (*map(str, spec.static_nat_subnets), f"{spec.hosted_peer}/32"),
     )
 
@@ -135,10 +141,15 @@ def _ike_settings(spec: TunnelSpec) -> ViciSection:
 
 
 def _child_settings(
-    spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...]
+    spec: TunnelSpec, local: tuple[str, ...], remote: tuple[str, ...], mark: int
 ) -> ViciSection:
-    """Return the settings of phase two. `start_action` is none: the plan initiates children."""
+    """Return the settings of phase two. `start_action` is none: the plan initiates children.
+
+    `set_mark_in` marks decrypted packets. Policies apply to packets with the mark only.
+    """
     phase_two = spec.phase_two
+    marked = f"{mark}/{MARK_BITS:#x}"
+    marks = dict.fromkeys(("mark_in", "mark_out", "set_mark_in"), marked) if mark else {}
     return {
         "local_ts": list(local),
         "remote_ts": list(remote),
@@ -155,6 +166,7 @@ def _child_settings(
         "dpd_action": "restart",
         "start_action": "none",
         "close_action": "none",
+        **marks,
     }
 
 

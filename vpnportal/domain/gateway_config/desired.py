@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -107,18 +108,37 @@ class Secret:
 class CompiledTunnel:
     """The desired state of a single tunnel.
 
-    `hosted` are the networks behind the concentrator. `claims` are the remote and static NAT
-    subnets, in which the gateway must have no address. `routes` are the static NAT subnets and the
-    hosted peer address, which the gateway announces. All are text, because few of ten thousand
-    tunnels need them parsed.
+    `mark` is the tunnel's number at its concentrator, 0 without one. `translations` are numbers:
+    an internal address in the bits above a customer address. `hosted` are the networks behind the
+    concentrator. `claims` are the remote and static NAT subnets, in which the gateway must have no
+    address. The first `reachable` of them are remote subnets that servers reach without a
+    translation. `routes` are the static NAT subnets and the hosted peer address, which the gateway
+    announces. Networks are text, because few of ten thousand tunnels need them parsed.
     """
 
     connection: Connection
     secret: Secret
-    elements: NatElements
+    mark: int
+    translations: array[int]
     hosted: tuple[str, ...]
     claims: tuple[str, ...]
+    reachable: int
     routes: tuple[str, ...] = ()
+
+    @property
+    def hosted_peer(self) -> str:
+        """The gateway's address for the peer."""
+        return self.connection.as_loaded.ends[0]
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The remote networks that servers reach without a translation."""
+        return self.claims[: self.reachable]
+
+    @property
+    def elements(self) -> NatElements:
+        """The elements of the nftables maps."""
+        return NatElements.of_tunnels([self])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +147,7 @@ class Desired:
 
     The userland data plane needs an address of the gateway in each of the `hosted` networks.
     `routes` are the announced routes, such as 10.1.255.92/30.
+    `hosted_interfaces` are the operator's names of the interfaces that lead to them, if any.
     """
 
     connections: dict[str, Connection]
@@ -134,17 +155,21 @@ class Desired:
     elements: NatElements
     hosted: frozenset[IPv4Network]
     routes: frozenset[str] = frozenset()
+    hosted_interfaces: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tunnels: Iterable[CompiledTunnel]) -> Desired:
+    def of(
+        cls, tunnels: Iterable[CompiledTunnel], hosted_interfaces: Iterable[str] = ()
+    ) -> Desired:
         """Return the desired state of the tunnels together."""
         compiled = tuple(tunnels)
         return cls(
             connections={tunnel.connection.name: tunnel.connection for tunnel in compiled},
             secrets={tunnel.secret.id: tunnel.secret for tunnel in compiled},
-            elements=NatElements.union(tunnel.elements for tunnel in compiled),
+            elements=NatElements.of_tunnels(compiled),
             hosted=frozenset(
                 map(IPv4Network, {network for tunnel in compiled for network in tunnel.hosted})
             ),
             routes=frozenset(route for tunnel in compiled for route in tunnel.routes),
+            hosted_interfaces=tuple(hosted_interfaces),
         )

@@ -6,6 +6,7 @@ from __future__ import annotations
 COUNTERS = {
     "between_tunnels": "Tunnel to tunnel",
     "outside_tunnels": "Not matched by any tunnel",
+    "not_from_hosted": "Unencrypted, not from the hosted side (anti-spoofing)",
     "to_the_gateway": "Tunnel to the concentrator itself",
 }
 

@@ -1,33 +1,48 @@
-"""Address translations as elements of two nftables maps, up to a hundred thousand each."""
+"""Elements of the nftables maps that lead packets into tunnels and translate their addresses.
+
+A gateway has up to a hundred thousand translations of ten thousand tunnels. An element is thus a
+number: its key, then 32 bits of its value.
+"""
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from enum import StrEnum
 from itertools import chain
-from typing import Any, NamedTuple
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from vpnportal.domain.addresses import dotted
+from vpnportal.domain.addresses import dotted, number
+from vpnportal.domain.gateway_config.packed_numbers import PackedNumbers
 
-KEY_BITS = 32
-VALUE = (1 << KEY_BITS) - 1
+VALUE_BITS = ADDRESS_BITS = 32
+VALUE = (1 << VALUE_BITS) - 1
 
 
 class NatMap(StrEnum):
-    """The nftables maps of address translations.
+    """The nftables maps.
 
     INBOUND translates destinations of packets to the customer. OUTBOUND translates sources of
-    packets from the customer.
+    packets from the customer of one tunnel. TUNNEL_OF has the tunnel's mark for each internal
+    address, NETWORKS for each remote network, PEERS for each hosted peer address, and ZONE_OF the
+    conntrack zone of each mark.
     """
 
     INBOUND = "inbound"
-    OUTBOUND = "outbound"
+    OUTBOUND = "outbound_by_mark"
+    TUNNEL_OF = "tunnel_of"
+    NETWORKS = "networks"
+    PEERS = "peers"
+    ZONE_OF = "zone_of"
 
 
 class NatElement(NamedTuple):
-    """An element of a map: packets with address `key` get address `value`, both as numbers."""
+    """An element of a map, with its key and its value as numbers.
+
+    The key of OUTBOUND is the mark in the bits above a customer address. The key of NETWORKS is
+    the first address of a network in the bits above the last one.
+    """
 
     map: NatMap
     key: int
@@ -35,31 +50,88 @@ class NatElement(NamedTuple):
 
     @property
     def texts(self) -> tuple[str, str]:
-        """Key and value in dotted notation."""
-        return dotted(self.key), dotted(self.value)
+        """Key and value as text, addresses in dotted notation."""
+        return _key_text(self.map, self.key), _value_text(self.map, self.value)
 
 
 def packed(key: int, value: int) -> int:
-    """Return an element as a 64-bit number: the key in the high, the value in the low 32 bits."""
-    return key << KEY_BITS | value
+    """Return an element as a number: the key in the bits above the 32 bits of the value."""
+    return key << VALUE_BITS | value
+
+
+def marked_key(mark: int, customer: int) -> int:
+    """Return the key of OUTBOUND for an address of a tunnel's customer."""
+    return mark << ADDRESS_BITS | customer
+
+
+def network_key(network: str) -> int:
+    """Return the key of NETWORKS for a network as text, such as 192.168.1.0/24."""
+    address, _, prefix = network.partition("/")
+    first = number(address)
+    return first << ADDRESS_BITS | first + (1 << ADDRESS_BITS - int(prefix)) - 1
+
+
+def interval_of(key: int) -> tuple[int, int]:
+    """Return the first and the last address of a NETWORKS key."""
+    return key >> ADDRESS_BITS, key & VALUE
+
+
+NO_NUMBERS = PackedNumbers()
+Numbers: TypeAlias = Mapping[NatMap, Iterable[int]]
+
+
+class TunnelElements(Protocol):
+    """A tunnel from which elements are made: its mark, translations, addresses and networks.
+
+    `translations` are numbers: the internal address in the bits above the customer address.
+    `hosted_peer` and the remote `networks` are text.
+    """
+
+    @property
+    def mark(self) -> int: ...
+    @property
+    def hosted_peer(self) -> str: ...
+    @property
+    def translations(self) -> Sequence[int]: ...
+    @property
+    def networks(self) -> Sequence[str]: ...
 
 
 class NatElements(Set[NatElement]):
-    """A set of map elements, eight bytes each; a difference of sets creates no `NatElement`s."""
+    """A set of map elements as numbers; a difference of sets creates no `NatElement`s."""
 
-    __slots__ = ("_inbound", "_outbound")
+    __slots__ = ("_by_map",)
 
-    def __init__(self, inbound: Iterable[int] = (), outbound: Iterable[int] = ()) -> None:
-        """Create the set from the `packed` elements of both maps, in any order."""
-        self._inbound, self._outbound = _sorted(inbound), _sorted(outbound)
+    def __init__(self, numbers: Numbers = MappingProxyType({})) -> None:
+        """Create the set from the `packed` elements of each map, in any order."""
+        self._by_map = {name: PackedNumbers(items) for name, items in numbers.items() if items}
 
     @classmethod
-    def from_translations(cls, pairs: Iterable[tuple[int, int]]) -> NatElements:
-        """Return the elements of pairs of an internal and a customer address, both directions."""
-        translations = tuple(pairs)
+    def of_tunnels(cls, tunnels: Iterable[TunnelElements]) -> NatElements:
+        """Return the elements of tunnels. A tunnel without a mark only has its translations."""
+        every = tuple(tunnels)
+        marked = [tunnel for tunnel in every if tunnel.mark]
         return cls(
-            (packed(internal, customer) for internal, customer in translations),
-            (packed(customer, internal) for internal, customer in translations),
+            {
+                NatMap.INBOUND: chain.from_iterable(map(attrgetter("translations"), every)),
+                NatMap.OUTBOUND: (
+                    marked_key(tunnel.mark, item & VALUE) << VALUE_BITS | item >> VALUE_BITS
+                    for tunnel in every
+                    for item in tunnel.translations
+                ),
+                NatMap.TUNNEL_OF: (
+                    item & ~VALUE | tunnel.mark for tunnel in marked for item in tunnel.translations
+                ),
+                NatMap.NETWORKS: (
+                    packed(network_key(network), tunnel.mark)
+                    for tunnel in marked
+                    for network in tunnel.networks
+                ),
+                NatMap.PEERS: (
+                    packed(number(tunnel.hosted_peer), tunnel.mark) for tunnel in marked
+                ),
+                NatMap.ZONE_OF: (packed(tunnel.mark, tunnel.mark) for tunnel in marked),
+            }
         )
 
     @classmethod
@@ -68,85 +140,91 @@ class NatElements(Set[NatElement]):
         operands = tuple(sets)
         if len(operands) == 1:
             return operands[0]
-
-        def numbers(name: NatMap) -> Iterator[int]:
-            return chain.from_iterable(elements.of(name) for elements in operands)
-
-        return cls(*map(numbers, NatMap))
+        return cls(
+            _each(lambda name: chain.from_iterable(elements.of(name) for elements in operands))
+        )
 
     @classmethod
     def from_elements(cls, elements: Iterable[NatElement]) -> NatElements:
-        """Return the `NatElement`s, of either map, as a `NatElements` set."""
-        all_elements = tuple(elements)
-
-        def numbers(name: NatMap) -> Iterator[int]:
-            return (
-                packed(element.key, element.value)
-                for element in all_elements
-                if element.map is name
-            )
-
-        return cls(*map(numbers, NatMap))
+        """Return the `NatElement`s as a `NatElements` set."""
+        numbers: dict[NatMap, list[int]] = {name: [] for name in NatMap}
+        for element in elements:
+            numbers[element.map].append(packed(element.key, element.value))
+        return cls(numbers)
 
     @classmethod
     def _from_iterable(cls, it: Iterable[Any]) -> Any:
         """Return the elements as a `NatElements` set; the operators of `Set` call this method."""
         return cls.from_elements(it)
 
-    def of(self, name: NatMap) -> array[int]:
+    def of(self, name: NatMap) -> PackedNumbers:
         """Return the `packed` elements of a map, sorted."""
-        return self._inbound if name is NatMap.INBOUND else self._outbound
+        return self._by_map.get(name, NO_NUMBERS)
 
     def keys(self, name: NatMap) -> Iterator[int]:
         """Yield the keys of a map, sorted."""
-        return (number >> KEY_BITS for number in self.of(name))
+        return (item >> VALUE_BITS for item in self.of(name))
 
-    def all_keys(self) -> set[int]:
-        """Return the keys of both maps."""
-        return {*self.keys(NatMap.INBOUND), *self.keys(NatMap.OUTBOUND)}
+    def internal_addresses(self) -> set[int]:
+        """Return the internal addresses of the translations that have an element in any map."""
+        return {
+            *self.keys(NatMap.INBOUND),
+            *self.keys(NatMap.TUNNEL_OF),
+            *(item & VALUE for item in self.of(NatMap.OUTBOUND)),
+        }
 
     def texts(self, name: NatMap) -> Iterator[tuple[str, str]]:
-        """Yield key and value of the elements of a map in dotted notation, sorted by key."""
-        return ((dotted(number >> KEY_BITS), dotted(number & VALUE)) for number in self.of(name))
+        """Yield key and value of the elements of a map as text, sorted by key."""
+        for item in self.of(name):
+            yield NatElement(name, item >> VALUE_BITS, item & VALUE).texts
 
     def under(self, keys: NatElements) -> NatElements:
         """Return the elements of this set whose map and key occur in the set `keys`."""
         return NatElements(
-            *(_with_keys(self.of(name), frozenset(keys.keys(name))) for name in NatMap)
+            _each(lambda name: _with_keys(self.of(name), frozenset(keys.keys(name))))
         )
 
     def __iter__(self) -> Iterator[NatElement]:
         for name in NatMap:
-            for number in self.of(name):
-                yield NatElement(name, number >> KEY_BITS, number & VALUE)
+            for item in self.of(name):
+                yield NatElement(name, item >> VALUE_BITS, item & VALUE)
 
     def __contains__(self, element: object) -> bool:
         if not isinstance(element, NatElement):
             return False
-        numbers, number = self.of(element.map), packed(element.key, element.value)
-        at = bisect_left(numbers, number)
-        return at < len(numbers) and numbers[at] == number
+        return packed(element.key, element.value) in self.of(element.map)
 
     def __len__(self) -> int:
-        return len(self._inbound) + len(self._outbound)
+        return sum(map(len, self._by_map.values()))
 
     def __sub__(self, other: Set[NatElement]) -> NatElements:
         if not isinstance(other, NatElements):
             return self.from_elements(element for element in self if element not in other)
-        return NatElements(*(_difference(self.of(name), other.of(name)) for name in NatMap))
+        return NatElements(_each(lambda name: _difference(self.of(name), other.of(name))))
 
     def __repr__(self) -> str:
         return f"NatElements({', '.join(' to '.join(element.texts) for element in self)})"
 
 
-def _sorted(numbers: Iterable[int]) -> array[int]:
-    # dict.fromkeys drops duplicates and keeps the order: sorted input is sorted in linear time.
-    return array("Q", sorted(dict.fromkeys(numbers)))
+def _each(numbers: Callable[[NatMap], Iterable[int]]) -> Numbers:
+    return {name: numbers(name) for name in NatMap}
 
 
-def _difference(numbers: array[int], others: array[int]) -> Iterable[int]:
+def _difference(numbers: PackedNumbers, others: PackedNumbers) -> Iterable[int]:
     return () if numbers == others else set(numbers).difference(others)
 
 
-def _with_keys(numbers: array[int], keys: frozenset[int]) -> Iterator[int]:
-    return (number for number in numbers if number >> KEY_BITS in keys)
+def _with_keys(numbers: PackedNumbers, keys: frozenset[int]) -> Iterator[int]:
+    return (item for item in numbers if item >> VALUE_BITS in keys)
+
+
+def _key_text(name: NatMap, key: int) -> str:
+    if name is NatMap.OUTBOUND:
+        return f"{key >> ADDRESS_BITS} . {dotted(key & VALUE)}"
+    if name is NatMap.NETWORKS:
+        return "-".join(map(dotted, interval_of(key)))
+    return str(key) if name is NatMap.ZONE_OF else dotted(key)
+
+
+def _value_text(name: NatMap, value: int) -> str:
+    return dotted(value) if name in (NatMap.INBOUND, NatMap.OUTBOUND) else str(value)

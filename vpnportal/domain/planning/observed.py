@@ -9,6 +9,7 @@ from vpnportal.domain.addresses import AddressSet
 from vpnportal.domain.gateway_config.desired import LoadedConnection
 from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.gateway_config.nat_flows import NatFlows
+from vpnportal.domain.planning.hosted_side import Links
 from vpnportal.domain.planning.kernel_ipsec import KernelIpsec, Peers
 from vpnportal.domain.tunnel.algorithms import UNNAMED, Suite
 
@@ -90,11 +91,11 @@ class Observed:
     `loopback_addresses` those that the portal added. With `userland_esp`, charon carries ESP
     instead of the kernel. `routes` are the announced routes. With `has_tunnel_route`, packets into
     tunnels have a route; otherwise `public_interface` leads to a peer, or is "" if none does.
-    `foreign_connections` are names of connections that are not the
-    portal's. `drop_counters` are numbers of packets by counter name. An observation of a
-    scope has neither foreign connections nor drop counters. `kernel` was read before the IKE_SAs;
-    it is empty for a scope, and with userland ESP. `leftover_flows` are the portal's translated
-    flows whose element is in no map; empty if the flows were not read.
+    `foreign_connections` are names of connections that are not the portal's. `drop_counters` are
+    numbers of packets by counter name. `links` are the gateway's interfaces. An observation of a
+    scope has none of these three. `kernel` was read before the IKE_SAs; it is empty for a scope,
+    and with userland ESP. `leftover_flows` are the portal's translated flows whose element is in no
+    map; empty if the flows were not read.
     """
 
     connections: dict[str, LoadedConnection]
@@ -112,3 +113,4 @@ class Observed:
     drop_counters: Mapping[str, int] = field(default_factory=dict)
     kernel: KernelIpsec = field(default_factory=KernelIpsec)
     leftover_flows: frozenset[NatFlows] = frozenset()
+    links: Links | None = None

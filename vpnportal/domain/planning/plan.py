@@ -20,6 +20,7 @@ from vpnportal.domain.gateway_config.desired import Connection, Desired, Secret
 from vpnportal.domain.gateway_config.names import connection_of_secret
 from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.gateway_config.nat_flows import NatFlows, flows_of, flows_without_element
+from vpnportal.domain.planning.hosted_side import hosted_side
 from vpnportal.domain.planning.leftovers import Leftover
 from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.domain.planning.stale_sas import StaleSa, stale_sas, to_initiate
@@ -38,6 +39,7 @@ class Plan:
     """Steps in the order of the fields. Empty (false) if the observed state is the desired state.
 
     `unload_secrets` holds ids, `unload_connections` names, `tunnel_route_over` an interface or "".
+    `remove_interfaces` and `add_interfaces` change the hosted side.
     The flows of `remove_elements` end with them; `end_flows` outlived an earlier removal.
     """
 
@@ -52,6 +54,8 @@ class Plan:
     unload_secrets: tuple[str, ...] = ()
     terminate: tuple[StaleSa, ...] = ()
     write_rules: bool = False
+    remove_interfaces: tuple[str, ...] = ()
+    add_interfaces: tuple[str, ...] = ()
     remove_elements: NatElements = field(default_factory=NatElements)
     add_elements: NatElements = field(default_factory=NatElements)
     end_flows: frozenset[NatFlows] = frozenset()
@@ -130,6 +134,8 @@ def make_plan(
         old = scope.secrets - desired.secrets.keys()
         unload_secrets = tuple(sorted({*unload_secrets, *old}))
 
+    remove_interfaces, add_interfaces = _hosted_side_changes(desired, observed)
+
     def only_initiates(sa: StaleSa) -> bool:
         return not sa.carries and sa.connection in desired.connections
 
@@ -145,6 +151,8 @@ def make_plan(
         unload_secrets=unload_secrets,
         terminate=tuple(sa for sa in stale if not only_initiates(sa)),
         write_rules=not observed.rules_current,
+        remove_interfaces=remove_interfaces,
+        add_interfaces=add_interfaces,
         remove_elements=observed.elements - desired.elements,
         add_elements=desired.elements - observed.elements,
         end_flows=_flows_to_end(desired, observed, scope),
@@ -248,8 +256,21 @@ def _flows_to_end(desired: Desired, observed: Observed, scope: Scope | None) -> 
 
 
 def _with_desired_keys(flows: frozenset[NatFlows], desired: Desired) -> frozenset[NatFlows]:
-    elements = NatElements.from_elements(item.element for item in flows)
-    return flows - flows_without_element(flows, elements.under(desired.elements))
+    elements = NatElements.from_elements(item.loaded_element for item in flows)
+    with_desired_keys = elements.under(desired.elements)
+    return frozenset(item for item in flows if item.loaded_element in with_desired_keys)
+
+
+def _hosted_side_changes(
+    desired: Desired, observed: Observed
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the interfaces to remove from the hosted side and to add; none without `links`."""
+    if observed.links is None:
+        return (), ()
+    peers = {connection.as_loaded.ends[0] for connection in desired.connections.values()}
+    wanted = hosted_side(desired.hosted_interfaces, observed.links, peers).interfaces
+    present = observed.links.hosted_side
+    return tuple(sorted(present - wanted)), tuple(sorted(wanted - present))
 
 
 def _missing_loopback_addresses(desired: Desired, observed: Observed) -> Iterator[IPv4Address]:

@@ -83,6 +83,11 @@ class Conntrack:
             keys.update(_keys(body))
         return frozenset(map(_decode, keys))
 
+    def zones(self) -> frozenset[int]:
+        """Return the zones that have a flow; 0 for flows without a zone."""
+        zones = (parse_attributes(body).get(ZONE, NO_ZONE) for body in self._dump(b""))
+        return frozenset(int.from_bytes(zone, "big") for zone in zones)
+
     def end_flows(
         self,
         removed: Iterable[NatFlows],

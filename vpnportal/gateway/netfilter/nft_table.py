@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from nftables import Nftables
 
-from vpnportal.domain.gateway_config.nat_elements import NatElements, NatMap, packed
+from vpnportal.domain.gateway_config.nat_elements import NatElements, NatMap
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.netfilter import map_elements, netlink, ruleset
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 
-# A lookup of one key takes as long as reading about fifty elements in a dump.
-MAX_LOOKUPS = 1_000
+# A lookup of one key takes as long as reading about fifty elements in a dump. A translation has
+# three keys.
+MAX_LOOKUPS = 1_500
 
 
 class NftTable:
@@ -34,9 +37,9 @@ class NftTable:
         return netlink.read_comments(self._link, ruleset.TABLE) == expected
 
     def elements(self) -> NatElements:
-        """Return all elements of both maps."""
+        """Return all elements of the maps."""
         return NatElements(
-            *(map_elements.dump_elements(self._link, ruleset.TABLE, name) for name in NatMap)
+            {name: map_elements.dump_elements(self._link, ruleset.TABLE, name) for name in NatMap}
         )
 
     def elements_at(self, keys: NatElements) -> NatElements:
@@ -46,33 +49,62 @@ class NftTable:
         """
         if len(keys) > MAX_LOOKUPS:
             return self.elements().under(keys)
-        values_by_key = (
-            map_elements.lookup_elements(self._link, ruleset.TABLE, name, keys.keys(name))
-            for name in NatMap
-        )
-        return NatElements(
-            *((packed(key, value) for key, value in values.items()) for values in values_by_key)
-        )
+        return map_elements.lookup_elements(self._link, ruleset.TABLE, keys)
+
+    def hosted_side(self) -> frozenset[str]:
+        """Return the names of the interfaces from which packets may enter a tunnel."""
+        keys = map_elements.dump_keys(self._link, ruleset.TABLE, ruleset.HOSTED_SIDE)
+        return frozenset(key.rstrip(b"\0").decode(errors="replace") for key in keys)
 
     def change(
-        self, remove: NatElements, add: NatElements, write_rules: bool, userland_esp: bool
+        self,
+        remove: NatElements,
+        add: NatElements,
+        write_rules: bool,
+        userland_esp: bool,
+        remove_interfaces: Collection[str] = (),
+        add_interfaces: Collection[str] = (),
     ) -> None:
-        """Write the rules if requested, then remove and add elements in one transaction.
+        """Remove and add elements in one transaction, and write the rules if requested.
 
-        The rules come first, so that no packet is translated without them.
+        Without a rule of the portal, the rules come first, so that no packet is forwarded
+        unencrypted. Rules of another version stay until the elements of the new rules are there.
+        Interfaces are those of the hosted side.
         """
+        has_rules = write_rules and bool(netlink.read_comments(self._link, ruleset.TABLE))
         if write_rules:
-            self._run(ruleset.usage_set_definition())
-            self._run(ruleset.definition(userland_esp))
+            self._run(ruleset.TABLE_TEXT)
+            if not has_rules:
+                self._run_json(ruleset.definition(userland_esp))
+        if remove_interfaces or add_interfaces:
+            self._change_hosted_side(remove_interfaces, add_interfaces)
         map_elements.change_elements(self._link, ruleset.TABLE, remove, add)
+        if has_rules:
+            self._run_json(ruleset.definition(userland_esp))
+            for name in ruleset.FORMER_OBJECTS:
+                with suppress(GatewayError):
+                    self._run(f"delete {name}")
+
+    def _change_hosted_side(self, remove: Collection[str], add: Collection[str]) -> None:
+        place = {"family": ruleset.FAMILY, "table": ruleset.TABLE, "name": ruleset.HOSTED_SIDE}
+        self._run_json(
+            [
+                {verb: {"element": {**place, "elem": sorted(names)}}}
+                for verb, names in (("delete", remove), ("add", add))
+                if names
+            ]
+        )
 
     def drop_counters(self) -> dict[str, int]:
         """Return the number of packets that the rules dropped, by counter name."""
         counters = netlink.read_counters(self._link, ruleset.TABLE)
         return {name: counters[name] for name in ruleset.COUNTERS if name in counters}
 
-    def _run(self, commands: list[dict[str, Any]]) -> None:
-        status, _, error = self._library.cmd(json.dumps({"nftables": commands}))
+    def _run_json(self, commands: list[dict[str, Any]]) -> None:
+        self._run(json.dumps({"nftables": commands}))
+
+    def _run(self, commands: str) -> None:
+        status, _, error = self._library.cmd(commands)
         if status != 0:
             raise GatewayError(f"nftables refused the change: {_first_line(error)}")
 

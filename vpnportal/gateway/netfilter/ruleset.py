@@ -1,10 +1,15 @@
-"""The ruleset of the portal's nftables table: two maps, one set, six chains.
+"""The ruleset of the portal's nftables table: maps, two sets and their chains.
 
-Translations are elements of the maps, so their number adds no rule. The rules:
+Tunnels and translations are elements of the maps, so their number adds no rule. The rules:
 
-- Forward packets only from a tunnel or into one. Drop and count all others, so that no packet
-  leaves unencrypted while its tunnel is down.
-- Accept from a tunnel to the gateway itself only pings and replies.
+- Give each packet to or from a tunnel the tunnel's mark, and its conntrack entry the zone of that
+  mark. Packets of two tunnels with equal addresses thus never meet. The chain runs before packets
+  are defragmented, so that fragments of two tunnels are not mixed either.
+- Forward packets only from a tunnel, or from the hosted side into a tunnel. Drop and count all
+  others, so that no packet leaves unencrypted while its tunnel is down, and the public side sends
+  nothing into a tunnel.
+- Accept from a tunnel to the gateway itself only pings and replies. The gateway's own errors and
+  replies to a customer leave through the customer's tunnel or not at all.
 - Renew the pair of addresses of each translated packet in the usage set. The remaining time of a
   pair shows when it was last used.
 
@@ -20,51 +25,83 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from vpnportal.domain.addresses import dotted
+from vpnportal.domain.gateway_config.compile import MARK_BITS
 from vpnportal.domain.gateway_config.drop_counters import COUNTERS
 from vpnportal.domain.gateway_config.nat_elements import NatMap
 
 FAMILY, TABLE = "ip", "vpnportal"
 # charon's tun device, from which packets of userland ESP arrive.
 DEVICE = "ipsec0"
-# One bit of the packet mark, which is not in charon's own mark (0x42).
+# A bit of the packet mark beside the tunnel's mark in MARK_BITS: packets out of a tunnel, and the
+# gateway's own packets to its customer.
 DECRYPTED_MARK = 0x10000000
+TUNNEL_OR_DECRYPTED = MARK_BITS | DECRYPTED_MARK
+# Before the kernel defragments (-400) and before conntrack (-200).
+EARLY = -450
 # 1500 bytes less ESP in UDP with the largest cipher block and hash, less IP and TCP headers.
 MSS_BYTES = 1340
+# The set of the interfaces from which packets may enter a tunnel.
+HOSTED_SIDE = "hosted_side"
 # The set of pairs of internal and customer address; a pair expires after its last packet.
 USAGE_SET, RETENTION_SECONDS = "used", 30 * 86_400
 # A pair that no flow has: its age is that of the rules. The counter of the packets whose pair the
 # kernel could not add to the set.
 RECORD_START, RECORD_SECONDS, UNRECORDED = (0, 0), 3650 * 86_400, "unrecorded"
-
-# Part of the digest in the rules' comments. Another text would rewrite the rules of each gateway.
-DIGEST_COUNTERS = {
-    "between_tunnels": "From one tunnel into another",
-    "outside_tunnels": "On its way past the tunnels",
-    "to_the_gateway": "From a tunnel to the gateway itself",
-}
+# The kernel walks the whole usage set to free expired pairs, so once an hour is enough.
+TABLE_TEXT = f"""\
+add table {FAMILY} {TABLE}
+add set {FAMILY} {TABLE} {USAGE_SET} {{ type ipv4_addr . ipv4_addr; flags timeout;\
+ timeout {RETENTION_SECONDS}s; gc-interval 3600s; size 1000000; }}
+add set {FAMILY} {TABLE} {HOSTED_SIDE} {{ type ifname; }}
+add map {FAMILY} {TABLE} {NatMap.INBOUND} {{ type ipv4_addr : ipv4_addr; }}
+add map {FAMILY} {TABLE} {NatMap.OUTBOUND} {{ type mark . ipv4_addr : ipv4_addr; }}
+add map {FAMILY} {TABLE} {NatMap.TUNNEL_OF} {{ type ipv4_addr : mark; }}
+add map {FAMILY} {TABLE} {NatMap.NETWORKS} {{ type ipv4_addr : mark; flags interval; }}
+add map {FAMILY} {TABLE} {NatMap.PEERS} {{ typeof @th,160,32 : meta mark; }}
+add map {FAMILY} {TABLE} {NatMap.ZONE_OF} {{ typeof meta mark : ct zone; }}
+"""
+# Objects of earlier versions.
+FORMER_OBJECTS = (f"chain {FAMILY} {TABLE} decrypted", f"map {FAMILY} {TABLE} outbound")
 
 Json: TypeAlias = "dict[str, Any]"
 Rule: TypeAlias = "list[Json]"
 
 CHAINS: dict[str, Json] = {
-    "decrypted": {"type": "filter", "hook": "prerouting", "prio": -150, "policy": "accept"},
+    "early": {"type": "filter", "hook": "prerouting", "prio": EARLY, "policy": "accept"},
+    "early_output": {"type": "filter", "hook": "output", "prio": EARLY, "policy": "accept"},
     "prerouting": {"type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept"},
     "postrouting": {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"},
     "used": {"type": "filter", "hook": "postrouting", "prio": 110, "policy": "accept"},
     "used_from_customer": {},
     "forward": {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"},
     "input": {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"},
+    "errors": {"type": "route", "hook": "output", "prio": -150, "policy": "accept"},
+    "output": {"type": "filter", "hook": "output", "prio": 0, "policy": "accept"},
 }
 
 
 def rules(userland_esp: bool) -> dict[str, list[Rule]]:
     """Return the rules of each chain for userland ESP or for kernel ESP."""
-    decrypted, encrypting = (_device_matches if userland_esp else _mark_matches)()
-    mark = [] if userland_esp else [[_match({"meta": {"key": "ipsec"}}, True), _SET_MARK]]
-    to_customer = {"dnat": {"addr": _lookup("daddr", NatMap.INBOUND)}}
-    from_customer = {"snat": {"addr": _lookup("saddr", NatMap.OUTBOUND)}}
+    arrived, encrypting = (_device_matches if userland_esp else _ipsec_matches)()
+    to_customer = {"dnat": {"addr": _lookup(_address("daddr"), NatMap.INBOUND)}}
+    customer = {"concat": [_TUNNEL_MARK, _address("saddr")]}
+    from_customer = {"snat": {"addr": _lookup(customer, NatMap.OUTBOUND)}}
+    decrypted, from_hosted_side = _match(_bits(DECRYPTED_MARK), DECRYPTED_MARK), _from_hosted_side()
+    unmarked = _match(_bits(TUNNEL_OR_DECRYPTED), 0)
+    set_zone = _set({"ct": {"key": "zone"}}, _lookup(_TUNNEL_MARK, NatMap.ZONE_OF))
     return {
-        "decrypted": mark,
+        "early": [
+            # The kernel marks what a CHILD_SA with a mark decrypts. Userland ESP does not, and
+            # neither does a CHILD_SA of a version of the portal without marks.
+            [arrived, _not(_IN_TUNNEL), _mark_by(_address("saddr"), NatMap.NETWORKS)],
+            [arrived, _set(_MARK, {"|": [_MARK, DECRYPTED_MARK]})],
+            [unmarked, from_hosted_side, _mark_by(_address("daddr"), NatMap.TUNNEL_OF)],
+            [unmarked, from_hosted_side, _mark_by(_address("daddr"), NatMap.NETWORKS)],
+            [_IN_TUNNEL, set_zone],
+        ],
+        # Answers and errors of the gateway itself have the mark of what they answer
+        # (net.ipv4.fwmark_reflect), its own pings that of their tunnel.
+        "early_output": [[_ICMP, _IN_TUNNEL, set_zone]],
         "prerouting": [[_not(decrypted), to_customer]],
         "postrouting": [[decrypted, from_customer]],
         # Both directions of a flow are one conntrack entry, whichever peer began the flow. A rule
@@ -90,6 +127,7 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
             [decrypted, encrypting, *_drop("between_tunnels")],
             [*_syn(), {"mangle": {"key": _MAXSEG, "value": MSS_BYTES}}],
             [decrypted, {"accept": None}],
+            [_not(from_hosted_side), *_drop("not_from_hosted")],
             [encrypting, {"accept": None}],
             _drop("outside_tunnels"),
         ],
@@ -98,12 +136,17 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
             [decrypted, _PING, {"accept": None}],
             [decrypted, *_drop("to_the_gateway")],
         ],
+        # The kernel takes the source of an error from the route to the customer: an address of the
+        # public side, which is not in the selectors of the tunnel. The destination of the packet in
+        # error is.
+        "errors": [[decrypted, _not(encrypting), _ICMP_ERROR, _set(_address("saddr"), _QUOTED)]],
+        "output": [[_ICMP, decrypted, _not(encrypting), *_drop("outside_tunnels")]],
     }
 
 
 def digest(userland_esp: bool) -> str:
     """Return the comment that all rules have; it contains a hash of the ruleset."""
-    text = json.dumps([CHAINS, DIGEST_COUNTERS, rules(userland_esp)], sort_keys=True)
+    text = json.dumps([TABLE_TEXT, CHAINS, rules(userland_esp)], sort_keys=True)
     return f"vpnportal {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
@@ -114,32 +157,14 @@ def comments(userland_esp: bool) -> dict[str, list[str]]:
     return {chain: [comment] * len(lines) for chain, lines in rules(userland_esp).items() if lines}
 
 
-def usage_set_definition() -> list[Json]:
-    """Return the commands that create the usage set, or leave an existing set as it is.
-
-    Run them in an earlier transaction than the rules: libnftables marks a set that a rule of the
-    same transaction updates, and does not recognise that set the next time.
-    """
-    place = {
-        "family": FAMILY,
-        "table": TABLE,
-        "name": USAGE_SET,
-        "type": ["ipv4_addr", "ipv4_addr"],
-    }
-    # The kernel walks the whole set to free expired pairs, so once an hour is enough.
-    bounds = {"timeout": RETENTION_SECONDS, "gc-interval": 3600, "size": 1_000_000}
-    return [
-        {"add": {"table": {"family": FAMILY, "name": TABLE}}},
-        {"add": {"set": {**place, "flags": ["timeout"], **bounds}}},
-    ]
-
-
 def definition(userland_esp: bool) -> list[Json]:
-    """Return the commands that write table, maps, chains and rules, but keep the maps' elements."""
+    """Return the commands that write chains and rules. They keep sets, maps and their elements.
+
+    Run TABLE_TEXT in an earlier transaction: libnftables marks a set that a rule of the same
+    transaction updates, and does not recognise that set the next time.
+    """
     place = {"family": FAMILY, "table": TABLE}
-    address = {"type": "ipv4_addr", "map": "ipv4_addr"}
     commands: list[Json] = [{"add": {"table": {"family": FAMILY, "name": TABLE}}}]
-    commands += [{"add": {"map": {**place, "name": name, **address}}} for name in NatMap]
     names = (*COUNTERS, UNRECORDED)
     commands += [{"add": {"counter": {**place, "name": name}}} for name in names]
     for name, hook in CHAINS.items():
@@ -169,12 +194,22 @@ def _drop(counter: str) -> Rule:
 
 
 _MARK: Json = {"meta": {"key": "mark"}}
-_SET_MARK: Json = {"mangle": {"key": _MARK, "value": {"|": [_MARK, DECRYPTED_MARK]}}}
 _MAXSEG: Json = {"tcp option": {"name": "maxseg", "field": "size"}}
 
 _STATE: Json = {"ct": {"key": "state"}}
 _ANSWER: Json = {"match": {"op": "in", "left": _STATE, "right": ["established", "related"]}}
 _ICMP_TYPE: Json = {"payload": {"protocol": "icmp", "field": "type"}}
+# The destination in the quoted IP header, behind 8 bytes of ICMP.
+_QUOTED: Json = {"payload": {"base": "th", "offset": 192, "len": 32}}
+_ERRORS = {"set": ["destination-unreachable", "time-exceeded", "parameter-problem"]}
+_ICMP_ERROR: Json = {"match": {"op": "==", "left": _ICMP_TYPE, "right": _ERRORS}}
+_ICMP: Json = {
+    "match": {
+        "op": "==",
+        "left": {"payload": {"protocol": "ip", "field": "protocol"}},
+        "right": "icmp",
+    }
+}
 _PING: Json = {"match": {"op": "==", "left": _ICMP_TYPE, "right": "echo-request"}}
 
 
@@ -183,27 +218,52 @@ def _match(left: Json, right: Any, op: str = "==") -> Json:
 
 
 def _device_matches() -> tuple[Json, Json]:
+    """Return the matches of arriving decrypted packets and of packets to encrypt, for userland."""
     return (
         _match({"meta": {"key": "iifname"}}, DEVICE),
         _match({"meta": {"key": "oifname"}}, DEVICE),
     )
 
 
-def _mark_matches() -> tuple[Json, Json]:
-    """Return the matches of decrypted packets and of packets to encrypt, for kernel ESP.
+def _ipsec_matches() -> tuple[Json, Json]:
+    """Return the matches of arriving decrypted packets and of packets to encrypt, for kernel ESP.
 
-    Postrouting does not know that a packet was decrypted, so prerouting marks the packet.
+    Postrouting does not know that a packet was decrypted, so a bit of the mark says it there.
     """
-    marked = {"&": [_MARK, DECRYPTED_MARK]}
-    return _match(marked, DECRYPTED_MARK), _match({"rt": {"key": "ipsec"}}, True)
+    return _match({"meta": {"key": "ipsec"}}, True), _match({"rt": {"key": "ipsec"}}, True)
+
+
+def _from_hosted_side() -> Json:
+    return _match({"meta": {"key": "iifname"}}, f"@{HOSTED_SIDE}")
+
+
+def _bits(mask: int) -> Json:
+    return {"&": [_MARK, mask]}
+
+
+_TUNNEL_MARK = _bits(MARK_BITS)
+_IN_TUNNEL = _match(_TUNNEL_MARK, 0, "!=")
 
 
 def _not(match: Json) -> Json:
-    return {"match": {**match["match"], "op": "!="}}
+    operator = "==" if match["match"]["op"] == "!=" else "!="
+    return {"match": {**match["match"], "op": operator}}
 
 
-def _lookup(side: str, name: NatMap) -> Json:
-    return {"map": {"key": {"payload": {"protocol": "ip", "field": side}}, "data": f"@{name}"}}
+def _set(key: Json, value: Json) -> Json:
+    return {"mangle": {"key": key, "value": value}}
+
+
+def _mark_by(key: Json, name: NatMap) -> Json:
+    return _set(_MARK, _lookup(key, name))
+
+
+def _address(side: str) -> Json:
+    return {"payload": {"protocol": "ip", "field": side}}
+
+
+def _lookup(key: Json, name: NatMap) -> Json:
+    return {"map": {"key": key, "data": f"@{name}"}}
 
 
 def _translated(how: str) -> Json:
