@@ -313,7 +313,7 @@ class FakeLeftovers:
         self.foreign: tuple[IkeSa, ...] = ()
         self.states: set[KernelState] = set()
         # charon replaces a policy between the same networks with the same mark.
-        self.policies: dict[tuple[Direction, str, str, int], KernelPolicy] = {}
+        self.held_policies: dict[tuple[Direction, str, str, int], KernelPolicy] = {}
 
     def install(self, connection: Connection, child: ChildSa) -> None:
         """Add the states and policies of a CHILD_SA, as charon does."""
@@ -332,8 +332,12 @@ class FakeLeftovers:
                 if direction is not Direction.OUT:
                     ways = ((remote_ts, local_ts), (remote, hosted))
                 key = (direction, *ways[0], mark)
-                number = self.policies[key].number if key in self.policies else len(self.policies)
-                self.policies[key] = KernelPolicy(
+                number = (
+                    self.held_policies[key].number
+                    if key in self.held_policies
+                    else len(self.held_policies)
+                )
+                self.held_policies[key] = KernelPolicy(
                     direction, number, *ways[0], *ways[1], reqid, mark
                 )
 
@@ -348,21 +352,23 @@ class FakeLeftovers:
             for networks in product(other.local_ts, other.remote_ts)
         }
         ended = {(*networks, child.mark) for networks in product(child.local_ts, child.remote_ts)}
-        self.policies = {
+        self.held_policies = {
             key: policy
-            for key, policy in self.policies.items()
+            for key, policy in self.held_policies.items()
             if (*policy.networks, policy.mark) not in ended - used
         }
 
     def read(self) -> KernelIpsec:
-        return KernelIpsec(tuple(self.states), tuple(self.policies.values()))
+        return KernelIpsec(tuple(self.states), self.policies())
 
-    def read_between(self, peers: Iterable[Peers]) -> KernelIpsec:
+    def states_between(self, peers: Iterable[Peers]) -> tuple[KernelState, ...]:
         ends = {frozenset(pair[:2]) for pair in peers}
-        states = tuple(
+        return tuple(
             state for state in self.states if frozenset((state.source, state.destination)) in ends
         )
-        return KernelIpsec(states, tuple(self.policies.values())) if states else KernelIpsec()
+
+    def policies(self) -> tuple[KernelPolicy, ...]:
+        return tuple(self.held_policies.values())
 
     def charon_seconds(self) -> float:
         return self.seconds
@@ -379,8 +385,8 @@ class FakeLeftovers:
                 self.states.discard(entry)
                 noun = "state"
             else:
-                self.policies = {
-                    key: policy for key, policy in self.policies.items() if policy != entry
+                self.held_policies = {
+                    key: policy for key, policy in self.held_policies.items() if policy != entry
                 }
                 noun = "policy"
             report(Step(connection, f"Removed a kernel {noun} that charon does not know"))

@@ -31,15 +31,15 @@ class KernelLeftovers:
 
     def read(self) -> KernelIpsec:
         """Return all states and policies."""
-        return KernelIpsec(read_states(self._link), read_policies(self._link))
+        return KernelIpsec(read_states(self._link), self.policies())
 
-    def read_between(self, peers: Iterable[Peers]) -> KernelIpsec:
-        """Return the states between peers, and all policies if there is such a state.
+    def states_between(self, peers: Iterable[Peers]) -> tuple[KernelState, ...]:
+        """Return the states between peers, which the kernel selects among all of its states."""
+        return read_states_between(self._link, peers)
 
-        The kernel finds a few of 20,000 states in a millisecond, but not the policies of a tunnel.
-        """
-        states = read_states_between(self._link, peers)
-        return KernelIpsec(states, read_policies(self._link)) if states else KernelIpsec()
+    def policies(self) -> tuple[KernelPolicy, ...]:
+        """Return all policies."""
+        return read_policies(self._link)
 
     def charon_seconds(self) -> float:
         """Return the time since the start of charon."""

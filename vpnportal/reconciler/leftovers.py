@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.planning.kernel_ipsec import KernelIpsec, Peers
@@ -32,15 +33,24 @@ def find(
     """
     if observed.userland_esp:
         return ()
-    scope = target.scope
-    kernel = driver.leftovers.read_between(scope.peers) if scope else observed.kernel
-    unknown = unknown_to_charon(kernel, observed.ike_sas)
+    unknown = _unknown(target, observed, driver)
     if not unknown:
         return ()
     owners = _owners(concentrator, target, unknown)
     seconds = driver.leftovers.charon_seconds()
     found = find_leftovers(unknown, owners, target.desired, seconds)
     return driver.leftovers.confirm(found) if found else ()
+
+
+def _unknown(target: Target, observed: Observed, driver: GatewayDriver) -> KernelIpsec:
+    if target.scope is None:
+        return unknown_to_charon(observed.kernel, observed.ike_sas)
+    states = driver.leftovers.states_between(target.scope.peers)
+    unknown = unknown_to_charon(KernelIpsec(states), observed.ike_sas)
+    if unknown:
+        # The kernel cannot select the policies of a tunnel, so they are read only now.
+        unknown = replace(unknown, policies=driver.leftovers.policies())
+    return unknown_to_charon(unknown, observed.ike_sas)
 
 
 def find_without_charon(
@@ -67,7 +77,11 @@ def _owners(
         owners = {peers_of(connection): connection.name for connection in connections}
         others = possible_peers(unknown) - owners.keys()
         owners |= _earlier_owners(concentrator, others)
-    return {peers: name for peers, name in owners.items() if name not in target.unreadable}
+    return {
+        peers: name
+        for peers, name in owners.items()
+        if peers.mark and name not in target.unreadable
+    }
 
 
 def _earlier_owners(concentrator: Concentrator, candidates: Iterable[Peers]) -> dict[Peers, str]:

@@ -52,8 +52,7 @@ class XfrmSocket(NetlinkSocket):
         entries: list[bytes] = []
         for start in range(0, len(messages), BATCH_SIZE):
             batch = messages[start : start + BATCH_SIZE]
-            for each in batch:
-                self.send_together([each])
+            self.send_together(batch)
             entries += [entry for _, entry in self.replies(len(batch), SUCCESS_OR_GONE)]
         return entries
 
