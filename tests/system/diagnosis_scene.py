@@ -33,6 +33,8 @@ DEVICE = {
     "key": "",
     "key_of": HOSTED,
     "connections": 1,
+    # "yes" looks like a NAT between the peers, which moves IKE and ESP to UDP port 4500 (RFC 3947).
+    "encap": "no",
 }
 # Shorter waits for a silent peer; charon reads these settings for each IKE_SA.
 SHORT_WAITS = """
@@ -281,6 +283,7 @@ def _connection(name: str, device: dict[str, Any]) -> str:
         remote_addrs = {HOSTED}
         proposals = {device["proposals"]}
         unique = never
+        encap = {device["encap"]}
         keyingtries = 1
         local {{
             auth = psk

@@ -162,7 +162,7 @@ def test_a_killed_charon_is_restarted_within_seconds(laboratory, host):
     os.kill(before, signal.SIGKILL)
     wait_for(lambda: not charon.answers(), 2)
 
-    assert wait_for(charon.answers, 5) < 5
+    assert wait_for(charon.answers, 15) < 15
     assert process_ids(laboratory, host, "charon") != [before]
 
 
@@ -176,7 +176,7 @@ def test_a_restarted_customers_device_loads_its_connections(laboratory):
             return []
         return re.findall(r"^(\w+):", swanctl(laboratory.peer.socket, "--list-conns"), re.M)
 
-    wait_for(lambda: names() == ["customer", "others"], 5)
+    wait_for(lambda: names() == ["customer", "others"], 15)
 
 
 def test_the_concentrator_starts_without_connections(laboratory):
