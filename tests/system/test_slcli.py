@@ -127,6 +127,11 @@ def wait_until_applied(slcli: Slcli, context: int) -> None:
     wait_for(lambda: detail(slcli, context)[0][flag] == 0, 20)
 
 
+# These tests start the client a hundred times and send no packet.
+own_kernel = pytest.mark.own_kernel
+
+
+@own_kernel
 def test_config_setup_writes_the_endpoint_and_the_user(slcli):
     text = slcli.settings.read_text()
 
@@ -134,6 +139,7 @@ def test_config_setup_writes_the_endpoint_and_the_user(slcli):
     assert "username = admin" in text
 
 
+@own_kernel
 def test_a_wrong_key_gets_the_clients_own_message(slcli, tmp_path):
     wrong_user = Slcli(tmp_path, slcli.endpoint)
     wrong_user.settings.write_text(
@@ -145,6 +151,7 @@ def test_a_wrong_key_gets_the_clients_own_message(slcli, tmp_path):
     )
 
 
+@own_kernel
 def test_an_order_creates_a_tunnel_with_the_old_defaults(slcli, context):
     (row,) = [row for row in slcli.table("ipsec", "list", "--sortby", "id") if row["id"] == context]
     values, nat = detail(slcli, context, "sr")
@@ -161,6 +168,7 @@ def test_an_order_creates_a_tunnel_with_the_old_defaults(slcli, context):
     assert values["phase 2 perfect forward secrecy"] == 1
 
 
+@own_kernel
 def test_update_changes_only_the_properties_of_its_options(slcli, context):
     slcli.succeed(
         *("ipsec", "update", str(context), "--friendly-name", "Zürich"),
@@ -194,6 +202,7 @@ def test_update_changes_only_the_properties_of_its_options(slcli, context):
     )
 
 
+@own_kernel
 def test_a_refused_update_changes_nothing(slcli, context):
     before = detail(slcli, context)
 
@@ -203,6 +212,7 @@ def test_a_refused_update_changes_nothing(slcli, context):
     assert detail(slcli, context) == before
 
 
+@own_kernel
 def test_an_operators_update_does_not_change_the_preshared_key(portal, slcli, tmp_path):
     """The client reads the whole context and sends it back with its change."""
     first_id = min(contexts(slcli))
@@ -222,6 +232,7 @@ if new:
     assert detail(slcli, first_id)[0]["friendly name"] == "by Olga"
 
 
+@own_kernel
 def test_subnets_of_each_type_can_be_added_and_removed(slcli, context):
     context_id = str(context)
     hosted = str(subnet_id(slcli, "10.2.0.0/24"))
@@ -253,6 +264,7 @@ def networks(slcli: Slcli, context: int) -> tuple[list[str], ...]:
     return tuple([f"{row['network identifier']}/{row['cidr']}" for row in rows] for rows in tables)
 
 
+@own_kernel
 def test_a_translation_keeps_its_id_through_every_change(slcli, context):
     context_id, (_, first, second, _) = str(context), static_addresses(slcli, context)
     created, _ = slcli.succeed(
@@ -281,6 +293,7 @@ def test_a_translation_keeps_its_id_through_every_change(slcli, context):
     slcli.succeed("ipsec", "subnet-remove", context_id, "-t", "remote", "-s", created_id(created))
 
 
+@own_kernel
 def test_a_translation_outside_the_subnets_of_its_context_is_refused(slcli, context):
     output = slcli.fail(
         "ipsec", "translation-add", str(context), "-s", "10.9.9.9", "-r", "192.168.10.4"
@@ -290,6 +303,7 @@ def test_a_translation_outside_the_subnets_of_its_context_is_refused(slcli, cont
     assert detail(slcli, context, "at")[1] == []
 
 
+@own_kernel
 def test_a_context_is_locked_during_an_apply(portal, slcli):
     """The worker is stopped, so that the configuration remains queued."""
     first_id, worker = min(contexts(slcli)), portal.process("worker")
@@ -333,6 +347,7 @@ OPTIONS = {
 }
 
 
+@own_kernel
 def test_call_api_reads_the_defaults_and_options_without_a_context(slcli):
     with ThreadPoolExecutor(3) as executor:
         printed = dict(zip(OPTIONS, executor.map(slcli.call, OPTIONS), strict=True))
@@ -362,6 +377,7 @@ GETTERS = {
 EXPORTS = ("getAddressTranslationConfigurations", "getParameterConfigurationsForCustomerView")
 
 
+@own_kernel
 def test_call_api_changes_and_reads_a_context_with_every_other_method(slcli, context):
     addresses = static_addresses(slcli, context)
     hosted = str(subnet_id(slcli, "10.2.0.0/24"))
@@ -426,6 +442,7 @@ def template_of(internal: str, last: int) -> dict[str, str]:
     return {"internalIpAddress": internal, "customerIpAddress": f"192.168.77.{last}"}
 
 
+@own_kernel
 def test_call_api_pages_filters_and_orders_a_list(slcli, context):
     ids = sorted(contexts(slcli))
     options = {"service": "Account", "mask": "id,name"}
@@ -443,6 +460,7 @@ def test_call_api_pages_filters_and_orders_a_list(slcli, context):
     assert filtered["id"] == context
 
 
+@own_kernel
 def test_a_missing_object_or_method_has_the_fault_that_the_client_expects(slcli):
     assert "99999999" in slcli.fail("ipsec", "detail", "99999999")
     assert "99999999" in slcli.fail("ipsec", "cancel", "99999999", "--force")
@@ -451,6 +469,7 @@ def test_a_missing_object_or_method_has_the_fault_that_the_client_expects(slcli)
     assert "SoftLayerAPIError" in no_method or "MethodNotFound" in no_method
 
 
+@own_kernel
 def test_a_cancelled_context_is_not_found_by_other_commands(slcli):
     before = contexts(slcli)
     slcli.succeed("-y", "ipsec", "order", "--datacenter", "HOUSTON02")

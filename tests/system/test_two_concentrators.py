@@ -198,14 +198,14 @@ services.edit(other, "phase_two_keylife", keylife, user)
 
     print(f"live after {seconds:.2f} s")
     assert outcome == "live"
-    assert seconds < 5
+    assert seconds < 15
 
 
 def test_an_unreachable_concentrator_releases_a_moved_tunnel_when_it_answers_again(at_first):
     with unreachable(at_first, "concentrator"):
         outcome, seconds = move(at_first, "concentrator2")
         assert (outcome, releasing_from(at_first)) == ("live", ["hou02-vpn01"])
-        assert seconds < 5
+        assert seconds < 15
         waited = wait_for(at_first.ping, 60)
 
     print(f"answers again after {waited:.1f} s")
