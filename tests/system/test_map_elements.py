@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import pytest
 
 from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, Host
+from tests.tunnel_elements import Tunnel
 from vpnportal.domain.gateway_config.nat_elements import NatElements, packed
 from vpnportal.gateway import GatewayError
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
@@ -35,15 +35,6 @@ def nft() -> Iterator[NftTable]:
             yield nft
     finally:
         namespaces.delete(PREFIX)
-
-
-class Tunnel(NamedTuple):
-    """A tunnel with a mark, translations and networks."""
-
-    mark: int
-    translations: list[int] = []
-    networks: tuple[str, ...] = ()
-    hosted_peer: str = "203.0.113.1"
 
 
 def translations(numbers: range, offset: int = 0) -> NatElements:

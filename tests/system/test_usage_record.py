@@ -12,8 +12,9 @@ import pytest
 from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, CUSTOMER, SERVER, Host
+from tests.tunnel_elements import Tunnel
 from tests.usage_age import age_usage_record
-from vpnportal.domain.gateway_config.nat_elements import NatElements
+from vpnportal.domain.gateway_config.nat_elements import NatElements, packed
 from vpnportal.domain.gateway_config.nat_flows import flows_of
 from vpnportal.gateway.netfilter import ruleset
 from vpnportal.gateway.netfilter.conntrack import Conntrack
@@ -48,7 +49,10 @@ FIRST, SECOND = (
     for internal, customer in (("10.1.255.92", "192.168.10.15"), ("10.1.255.93", "192.168.10.16"))
 )
 BOTH = {FIRST, SECOND}
-TRANSLATIONS = NatElements.from_translations(BOTH)
+MARK = 7
+ELEMENTS = NatElements.of_tunnels(
+    [Tunnel(MARK, [packed(*pair) for pair in sorted(BOTH)], ("192.168.10.0/24",))]
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +72,7 @@ def table(_hosts: None) -> Iterator[NftTable]:
         run("nft", "flush ruleset")
         run("conntrack", "-F")
         table = NftTable(NetlinkSocket())
-        table.change(NatElements(), TRANSLATIONS, True, True)
+        table.change(NatElements(), ELEMENTS, True, True, (), ["hosted"])
         yield table
 
 
@@ -107,10 +111,10 @@ def test_flows_of_a_pair_in_use_end_with_its_translation(table: NftTable):
     age_usage_record()
     ping_first_pair()
     conntrack = Conntrack(NetlinkSocket())
-    assert {flows.pair for flows in conntrack.translated_flows()} == {FIRST}
+    assert {(item.pair, item.zone) for item in conntrack.translated_flows()} == {(FIRST, MARK)}
 
-    table.change(TRANSLATIONS, NatElements(), False, True)
-    conntrack.end_flows(flows_of(TRANSLATIONS), (), ())
+    table.change(ELEMENTS, NatElements(), False, True)
+    conntrack.end_flows(flows_of(ELEMENTS), (), ())
 
     assert conntrack.translated_flows() == set()
 
@@ -155,7 +159,7 @@ def test_a_full_set_rules_out_no_pair(table: NftTable):
     run("nft", "delete", "table", "ip", "vpnportal")
     size = "type ipv4_addr . ipv4_addr; size 2; flags timeout; timeout 30d;"
     run("nft", f"add table ip vpnportal; add set ip vpnportal used {{ {size} }}")
-    table.change(NatElements(), TRANSLATIONS, True, True)
+    table.change(NatElements(), ELEMENTS, True, True, (), ["hosted"])
     age_usage_record()
 
     ping_first_pair()
