@@ -68,6 +68,17 @@ for (const name of ["htmx:afterSwap", "htmx:oobAfterSwap"]) {
   });
 }
 
+// The answer of Apply replaces the state box. A poll that ends after it would find no element to swap,
+// and a poll during it would show for a moment that the tunnel is locked.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const isPoll = event.detail.elt === stateBox();
+  if (isPoll && document.querySelector("#apply-now.htmx-request")) event.preventDefault();
+});
+
+document.addEventListener("htmx:oobBeforeSwap", ({ detail: { target } }) => {
+  if (target.id === "state") htmx.trigger(target, "htmx:abort");
+});
+
 // Enter in the fields of the health check clicks Apply. The first button of their form saves the
 // translations instead.
 document.addEventListener("keydown", (event) => {

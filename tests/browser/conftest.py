@@ -108,8 +108,14 @@ def signed_in_page(context: BrowserContext, portal: RunningPortal) -> Iterator[P
 
 
 def is_unexpected(line: ConsoleMessage) -> bool:
-    """Return True for an error other than refusals and lost requests, which the page explains."""
-    expected = ("status of 4", "net::ERR_FAILED", "htmx:afterRequest", "htmx:sendError")
+    """Return True for an error other than refusals, and lost or aborted requests."""
+    expected = (
+        "status of 4",
+        "net::ERR_FAILED",
+        "htmx:afterRequest",
+        "htmx:sendError",
+        "htmx:sendAbort",
+    )
     return line.type == "error" and not any(text in line.text for text in expected)
 
 

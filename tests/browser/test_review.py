@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from tests.browser.conftest import signed_in_page
 from tests.browser.person import enter, note_of, state_box
@@ -264,3 +264,24 @@ def test_changes_are_reviewed_discarded_and_restored_without_javascript(
         expect(phase(page, "Two").get_by_label("Encryption")).to_have_value("AES256")
         review(page).get_by_role("button", name="Undo").click()
         expect(phase(page, "Two").get_by_label("Encryption")).to_have_value("AES128")
+
+
+def test_a_poll_that_the_answer_of_an_apply_overtakes_changes_nothing(
+    mine: Page, portal: RunningPortal
+):
+    number = portal.do("say(tunnel.latest().number)") + 1
+    keylife = enter(phase(mine, "Two"), "Key Life", str(5_000 + number))
+    expect_saved(keylife)
+    held: list[Route] = []
+    mine.route("**/state/?*", held.append)
+    mine.wait_for_request("**/state/?*")
+
+    mine.get_by_role("button", name="Apply Configurations").click()
+
+    expect(state_box(mine)).to_contain_text(f"Revision {number} applied", timeout=30_000)
+    assert len(held) == 1, "the page does not poll while the answer of Apply is on its way"
+    mine.unroute("**/state/?*")
+    # The request was aborted, so the page polls again with the state that it shows.
+    mine.wait_for_request("**/state/?*")
+    # The fixture of the page fails on an error in its console.
+    expect(state_box(mine)).to_contain_text(f"Revision {number} applied")
