@@ -123,6 +123,26 @@ def test_a_failed_trial_of_the_first_revision_removes_the_tunnel(ready, user, ga
     assert (gateway.connections, gateway.secrets, gateway.elements) == ({}, {}, set())
 
 
+def test_a_trial_waits_for_the_successors_of_sas_whose_names_an_upgrade_changed(
+    ready, user, gateway
+):
+    revision = services.apply(ready, user, services.Trial(seconds=30))
+    converge(ready)
+    converge(ready)
+    # The mark is part of the names of the children.
+    Revision.objects.update(mark=4711)
+    gateway.peer_answers = False
+    end_trial(revision)
+
+    converge(ready)
+
+    assert ready.latest().trial_ends_at is not None
+    gateway.peer_answers = True
+    converge(ready)
+    converge(ready)
+    assert (ready.latest().number, ready.latest().trial_ends_at) == (1, None)
+
+
 def test_a_second_trial_falls_back_to_the_last_healthy_revision(on_trial, ready, user, gateway):
     services.edit(ready, "phase_two_keylife", 1900, user)
     again = services.apply(ready, user, services.Trial(seconds=30))

@@ -26,6 +26,8 @@ from vpnportal.reconciler.step_log import log_to_revisions
 Outcome = Revision.Outcome
 # The longest trial time that a form accepts.
 MAX_TRIAL = timedelta(hours=1)
+# For so long after its trial time a tunnel that was up may run on SAs with earlier names.
+RENEGOTIATION_TIME = timedelta(minutes=1)
 UNHEALTHY = {
     SaStatus.PARTIAL: "the tunnel was degraded",
     SaStatus.CONNECTING: "the tunnel was still connecting",
@@ -77,7 +79,10 @@ def cancel(tunnel: Tunnel) -> None:
 
 def evaluate(revision: Revision, driver: GatewayDriver, observed: Observed) -> bool:
     """Keep a healthy revision, or restore the fallback. True if the desired state changed."""
-    problem = _health_problem(revision, driver, observed)
+    status = _status(revision, observed)
+    if status is SaStatus.OLDER and _is_renegotiated(revision):
+        return False
+    problem = UNHEALTHY.get(status, "") or _ping_problem(revision, driver, observed)
     with transaction.atomic():
         if not due(revision.concentrator, revision.tunnel_id).filter(pk=revision.pk).exists():
             return False
@@ -88,14 +93,27 @@ def evaluate(revision: Revision, driver: GatewayDriver, observed: Observed) -> b
     return bool(problem)
 
 
-def _health_problem(revision: Revision, driver: GatewayDriver, observed: Observed) -> str:
-    """Return the health problem of a tunnel as text, or an empty string if it is healthy."""
+def _status(revision: Revision, observed: Observed) -> SaStatus:
+    """Return the observed SA status of a revision's tunnel."""
     name = connection_of(revision.tunnel_id)
     ike_sas = [ike_sa for ike_sa in observed.ike_sas if ike_sa.connection == name]
     loaded = {key: value for key, value in observed.connections.items() if key == name}
-    status = sa_status_by_tunnel(loaded, ike_sas).get(revision.tunnel_id, SaStatus.DOWN)
-    if status is not SaStatus.UP:
-        return UNHEALTHY[status]
+    return sa_status_by_tunnel(loaded, ike_sas).get(revision.tunnel_id, SaStatus.DOWN)
+
+
+def _is_renegotiated(revision: Revision) -> bool:
+    """Return True if the successors of SAs that a new version of the portal renamed are due.
+
+    The peer has accepted the settings of a revision that was up. Its CHILD_SAs are out of date
+    only because an upgrade gave its children other names.
+    """
+    if revision.first_up_at is None or revision.trial_ends_at is None:
+        return False
+    return timezone.now() - revision.trial_ends_at < RENEGOTIATION_TIME
+
+
+def _ping_problem(revision: Revision, driver: GatewayDriver, observed: Observed) -> str:
+    """Return that the trial's ping was not answered, as text, or an empty string."""
     if revision.trial_ping and not _is_ping_answered(revision, driver, observed):
         return f"{revision.trial_ping} did not answer a ping"
     return ""
