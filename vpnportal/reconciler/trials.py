@@ -26,7 +26,7 @@ from vpnportal.reconciler.step_log import log_to_revisions
 Outcome = Revision.Outcome
 # The longest trial time that a form accepts.
 MAX_TRIAL = timedelta(hours=1)
-# For so long after its trial time a tunnel that was up may run on SAs with earlier names.
+# The time after its trial time in which a tunnel that was up may run on SAs with earlier names.
 RENEGOTIATION_TIME = timedelta(minutes=1)
 UNHEALTHY = {
     SaStatus.PARTIAL: "the tunnel was degraded",
