@@ -93,7 +93,7 @@ def swanctl(portal: RunningPortal, host: str, *arguments: str) -> str:
 def configured(portal: RunningPortal, host: str) -> list[str]:
     """Return the names and addresses of the example in the state of a concentrator."""
     listed = swanctl(portal, host, "--list-conns") + swanctl(portal, host, "--list-sas")
-    for name in ("inbound", "outbound"):
+    for name in ("inbound", "outbound_by_mark"):
         listed += portal.on(host, "nft", "list", "map", "ip", "vpnportal", name).stdout
     return re.findall(r"^ctx1\b|10\.1\.255\.92|192\.168\.10\.15", listed, re.M)
 

@@ -160,14 +160,24 @@ def _kernel(portal: RunningPortal, settings: Settings) -> Iterator[str]:
     listed = portal.on("concentrator", "nft", "-j", "list", "table", "ip", "vpnportal").stdout
     items = json.loads(listed or '{"nftables": []}')["nftables"]
     maps = {item["map"]["name"]: item["map"].get("elem", []) for item in items if "map" in item}
+    (tunnel,) = rows(portal, "SELECT mark FROM vpnportal_tunnel WHERE id = 1")
+    mark = tunnel["mark"]
     expected = {
         "inbound": [[settings.internal, settings.customer]],
-        "outbound": [[settings.customer, settings.internal]],
+        "outbound_by_mark": [[{"concat": [mark, settings.customer]}, settings.internal]],
+        "tunnel_of": [[settings.internal, mark]],
+        "networks": [[_prefix(network), mark] for network in sorted(settings.subnets)],
+        "zone_of": [[mark, mark]],
     }
-    if maps != expected:
-        yield f"the translations are {maps}"
+    if wrong := {name: maps.get(name) for name in expected if maps.get(name) != expected[name]}:
+        yield f"the maps are {wrong}"
     if not any("rule" in item for item in items):
         yield "there are no rules"
+
+
+def _prefix(network: str) -> dict[str, Any]:
+    address, length = network.split("/")
+    return {"prefix": {"addr": address, "len": int(length)}}
 
 
 def leftover_flows(portal: RunningPortal, settings: Settings) -> list[str]:
