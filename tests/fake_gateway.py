@@ -377,7 +377,7 @@ class FakeLeftovers:
         return self.runs
 
     def confirm(self, leftovers: Iterable[Leftover]) -> tuple[Leftover, ...]:
-        return still_unknown(leftovers, self.states, (*self._gateway.ike_sas, *self.foreign))
+        return still_unknown(leftovers, (*self._gateway.ike_sas, *self.foreign))
 
     def remove(self, leftovers: Iterable[Leftover], report: Report) -> None:
         for connection, entry in leftovers:

@@ -53,13 +53,16 @@ class KernelLeftovers:
     def confirm(self, leftovers: Iterable[Leftover]) -> tuple[Leftover, ...]:
         """Return those of the leftovers that the kernel still has and charon still does not know.
 
-        charon lists the SAs of all connections, those of other programs included. While an IKE_SA
-        is rekeyed, a single list can miss its CHILD_SAs.
+        charon may just have deleted a state. While an IKE_SA is rekeyed, a single list can miss its
+        CHILD_SAs. The second list has the SAs of all connections, those of other programs included.
         """
         found = tuple(leftovers)
-        present = present_states(self._link, _states(found))
-        with self._session.use() as charon:
-            return still_unknown(found, present, charon.list_all_sas())
+        states = _states(found)
+        gone = frozenset(states).difference(present_states(self._link, states))
+        if present := [leftover for leftover in found if leftover.entry not in gone]:
+            with self._session.use() as charon:
+                return still_unknown(present, charon.list_all_sas())
+        return ()
 
     def remove(self, leftovers: Iterable[Leftover], report: Report) -> None:
         """Remove leftovers from the kernel, states first, and report a step for each.

@@ -101,19 +101,12 @@ def find_leftovers(
     return (*states, *policies)
 
 
-def still_unknown(
-    leftovers: Iterable[Leftover], present: Iterable[KernelState], ike_sas: Iterable[IkeSa]
-) -> tuple[Leftover, ...]:
-    """Return the leftovers that a later list of all IKE_SAs does not show either.
-
-    `present` are the states that the kernel still has: charon may just have deleted the others.
-    """
+def still_unknown(leftovers: Iterable[Leftover], ike_sas: Iterable[IkeSa]) -> tuple[Leftover, ...]:
+    """Return the leftovers that a later list of all IKE_SAs does not show either."""
     found = tuple(leftovers)
-    here = frozenset(present)
-    states = (item.entry for item in found if isinstance(item.entry, KernelState))
-    policies = (item.entry for item in found if isinstance(item.entry, KernelPolicy))
-    kernel = KernelIpsec(tuple(state for state in states if state in here), tuple(policies))
-    unknown = unknown_to_charon(kernel, ike_sas)
+    states = (entry for _, entry in found if isinstance(entry, KernelState))
+    policies = (entry for _, entry in found if isinstance(entry, KernelPolicy))
+    unknown = unknown_to_charon(KernelIpsec(tuple(states), tuple(policies)), ike_sas)
     entries = frozenset[KernelState | KernelPolicy]((*unknown.states, *unknown.policies))
     return tuple(item for item in found if item.entry in entries)
 
