@@ -273,18 +273,16 @@ def test_a_poll_that_the_answer_of_an_apply_overtakes_changes_nothing(
     keylife = enter(phase(mine, "Two"), "Key Life", str(5_000 + number))
     expect_saved(keylife)
     held: list[Route] = []
-    mine.route("**/state/?*", lambda route: held.append(route))
-    mine.wait_for_request("**/state/?*")
+    with mine.expect_request("**/state/?*"):
+        mine.route("**/state/?*", lambda route: held.append(route))
 
     mine.get_by_role("button", name="Apply Configurations").click()
 
     expect(state_box(mine)).to_contain_text(f"Revision {number} applied", timeout=30_000)
     assert len(held) == 1, "the page does not poll while the answer of Apply is on its way"
     mine.unroute("**/state/?*")
-    with suppress(Error):
+    with mine.expect_request_finished(lambda request: "/state/" in request.url), suppress(Error):
         # Playwright may refuse to continue a request that the page has aborted.
         held[0].continue_()
-    # The next poll has the state that the page shows.
-    mine.wait_for_event("requestfinished", lambda request: "/state/" in request.url)
     # The fixture of the page fails on an error in its console.
     expect(state_box(mine)).to_contain_text(f"Revision {number} applied")

@@ -84,6 +84,8 @@ def static_addresses(slcli: Slcli, context: int) -> list[str]:
     return [str(address) for address in IPv4Network(f"{row['network identifier']}/{row['cidr']}")]
 
 
+# The tests below go on with the tunnel of this one.
+@pytest.mark.userland
 def test_the_customers_host_replies_after_four_commands(portal, slcli):
     first_id = min(contexts(slcli))
     assert not portal.ping()
