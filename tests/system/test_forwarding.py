@@ -72,3 +72,22 @@ def test_a_server_learns_at_once_that_an_address_has_no_translation(live):
     answer = live.on("server", "ping", "-n", "-c", "1", "-W", "5", "10.1.255.93").stdout
 
     assert "From 10.2.0.1 icmp_seq=1 Destination Host Unreachable" in answer
+
+
+def test_a_decrypted_packet_without_a_route_to_the_servers_does_not_leave_on_the_public_side(live):
+    route = ("10.2.0.77/32", "via", "203.0.113.2")
+    live.on("concentrator", "ip", "route", "add", *route)
+    before = dropped_packets(live, "outside_tunnels")
+    argv = ["ip", "netns", "exec", f"{live.prefix}-concentrator"]
+    tcpdump = ["tcpdump", "-Q", "out", "-lnni", "public", "icmp and host 10.2.0.77"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([*argv, *tcpdump], **pipes) as capture:
+        try:
+            assert "listening" in capture.stderr.readline() + capture.stderr.readline()
+            assert not live.ping("10.2.0.77", host="customer")
+        finally:
+            capture.terminate()
+            live.on("concentrator", "ip", "route", "del", *route)
+
+        assert "10.2.0.77" not in capture.stdout.read()
+    assert dropped_packets(live, "outside_tunnels") == before + 1

@@ -187,6 +187,27 @@ def test_a_rule_or_route_of_another_program_is_found(
     assert (finding.level, text in finding.text) == (level, True), finding
 
 
+@pytest.mark.parametrize(
+    ("commands", "declared", "level", "text"),
+    [
+        ((), (), Level.OK, "only from hosted (derived)"),
+        ((), ("hosted",), Level.OK, "only from hosted (declared)"),
+        ((), ("hosted", "public"), Level.ERROR, "public is an interface of the hosted and"),
+        ((), ("vlan*",), Level.ERROR, "No interface is called vlan*"),
+        (("link delete hosted", "route add 10.2.0.0/24 dev public"), (), Level.ERROR, "public is"),
+    ],
+)
+def test_a_hosted_side_that_is_not_separate_from_the_public_side_is_found(
+    commands: tuple[str, ...], declared: tuple[str, ...], level: Level, text: str
+):
+    for command in commands:
+        run("ip", *command.split())
+
+    finding = routing.separate_sides([TUNNEL], declared)
+
+    assert (finding.level, text in finding.text) == (level, True), finding
+
+
 def test_missing_routes_are_found():
     assert routing.route_into_tunnels([]).level is Level.OK
     assert route_into_tunnels().level is Level.WARNING

@@ -73,7 +73,7 @@ class NftTable:
         """
         has_rules = write_rules and bool(netlink.read_comments(self._link, ruleset.TABLE))
         if write_rules:
-            self._run(ruleset.TABLE_TEXT)
+            self._run(ruleset.table_text(userland_esp))
             if not has_rules:
                 self._run_json(ruleset.definition(userland_esp))
         if remove_interfaces or add_interfaces:

@@ -10,6 +10,7 @@ Tunnels and translations are elements of the maps, so their number adds no rule.
   nothing into a tunnel.
 - Accept from a tunnel to the gateway itself only pings and replies. The gateway's own errors and
   replies to a customer leave through the customer's tunnel or not at all.
+- Limit the segments of TCP to what fits into the tunnel (path_mtu.py).
 - Renew the pair of addresses of each translated packet in the usage set. The remaining time of a
   pair shows when it was last used.
 
@@ -28,6 +29,7 @@ from vpnportal.domain.addresses import dotted
 from vpnportal.domain.gateway_config.compile import MARK_BITS
 from vpnportal.domain.gateway_config.drop_counters import COUNTERS
 from vpnportal.domain.gateway_config.nat_elements import NatMap
+from vpnportal.gateway.netfilter import path_mtu
 
 FAMILY, TABLE = "ip", "vpnportal"
 # charon's tun device, from which packets of userland ESP arrive.
@@ -38,8 +40,6 @@ DECRYPTED_MARK = 0x10000000
 TUNNEL_OR_DECRYPTED = MARK_BITS | DECRYPTED_MARK
 # Before the kernel defragments (-400) and before conntrack (-200).
 EARLY = -450
-# 1500 bytes less ESP in UDP with the largest cipher block and hash, less IP and TCP headers.
-MSS_BYTES = 1340
 # The set of the interfaces from which packets may enter a tunnel.
 HOSTED_SIDE = "hosted_side"
 # The set of pairs of internal and customer address; a pair expires after its last packet.
@@ -57,8 +57,9 @@ add map {FAMILY} {TABLE} {NatMap.INBOUND} {{ type ipv4_addr : ipv4_addr; }}
 add map {FAMILY} {TABLE} {NatMap.OUTBOUND} {{ type mark . ipv4_addr : ipv4_addr; }}
 add map {FAMILY} {TABLE} {NatMap.TUNNEL_OF} {{ type ipv4_addr : mark; }}
 add map {FAMILY} {TABLE} {NatMap.NETWORKS} {{ type ipv4_addr : mark; flags interval; }}
-add map {FAMILY} {TABLE} {NatMap.PEERS} {{ typeof @th,160,32 : meta mark; }}
+add map {FAMILY} {TABLE} {NatMap.PEERS} {{ typeof {path_mtu.QUOTED_SOURCE} : meta mark; }}
 add map {FAMILY} {TABLE} {NatMap.ZONE_OF} {{ typeof meta mark : ct zone; }}
+add map {FAMILY} {TABLE} {path_mtu.MSS_MAP} {path_mtu.MSS_MAP_TYPE}
 """
 # Objects of earlier versions.
 FORMER_OBJECTS = (f"chain {FAMILY} {TABLE} decrypted", f"map {FAMILY} {TABLE} outbound")
@@ -73,6 +74,7 @@ CHAINS: dict[str, Json] = {
     "postrouting": {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"},
     "used": {"type": "filter", "hook": "postrouting", "prio": 110, "policy": "accept"},
     "used_from_customer": {},
+    path_mtu.CLAMP_CHAIN: {},
     "forward": {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"},
     "input": {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"},
     "errors": {"type": "route", "hook": "output", "prio": -150, "policy": "accept"},
@@ -89,8 +91,17 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
     decrypted, from_hosted_side = _match(_bits(DECRYPTED_MARK), DECRYPTED_MARK), _from_hosted_side()
     unmarked = _match(_bits(TUNNEL_OR_DECRYPTED), 0)
     set_zone = _set({"ct": {"key": "zone"}}, _lookup(_TUNNEL_MARK, NatMap.ZONE_OF))
+    to_servers = _match({"meta": {"key": "oifname"}}, f"@{HOSTED_SIDE}")
+    early_errors, clamp = [], [[*path_mtu.syn(), path_mtu.set_mss(path_mtu.SAFE_MSS)]]
+    if not userland_esp:
+        early_errors = [[_not(arrived), *path_mtu.error_about_esp(), *_MARK_BY_PEER]]
+        clamp = [
+            [*path_mtu.syn(), path_mtu.set_mss({"rt": {"key": "mtu"}})],
+            [decrypted, *path_mtu.syn(), {"jump": {"target": path_mtu.CLAMP_CHAIN}}],
+        ]
     return {
         "early": [
+            *early_errors,
             # The kernel marks what a CHILD_SA with a mark decrypts. Userland ESP does not, and
             # neither does a CHILD_SA of a version of the portal without marks.
             [arrived, _not(_IN_TUNNEL), _mark_by(_address("saddr"), NatMap.NETWORKS)],
@@ -125,12 +136,15 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
         ],
         "forward": [
             [decrypted, encrypting, *_drop("between_tunnels")],
-            [*_syn(), {"mangle": {"key": _MAXSEG, "value": MSS_BYTES}}],
-            [decrypted, {"accept": None}],
+            *clamp,
+            # Without a route, a packet for a server would leave unencrypted on the public side.
+            [decrypted, to_servers, {"accept": None}],
+            [decrypted, *_drop("outside_tunnels")],
             [_not(from_hosted_side), *_drop("not_from_hosted")],
             [encrypting, {"accept": None}],
             _drop("outside_tunnels"),
         ],
+        path_mtu.CLAMP_CHAIN: [] if userland_esp else path_mtu.clamp_rules(_TUNNEL_MARK),
         "input": [
             [decrypted, _ANSWER, {"accept": None}],
             [decrypted, _PING, {"accept": None}],
@@ -146,21 +160,30 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
 
 def digest(userland_esp: bool) -> str:
     """Return the comment that all rules have; it contains a hash of the ruleset."""
-    text = json.dumps([TABLE_TEXT, CHAINS, rules(userland_esp)], sort_keys=True)
+    learning = path_mtu.learning_text(f"{FAMILY} {TABLE}", userland_esp, comment="")
+    text = json.dumps([TABLE_TEXT, learning, CHAINS, rules(userland_esp)], sort_keys=True)
     return f"vpnportal {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 @cache
 def comments(userland_esp: bool) -> dict[str, list[str]]:
     """Return the comments of the rules in each chain that has rules. Do not change the result."""
+    numbers = {chain: len(lines) for chain, lines in rules(userland_esp).items()}
+    numbers[path_mtu.LEARN_CHAIN] = 0 if userland_esp else path_mtu.LEARNING_RULES
     comment = digest(userland_esp)
-    return {chain: [comment] * len(lines) for chain, lines in rules(userland_esp).items() if lines}
+    return {chain: [comment] * number for chain, number in numbers.items() if number}
+
+
+def table_text(userland_esp: bool) -> str:
+    """Return the commands that libnftables takes as text only; run them before `definition`."""
+    comment = digest(userland_esp)
+    return TABLE_TEXT + path_mtu.learning_text(f"{FAMILY} {TABLE}", userland_esp, comment)
 
 
 def definition(userland_esp: bool) -> list[Json]:
     """Return the commands that write chains and rules. They keep sets, maps and their elements.
 
-    Run TABLE_TEXT in an earlier transaction: libnftables marks a set that a rule of the same
+    Run `table_text` in an earlier transaction: libnftables marks a set that a rule of the same
     transaction updates, and does not recognise that set the next time.
     """
     place = {"family": FAMILY, "table": TABLE}
@@ -194,8 +217,6 @@ def _drop(counter: str) -> Rule:
 
 
 _MARK: Json = {"meta": {"key": "mark"}}
-_MAXSEG: Json = {"tcp option": {"name": "maxseg", "field": "size"}}
-
 _STATE: Json = {"ct": {"key": "state"}}
 _ANSWER: Json = {"match": {"op": "in", "left": _STATE, "right": ["established", "related"]}}
 _ICMP_TYPE: Json = {"payload": {"protocol": "icmp", "field": "type"}}
@@ -283,6 +304,4 @@ def _goto(chain: str) -> Json:
     return {"goto": {"target": chain}}
 
 
-def _syn() -> Rule:
-    flags = {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["syn", "rst"]]}
-    return [_match(flags, "syn"), _match(_MAXSEG, MSS_BYTES, ">")]
+_MARK_BY_PEER: Rule = [_mark_by(path_mtu.QUOTED_SOURCE_JSON, NatMap.PEERS), {"accept": None}]

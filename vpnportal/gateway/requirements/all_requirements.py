@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from vpnportal.gateway.requirements import ipsec, netfilter, routing, sysctls
 from vpnportal.gateway.requirements.findings import Finding
 
 
-def check(vici_socket: str) -> Iterator[Finding]:
-    """Yield the finding of each requirement that the gateway's data plane has."""
+def check(vici_socket: str, hosted_interfaces: Collection[str]) -> Iterator[Finding]:
+    """Yield the finding of each requirement that the gateway's data plane has.
+
+    `hosted_interfaces` are the operator's names of the interfaces of the hosted side.
+    """
     charon = ipsec.Charon.read(vici_socket)
     yield ipsec.charon_answers(charon, vici_socket)
     yield ipsec.esp(charon)
@@ -25,6 +28,7 @@ def check(vici_socket: str) -> Iterator[Finding]:
         yield sysctls.reserved_spis()
     yield netfilter.own_rules(charon.userland_esp)
     yield netfilter.other_rules()
+    yield routing.separate_sides(charon.connections.values(), hosted_interfaces)
     yield ipsec.charon_routes(charon)
     if not charon.userland_esp:
         yield routing.route_into_tunnels(charon.connections.values())

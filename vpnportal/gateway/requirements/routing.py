@@ -6,7 +6,10 @@ from collections.abc import Collection
 from ipaddress import IPv4Network
 
 from vpnportal.domain.gateway_config.desired import LoadedConnection
+from vpnportal.domain.planning.hosted_side import hosted_side
 from vpnportal.gateway.errors import GatewayError
+from vpnportal.gateway.links import read_links
+from vpnportal.gateway.local_addresses import LocalAddresses
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
 from vpnportal.gateway.tunnel_route import has_tunnel_route, public_interface, refusing_route
 
@@ -29,6 +32,26 @@ def route_into_tunnels(connections: Collection[LoadedConnection]) -> Finding:
         return unmet("tunnel_route", text, "Add a default route on the public side.")
     text = "Packets into tunnels have no route unless the machine has a default route."
     return at_risk("tunnel_route", text, "Start the worker: it adds the route.")
+
+
+def separate_sides(connections: Collection[LoadedConnection], declared: Collection[str]) -> Finding:
+    """Check that hosted and public side are separate interfaces, so that forged packets show.
+
+    `declared` are the operator's names of the hosted interfaces; without them they are derived.
+    """
+    children = [child for connection in connections for child in connection.children]
+    hosted = {IPv4Network(network) for child in children for network in child.local_ts}
+    try:
+        links = read_links(LocalAddresses().read(), hosted, frozenset())
+    except GatewayError as error:
+        text = f"Interfaces cannot be read: {error}"
+        return unmet("hosted_side", text, "Run this check as root.")
+    side = hosted_side(declared, links, {connection.ends[0] for connection in connections})
+    if side.problem:
+        remedy = "Give servers an interface without hosted peer addresses, and name it in"
+        return unmet("hosted_side", side.problem, f"{remedy} VPNPORTAL_HOSTED_INTERFACES.")
+    names, how = ", ".join(sorted(side.interfaces)), "declared" if declared else "derived"
+    return met("hosted_side", f"Packets enter tunnels only from {names} ({how}).")
 
 
 def refusing_routes(connections: Collection[LoadedConnection]) -> Finding:

@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print a list of objects")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        findings = list(check(settings.VICI_SOCKET))
+        findings = list(check(settings.VICI_SOCKET, settings.HOSTED_INTERFACES))
         if options["json"]:
             self.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2))
         else:
