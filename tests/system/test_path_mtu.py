@@ -11,6 +11,8 @@ import pytest
 from tests.running_portal import PYTHON, RunningPortal, wait_for
 from tests.system.conftest import bring_up
 
+pytestmark = pytest.mark.kernel_esp
+
 # Accepts connections and reads all; prints the MSS of a connection that it makes.
 LISTEN = """
 import socket

@@ -12,6 +12,7 @@ import pytest
 from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, Host
+from tests.running_portal import RunningPortal, wait_for
 from vpnportal.gateway.tunnel_route import (
     add_tunnel_route,
     has_tunnel_route,
@@ -26,8 +27,9 @@ PEER, CUSTOMER = "198.51.100.7", IPv4Network("192.168.10.0/24")
 DECRYPTED = 0x10000000
 
 
-@pytest.fixture(autouse=True)
-def _in_gateway() -> Iterator[None]:
+@pytest.fixture
+def in_gateway() -> Iterator[None]:
+    """Run in a gateway that has only these routes."""
     bridges, addresses = {"public": ()}, {"public": ("203.0.113.1/24",)}
     namespaces.delete(PREFIX)
     try:
@@ -49,7 +51,7 @@ def table_of(address: str, mark: int) -> str:
     return words[words.index("table") + 1] if "table" in words else "main" if words else ""
 
 
-def test_only_packets_of_a_tunnel_without_another_route_use_it():
+def test_only_packets_of_a_tunnel_without_another_route_use_it(in_gateway):
     assert not has_tunnel_route()
 
     add_tunnel_route(public_interface(["127.0.0.1", "192.0.2.1", PEER]))
@@ -60,7 +62,7 @@ def test_only_packets_of_a_tunnel_without_another_route_use_it():
     assert table_of("192.168.10.15", mark=0) == table_of("192.168.10.15", DECRYPTED) == ""
 
 
-def test_a_missing_part_is_noticed_and_added_again():
+def test_a_missing_part_is_noticed_and_added_again(in_gateway):
     add_tunnel_route("public")
 
     for removal in ("rule del pref 32900", "link set public down", "route flush table 4242"):
@@ -73,12 +75,12 @@ def test_a_missing_part_is_noticed_and_added_again():
     assert run("ip", "rule").count("4242") == 1
 
 
-def test_a_gateway_without_a_route_to_any_peer_has_no_public_interface():
+def test_a_gateway_without_a_route_to_any_peer_has_no_public_interface(in_gateway):
     assert public_interface(["192.0.2.1", "127.0.0.1"]) == ""
 
 
 @pytest.mark.parametrize("route_type", ["unreachable", "blackhole", "prohibit"])
-def test_a_route_that_refuses_packets_into_a_tunnel_is_found(route_type: str):
+def test_a_route_that_refuses_packets_into_a_tunnel_is_found(in_gateway, route_type: str):
     assert refusing_route(CUSTOMER) == ""
     add_tunnel_route("public")
     assert refusing_route(CUSTOMER) == ""
@@ -86,3 +88,32 @@ def test_a_route_that_refuses_packets_into_a_tunnel_is_found(route_type: str):
     run("ip", "route", "add", route_type, "192.168.0.0/16")
 
     assert refusing_route(CUSTOMER) == route_type
+
+
+@pytest.mark.kernel_esp
+def test_a_gateway_without_a_default_route_carries_packets_in_both_directions(live: RunningPortal):
+    assert live.on("concentrator", "ip", "route", "del", "default").returncode == 0
+
+    assert live.ping()
+    assert live.ping("10.2.0.10", host="customer")
+    assert live.ping("10.2.0.1", host="customer"), "the gateway's own replies have a route, too"
+
+    live.on("concentrator", "ip", "rule", "del", "pref", "32900")
+    assert not live.ping()
+    wait_for(live.ping, 70)
+    repairs = live.do('say(list(DriftRepair.objects.values_list("text", flat=True)))')
+    assert "Added the route into tunnels over public" in repairs
+
+
+@pytest.mark.kernel_esp
+def test_an_apply_names_the_network_that_a_route_refuses(live: RunningPortal):
+    live.on("concentrator", "ip", "route", "add", "blackhole", "192.168.0.0/16")
+    try:
+        assert not live.ping()
+        revision = live.apply('services.edit(tunnel, "phase_two_keylife", 3_000, user)\n')
+    finally:
+        live.on("concentrator", "ip", "route", "del", "blackhole", "192.168.0.0/16")
+
+    assert revision["outcome"] == "failed"
+    assert "a route of the type blackhole for 192.168.10.0/24" in revision["reason"]
+    wait_for(live.ping, 10)
