@@ -152,8 +152,15 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
         ],
         # The kernel takes the source of an error from the route to the customer: an address of the
         # public side, which is not in the selectors of the tunnel. The destination of the packet in
-        # error is.
-        "errors": [[decrypted, _not(encrypting), _ICMP_ERROR, _set(_address("saddr"), _QUOTED)]],
+        # error is. It comes from conntrack, because nftables 1.1.3 sets no address to the quoted
+        # header. The error has the other direction of the flow.
+        "errors": [
+            [
+                *(decrypted, _not(encrypting), _ICMP_ERROR, _direction(error)),
+                _set(_address("saddr"), _flow(packet, "daddr")),
+            ]
+            for error, packet in (("reply", "original"), ("original", "reply"))
+        ],
         "output": [[_ICMP, decrypted, _not(encrypting), *_drop("outside_tunnels")]],
     }
 
@@ -220,8 +227,6 @@ _MARK: Json = {"meta": {"key": "mark"}}
 _STATE: Json = {"ct": {"key": "state"}}
 _ANSWER: Json = {"match": {"op": "in", "left": _STATE, "right": ["established", "related"]}}
 _ICMP_TYPE: Json = {"payload": {"protocol": "icmp", "field": "type"}}
-# The destination in the quoted IP header, behind 8 bytes of ICMP.
-_QUOTED: Json = {"payload": {"base": "th", "offset": 192, "len": 32}}
 _ERRORS = {"set": ["destination-unreachable", "time-exceeded", "parameter-problem"]}
 _ICMP_ERROR: Json = {"match": {"op": "==", "left": _ICMP_TYPE, "right": _ERRORS}}
 _ICMP: Json = {
@@ -293,6 +298,10 @@ def _translated(how: str) -> Json:
 
 def _flow(way: str, side: str) -> Json:
     return {"ct": {"key": f"ip {side}", "dir": way}}
+
+
+def _direction(way: str) -> Json:
+    return _match({"ct": {"key": "direction"}}, way)
 
 
 def _renew(internal: Json, customer: Json) -> Json:
