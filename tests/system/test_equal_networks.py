@@ -51,7 +51,7 @@ RECEIVE_TWO = """
 import socket
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 server.bind(("10.2.0.10", 5001))
-server.settimeout(5)
+server.settimeout(20)
 print("ready", flush=True)
 for _ in range(2):
     data, address = server.recvfrom(2000)

@@ -63,7 +63,7 @@ def test_a_customer_reaches_the_servers_and_can_only_ping_the_gateway(listening)
     assert listening.ping("10.2.0.1", host="customer")
 
 
-@pytest.mark.parametrize("address", ["10.1.255.93", "10.3.0.10", "203.0.113.1"])
+@pytest.mark.parametrize("address", ["10.1.255.93", "10.3.0.10"])
 def test_a_customer_reaches_no_address_outside_the_tunnels_subnets(listening, address):
     assert not listening.ping(address, host="customer")
 

@@ -41,8 +41,12 @@ def test_a_packet_with_the_tunnels_own_addresses_arrives(portal, tampered):
         (CUSTOMER, "10.1.255.92"),
         ("192.168.20.15", SERVER),
         ("10.2.0.99", SERVER),
+        (CUSTOMER, "203.0.113.1"),
     ],
-    ids=["foreign server", "translated address", "foreign network", "hosted source"],
+    ids=[
+        *("foreign server", "translated address", "foreign network", "hosted source"),
+        "the gateway's public address",
+    ],
 )
 def test_a_packet_outside_the_tunnels_subnets_is_dropped_and_counted(
     portal, tampered, source, target
