@@ -14,7 +14,7 @@ from vpnportal.domain.planning.leftovers import (
     possible_peers,
     unknown_to_charon,
 )
-from vpnportal.domain.planning.observed import Observed
+from vpnportal.domain.planning.observed import Observed, Scope
 from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.models import Concentrator, Revision, TunnelMark
 from vpnportal.reconciler.target import Target
@@ -23,34 +23,33 @@ from vpnportal.reconciler.target import Target
 BATCH_SIZE = 500
 
 
+def observe_kernel(scope: Scope | None, observed: Observed, driver: GatewayDriver) -> KernelIpsec:
+    """Return the states and policies of a scope: of one tunnel, only the states."""
+    if scope is None or observed.userland_esp:
+        return observed.kernel
+    return KernelIpsec(driver.leftovers.states_between(scope.peers))
+
+
 def find(
     concentrator: Concentrator, target: Target, observed: Observed, driver: GatewayDriver
 ) -> tuple[Leftover, ...]:
     """Return the leftovers of a scope that must be removed now.
 
-    In the scope of one tunnel, only its states are looked for, and its policies beside a state: a
-    policy alone carries nothing, and waits for the next full converge.
+    The policies of one tunnel are looked for only beside an unknown state: a policy alone carries
+    nothing, and waits for the next full converge.
     """
-    if observed.userland_esp:
-        return ()
-    unknown = _unknown(target, observed, driver)
+    unknown = unknown_to_charon(observed.kernel, observed.ike_sas)
     if not unknown:
         return ()
+    if target.scope:
+        # The kernel cannot select the policies of a tunnel.
+        policies = KernelIpsec(policies=driver.leftovers.policies())
+        policies = unknown_to_charon(policies, observed.ike_sas)
+        unknown = replace(unknown, policies=policies.policies)
     owners = _owners(concentrator, target, unknown)
     seconds = driver.leftovers.charon_seconds()
     found = find_leftovers(unknown, owners, target.desired, seconds)
     return driver.leftovers.confirm(found) if found else ()
-
-
-def _unknown(target: Target, observed: Observed, driver: GatewayDriver) -> KernelIpsec:
-    if target.scope is None:
-        return unknown_to_charon(observed.kernel, observed.ike_sas)
-    states = driver.leftovers.states_between(target.scope.peers)
-    unknown = unknown_to_charon(KernelIpsec(states), observed.ike_sas)
-    if unknown:
-        # The kernel cannot select the policies of a tunnel, so they are read only now.
-        unknown = replace(unknown, policies=driver.leftovers.policies())
-    return unknown_to_charon(unknown, observed.ike_sas)
 
 
 def find_without_charon(

@@ -192,7 +192,9 @@ class Converge:
         unload_unseen = is_first and bool(self.target.unfinished or self.target.may_be_half_done)
         plan = self._plan(plan_without_sas, unload_unseen)
         if not plan:
-            self.observed = replace(self.observed, ike_sas=read_ike_sas())
+            # The kernel answers while charon walks its SAs.
+            kernel = leftovers.observe_kernel(self.target.scope, self.observed, self._driver)
+            self.observed = replace(self.observed, kernel=kernel, ike_sas=read_ike_sas())
             plan = self._plan(make_plan, unload_unseen)
             found = leftovers.find(self._concentrator, self.target, self.observed, self._driver)
             plan = replace(plan, remove_leftovers=found)

@@ -93,9 +93,9 @@ class Observed:
     tunnels have a route; otherwise `public_interface` leads to a peer, or is "" if none does.
     `foreign_connections` are names of connections that are not the portal's. `drop_counters` are
     numbers of packets by counter name. `links` are the gateway's interfaces. An observation of a
-    scope has none of these three. `kernel` was read before the IKE_SAs; it is empty for a scope,
-    and with userland ESP. `leftover_flows` are the portal's translated flows whose element is in no
-    map; empty if the flows were not read.
+    scope has none of these three. `kernel` has the kernel's states and policies; of a scope only
+    the states between its peers, and with userland ESP nothing. `leftover_flows` are the portal's
+    translated flows whose element is in no map; empty if the flows were not read.
     """
 
     connections: dict[str, LoadedConnection]
