@@ -190,8 +190,8 @@ def test_a_rule_or_route_of_another_program_is_found(
 @pytest.mark.parametrize(
     ("commands", "declared", "level", "text"),
     [
-        ((), (), Level.OK, "only from hosted (derived)"),
-        ((), ("hosted",), Level.OK, "only from hosted (declared)"),
+        ((), (), Level.OK, "only from hosted"),
+        ((), ("hosted",), Level.OK, "only from hosted (declared)."),
         ((), ("hosted", "public"), Level.ERROR, "public is an interface of the hosted and"),
         ((), ("vlan*",), Level.ERROR, "No interface is called vlan*"),
         (("link delete hosted", "route add 10.2.0.0/24 dev public"), (), Level.ERROR, "public is"),
