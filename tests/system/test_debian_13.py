@@ -23,6 +23,16 @@ mkdir "$target/half"
 [ ! -e "$COUNT.stop" ] || { touch "$COUNT.waits"; exec sleep 1234; }
 """
 
+# A machine with charon-systemd alone, as dpkg-query and apt-get report it.
+GATEWAY = {
+    "dpkg-query": """#!/bin/sh
+case "$*" in *charon-systemd) echo "ii  strongswan-charon" ;; esac
+""",
+    "apt-get": """#!/bin/sh
+echo "$@" >>"${0%/*}/calls"
+""",
+}
+
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -103,3 +113,21 @@ def test_an_interrupted_build_leaves_nothing_that_a_later_run_takes_for_complete
     assert count.read_text() == "called\n" * 2
     (system,) = cache.glob("debian-13-system-*")
     assert [entry.name for entry in system.iterdir()] == ["half"]
+
+
+def test_a_gateway_with_charon_systemd_keeps_it_and_gets_no_other_charon(tmp_path):
+    for name, text in GATEWAY.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+
+    done = run("--share", str(tmp_path), "sh", "-c", f"PATH={tmp_path}:$PATH bin/prepare")
+
+    assert done.returncode == 0, done.stderr
+    assert "charon-systemd, so it can have no laboratory" in done.stdout
+    (install,) = (
+        line.split()
+        for line in (tmp_path / "calls").read_text().splitlines()
+        if line.startswith("install")
+    )
+    assert {"--no-remove", "strongswan-swanctl"} <= set(install)
+    assert "strongswan-charon" not in install
