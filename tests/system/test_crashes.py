@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from tests.running_portal import wait_for
+
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
 
 
 def test_the_applied_tunnel_is_up_seconds_after_charon_was_killed(live):

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.test_stale_sas import VICI, ike_spi, list_sas, lost_pings
+
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
 
 COMMAND = """
 command = tunnel.commands.first()

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.running_portal import RunningPortal, wait_for
+
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
 
 FOREIGN = """
 connections {

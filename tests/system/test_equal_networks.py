@@ -17,6 +17,8 @@ from tests.system.two_tunnels import TwoTunnels
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 from vpnportal.gateway.netfilter.usage_set import read_usage_set
 
+pytestmark = pytest.mark.kernel_esp
+
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "q"
 FIRST, SECOND = "10.1.0.5", "10.1.0.9"
 CONNECT = """

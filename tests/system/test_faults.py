@@ -22,6 +22,9 @@ from tests.system.faults.person import Person
 from tests.system.faults.scene import Scene
 from tests.system.faults.steps import COMMITTED, SENT, WORKERS, Holds
 
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
+
 CELLS = {
     damage.KILL_WORKER: (SENT, *WORKERS),
     damage.KILL_CHARON: tuple(step for step in WORKERS if step != "maps changed"),

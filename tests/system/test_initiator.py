@@ -12,6 +12,9 @@ from tests.running_portal import RunningPortal, wait_for
 from tests.system.test_example import load_device
 from tests.system.test_stale_sas import VICI, device_file, list_sas, sa_status
 
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
+
 
 def set_device_version(portal: RunningPortal, version: int) -> None:
     """Let the customer's device support this IKE version only."""

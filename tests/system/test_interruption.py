@@ -16,6 +16,9 @@ from tests.running_portal import RunningPortal, wait_for
 from tests.system.test_example import load_device
 from tests.system.test_stale_sas import device_file, sa_status
 
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
+
 # The device's connection for the other addresses of the provider, and before it a connection
 # from the device's second address.
 OTHERS = "    others : connections.customer {"

@@ -19,6 +19,8 @@ from lab.laboratory import Laboratory
 from tests.running_portal import PRELUDE, PYTHON, RunningPortal, wait_for
 from tests.system.test_stale_sas import has_single_child
 
+pytestmark = pytest.mark.kernel_esp
+
 # From the provider's side, and from the customer's.
 WAYS = {"server": "10.1.255.92", "customer": "10.2.0.10"}
 NO_KEY = f"0x{'0' * 64}"

@@ -23,6 +23,9 @@ from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
 from vpnportal.gateway.driver import GatewayDriver
 
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
+
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "m"
 
 

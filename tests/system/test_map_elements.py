@@ -16,6 +16,9 @@ from vpnportal.gateway import GatewayError
 from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 from vpnportal.gateway.netfilter.nft_table import MAX_LOOKUPS, NftTable
 
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
+
 PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "e"
 NOTHING = NatElements()
 INTERNAL, CUSTOMER = 0x0A01FF00, 0xC0A80A00

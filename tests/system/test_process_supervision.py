@@ -12,6 +12,9 @@ import pytest
 
 from tests.running_portal import ROOT, wait_for
 
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
+
 KEEP = str(ROOT / "bin" / "keep")
 # Logs each start and a SIGTERM; its last argument identifies it.
 COMMAND = [

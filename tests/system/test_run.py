@@ -15,6 +15,9 @@ import pytest
 
 from tests.running_portal import ROOT, RunningPortal, wait_for
 
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
+
 
 class Run(RunningPortal):
     """A bin/run with its processes and namespaces."""

@@ -6,8 +6,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.running_portal import RunningPortal, read, wait_for
 from tests.system.test_example import capture
+
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
 
 BYTES = 2_000_000
 SEND = f"""
