@@ -40,16 +40,13 @@ def read_reports(folder: Path) -> dict[str, dict[str, Counter[str]]]:
     """Return the number of tests by outcome, by environment and file, from all reports below."""
     table: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for report in sorted(folder.rglob("*.xml")):
-        for suite in ElementTree.parse(report).iter("testsuite"):  # noqa: S314, pytest wrote it
-            recorded = suite.find("properties/property[@name='environment']")
-            if recorded is None:
-                continue
-            label = environment_label(json.loads(recorded.attrib["value"]))
-            for case in suite.iter("testcase"):
-                name = re.match(r"tests\.system\.(test_\w+)", case.get("classname", ""))
-                if name:
-                    failed = any(child.tag in ("failure", "error") for child in case)
-                    table[label][name[1]]["failed" if failed else "passed"] += 1
+        for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314, pytest wrote it
+            recorded = case.find("properties/property[@name='environment']")
+            name = re.match(r"tests\.system\.(test_\w+)", case.get("classname", ""))
+            if recorded is not None and name:
+                label = environment_label(json.loads(recorded.attrib["value"]))
+                failed = any(child.tag in ("failure", "error") for child in case)
+                table[label][name[1]]["failed" if failed else "passed"] += 1
     return table
 
 

@@ -8,6 +8,7 @@ import platform
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.lab)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def environment(record_testsuite_property: Callable[[str, object], None]) -> None:
-    """Record the environment of the tests for `tests/support_table.py`."""
+@cache
+def environment() -> str:
+    """Return the data plane and the versions of kernel, Debian and charon as JSON."""
     add, _ = esp_state_commands(["ip"])
     in_kernel = os.environ.get("VPNPORTAL_LAB_ESP") != "userland" and not (
         subprocess.run(["unshare", "--net", *add], capture_output=True).returncode
@@ -39,7 +40,13 @@ def environment(record_testsuite_property: Callable[[str, object], None]) -> Non
         "debian": release,
         "charon": re.sub(r".*?(\d[\d.]*).*", r"\1", version.strip(), flags=re.DOTALL),
     }
-    record_testsuite_property("environment", json.dumps(facts))
+    return json.dumps(facts)
+
+
+@pytest.fixture(autouse=True)
+def recorded_environment(record_property: Callable[[str, object], None]) -> None:
+    """Record the environment of each test for `tests/support_table.py`, also from a worker."""
+    record_property("environment", environment())
 
 
 def translate(internal: str = "10.1.255.92", name: str = "database") -> str:
