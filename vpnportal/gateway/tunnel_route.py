@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from ipaddress import IPv4Network
 
+from vpnportal.domain.gateway_config.compile import MARK_BITS
 from vpnportal.gateway import rtnetlink
 from vpnportal.gateway.announced_routes import (
     PROTOCOL,
@@ -30,8 +31,6 @@ from vpnportal.gateway.errors import GatewayError
 
 # The preference of the rule, after main (32766) and default (32767), and its table.
 PREFERENCE, TABLE = 32_900, 4242
-# The bits of a packet's mark that are the number of its tunnel.
-TUNNEL_BITS = 0xFFFF
 
 RTM_NEWRULE, RTM_GETRULE = 32, 34
 FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL = 6, 10, 15, 16, 21
@@ -90,7 +89,7 @@ def refusing_route(network: IPv4Network) -> str:
     """
     host = network[0] if network.prefixlen > 30 else network[1]
     try:
-        look_up_route(str(host), rtnetlink.attribute(RTA_MARK, struct.pack("=I", TUNNEL_BITS)))
+        look_up_route(str(host), rtnetlink.attribute(RTA_MARK, struct.pack("=I", MARK_BITS)))
     except OSError as error:
         if error.errno == errno.ENETUNREACH:
             return ""
@@ -158,7 +157,7 @@ _RULE = _RULE_HEADER.pack(
     for kind, value in (
         (FRA_PRIORITY, PREFERENCE),
         (FRA_FWMARK, 0),
-        (FRA_FWMASK, TUNNEL_BITS),
+        (FRA_FWMASK, MARK_BITS),
         (FRA_TABLE, TABLE),
     )
 )

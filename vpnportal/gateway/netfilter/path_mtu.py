@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from vpnportal.domain.gateway_config.compile import MARK_BITS
+
 Json: TypeAlias = "dict[str, Any]"
 Rule: TypeAlias = "list[Json]"
 
@@ -51,7 +53,7 @@ def learning_text(table: str, userland_esp: bool, comment: str) -> str:
     lines = [f"add chain {chain} {hook}", f"flush chain {chain}"]
     if not userland_esp:
         syn = "tcp flags & (syn | rst) == syn rt ipsec exists"
-        entry = f"@{MSS_MAP} {{ meta mark & 0xffff : rt mtu }}"
+        entry = f"@{MSS_MAP} {{ meta mark & {MARK_BITS:#x} : rt mtu }}"
         for statement in (f"{REWRITES} delete {entry} add {entry}", f"add {entry}"):
             lines.append(f'add rule {chain} {syn} {statement} comment "{comment}"')
     return "\n".join([*lines, ""])

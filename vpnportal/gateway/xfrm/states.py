@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from socket import AF_INET, inet_ntoa
 
+from vpnportal.domain.gateway_config.compile import MARK_BITS
 from vpnportal.domain.planning.kernel_ipsec import KernelState, Peers
 from vpnportal.gateway.netfilter.netlink import NLM_F_ACK, attribute
 from vpnportal.gateway.xfrm.xfrm_socket import (
@@ -13,7 +14,6 @@ from vpnportal.gateway.xfrm.xfrm_socket import (
     FOREIGN,
     IF_ID,
     MARK,
-    MARK_MASK,
     TUNNEL,
     XfrmSocket,
     find_attributes,
@@ -108,4 +108,4 @@ def _marks(entry: bytes, offsets: dict[int, int]) -> tuple[int, int]:
         return needed, 0
     (given,) = MARK_VALUE.unpack_from(entry, offsets[OUTPUT_MARK])
     (mask,) = MARK_VALUE.unpack_from(entry, offsets[OUTPUT_MARK_MASK])
-    return needed, given if mask == MARK_MASK else FOREIGN
+    return needed, given if mask == MARK_BITS else FOREIGN

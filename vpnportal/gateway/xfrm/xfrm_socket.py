@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from socket import inet_aton
 
+from vpnportal.domain.gateway_config.compile import MARK_BITS
 from vpnportal.gateway.netfilter.netlink import NLM_F_DUMP, NetlinkSocket, attribute, message
 
 NETLINK_XFRM = 6
@@ -18,8 +19,8 @@ NETLINK_XFRM = 6
 ESP, TUNNEL = 50, 1
 # enum xfrm_attr_type_t.
 MARK, IF_ID = 21, 31
-# struct xfrm_mark: the value and its mask. A tunnel's mark is in the low 16 bits.
-MARK_STRUCT, MARK_MASK = struct.Struct("=II"), 0xFFFF
+# struct xfrm_mark: the value and its mask, which is MARK_BITS for a tunnel.
+MARK_STRUCT = struct.Struct("=II")
 # The mark of an entry that cannot be the portal's.
 FOREIGN = -1
 ATTRIBUTE_HEADER = struct.Struct("=HH")
@@ -68,13 +69,13 @@ def find_attributes(raw: bytes, at: int) -> Iterator[tuple[int, int]]:
 
 def mark_attribute(mark: int) -> bytes:
     """Return the attribute that selects entries with a mark; nothing for entries without one."""
-    return attribute(MARK, MARK_STRUCT.pack(mark, MARK_MASK)) if mark else b""
+    return attribute(MARK, MARK_STRUCT.pack(mark, MARK_BITS)) if mark else b""
 
 
 def read_mark(raw: bytes, at: int) -> int:
     """Return the mark in an attribute, or FOREIGN if its mask is not that of the portal's marks."""
     value, mask = MARK_STRUCT.unpack_from(raw, at)
-    return int(value) if mask == MARK_MASK else FOREIGN
+    return int(value) if mask == MARK_BITS else FOREIGN
 
 
 def pack_address(address: str) -> bytes:
