@@ -16,7 +16,9 @@ from lab.topology import CONCENTRATOR, Host
 from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
 from vpnportal.domain.gateway_config.nat_flows import NatFlows
 from vpnportal.gateway.netfilter.conntrack import MAX_FILTERS, Conntrack
-from vpnportal.gateway.netfilter.netlink import NetlinkSocket
+from vpnportal.gateway.netfilter.netlink import (
+    NetlinkSocket,
+)
 
 # Linux 6.12 began to delete by filter, so the kernels of both planes are of interest.
 pytestmark = [pytest.mark.userland, pytest.mark.debian13]

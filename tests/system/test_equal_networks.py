@@ -14,7 +14,9 @@ from lab.topology import CONCENTRATOR, CUSTOMER, CUSTOMER2, PEER, SERVER
 from lab.two_customers import TwoCustomers
 from tests.running_portal import PYTHON, wait_for
 from tests.system.two_tunnels import TwoTunnels
-from vpnportal.gateway.netfilter.netlink import NetlinkSocket
+from vpnportal.gateway.netfilter.netlink import (
+    NetlinkSocket,
+)
 from vpnportal.gateway.netfilter.usage_set import read_usage_set
 
 pytestmark = pytest.mark.kernel_esp

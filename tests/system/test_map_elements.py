@@ -13,7 +13,9 @@ from lab.topology import CONCENTRATOR, Host
 from tests.tunnel_elements import Tunnel
 from vpnportal.domain.gateway_config.nat_elements import NatElements, packed
 from vpnportal.gateway import GatewayError
-from vpnportal.gateway.netfilter.netlink import NetlinkSocket
+from vpnportal.gateway.netfilter.netlink import (
+    NetlinkSocket,
+)
 from vpnportal.gateway.netfilter.nft_table import MAX_LOOKUPS, NftTable
 
 # Not tried on kernel ESP yet.

@@ -18,7 +18,9 @@ from vpnportal.domain.gateway_config.nat_elements import NatElements, packed
 from vpnportal.domain.gateway_config.nat_flows import flows_of
 from vpnportal.gateway.netfilter import ruleset
 from vpnportal.gateway.netfilter.conntrack import Conntrack
-from vpnportal.gateway.netfilter.netlink import NetlinkSocket
+from vpnportal.gateway.netfilter.netlink import (
+    NetlinkSocket,
+)
 from vpnportal.gateway.netfilter.nft_table import NftTable
 from vpnportal.gateway.netfilter.usage_record import UsageRecord
 from vpnportal.gateway.netfilter.usage_set import read_usage_set

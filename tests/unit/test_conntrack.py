@@ -14,9 +14,11 @@ from vpnportal.domain.gateway_config.nat_flows import NatFlows
 from vpnportal.gateway.netfilter import conntrack
 from vpnportal.gateway.netfilter.conntrack import Conntrack
 from vpnportal.gateway.netfilter.netlink import (
-    NESTED,
     NetlinkSocket,
     RefusedRequest,
+)
+from vpnportal.gateway.netlink_messages import (
+    NESTED,
     attribute,
     parse_attributes,
 )

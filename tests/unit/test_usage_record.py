@@ -12,14 +12,16 @@ from vpnportal.gateway import GatewayError
 from vpnportal.gateway.netfilter import netlink, ruleset, usage_record
 from vpnportal.gateway.netfilter.map_elements import GET_ELEMENT, LIST_ELEMENTS
 from vpnportal.gateway.netfilter.netlink import (
-    NESTED,
     NetlinkSocket,
-    attribute,
-    parse_attributes,
     text_attribute,
 )
 from vpnportal.gateway.netfilter.usage_record import MAX_LOOKUPS, Pair, UsageRecord
 from vpnportal.gateway.netfilter.usage_set import TranslationUse, read_usage_set
+from vpnportal.gateway.netlink_messages import (
+    NESTED,
+    attribute,
+    parse_attributes,
+)
 
 DAY = 86_400
 USED, UNUSED = (1, 11), (2, 12)

@@ -11,7 +11,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from vpnportal.domain.planning.kernel_ipsec import Direction, KernelPolicy, KernelState, Peers
-from vpnportal.gateway.netfilter.netlink import NLM_F_ACK
+from vpnportal.gateway.netlink_messages import (
+    NLM_F_ACK,
+)
 from vpnportal.gateway.xfrm import policies, states
 from vpnportal.gateway.xfrm.xfrm_socket import FOREIGN, XfrmSocket
 

@@ -16,6 +16,13 @@ from collections.abc import Iterable
 from vpnportal.domain.addresses import dotted, number
 from vpnportal.gateway import rtnetlink
 from vpnportal.gateway.errors import GatewayError
+from vpnportal.gateway.netlink_messages import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    Message,
+    attribute,
+    parse_attributes,
+)
 
 # The portal's number among the protocols of /etc/iproute2/rt_protos.
 PROTOCOL = 171
@@ -61,7 +68,7 @@ class AnnouncedRoutes:
 
 def add_routes(routes: Iterable[str]) -> None:
     """Add announced routes. A route that exists already is left as it is."""
-    _change(RTM_NEWROUTE, rtnetlink.NLM_F_CREATE | rtnetlink.NLM_F_EXCL, routes, errno.EEXIST)
+    _change(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, routes, errno.EEXIST)
 
 
 def remove_routes(routes: Iterable[str]) -> None:
@@ -83,13 +90,13 @@ def _dump() -> set[str]:
     return routes
 
 
-def _note(routes: set[str], message: rtnetlink.Message) -> None:
+def _note(routes: set[str], message: Message) -> None:
     """Add the route in a message to `routes`, or discard it if the kernel reports its removal."""
     body = message.body
     # The header of an announced route differs only in the length of its destination.
     if body[: ROUTE_MESSAGE.size] != _header(body[1]):
         return
-    attributes = rtnetlink.parse_attributes(body[ROUTE_MESSAGE.size :])
+    attributes = parse_attributes(body[ROUTE_MESSAGE.size :])
     if attributes.get(RTA_PRIORITY) == _METRIC_BYTES:
         address = int.from_bytes(attributes.get(RTA_DST, NO_ADDRESS), "big")
         route = f"{dotted(address)}/{body[1]}"
@@ -98,8 +105,8 @@ def _note(routes: set[str], message: rtnetlink.Message) -> None:
 
 def _encode(route: str) -> bytes:
     address, _, length = route.partition("/")
-    destination = rtnetlink.attribute(RTA_DST, number(address).to_bytes(4, "big"))
-    return _header(int(length)) + destination + rtnetlink.attribute(RTA_PRIORITY, _METRIC_BYTES)
+    destination = attribute(RTA_DST, number(address).to_bytes(4, "big"))
+    return _header(int(length)) + destination + attribute(RTA_PRIORITY, _METRIC_BYTES)
 
 
 _METRIC_BYTES = struct.pack("=I", METRIC)

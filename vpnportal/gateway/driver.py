@@ -26,7 +26,9 @@ from vpnportal.gateway.local_addresses import (
     remove_loopback_address,
 )
 from vpnportal.gateway.netfilter.conntrack import Conntrack
-from vpnportal.gateway.netfilter.netlink import NetlinkSocket
+from vpnportal.gateway.netfilter.netlink import (
+    NetlinkSocket,
+)
 from vpnportal.gateway.netfilter.nft_table import NftTable
 from vpnportal.gateway.netfilter.ruleset import DECRYPTED_MARK
 from vpnportal.gateway.ping import ping

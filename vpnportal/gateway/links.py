@@ -10,10 +10,10 @@ from contextlib import suppress
 from ipaddress import IPv4Network
 
 from vpnportal.domain.planning.hosted_side import Links
-from vpnportal.gateway import rtnetlink
 from vpnportal.gateway.announced_routes import ROUTE_MESSAGE
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.local_addresses import Addresses
+from vpnportal.gateway.netlink_messages import parse_attributes
 from vpnportal.gateway.tunnel_route import RTA_OIF, look_up_route
 
 
@@ -41,5 +41,5 @@ def _interfaces_to(networks: Iterable[IPv4Network]) -> Iterator[tuple[IPv4Networ
         # The gateway may itself have any address of the network but the broadcast address.
         with suppress(OSError, KeyError):
             body = look_up_route(str(network.broadcast_address))
-            interface = rtnetlink.parse_attributes(body[ROUTE_MESSAGE.size :])[RTA_OIF]
+            interface = parse_attributes(body[ROUTE_MESSAGE.size :])[RTA_OIF]
             yield network, int(struct.unpack("=I", interface)[0])

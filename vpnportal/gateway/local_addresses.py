@@ -18,6 +18,7 @@ from ipaddress import IPv4Address
 from vpnportal.domain.addresses import AddressSet
 from vpnportal.gateway import rtnetlink
 from vpnportal.gateway.errors import GatewayError
+from vpnportal.gateway.netlink_messages import parse_attributes
 
 RTM_GETADDR, RTMGRP_IPV4_IFADDR = 22, 0x10
 IFA_ADDRESS, IFA_LOCAL, IFA_LABEL = 1, 2, 3
@@ -101,7 +102,7 @@ def _dump_addresses() -> Iterator[tuple[int, bytes, int]]:
     request = ADDRESS_MESSAGE.pack(socket.AF_INET, 0, 0, 0, 0)
     for message in rtnetlink.dump(RTM_GETADDR, request):
         interface = ADDRESS_MESSAGE.unpack_from(message.body)[-1]
-        attributes = rtnetlink.parse_attributes(message.body[ADDRESS_MESSAGE.size :])
+        attributes = parse_attributes(message.body[ADDRESS_MESSAGE.size :])
         # On a point-to-point interface IFA_ADDRESS is the address of the remote host.
         address = attributes.get(IFA_LOCAL, attributes.get(IFA_ADDRESS, b""))
         label = attributes.get(IFA_LABEL, b"").rstrip(b"\0")

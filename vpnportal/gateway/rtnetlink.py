@@ -1,7 +1,8 @@
 """Routing netlink: dumps, changes, and the kernel's reports of changes.
 
-Messages: linux/netlink.h, linux/rtnetlink.h and rtnetlink(7). Functions raise OSError if the kernel
-does not answer or refuses. They work in the network namespace in which they are called.
+Messages: linux/rtnetlink.h and rtnetlink(7); for their format see netlink_messages.py. Functions
+raise OSError if the kernel does not answer or refuses. They work in the network namespace
+in which they are called.
 """
 
 from __future__ import annotations
@@ -9,27 +10,23 @@ from __future__ import annotations
 import errno
 import os
 import socket
-import struct
 from collections.abc import Container, Iterable, Iterator
-from typing import NamedTuple
 
-NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x2, 0x4, 0x300
-NLM_F_EXCL, NLM_F_CREATE = 0x200, 0x400
-NLMSG_ERROR, NLMSG_DONE = 2, 3
+from vpnportal.gateway.netlink_messages import (
+    BATCH_SIZE,
+    NLM_F_ACK,
+    NLM_F_DUMP,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    Message,
+    encode_message,
+    error_code,
+    split_messages,
+)
+
 # With this option the kernel refuses unknown fields in a dump request, and filters by known ones.
 SOL_NETLINK, NETLINK_GET_STRICT_CHK = 270, 12
-# struct nlmsghdr.
-HEADER = struct.Struct("=IHHII")
 REPLY_SECONDS = 5.0
-# Requests sent before their replies are read. A socket's buffer holds far more.
-BATCH_SIZE = 64
-
-
-class Message(NamedTuple):
-    """A message of the kernel: its type, such as RTM_NEWADDR, and all after its header."""
-
-    kind: int
-    body: bytes
 
 
 class ChangeReports:
@@ -56,7 +53,7 @@ class ChangeReports:
         is_complete = True
         while True:
             try:
-                reports += _messages(self._socket.recv(1 << 16))
+                reports += split_messages(self._socket.recv(1 << 16))
             except BlockingIOError:
                 return reports if is_complete else None
             except OSError as error:
@@ -70,9 +67,9 @@ def dump(kind: int, body: bytes) -> Iterator[Message]:
     """Yield each object of a kind; the kernel filters by the fields that are set in `body`."""
     with _open() as route_socket:
         route_socket.setsockopt(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1)
-        route_socket.send(_request(kind, NLM_F_DUMP, body))
+        route_socket.send(encode_message(1, kind, NLM_F_DUMP, body))
         while True:
-            for message in _messages(route_socket.recv(1 << 18)):
+            for message in split_messages(route_socket.recv(1 << 18)):
                 _raise_unless((0,), message)
                 if message.kind == NLMSG_DONE:
                     return
@@ -82,8 +79,8 @@ def dump(kind: int, body: bytes) -> Iterator[Message]:
 def lookup(kind: int, body: bytes) -> Message:
     """Return the only reply to a request."""
     with _open() as route_socket:
-        route_socket.send(_request(kind, 0, body))
-        (reply,) = _messages(route_socket.recv(1 << 16))
+        route_socket.send(encode_message(1, kind, 0, body))
+        (reply,) = split_messages(route_socket.recv(1 << 16))
     _raise_unless((), reply)
     return reply
 
@@ -96,32 +93,16 @@ def change(
     Raises OSError for the first error whose code is not accepted. Other requests may have changed
     the kernel's state.
     """
-    requests = [_request(kind, flags | NLM_F_ACK, body) for body in bodies]
+    requests = [encode_message(1, kind, flags | NLM_F_ACK, body) for body in bodies]
     with _open() as route_socket:
         for at in range(0, len(requests), BATCH_SIZE):
             batch = requests[at : at + BATCH_SIZE]
             route_socket.send(b"".join(batch))
             replies = 0
             while replies < len(batch):
-                for message in _messages(route_socket.recv(1 << 16)):
+                for message in split_messages(route_socket.recv(1 << 16)):
                     _raise_unless(accepted_codes, message)
                     replies += 1
-
-
-def attribute(kind: int, body: bytes) -> bytes:
-    """Return an attribute, padded to four bytes."""
-    return struct.pack("=HH", 4 + len(body), kind) + body + b"\0" * (-len(body) % 4)
-
-
-def parse_attributes(raw: bytes) -> dict[int, bytes]:
-    """Return the attributes after the fixed part of a message, by type."""
-    attributes: dict[int, bytes] = {}
-    at = 0
-    while at + 4 <= len(raw):
-        length, kind = struct.unpack_from("=HH", raw, at)
-        attributes[kind] = raw[at + 4 : at + length]
-        at += (length + 3) & ~3
-    return attributes
 
 
 def _open() -> socket.socket:
@@ -130,24 +111,12 @@ def _open() -> socket.socket:
     return route_socket
 
 
-def _request(kind: int, flags: int, body: bytes) -> bytes:
-    return HEADER.pack(HEADER.size + len(body), kind, NLM_F_REQUEST | flags, 1, 0) + body
-
-
-def _messages(raw: bytes) -> Iterator[Message]:
-    at = 0
-    while at < len(raw):
-        length, kind, _, _, _ = HEADER.unpack_from(raw, at)
-        yield Message(kind, raw[at + HEADER.size : at + length])
-        at += (length + 3) & ~3
-
-
 def _raise_unless(accepted_codes: Container[int], message: Message) -> None:
     """Raise OSError if the message is an error whose code is not accepted; 0 is success.
 
     The end of a dump has a code, too.
     """
     if message.kind in (NLMSG_ERROR, NLMSG_DONE):
-        code = -struct.unpack_from("=i", message.body)[0]
+        code = error_code(message.body)
         if code not in accepted_codes:
             raise OSError(code, os.strerror(code))

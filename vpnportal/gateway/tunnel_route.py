@@ -28,6 +28,7 @@ from vpnportal.gateway.announced_routes import (
     RTM_NEWROUTE,
 )
 from vpnportal.gateway.errors import GatewayError
+from vpnportal.gateway.netlink_messages import NLM_F_CREATE, NLM_F_EXCL, attribute, parse_attributes
 
 # The preference of the rule, after main (32766) and default (32767), and its table.
 PREFERENCE, TABLE = 32_900, 4242
@@ -64,7 +65,7 @@ def count_routes(table: int, protocol: int = 0) -> int:
     Raises GatewayError if the kernel does not answer.
     """
     route = ROUTE_MESSAGE.pack(socket.AF_INET, 0, 0, 0, 0, protocol, 0, RTN_UNICAST, 0)
-    request = route + rtnetlink.attribute(RTA_TABLE, struct.pack("=I", table))
+    request = route + attribute(RTA_TABLE, struct.pack("=I", table))
     try:
         return sum(1 for _ in rtnetlink.dump(RTM_GETROUTE, request))
     except OSError as error:
@@ -89,7 +90,7 @@ def refusing_route(network: IPv4Network) -> str:
     """
     host = network[0] if network.prefixlen > 30 else network[1]
     try:
-        look_up_route(str(host), rtnetlink.attribute(RTA_MARK, struct.pack("=I", MARK_BITS)))
+        look_up_route(str(host), attribute(RTA_MARK, struct.pack("=I", MARK_BITS)))
     except OSError as error:
         if error.errno == errno.ENETUNREACH:
             return ""
@@ -108,9 +109,9 @@ def add_tunnel_route(interface: str) -> None:
         index = struct.pack("=I", socket.if_nametoindex(interface))
         place = (PROTOCOL, RT_SCOPE_LINK, RTN_UNICAST)
         route = ROUTE_MESSAGE.pack(socket.AF_INET, 0, 0, 0, 0, *place, 0)
-        route += rtnetlink.attribute(RTA_TABLE, struct.pack("=I", TABLE))
-        route += rtnetlink.attribute(RTA_OIF, index)
-        create = rtnetlink.NLM_F_CREATE | rtnetlink.NLM_F_EXCL
+        route += attribute(RTA_TABLE, struct.pack("=I", TABLE))
+        route += attribute(RTA_OIF, index)
+        create = NLM_F_CREATE | NLM_F_EXCL
         rtnetlink.change(RTM_NEWROUTE, create, [route], (0, errno.EEXIST))
         rtnetlink.change(RTM_NEWRULE, create, [_RULE], (0, errno.EEXIST))
     except OSError as error:
@@ -118,9 +119,9 @@ def add_tunnel_route(interface: str) -> None:
 
 
 def _has_rule() -> bool:
-    expected = rtnetlink.parse_attributes(_RULE[_RULE_HEADER.size :])
+    expected = parse_attributes(_RULE[_RULE_HEADER.size :])
     for message in rtnetlink.dump(RTM_GETRULE, _RULE_HEADER.pack(socket.AF_INET, *[0] * 8)):
-        found = rtnetlink.parse_attributes(message.body[_RULE_HEADER.size :])
+        found = parse_attributes(message.body[_RULE_HEADER.size :])
         (flags,) = struct.unpack_from("=I", message.body, 8)
         if flags & FIB_RULE_INVERT and all(
             # The kernel does not list a mark of 0.
@@ -136,14 +137,14 @@ def _interface_to(address: str) -> int:
     reply = look_up_route(address)
     if reply[7] != RTN_UNICAST:
         raise OSError(errno.ENETUNREACH, "the address is the gateway's own")
-    index = rtnetlink.parse_attributes(reply[ROUTE_MESSAGE.size :])[RTA_OIF]
+    index = parse_attributes(reply[ROUTE_MESSAGE.size :])[RTA_OIF]
     return int(struct.unpack("=I", index)[0])
 
 
 def look_up_route(address: str, attributes: bytes = b"") -> bytes:
     """Return the message of the route to an address. Raises OSError without one."""
     header = ROUTE_MESSAGE.pack(socket.AF_INET, 32, *[0] * 7)
-    destination = rtnetlink.attribute(RTA_DST, socket.inet_aton(address))
+    destination = attribute(RTA_DST, socket.inet_aton(address))
     return rtnetlink.lookup(RTM_GETROUTE, header + destination + attributes).body
 
 
@@ -153,7 +154,7 @@ _RULE_HEADER = struct.Struct("=8BI")
 _RULE = _RULE_HEADER.pack(
     socket.AF_INET, 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, FIB_RULE_INVERT
 ) + b"".join(
-    rtnetlink.attribute(kind, struct.pack("=I", value))
+    attribute(kind, struct.pack("=I", value))
     for kind, value in (
         (FRA_PRIORITY, PREFERENCE),
         (FRA_FWMARK, 0),

@@ -19,7 +19,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from vpnportal.gateway import GatewayError
-from vpnportal.gateway.netfilter.netlink import NetlinkSocket
+from vpnportal.gateway.netfilter.netlink import (
+    NetlinkSocket,
+)
 from vpnportal.gateway.netfilter.ruleset import RETENTION_SECONDS
 from vpnportal.gateway.netfilter.usage_set import read_usage_set
 from vpnportal.models import Concentrator, Revision, Subnet, TranslationUsage

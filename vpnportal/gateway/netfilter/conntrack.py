@@ -1,7 +1,7 @@
 """Translated flows in conntrack: read, and deleted after their translation was removed.
 
 conntrack translates all packets of a flow like its first packet, even after the maps have changed.
-Messages: linux/netfilter/nfnetlink_conntrack.h; for their format see netlink.py.
+Messages: linux/netfilter/nfnetlink_conntrack.h; for their format see netlink_messages.py.
 """
 
 from __future__ import annotations
@@ -15,17 +15,20 @@ from vpnportal.domain.gateway_config.nat_elements import NatElement, NatElements
 from vpnportal.domain.gateway_config.nat_flows import NatFlows, flows_without_element
 from vpnportal.gateway.netfilter.netlink import (
     IPV4_HEADER,
-    NESTED,
     NFPROTO_IPV4,
-    NLM_F_ACK,
-    NLM_F_DUMP,
     NetlinkSocket,
     RefusedRequest,
-    attribute,
     message,
-    parse_attributes,
 )
 from vpnportal.gateway.netfilter.usage_record import UsageRecord
+from vpnportal.gateway.netlink_messages import (
+    BATCH_SIZE,
+    NESTED,
+    NLM_F_ACK,
+    NLM_F_DUMP,
+    attribute,
+    parse_attributes,
+)
 
 GET_FLOWS, DELETE_FLOWS = (1 << 8) | 1, (1 << 8) | 2
 # enum ctattr_type, ctattr_tuple, ctattr_ip and ctattr_filter.
@@ -45,8 +48,6 @@ KEY, NO_ZONE = struct.Struct("!IIH"), bytes(2)
 MAX_FILTERS = 10
 # Refusals of a kernel that does not delete by filter: it requires the whole tuple of one flow.
 NO_DELETION_BY_FILTER = (errno.EINVAL, errno.EOPNOTSUPP)
-# Requests sent before their replies are read. A socket's buffer holds far more.
-BATCH_SIZE = 64
 
 
 # The map that translated a flow; then key, value and zone of its element, as in the message.

@@ -1,8 +1,8 @@
 """Elements of the nftables maps as bytes of netlink messages.
 
-Messages: linux/netfilter/nf_tables.h; for their format see netlink.py. The kernel keeps addresses
-in network byte order, marks and conntrack zones in the machine's. An interval is two elements: its
-first address with the value, and the first address after it, with a flag.
+Messages: linux/netfilter/nf_tables.h; for their format see netlink_messages.py. The kernel
+keeps addresses in network byte order, marks and conntrack zones in the machine's. An interval is
+two elements: its first address with the value, and the first address after it, with a flag.
 
 Thousands of elements are one array of 32-bit words: a template for each element, into which the
 columns of keys and values are written.
@@ -25,7 +25,11 @@ from vpnportal.domain.gateway_config.nat_elements import (
     marked_key,
     packed,
 )
-from vpnportal.gateway.netfilter.netlink import NESTED, attribute, parse_attributes
+from vpnportal.gateway.netlink_messages import (
+    NESTED,
+    attribute,
+    parse_attributes,
+)
 
 # enum nft_list_attributes, nft_set_elem_attributes, nft_data and nft_set_elem_flags.
 LIST_ITEM, ELEMENT_KEY, ELEMENT_DATA, ELEMENT_FLAGS, DATA_VALUE = 1, 1, 2, 3, 1

@@ -1,7 +1,7 @@
 """Elements of the nftables maps over netlink; libnftables dumps whole maps for one element.
 
 See docs/decisions/005. Messages: linux/netfilter/nf_tables.h and linux/netfilter/nfnetlink.h; for
-their format see netlink.py.
+their format see netlink_messages.py.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from vpnportal.domain.gateway_config.nat_elements import NatElement, NatElements
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.netfilter import element_codec
 from vpnportal.gateway.netfilter.netlink import (
+    NetlinkSocket,
+    message,
+    text_attribute,
+)
+from vpnportal.gateway.netlink_messages import (
+    BATCH_SIZE,
     NESTED,
     NLM_F_ACK,
     NLM_F_DUMP,
-    NetlinkSocket,
     attribute,
-    message,
     parse_attributes,
-    text_attribute,
 )
 
 GET_ELEMENT = (10 << 8) | 13
@@ -30,8 +33,6 @@ NEW_ELEMENT, DELETE_ELEMENT = (10 << 8) | 12, (10 << 8) | 14
 BATCH_BEGIN, BATCH_END, NF_TABLES = 16, 17, struct.pack("!BBH", 0, 0, 10)
 # enum nft_set_elem_list_attributes.
 LIST_TABLE, LIST_SET, LIST_ELEMENTS = 1, 2, 3
-# Requests sent before their replies are read. A socket's buffer holds far more.
-BATCH_SIZE = 64
 # A list of elements is one attribute, which is shorter than 64 KiB. An interval is two elements.
 MAX_LIST_ELEMENTS = 1_200
 # After thousands of additions the kernel enlarges a map's hash table for some milliseconds.

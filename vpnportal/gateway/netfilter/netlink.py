@@ -1,7 +1,7 @@
-"""Netfilter netlink: messages, the socket, and the comments and counters of the portal's table.
+"""Netfilter netlink: the socket, and the comments and counters of the portal's table.
 
-Messages: linux/netlink.h, linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h. Headers of
-attributes are in the machine's byte order. A bit of an attribute's type marks nested attributes.
+Messages: linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h; for their format see
+netlink_messages.py.
 """
 
 from __future__ import annotations
@@ -15,15 +15,24 @@ from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 
 from vpnportal.gateway.errors import GatewayError
+from vpnportal.gateway.netlink_messages import (
+    NLM_F_DUMP,
+    NLM_F_MULTI,
+    NLMSG_DONE,
+    NLMSG_ERROR,
+    Message,
+    attribute,
+    encode_message,
+    error_code,
+    parse_attributes,
+    split_messages,
+)
 
 NETLINK_NETFILTER = 12
-NLM_F_REQUEST, NLM_F_MULTI, NLM_F_ACK, NLM_F_DUMP = 0x1, 0x2, 0x4, 0x300
-NLMSG_ERROR, NLMSG_DONE = 2, 3
 GET_RULES, GET_OBJECTS = (10 << 8) | 7, (10 << 8) | 19
 NFPROTO_IPV4 = 2
-# struct nlmsghdr; struct nfgenmsg for IPv4.
-HEADER, IPV4_HEADER = struct.Struct("=IHHII"), struct.pack("!BBH", NFPROTO_IPV4, 0, 0)
-NESTED, KIND_MASK = 0x8000, 0x3FFF
+# struct nfgenmsg for IPv4.
+IPV4_HEADER = struct.pack("!BBH", NFPROTO_IPV4, 0, 0)
 # enum nft_rule_attributes. A rule's comment is type 0 of libnftnl's user data.
 RULE_TABLE, RULE_CHAIN, RULE_USERDATA = 1, 2, 7
 COMMENT = 0
@@ -133,14 +142,10 @@ class NetlinkSocket:
                 if not (flags & NLM_F_MULTI) or kind == NLMSG_DONE:
                     requests -= 1
 
-    def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
+    def _receive(self) -> Iterator[Message]:
         with self._errors():
             raw = self._socket.recv(1 << 17)
-        at = 0
-        while at + HEADER.size <= len(raw):
-            length, kind, flags, sequence, _ = HEADER.unpack_from(raw, at)
-            yield kind, flags, sequence, raw[at + HEADER.size : at + length]
-            at += (length + 3) & ~3
+        return split_messages(raw)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -150,7 +155,7 @@ class NetlinkSocket:
             raise GatewayError(f"{self.subject} does not answer: {error}.") from error
 
     def _raise_unless(self, accepted_codes: Container[int], body: bytes) -> None:
-        code = -struct.unpack_from("=i", body)[0]
+        code = error_code(body)
         if code not in accepted_codes:
             raise RefusedRequest(code, self.subject)
 
@@ -172,9 +177,8 @@ def _comment(rule: dict[int, bytes]) -> str:
 def message(
     sequence: int, kind: int, flags: int, body: bytes, family_header: bytes = IPV4_HEADER
 ) -> bytes:
-    """Return the bytes of a netlink message; `body` contains the encoded attributes."""
-    size = HEADER.size + len(family_header) + len(body)
-    return HEADER.pack(size, kind, NLM_F_REQUEST | flags, sequence, 0) + family_header + body
+    """Return the bytes of a netfilter message; `body` contains the encoded attributes."""
+    return encode_message(sequence, kind, flags, family_header + body)
 
 
 def _text(raw: bytes) -> str:
@@ -184,18 +188,3 @@ def _text(raw: bytes) -> str:
 def text_attribute(kind: int, text: str) -> bytes:
     """Return an attribute of zero-terminated text."""
     return attribute(kind, text.encode() + b"\0")
-
-
-def attribute(kind: int, body: bytes) -> bytes:
-    """Return an attribute, padded to four bytes."""
-    return struct.pack("=HH", 4 + len(body), kind) + body + b"\0" * (-len(body) % 4)
-
-
-def parse_attributes(raw: bytes) -> dict[int, bytes]:
-    """Return the attributes of a message, or those nested in an attribute, by type."""
-    attributes: dict[int, bytes] = {}
-    while len(raw) >= 4:
-        length, kind = struct.unpack_from("=HH", raw)
-        attributes[kind & KIND_MASK] = raw[4:length]
-        raw = raw[(length + 3) & ~3 :]
-    return attributes

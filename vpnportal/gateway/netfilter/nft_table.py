@@ -12,7 +12,9 @@ from nftables import Nftables
 from vpnportal.domain.gateway_config.nat_elements import NatElements, NatMap
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.netfilter import map_elements, netlink, ruleset
-from vpnportal.gateway.netfilter.netlink import NetlinkSocket
+from vpnportal.gateway.netfilter.netlink import (
+    NetlinkSocket,
+)
 
 # A lookup of one key takes as long as reading about fifty elements in a dump. A translation has
 # three keys.

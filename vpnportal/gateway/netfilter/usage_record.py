@@ -14,18 +14,20 @@ from typing import TypeAlias
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.netfilter import netlink, ruleset
 from vpnportal.gateway.netfilter.map_elements import (
-    BATCH_SIZE,
     GET_ELEMENT,
     LIST_ELEMENTS,
     LIST_SET,
     LIST_TABLE,
 )
 from vpnportal.gateway.netfilter.netlink import (
-    NESTED,
     NetlinkSocket,
+    text_attribute,
+)
+from vpnportal.gateway.netlink_messages import (
+    BATCH_SIZE,
+    NESTED,
     attribute,
     parse_attributes,
-    text_attribute,
 )
 
 # An internal address and the customer's address, as numbers.

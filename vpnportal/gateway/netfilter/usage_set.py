@@ -14,10 +14,12 @@ from vpnportal.gateway.netfilter.map_elements import (
     LIST_TABLE,
 )
 from vpnportal.gateway.netfilter.netlink import (
-    NLM_F_DUMP,
     NetlinkSocket,
-    parse_attributes,
     text_attribute,
+)
+from vpnportal.gateway.netlink_messages import (
+    NLM_F_DUMP,
+    parse_attributes,
 )
 
 # enum nft_set_elem_attributes and nft_data_attributes.

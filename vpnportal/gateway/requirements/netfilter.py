@@ -9,7 +9,9 @@ from nftables import Nftables
 
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.netfilter import ruleset
-from vpnportal.gateway.netfilter.netlink import NetlinkSocket
+from vpnportal.gateway.netfilter.netlink import (
+    NetlinkSocket,
+)
 from vpnportal.gateway.netfilter.nft_table import NftTable
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
 

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Iterator
 from socket import AF_INET, inet_ntoa
 
 from vpnportal.domain.planning.kernel_ipsec import Direction, KernelPolicy
-from vpnportal.gateway.netfilter.netlink import NLM_F_ACK
-from vpnportal.gateway.xfrm.xfrm_socket import (
+from vpnportal.gateway.netlink_messages import (
     ATTRIBUTE_HEADER,
+    NLM_F_ACK,
+    find_attributes,
+)
+from vpnportal.gateway.xfrm.xfrm_socket import (
     ESP,
     FOREIGN,
     IF_ID,
     MARK,
     TUNNEL,
     XfrmSocket,
-    find_attributes,
     mark_attribute,
     read_mark,
 )
@@ -59,7 +61,7 @@ def _parsed(entries: Iterable[bytes]) -> Iterator[KernelPolicy]:
         direction = DIRECTIONS.get(way)
         if family != AF_INET or direction is None:
             continue
-        offsets = dict(find_attributes(entry, POLICY_BYTES))
+        offsets = {kind: begin for kind, begin, _ in find_attributes(entry, POLICY_BYTES)}
         template = _template(entry, offsets.get(TEMPLATE))
         if template is None:
             continue

@@ -8,7 +8,11 @@ from socket import AF_INET, inet_ntoa
 
 from vpnportal.domain.gateway_config.compile import MARK_BITS
 from vpnportal.domain.planning.kernel_ipsec import KernelState, Peers
-from vpnportal.gateway.netfilter.netlink import NLM_F_ACK, attribute
+from vpnportal.gateway.netlink_messages import (
+    NLM_F_ACK,
+    attribute,
+    find_attributes,
+)
 from vpnportal.gateway.xfrm.xfrm_socket import (
     ESP,
     FOREIGN,
@@ -16,7 +20,6 @@ from vpnportal.gateway.xfrm.xfrm_socket import (
     MARK,
     TUNNEL,
     XfrmSocket,
-    find_attributes,
     mark_attribute,
     pack_address,
     read_mark,
@@ -86,7 +89,7 @@ def _parsed(entries: Iterable[bytes]) -> Iterator[KernelState]:
         to, spi, protocol, origin, age_limit, reqid, family, mode = STATE.unpack_from(entry)
         if (protocol, family, mode) != (ESP, AF_INET, TUNNEL) or not (reqid and age_limit):
             continue
-        offsets = dict(find_attributes(entry, STATE_BYTES))
+        offsets = {kind: begin for kind, begin, _ in find_attributes(entry, STATE_BYTES)}
         if KEYS.isdisjoint(offsets):
             # An SPI that charon allocated for a negotiation, or a wait of the kernel for keys.
             continue

@@ -12,7 +12,15 @@ from collections.abc import Iterable, Iterator
 from socket import inet_aton
 
 from vpnportal.domain.gateway_config.compile import MARK_BITS
-from vpnportal.gateway.netfilter.netlink import NLM_F_DUMP, NetlinkSocket, attribute, message
+from vpnportal.gateway.netfilter.netlink import (
+    NetlinkSocket,
+)
+from vpnportal.gateway.netlink_messages import (
+    BATCH_SIZE,
+    NLM_F_DUMP,
+    attribute,
+    encode_message,
+)
 
 NETLINK_XFRM = 6
 # IPPROTO_ESP and XFRM_MODE_TUNNEL.
@@ -23,11 +31,8 @@ MARK, IF_ID = 21, 31
 MARK_STRUCT = struct.Struct("=II")
 # The mark of an entry that cannot be the portal's.
 FOREIGN = -1
-ATTRIBUTE_HEADER = struct.Struct("=HH")
 # The entry that a request names does not exist: ESRCH for a state, ENOENT for a policy.
 SUCCESS_OR_GONE = (0, errno.ESRCH, errno.ENOENT)
-# Requests sent before their replies are read. A socket's buffer holds far more.
-BATCH_SIZE = 64
 
 
 class XfrmSocket(NetlinkSocket):
@@ -39,7 +44,7 @@ class XfrmSocket(NetlinkSocket):
 
     def dump(self, kind: int, body: bytes = b"") -> Iterator[bytes]:
         """Yield each entry of a list of the kernel; the caller must exhaust the iterator."""
-        self.send_together([message(0, kind, NLM_F_DUMP, body, b"")])
+        self.send_together([encode_message(0, kind, NLM_F_DUMP, body)])
         for _, entry in self.replies():
             yield entry
 
@@ -49,22 +54,13 @@ class XfrmSocket(NetlinkSocket):
         A request for an entry that does not exist has no effect. `flags` is NLM_F_ACK for requests
         whose only reply is an acknowledgement.
         """
-        messages = [message(0, kind, flags, body, b"") for body in bodies]
+        messages = [encode_message(0, kind, flags, body) for body in bodies]
         entries: list[bytes] = []
         for start in range(0, len(messages), BATCH_SIZE):
             batch = messages[start : start + BATCH_SIZE]
             self.send_together(batch)
             entries += [entry for _, entry in self.replies(len(batch), SUCCESS_OR_GONE)]
         return entries
-
-
-def find_attributes(raw: bytes, at: int) -> Iterator[tuple[int, int]]:
-    """Yield the type and the offset of the content of each attribute, from offset `at` on."""
-    end = len(raw)
-    while at + ATTRIBUTE_HEADER.size <= end:
-        length, kind = ATTRIBUTE_HEADER.unpack_from(raw, at)
-        yield kind, at + ATTRIBUTE_HEADER.size
-        at += (length + 3) & ~3
 
 
 def mark_attribute(mark: int) -> bytes:
