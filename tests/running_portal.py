@@ -56,15 +56,26 @@ services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
 """
 
 
+def laboratory_prefix(name: str) -> str:
+    """Return the prefix of a test's namespaces, different in each worker of pytest."""
+    return os.environ.get("VPNPORTAL_LAB", "vt") + _name_in_worker(name)
+
+
+def state_folder(name: str) -> Path:
+    """Return the state folder of a test's portal, different in each worker of pytest."""
+    return Path(os.environ.get("VPNPORTAL_STATE", ROOT / "var")) / _name_in_worker(name)
+
+
+def _name_in_worker(name: str) -> str:
+    return name + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+
+
 class RunningPortal:
     """A `bin/run` whose state folder and namespaces have the name `name`."""
 
     def __init__(self, name: str, *arguments: str, **environment: str) -> None:
-        # Each worker of pytest may have a portal for the same module of tests.
-        name += os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-        parent = Path(os.environ.get("VPNPORTAL_STATE", ROOT / "var"))
-        self.state = parent / name
-        self.prefix = os.environ.get("VPNPORTAL_LAB", "vt") + name
+        self.state = state_folder(name)
+        self.prefix = laboratory_prefix(name)
         self.environment = {
             **os.environ,
             **environment,

@@ -8,7 +8,6 @@ the IKE version has it.
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import time
@@ -23,6 +22,7 @@ import vici
 
 from lab.laboratory import Laboratory
 from tests.desired_state import compile_specs
+from tests.running_portal import laboratory_prefix
 from tests.unit.samples import EXAMPLE, KEY
 from vpnportal.domain.planning.plan import StaleSa
 from vpnportal.domain.tunnel import algorithms
@@ -113,9 +113,7 @@ NEGOTIATION_SECONDS = 20.0
 
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory) -> Iterator[Laboratory]:
-    laboratory = Laboratory(
-        os.environ.get("VPNPORTAL_LAB", "vt") + "a", tmp_path_factory.mktemp("a")
-    )
+    laboratory = Laboratory(laboratory_prefix("a"), tmp_path_factory.mktemp("a"))
     laboratory.up()
     yield laboratory
     laboratory.down()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, Host
+from tests.running_portal import laboratory_prefix
 from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
 from vpnportal.domain.gateway_config.nat_flows import NatFlows
 from vpnportal.gateway.netfilter.conntrack import MAX_FILTERS, Conntrack
@@ -23,7 +23,7 @@ from vpnportal.gateway.netfilter.netlink import (
 # Linux 6.12 began to delete by filter, so the kernels of both planes are of interest.
 pytestmark = [pytest.mark.userland, pytest.mark.debian13]
 
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "f"
+PREFIX = laboratory_prefix("f")
 SERVER, OTHER_SERVER = "10.2.0.10", "10.2.0.11"
 TRANSLATIONS = {"10.1.255.92": "192.168.10.15", "10.1.255.93": "192.168.10.16"}
 FIRST, SECOND = TRANSLATIONS

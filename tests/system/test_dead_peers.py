@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,7 +11,7 @@ from lab.many_peers import ManyPeers, enter_namespace
 from lab.topology import CONCENTRATOR
 from tests.desired_state import compile_specs
 from tests.observation import observe
-from tests.running_portal import wait_for
+from tests.running_portal import laboratory_prefix, wait_for
 from tests.system.test_many_tunnels import specification
 from vpnportal.domain.gateway_config.compile import DPD_INTERVALS_BEFORE_TIMEOUT
 from vpnportal.domain.planning.observed import CARRYING
@@ -22,7 +21,7 @@ from vpnportal.gateway.driver import GatewayDriver
 # Not tried on kernel ESP yet.
 pytestmark = pytest.mark.own_kernel
 
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "d"
+PREFIX = laboratory_prefix("d")
 DPD_SECONDS = 5
 # IKEv2 gives up an unanswered request (RFC 7296, 2.4): here after 1 + 1.8 + 3.2 seconds, by
 # default after 165.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +11,7 @@ import pytest
 
 from lab.topology import CONCENTRATOR, CUSTOMER, CUSTOMER2, PEER, SERVER
 from lab.two_customers import TwoCustomers
-from tests.running_portal import PYTHON, wait_for
+from tests.running_portal import PYTHON, laboratory_prefix, wait_for
 from tests.system.two_tunnels import TwoTunnels
 from vpnportal.gateway.netfilter.netlink import (
     NetlinkSocket,
@@ -21,7 +20,7 @@ from vpnportal.gateway.netfilter.usage_set import read_usage_set
 
 pytestmark = pytest.mark.kernel_esp
 
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "q"
+PREFIX = laboratory_prefix("q")
 FIRST, SECOND = "10.1.0.5", "10.1.0.9"
 CONNECT = """
 import socket

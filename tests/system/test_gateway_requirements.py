@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,12 +13,12 @@ import pytest
 from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, Host
-from tests.running_portal import PYTHON, ROOT, RunningPortal
+from tests.running_portal import PYTHON, ROOT, RunningPortal, laboratory_prefix
 from vpnportal.domain.gateway_config.desired import LoadedChild, LoadedConnection
 from vpnportal.gateway.requirements import ipsec, netfilter, routing, sysctls
 from vpnportal.gateway.requirements.findings import Finding, Level
 
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "q"
+PREFIX = laboratory_prefix("q")
 CONF, NETFILTER = "net.ipv4.conf", "net.netfilter.nf_conntrack"
 CHILD = LoadedChild("ctx1-0-0", ("10.2.0.0/24",), ("192.168.10.0/24",), "3240")
 TUNNEL = LoadedConnection("IKEv2", ("203.0.113.1", "203.0.113.2"), "0", "12960", (CHILD,))

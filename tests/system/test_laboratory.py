@@ -14,9 +14,9 @@ import pytest
 from lab.laboratory import Laboratory
 from lab.namespaces import LaboratoryError, existing, inside, namespace_of, processes
 from lab.topology import BLOCKS, NAMES, hosts
-from tests.running_portal import wait_for
+from tests.running_portal import laboratory_prefix, wait_for
 
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "x"
+PREFIX = laboratory_prefix("x")
 CONNECTION = """
 connections {
     test {

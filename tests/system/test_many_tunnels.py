@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from lab.prerequisites import missing_on_machine
 from lab.topology import CONCENTRATOR
 from tests.desired_state import compile_specs
 from tests.observation import observe
-from tests.running_portal import wait_for
+from tests.running_portal import laboratory_prefix, wait_for
 from vpnportal.domain.gateway_config.compile import InlineSettings
 from vpnportal.domain.planning.plan import make_plan
 from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
@@ -26,7 +25,7 @@ from vpnportal.gateway.driver import GatewayDriver
 # Not tried on kernel ESP yet.
 pytestmark = pytest.mark.own_kernel
 
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "m"
+PREFIX = laboratory_prefix("m")
 
 
 @pytest.fixture(params=[1, 2], ids=["IKEv1", "IKEv2"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, Host
+from tests.running_portal import laboratory_prefix
 from tests.tunnel_elements import Tunnel
 from vpnportal.domain.gateway_config.nat_elements import NatElements, packed
 from vpnportal.gateway import GatewayError
@@ -21,7 +21,7 @@ from vpnportal.gateway.netfilter.nft_table import MAX_LOOKUPS, NftTable
 # Not tried on kernel ESP yet.
 pytestmark = pytest.mark.own_kernel
 
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "e"
+PREFIX = laboratory_prefix("e")
 NOTHING = NatElements()
 INTERNAL, CUSTOMER = 0x0A01FF00, 0xC0A80A00
 # More than a netlink message holds, and more than the portal reads one by one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from lab.peers import HOSTED
 from lab.topology import CONCENTRATOR, PEER, SERVER
 from tests.desired_state import compile_specs
 from tests.observation import observe
-from tests.running_portal import wait_for
+from tests.running_portal import laboratory_prefix, wait_for
 from tests.system.test_many_tunnels import specification
 from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.planning.observed import CARRYING, IkeSa, Scope
@@ -31,7 +30,7 @@ from vpnportal.gateway.steps import Step
 
 pytestmark = [pytest.mark.userland, pytest.mark.debian13]
 
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "o"
+PREFIX = laboratory_prefix("o")
 COUNT, CHANGED = 50, 7
 # The network that the device protects for the peer of the changed tunnel.
 WHOLE = IPv4Network("10.64.7.0/24")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,12 +10,12 @@ import pytest
 
 from lab.topology import CONCENTRATOR, CUSTOMER, PEER2, SERVER
 from lab.two_customers import TwoCustomers
-from tests.running_portal import PYTHON
+from tests.running_portal import PYTHON, laboratory_prefix
 from tests.system.two_tunnels import TwoTunnels
 
 pytestmark = pytest.mark.userland
 
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "s"
+PREFIX = laboratory_prefix("s")
 INTERNAL, CUSTOMERS_OWN = "10.1.0.5", "192.168.1.15"
 # An echo request, sent to the gateway's Ethernet address.
 FORGE = """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Network
@@ -12,7 +11,7 @@ import pytest
 from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, Host
-from tests.running_portal import RunningPortal, wait_for
+from tests.running_portal import RunningPortal, laboratory_prefix, wait_for
 from vpnportal.gateway.tunnel_route import (
     add_tunnel_route,
     has_tunnel_route,
@@ -20,7 +19,7 @@ from vpnportal.gateway.tunnel_route import (
     refusing_route,
 )
 
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "r"
+PREFIX = laboratory_prefix("r")
 # A gateway with a route to its peers' networks, and without a default route.
 ROUTES = ("198.51.100.0/24 via 203.0.113.2", "10.9.0.0/16 via 203.0.113.3")
 PEER, CUSTOMER = "198.51.100.7", IPv4Network("192.168.10.0/24")

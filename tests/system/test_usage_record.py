@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Address
@@ -12,6 +11,7 @@ import pytest
 from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, CUSTOMER, SERVER, Host
+from tests.running_portal import laboratory_prefix
 from tests.tunnel_elements import Tunnel
 from tests.usage_age import age_usage_record
 from vpnportal.domain.gateway_config.nat_elements import NatElements, packed
@@ -27,7 +27,7 @@ from vpnportal.gateway.netfilter.usage_set import read_usage_set
 
 # The machine's own kernel and that of the kernel plane differ in nftables and conntrack.
 pytestmark = pytest.mark.userland
-PREFIX = os.environ.get("VPNPORTAL_LAB", "vt") + "u"
+PREFIX = laboratory_prefix("u")
 # The tunnel is a wire with the name of charon's device: the packets on it are decrypted.
 TUNNEL = ruleset.DEVICE
 HOSTS = (

@@ -17,7 +17,7 @@ from typing import Any
 
 import vici
 
-from tests.running_portal import ROOT
+from tests.running_portal import ROOT, laboratory_prefix, state_folder
 
 CONCENTRATOR = "hou02-vpn01"
 
@@ -26,9 +26,8 @@ class Machine:
     """A state folder and network namespaces; `name` makes both its own."""
 
     def __init__(self, name: str) -> None:
-        name += os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-        self.state = Path(os.environ.get("VPNPORTAL_STATE", ROOT / "var")) / name
-        self.prefix = os.environ.get("VPNPORTAL_LAB", "vt") + name
+        self.state = state_folder(name)
+        self.prefix = laboratory_prefix(name)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
