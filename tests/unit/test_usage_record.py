@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from vpnportal.gateway.netlink_messages import (
     NESTED,
     attribute,
     parse_attributes,
+    split_messages,
 )
 
 DAY = 86_400
@@ -59,6 +60,10 @@ class Kernel(NetlinkSocket):
         pair = struct.unpack("!II", key)
         if pair in self._expirations:
             self._replies.append((sequence, element(pair, self._expirations[pair])))
+
+    def send_together(self, messages: Iterable[bytes]) -> None:
+        for sent in split_messages(b"".join(messages)):
+            self.send(sent.sequence, sent.kind, sent.flags, sent.body[self.family_bytes :])
 
     def replies(self, requests: int = 1, accepted_codes=()) -> Iterator[tuple[int, bytes]]:
         replies, self._replies = self._replies, []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from vpnportal.domain.gateway_config.nat_elements import NatElement, NatElements, NatMap
 from vpnportal.gateway.errors import GatewayError
@@ -65,7 +65,7 @@ def _dump_once(link: NetlinkSocket, table: str, name: NatMap) -> Iterator[int]:
 
 def _dump_items(link: NetlinkSocket, table: str, name: str) -> bytes:
     with link:
-        link.send(0, GET_ELEMENT, NLM_F_DUMP, _place(table, name))
+        link.send(0, GET_ELEMENT, NLM_F_DUMP, place_attributes(table, name))
         lists = [parse_attributes(body).get(LIST_ELEMENTS, b"") for _, body in link.replies()]
     return b"".join(lists)
 
@@ -77,23 +77,33 @@ def lookup_elements(link: NetlinkSocket, table: str, keys: NatElements) -> NatEl
     """
     lookups = [(name, key) for name in NatMap for key in dict.fromkeys(keys.keys(name))]
     requests = [
-        (index, _place(table, name) + attribute(LIST_ELEMENTS | NESTED, item))
+        (index, encode_lookup(table, name, item))
         for index, (name, key) in enumerate(lookups)
         for item in element_codec.lookup_items(name, key)
     ]
     answers: list[list[tuple[bytes, int]]] = [[] for _ in lookups]
-    with link:
-        for at in range(0, len(requests), BATCH_SIZE):
-            batch = requests[at : at + BATCH_SIZE]
-            link.send_together(message(index, GET_ELEMENT, 0, body) for index, body in batch)
-            for index, body in link.replies(len(batch)):
-                items = parse_attributes(body)[LIST_ELEMENTS]
-                answers[index].append(element_codec.decode_element(lookups[index][0], items))
+    for index, items in get_elements(link, requests):
+        answers[index].append(element_codec.decode_element(lookups[index][0], items))
     return NatElements.from_elements(
         NatElement(name, key, answer[0][1])
         for (name, key), answer in zip(lookups, answers, strict=True)
         if _is_exact(name, key, [loaded for loaded, _ in answer])
     )
+
+
+def get_elements(
+    link: NetlinkSocket, requests: Sequence[tuple[int, bytes]]
+) -> Iterator[tuple[int, bytes]]:
+    """Yield the number of each request whose element exists, with the element as a list of one.
+
+    A request has a number, and attributes from `encode_lookup`.
+    """
+    with link:
+        for at in range(0, len(requests), BATCH_SIZE):
+            batch = requests[at : at + BATCH_SIZE]
+            link.send_together(message(number, GET_ELEMENT, 0, body) for number, body in batch)
+            for number, body in link.replies(len(batch)):
+                yield number, parse_attributes(body)[LIST_ELEMENTS]
 
 
 def _is_exact(name: NatMap, key: int, loaded: list[bytes]) -> bool:
@@ -143,5 +153,11 @@ def _element_lists(
             yield text_attribute(LIST_SET, name) + attribute(LIST_ELEMENTS | NESTED, items)
 
 
-def _place(table: str, name: str) -> bytes:
+def encode_lookup(table: str, name: str, item: bytes) -> bytes:
+    """Return the attributes that ask for the element of a set or map with an encoded key."""
+    return place_attributes(table, name) + attribute(LIST_ELEMENTS | NESTED, item)
+
+
+def place_attributes(table: str, name: str) -> bytes:
+    """Return the attributes that name a table, and a set or map in it."""
     return text_attribute(LIST_TABLE, table) + text_attribute(LIST_SET, name)

@@ -13,22 +13,9 @@ from typing import TypeAlias
 
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.netfilter import netlink, ruleset
-from vpnportal.gateway.netfilter.map_elements import (
-    GET_ELEMENT,
-    LIST_ELEMENTS,
-    LIST_SET,
-    LIST_TABLE,
-)
-from vpnportal.gateway.netfilter.netlink import (
-    NetlinkSocket,
-    text_attribute,
-)
-from vpnportal.gateway.netlink_messages import (
-    BATCH_SIZE,
-    NESTED,
-    attribute,
-    parse_attributes,
-)
+from vpnportal.gateway.netfilter.map_elements import encode_lookup, get_elements
+from vpnportal.gateway.netfilter.netlink import NetlinkSocket
+from vpnportal.gateway.netlink_messages import NESTED, attribute, parse_attributes
 
 # An internal address and the customer's address, as numbers.
 Pair: TypeAlias = "tuple[int, int]"
@@ -96,19 +83,12 @@ class UsageRecord:
 
     def _expirations(self, pairs: list[Pair]) -> dict[Pair, float]:
         """Return the seconds until each of the pairs expires that are in the set."""
-        place = text_attribute(LIST_TABLE, ruleset.TABLE) + text_attribute(
-            LIST_SET, ruleset.USAGE_SET
-        )
-        found: dict[Pair, float] = {}
-        with self._link as link:
-            for at in range(0, len(pairs), BATCH_SIZE):
-                batch = pairs[at : at + BATCH_SIZE]
-                for sequence, pair in enumerate(batch):
-                    item = attribute(LIST_ELEMENTS | NESTED, _item(pair))
-                    link.send(sequence, GET_ELEMENT, 0, place + item)
-                for sequence, body in link.replies(len(batch)):
-                    found[batch[sequence]] = _expiration(body)
-        return found
+        requests = [
+            (number, encode_lookup(ruleset.TABLE, ruleset.USAGE_SET, _item(pair)))
+            for number, pair in enumerate(pairs)
+        ]
+        answers = get_elements(self._link, requests)
+        return {pairs[number]: _expiration(items) for number, items in answers}
 
     def _read_longest_timeout(self) -> int:
         """Return the longest time in seconds for which conntrack keeps an idle flow."""
@@ -135,6 +115,6 @@ def _item(pair: Pair) -> bytes:
     return attribute(LIST_ITEM | NESTED, attribute(ELEMENT_KEY | NESTED, key))
 
 
-def _expiration(body: bytes) -> float:
-    item = parse_attributes(parse_attributes(body)[LIST_ELEMENTS])[LIST_ITEM]
+def _expiration(items: bytes) -> float:
+    item = parse_attributes(items)[LIST_ITEM]
     return int.from_bytes(parse_attributes(item)[ELEMENT_EXPIRATION], "big") / 1000

@@ -10,17 +10,10 @@ from vpnportal.gateway.netfilter import ruleset
 from vpnportal.gateway.netfilter.map_elements import (
     GET_ELEMENT,
     LIST_ELEMENTS,
-    LIST_SET,
-    LIST_TABLE,
+    place_attributes,
 )
-from vpnportal.gateway.netfilter.netlink import (
-    NetlinkSocket,
-    text_attribute,
-)
-from vpnportal.gateway.netlink_messages import (
-    NLM_F_DUMP,
-    parse_attributes,
-)
+from vpnportal.gateway.netfilter.netlink import NetlinkSocket
+from vpnportal.gateway.netlink_messages import NLM_F_DUMP, parse_attributes
 
 # enum nft_set_elem_attributes and nft_data_attributes.
 KEY, TIMEOUT, EXPIRATION, DATA_VALUE = 1, 4, 5, 1
@@ -45,9 +38,7 @@ def read_usage_set(link: NetlinkSocket) -> list[TranslationUse] | None:
     if nftables cannot be read.
     """
     with link:
-        place = text_attribute(LIST_TABLE, ruleset.TABLE) + text_attribute(
-            LIST_SET, ruleset.USAGE_SET
-        )
+        place = place_attributes(ruleset.TABLE, ruleset.USAGE_SET)
         link.send(0, GET_ELEMENT, NLM_F_DUMP, place)
         # The kernel sends one reply for an empty set and none for a missing set.
         lists = [parse_attributes(body).get(LIST_ELEMENTS, b"") for _, body in link.replies()]
