@@ -20,28 +20,28 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 
-from lab import dataplane, namespaces, peers, prerequisites
+from lab import namespaces, peers
+from lab.charon_laboratory import CharonLaboratory
 from lab.ike_daemons import Charon
-from lab.namespaces import LaboratoryError
 from lab.peers import Peer
 from lab.topology import CONCENTRATOR, PEER, SERVER, Host
 
-START_SECONDS = 60.0
 WIRES = ((SERVER, CONCENTRATOR, "hosted"), (CONCENTRATOR, PEER, "public"))
 CLONE_NEWNET = 0x40000000
 
 
-class ManyPeers:
+class ManyPeers(CharonLaboratory):
     """`count` peers in namespaces `PREFIX-HOST`, with files in `folder` and random keys.
 
     `proposal` is for both phases of the device. `silent` is the number of additional peers that do
     not exist: packets to them are dropped. `more` is text for the end of both strongswan.conf, such
-    as `charon { dos_protection = no }`.
+    as `charon { dos_protection = no }`. With a `shared_network`, which needs kernel ESP, all peers
+    have this subnet.
     """
 
     def __init__(
@@ -54,44 +54,25 @@ class ManyPeers:
         proposal: str = "aes128-sha1-modp1024",
         silent: int = 0,
         more: str = "",
+        shared_network: IPv4Network | None = None,
     ) -> None:
-        self.prefix, self.folder = prefix, folder
         self.ike_version, self.proposal = ike_version, proposal
-        all_peers = peers.make_peers(count + silent)
+        self.shared_network = shared_network
+        all_peers = peers.make_peers(count + silent, shared_network)
         self.peers, self.silent = all_peers[:count], all_peers[count:]
-        self.concentrator = Charon(prefix, CONCENTRATOR, folder / CONCENTRATOR, more=more)
         self.file = folder / PEER / "swanctl.conf"
         self.device = Charon(prefix, PEER, folder / PEER, self.file, more)
+        super().__init__(prefix, folder, (self.device,), more)
 
-    def up(self) -> None:
-        """Remove an existing laboratory and make a new one.
+    def make_namespaces(self) -> None:
+        """Make the hosts; a device with a shared network answers with the mark of a connection."""
+        namespaces.make(self.prefix, _hosts(self.peers, self.silent), WIRES)
+        if self.shared_network:
+            self.on(PEER, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/tcp_fwmark_accept")
 
-        Raises LaboratoryError if that fails; nothing is left running then.
-        """
-        socket = self.concentrator.socket
-        refusal = prerequisites.missing_on_machine() or prerequisites.folder_objection(
-            self.folder, socket
-        )
-        if refusal := refusal or prerequisites.name_objection(self.prefix):
-            raise LaboratoryError(refusal)
-        self.down()
-        try:
-            namespaces.make(self.prefix, _hosts(self.peers, self.silent), WIRES)
-            self._start(dataplane.probe(self.prefix, CONCENTRATOR))
-        except BaseException:
-            self.down()
-            raise
-
-    def _start(self, plane: dataplane.DataPlane) -> None:
-        for charon in (self.concentrator, self.device):
-            charon.folder.mkdir(parents=True, exist_ok=True)
-            charon.folder.chmod(0o700)
+    def write_files(self) -> None:
+        """Write the device's file."""
         self.write()
-        for charon in (self.concentrator, self.device):
-            charon.start(plane)
-        for charon in (self.concentrator, self.device):
-            charon.wait(START_SECONDS)
-        self.device.load()
 
     def write(self, changed: Iterable[Peer] = ()) -> None:
         """Write the device's file; a changed peer replaces the peer of its number."""
@@ -100,21 +81,6 @@ class ManyPeers:
         self.file.touch(0o600)
         self.file.write_text(text)
 
-    def down(self) -> None:
-        """Terminate the processes of the laboratory and delete its namespaces, if they exist."""
-        self.concentrator.stop()
-        self.device.stop()
-        namespaces.delete(self.prefix)
-
-    @contextmanager
-    def running(self) -> Iterator[ManyPeers]:
-        """Bring the laboratory up for the duration of the block."""
-        self.up()
-        try:
-            yield self
-        finally:
-            self.down()
-
     def kill(self, charon: Charon) -> None:
         """Kill a charon; bin/keep restarts it a second later, without loaded connections."""
         pids = namespaces.processes(self.prefix, charon.host)
@@ -122,9 +88,8 @@ class ManyPeers:
 
     def ping(self, target: object, seconds: int = 1) -> bool:
         """Return True if an address answers the server within `seconds`."""
-        ping = ["ping", "-n", "-q", "-c", "1", "-W", str(seconds), str(target)]
-        command = namespaces.inside(self.prefix, SERVER, ping)
-        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        ping = self.on(SERVER, "ping", "-n", "-q", "-c", "1", "-W", str(seconds), str(target))
+        return ping.returncode == 0
 
 
 def _hosts(played: tuple[Peer, ...], silent: tuple[Peer, ...]) -> tuple[Host, ...]:
@@ -132,7 +97,7 @@ def _hosts(played: tuple[Peer, ...], silent: tuple[Peer, ...]) -> tuple[Host, ..
     hosted_peers = tuple(f"{peer.hosted_peer}/32" for peer in (*played, *silent))
     remote_peers = tuple(f"{peer.remote_peer}/32" for peer in played)
     # Userland ESP needs an address of the device in each subnet that it protects.
-    networks = tuple(f"{peer.remote_network[1]}/24" for peer in played)
+    networks = tuple(dict.fromkeys(f"{peer.remote_network[1]}/24" for peer in played))
     return (
         Host(SERVER, "", {"hosted": ("10.2.0.10/24",)}, ("default via 10.2.0.1",)),
         Host(

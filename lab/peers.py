@@ -36,7 +36,7 @@ connections {{
                 local_ts = {peer.remote_network}
                 remote_ts = {hosted}
                 esp_proposals = {proposal}
-            }}
+{marks}            }}
         }}
     }}
 }}
@@ -50,12 +50,25 @@ secrets {{
 """
 
 
+# Tells peers with the same network apart. Their device answers with the mark of what it answers
+# (net.ipv4.fwmark_reflect and net.ipv4.tcp_fwmark_accept).
+MARKS_TEXT = """\
+                mark_in = {mark}/0xffff
+                mark_out = {mark}/0xffff
+                set_mark_in = {mark}/0xffff
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The parameters of tunnel `number`, counted from 0, that both peers share."""
+    """The parameters of tunnel `number`, counted from 0, that both peers share.
+
+    `shared_network` is the subnet behind the device if all peers have the same one.
+    """
 
     number: int
     preshared_key: str = field(repr=False)
+    shared_network: IPv4Network | None = None
 
     @property
     def hosted_peer(self) -> IPv4Address:
@@ -70,7 +83,9 @@ class Peer:
     @property
     def remote_network(self) -> IPv4Network:
         """The subnet behind the device."""
-        return IPv4Network((int(REMOTE_NETWORKS.network_address) + 256 * self.number, 24))
+        return self.shared_network or IPv4Network(
+            (int(REMOTE_NETWORKS.network_address) + 256 * self.number, 24)
+        )
 
     @property
     def computer(self) -> IPv4Address:
@@ -78,11 +93,11 @@ class Peer:
         return self.remote_network[15]
 
 
-def make_peers(count: int) -> tuple[Peer, ...]:
+def make_peers(count: int, shared_network: IPv4Network | None = None) -> tuple[Peer, ...]:
     """Return peers with random preshared keys. Raises ValueError above MAX_PEERS."""
     if not 0 <= count <= MAX_PEERS:
         raise ValueError(f"There are addresses for {MAX_PEERS} peers, not for {count}.")
-    return tuple(Peer(number, new_key()) for number in range(count))
+    return tuple(Peer(number, new_key(), shared_network) for number in range(count))
 
 
 def swanctl_file(peers: Iterable[Peer], ike_version: int, proposal: str) -> str:
@@ -91,6 +106,12 @@ def swanctl_file(peers: Iterable[Peer], ike_version: int, proposal: str) -> str:
     The proposal, such as aes128-sha1-modp1024, is for both phases.
     """
     return "".join(
-        CONNECTION_TEXT.format(peer=peer, version=ike_version, proposal=proposal, hosted=HOSTED)
+        CONNECTION_TEXT.format(
+            peer=peer,
+            version=ike_version,
+            proposal=proposal,
+            hosted=HOSTED,
+            marks=MARKS_TEXT.format(mark=peer.number + 1) if peer.shared_network else "",
+        )
         for peer in peers
     )

@@ -16,19 +16,15 @@ appears in the clear. The concentrator's charon starts empty; the test loads it.
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import dataplane, namespaces, prerequisites
+from lab import namespaces
+from lab.charon_laboratory import CharonLaboratory
 from lab.customer_device import new_key
 from lab.ike_daemons import Charon
-from lab.namespaces import LaboratoryError
 from lab.topology import CONCENTRATOR, CUSTOMER, CUSTOMER2, PEER, PEER2, SERVER, Host, Wire
 
-START_SECONDS = 60.0
 WIRES = (
     Wire(SERVER, CONCENTRATOR, "hosted"),
     Wire(SERVER, CONCENTRATOR, "hosted2"),
@@ -82,74 +78,36 @@ class Device:
     preshared_key: str
 
 
-class TwoCustomers:
+class TwoCustomers(CharonLaboratory):
     """Namespaces `PREFIX-HOST`, with files in `folder` and random keys.
 
     `versions` are the IKE versions of the devices.
     """
 
     def __init__(self, prefix: str, folder: Path, versions: tuple[int, int]) -> None:
-        self.prefix, self.folder, self.versions = prefix, folder, versions
+        self.versions = versions
         self.devices = (
             Device(PEER, CUSTOMER, "203.0.113.1", "203.0.113.2", new_key()),
             Device(PEER2, CUSTOMER2, "203.0.113.3", "203.0.113.4", new_key()),
         )
-        self.concentrator = Charon(prefix, CONCENTRATOR, folder / CONCENTRATOR)
-        self._charons = tuple(
+        charons = (
             Charon(prefix, device.host, folder / device.host, folder / device.host / "swanctl.conf")
             for device in self.devices
         )
+        super().__init__(prefix, folder, tuple(charons), more="")
 
-    @contextmanager
-    def running(self) -> Iterator[TwoCustomers]:
-        """Bring the laboratory up for the duration of the block."""
-        self.up()
-        try:
-            yield self
-        finally:
-            self.down()
+    def make_namespaces(self) -> None:
+        """Make the hosts and their bridge."""
+        namespaces.make(self.prefix, _hosts(), WIRES)
 
-    def up(self) -> None:
-        """Remove an existing laboratory and make a new one.
-
-        Raises LaboratoryError if that fails; nothing is left running then.
-        """
-        if refusal := prerequisites.missing_on_machine():
-            raise LaboratoryError(refusal)
-        self.down()
-        try:
-            namespaces.make(self.prefix, _hosts(), WIRES)
-            self._start(dataplane.probe(self.prefix, CONCENTRATOR))
-        except BaseException:
-            self.down()
-            raise
-
-    def _start(self, plane: dataplane.DataPlane) -> None:
-        charons = (self.concentrator, *self._charons)
-        for charon in charons:
-            charon.folder.mkdir(parents=True, exist_ok=True)
-            charon.folder.chmod(0o700)
-        for device, version, charon in zip(self.devices, self.versions, self._charons, strict=True):
+    def write_files(self) -> None:
+        """Write the file of each device, for its IKE version."""
+        for device, version, charon in zip(
+            self.devices, self.versions, self.device_charons, strict=True
+        ):
             file = charon.folder / "swanctl.conf"
             file.touch(0o600)
             file.write_text(DEVICE_TEXT.format(device=device, version=version))
-        for charon in charons:
-            charon.start(plane)
-        for charon in charons:
-            charon.wait(START_SECONDS)
-        for charon in self._charons:
-            charon.load()
-
-    def down(self) -> None:
-        """Terminate the processes of the laboratory and delete its namespaces, if they exist."""
-        for charon in (self.concentrator, *self._charons):
-            charon.stop()
-        namespaces.delete(self.prefix)
-
-    def on(self, host: str, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command on a host."""
-        inside = namespaces.inside(self.prefix, host, list(command))
-        return subprocess.run(inside, capture_output=True, text=True, check=False)
 
     def ping(self, target: str, host: str = SERVER, *options: str) -> bool:
         """Return True if an address answers a host within a second."""
