@@ -21,6 +21,7 @@ from vpnportal.gateway.requirements.findings import Finding, Level
 PREFIX = laboratory_prefix("q")
 CONF, NETFILTER = "net.ipv4.conf", "net.netfilter.nf_conntrack"
 CHILD = LoadedChild("ctx1-0-0", ("10.2.0.0/24",), ("192.168.10.0/24",), "3240")
+DEFAULT_ROUTE = "route add default via 203.0.113.2"
 TUNNEL = LoadedConnection("IKEv2", ("203.0.113.1", "203.0.113.2"), "0", "12960", (CHILD,))
 
 
@@ -194,6 +195,8 @@ def test_a_rule_or_route_of_another_program_is_found(
         ((), ("hosted", "public"), Level.ERROR, "public is an interface of the hosted and"),
         ((), ("vlan*",), Level.ERROR, "No interface is called vlan*"),
         (("link delete hosted", "route add 10.2.0.0/24 dev public"), (), Level.ERROR, "public is"),
+        (("link set hosted down", DEFAULT_ROUTE), (), Level.OK, "only from hosted"),
+        (("link delete hosted", DEFAULT_ROUTE), (), Level.ERROR, "public is the only interface"),
     ],
 )
 def test_a_hosted_side_that_is_not_separate_from_the_public_side_is_found(

@@ -17,10 +17,10 @@ pytestmark = pytest.mark.userland
 
 PREFIX = laboratory_prefix("s")
 INTERNAL, CUSTOMERS_OWN = "10.1.0.5", "192.168.1.15"
-# An echo request, sent to the gateway's Ethernet address.
+# Echo requests with the identification 7, sent to the gateway's Ethernet address.
 FORGE = """
-import socket, struct, sys
-gateway, source, target = sys.argv[1:]
+import socket, struct, sys, time
+gateway, source, target, number = sys.argv[1:]
 def checksum(raw):
     total = sum(struct.unpack(f"!{len(raw) // 2}H", raw))
     while total >> 16:
@@ -33,7 +33,9 @@ head += socket.inet_aton(source) + socket.inet_aton(target)
 link = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 link.bind(("public", 0))
 ethernet = bytes.fromhex(gateway.replace(":", "")) + b"\\2\\0\\0\\0\\0\\1\\x08\\0"
-link.send(ethernet + head[:10] + checksum(head) + head[12:] + echo)
+for _ in range(int(number)):
+    link.send(ethernet + head[:10] + checksum(head) + head[12:] + echo)
+    time.sleep(0.005)
 """
 
 
@@ -50,10 +52,16 @@ def tunnel(tmp_path_factory) -> Iterator[TwoTunnels]:
 def forge(tunnel: TwoTunnels, source: str, target: str) -> None:
     """Send an echo request in the clear from the public side."""
     shown = tunnel.lab.on(CONCENTRATOR, "ip", "link", "show", "public").stdout
-    match = re.search(r"link/ether (\S+)", shown)
-    assert match
-    sent = tunnel.lab.on(PEER2, PYTHON, "-c", FORGE, match[1], source, target)
+    gateway = ethernet_address(shown)
+    sent = tunnel.lab.on(PEER2, PYTHON, "-c", FORGE, gateway, source, target, "1")
     assert sent.returncode == 0, sent.stderr
+
+
+def ethernet_address(shown: str) -> str:
+    """Return the Ethernet address in the output of `ip link show`."""
+    match = re.search(r"link/ether (\S+)", shown)
+    assert match, shown
+    return match[1]
 
 
 @pytest.mark.parametrize("target", [INTERNAL, CUSTOMERS_OWN])

@@ -74,7 +74,8 @@ def table(_hosts: None) -> Iterator[NftTable]:
         run("nft", "flush ruleset")
         run("conntrack", "-F")
         table = NftTable(NetlinkSocket())
-        table.change(NatElements(), ELEMENTS, True, True, (), ["hosted"])
+        table.prepare(True, True, add_interfaces=["hosted"])
+        table.change(NatElements(), ELEMENTS, True, True)
         yield table
 
 
@@ -161,7 +162,8 @@ def test_a_full_set_rules_out_no_pair(table: NftTable):
     run("nft", "delete", "table", "ip", "vpnportal")
     size = "type ipv4_addr . ipv4_addr; size 2; flags timeout; timeout 30d;"
     run("nft", f"add table ip vpnportal; add set ip vpnportal used {{ {size} }}")
-    table.change(NatElements(), ELEMENTS, True, True, (), ["hosted"])
+    table.prepare(True, True, add_interfaces=["hosted"])
+    table.change(NatElements(), ELEMENTS, True, True)
     age_usage_record()
 
     ping_first_pair()

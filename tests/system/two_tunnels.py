@@ -63,7 +63,7 @@ class TwoTunnels:
         desired = self.desired(**options)
 
         def done() -> bool:
-            observed = observe(self.gateway)
+            observed = observe(self.gateway, None, desired.connections)
             plan = make_plan(desired, observed)
             if plan.without_initiation():
                 self.gateway.apply(plan.without_initiation(), observed.userland_esp, _ignore)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
@@ -14,26 +13,16 @@ from tests.unit.samples import EXAMPLE, KEY
 from vpnportal.domain.planning.hosted_side import Links, hosted_side
 from vpnportal.domain.planning.plan import make_plan
 
-HOSTED_PEER = "203.0.113.1"
-ADDRESSES = {
-    "lo": ("127.0.0.1",),
-    "ipsec0": ("10.2.0.0",),
-    "eth0": ("203.0.113.254", HOSTED_PEER),
-    "eth1": ("10.2.0.1",),
-    "eth2": (),
-}
-
-
-def links(admitted: tuple[str, ...] = (), **routes: str) -> Links:
-    return Links(
-        {name: [int(IPv4Address(text)) for text in texts] for name, texts in ADDRESSES.items()},
-        {IPv4Network("10.2.0.0/24"): interface for interface in routes.values()},
-        frozenset(admitted),
-    )
+LINKS = Links(
+    names=frozenset(("lo", "ipsec0", "eth0", "eth1", "eth2")),
+    public=frozenset(("eth0",)),
+    leading=frozenset(("eth1",)),
+)
+NOTHING: frozenset[str] = frozenset()
 
 
 def test_without_names_it_is_each_interface_but_that_of_the_hosted_peer_addresses():
-    derived = hosted_side((), links(route="eth1"), [HOSTED_PEER])
+    derived = hosted_side((), LINKS)
 
     assert (derived.interfaces, derived.problem) == ({"eth1", "eth2"}, "")
 
@@ -43,35 +32,55 @@ def test_without_names_it_is_each_interface_but_that_of_the_hosted_peer_addresse
     [(("eth1",), {"eth1"}), (("eth1", "vlan*", "eth[2-9]"), {"eth1", "eth2"})],
 )
 def test_the_operator_names_it_with_wildcards(names, interfaces):
-    declared = hosted_side(names, links(), [HOSTED_PEER])
+    declared = hosted_side(names, LINKS)
 
     assert (declared.interfaces, declared.problem) == (interfaces, "")
 
 
-@pytest.mark.parametrize(("names", "routes"), [((), {"route": "eth0"}), (("eth0",), {})])
-def test_one_interface_for_both_sides_is_a_problem_and_still_forwards(names, routes):
-    shared = hosted_side(names, links(**routes), [HOSTED_PEER])
+@pytest.mark.parametrize(("names", "leading"), [((), {"eth0"}), (("eth0",), {"eth1"})])
+def test_one_interface_for_both_sides_is_a_problem_and_still_forwards(names, leading):
+    shared = hosted_side(names, replace(LINKS, leading=frozenset(leading)))
 
     assert "eth0" in shared.interfaces
     assert shared.problem.startswith("eth0 is an interface of the hosted and of the public side")
 
 
 def test_names_that_no_interface_has_are_a_problem():
-    assert hosted_side(("eth7", "vlan*"), links(), [HOSTED_PEER]).problem.startswith(
+    assert hosted_side(("eth7", "vlan*"), LINKS).problem.startswith(
         "No interface is called eth7 or vlan*"
     )
 
 
-def test_a_public_side_that_no_hosted_peer_address_shows_is_a_problem():
-    assert hosted_side((), links(), ["203.0.113.9"]).problem.startswith("No interface has a hosted")
+def test_while_no_hosted_peer_address_shows_the_public_side_only_routes_admit_interfaces():
+    unknown = hosted_side((), replace(LINKS, public=NOTHING))
+
+    assert unknown.interfaces == {"eth1"}
+    assert unknown.problem.startswith("No interface has a hosted peer address")
 
 
-def test_a_plan_changes_the_hosted_side_once_and_a_plan_of_one_tunnel_never():
+def test_a_public_interface_without_a_route_to_a_hosted_network_admits_nothing():
+    alone = hosted_side((), Links(names=LINKS.public, public=LINKS.public))
+
+    assert alone.interfaces == NOTHING
+    assert alone.problem.startswith("eth0 is the only interface")
+
+
+@pytest.mark.parametrize(
+    ("present", "links", "removed", "added"),
+    [
+        ({"eth0", "eth1"}, LINKS, ("eth0",), ("eth2",)),
+        ({"eth1", "eth2"}, LINKS, (), ()),
+        # Another tunnel may be on eth2 with its hosted peer address.
+        ({"eth0"}, replace(LINKS, is_partial=True), ("eth0",), ("eth1",)),
+        ({"eth0", "eth1", "eth2"}, replace(LINKS, is_partial=True), ("eth0",), ()),
+    ],
+)
+def test_a_plan_changes_the_hosted_side_also_while_only_some_tunnels_are_known(
+    present: set[str], links: Links, removed: tuple[str, ...], added: tuple[str, ...]
+):
     desired, observed = compile_specs([EXAMPLE], KEY), observe(FakeGateway())
-    changed = make_plan(desired, replace(observed, links=links(("eth0", "eth1"))))
-    unchanged = make_plan(desired, replace(observed, links=links(("eth1", "eth2"))))
-    of_one = make_plan(desired, observed)
+    links = replace(links, hosted_side=frozenset(present))
 
-    assert (changed.remove_interfaces, changed.add_interfaces) == (("eth0",), ("eth2",))
-    for plan in (unchanged, of_one):
-        assert (plan.remove_interfaces, plan.add_interfaces) == ((), ())
+    plan = make_plan(desired, replace(observed, links=links))
+
+    assert (plan.remove_interfaces, plan.add_interfaces) == (removed, added)

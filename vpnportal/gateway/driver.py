@@ -19,7 +19,7 @@ from vpnportal.gateway import kernel_settings
 from vpnportal.gateway.announced_routes import AnnouncedRoutes, add_routes, remove_routes
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.kernel_leftovers import KernelLeftovers
-from vpnportal.gateway.links import read_links
+from vpnportal.gateway.links import LinkReader
 from vpnportal.gateway.local_addresses import (
     LocalAddresses,
     add_loopback_address,
@@ -85,7 +85,7 @@ class GatewayDriver:
 
     def __init__(self, vici_socket: str) -> None:
         self._vici_socket = vici_socket
-        self._addresses = LocalAddresses()
+        self._addresses, self._links = LocalAddresses(), LinkReader()
         self._routes = AnnouncedRoutes()
         # Depends on charon's plugins. Each full observation reads it again.
         self._userland_esp: bool | None = None
@@ -158,8 +158,8 @@ class GatewayDriver:
 
         charon takes longest for the IKE_SAs, so the caller reads them last. `scope` is one tunnel,
         or None for all. A connection equal to its entry in `expected` is returned as that object.
-        The flows of the addresses in `internal` are read; none if it is empty.
-        Without a scope, the routes to the `hosted` networks are observed, too.
+        The flows of the addresses in `internal` are read; none if it is empty. The interfaces that
+        lead to the `hosted` networks are observed, too.
 
         Requests that were already sent for the same scope are reused. The SA list is requested
         again only after `start_observation` or an `apply` that terminates SAs. charon walks all SAs
@@ -184,7 +184,9 @@ class GatewayDriver:
             secrets = None if scope else charon.list_shared()
         if scope is None or not self._has_tunnel_route:
             self._has_tunnel_route = userland_esp or has_tunnel_route()
-        peers = (connection.as_loaded.ends[1] for connection in expected.values())
+        ends = [connection.as_loaded.ends for connection in expected.values()]
+        ends += [loaded.ends for loaded in connections.values()]
+        hosted_peers, remote_peers = {end[0] for end in ends}, (end[1] for end in ends)
         return read_ike_sas, Observed(
             connections=connections,
             secrets=secrets,
@@ -197,12 +199,14 @@ class GatewayDriver:
             userland_esp=userland_esp,
             routes=routes,
             has_tunnel_route=self._has_tunnel_route,
-            public_interface="" if self._has_tunnel_route else public_interface(peers),
+            public_interface="" if self._has_tunnel_route else public_interface(remote_peers),
             foreign_connections=foreign_connections,
             drop_counters={} if scope else self._drop_counters(userland_esp),
             kernel=KernelIpsec() if userland_esp else self._pending.kernel,
             leftover_flows=leftover_flows,
-            links=None if scope else read_links(addresses, hosted, self._nft.hosted_side()),
+            links=self._links.read(
+                addresses, hosted_peers, hosted, self._nft.hosted_side(), scope is None
+            ),
         )
 
     def _is_userland_esp(self) -> bool:
@@ -229,6 +233,7 @@ class GatewayDriver:
         if plan.terminates_sas:
             self._pending.read_ike_sas = None
         self.leftovers.remove(plan.remove_leftovers, report)
+        self._prepare(plan, userland_esp, report)
         if plan.tunnel_route_over:
             add_tunnel_route(plan.tunnel_route_over)
             report(Step("", f"Added the route into tunnels over {plan.tunnel_route_over}"))
@@ -338,24 +343,22 @@ class GatewayDriver:
             charon.unload_shared(identifier)
         _terminate(charon, plan.terminate, report, terminated_step)
 
-    def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
-        remove, add = plan.remove_elements, plan.add_elements
+    def _prepare(self, plan: Plan, userland_esp: bool, report: Report) -> None:
+        """Make sure that a new tunnel gets packets of the hosted side only."""
         if plan.write_rules:
             kernel_settings.reflect_marks()
-        self._nft.change(
-            remove,
-            add,
-            plan.write_rules,
-            userland_esp,
-            plan.remove_interfaces,
-            plan.add_interfaces,
-        )
+        remove, add = plan.remove_interfaces, plan.add_interfaces
+        self._nft.prepare(plan.write_rules, userland_esp, remove, add)
+        for name in add:
+            report(Step("", f"Added the interface {name} to the hosted side"))
+        for name in remove:
+            report(Step("", f"Removed the interface {name} from the hosted side"))
+
+    def _translate(self, plan: Plan, userland_esp: bool, report: Report) -> None:
+        remove, add = plan.remove_elements, plan.add_elements
+        self._nft.change(remove, add, plan.write_rules, userland_esp)
         if plan.write_rules:
             report(Step("", "Restored the forwarding rules"))
-        for name in plan.add_interfaces:
-            report(Step("", f"Added the interface {name} to the hosted side"))
-        for name in plan.remove_interfaces:
-            report(Step("", f"Removed the interface {name} from the hosted side"))
         if translations := remove.internal_addresses() | add.internal_addresses():
             report(Step("", f"Changed the address translations ({len(translations)})"))
         if networks := {*remove.keys(NatMap.NETWORKS), *add.keys(NatMap.NETWORKS)}:

@@ -33,7 +33,7 @@ LOOPBACK_LABEL = "lo:vpnportal"
 class Addresses:
     """The gateway's own addresses, and the loopback addresses that the portal added.
 
-    `by_interface` has the own addresses as numbers, by the index of their interface.
+    `by_interface` has the own addresses as ascending numbers, by the index of their interface.
     """
 
     own: AddressSet
@@ -89,12 +89,13 @@ def _run(*command: str) -> None:
 
 
 def _read_addresses() -> Addresses:
-    own: dict[int, array[int]] = defaultdict(lambda: array("I"))
+    own: dict[int, list[int]] = defaultdict(list)
     loopback: list[int] = []
     for address, label, interface in _dump_addresses():
         (loopback if label == LOOPBACK_LABEL.encode() else own[interface]).append(address)
     every = AddressSet(address for addresses in own.values() for address in addresses)
-    return Addresses(every, AddressSet(loopback), dict(own))
+    by_interface = {index: array("I", sorted(addresses)) for index, addresses in own.items()}
+    return Addresses(every, AddressSet(loopback), by_interface)
 
 
 def _dump_addresses() -> Iterator[tuple[int, bytes, int]]:

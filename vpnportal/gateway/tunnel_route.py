@@ -141,9 +141,9 @@ def _interface_to(address: str) -> int:
     return int(struct.unpack("=I", index)[0])
 
 
-def look_up_route(address: str, attributes: bytes = b"") -> bytes:
+def look_up_route(address: str, attributes: bytes = b"", flags: int = 0) -> bytes:
     """Return the message of the route to an address. Raises OSError without one."""
-    header = ROUTE_MESSAGE.pack(socket.AF_INET, 32, *[0] * 7)
+    header = ROUTE_MESSAGE.pack(socket.AF_INET, 32, *[0] * 6, flags)
     destination = attribute(RTA_DST, socket.inet_aton(address))
     return rtnetlink.lookup(RTM_GETROUTE, header + destination + attributes).body
 

@@ -17,6 +17,7 @@ from vpnportal.domain.gateway_config.names import tunnel_id
 from vpnportal.domain.planning.leftovers import KEEP_SECONDS
 from vpnportal.domain.planning.sa_status import fully_established, sa_status_by_tunnel
 from vpnportal.gateway import GatewayError
+from vpnportal.gateway.network_changes import NetworkChanges
 from vpnportal.gateway.vici.persistent_session import is_charon_listening
 from vpnportal.gateway.vici.session import CharonSession
 from vpnportal.models import Concentrator
@@ -36,6 +37,9 @@ OBSERVE_SECONDS = 10.0
 OBSERVE_SHARE = 20
 # Interval of delayed converge requests and counters.
 REQUEST_SECONDS = 1.0
+# Shortest interval of the converges that changes of interfaces, addresses and routes request. The
+# first change is requested within REQUEST_SECONDS.
+NETWORK_SECONDS = 5.0
 # Time from the connection to charon to the full converge that removes the kept leftovers.
 LEFTOVERS_SECONDS = KEEP_SECONDS + 2.0
 # The listener returns this often without an event, so that due work is done.
@@ -78,6 +82,8 @@ class Watcher:
         self._requests = ConvergeRequests(concentrator)
         self._usage = UsageReader(concentrator)
         self._policy_drops = 0
+        self._network, self._has_network_changed = NetworkChanges(), False
+        self._next_network = 0.0
         self._next_observation = self._next_heartbeat = self._next_requests = 0.0
         self._leftovers_due = math.inf
 
@@ -97,6 +103,7 @@ class Watcher:
             # observation find what happened before.
             first = next(events)
             self._requests.request_all()
+            self._network.noticed()
             if not query_session.userland_esp():
                 self._leftovers_due = time.monotonic() + LEFTOVERS_SECONDS
             self._observe_all(query_session)
@@ -121,12 +128,21 @@ class Watcher:
         if now >= self._next_requests:
             self._next_requests = now + REQUEST_SECONDS
             self._requests.send_due()
+            self._request_after_network_change(now)
             if self._policy_drops:
                 sa_status_store.save_dropped_by_esp(self._concentrator, self._policy_drops)
                 self._policy_drops = 0
         self._log.write_if_due()
         self._traffic.write_if_due()
         self._usage.read_if_due()
+
+    def _request_after_network_change(self, now: float) -> None:
+        """Request the converge that follows the hosted side and the route into tunnels."""
+        self._has_network_changed |= self._network.noticed()
+        if self._has_network_changed and now >= self._next_network:
+            self._has_network_changed = False
+            self._next_network = now + NETWORK_SECONDS
+            self._requests.request_all()
 
     def _observe_all(self, query_session: CharonSession) -> None:
         began, at = time.monotonic(), timezone.now()

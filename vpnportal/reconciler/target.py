@@ -126,7 +126,7 @@ def _target_of_one(concentrator: Concentrator, tunnel_id: int) -> Target:
     return Target(
         revision_ids=dict.fromkeys([name], newest[0].pk) if newest else {},
         revisions=tuple(newest) if compiled else (),
-        desired=Desired.of(compiled),
+        desired=Desired.of(compiled, settings.HOSTED_INTERFACES),
         scope=_scope(name, (*current, *earlier)),
         unreadable=frozenset([name] if newest and not compiled else ()),
         may_be_half_done=not newest or _may_be_half_done(newest[0], earlier),

@@ -6,12 +6,9 @@ the gateway would encrypt for the customer.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from ipaddress import IPv4Network
-
-from vpnportal.domain.addresses import number
 
 # Interfaces from which no packet of a server arrives: loopback, and the device of userland ESP.
 INTERNAL = frozenset(("lo", "ipsec0"))
@@ -20,23 +17,31 @@ SHARED = (
     " with a server's address are encrypted for the customer. Use separate interfaces."
 )
 UNKNOWN = (
-    "No interface has a hosted peer address, so the public side is unknown, and packets of every"
-    " interface may enter a tunnel. Name the interfaces of the hosted side."
+    "No interface has a hosted peer address, so the public side is unknown. Only interfaces with a"
+    " route to a hosted network may send into tunnels. Name the interfaces of the hosted side."
 )
 NO_MATCH = "No interface is called {}, so no packet of a server enters a tunnel."
+NO_ROUTE = (
+    "{} is the only interface, and no route but the default route leads from it to a hosted"
+    " network. So no packet of a server enters a tunnel. Add a route to each hosted network."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The interfaces of a gateway by name, with its addresses on them as numbers.
+    """The interfaces of a gateway, by name.
 
-    `routes` has the interface that leads to each hosted network, `hosted_side` the interfaces from
-    which packets may enter a tunnel now.
+    Those in `public` have a hosted peer address. Those in `leading` have a route to a hosted
+    network. From `hosted_side` packets may enter a tunnel now. With `is_partial`, `public` and
+    `leading` are those of some tunnels only.
     """
 
-    addresses: Mapping[str, Collection[int]] = field(default_factory=dict)
-    routes: Mapping[IPv4Network, str] = field(default_factory=dict)
+    has_tunnels: bool = True
+    names: frozenset[str] = frozenset()
+    public: frozenset[str] = frozenset()
+    leading: frozenset[str] = frozenset()
     hosted_side: frozenset[str] = frozenset()
+    is_partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +52,30 @@ class HostedSide:
     problem: str = ""
 
 
-def hosted_side(declared: Iterable[str], links: Links, hosted_peers: Iterable[str]) -> HostedSide:
+def hosted_side(declared: Iterable[str], links: Links) -> HostedSide:
     """Return the hosted side of a gateway.
 
     `declared` are the operator's names of interfaces, with wildcards as in `vlan*`. Without them,
-    the hosted side is every interface but those with one of the `hosted_peers`, the addresses that
-    tunnels have on the public side. An interface that leads to a hosted network then belongs to it
-    in any case: otherwise a gateway with a single interface would forward nothing.
+    the hosted side is every interface but those of the public side. While no interface is public,
+    it is those that lead to a hosted network. An interface that does so belongs to it in any case:
+    otherwise a gateway with a single interface would forward nothing.
     """
-    names, patterns = links.addresses.keys() - INTERNAL, tuple(declared)
-    peers = set(map(number, hosted_peers))
-    public = {name for name in names if not peers.isdisjoint(links.addresses[name])}
+    names, patterns = links.names - INTERNAL, tuple(declared)
     if patterns:
-        chosen = {name for name in names if any(fnmatchcase(name, item) for item in patterns)}
+        chosen = frozenset(
+            name for name in names if any(fnmatchcase(name, item) for item in patterns)
+        )
+        if not chosen:
+            return HostedSide(chosen, NO_MATCH.format(" or ".join(patterns)))
     else:
-        chosen = (names - public) | (names & set(links.routes.values()))
-    if shared := sorted(chosen & public):
-        return HostedSide(frozenset(chosen), SHARED.format(", ".join(shared)))
-    if not chosen and patterns:
-        return HostedSide(frozenset(), NO_MATCH.format(" or ".join(patterns)))
-    is_unknown = bool(peers) and not public and not patterns
-    return HostedSide(frozenset(chosen), UNKNOWN if is_unknown else "")
+        is_known = bool(links.public) or not links.has_tunnels
+        # Other tunnels may have made more interfaces public than are known.
+        private = (links.hosted_side if links.is_partial else names) - links.public
+        chosen = (private if is_known else frozenset()) | (names & links.leading)
+    if shared := sorted(chosen & links.public):
+        return HostedSide(chosen, SHARED.format(", ".join(shared)))
+    if links.has_tunnels and not links.public and not patterns:
+        return HostedSide(chosen, UNKNOWN)
+    if not chosen and links.public:
+        return HostedSide(chosen, NO_ROUTE.format(" or ".join(sorted(links.public))))
+    return HostedSide(chosen)

@@ -92,9 +92,10 @@ class Observed:
     instead of the kernel. `routes` are the announced routes. With `has_tunnel_route`, packets into
     tunnels have a route; otherwise `public_interface` leads to a peer, or is "" if none does.
     `foreign_connections` are names of connections that are not the portal's. `drop_counters` are
-    numbers of packets by counter name. `links` are the gateway's interfaces. An observation of a
-    scope has none of these three. `kernel` has the kernel's states and policies; of a scope only
-    the states between its peers, and with userland ESP nothing. `leftover_flows` are the portal's
+    numbers of packets by counter name. An observation of a scope has neither of them. `links` are
+    the gateway's interfaces, or None if they were not observed. `kernel` has the kernel's states
+    and policies; of a scope only the states between its peers, and with userland ESP nothing.
+    `leftover_flows` are the portal's
     translated flows whose element is in no map; empty if the flows were not read.
     """
 

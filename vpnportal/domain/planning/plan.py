@@ -1,11 +1,12 @@
 """The plan: the steps from the observed to the desired state of a concentrator, in their order.
 
-Leftovers in the kernel end first. IKE_SAs that still initiate with old settings follow: once the
-new connection is loaded, charon does not tell them from IKE_SAs that initiate with the new
-settings. Secrets and connections come next: if charon refuses them, nothing of the tunnel has
-changed. Removals follow, beginning with the announced routes, so that the network sends no more
-packets. Then come the translations, and the new routes, which bring the first packets. Initiation
-is last.
+Leftovers in the kernel end first. Missing rules and the hosted side follow, so that a tunnel gets
+packets of the hosted side only, from the first one on. IKE_SAs that still initiate with old
+settings are next: once the new connection is loaded, charon does not tell them from IKE_SAs that
+initiate with the new settings. Then come secrets and connections: if charon refuses them, nothing
+of the tunnel has changed. Removals follow, beginning with the announced routes, so that the network
+sends no more packets. Then come the translations, and the new routes, which bring the first
+packets. Initiation is last.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ class Plan:
     """
 
     remove_leftovers: tuple[Leftover, ...] = ()
+    write_rules: bool = False
+    remove_interfaces: tuple[str, ...] = ()
+    add_interfaces: tuple[str, ...] = ()
     tunnel_route_over: str = ""
     add_addresses: tuple[IPv4Address, ...] = ()
     terminate_dialing: tuple[StaleSa, ...] = ()
@@ -53,9 +57,6 @@ class Plan:
     unload_connections: tuple[str, ...] = ()
     unload_secrets: tuple[str, ...] = ()
     terminate: tuple[StaleSa, ...] = ()
-    write_rules: bool = False
-    remove_interfaces: tuple[str, ...] = ()
-    add_interfaces: tuple[str, ...] = ()
     remove_elements: NatElements = field(default_factory=NatElements)
     add_elements: NatElements = field(default_factory=NatElements)
     end_flows: frozenset[NatFlows] = frozenset()
@@ -267,8 +268,7 @@ def _hosted_side_changes(
     """Return the interfaces to remove from the hosted side and to add; none without `links`."""
     if observed.links is None:
         return (), ()
-    peers = {connection.as_loaded.ends[0] for connection in desired.connections.values()}
-    wanted = hosted_side(desired.hosted_interfaces, observed.links, peers).interfaces
+    wanted = hosted_side(desired.hosted_interfaces, observed.links).interfaces
     present = observed.links.hosted_side
     return tuple(sorted(present - wanted)), tuple(sorted(wanted - present))
 

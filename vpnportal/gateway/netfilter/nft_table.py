@@ -58,34 +58,43 @@ class NftTable:
         keys = map_elements.dump_keys(self._link, ruleset.TABLE, ruleset.HOSTED_SIDE)
         return frozenset(key.rstrip(b"\0").decode(errors="replace") for key in keys)
 
-    def change(
+    def prepare(
         self,
-        remove: NatElements,
-        add: NatElements,
         write_rules: bool,
         userland_esp: bool,
         remove_interfaces: Collection[str] = (),
         add_interfaces: Collection[str] = (),
     ) -> None:
-        """Remove and add elements in one transaction, and write the rules if requested.
+        """Change the hosted side, before a new tunnel can carry packets.
 
-        Without a rule of the portal, the rules come first, so that no packet is forwarded
-        unencrypted. Rules of another version stay until the elements of the new rules are there.
-        Interfaces are those of the hosted side.
+        With `write_rules`, make the table and its sets first, and the rules if it has none, so that
+        no packet is forwarded unencrypted.
         """
-        has_rules = write_rules and bool(netlink.read_comments(self._link, ruleset.TABLE))
         if write_rules:
             self._run(ruleset.table_text(userland_esp))
-            if not has_rules:
+            if not self._has_rules():
                 self._run_json(ruleset.definition(userland_esp))
         if remove_interfaces or add_interfaces:
             self._change_hosted_side(remove_interfaces, add_interfaces)
+
+    def change(
+        self, remove: NatElements, add: NatElements, write_rules: bool, userland_esp: bool
+    ) -> None:
+        """Remove and add elements in one transaction, and write the rules if requested.
+
+        Rules of another version stay until the elements of the new rules are there.
+        """
+        has_rules = write_rules and self._has_rules()
+        self.prepare(write_rules, userland_esp)
         map_elements.change_elements(self._link, ruleset.TABLE, remove, add)
         if has_rules:
             self._run_json(ruleset.definition(userland_esp))
             for name in ruleset.FORMER_OBJECTS:
                 with suppress(GatewayError):
                     self._run(f"delete {name}")
+
+    def _has_rules(self) -> bool:
+        return bool(netlink.read_comments(self._link, ruleset.TABLE))
 
     def _change_hosted_side(self, remove: Collection[str], add: Collection[str]) -> None:
         place = {"family": ruleset.FAMILY, "table": ruleset.TABLE, "name": ruleset.HOSTED_SIDE}

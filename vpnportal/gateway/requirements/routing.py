@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from vpnportal.domain.gateway_config.desired import LoadedConnection
 from vpnportal.domain.planning.hosted_side import hosted_side
 from vpnportal.gateway.errors import GatewayError
-from vpnportal.gateway.links import read_links
+from vpnportal.gateway.links import LinkReader
 from vpnportal.gateway.local_addresses import LocalAddresses
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
 from vpnportal.gateway.tunnel_route import has_tunnel_route, public_interface, refusing_route
@@ -42,11 +42,13 @@ def separate_sides(connections: Collection[LoadedConnection], declared: Collecti
     children = [child for connection in connections for child in connection.children]
     hosted = {IPv4Network(network) for child in children for network in child.local_ts}
     try:
-        links = read_links(LocalAddresses().read(), hosted, frozenset())
+        peers = {connection.ends[0] for connection in connections}
+        addresses = LocalAddresses().read()
+        links = LinkReader().read(addresses, peers, hosted, frozenset(), everything=True)
     except GatewayError as error:
         text = f"Interfaces cannot be read: {error}"
         return unmet("hosted_side", text, "Run this check as root.")
-    side = hosted_side(declared, links, {connection.ends[0] for connection in connections})
+    side = hosted_side(declared, links)
     if side.problem:
         remedy = "Give servers an interface without hosted peer addresses, and name it in"
         return unmet("hosted_side", side.problem, f"{remedy} VPNPORTAL_HOSTED_INTERFACES.")
