@@ -21,6 +21,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle, islice
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -83,9 +84,12 @@ def run_files(files: list[str], kernel: str, pytest_arguments: list[str], share:
         (share / "queue" / f"{number:03}").write_text(file)
     command = [str(ROOT / "bin" / "kernel"), "run", "--kernel", kernel, "--share", str(share)]
     take = [sys.executable, "-m", "tests.kernel_plane", "--take", "--", *pytest_arguments]
+    processors = cycle(sorted(os.sched_getaffinity(0)))
     guests = [
-        subprocess.Popen([*command, *take], cwd=ROOT, stdin=subprocess.DEVNULL)
-        for _ in range(min(GUESTS, len(files)))
+        subprocess.Popen(
+            [*command, "--processor", str(processor), *take], cwd=ROOT, stdin=subprocess.DEVNULL
+        )
+        for processor in islice(processors, min(GUESTS, len(files)))
     ]
     results: dict[str, Result] = {}
     try:
