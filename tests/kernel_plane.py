@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -83,8 +84,9 @@ def run_files(files: list[str], kernel: str, pytest_arguments: list[str], share:
     for number, file in enumerate(longest_first):
         (share / "queue" / f"{number:03}").write_text(file)
     command = [str(ROOT / "bin" / "kernel"), "run", "--kernel", kernel, "--share", str(share)]
+    allowed = os.sched_getaffinity(0)
     take = [sys.executable, "-m", "tests.kernel_plane", "--take", "--", *pytest_arguments]
-    processors = cycle(sorted(os.sched_getaffinity(0)))
+    processors = cycle(random.sample([*allowed], len(allowed)))
     guests = [
         subprocess.Popen(
             [*command, "--processor", str(processor), *take], cwd=ROOT, stdin=subprocess.DEVNULL
