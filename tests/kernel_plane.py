@@ -95,18 +95,20 @@ def run_files(files: list[str], kernel: str, pytest_arguments: list[str], share:
     ]
     results: dict[str, Result] = {}
     try:
-        while any(guest.poll() is None for guest in guests):
+        has_guests = True
+        while has_guests:
+            # The last results come with the end of the last guest.
+            has_guests = any(guest.poll() is None for guest in guests)
             for result in new_results(share / "results", results):
                 print(result.line, flush=True)
                 if result.status:
                     print(result.output, flush=True)
-            time.sleep(1)
+            time.sleep(1 if has_guests else 0)
     finally:
         for guest in guests:
             guest.terminate()
         for guest in guests:
             guest.wait()
-    list(new_results(share / "results", results))
     return print_totals(files, results)
 
 
