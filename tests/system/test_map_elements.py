@@ -18,9 +18,6 @@ from vpnportal.gateway.netfilter.netlink import (
 )
 from vpnportal.gateway.netfilter.nft_table import MAX_LOOKUPS, NftTable
 
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
-
 PREFIX = laboratory_prefix("e")
 NOTHING = NatElements()
 INTERNAL, CUSTOMER = 0x0A01FF00, 0xC0A80A00
@@ -28,9 +25,9 @@ INTERNAL, CUSTOMER = 0x0A01FF00, 0xC0A80A00
 MANY = 50 * MAX_LOOKUPS
 
 
-@pytest.fixture
-def nft() -> Iterator[NftTable]:
-    """Yield the table of a gateway without any translation."""
+@pytest.fixture(scope="module")
+def table() -> Iterator[NftTable]:
+    """Yield the table of a gateway, in whose namespace the tests run."""
     namespaces.delete(PREFIX)
     try:
         namespaces.make(PREFIX, [Host(CONCENTRATOR, "", {})], ())
@@ -40,6 +37,13 @@ def nft() -> Iterator[NftTable]:
             yield nft
     finally:
         namespaces.delete(PREFIX)
+
+
+@pytest.fixture
+def nft(table: NftTable) -> NftTable:
+    """Return the table without any element."""
+    table.change(table.elements(), NOTHING, write_rules=False, userland_esp=True)
+    return table
 
 
 def translations(numbers: range, offset: int = 0) -> NatElements:
