@@ -13,9 +13,6 @@ from lab.topology import CONCENTRATOR, Host
 from tests.running_portal import laboratory_prefix
 from vpnportal.gateway.announced_routes import AnnouncedRoutes, add_routes, remove_routes
 
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
-
 PREFIX = laboratory_prefix("a")
 STATIC_NAT, HOSTED_PEER = "10.1.255.92/30", "203.0.113.17/32"
 FOREIGN = ("10.7.0.0/16 proto static", "10.8.0.0/16 proto 171", f"{STATIC_NAT} metric 7")

@@ -18,9 +18,6 @@ from vpnportal.domain.planning.observed import CARRYING
 from vpnportal.domain.planning.plan import make_plan
 from vpnportal.gateway.driver import GatewayDriver
 
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
-
 PREFIX = laboratory_prefix("d")
 DPD_SECONDS = 5
 # IKEv2 gives up an unanswered request (RFC 7296, 2.4): here after 1 + 1.8 + 3.2 seconds, by
