@@ -20,9 +20,11 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import socket
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from lab import namespaces, peers
@@ -33,6 +35,8 @@ from lab.topology import CONCENTRATOR, PEER, SERVER, Host
 
 WIRES = ((SERVER, CONCENTRATOR, "hosted"), (CONCENTRATOR, PEER, "public"))
 CLONE_NEWNET = 0x40000000
+# ICMP: type, code, checksum, and an identifier and a number of 0. The type of a reply is 0.
+ECHO_REQUEST, ECHO_REPLY, IP_HEADER_BYTES = b"\x08\0\xf7\xff\0\0\0\0", 0, 20
 
 
 class ManyPeers(CharonLaboratory):
@@ -90,6 +94,31 @@ class ManyPeers(CharonLaboratory):
         """Return True if an address answers the server within `seconds`."""
         ping = self.on(SERVER, "ping", "-n", "-q", "-c", "1", "-W", str(seconds), str(target))
         return ping.returncode == 0
+
+    def answering(self, targets: Iterable[IPv4Address], seconds: float = 1) -> set[IPv4Address]:
+        """Return the addresses that answer one ping of the server within `seconds`.
+
+        It starts no process, which takes 0.1 seconds for each `ping` in the laboratory's kernel.
+        """
+        waiting, answered = set(targets), set[IPv4Address]()
+        with (
+            enter_namespace(self.prefix, SERVER),
+            socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as icmp,
+        ):
+            for target in waiting:
+                icmp.sendto(ECHO_REQUEST, (str(target), 0))
+            deadline = time.monotonic() + seconds
+            while waiting and (left := deadline - time.monotonic()) > 0:
+                icmp.settimeout(left)
+                try:
+                    packet, (source, _) = icmp.recvfrom(1500)
+                except TimeoutError:
+                    break
+                address = IPv4Address(source)
+                if packet[IP_HEADER_BYTES] == ECHO_REPLY and address in waiting:
+                    waiting.remove(address)
+                    answered.add(address)
+        return answered
 
 
 def _hosts(played: tuple[Peer, ...], silent: tuple[Peer, ...]) -> tuple[Host, ...]:
