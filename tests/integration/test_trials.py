@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from vpnportal import services
-from vpnportal.models import Revision
+from vpnportal.models import Revision, Subnet
 from vpnportal.reconciler import reconcile
 from vpnportal.reconciler import revision_outcomes as outcomes_of
 
@@ -109,6 +109,47 @@ def test_a_healthy_trial_is_kept_and_a_requested_ping_must_be_answered(
 
     assert outcomes(ready) == {1: Outcome.REPLACED, 2: Outcome.WITHDRAWN, 3: Outcome.LIVE}
     assert "192.168.10.15 did not answer" in ready.revisions.get(number=2).reason
+
+
+@pytest.fixture
+def without_source(ready, user, gateway) -> str:
+    """Give the tunnel a hosted subnet without an address of the gateway; return the text."""
+    gateway.userland_esp = False
+    ready.subnets.remove(*ready.subnets.filter(kind=Subnet.Kind.HOSTED))
+    network = IPv4Network("10.3.0.0/24")
+    ready.subnets.create(account=ready.account, kind=Subnet.Kind.HOSTED, network=network)
+    return (
+        "it has no address in 10.3.0.0/24 from which it could ping 192.168.10.15. Its operator "
+        "can add one. Without the ping the configuration can be applied."
+    )
+
+
+def test_a_trial_whose_ping_the_gateway_cannot_send_is_refused_and_says_what_would_help(
+    without_source, ready, user, gateway
+):
+    services.apply(ready, user, services.Trial(seconds=30, ping=IPv4Address("192.168.10.15")))
+
+    converge(ready)
+
+    assert (outcomes(ready), gateway.connections) == ({1: Outcome.FAILED}, {})
+    reason = ready.revisions.get().reason
+    assert reason == f"The concentrator refused the configuration: {without_source}"
+
+    services.apply(ready, user, services.Trial(seconds=30))
+    converge(ready)
+    assert outcomes(ready)[2] == Outcome.LIVE
+
+
+def test_a_trial_that_lost_the_source_of_its_ping_says_so(without_source, ready, user):
+    trial = services.apply(ready, user, services.Trial(seconds=30))
+    converge(ready)
+    Revision.objects.update(trial_ping="192.168.10.15")
+    end_trial(trial)
+
+    converge(ready)
+
+    reason = ready.revisions.get().reason
+    assert reason.endswith(f": the concentrator sent no ping, because {without_source}")
 
 
 def test_a_failed_trial_of_the_first_revision_removes_the_tunnel(ready, user, gateway):

@@ -219,7 +219,10 @@ class Converge:
             connection_of(revision.tunnel_id): text
             for revision in self.target.unfinished
             if (tunnel := revision_cache.get(revision))
-            and (text := self._conflict_with_gateway(tunnel))
+            and (
+                text := self._conflict_with_gateway(tunnel)
+                or trials.ping_obstacle(revision, self.observed)
+            )
         }
 
     def _conflict_with_gateway(self, tunnel: CompiledTunnel) -> str:

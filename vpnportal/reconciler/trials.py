@@ -112,24 +112,40 @@ def _is_renegotiated(revision: Revision) -> bool:
     return timezone.now() - revision.trial_ends_at < RENEGOTIATION_TIME
 
 
+def ping_obstacle(revision: Revision, observed: Observed) -> str:
+    """Return why the concentrator cannot send the trial's ping, or "" if it can.
+
+    The selectors of the tunnel allow hosted subnets only. On userland ESP the concentrator adds an
+    address to each of them.
+    """
+    if not revision.trial_ping or observed.userland_esp or _ping_sources(revision, observed):
+        return ""
+    subnets = " or ".join(map(str, revision.spec().hosted_subnets))
+    return (
+        f"it has no address in {subnets} from which it could ping {revision.trial_ping}. Its"
+        " operator can add one. Without the ping the configuration can be applied"
+    )
+
+
 def _ping_problem(revision: Revision, driver: GatewayDriver, observed: Observed) -> str:
-    """Return that the trial's ping was not answered, as text, or an empty string."""
-    if revision.trial_ping and not _is_ping_answered(revision, driver, observed):
-        return f"{revision.trial_ping} did not answer a ping"
-    return ""
+    """Return that the trial's ping was not answered or sent, as text, or an empty string."""
+    if not revision.trial_ping:
+        return ""
+    if obstacle := ping_obstacle(revision, observed):
+        return f"the concentrator sent no ping, because {obstacle}"
+    sources = _ping_sources(revision, observed)
+    if driver.ping(IPv4Address(revision.trial_ping), sources, revision.mark):
+        return ""
+    return f"{revision.trial_ping} did not answer a ping"
 
 
-def _is_ping_answered(revision: Revision, driver: GatewayDriver, observed: Observed) -> bool:
-    """Return True if `trial_ping` answers a ping from an address in a hosted subnet."""
+def _ping_sources(revision: Revision, observed: Observed) -> frozenset[IPv4Address]:
+    """Return the lowest address of the gateway in each hosted subnet."""
     sources = (
         observed.addresses.first_in(network) or observed.loopback_addresses.first_in(network)
         for network in revision.spec().hosted_subnets
     )
-    return driver.ping(
-        IPv4Address(revision.trial_ping),
-        frozenset(address for address in sources if address),
-        revision.mark,
-    )
+    return frozenset(address for address in sources if address)
 
 
 def _keep(revision: Revision, reason: str) -> None:
