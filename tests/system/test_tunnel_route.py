@@ -32,7 +32,7 @@ def in_gateway() -> Iterator[None]:
     bridges, addresses = {"public": ()}, {"public": ("203.0.113.1/24",)}
     namespaces.delete(PREFIX)
     try:
-        host = Host(CONCENTRATOR, "", addresses, ROUTES, bridges=bridges)
+        host = Host(CONCENTRATOR, "", addresses, ROUTES, forwards=True, bridges=bridges)
         namespaces.make(PREFIX, [host], ())
         with enter_namespace(PREFIX, CONCENTRATOR):
             yield
@@ -44,9 +44,12 @@ def run(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
-def table_of(address: str, mark: int) -> str:
-    """Return the table in which the kernel finds a route for a packet; "" without a route."""
-    words = run("ip", "route", "get", address, "mark", str(mark)).split()
+def table_of(address: str, mark: int, *origin: str) -> str:
+    """Return the table in which the kernel finds a route for a packet; "" without a route.
+
+    The packet is the gateway's own, or has an `origin`.
+    """
+    words = run("ip", "route", "get", address, *origin, "mark", str(mark)).split()
     return words[words.index("table") + 1] if "table" in words else "main" if words else ""
 
 
@@ -58,20 +61,34 @@ def test_only_packets_of_a_tunnel_without_another_route_use_it(in_gateway):
     assert has_tunnel_route()
     assert table_of("192.168.10.15", mark=7) == table_of("192.168.10.15", DECRYPTED | 7) == "4242"
     assert table_of("10.9.0.1", mark=7) == "main"
-    assert table_of("192.168.10.15", mark=0) == table_of("192.168.10.15", DECRYPTED) == ""
+    assert table_of("192.168.10.15", mark=0) == ""
+
+
+def test_the_gateways_own_packets_to_a_customer_use_it_before_any_other_route(in_gateway):
+    add_tunnel_route("public")
+    forwarded = ("from", "203.0.113.9", "iif", "public")
+
+    assert table_of("10.9.0.1", DECRYPTED | 7) == "4242"
+    assert table_of("10.9.0.1", DECRYPTED | 7, *forwarded) == "main"
+    assert table_of("10.9.0.1", 0, *forwarded) == "main"
 
 
 def test_a_missing_part_is_noticed_and_added_again(in_gateway):
     add_tunnel_route("public")
 
-    for removal in ("rule del pref 32900", "link set public down", "route flush table 4242"):
+    for removal in (
+        "rule del pref 32700",
+        "rule del pref 32900",
+        "link set public down",
+        "route flush table 4242",
+    ):
         run("ip", *removal.split())
         assert not has_tunnel_route()
         run("ip", "link", "set", "public", "up")
         add_tunnel_route("public")
         assert has_tunnel_route()
 
-    assert run("ip", "rule").count("4242") == 1
+    assert run("ip", "rule").count("4242") == 2
 
 
 def test_a_gateway_without_a_route_to_any_peer_has_no_public_interface(in_gateway):
@@ -97,9 +114,12 @@ def test_a_gateway_without_a_default_route_carries_packets_in_both_directions(li
     assert live.ping("10.2.0.10", host="customer")
     assert live.ping("10.2.0.1", host="customer"), "the gateway's own replies have a route, too"
 
-    live.on("concentrator", "ip", "rule", "del", "pref", "32900")
-    assert not live.ping()
-    wait_for(live.ping, 70)
+    # The kernel removes the route with its interface; the monitor requests the converge.
+    for command in ("rule del pref 32900", "link set public down"):
+        live.on("concentrator", "ip", *command.split())
+        live.on("concentrator", "ip", "link", "set", "public", "up")
+        assert not live.ping()
+        wait_for(live.ping, 30)
     repairs = live.do('say(list(DriftRepair.objects.values_list("text", flat=True)))')
     assert "Added the route into tunnels over public" in repairs
 

@@ -1,10 +1,14 @@
 """The route into tunnels: carries packets for which the gateway has no other route.
 
 The kernel looks for the IPsec policy of a packet only after it has found a route. charon can make
-one for each remote network, but tunnels with equal networks would share it. Here one policy rule
-serves all tunnels. It comes after the tables *main* and *default*, and selects the packets with the
-mark of a tunnel. Its table has a default route. The policy then replaces this route: the ESP packet
-gets a route of its own.
+one for each remote network, but tunnels with equal networks would share it. Here two policy rules
+serve all tunnels. Their table has a default route. The policy then replaces this route: the ESP
+packet gets a route of its own.
+
+- The packets of servers, with the mark of a tunnel, use it after the tables *main* and *default*.
+- The gateway's own packets to a customer use it before *main*. An error about a packet whose source
+  was translated has the internal address as its destination, until the kernel translates it back.
+  *main* has an unreachable route to that address.
 
 See docs/decisions/033-routes-of-a-gateway.md. Messages: linux/fib_rules.h, linux/rtnetlink.h.
 """
@@ -28,13 +32,14 @@ from vpnportal.gateway.announced_routes import (
     RTM_NEWROUTE,
 )
 from vpnportal.gateway.errors import GatewayError
+from vpnportal.gateway.netfilter.ruleset import DECRYPTED_MARK
 from vpnportal.gateway.netlink_messages import NLM_F_CREATE, NLM_F_EXCL, attribute, parse_attributes
 
-# The preference of the rule, after main (32766) and default (32767), and its table.
-PREFERENCE, TABLE = 32_900, 4242
+# The preferences of the rules, before main (32766) and after default (32767), and their table.
+OWN_PREFERENCE, PREFERENCE, TABLE = 32_700, 32_900, 4242
 
 RTM_NEWRULE, RTM_GETRULE = 32, 34
-FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK, FRA_PROTOCOL = 6, 10, 15, 16, 21
+FRA_IIFNAME, FRA_PRIORITY, FRA_FWMARK, FRA_TABLE, FRA_FWMASK = 3, 6, 10, 15, 16
 FR_ACT_TO_TBL, FIB_RULE_INVERT = 1, 2
 RTA_OIF, RTA_TABLE, RTN_UNICAST, RT_SCOPE_LINK = 4, 15, 1, 253
 RTA_MARK = 16
@@ -49,12 +54,12 @@ MAX_PEERS = 10
 
 
 def has_tunnel_route() -> bool:
-    """Return True if the rule and a route in its table exist.
+    """Return True if the rules and a route in their table exist.
 
     Raises GatewayError if the kernel does not answer.
     """
     try:
-        return _has_rule() and count_routes(TABLE, PROTOCOL) > 0
+        return _has_rules() and count_routes(TABLE, PROTOCOL) > 0
     except OSError as error:
         raise GatewayError(f"the gateway's routes cannot be read: {error}.") from error
 
@@ -101,7 +106,7 @@ def refusing_route(network: IPv4Network) -> str:
 
 
 def add_tunnel_route(interface: str) -> None:
-    """Add the rule, and a default route over the interface to its table, unless they exist.
+    """Add the rules, and a default route over the interface to their table, unless they exist.
 
     Raises GatewayError if the kernel refuses.
     """
@@ -113,23 +118,24 @@ def add_tunnel_route(interface: str) -> None:
         route += attribute(RTA_OIF, index)
         create = NLM_F_CREATE | NLM_F_EXCL
         rtnetlink.change(RTM_NEWROUTE, create, [route], (0, errno.EEXIST))
-        rtnetlink.change(RTM_NEWRULE, create, [_RULE], (0, errno.EEXIST))
+        rtnetlink.change(RTM_NEWRULE, create, _RULES, (0, errno.EEXIST))
     except OSError as error:
         raise GatewayError(f"the kernel refused a route over {interface}: {error}.") from error
 
 
-def _has_rule() -> bool:
-    expected = parse_attributes(_RULE[_RULE_HEADER.size :])
-    for message in rtnetlink.dump(RTM_GETRULE, _RULE_HEADER.pack(socket.AF_INET, *[0] * 8)):
-        found = parse_attributes(message.body[_RULE_HEADER.size :])
-        (flags,) = struct.unpack_from("=I", message.body, 8)
-        if flags & FIB_RULE_INVERT and all(
-            # The kernel does not list a mark of 0.
-            found.get(kind, _ZERO) == value
-            for kind, value in expected.items()
-        ):
-            return True
-    return False
+def _has_rules() -> bool:
+    request = _RULE_HEADER.pack(socket.AF_INET, *[0] * 8)
+    listed = [message.body for message in rtnetlink.dump(RTM_GETRULE, request)]
+    return all(any(_is_rule(expected, body) for body in listed) for expected in _RULES)
+
+
+def _is_rule(expected: bytes, listed: bytes) -> bool:
+    wanted, found = (parse_attributes(rule[_RULE_HEADER.size :]) for rule in (expected, listed))
+    inverts = [_RULE_HEADER.unpack_from(rule)[-1] & FIB_RULE_INVERT for rule in (expected, listed)]
+    # The kernel does not list a mark of 0.
+    return inverts[0] == inverts[1] and all(
+        found.get(kind, _ZERO) == value for kind, value in wanted.items()
+    )
 
 
 def _interface_to(address: str) -> int:
@@ -148,17 +154,26 @@ def look_up_route(address: str, attributes: bytes = b"", flags: int = 0) -> byte
     return rtnetlink.lookup(RTM_GETROUTE, header + destination + attributes).body
 
 
-_ZERO = bytes(4)
-# struct fib_rule_hdr. The rule is "not from all fwmark 0/0xffff": it selects all other marks.
+# struct fib_rule_hdr.
 _RULE_HEADER = struct.Struct("=8BI")
-_RULE = _RULE_HEADER.pack(
-    socket.AF_INET, 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, FIB_RULE_INVERT
-) + b"".join(
-    attribute(kind, struct.pack("=I", value))
-    for kind, value in (
-        (FRA_PRIORITY, PREFERENCE),
-        (FRA_FWMARK, 0),
-        (FRA_FWMASK, MARK_BITS),
+
+
+def _rule(preference: int, mark: int, mask: int, flags: int = 0, more: bytes = b"") -> bytes:
+    header = _RULE_HEADER.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, FR_ACT_TO_TBL, flags)
+    numbers = (
+        (FRA_PRIORITY, preference),
+        (FRA_FWMARK, mark),
+        (FRA_FWMASK, mask),
         (FRA_TABLE, TABLE),
     )
+    attributes = (attribute(kind, struct.pack("=I", value)) for kind, value in numbers)
+    return header + b"".join(attributes) + more
+
+
+_ZERO = bytes(4)
+_RULES = (
+    # "from all fwmark 0x10000000/0x10000000 iif lo": packets of this machine have the input `lo`.
+    _rule(OWN_PREFERENCE, DECRYPTED_MARK, DECRYPTED_MARK, more=attribute(FRA_IIFNAME, b"lo\0")),
+    # "not from all fwmark 0/0xffff" selects all other marks.
+    _rule(PREFERENCE, 0, MARK_BITS, FIB_RULE_INVERT),
 )
