@@ -288,7 +288,7 @@ class FakeGateway:
         self.ike_sas.append(
             IkeSa(
                 name,
-                f"i{next(self._ids)}",
+                str(next(self._ids)),
                 "ESTABLISHED",
                 (child_sa,),
                 initiator=connection.initiates,

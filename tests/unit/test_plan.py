@@ -183,6 +183,32 @@ def test_an_ike_sa_that_initiates_with_the_old_key_is_terminated():
     assert [(stale.unique_id, stale.whole_ike) for stale in plan.terminate_dialing] == [("7", True)]
 
 
+def test_the_newest_ike_sa_of_ikev1_is_kept_because_the_peer_may_carry_over_it():
+    """Charon as the peer moves all CHILD_SAs to it; the concentrator's charon does not."""
+    gateway = gateway_with(EXAMPLE)
+    refused = example(phase_one=replace(EXAMPLE.phase_one, keylife=20_000))
+    gateway.peer_answers = False
+    apply_once(gateway, refused)
+    (carrying,) = gateway.ike_sas
+    newest = replace(carrying, unique_id="99", children=(), version=1)
+    gateway.ike_sas = [carrying, newest]
+
+    plan = apply_once(gateway, EXAMPLE)
+
+    assert (plan.terminate_dialing, plan.terminate, plan.initiate) == ((), (), ())
+
+
+def test_an_idle_ike_sa_of_ikev1_ends_with_the_last_traffic_of_its_tunnel():
+    gateway = gateway_with(EXAMPLE)
+    (carrying,) = gateway.ike_sas
+    idle = replace(carrying, unique_id="99", children=(), version=1)
+    gateway.ike_sas = [carrying, idle]
+
+    plan = make_plan(compile_specs([], KEY), observe(gateway))
+
+    assert {stale.unique_id for stale in plan.terminate} == {carrying.unique_id, "99"}
+
+
 @pytest.mark.parametrize(
     "change",
     [

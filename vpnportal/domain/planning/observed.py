@@ -64,7 +64,8 @@ class IkeSa:
     """An IKE_SA with its CHILD_SAs, with charon's `state`, such as ESTABLISHED.
 
     `tasks` are charon's active and queued exchanges, such as QUICK_MODE. `initiator` is True if
-    the concentrator initiated. `suite` is empty before it is negotiated.
+    the concentrator initiated. `suite` is empty before it is negotiated. `version` is the IKE
+    version, 1 or 2. charon counts unique ids upwards from 1.
     """
 
     connection: str
@@ -76,6 +77,7 @@ class IkeSa:
     remote_host: str = ""
     initiator: bool = True
     suite: Suite = UNNAMED
+    version: int = 2
 
     @property
     def is_negotiating(self) -> bool:

@@ -51,8 +51,9 @@ def stale_sas(desired: Desired, observed: Observed) -> Iterator[StaleSa]:
             loaded is not None and loaded.ike_fingerprint == connection.as_loaded.ike_fingerprint
         )
         carrying = _carrying_children(connection, running)
-        for sa in running:
-            yield from _stale(sa, connection, carrying, is_loaded)
+        stale = [ending for sa in running for ending in _stale(sa, connection, carrying, is_loaded)]
+        kept = _needed_by_peer(connection, running, stale)
+        yield from (ending for ending in stale if ending not in kept)
 
 
 def to_initiate(
@@ -100,6 +101,30 @@ def _stale(
                 yield StaleSa(sa.connection, child.unique_id, whole_ike=False)
     else:
         yield stale_ike_sa(sa)
+
+
+def _needed_by_peer(
+    connection: Connection, running: Iterable[IkeSa], stale: Iterable[StaleSa]
+) -> frozenset[StaleSa]:
+    """Return those stale IKE_SAs to which an IKEv1 peer may have moved running CHILD_SAs.
+
+    charon as a peer takes each new IKE_SA as the next one of the same tunnel and moves all
+    CHILD_SAs to it. If this IKE_SA ended, the peer would end them, too, and report nothing.
+    """
+    ended = {(ending.unique_id, ending.whole_ike) for ending in stale}
+    going_on = [
+        int(sa.unique_id)
+        for sa in running
+        for child in sa.children
+        if child.state in CARRYING and not {(sa.unique_id, True), (child.unique_id, False)} & ended
+    ]
+    return frozenset(
+        stale_ike_sa(sa)
+        for sa in running
+        if (sa.version, sa.state, sa.children) == (1, "ESTABLISHED", ())
+        and sa.remote_host in ("", connection.as_loaded.ends[1])
+        and any(unique_id < int(sa.unique_id) for unique_id in going_on)
+    )
 
 
 def _has_wanted_ike(sa: IkeSa, connection: Connection, is_loaded: bool) -> bool:

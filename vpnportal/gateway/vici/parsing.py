@@ -54,6 +54,7 @@ def parse_ike_sa(connection: str, body: dict[str, Any]) -> IkeSa:
         remote_host=body.get("remote-host", ""),
         initiator=body.get("initiator") == "yes",
         suite=parse_suite(body),
+        version=int(body.get("version", 2)),
     )
 
 
