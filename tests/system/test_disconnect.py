@@ -7,7 +7,8 @@ import re
 import pytest
 
 from tests.running_portal import RunningPortal, wait_for
-from tests.system.test_stale_sas import VICI, ike_spi, list_sas, lost_pings
+from tests.system.pings import pinging
+from tests.system.test_stale_sas import PING_SECONDS, VICI, ike_spi, list_sas
 
 # Not tried on kernel ESP yet.
 pytestmark = pytest.mark.own_kernel
@@ -72,19 +73,19 @@ def _label(portal: RunningPortal) -> str:
 def test_a_rekey_installs_new_keys_and_loses_no_ping(live: RunningPortal):
     before = set(re.findall(r"\b[0-9a-f]{8}\b", list_sas(live)))
 
-    with lost_pings(live) as lost:
+    with pinging(live, PING_SECONDS) as pings:
         assert command(live, "rekey") == "Completed: the tunnel has new keys."
 
-    assert lost[0] <= 1
+    assert pings.lost <= 1
     assert set(re.findall(r"\b[0-9a-f]{8}\b", list_sas(live))) - before
 
 
 def test_a_reconnect_negotiates_a_new_ike_sa_within_seconds(live: RunningPortal):
     before = ike_spi(list_sas(live))
 
-    with lost_pings(live) as lost:
+    with pinging(live, PING_SECONDS) as pings:
         command(live, "reconnect")
         wait_for(live.ping, 15)
 
     assert ike_spi(list_sas(live)) not in ("", before)
-    print(f"a reconnect lost {lost[0]} pings of 20 ms")
+    print(f"a reconnect lost {pings.lost} pings of 20 ms")

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
+from tests.system.pings import pinging
 from tests.system.test_example import load_device
 
 VICI = "lab/concentrator/charon.vici"
+PING_SECONDS = 0.02
 ACCEPTS_BOTH = {
     "proposals = aes256-sha256-modp1536": (
         "proposals = aes256-sha256-modp1536, aes128-sha1-modp1024"
@@ -64,24 +64,6 @@ def accepting(request, live: RunningPortal) -> Iterator[RunningPortal]:
     wait_for(live.ping, 15)
 
 
-@contextmanager
-def lost_pings(portal: RunningPortal) -> Iterator[list[int]]:
-    """Ping every 20 ms during the block; after the block the list has the number of lost pings."""
-    lost: list[int] = []
-    on_server = ("ip", "netns", "exec", f"{portal.prefix}-server")
-    process = subprocess.Popen(
-        (*on_server, "ping", "-q", "-i", "0.02", "10.1.255.92"), stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield lost
-    finally:
-        process.send_signal(2)
-        output, _ = process.communicate(timeout=10)
-    sent, received = map(int, re.findall(r"(\d+) packets transmitted, (\d+) received", output)[0])
-    # The last ping may be without an answer when ping ends.
-    lost.append(max(0, sent - received - 1))
-
-
 CHANGES = {
     "phase two": (
         'services.edit(tunnel, "phase_two_encryption", "AES128", user)\n'
@@ -108,11 +90,11 @@ for name, value in {
 def test_a_change_is_negotiated_within_seconds_and_loses_hardly_a_packet(accepting, phase):
     change, suite = CHANGES[phase]
     try:
-        with lost_pings(accepting) as lost:
+        with pinging(accepting, PING_SECONDS) as pings:
             assert accepting.apply(change)["outcome"] == "live"
             took = wait_for(lambda: has_single_child(accepting, suite), 10)
-        print(f"{phase}: {lost[0]} pings lost, negotiated after {took:.1f} s")
-        assert lost[0] <= 10
+        print(f"{phase}: {pings.lost} pings lost, negotiated after {took:.1f} s")
+        assert pings.lost <= 10
     finally:
         accepting.apply(RESTORE)
         wait_for(lambda: has_single_child(accepting, "AES_CBC-256/HMAC_SHA2_256_128"), 10)
@@ -123,7 +105,7 @@ def test_a_new_key_is_negotiated_within_seconds(accepting):
     text = device_file(accepting).read_text()
     try:
         load(accepting, text.replace(key, "a new key for both"))
-        with lost_pings(accepting) as lost:
+        with pinging(accepting, PING_SECONDS) as pings:
             before = list_sas(accepting)
             accepting.apply('services.set_preshared_key(tunnel, "a new key for both", user)')
             wait_for(
@@ -132,8 +114,8 @@ def test_a_new_key_is_negotiated_within_seconds(accepting):
                 ),
                 10,
             )
-        print(f"key: {lost[0]} pings lost")
-        assert lost[0] <= 10
+        print(f"key: {pings.lost} pings lost")
+        assert pings.lost <= 10
     finally:
         load(accepting, text)
         accepting.apply(f"services.set_preshared_key(tunnel, {key!r}, user)")
@@ -147,11 +129,11 @@ def ike_spi(listed: str) -> str:
 
 def test_settings_that_the_peer_refuses_leave_the_old_sas_up_and_the_page_shows_it(live):
     try:
-        with lost_pings(live) as lost:
+        with pinging(live, PING_SECONDS) as pings:
             revision = live.apply('services.edit(tunnel, "phase_two_encryption", "3DES", user)')
             assert revision["outcome"] == "live"
             wait_for(lambda: sa_status(live) == "Up \N{EN DASH} settings out of date", 15)
-        assert lost == [0]
+        assert pings.lost == 0
     finally:
         live.apply('services.edit(tunnel, "phase_two_encryption", "AES256", user)')
     wait_for(lambda: sa_status(live) == "Up", 15)
