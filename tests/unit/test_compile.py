@@ -95,9 +95,26 @@ def test_a_mark_selects_the_packets_of_each_child_and_is_in_the_names_of_the_chi
     assert (marks, marked.mark) == (["259/0xffff"] * 3, 259)
     unmarked = compile_tunnel(EXAMPLE, KEY).connection
     (child,) = unmarked.settings["children"].values()
-    assert not any("mark" in name for name in child)
+    assert not any("mark" in name for name in child) and "priority" not in child
     names = marked.children | unmarked.children
     assert (len(names), len(set(map(ike_fingerprint_of, names)))) == (2, 1)
+
+
+def test_marked_policies_come_before_those_without_a_mark_and_those_of_smaller_networks_first():
+    remote = networks("10.64.0.0/10", "10.64.1.0/24", "192.168.10.15/32")
+
+    by_network = {
+        child["remote_ts"][0]: int(child["priority"])
+        for child in children(example(remote_subnets=remote)).values()
+    }
+
+    assert sorted(by_network, key=by_network.__getitem__) == [
+        "192.168.10.15/32",
+        "10.64.1.0/24",
+        "10.64.0.0/10",
+    ]
+    # charon's own priority of the smallest network.
+    assert max(by_network.values()) < 400_000 - 64 * 512
 
 
 @pytest.mark.parametrize(("translated_only", "networks"), [(False, 1), (True, 0)])

@@ -30,6 +30,10 @@ from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
 VERSIONS = {0: "IKEv1/2", 1: "IKEv1", 2: "IKEv2"}
 # The bits of a packet's mark that carry the mark of a tunnel.
 MARK_BITS = 0xFFFF
+# charon's priority of a policy is 400,000 less 512 for each bit of both prefix lengths. The kernel
+# takes the lowest, and of equal ones the oldest. Policies with a mark come before those without.
+# Otherwise the policy of an old CHILD_SA refuses what arrives through its marked successor.
+MARKED_PRIORITY, BIT_PRIORITY = 300_000, 512
 # Used by IKEv1 only: an IKEv2 peer is dead when it leaves a request unanswered.
 DPD_INTERVALS_BEFORE_TIMEOUT = 3
 
@@ -56,8 +60,8 @@ def compile_tunnel(spec: TunnelSpec, key: bytes, mark: int = 0) -> CompiledTunne
     # aaa_id is never sent with a preshared key, but charon compares it. A new key thus gets a
     # new IKE_SA.
     ike["local"] = {"auth": "psk", "id": str(spec.hosted_peer), "aaa_id": ike_fingerprint}
-    # The initiator is not negotiated. It is outside the fingerprints, so that a change of it
-    # renames and renegotiates nothing.
+    # The initiator and the priority of policies are not negotiated. They are outside the
+    # fingerprints, so that a change of them renames and renegotiates nothing.
     initiates = spec.starts is not Starts.OTHER
     if not initiates:
         ike["keyingtries"] = "1"
@@ -66,6 +70,8 @@ def compile_tunnel(spec: TunnelSpec, key: bytes, mark: int = 0) -> CompiledTunne
     for local, remote in selectors(spec):
         child = _child_settings(spec, local, remote, mark)
         child_name = f"{name}-{ike_fingerprint}-{fingerprint(key, child)}"
+        if mark:
+            child["priority"] = str(_marked_priority(local, remote))
         children[child_name] = child if initiates else {**child, "dpd_action": "clear"}
         rekey = _interned(_rekey_seconds(spec.phase_two.keylife))
         dpd_action = "start" if initiates else "none"
@@ -168,6 +174,16 @@ def _child_settings(
         "close_action": "none",
         **marks,
     }
+
+
+def _marked_priority(local: tuple[str, ...], remote: tuple[str, ...]) -> int:
+    """Return the priority of the policies of a marked child: smaller networks come first."""
+    bits = sum(min(_prefix_length(network) for network in side) for side in (local, remote))
+    return MARKED_PRIORITY - BIT_PRIORITY * bits
+
+
+def _prefix_length(network: str) -> int:
+    return int(network.rpartition("/")[2])
 
 
 def selectors(spec: TunnelSpec) -> Iterable[tuple[tuple[str, ...], tuple[str, ...]]]:

@@ -38,8 +38,11 @@ DEVICE = "ipsec0"
 # gateway's own packets to its customer.
 DECRYPTED_MARK = 0x10000000
 TUNNEL_OR_DECRYPTED = MARK_BITS | DECRYPTED_MARK
+NOT_MARK_BITS = 0xFFFF_FFFF ^ MARK_BITS
 # Before the kernel defragments (-400) and before conntrack (-200).
 EARLY = -450
+# The chains of the packets out of a CHILD_SA without a mark: before and after the check of ESP.
+UNMARKED, MARK_LATE = "unmarked", "mark_late"
 # The set of the interfaces from which packets may enter a tunnel.
 HOSTED_SIDE = "hosted_side"
 # The set of pairs of internal and customer address; a pair expires after its last packet.
@@ -69,12 +72,14 @@ Rule: TypeAlias = "list[Json]"
 
 CHAINS: dict[str, Json] = {
     "early": {"type": "filter", "hook": "prerouting", "prio": EARLY, "policy": "accept"},
+    UNMARKED: {},
     "early_output": {"type": "filter", "hook": "output", "prio": EARLY, "policy": "accept"},
     "prerouting": {"type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept"},
     "postrouting": {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"},
     "used": {"type": "filter", "hook": "postrouting", "prio": 110, "policy": "accept"},
     "used_from_customer": {},
     path_mtu.CLAMP_CHAIN: {},
+    MARK_LATE: {},
     "forward": {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"},
     "input": {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"},
     "errors": {"type": "route", "hook": "output", "prio": -150, "policy": "accept"},
@@ -92,8 +97,22 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
     unmarked = _match(_bits(TUNNEL_OR_DECRYPTED), 0)
     set_zone = _set({"ct": {"key": "zone"}}, _lookup(_TUNNEL_MARK, NatMap.ZONE_OF))
     to_servers = _match({"meta": {"key": "oifname"}}, f"@{HOSTED_SIDE}")
+    mark_by_network = _mark_by(_address("saddr"), NatMap.NETWORKS)
+    set_decrypted = _set(_MARK, {"|": [_MARK, DECRYPTED_MARK]})
     early_errors, clamp = [], [[*path_mtu.syn(), path_mtu.set_mss(path_mtu.SAFE_MSS)]]
+    # Userland ESP marks no packet.
+    without_mark, unmarked_chain, mark_late, late_chain = mark_by_network, [], [], []
     if not userland_esp:
+        without_mark = _goto(UNMARKED)
+        # The policy of such a CHILD_SA has no mark. That of its successor has, and would refuse
+        # the packet. So the zone is chosen here, and the mark is set after the check.
+        unmarked_chain = [
+            [mark_by_network],
+            [_IN_TUNNEL, set_zone],
+            [_set(_MARK, {"|": [_bits(NOT_MARK_BITS), DECRYPTED_MARK]})],
+        ]
+        mark_late = [[decrypted, _not(_IN_TUNNEL), {"jump": {"target": MARK_LATE}}]]
+        late_chain = [[mark_by_network], [set_decrypted]]
         early_errors = [[_not(arrived), *path_mtu.error_about_esp(), *_MARK_BY_PEER]]
         clamp = [
             [*path_mtu.syn(), path_mtu.set_mss({"rt": {"key": "mtu"}})],
@@ -104,12 +123,13 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
             *early_errors,
             # The kernel marks what a CHILD_SA with a mark decrypts. Userland ESP does not, and
             # neither does a CHILD_SA of a version of the portal without marks.
-            [arrived, _not(_IN_TUNNEL), _mark_by(_address("saddr"), NatMap.NETWORKS)],
-            [arrived, _set(_MARK, {"|": [_MARK, DECRYPTED_MARK]})],
+            [arrived, _not(_IN_TUNNEL), without_mark],
+            [arrived, set_decrypted],
             [unmarked, from_hosted_side, _mark_by(_address("daddr"), NatMap.TUNNEL_OF)],
             [unmarked, from_hosted_side, _mark_by(_address("daddr"), NatMap.NETWORKS)],
             [_IN_TUNNEL, set_zone],
         ],
+        UNMARKED: unmarked_chain,
         # Answers and errors of the gateway itself have the mark of what they answer
         # (net.ipv4.fwmark_reflect), its own pings that of their tunnel.
         "early_output": [[_ICMP, _IN_TUNNEL, set_zone]],
@@ -134,7 +154,9 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
             ],
             [_translated("snat"), {"counter": UNRECORDED}],
         ],
+        MARK_LATE: late_chain,
         "forward": [
+            *mark_late,
             [decrypted, encrypting, *_drop("between_tunnels")],
             *clamp,
             # Without a route, a packet for a server would leave unencrypted on the public side.
