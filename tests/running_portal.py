@@ -142,6 +142,10 @@ class RunningPortal:
         """Return the ids of this portal's processes with this word in their command."""
         return [pid for pid in self._pids(host) if word in _command_words(pid)]
 
+    def run_all(self, *words: str) -> bool:
+        """Return True if each word is in the command of a process of this portal."""
+        return set(words) <= set().union(*map(_command_words, self._pids("")))
+
     def _pids(self, host: str) -> list[int]:
         if host:
             listed = self.run("ip", "netns", "pids", f"{self.prefix}-{host}", check=True).stdout

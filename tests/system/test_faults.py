@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -19,11 +19,9 @@ from tests.system.faults import damage, ground_truth, settings
 from tests.system.faults.damage import Fault
 from tests.system.faults.matrix import CELL
 from tests.system.faults.person import Person
+from tests.system.faults.probes import Probes
 from tests.system.faults.scene import Scene
 from tests.system.faults.steps import COMMITTED, SENT, WORKERS, Holds
-
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
 
 CELLS = {
     damage.KILL_WORKER: (SENT, *WORKERS),
@@ -35,7 +33,7 @@ CELLS = {
     damage.KILL_MONITOR: (SENT, "loaded", "recorded"),
     damage.KILL_BEAT: (SENT, "recorded"),
     damage.KEEP_FLOWS: ("maps changed",),
-    damage.NO_TUN: ("loaded",),
+    damage.NO_ESP: ("loaded",),
     damage.FULL_DISK: ("received", "loaded", "observed again"),
     damage.CLOCK_FORWARD: (SENT, "loaded"),
     damage.CLOCK_BACK: (SENT, "loaded"),
@@ -79,10 +77,11 @@ def scene() -> Iterator[Scene]:
             settings.make_peer_accept_both(portal)
             portal.apply(FIRST)
             person = Person(*map(portal.printed, ("URL", "User name", "Password")))
-            scene = Scene(portal, holds, person, settings.FIRST, 1)
-            scene.settle()
-            holds.require_bindings()
-            yield scene
+            with closing(Probes(portal.prefix)) as probes:
+                scene = Scene(portal, holds, person, probes, settings.FIRST, 1)
+                scene.settle()
+                holds.require_bindings()
+                yield scene
         finally:
             holds.release()
             portal.stop()
@@ -159,14 +158,14 @@ def pinging(portal: RunningPortal, address: str) -> Iterator[None]:
         ping.wait()
 
 
-def test_traffic_resumes_when_the_tun_interface_is_up_again(scene: Scene):
-    """The routes into the interface disappear with it; the SAs do not depend on it and stay."""
+def test_traffic_resumes_when_esp_passes_again(scene: Scene):
+    """The SAs do not depend on the path of ESP, and stay: IKE goes on."""
     scene.prepare()
-    damage.NO_TUN.inject(scene)
+    damage.NO_ESP.inject(scene)
     try:
         assert scene.deviations() == [f"{scene.applied.internal} does not answer"]
     finally:
-        damage.NO_TUN.undo(scene)
+        damage.NO_ESP.undo(scene)
 
     scene.settle()
 

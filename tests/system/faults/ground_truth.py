@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import sqlite3
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import vici
 
 from tests.running_portal import RunningPortal
+from tests.system.faults.probes import Probes
 from tests.system.faults.settings import Settings, other_than
 
 HOSTED = "10.2.0.0/24"
@@ -63,17 +63,18 @@ def subnets(portal: RunningPortal) -> dict[str, int]:
     return {row["network"]: row["id"] for row in rows(portal, query)}
 
 
-def deviations(portal: RunningPortal, settings: Settings, live: int) -> list[str]:
-    """Return each difference from the newest applied revision, as a text."""
+def deviations(portal: RunningPortal, probes: Probes, settings: Settings, live: int) -> list[str]:
+    """Return each difference of the first source that differs from the newest applied revision."""
+    sources = (
+        lambda: _outcomes(portal, live),
+        lambda: _charon(portal, settings),
+        lambda: _kernel(portal, probes, settings),
+        lambda: _pings(probes, settings),
+        lambda: _flows(portal, settings),
+    )
     try:
-        return [
-            *_outcomes(portal, live),
-            *_charon(portal, settings),
-            *_kernel(portal, settings),
-            *_flows(portal, settings),
-            *_pings(portal, settings),
-        ]
-    except (OSError, vici.exception.SessionException, ValueError, StopIteration) as error:
+        return next((found for source in sources if (found := list(source()))), [])
+    except (OSError, vici.exception.SessionException, ValueError) as error:
         return [f"{type(error).__name__}: {error}"]
 
 
@@ -156,9 +157,8 @@ def _text(value: Any) -> Any:
     return value
 
 
-def _kernel(portal: RunningPortal, settings: Settings) -> Iterator[str]:
-    listed = portal.on("concentrator", "nft", "-j", "list", "table", "ip", "vpnportal").stdout
-    items = json.loads(listed or '{"nftables": []}')["nftables"]
+def _kernel(portal: RunningPortal, probes: Probes, settings: Settings) -> Iterator[str]:
+    items = probes.table("vpnportal")
     maps = {item["map"]["name"]: item["map"].get("elem", []) for item in items if "map" in item}
     (tunnel,) = rows(portal, "SELECT mark FROM vpnportal_tunnel WHERE id = 1")
     mark = tunnel["mark"]
@@ -192,13 +192,10 @@ def _flows(portal: RunningPortal, settings: Settings) -> Iterator[str]:
         yield f"flows of {other_than(settings).internal} are left"
 
 
-def _pings(portal: RunningPortal, settings: Settings) -> Iterator[str]:
-    if not _answers(portal, settings.internal, 0.3):
-        yield f"{settings.internal} does not answer"
-    if _answers(portal, other_than(settings).internal, 0.3):
-        yield f"{other_than(settings).internal} still answers"
-
-
-def _answers(portal: RunningPortal, target: str, seconds: float) -> bool:
-    ping = ("ping", "-c", "1", "-W", str(seconds), target)
-    return portal.on("server", *ping).returncode == 0
+def _pings(probes: Probes, settings: Settings) -> Iterator[str]:
+    old, new = other_than(settings).internal, settings.internal
+    answering = probes.answering(silent=old, speaking=new)
+    if new not in answering:
+        yield f"{new} does not answer"
+    if old in answering:
+        yield f"{old} still answers"

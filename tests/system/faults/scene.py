@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -13,6 +14,7 @@ from typing import Any
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.faults import ground_truth, settings
 from tests.system.faults.person import Answer, Person
+from tests.system.faults.probes import Probes
 from tests.system.faults.settings import Settings
 from tests.system.faults.steps import SENT, Holds
 
@@ -27,6 +29,7 @@ class Scene:
     portal: RunningPortal
     holds: Holds
     person: Person
+    probes: Probes
     applied: Settings
     number: int
     draft: dict[str, Any] = field(default_factory=dict)
@@ -88,8 +91,13 @@ class Scene:
         return time.monotonic() - started_at
 
     def deviations(self) -> list[str]:
-        """Return each difference from the newest applied revision."""
-        return ground_truth.deviations(self.portal, self.applied, self.number)
+        """Return each difference of the first source that differs from the applied revision."""
+        return ground_truth.deviations(self.portal, self.probes, self.applied, self.number)
+
+    def answers(self) -> bool:
+        """Return True if the customer's host answers under its new address."""
+        old, new = settings.other_than(self.applied).internal, self.applied.internal
+        return new in self.probes.answering(silent=old, speaking=new)
 
     def apply_again(self) -> None:
         """Apply the unchanged draft, and wait until that revision is live."""
@@ -107,10 +115,21 @@ class Scene:
         return any(text in logged for text in texts)
 
     def _all_running(self) -> bool:
-        names = ("redis-server", "gunicorn", "beat", "worker", "watch")
-        redis = self.portal.run("redis-cli", "-s", str(self.portal.state / SOCKET), "ping")
-        running = all(map(self.portal.processes, names)) and redis.stdout == "PONG\n"
-        return running and self.person.reaches_portal()
+        return (
+            self.portal.run_all("redis-server", "gunicorn", "beat", "worker", "watch")
+            and self._redis_answers()
+            and self.person.reaches_portal()
+        )
+
+    def _redis_answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(1)
+            try:
+                connection.connect(str(self.portal.state / SOCKET))
+                connection.sendall(b"PING\r\n")
+                return connection.recv(16) == b"+PONG\r\n"
+            except OSError:
+                return False
 
     @property
     def _log(self):
