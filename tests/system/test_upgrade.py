@@ -6,6 +6,7 @@ its state folder is upgraded, and the portal of this checkout starts on it.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections import Counter
@@ -18,12 +19,9 @@ import pytest
 
 from tests.running_portal import ROOT, wait_for
 from tests.system.upgrade.declaration import parse
-from tests.system.upgrade.machine import Machine
+from tests.system.upgrade.machine import Flow, Machine
 from tests.system.upgrade.release import Release, check_out
 from tests.system.upgrade.scene import SECOND, Observation, Scene
-
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
 
 DECLARED = parse((ROOT / "release.toml").read_text())
 PROCESSES = ("beat", "honcho", "redis", "watch", "web", "worker")
@@ -34,12 +32,16 @@ TRACEBACK = r"^Traceback[\s\S]*?^\w.*$"
 
 @dataclass(frozen=True)
 class Upgrade:
-    """A finished upgrade, and what charon and the portal logged meanwhile."""
+    """A finished upgrade, and what charon and the portal logged meanwhile.
+
+    `lost_pings` are times. `began_at` has the time at which a connection was negotiated again.
+    """
 
     scene: Scene
     before: Observation
     after: Observation
-    lost_pings: dict[str, int]
+    lost_pings: dict[Flow, list[float]]
+    began_at: dict[str, float]
     commands: list[str]
     negotiations: Counter[str]
     tracebacks: list[str]
@@ -62,7 +64,7 @@ def upgrade() -> Iterator[Upgrade]:
 def carry_out(old: Release, new: Release, scene: Scene) -> Upgrade:
     """Upgrade as docs/operations.md tells it, up to the end of the trial that runs meanwhile."""
     before, charon = scene.observe(old), scene.machine.charon_log()
-    with scene.machine.pinging(scene.addresses_up) as lost_pings:
+    with scene.machine.listening() as began_at, scene.machine.pinging(scene.flows) as lost_pings:
         old.stop()
         new.set_up()
         logs = {name: scene.machine.log(name) for name in PROCESSES}
@@ -76,6 +78,7 @@ def carry_out(old: Release, new: Release, scene: Scene) -> Upgrade:
         before,
         after,
         lost_pings,
+        began_at,
         charon.commands(),
         charon.negotiations(),
         [traceback for log in logs.values() for traceback in log.find(TRACEBACK)],
@@ -83,8 +86,20 @@ def carry_out(old: Release, new: Release, scene: Scene) -> Upgrade:
 
 
 def test_no_tunnel_loses_more_pings_than_the_release_declares(upgrade):
-    assert upgrade.lost_pings.keys() == set(upgrade.scene.addresses_up)
-    assert max(upgrade.lost_pings.values()) <= DECLARED.max_lost_pings
+    lost = {flow: len(times) for flow, times in upgrade.lost_pings.items()}
+
+    assert lost.keys() == set(upgrade.scene.flows)
+    assert max(lost.values()) <= DECLARED.max_lost_pings, lost
+
+
+def test_no_ping_is_lost_before_a_tunnel_is_negotiated_again(upgrade):
+    early = {
+        flow: before
+        for flow, times in upgrade.lost_pings.items()
+        if (before := [at for at in times if at < upgrade.began_at.get(flow.connection, math.inf)])
+    }
+
+    assert early == {}
 
 
 def test_what_runs_stays_or_is_negotiated_once_where_the_release_declares_it(upgrade):

@@ -9,17 +9,30 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import threading
+import time
+from bisect import bisect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import vici
 
 from tests.running_portal import ROOT, laboratory_prefix, state_folder
 
 CONCENTRATOR = "hou02-vpn01"
+PING_SECONDS = 0.01
+
+
+class Flow(NamedTuple):
+    """Packets from an address of a host of the laboratory through the tunnel of a connection."""
+
+    connection: str
+    host: str
+    source: str
+    target: str
 
 
 class Machine:
@@ -98,26 +111,56 @@ class Machine:
         return subprocess.run(command, capture_output=True).returncode == 0
 
     @contextmanager
-    def pinging(self, addresses: Iterable[str]) -> Iterator[dict[str, int]]:
-        """Ping each address 100 times a second meanwhile.
+    def pinging(self, flows: Iterable[Flow]) -> Iterator[dict[Flow, list[float]]]:
+        """Ping in each flow 100 times a second meanwhile.
 
-        Once the block is left, the dictionary has the number of lost pings by address.
+        Once the block is left, the dictionary has the times of the lost pings by flow.
         """
-        lost: dict[str, int] = {}
+        lost: dict[Flow, list[float]] = {}
         with ExitStack() as pings:
-            counts = {address: pings.enter_context(self._pinging(address)) for address in addresses}
+            reads = {flow: pings.enter_context(self._pinging(flow)) for flow in flows}
             yield lost
-        lost |= {address: count() for address, count in counts.items()}
+        lost |= {flow: read() for flow, read in reads.items()}
 
     @contextmanager
-    def _pinging(self, address: str) -> Iterator[Callable[[], int]]:
-        file = self.state / f"ping-{address}"
-        command = self.inside("server", "ping", "-n", "-i", "0.01", address)
-        with file.open("w") as output, subprocess.Popen(command, stdout=output) as ping:
+    def _pinging(self, flow: Flow) -> Iterator[Callable[[], list[float]]]:
+        file = self.state / f"ping-{flow.source}-{flow.target}"
+        ping = ("ping", "-n", "-D", "-i", str(PING_SECONDS), "-I", flow.source, flow.target)
+        command = self.inside(flow.host, *ping)
+        with file.open("w") as output, subprocess.Popen(command, stdout=output) as process:
             try:
                 yield lambda: _lost(file.read_text())
             finally:
-                ping.send_signal(signal.SIGINT)
+                process.send_signal(signal.SIGINT)
+
+    @contextmanager
+    def listening(self) -> Iterator[dict[str, float]]:
+        """Yield a dictionary that gets the time of the first initiation of each connection."""
+        began_at: dict[str, float] = {}
+        ended = threading.Event()
+
+        def listen() -> None:
+            for _, body in session.listen(["log"], timeout=0.1):
+                text, name = (body or {}).get("msg", b""), (body or {}).get("ikesa-name", b"")
+                if text.startswith(b"initiating "):
+                    began_at.setdefault(name.decode(), time.time())
+                if ended.is_set():
+                    return
+
+        with self._charon() as session:
+            thread = threading.Thread(target=listen)
+            thread.start()
+            try:
+                yield began_at
+            finally:
+                ended.set()
+                thread.join()
+
+    @contextmanager
+    def _charon(self) -> Iterator[vici.Session]:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.state / "lab" / "concentrator" / "charon.vici"))
+            yield vici.Session(connection)
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of the portal's database."""
@@ -138,9 +181,8 @@ class Machine:
 
         charon lists a CHILD_SA for five seconds after its rekey, no longer as INSTALLED.
         """
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(self.state / "lab" / "concentrator" / "charon.vici"))
-            listed = list(vici.Session(connection).list_sas())
+        with self._charon() as session:
+            listed = list(session.list_sas())
         spis: dict[str, set[bytes]] = {}
         for name, ike_sa in (pair for entry in listed for pair in entry.items()):
             spis.setdefault(name, set()).update((ike_sa["initiator-spi"], ike_sa["responder-spi"]))
@@ -158,11 +200,16 @@ class Machine:
         return rules + self.on("concentrator", "ip", "-oneline", "address")
 
 
-def _lost(printed: str) -> int:
-    """Return the number of pings without an answer; the last one may still be on its way."""
+def _lost(printed: str) -> list[float]:
+    """Return the times of the pings without an answer; the last one may still be on its way."""
     (sent,) = re.findall(r"(\d+) packets transmitted", printed)
-    answered = set(map(int, re.findall(r"icmp_seq=(\d+) ttl", printed)))
-    return len(set(range(1, int(sent))) - answered)
+    times = dict(re.findall(r"\[([\d.]+)\] .*icmp_seq=(\d+) ttl", printed))
+    answered = {int(number): float(at) for at, number in times.items()}
+    lost = sorted(set(range(1, int(sent))) - answered.keys())
+    # The answer to the ping before it, and the interval between both.
+    known = sorted(answered)
+    befores = ((number, known[max(bisect(known, number) - 1, 0)]) for number in lost)
+    return [answered[old] + (number - old) * PING_SECONDS for number, old in befores]
 
 
 class Log:

@@ -10,6 +10,8 @@ from pathlib import Path
 from tests.running_portal import ROOT, wait_for
 from tests.system.upgrade.machine import CONCENTRATOR, Machine
 
+REQUIREMENTS = "requirements.txt"
+
 
 def check_out(commit: str, folder: Path) -> Path:
     """Write a commit of this clone into the folder, with a virtual environment, and return it.
@@ -30,15 +32,34 @@ def check_out(commit: str, folder: Path) -> Path:
 
 
 def _link_environment(folder: Path) -> None:
-    """Copy .venv by hard links: bin/prepare then installs only what the commit needs differently.
+    """Give the release this checkout's .venv by links, which its bin/prepare takes for its own.
 
-    pip removes a file before it writes another one in its place, so the original stays as it is.
+    If the release needs other packages, bin/prepare installs them into a copy by hard links: pip
+    removes a file before it writes another one in its place, so the original stays as it is.
     """
-    subprocess.run(["cp", "--archive", "--link", str(ROOT / ".venv"), str(folder)], check=True)
-    stamp = folder / ".venv" / "prepared"
-    checksums = stamp.read_text().splitlines()[1:]
-    stamp.unlink()
+    original, copy = (ROOT / ".venv").resolve(), folder / ".venv"
+    stamp = copy / "prepared"
+    if _packages(folder) == _packages(ROOT):
+        # A layer in memory, as in a guest of bin/kernel, would copy each file to make a hard link.
+        copy.mkdir()
+        for part in ("bin", "include", "lib", "lib64", "pyvenv.cfg"):
+            (copy / part).symlink_to(original / part)
+        checksums = _run_in(folder, "sha256sum", REQUIREMENTS).splitlines()
+    else:
+        subprocess.run(["cp", "--archive", "--link", str(original), str(copy)], check=True)
+        checksums = stamp.read_text().splitlines()[1:]
+        stamp.unlink()
     stamp.write_text("\n".join([str(folder), *checksums]) + "\n")
+
+
+def _packages(checkout: Path) -> list[str]:
+    """Return the packages that a checkout pins, without the comments."""
+    lines = (checkout / REQUIREMENTS).read_text().splitlines()
+    return sorted(filter(None, (line.partition("#")[0].strip() for line in lines)))
+
+
+def _run_in(folder: Path, *command: str) -> str:
+    return subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 class Release:

@@ -22,6 +22,7 @@ from typing import Any
 from tests.running_portal import wait_for
 from tests.softlayer_go import Session
 from tests.system.faults.person import Person
+from tests.system.upgrade.machine import Flow
 from tests.system.upgrade.pages import crawl
 from tests.system.upgrade.release import Release
 
@@ -50,6 +51,7 @@ ORDER = {
 EXAMPLE, SECOND, DISCONNECTED, CANCELLED = 1, 2, 3, 4
 # The third octet of the customer's network. The laboratory has the first two of them.
 NETWORKS = {EXAMPLE: 10, SECOND: 20, DISCONNECTED: 30, CANCELLED: 40}
+SERVER = "10.2.0.10"
 # The shortest trial that the portal takes, and one that outlasts the upgrade.
 SHORT_TRIAL_SECONDS, LONG_TRIAL_SECONDS = 5, 25
 # The worker ends a replaced CHILD_SA some seconds after its successor carries traffic.
@@ -112,9 +114,16 @@ class Scene:
         self._addresses = {EXAMPLE: "10.1.255.92"}
 
     @property
-    def addresses_up(self) -> tuple[str, ...]:
-        """The addresses that are answered through the tunnels that are up."""
-        return (self._addresses[EXAMPLE], self._addresses[SECOND])
+    def flows(self) -> tuple[Flow, ...]:
+        """Both directions through each tunnel that is up."""
+        return tuple(
+            Flow(f"ctx{tunnel}", *ends)
+            for tunnel in (EXAMPLE, SECOND)
+            for ends in (
+                ("server", SERVER, self._addresses[tunnel]),
+                ("customer", f"192.168.{NETWORKS[tunnel]}.15", SERVER),
+            )
+        )
 
     def build(self) -> None:
         """Bring the tunnels into the states of the table; return when nothing changes any more."""
