@@ -23,6 +23,9 @@ from tests.system.upgrade.machine import Flow, Machine
 from tests.system.upgrade.release import Release, check_out
 from tests.system.upgrade.scene import SECOND, Observation, Scene
 
+# Not tried on kernel ESP yet.
+pytestmark = pytest.mark.own_kernel
+
 DECLARED = parse((ROOT / "release.toml").read_text())
 PROCESSES = ("beat", "honcho", "redis", "watch", "web", "worker")
 CONVERGED = r"Task vpnportal\.tasks\.converge\[\S+\] succeeded"

@@ -14,7 +14,7 @@ from celery import Celery
 
 from tests.running_portal import wait_for
 from tests.system.faults import ground_truth
-from tests.system.faults.scene import Scene
+from tests.system.faults.scene import PATIENCE_SECONDS, Scene
 
 QUEUE = "concentrator.hou02-vpn01"
 SIX_HOURS_SECONDS = 6 * 3600
@@ -76,16 +76,16 @@ def _wait_for_charon_timeout(scene: Scene) -> None:
                 and ground_truth.rows(scene.portal, unreachable)
             )
         ),
-        30,
+        PATIENCE_SECONDS,
     )
 
 
 def _wait_for_redis_timeout(scene: Scene) -> None:
     """Wait for the response to Apply, and for the error of a worker that needs Redis."""
-    wait_for(scene.apply_response.done, 30)
+    wait_for(scene.apply_response.done, PATIENCE_SECONDS)
     errors = ("Connection to broker lost", "Timeout", "ConnectionError")
     if scene.step in ("observed again", "recorded", "initiated"):
-        wait_for(lambda: scene.worker_logged(*errors), 30)
+        wait_for(lambda: scene.worker_logged(*errors), PATIENCE_SECONDS)
 
 
 def _fill(scene: Scene) -> None:
@@ -112,7 +112,7 @@ def _free(scene: Scene) -> None:
 
 
 def _wait_for_disk_error(scene: Scene) -> None:
-    wait_for(lambda: scene.worker_logged("database or disk is full"), 30)
+    wait_for(lambda: scene.worker_logged("database or disk is full"), PATIENCE_SECONDS)
 
 
 def _pass_esp(passes: bool) -> Callable[[Scene], None]:
@@ -136,7 +136,7 @@ def _pass_esp(passes: bool) -> Callable[[Scene], None]:
 
 def _wait_for_live_without_traffic(scene: Scene) -> None:
     """Wait until the revision is live, although no echo reply arrives."""
-    wait_for(lambda: ground_truth.revisions(scene.portal)[scene.number] == "live", 30)
+    wait_for(lambda: ground_truth.revisions(scene.portal)[scene.number] == "live", PATIENCE_SECONDS)
     assert not scene.answers()
 
 
@@ -156,7 +156,7 @@ def _send_stray_messages(scene: Scene) -> None:
 
 
 def _wait_for_failed_deletion(scene: Scene) -> None:
-    wait_for(lambda: scene.worker_logged("conntrack does not answer"), 30)
+    wait_for(lambda: scene.worker_logged("conntrack does not answer"), PATIENCE_SECONDS)
 
 
 CHARON = ("charon", "concentrator")

@@ -29,7 +29,7 @@ WORKERS = (
     "initiated",
 )
 ALL = (COMMITTED, SENT, *WORKERS)
-STEP_SECONDS = 30
+STEP_SECONDS = 90
 
 
 class Holds:
