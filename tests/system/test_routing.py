@@ -18,9 +18,6 @@ from lab.ike_daemons import Charon
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
-
 STATIC_NAT, ADDRESS, UNUSED = "10.1.255.92/30", "10.1.255.92", "10.1.255.93"
 NAMES = {"concentrator": "hou02-vpn01", "concentrator2": "hou02-vpn02"}
 GATEWAYS = {"concentrator": "10.9.0.1", "concentrator2": "10.9.0.2"}

@@ -8,9 +8,6 @@ import pytest
 
 from tests.running_portal import RunningPortal, wait_for
 
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
-
 TWO_TRANSLATIONS = """
 rows = [("10.1.255.92", "192.168.10.15"), ("10.1.255.93", "192.168.10.16")]
 new = [services.TranslationRow(IPv4Address(at), IPv4Address(customer)) for at, customer in rows]
