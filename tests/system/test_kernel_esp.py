@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Network
+from itertools import chain
 from typing import NamedTuple
 
 import pytest
@@ -64,16 +65,20 @@ class Child(NamedTuple):
     counts: list[int]
 
 
-def newest_child(two: TwoTunnels, connection: str) -> Child:
-    """Return the newest CHILD_SA. In IKEv1 a rekeyed one stays until the end of its life."""
+def installed(two: TwoTunnels, connection: str) -> list[Child]:
+    """Return the CHILD_SAs that were not rekeyed. IKEv1 keeps the others until their life ends."""
     listed = two.swanctl("--list-sas", "--ike", connection)
     head, line = r"^  (\S+): #(\d+), reqid .* INSTALLED", r".*?, +(\d+) bytes, +(\d+) packets"
     pattern = rf"{head}(?:.*\n)*?    in  {line}.*\n    out {line}"
-    children = (
+    return [
         Child(int(unique_id), name, list(map(int, numbers)))
         for name, unique_id, *numbers in re.findall(pattern, listed, re.M)
-    )
-    return max(children)
+    ]
+
+
+def newest_child(two: TwoTunnels, connection: str) -> Child:
+    """Return the newest CHILD_SA: for a moment, a rekeyed one is still installed."""
+    return max(installed(two, connection))
 
 
 def counts(two: TwoTunnels, connection: str) -> list[int]:
@@ -94,6 +99,21 @@ def assert_both_directions_carry(two: TwoTunnels) -> None:
         with two.capture(SERVER, "hosted", "icmp[icmptype]=icmp-echo") as packets:
             assert two.lab.ping(HOSTED, computer)
         assert [line for line in packets if f"IP {internal} > {HOSTED}: ICMP echo request" in line]
+
+
+def rekey_all(two: TwoTunnels) -> None:
+    """Rekey each CHILD_SA, and wait until its successor is the only one."""
+    before = {name: installed(two, name) for name in ("ctx1", "ctx2")}
+    for child in chain.from_iterable(before.values()):
+        two.swanctl("--rekey", "--child", child.name)
+    for name, children in before.items():
+        oldest = max(children).unique_id
+
+        def is_done(name: str = name, number: int = len(children), oldest: int = oldest) -> bool:
+            now = installed(two, name)
+            return len(now) == number and min(now).unique_id > oldest
+
+        wait_for(is_done, 20)
 
 
 @contextmanager
@@ -121,6 +141,32 @@ def test_each_packet_and_byte_is_counted_once_in_each_direction(two, connection,
         # IP and ICMP headers have 28 bytes.
         added = [now - then for now, then in zip(counts(two, connection), before, strict=True)]
         assert added == [5 * 128, 5, 5 * 128, 5]
+
+
+def test_two_hosted_subnets_are_two_children_of_ikev1_and_one_of_ikev2(two: TwoTunnels):
+    kept, subnets = dict(two.specs), tuple(map(IPv4Network, ("10.2.0.0/24", "10.4.0.0/24")))
+    two.specs = {number: replace(spec, hosted_subnets=subnets) for number, spec in kept.items()}
+    more = (
+        "        children {",
+        "        children {\n            more {\n                local_ts = 192.168.1.0/24\n"
+        "                remote_ts = 10.4.0.0/24\n"
+        "                esp_proposals = aes256-sha256-modp2048\n            }",
+    )
+    wide = ("remote_ts = 10.2.0.0/24", "remote_ts = 10.2.0.0/24, 10.4.0.0/24")
+    try:
+        with devices(two, more, wide):
+            two.converge()
+            for is_rekeyed in (False, True):
+                assert [len(installed(two, name)) for name in ("ctx1", "ctx2")] == [2, 1]
+                for internal, computer in COMPUTERS.items():
+                    for address in (HOSTED, "10.4.0.10"):
+                        assert two.lab.ping(internal, SERVER, "-I", address)
+                        assert two.lab.ping(address, computer)
+                if not is_rekeyed:
+                    rekey_all(two)
+    finally:
+        two.specs = kept
+    two.converge()
 
 
 @pytest.mark.parametrize("ttl", [1, 2], ids=["the gateway", "the customer's device"])
