@@ -14,7 +14,7 @@ from vpnportal.domain.planning.hosted_side import Links, hosted_side
 from vpnportal.domain.planning.plan import make_plan
 
 LINKS = Links(
-    names=frozenset(("lo", "ipsec0", "eth0", "eth1", "eth2")),
+    names=frozenset(("lo", "ipsec0", "sit0", "tunl0", "eth0", "eth1", "eth2")),
     public=frozenset(("eth0",)),
     leading=frozenset(("eth1",)),
 )

@@ -10,8 +10,22 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-# Interfaces from which no packet of a server arrives: loopback, and the device of userland ESP.
-INTERNAL = frozenset(("lo", "ipsec0"))
+# Interfaces from which no packet of a server arrives: loopback, the device of userland ESP, and the
+# kernel's own devices for packets that anybody may encapsulate, such as IP in IP at `tunl0`.
+INTERNAL = frozenset(
+    (
+        "lo",
+        "ipsec0",
+        "sit0",
+        "tunl0",
+        "gre0",
+        "gretap0",
+        "erspan0",
+        "ip_vti0",
+        "ip6tnl0",
+        "ip6_vti0",
+    )
+)
 SHARED = (
     "{} is an interface of the hosted and of the public side. Unencrypted packets that arrive there"
     " with a server's address are encrypted for the customer. Use separate interfaces."
