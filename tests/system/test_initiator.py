@@ -12,9 +12,6 @@ from tests.running_portal import RunningPortal, wait_for
 from tests.system.test_example import load_device
 from tests.system.test_stale_sas import VICI, device_file, list_sas, sa_status
 
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
-
 
 def set_device_version(portal: RunningPortal, version: int) -> None:
     """Let the customer's device support this IKE version only."""
@@ -98,12 +95,13 @@ def test_a_peer_only_tunnel_is_not_initiated_and_comes_up_when_the_peer_initiate
 
 def test_a_peer_only_tunnel_is_not_initiated_after_a_restart_of_charon(responder_only):
     os.kill(responder_only.process("charon", host="concentrator"), signal.SIGKILL)
-    wait_for(lambda: not responder_only.ping(), 5)
 
     wait_for(lambda: sa_status(responder_only) == "Waiting for peer", 30)
+    # Kernel ESP carries the old SAs for up to a minute, so only charon's list shows a negotiation.
     with pytest.raises(AssertionError):
-        wait_for(responder_only.ping, 5)
+        wait_for(lambda: list_sas(responder_only).strip(), 5)
 
     terminate_at_both(responder_only)
     initiate_at_device(responder_only)
     wait_for(responder_only.ping, 10)
+    assert "INSTALLED" in list_sas(responder_only)
