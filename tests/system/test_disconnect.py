@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.pings import pinging
 from tests.system.test_stale_sas import PING_SECONDS, VICI, ike_spi, list_sas
-
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
 
 COMMAND = """
 command = tunnel.commands.first()
@@ -76,7 +71,9 @@ def test_a_rekey_installs_new_keys_and_loses_no_ping(live: RunningPortal):
     with pinging(live, PING_SECONDS) as pings:
         assert command(live, "rekey") == "Completed: the tunnel has new keys."
 
-    assert pings.lost <= 1
+    # In IKEv1 the device installs the new CHILD_SA after the last message, for which the
+    # concentrator does not wait. Beside six more guests on two processors it took five pings.
+    assert pings.lost <= (10 if live.kernel_esp else 1)
     assert set(re.findall(r"\b[0-9a-f]{8}\b", list_sas(live))) - before
 
 

@@ -11,9 +11,6 @@ from tests.system.conftest import translate
 from tests.system.test_example import load_device, vici_uri
 from vpnportal.domain.exports import KEY
 
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
-
 EXPORT = """
 from vpnportal.domain.exports import EXPORTS, peer_view
 live = services.state_of(tunnel).live

@@ -13,9 +13,6 @@ from tests.system.conftest import bring_up
 from tests.system.test_example import load_device
 from vpnportal.domain.traffic.counters import TrafficCounts
 
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
-
 # Bytes of each packet of a ping: payload, and headers of ICMP and IP.
 PAYLOAD, HEADERS, PINGS = 1_000, 28, 50
 TRAFFIC = """
