@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import dataclass
 
 from lab.namespaces import LaboratoryError, namespace_of, run
@@ -47,6 +48,13 @@ def probe(prefix: str, host: str) -> DataPlane:
         return USERLAND
     run(delete)
     return KERNEL
+
+
+def kernel_has_esp() -> bool:
+    """Return True if this machine's kernel encrypts; a new network namespace is tried."""
+    add, _ = esp_state_commands(["ip"])
+    command = ["unshare", "--net", *add]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def esp_state_commands(ip: list[str]) -> tuple[list[str], list[str]]:

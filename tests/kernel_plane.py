@@ -1,9 +1,9 @@
 """Run test files in kernels with ESP: `python -m tests.kernel_plane FILE… [-- pytest's arguments]`.
 
 Boots guests with `bin/kernel run`. Each guest takes the next file from a folder that all share,
-until none is left: long and short files spread by themselves. Prints a line for each file, the
-output of files with failures, and the totals. Ends with 1 after a failure, and in CI after a
-skipped test.
+until none is left: long and short files spread by themselves. Files with a shared portal are taken
+together. Prints a line for each file, the output of files with failures, and the totals. Ends with
+1 after a failure, and in CI after a skipped test.
 """
 
 from __future__ import annotations
@@ -32,14 +32,19 @@ GUESTS, FILES_AT_ONCE = 2, 2
 FILE_SECONDS = 1200
 # A start of bin/run takes a minute, and several on a busy machine.
 TEST_SECONDS = 600
+# The mark of the files whose tests use one portal together.
+SHARED_PORTAL = "mark.shared_portal"
 KINDS = ("passed", "failed", "skipped")
 
 
 @dataclass(slots=True)
 class Result:
-    """The outcome of a file: seconds, number of tests by kind, and the output of pytest."""
+    """The outcome of files: seconds, number of tests by kind, and the output of pytest.
 
-    file: str
+    `files` are their names, separated by spaces.
+    """
+
+    files: str
     seconds: float = 0
     counts: Counter[str] = field(default_factory=Counter)
     output: str = ""
@@ -49,7 +54,9 @@ class Result:
     def line(self) -> str:
         """The result as a line for people."""
         counts = ", ".join(f"{self.counts[kind]} {kind}" for kind in KINDS if self.counts[kind])
-        return f"{self.file:50} {counts or 'no result'} ({self.seconds:.0f} s)"
+        *others, last = self.files.split()
+        lines = [*others, f"{last:50} {counts or 'no result'} ({self.seconds:.0f} s)"]
+        return "\n".join(lines)
 
 
 def main() -> int:
@@ -80,9 +87,8 @@ def run_files(files: list[str], kernel: str, pytest_arguments: list[str], share:
     """Run the files in guests, print the results, and return the exit status."""
     for name in ("queue", "taken", "results"):
         (share / name).mkdir()
-    longest_first = sorted(files, key=lambda file: -(ROOT / file).stat().st_size)
-    for number, file in enumerate(longest_first):
-        (share / "queue" / f"{number:03}").write_text(file)
+    for number, together in enumerate(longest_first(files)):
+        (share / "queue" / f"{number:03}").write_text(" ".join(together))
     command = [str(ROOT / "bin" / "kernel"), "run", "--kernel", kernel, "--share", str(share)]
     allowed = os.sched_getaffinity(0)
     take = [sys.executable, "-m", "tests.kernel_plane", "--take", "--", *pytest_arguments]
@@ -112,15 +118,23 @@ def run_files(files: list[str], kernel: str, pytest_arguments: list[str], share:
     return print_totals(files, results)
 
 
+def longest_first(files: list[str]) -> list[list[str]]:
+    """Return the files by size, those with a shared portal together as one entry."""
+    sharing = [file for file in files if SHARED_PORTAL in (ROOT / file).read_text()]
+    entries = [sharing] if sharing else []
+    entries += [[file] for file in files if file not in sharing]
+    return sorted(entries, key=lambda entry: -sum((ROOT / file).stat().st_size for file in entry))
+
+
 def new_results(folder: Path, results: dict[str, Result]) -> Iterator[Result]:
     """Yield the results that were written to the folder since the last call."""
     for done in sorted(folder.glob("*.status")):
         if done.stem in results:
             continue
-        file, seconds, status = done.read_text().split("\n")
+        files, seconds, status = done.read_text().split("\n")
         counts = count_tests(folder / f"{done.stem}.xml")
         output = (folder / f"{done.stem}.log").read_text(errors="replace")
-        results[done.stem] = Result(file, float(seconds), counts, output, int(status))
+        results[done.stem] = Result(files, float(seconds), counts, output, int(status))
         yield results[done.stem]
 
 
@@ -137,7 +151,7 @@ def count_tests(report: Path) -> Counter[str]:
 
 def print_totals(files: list[str], results: dict[str, Result]) -> int:
     """Print what is missing and the totals; return the exit status."""
-    missing = set(files) - {result.file for result in results.values()}
+    missing = set(files) - {file for result in results.values() for file in result.files.split()}
     for file in sorted(missing):
         print(f"{file}: no result; its guest has ended")
     counts = sum((result.counts for result in results.values()), Counter())
@@ -169,11 +183,11 @@ def _take(number: int, pytest_arguments: list[str]) -> None:
         except OSError:
             # Another guest has taken it.
             continue
-        file = (SHARE / "taken" / entry.name).read_text()
-        _run_file(file, SHARE / "results" / entry.name, number, pytest_arguments)
+        files = (SHARE / "taken" / entry.name).read_text()
+        _run_files(files, SHARE / "results" / entry.name, number, pytest_arguments)
 
 
-def _run_file(file: str, result: Path, number: int, pytest_arguments: list[str]) -> None:
+def _run_files(files: str, result: Path, number: int, pytest_arguments: list[str]) -> None:
     environment = {
         **os.environ,
         "VPNPORTAL_STATE": f"{os.environ.get('VPNPORTAL_STATE', ROOT / 'var')}/{number}",
@@ -182,7 +196,7 @@ def _run_file(file: str, result: Path, number: int, pytest_arguments: list[str])
     report = f"--junit-xml={result}.xml"
     command = [
         *(sys.executable, "-m", "pytest", "-q", f"--timeout={TEST_SECONDS}", report),
-        *(file, *pytest_arguments),
+        *(*files.split(), *pytest_arguments),
     ]
     started_at = time.monotonic()
     with Path(f"{result}.log").open("w") as log:
@@ -192,7 +206,7 @@ def _run_file(file: str, result: Path, number: int, pytest_arguments: list[str])
             ).returncode
         except subprocess.TimeoutExpired:
             status = 124
-    text = f"{file}\n{time.monotonic() - started_at:.1f}\n{status}"
+    text = f"{files}\n{time.monotonic() - started_at:.1f}\n{status}"
     Path(f"{result}.new").write_text(text)
     Path(f"{result}.new").rename(f"{result}.status")
 

@@ -1,4 +1,4 @@
-"""A running portal for each module of this folder, on which nothing was applied before."""
+"""A running portal for each module of this folder, or one for several."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import platform
 import re
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 import pytest
 
-from lab.dataplane import esp_state_commands
+from lab.dataplane import kernel_has_esp
 from lab.strongswan_conf import CHARON
 from tests.running_portal import RunningPortal, wait_for
 
@@ -28,10 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @cache
 def environment() -> str:
     """Return the data plane and the versions of kernel, Debian and charon as JSON."""
-    add, _ = esp_state_commands(["ip"])
-    in_kernel = os.environ.get("VPNPORTAL_LAB_ESP") != "userland" and not (
-        subprocess.run(["unshare", "--net", *add], capture_output=True).returncode
-    )
+    in_kernel = os.environ.get("VPNPORTAL_LAB_ESP") != "userland" and kernel_has_esp()
     version = subprocess.run([CHARON, "--version"], capture_output=True, text=True).stdout
     release = platform.freedesktop_os_release()["VERSION_ID"]
     facts = {
@@ -58,16 +56,33 @@ services.set_translations(tunnel, [*old, new], user)
 """
 
 
-@pytest.fixture(scope="module")
-def portal(request: pytest.FixtureRequest) -> Iterator[RunningPortal]:
-    """Yield a portal with the parameters of the example entered and nothing applied."""
-    running = RunningPortal(request.module.__name__.rpartition("_")[2])
+@contextmanager
+def running_portal(name: str) -> Iterator[RunningPortal]:
+    """Run a portal with the parameters of the example entered and nothing applied."""
+    running = RunningPortal(name)
     try:
         running.start()
         running.fill_in()
         yield running
     finally:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_portal() -> Iterator[RunningPortal]:
+    """Yield the portal of the modules that are marked `shared_portal`."""
+    with running_portal("shared") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def portal(request: pytest.FixtureRequest) -> Iterator[RunningPortal]:
+    """Yield a portal on which nothing was applied before, or that of the marked modules."""
+    if request.node.get_closest_marker("shared_portal"):
+        yield request.getfixturevalue("shared_portal")
+        return
+    with running_portal(request.module.__name__.rpartition("_")[2]) as running:
+        yield running
 
 
 def bring_up(portal: RunningPortal) -> RunningPortal:

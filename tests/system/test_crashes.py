@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import signal
 
+import pytest
+
 from tests.running_portal import wait_for
 from tests.system.test_stale_sas import list_sas
+
+pytestmark = pytest.mark.shared_portal
 
 
 def test_the_applied_tunnel_is_up_seconds_after_charon_was_killed(live):

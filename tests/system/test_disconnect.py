@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.pings import pinging
 from tests.system.test_stale_sas import PING_SECONDS, VICI, ike_spi, list_sas
+
+pytestmark = pytest.mark.shared_portal
 
 COMMAND = """
 command = tunnel.commands.first()

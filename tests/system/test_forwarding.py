@@ -10,7 +10,7 @@ import pytest
 
 from tests.running_portal import PYTHON, RunningPortal, wait_for
 
-pytestmark = pytest.mark.userland
+pytestmark = [pytest.mark.userland, pytest.mark.shared_portal]
 
 LISTEN = """
 import socket

@@ -22,6 +22,8 @@ with socket.create_server(("192.168.10.15", 8080)) as server:
 """
 RECEIVE = """
 import socket
+
+pytestmark = pytest.mark.shared_portal
 with socket.create_connection(("10.1.255.92", 8080), timeout=10) as connection:
     count = 0
     while part := connection.recv(65536):
