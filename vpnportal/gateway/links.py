@@ -53,9 +53,9 @@ class LinkReader:
         """Return the interfaces for the tunnels of the arguments and of earlier calls.
 
         With `everything`, the arguments are of all tunnels. Otherwise the call takes as long with
-        many tunnels and addresses as with few. `peers` are hosted peer addresses, `hosted` the
-        networks behind the gateway. From `hosted_side` packets may enter a tunnel now. Raises
-        GatewayError if the kernel does not answer.
+        many tunnels and addresses as with few. `peers` are hosted peer addresses as charon lists
+        them, `hosted` the networks behind the gateway. From `hosted_side` packets may enter a
+        tunnel now. Raises GatewayError if the kernel does not answer.
         """
         try:
             if self._reports.read() != []:
@@ -65,7 +65,7 @@ class LinkReader:
         if everything:
             self._public, self._leading, self._networks = set(), set(), set()
             self._has_tunnels = self._is_partial = False
-        numbers = [number(peer) for peer in peers]
+        numbers = _numbers(peers)
         self._has_tunnels |= bool(numbers)
         for index, own in addresses.by_interface.items():
             if any(_contains(own, peer) for peer in numbers):
@@ -85,6 +85,19 @@ class LinkReader:
 
     def _named(self, indices: Iterable[int]) -> frozenset[str]:
         return frozenset(self._names[index] for index in indices if index in self._names)
+
+
+def _numbers(peers: Iterable[str]) -> list[int]:
+    """Return the addresses as numbers.
+
+    Left out is what is no address: another program may have loaded a connection under a name of the
+    portal with `%any` or a range.
+    """
+    numbers = []
+    for peer in peers:
+        with suppress(ValueError):
+            numbers.append(number(peer))
+    return numbers
 
 
 def _contains(ascending: array[int], value: int) -> bool:
