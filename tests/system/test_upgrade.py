@@ -21,10 +21,7 @@ from tests.running_portal import ROOT, wait_for
 from tests.system.upgrade.declaration import parse
 from tests.system.upgrade.machine import Flow, Machine
 from tests.system.upgrade.release import Release, check_out
-from tests.system.upgrade.scene import SECOND, Observation, Scene
-
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
+from tests.system.upgrade.scene import PATIENCE_SECONDS, SECOND, Observation, Scene
 
 DECLARED = parse((ROOT / "release.toml").read_text())
 PROCESSES = ("beat", "honcho", "redis", "watch", "web", "worker")
@@ -72,9 +69,10 @@ def carry_out(old: Release, new: Release, scene: Scene) -> Upgrade:
         new.set_up()
         logs = {name: scene.machine.log(name) for name in PROCESSES}
         new.start()
-        wait_for(lambda: logs["worker"].find(CONVERGED), 60)
+        wait_for(lambda: logs["worker"].find(CONVERGED), PATIENCE_SECONDS)
+        scene.end_trials()
         with suppress(AssertionError):
-            wait_for(lambda: not scene.trials(), 40)
+            wait_for(lambda: not scene.trials(), PATIENCE_SECONDS)
         after = scene.observe(new)
     return Upgrade(
         scene,
@@ -88,8 +86,9 @@ def carry_out(old: Release, new: Release, scene: Scene) -> Upgrade:
     )
 
 
-def test_no_tunnel_loses_more_pings_than_the_release_declares(upgrade):
+def test_no_tunnel_loses_more_pings_than_the_release_declares(upgrade, record_property):
     lost = {flow: len(times) for flow, times in upgrade.lost_pings.items()}
+    record_property("lost pings", [(*flow, number) for flow, number in lost.items()])
 
     assert lost.keys() == set(upgrade.scene.flows)
     assert max(lost.values()) <= DECLARED.max_lost_pings, lost
@@ -150,7 +149,7 @@ def test_what_was_begun_before_the_upgrade_can_be_ended_after_it(upgrade):
     upgrade.scene.connect()
 
     assert len(upgrade.scene.read()[0]["addressTranslations"]) == 2
-    wait_for(upgrade.scene.disconnected_answers, 20)
+    wait_for(upgrade.scene.disconnected_answers, PATIENCE_SECONDS)
 
 
 def kept(before: Any, after: Any) -> bool:

@@ -164,9 +164,18 @@ class Machine:
 
     def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Return the rows of the portal's database."""
-        file = f"file:{self.state}/db/portal.sqlite3?mode=ro"
+        file = f"file:{self._database}?mode=ro"
         with closing(sqlite3.connect(file, uri=True, timeout=10)) as database:
             return database.execute(query, values).fetchall()
+
+    def write(self, statement: str, *values: object) -> None:
+        """Change rows of the portal's database."""
+        with closing(sqlite3.connect(self._database, timeout=30)) as database, database:
+            database.execute(statement, values)
+
+    @property
+    def _database(self) -> Path:
+        return self.state / "db" / "portal.sqlite3"
 
     def log(self, name: str) -> Log:
         """Return the log of a process of the portal, from here on."""
