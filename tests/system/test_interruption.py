@@ -49,7 +49,8 @@ services.remove_remote_subnet(tunnel, subnet, user)
 FORECAST = """
 from vpnportal.services import review_of
 
-# Not tried on kernel ESP yet.
+# On kernel ESP the tests of IKEv1 passed in a guest of their own. Beside five other files, the
+# tunnel did not come up within 30 s after the remote peer had changed: the reason is not known.
 pytestmark = pytest.mark.own_kernel
 fresh = Tunnel.objects.get(pk=tunnel.pk)
 review = review_of(fresh, services.state_of(fresh))
