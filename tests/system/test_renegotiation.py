@@ -41,6 +41,7 @@ PREFIX = laboratory_prefix("r")
 COUNT = 24
 PING_SECONDS = 0.05
 ONE_SECOND = 1 / PING_SECONDS
+BUSY_SECONDS = 3
 SERVER_ADDRESS = str(HOSTED[10])
 # Type, code, checksum, identifier and number of an echo message (RFC 792).
 ECHO, IDENTIFIER = struct.Struct("!BBHHH"), 1
@@ -185,7 +186,15 @@ def test_all_tunnels_are_negotiated_again_once_and_a_few_at_a_time(many, monkeyp
         recorded_initiations(monkeypatch) as half_open,
         enter_namespace(many.prefix, CONCENTRATOR),
     ):
-        converge(gateway, compile_specs(specs, b"new key"))
+        desired = compile_specs(specs, b"new key")
+        observed = observe(gateway)
+        plan = make_plan(desired, observed).without_initiation()
+        gateway.apply(plan, observed.userland_esp, ignore)
+        while starts := make_plan(desired, observe(gateway)).initiate:
+            gateway.initiate(starts, ignore)
+        # The worker is busy with other tunnels, so the old SAs stand beside the new ones.
+        time.sleep(BUSY_SECONDS)
+        converge(gateway, desired)
 
     log = many.concentrator.log.read_text()[before:]
     assert Counter(re.findall(r"IKE_SA (ctx\d+)\[\d+\] established", log)) == {
