@@ -8,8 +8,7 @@ import pytest
 
 from tests.running_portal import RunningPortal, wait_for
 
-# Passed on userland ESP; not tried on kernel ESP since the repair of what it found there.
-pytestmark = pytest.mark.own_kernel
+pytestmark = pytest.mark.shared_portal
 
 FOREIGN = """
 connections {

@@ -6,9 +6,13 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.running_portal import RunningPortal, read, wait_for
 from tests.system.test_example import capture
 from tests.system.test_path_mtu import tunnel_mtu
+
+pytestmark = pytest.mark.shared_portal
 
 BYTES, IP_AND_TCP_BYTES = 2_000_000, 40
 # 1500 bytes less ESP in UDP with the largest cipher block and hash, less IP and TCP headers.
@@ -22,8 +26,6 @@ with socket.create_server(("192.168.10.15", 8080)) as server:
 """
 RECEIVE = """
 import socket
-
-pytestmark = pytest.mark.shared_portal
 with socket.create_connection(("10.1.255.92", 8080), timeout=10) as connection:
     count = 0
     while part := connection.recv(65536):
