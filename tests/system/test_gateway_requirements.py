@@ -210,6 +210,15 @@ def test_a_hosted_side_that_is_not_separate_from_the_public_side_is_found(
     assert (finding.level, text in finding.text) == (level, True), finding
 
 
+def test_a_connection_of_another_program_without_addresses_stops_no_check():
+    child = LoadedChild("ctx2-0-0", ("dynamic",), ("dynamic",), "3240")
+    foreign = LoadedConnection("IKEv2", ("%any", "%any"), "0", "12960", (child,))
+
+    for check in (lambda both: routing.separate_sides(both, ()), routing.refusing_routes):
+        finding = check([foreign, TUNNEL])
+        assert finding.level is Level.OK, finding
+
+
 def test_missing_routes_are_found():
     assert routing.route_into_tunnels([]).level is Level.OK
     assert route_into_tunnels().level is Level.WARNING

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from ipaddress import IPv4Network
 
 from vpnportal.domain.gateway_config.desired import LoadedConnection
@@ -39,8 +40,12 @@ def separate_sides(connections: Collection[LoadedConnection], declared: Collecti
 
     `declared` are the operator's names of the hosted interfaces; without them they are derived.
     """
-    children = [child for connection in connections for child in connection.children]
-    hosted = {IPv4Network(network) for child in children for network in child.local_ts}
+    hosted = _networks(
+        network
+        for connection in connections
+        for child in connection.children
+        for network in child.local_ts
+    )
     try:
         peers = {connection.ends[0] for connection in connections}
         addresses = LocalAddresses().read()
@@ -58,22 +63,31 @@ def separate_sides(connections: Collection[LoadedConnection], declared: Collecti
 
 def refusing_routes(connections: Collection[LoadedConnection]) -> Finding:
     """Check that no route refuses packets to a remote network."""
-    networks = sorted(
-        {
-            network
-            for connection in connections
-            for child in connection.children
-            for network in child.remote_ts
-        }
+    networks = _networks(
+        network
+        for connection in connections
+        for child in connection.children
+        for network in child.remote_ts
     )
     refused = []
-    for network in networks:
-        try:
-            if route_type := refusing_route(IPv4Network(network)):
+    for network in sorted(networks):
+        with suppress(GatewayError):
+            if route_type := refusing_route(network):
                 refused.append(f"{network} ({route_type})")
-        except (GatewayError, ValueError):
-            continue
     if refused:
         text = f"Routes of the machine refuse packets to {', '.join(refused[:MAX_NAMED])}."
         return unmet("refusing_routes", text, "Remove these routes, or exclude the networks.")
     return met("refusing_routes", "No route refuses packets to a remote network.")
+
+
+def _networks(selectors: Iterable[str]) -> set[IPv4Network]:
+    """Return the networks of traffic selectors.
+
+    Left out is what is no network: a connection of another program may have the selector `dynamic`,
+    or one with a port.
+    """
+    networks = set()
+    for selector in selectors:
+        with suppress(ValueError):
+            networks.add(IPv4Network(selector))
+    return networks
