@@ -12,6 +12,7 @@ import pytest
 from lab.topology import CONCENTRATOR, CUSTOMER, CUSTOMER2, PEER, SERVER
 from lab.two_customers import TwoCustomers
 from tests.running_portal import PYTHON, laboratory_prefix, wait_for
+from tests.system.packet_capture import capture, sent
 from tests.system.two_tunnels import TwoTunnels
 from vpnportal.gateway.netfilter.netlink import (
     NetlinkSocket,
@@ -133,7 +134,7 @@ def test_a_packet_that_is_too_large_is_reported_from_its_internal_address(two, a
 
 @pytest.mark.parametrize(("host", "other"), [(CUSTOMER, CUSTOMER2), (CUSTOMER2, CUSTOMER)])
 def test_an_error_of_the_gateway_itself_goes_into_the_tunnel_of_its_packet(two, host, other):
-    with two.capture(other, "private", "icmp") as packets:
+    with capture(two.lab, other, "private", "icmp") as packets:
         # The customer's device is the first hop.
         ping = two.lab.on(host, "ping", "-n", "-c", "1", "-t", "2", "-W", "2", "10.2.0.10")
 
@@ -149,14 +150,14 @@ def test_a_customer_learns_through_the_tunnel_that_an_address_is_unreachable(two
     route = ("unreachable", "10.2.0.88/32")
     two.lab.on(CONCENTRATOR, "ip", "route", "add", *route)
     try:
-        with two.capture(CONCENTRATOR, "public", "-Q", "out") as sent:
+        with sent(two.lab, CONCENTRATOR) as packets:
             # The kernel asks for the server's Ethernet address for three seconds.
             ping = two.lab.on(host, "ping", "-n", "-c", "1", "-W", "6", target).stdout
     finally:
         two.lab.on(CONCENTRATOR, "ip", "route", "del", *route)
 
     assert f"From {target} icmp_seq=1 Destination Host Unreachable" in ping
-    assert [line for line in sent if "ICMP" in line] == []
+    assert [line for line in packets if "ICMP" in line] == []
 
 
 def test_a_rekey_of_every_sa_keeps_the_tunnels_apart(two: TwoTunnels):
@@ -225,8 +226,8 @@ def test_nothing_for_a_tunnel_that_is_down_reaches_the_other_customer_or_leaves_
     dropped = two.counter("outside_tunnels")
 
     with (
-        two.capture(CUSTOMER, "private", "icmp") as at_first,
-        two.capture(PEER, "public") as on_the_wire,
+        capture(two.lab, CUSTOMER, "private", "icmp") as at_first,
+        capture(two.lab, PEER, "public") as on_the_wire,
     ):
         assert not two.lab.ping(SECOND)
         assert not two.lab.ping("10.2.0.10", CUSTOMER2)

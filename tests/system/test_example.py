@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import subprocess
-from collections.abc import Iterator
-
 import pytest
 
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
+from tests.system.packet_capture import capture, sent
 
 pytestmark = [pytest.mark.userland, pytest.mark.debian13]
-
-
-@contextlib.contextmanager
-def capture(portal: RunningPortal, host: str, interface: str, *options: str) -> Iterator[list[str]]:
-    """Capture the packets of an interface; after the block the list has a line for each packet.
-
-    `options` are tcpdump's. The kernel shows a packet of kernel ESP again after its decryption.
-    """
-    lines: list[str] = []
-    where = ["ip", "netns", "exec", f"{portal.prefix}-{host}"]
-    process = subprocess.Popen(
-        [*where, "tcpdump", "-i", interface, "-n", "-l", "--immediate-mode", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr and process.stdout
-    while "listening on" not in process.stderr.readline():
-        pass
-    yield lines
-    process.terminate()
-    lines += process.stdout.read().splitlines()
-    process.wait()
 
 
 def test_the_customer_host_answers_at_10_1_255_92_once_applied_and_not_before(portal):
@@ -54,11 +28,6 @@ def test_packets_of_the_customer_host_arrive_from_10_1_255_92(live):
 
     requests = [line for line in packets if "echo request" in line]
     assert [line.split()[2:5] for line in requests] == [["10.1.255.92", ">", "10.2.0.10:"]]
-
-
-def sent(portal: RunningPortal, host: str) -> contextlib.AbstractContextManager[list[str]]:
-    """Capture the packets that a host sends on the public network."""
-    return capture(portal, host, "public", "-Q", "out")
 
 
 def test_the_public_network_carries_esp_and_no_plaintext(live):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.running_portal import PYTHON, RunningPortal, wait_for
 from tests.system.conftest import translate
-from tests.system.test_example import capture, sent
+from tests.system.packet_capture import capture, sent
 from tests.system.test_spoofed_packets import FORGE, ethernet_address
 
 pytestmark = pytest.mark.userland

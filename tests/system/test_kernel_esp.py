@@ -16,6 +16,7 @@ import pytest
 from lab.topology import CONCENTRATOR, CUSTOMER, CUSTOMER2, PEER, PEER2, SERVER
 from lab.two_customers import TwoCustomers
 from tests.running_portal import laboratory_prefix, wait_for
+from tests.system.packet_capture import capture, sent
 from tests.system.two_tunnels import TwoTunnels
 
 pytestmark = pytest.mark.kernel_esp
@@ -96,7 +97,7 @@ def assert_both_directions_carry(two: TwoTunnels) -> None:
     """Check pings of the server and of each customer, and the source that the server sees."""
     for internal, computer in COMPUTERS.items():
         assert two.lab.ping(internal)
-        with two.capture(SERVER, "hosted", "icmp[icmptype]=icmp-echo") as packets:
+        with capture(two.lab, SERVER, "hosted", "icmp[icmptype]=icmp-echo") as packets:
             assert two.lab.ping(HOSTED, computer)
         assert [line for line in packets if f"IP {internal} > {HOSTED}: ICMP echo request" in line]
 
@@ -122,8 +123,7 @@ def wires(two: TwoTunnels) -> Iterator[list[str]]:
     lines: list[str] = []
     with ExitStack() as stack:
         captures = [
-            stack.enter_context(two.capture(host, "public", "-Q", "out"))
-            for host in (CONCENTRATOR, PEER, PEER2)
+            stack.enter_context(sent(two.lab, host)) for host in (CONCENTRATOR, PEER, PEER2)
         ]
         yield lines
     for captured in captures:

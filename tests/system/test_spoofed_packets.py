@@ -11,6 +11,7 @@ import pytest
 from lab.topology import CONCENTRATOR, CUSTOMER, PEER2, SERVER
 from lab.two_customers import TwoCustomers
 from tests.running_portal import PYTHON, laboratory_prefix
+from tests.system.packet_capture import capture
 from tests.system.two_tunnels import TwoTunnels
 
 pytestmark = pytest.mark.userland
@@ -69,7 +70,7 @@ def test_a_servers_address_from_the_public_side_is_counted_and_dropped(tunnel, t
     assert tunnel.lab.ping(target)
     dropped = tunnel.counter("not_from_hosted")
 
-    with tunnel.capture(CUSTOMER, "private", "icmp[icmptype]=icmp-echo") as packets:
+    with capture(tunnel.lab, CUSTOMER, "private", "icmp[icmptype]=icmp-echo") as packets:
         forge(tunnel, "10.2.0.10", target)
         assert tunnel.lab.ping("10.2.0.10", CUSTOMER)
 
@@ -81,7 +82,7 @@ def test_a_server_may_use_another_link_than_the_answers(tunnel):
     route = ("10.1.0.4/30", "via", "10.4.0.1", "dev", "hosted2", "src", "10.2.0.10")
     tunnel.lab.on(SERVER, "ip", "route", "add", *route)
     try:
-        with tunnel.capture(CONCENTRATOR, "hosted2", "icmp") as packets:
+        with capture(tunnel.lab, CONCENTRATOR, "hosted2", "icmp") as packets:
             assert tunnel.lab.ping(INTERNAL)
     finally:
         tunnel.lab.on(SERVER, "ip", "route", "del", *route)

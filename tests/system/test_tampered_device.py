@@ -9,7 +9,7 @@ import pytest
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 from tests.system.esp import TamperedDevice
-from tests.system.test_example import capture
+from tests.system.packet_capture import capture
 
 pytestmark = pytest.mark.userland
 

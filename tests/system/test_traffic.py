@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.running_portal import RunningPortal, read, wait_for
-from tests.system.test_example import capture
+from tests.system.packet_capture import capture
 from tests.system.test_path_mtu import tunnel_mtu
 
 pytestmark = pytest.mark.shared_portal

@@ -122,20 +122,6 @@ class TwoTunnels:
             text=True,
         )
 
-    @contextmanager
-    def capture(self, host: str, interface: str, *options: str) -> Iterator[list[str]]:
-        """Capture packets; after the block the list has a line for each packet."""
-        lines: list[str] = []
-        tcpdump = ("tcpdump", "-i", interface, "-n", "-l", "--immediate-mode", *options)
-        process = self.start(host, *tcpdump)
-        assert process.stderr and process.stdout
-        while "listening on" not in process.stderr.readline():
-            pass
-        yield lines
-        process.terminate()
-        lines += process.stdout.read().splitlines()
-        process.wait()
-
     def counter(self, name: str) -> int:
         """Return the packets that a counter of the concentrator has counted."""
         listed = self.lab.on(CONCENTRATOR, "nft", "list", "counter", "ip", "vpnportal", name).stdout
