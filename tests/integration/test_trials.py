@@ -6,6 +6,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from vpnportal import services
@@ -182,6 +183,26 @@ def test_a_trial_waits_for_the_successors_of_sas_whose_names_an_upgrade_changed(
     converge(ready)
     converge(ready)
     assert (ready.latest().number, ready.latest().trial_ends_at) == (1, None)
+
+
+def test_a_tunnel_whose_trial_is_due_gets_its_successors_before_all_others(
+    ready, user, gateway, second_tunnel
+):
+    """With thousands of tunnels it would wait for minutes, and be rolled back before its turn."""
+    services.apply(ready, user)
+    revision = services.apply(second_tunnel, user, services.Trial(seconds=30))
+    for _ in range(2):
+        reconcile.converge(ready.concentrator_id)
+    Revision.objects.update(mark=F("mark") + 4711)
+    end_trial(revision)
+    gateway.initiated.clear()
+
+    reconcile.converge(ready.concentrator_id)
+
+    assert [child.partition("-")[0] for child in gateway.initiated] == [
+        f"ctx{second_tunnel.pk}",
+        f"ctx{ready.pk}",
+    ]
 
 
 def test_a_second_trial_falls_back_to_the_last_healthy_revision(on_trial, ready, user, gateway):

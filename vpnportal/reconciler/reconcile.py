@@ -136,6 +136,8 @@ class Converge:
     observed: Observed
     starts: tuple[Start, ...]
     _internal: Container[int] = ()
+    # The connections of the tunnels whose trial was due.
+    _on_trial: frozenset[str] = frozenset()
 
     def __init__(self, concentrator: Concentrator, tunnel_id: int | None) -> None:
         self._concentrator = concentrator
@@ -240,6 +242,7 @@ class Converge:
     def _evaluate_trials(self) -> bool:
         """Evaluate the due trials. Return True if one rolled back and the desired state changed."""
         due = trials.find_due(self._concentrator, self._tunnel_id)
+        self._on_trial = frozenset(connection_of(revision.tunnel_id) for revision in due)
         return any([trials.evaluate(revision, self._driver, self.observed) for revision in due])
 
     def _execute_reconnects(self) -> bool:
@@ -248,11 +251,15 @@ class Converge:
         return tunnel_commands.terminate_for_reconnect(self._commands, self._driver, self.observed)
 
     def _initiate(self) -> bool:
-        """Initiate the missing CHILD_SAs. Return True if some are left for the next converge."""
+        """Initiate the missing CHILD_SAs. Return True if some are left for the next converge.
+
+        Tunnels whose trial is due come first: they are rolled back if their turn comes too late.
+        """
         if not self.starts:
             return False
+        starts = sorted(self.starts, key=lambda start: start.connection not in self._on_trial)
         with RevisionLogs(self.target.revisions) as logs:
-            left = self._driver.initiate(self.starts, StepRouter(logs, _RefusedStarts()))
+            left = self._driver.initiate(tuple(starts), StepRouter(logs, _RefusedStarts()))
         return bool(left)
 
     def _sa_status(self) -> dict[int, SaStatus]:
