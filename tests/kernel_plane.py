@@ -2,8 +2,9 @@
 
 Boots guests with `bin/kernel run`. Each guest takes the next file from a folder that all share,
 until none is left: long and short files spread by themselves. Files with a shared portal are taken
-together. Prints a line for each file, the output of files with failures, and the totals. Ends with
-1 after a failure, and in CI after a skipped test.
+together. Prints a line for each file, the output of files with failures, and the totals. A
+kernel that stops is started again for its files. Ends with 1 after a failure, and in CI after a
+skipped test.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +31,8 @@ SHARE = Path("/mnt/share")
 GUESTS, FILES_AT_ONCE = 2, 2
 # A file that takes longer has stopped; the slowest takes six minutes on a busy machine.
 FILE_SECONDS = 1200
+# A busy guest shows life within seconds.
+SILENCE_SECONDS, MAX_RESTARTS = 120, 2
 # A start of bin/run takes a minute, and several on a busy machine.
 TEST_SECONDS = 600
 # The mark of the files whose tests use one portal together.
@@ -65,13 +68,13 @@ def main() -> int:
     parser.add_argument("files", nargs="*")
     parser.add_argument("--kernel", default="6.1")
     parser.add_argument("--reports", type=Path, help="a folder for the reports of pytest")
-    parser.add_argument("--take", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--take", help=argparse.SUPPRESS)
     # Python ends with `finally` after an exit, but not after a signal.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     split = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     arguments, pytest_arguments = parser.parse_args(sys.argv[1:split]), sys.argv[split + 1 :]
     if arguments.take:
-        return take_files(pytest_arguments)
+        return take_files(arguments.take, pytest_arguments)
     state = Path(os.environ.get("VPNPORTAL_STATE", ROOT / "var"))
     state.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="kernel-", dir=state) as folder:
@@ -85,37 +88,91 @@ def main() -> int:
 
 def run_files(files: list[str], kernel: str, pytest_arguments: list[str], share: Path) -> int:
     """Run the files in guests, print the results, and return the exit status."""
-    for name in ("queue", "taken", "results"):
+    for name in ("queue", "taken", "results", "alive"):
         (share / name).mkdir()
     for number, together in enumerate(longest_first(files)):
         (share / "queue" / f"{number:03}").write_text(" ".join(together))
-    command = [str(ROOT / "bin" / "kernel"), "run", "--kernel", kernel, "--share", str(share)]
     allowed = os.sched_getaffinity(0)
-    take = [sys.executable, "-m", "tests.kernel_plane", "--take", "--", *pytest_arguments]
     processors = cycle(random.sample([*allowed], len(allowed)))
     guests = [
-        subprocess.Popen(
-            [*command, "--processor", str(processor), *take], cwd=ROOT, stdin=subprocess.DEVNULL
-        )
-        for processor in islice(processors, min(GUESTS, len(files)))
+        Guest(number, kernel, processor, share, pytest_arguments)
+        for number, processor in zip(range(min(GUESTS, len(files))), processors, strict=False)
     ]
     results: dict[str, Result] = {}
+    restarts = MAX_RESTARTS
     try:
-        has_guests = True
-        while has_guests:
-            # The last results come with the end of the last guest.
-            has_guests = any(guest.poll() is None for guest in guests)
-            for result in new_results(share / "results", results):
-                print(result.line, flush=True)
-                if result.status:
-                    print(result.output, flush=True)
-            time.sleep(1 if has_guests else 0)
+        while True:
+            print_results(share / "results", results)
+            for guest in guests:
+                if guest.has_stopped and (unfinished := guest.end()) and restarts:
+                    restarts -= 1
+                    print(f"A kernel has stopped. Started again: {unfinished}", flush=True)
+                    guest.start()
+            if not any(guest.is_running for guest in guests):
+                break
+            time.sleep(1)
     finally:
         for guest in guests:
-            guest.terminate()
-        for guest in guests:
-            guest.wait()
+            guest.end()
+    print_results(share / "results", results)
     return print_totals(files, results)
+
+
+class Guest:
+    """A kernel that takes files, on one processor of the machine.
+
+    User-mode Linux may stop without an end of its process. So the guest touches a file of `share`
+    all the time.
+    """
+
+    def __init__(
+        self, number: int, kernel: str, processor: int, share: Path, pytest_arguments: list[str]
+    ) -> None:
+        self._share, self._alive = share, share / "alive" / str(number)
+        self._number = number
+        run = (str(ROOT / "bin" / "kernel"), "run", "--kernel", kernel, "--share", str(share))
+        take = (sys.executable, "-m", "tests.kernel_plane", "--take", str(number), "--")
+        self._command = (*run, "--processor", str(processor), *take, *pytest_arguments)
+        self.start()
+
+    def start(self) -> None:
+        """Boot the kernel."""
+        self._process = subprocess.Popen(self._command, cwd=ROOT, stdin=subprocess.DEVNULL)
+        self._seen_at, self._touched_at = time.monotonic(), 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """True until the kernel has ended."""
+        return self._process.poll() is None
+
+    @property
+    def has_stopped(self) -> bool:
+        """True if the kernel has ended, or gives no sign of life."""
+        if not self.is_running:
+            return True
+        touched_at = self._alive.stat().st_mtime if self._alive.exists() else 0.0
+        if touched_at != self._touched_at:
+            self._seen_at, self._touched_at = time.monotonic(), touched_at
+        return time.monotonic() - self._seen_at > SILENCE_SECONDS
+
+    def end(self) -> str:
+        """End the kernel; put the files back that it did not finish, and return their names."""
+        self._process.terminate()
+        self._process.wait()
+        unfinished = []
+        for taken in sorted((self._share / "taken").glob(f"*.{self._number}")):
+            if not (self._share / "results" / f"{taken.stem}.status").exists():
+                unfinished.append(taken.read_text())
+                taken.rename(self._share / "queue" / taken.stem)
+        return " ".join(unfinished)
+
+
+def print_results(folder: Path, results: dict[str, Result]) -> None:
+    """Print the results that are new, with the output of pytest after a failure."""
+    for result in new_results(folder, results):
+        print(result.line, flush=True)
+        if result.status:
+            print(result.output, flush=True)
 
 
 def longest_first(files: list[str]) -> list[list[str]]:
@@ -163,10 +220,11 @@ def print_totals(files: list[str], results: dict[str, Result]) -> int:
     return int(bool(missing or bad or skipped))
 
 
-def take_files(pytest_arguments: list[str]) -> int:
+def take_files(guest: str, pytest_arguments: list[str]) -> int:
     """Run files from the shared queue in this guest until it is empty."""
+    threading.Thread(target=_show_life, args=(SHARE / "alive" / guest,), daemon=True).start()
     takers = [
-        threading.Thread(target=_take, args=(number, pytest_arguments))
+        threading.Thread(target=_take, args=(guest, number, pytest_arguments))
         for number in range(FILES_AT_ONCE)
     ]
     for taker in takers:
@@ -176,15 +234,21 @@ def take_files(pytest_arguments: list[str]) -> int:
     return 0
 
 
-def _take(number: int, pytest_arguments: list[str]) -> None:
+def _show_life(file: Path) -> None:
+    while True:
+        file.touch()
+        time.sleep(1)
+
+
+def _take(guest: str, number: int, pytest_arguments: list[str]) -> None:
     for entry in sorted((SHARE / "queue").iterdir()):
+        taken = SHARE / "taken" / f"{entry.name}.{guest}"
         try:
-            entry.rename(SHARE / "taken" / entry.name)
+            entry.rename(taken)
         except OSError:
             # Another guest has taken it.
             continue
-        files = (SHARE / "taken" / entry.name).read_text()
-        _run_files(files, SHARE / "results" / entry.name, number, pytest_arguments)
+        _run_files(taken.read_text(), SHARE / "results" / entry.name, number, pytest_arguments)
 
 
 def _run_files(files: str, result: Path, number: int, pytest_arguments: list[str]) -> None:
