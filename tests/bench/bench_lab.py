@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from django.db import connection
@@ -57,7 +58,8 @@ charon {
 class BenchLab:
     """`tunnels` tunnels, of which the first `played` have a peer and are up.
 
-    `name` is one or two letters, for namespaces and files.
+    `name` is one or two letters, for namespaces and files. All customers have the `shared_network`
+    if there is one.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class BenchLab:
         ike_version: int = 1,
         more: str = QUIET,
         loaded: bool = True,
+        shared_network: IPv4Network | None = None,
     ) -> None:
         self.many = ManyPeers(
             PREFIX + name,
@@ -79,6 +82,7 @@ class BenchLab:
             ike_version=ike_version,
             proposal="aes128-sha1-modp768",
             more=more,
+            shared_network=shared_network,
         )
         self.played = played
         self.socket = self.many.concentrator.socket

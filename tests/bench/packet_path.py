@@ -1,92 +1,248 @@
-"""Ping and throughput through one mapping, with 1 and with 50,000 mappings in the maps."""
+"""The path of packets through kernel ESP: ping, one TCP stream, and 64-byte packets a second.
+
+Run as a program, it measures and prints each figure as a line of JSON. `bin/bench path` runs it in
+the laboratory's kernel (bin/kernel) if the machine's own kernel has no ESP. There all hosts share
+one processor, so the figures are those of the whole path, from the server to the customer.
+
+The floor is the same ESP and conntrack with one static pair in nftables. All laboratories stand at
+the same time and are measured in turn.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from ipaddress import IPv4Address
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
 
+if __name__ == "__main__":
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
+    django.setup()
+
+from lab.dataplane import kernel_has_esp
 from lab.namespaces import inside
-from lab.topology import PEER, SERVER
+from lab.topology import CONCENTRATOR, PEER, SERVER
 from tests.bench.bare_calls import BareCalls
 from tests.bench.bench import Bench
 from tests.bench.bench_lab import BenchLab
-from tests.bench.figures import Figure, in_turn, median, within
-from vpnportal.domain.gateway_config.nat_elements import NatElement, NatMap
+from tests.bench.figures import Figure, at_least, at_most, in_turn, median, without_goal
+from tests.bench.one_change import ours
+from tests.tunnel_elements import Tunnel
+from vpnportal.domain.gateway_config.nat_elements import NatElements, packed
+from vpnportal.gateway.netfilter.ruleset import DECRYPTED_MARK
 
-ROUNDS, SECONDS, PINGS, OTHERS = 15, 2, 500, 49_999
-KEYS, VALUES = int(IPv4Address("13.0.0.1")), int(IPv4Address("14.0.0.1"))
-ADDED = [
-    element
-    for n in range(OTHERS)
-    for element in (
-        NatElement(NatMap.INBOUND, KEYS + n, VALUES + n),
-        NatElement(NatMap.OUTBOUND, VALUES + n, KEYS + n),
-    )
-]
+ROOT = Path(__file__).resolve().parent.parent.parent
+ROUNDS, SECONDS, PINGS, PACKETS = 5, 2, 500, 20_000
+CHANGES = 15
+# The guest holds 4,000 states of 2,000 tunnels, and 12 charons.
+GUEST_MEBIBYTES = "6000"
+TUNNELS, MAPPINGS_EACH = 2_000, 25
+SHARED_NETWORK = IPv4Network("192.168.1.0/24")
+FIRST_INTERNAL, FIRST_CUSTOMER = int(IPv4Address("13.0.0.1")), int(IPv4Address("14.0.0.1"))
+# A UDP header without content in an Ethernet frame of 60 bytes, 64 with its check sum.
+FRAME = """\
+{{
+eth(da={gateway}, sa={server}, type=0x800)
+ipv4(saddr=10.2.0.10, daddr={target}, ttl=64, proto=17)
+udp(sport=4000, dport=4001)
+fill(0, 18)
+}}
+"""
+# Before the packet filter and conntrack of the computer.
+COUNT_SMALL_PACKETS = """\
+table ip bench {
+    counter received { }
+    chain early {
+        type filter hook prerouting priority -500;
+        udp dport 4001 counter name received drop
+    }
+}
+"""
+# The same ESP with one static pair, and without translation and conntrack.
+ONE_PAIR = """\
+delete table ip vpnportal
+table ip floor {{
+    chain early {{
+        type filter hook prerouting priority -450;
+        meta ipsec exists meta mark set meta mark | {decrypted:#x}
+        ip daddr {internal} meta mark set {mark}
+    }}
+    chain prerouting {{
+        type nat hook prerouting priority -100;
+        ip daddr {internal} dnat to {customer}
+    }}
+    chain postrouting {{
+        type nat hook postrouting priority 100;
+        ip saddr {customer} meta mark & {decrypted:#x} != 0 snat to {internal}
+    }}
+}}
+"""
+NO_PAIR = """\
+delete table ip vpnportal
+table ip floor {{
+    chain early {{
+        type filter hook prerouting priority -450;
+        ip daddr {customer} meta mark set {mark}
+    }}
+}}
+"""
+QUANTITIES = (("ping", "ms"), ("TCP stream", "Mbit/s"), ("64-byte packets", "1/s"))
 
 
-def run(bench: Bench) -> Iterator[Figure]:
-    """Measure both in turn, because the load of the machine varies."""
-    with BenchLab("p", 1, 1, mappings=1).running() as lab, receiver(lab):
-        with_one, with_many = in_turn(ROUNDS, lambda: measure(lab), lambda: measure_with_many(lab))
-    for index, (quantity, unit) in enumerate((("ping", "ms"), ("throughput", "Mbit/s"))):
-        few, many = (
-            median(result[index] for result in results) for results in (with_one, with_many)
-        )
-        yield within(f"{quantity} with 50,000 mappings, against 1", many, 0.05, few, unit)
+def run(_: Bench) -> Iterator[Figure]:
+    """Measure on kernel ESP: on this kernel if it has it, else in the laboratory's."""
+    command = [sys.executable, "-m", "tests.bench.packet_path"]
+    if not kernel_has_esp():
+        guest = (str(ROOT / "bin" / "kernel"), "run", "--memory", GUEST_MEBIBYTES)
+        command = [*guest, *command]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as measuring:
+        assert measuring.stdout
+        for text in measuring.stdout:
+            if text.startswith("{"):
+                yield Figure(**json.loads(text))
+            else:
+                print(text, end="", flush=True)
+    if measuring.returncode:
+        raise RuntimeError(f"The measurement ended with status {measuring.returncode}")
 
 
-def measure(lab: BenchLab) -> tuple[float, float]:
-    """Return ping and throughput, after some pings to warm up."""
-    ping(lab, 50)
-    return ping(lab, PINGS), throughput(lab)
+class MeasuredPath:
+    """A laboratory, and the path of packets of one of its tunnels from the server to the customer.
+
+    `rules` replace the ruleset of the portal. A path without translation leads to the customer's
+    address.
+    """
+
+    def __init__(self, lab: BenchLab, number: int = 1, rules: str = "", translated: bool = True):
+        self.lab = lab
+        translation = lab.specs[number - 1].translations[0]
+        names = {"internal": translation.internal, "customer": translation.customer, "mark": number}
+        self.target = str(translation.internal if translated else translation.customer)
+        if rules:
+            self.on(CONCENTRATOR, "nft", rules.format(decrypted=DECRYPTED_MARK, **names))
+        self.on(PEER, "nft", COUNT_SMALL_PACKETS)
+        self._frames = lab.many.folder / "frames"
+        addresses = {"server": self._hardware_address(SERVER)}
+        addresses["gateway"] = self._hardware_address(CONCENTRATOR)
+        self._frames.write_text(FRAME.format(target=self.target, **addresses))
+
+    def on(self, host: str, *command: str) -> str:
+        """Run a command on a host and return its output."""
+        argv = inside(self.lab.many.prefix, host, list(command))
+        return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    def measure(self) -> tuple[float, float, float]:
+        """Return milliseconds of a ping, Mbit/s of a stream, and small packets a second."""
+        self._ping(50)
+        return self._ping(PINGS), self._stream(), self._small_packets()
+
+    def _ping(self, times: int) -> float:
+        output = self.on(SERVER, "ping", "-n", "-i", "0.002", "-c", str(times), self.target)
+        return median(float(time) for time in re.findall(r"time=([\d.]+) ms", output))
+
+    def _stream(self) -> float:
+        with self._receiver():
+            client = ("iperf3", "--json", "--time", str(SECONDS), "--client", self.target)
+            output = self.on(SERVER, *client)
+        return json.loads(output)["end"]["sum_received"]["bits_per_second"] / 1e6
+
+    @contextmanager
+    def _receiver(self) -> Iterator[None]:
+        """Run the iperf3 server on the customer's computer."""
+        command = inside(self.lab.many.prefix, PEER, ["iperf3", "--server", "--one-off"])
+        serving = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        time.sleep(0.5)
+        try:
+            yield
+        finally:
+            serving.terminate()
+            serving.wait(10)
+
+    def _small_packets(self) -> float:
+        before, began = self._received(), time.perf_counter()
+        frames = ("--conf", str(self._frames), "--num", str(PACKETS))
+        self.on(SERVER, "trafgen", "--dev", "hosted", "--cpus", "1", "--no-sock-mem", *frames)
+        return (self._received() - before) / (time.perf_counter() - began)
+
+    def _received(self) -> int:
+        counters = json.loads(self.on(PEER, "nft", "--json", "list", "counters"))["nftables"]
+        return next(item["counter"]["packets"] for item in counters if "counter" in item)
+
+    def _hardware_address(self, host: str) -> str:
+        links = json.loads(self.on(host, "ip", "--json", "link", "show", "dev", "hosted"))
+        return str(links[0]["address"])
 
 
-def measure_with_many(lab: BenchLab) -> tuple[float, float]:
-    """Add the other mappings, measure, and remove them again."""
+def measure_paths() -> Iterator[Figure]:
+    """Bring up all laboratories and yield the figures."""
+    names = map("p{}".format, "abcdefg")
+    with ExitStack() as stack:
+
+        def lab(tunnels: int = 1, mappings: int = 1, **more: Any) -> BenchLab:
+            made = BenchLab(next(names), tunnels, tunnels, mappings=mappings, **more)
+            stack.enter_context(made.running())
+            with made.inside():
+                made.converge()
+            return made
+
+        many = lab(TUNNELS, MAPPINGS_EACH, shared_network=SHARED_NETWORK)
+        few = lab(10)
+        floor = MeasuredPath(lab(), rules=ONE_PAIR)
+        untranslated = MeasuredPath(lab(), rules=NO_PAIR, translated=False)
+        paths = {
+            "1 mapping": MeasuredPath(lab()),
+            "10,000 mappings": MeasuredPath(with_mappings(lab(), 10_000)),
+            "50,000 mappings": MeasuredPath(with_mappings(lab(), 50_000)),
+            "the first of 2,000 tunnels": MeasuredPath(many),
+            "the last of 2,000 tunnels": MeasuredPath(many, TUNNELS),
+        }
+        every = (floor, untranslated, *paths.values())
+        results = in_turn(ROUNDS, *(path.measure for path in every))
+        medians = [[median(column) for column in zip(*result, strict=True)] for result in results]
+        bare, plain, *measured = medians
+        for name, values in zip(paths, measured, strict=True):
+            for (quantity, unit), value, of_bare in zip(QUANTITIES, values, bare, strict=True):
+                yield compared(f"{quantity}, {name}, against one static pair", value, of_bare, unit)
+        for (quantity, unit), value, of_plain in zip(QUANTITIES, measured[0], plain, strict=True):
+            yield without_goal(f"{quantity}, beside ESP without translation", value, of_plain, unit)
+        of_few, of_many = map(median, in_turn(CHANGES, ours(few), ours(many)))
+        name = "one change, 2,000 tunnels with one network, against 10"
+        yield at_most(name, of_many, 1.2, of_few)
+
+
+def with_mappings(lab: BenchLab, mappings: int) -> BenchLab:
+    """Add mappings of a tunnel without packets, up to this number; return the laboratory."""
+    others = [packed(FIRST_INTERNAL + n, FIRST_CUSTOMER + n) for n in range(mappings - 1)]
+    other = Tunnel(2, others)
     with lab.inside():
-        BareCalls(lab.socket).translate(add=ADDED)
-    try:
-        return measure(lab)
-    finally:
-        with lab.inside():
-            BareCalls(lab.socket).translate(remove=ADDED)
+        BareCalls(lab.socket).translate(add=NatElements.of_tunnels([other]))
+    return lab
 
 
-def target(lab: BenchLab) -> str:
-    """Return the internal address of the customer's computer."""
-    return str(lab.specs[0].translations[0].internal)
+def compared(name: str, value: float, floor: float, unit: str) -> Figure:
+    """Return a figure whose goal is at most 1.05 times the time of the floor."""
+    if unit == "ms":
+        return at_most(name, value, 1.05, floor, unit)
+    return at_least(name, value, 1 / 1.05, floor, unit)
 
 
-def ping(lab: BenchLab, times: int) -> float:
-    """Return the median round-trip time in ms."""
-    ping_command = ["ping", "-n", "-i", "0.002", "-c", str(times), target(lab)]
-    command = inside(lab.many.prefix, SERVER, ping_command)
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return median(float(time) for time in re.findall(r"time=([\d.]+) ms", output))
+def main() -> None:
+    """Print the figures as lines of JSON."""
+    logging.disable(logging.INFO)
+    for figure in measure_paths():
+        print(json.dumps(asdict(figure)), flush=True)
 
 
-def throughput(lab: BenchLab) -> float:
-    """Return the received Mbit/s of a TCP stream from the server to the customer's computer."""
-    client_command = ["iperf3", "--json", "--time", str(SECONDS), "--client", target(lab)]
-    command = inside(lab.many.prefix, SERVER, client_command)
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return json.loads(output)["end"]["sum_received"]["bits_per_second"] / 1e6
-
-
-@contextmanager
-def receiver(lab: BenchLab) -> Iterator[None]:
-    """Run the iperf3 server on the customer's computer."""
-    command = inside(lab.many.prefix, PEER, ["iperf3", "--server"])
-    serving = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    time.sleep(0.5)
-    try:
-        yield
-    finally:
-        serving.terminate()
-        serving.wait(10)
+if __name__ == "__main__":
+    main()

@@ -54,6 +54,7 @@ def specification(peer: Peer, mappings: int = 0, ike_version: int = 1) -> Tunnel
             Translation(first + n, peer.remote_network[n], f"host {n}")
             for n in range(1, mappings + 1)
         ),
+        translated_only=peer.shared_network is not None,
     )
 
 
