@@ -98,7 +98,9 @@ def _key(element: NatElement) -> Any:
         return {"concat": [element.key >> ADDRESS_BITS, _text(element.key & VALUE)]}
     if element.map is NatMap.NETWORKS:
         return {"range": [_text(address) for address in interval_of(element.key)]}
-    return element.key if element.map is NatMap.ZONE_OF else _text(element.key)
+    # The keys of these maps have no type of nftables for addresses.
+    is_number = element.map in (NatMap.ZONE_OF, NatMap.PEERS)
+    return element.key if is_number else _text(element.key)
 
 
 def _value(element: NatElement) -> Any:

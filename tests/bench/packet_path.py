@@ -53,9 +53,9 @@ FIRST_INTERNAL, FIRST_CUSTOMER = int(IPv4Address("13.0.0.1")), int(IPv4Address("
 # A UDP header without content in an Ethernet frame of 60 bytes, 64 with its check sum.
 FRAME = """\
 {{
-eth(da={gateway}, sa={server}, type=0x800)
-ipv4(saddr=10.2.0.10, daddr={target}, ttl=64, proto=17)
-udp(sport=4000, dport=4001)
+eth(da={gateway}, sa={server}, type=0x800),
+ipv4(saddr=10.2.0.10, daddr={target}, ttl=64, proto=17),
+udp(sport=4000, dport=4001),
 fill(0, 18)
 }}
 """
