@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.running_portal import PYTHON, RunningPortal, wait_for
+from tests.system.packet_capture import capture
 
 pytestmark = [pytest.mark.userland, pytest.mark.shared_portal]
 
@@ -78,16 +79,12 @@ def test_a_decrypted_packet_without_a_route_to_the_servers_does_not_leave_on_the
     route = ("10.2.0.77/32", "via", "203.0.113.2")
     live.on("concentrator", "ip", "route", "add", *route)
     before = dropped_packets(live, "outside_tunnels")
-    argv = ["ip", "netns", "exec", f"{live.prefix}-concentrator"]
-    tcpdump = ["tcpdump", "-Q", "out", "-lnni", "public", "icmp and host 10.2.0.77"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([*argv, *tcpdump], **pipes) as capture:
-        try:
-            assert "listening" in capture.stderr.readline() + capture.stderr.readline()
+    options = ("-Q", "out", "icmp and host 10.2.0.77")
+    try:
+        with capture(live, "concentrator", "public", *options) as packets:
             assert not live.ping("10.2.0.77", host="customer")
-        finally:
-            capture.terminate()
-            live.on("concentrator", "ip", "route", "del", *route)
+    finally:
+        live.on("concentrator", "ip", "route", "del", *route)
 
-        assert "10.2.0.77" not in capture.stdout.read()
+    assert "10.2.0.77" not in "\n".join(packets)
     assert dropped_packets(live, "outside_tunnels") == before + 1
