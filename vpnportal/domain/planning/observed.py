@@ -97,8 +97,8 @@ class Observed:
     numbers of packets by counter name. An observation of a scope has neither of them. `links` are
     the gateway's interfaces, or None if they were not observed. `kernel` has the kernel's states
     and policies; of a scope only the states between its peers, and with userland ESP nothing.
-    `leftover_flows` are the portal's
-    translated flows whose element is in no map; empty if the flows were not read.
+    `leftover_flows` are the portal's translated flows whose element is in no map; empty if the
+    flows were not read.
     """
 
     connections: dict[str, LoadedConnection]
