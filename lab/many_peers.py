@@ -29,14 +29,14 @@ from pathlib import Path
 
 from lab import namespaces, peers
 from lab.charon_laboratory import CharonLaboratory
+from lab.icmp_echo import Echo, decode_reply, encode_request
 from lab.ike_daemons import Charon
 from lab.peers import Peer
 from lab.topology import CONCENTRATOR, PEER, SERVER, Host
 
 WIRES = ((SERVER, CONCENTRATOR, "hosted"), (CONCENTRATOR, PEER, "public"))
+ECHO = Echo(identifier=0, number=0)
 CLONE_NEWNET = 0x40000000
-# ICMP: type, code, checksum, and an identifier and a number of 0. The type of a reply is 0.
-ECHO_REQUEST, ECHO_REPLY, IP_HEADER_BYTES = b"\x08\0\xf7\xff\0\0\0\0", 0, 20
 
 
 class ManyPeers(CharonLaboratory):
@@ -96,17 +96,14 @@ class ManyPeers(CharonLaboratory):
         return ping.returncode == 0
 
     def answering(self, targets: Iterable[IPv4Address], seconds: float = 1) -> set[IPv4Address]:
-        """Return the addresses that answer one ping of the server within `seconds`.
-
-        It starts no process, which takes 0.1 seconds for each `ping` in the laboratory's kernel.
-        """
+        """Return the addresses that answer one ping of the server within `seconds`."""
         waiting, answered = set(targets), set[IPv4Address]()
         with (
             enter_namespace(self.prefix, SERVER),
             socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as icmp,
         ):
             for target in waiting:
-                icmp.sendto(ECHO_REQUEST, (str(target), 0))
+                icmp.sendto(encode_request(ECHO), (str(target), 0))
             deadline = time.monotonic() + seconds
             while waiting and (left := deadline - time.monotonic()) > 0:
                 icmp.settimeout(left)
@@ -115,7 +112,7 @@ class ManyPeers(CharonLaboratory):
                 except TimeoutError:
                     break
                 address = IPv4Address(source)
-                if packet[IP_HEADER_BYTES] == ECHO_REPLY and address in waiting:
+                if decode_reply(packet) == ECHO and address in waiting:
                     waiting.remove(address)
                     answered.add(address)
         return answered

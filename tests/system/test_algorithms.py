@@ -24,7 +24,7 @@ from lab.many_peers import ManyPeers, enter_namespace
 from lab.peers import Peer, swanctl_file
 from lab.topology import CONCENTRATOR
 from tests.desired_state import compile_specs
-from tests.observation import observe
+from tests.observation import ignore, observe
 from tests.running_portal import laboratory_prefix
 from tests.system.test_many_tunnels import specification as tunnel_of_peer
 from tests.unit.samples import KEY
@@ -32,7 +32,6 @@ from vpnportal.domain.planning.plan import make_plan
 from vpnportal.domain.tunnel import algorithms
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
 from vpnportal.gateway.driver import GatewayDriver
-from vpnportal.gateway.steps import Step
 
 pytestmark = [pytest.mark.userland, pytest.mark.debian13]
 
@@ -238,10 +237,6 @@ def last_result(get_failed: Callable[[], list[Suite]]) -> list[Suite]:
     while (failed := get_failed()) and time.monotonic() < deadline:
         time.sleep(0.1)
     return failed
-
-
-def ignore(step: Step) -> None:
-    """Report the step to no log."""
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -12,11 +12,10 @@ from lab.namespaces import existing
 from lab.peers import HOSTED, Peer
 from lab.topology import CONCENTRATOR
 from tests.desired_state import compile_specs
-from tests.observation import observe
+from tests.observation import converge, observe
 from tests.running_portal import laboratory_prefix, wait_for
 from vpnportal.domain.gateway_config.compile import InlineSettings
 from vpnportal.domain.planning.plan import make_plan
-from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, TunnelSpec
 from vpnportal.gateway.driver import GatewayDriver
 
@@ -72,30 +71,14 @@ def test_each_peer_answers_through_its_own_tunnel_and_no_other(many):
     computers = {peer.computer for peer in others}
     assert not many.answering(computers)
 
-    converge(many, others)
+    specs = (specification(peer, many.ike_version) for peer in others)
+    with enter_namespace(many.prefix, CONCENTRATOR):
+        gateway = GatewayDriver(str(many.concentrator.socket))
+        converge(gateway, compile_specs(specs, b"a key"), 60)
 
     # In IKEv1 the responder installs its SA after the initiator.
     wait_for(lambda: many.answering(computers) == computers, 20)
     assert not many.answering([last.computer])
-
-
-def converge(many: ManyPeers, peers: Iterable[Peer]) -> None:
-    """Apply plans until an observation finds nothing to do, as the worker does."""
-    gateway = GatewayDriver(str(many.concentrator.socket))
-    desired = compile_specs((specification(peer, many.ike_version) for peer in peers), b"a key")
-
-    def done() -> bool:
-        observed = observe(gateway)
-        plan = make_plan(desired, observed)
-        if plan.without_initiation():
-            gateway.apply(plan.without_initiation(), observed.userland_esp, lambda step: None)
-        elif plan.initiate:
-            gateway.initiate(plan.initiate, lambda step: None)
-        statuses = set(sa_status_by_tunnel(observed.connections, observed.ike_sas).values())
-        return not plan and statuses == {SaStatus.UP}
-
-    with enter_namespace(many.prefix, CONCENTRATOR):
-        wait_for(done, 60)
 
 
 def test_down_removes_every_namespace(many):

@@ -17,13 +17,12 @@ from lab.many_peers import ManyPeers, enter_namespace
 from lab.peers import HOSTED
 from lab.topology import CONCENTRATOR, PEER, SERVER
 from tests.desired_state import compile_specs
-from tests.observation import observe
+from tests.observation import converge, observe
 from tests.running_portal import laboratory_prefix, wait_for
 from tests.system.test_many_tunnels import specification
 from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.planning.observed import CARRYING, IkeSa, Scope
-from vpnportal.domain.planning.plan import Start, make_plan
-from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
+from vpnportal.domain.planning.plan import Start
 from vpnportal.domain.tunnel.spec import Translation, TunnelSpec
 from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
@@ -46,20 +45,8 @@ class Fifty:
 
     def converge(self) -> None:
         """Apply plans until an observation finds nothing to do, as the worker does."""
-        desired = compile_specs(self.specs.values(), b"a key")
-
-        def done() -> bool:
-            observed = observe(self.gateway)
-            plan = make_plan(desired, observed)
-            if plan.without_initiation():
-                self.gateway.apply(plan.without_initiation(), observed.userland_esp, ignore)
-            elif plan.initiate:
-                self.gateway.initiate(plan.initiate, ignore)
-            statuses = set(sa_status_by_tunnel(observed.connections, observed.ike_sas).values())
-            return not plan and statuses == {SaStatus.UP}
-
         with enter_namespace(self.many.prefix, CONCENTRATOR):
-            wait_for(done, 30)
+            converge(self.gateway, compile_specs(self.specs.values(), b"a key"), 30)
 
     def change(self, **changes) -> None:
         self.specs[CHANGED] = replace(self.specs[CHANGED], **changes)
@@ -76,10 +63,6 @@ class Fifty:
             sa.connection: {(sa.unique_id, *(child.unique_id for child in sa.children))}
             for sa in self.ike_sas()
         }
-
-
-def ignore(step) -> None:
-    """Report the step to no log."""
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["IKEv1", "IKEv2"])

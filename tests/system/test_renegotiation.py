@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import socket
-import struct
 import threading
 import time
 from collections import Counter
@@ -19,19 +18,18 @@ from pathlib import Path
 
 import pytest
 
+from lab.icmp_echo import Echo, decode_reply, encode_request
 from lab.many_peers import ManyPeers, enter_namespace
 from lab.peers import HOSTED
 from lab.topology import CONCENTRATOR, PEER, SERVER
 from tests.desired_state import compile_specs
-from tests.observation import observe
+from tests.observation import converge, ignore, observe
 from tests.running_portal import laboratory_prefix
 from tests.system.test_many_tunnels import specification
 from vpnportal.domain.gateway_config.compile import compile_tunnel
 from vpnportal.domain.gateway_config.desired import Desired
 from vpnportal.domain.planning.plan import make_plan
-from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.gateway.driver import GatewayDriver
-from vpnportal.gateway.steps import Step
 from vpnportal.gateway.vici import pacing
 from vpnportal.gateway.vici.initiator import Initiator
 
@@ -43,8 +41,7 @@ PING_SECONDS = 0.05
 ONE_SECOND = 1 / PING_SECONDS
 BUSY_SECONDS = 3
 SERVER_ADDRESS = str(HOSTED[10])
-# Type, code, checksum, identifier and number of an echo message (RFC 792).
-ECHO, IDENTIFIER = struct.Struct("!BBHHH"), 1
+IDENTIFIER = 1
 UP_SECONDS = 60
 
 
@@ -52,26 +49,6 @@ UP_SECONDS = 60
 def many(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ManyPeers]:
     with ManyPeers(PREFIX, tmp_path / "r", COUNT, ike_version=request.param).running() as many:
         yield many
-
-
-def ignore(step: Step) -> None:
-    """Report the step to no log."""
-
-
-def converge(gateway: GatewayDriver, desired: Desired) -> None:
-    """Apply plans until every tunnel is up and an observation finds nothing to do."""
-    began_at = time.monotonic()
-    while True:
-        observed = observe(gateway)
-        plan = make_plan(desired, observed)
-        if plan.without_initiation():
-            gateway.apply(plan.without_initiation(), observed.userland_esp, ignore)
-        elif plan.initiate:
-            gateway.initiate(plan.initiate, ignore)
-        statuses = set(sa_status_by_tunnel(observed.connections, observed.ike_sas).values())
-        if not plan and statuses == {SaStatus.UP}:
-            return
-        assert time.monotonic() - began_at < UP_SECONDS, (plan, statuses)
 
 
 @contextmanager
@@ -112,16 +89,13 @@ class Flow:
 
     def ping(self) -> None:
         self.sent += 1
-        checksum = ~(0x800 + IDENTIFIER + self.sent) & 0xFFFF
-        self.socket.send(ECHO.pack(8, 0, checksum, IDENTIFIER, self.sent))
+        self.socket.send(encode_request(Echo(IDENTIFIER, self.sent)))
 
     def read(self) -> None:
         with suppress(BlockingIOError):
             while True:
-                message = self.socket.recv(2048)[20:]
-                kind, _, _, _, number = ECHO.unpack_from(message)
-                if kind == 0:
-                    self.answered.add(number)
+                if echo := decode_reply(self.socket.recv(2048)):
+                    self.answered.add(echo.number)
 
 
 @contextmanager
@@ -178,7 +152,9 @@ def test_all_tunnels_are_negotiated_again_once_and_a_few_at_a_time(many, monkeyp
     gateway = GatewayDriver(str(many.concentrator.socket))
     specs = [specification(peer, many.ike_version) for peer in many.peers]
     with enter_namespace(many.prefix, CONCENTRATOR):
-        converge(gateway, Desired.of(compile_tunnel(spec, b"old key") for spec in specs))
+        converge(
+            gateway, Desired.of(compile_tunnel(spec, b"old key") for spec in specs), UP_SECONDS
+        )
     before = many.concentrator.log.stat().st_size
 
     with (
@@ -194,7 +170,7 @@ def test_all_tunnels_are_negotiated_again_once_and_a_few_at_a_time(many, monkeyp
             gateway.initiate(starts, ignore)
         # The worker is busy with other tunnels, so the old SAs stand beside the new ones.
         time.sleep(BUSY_SECONDS)
-        converge(gateway, desired)
+        converge(gateway, desired, UP_SECONDS)
 
     log = many.concentrator.log.read_text()[before:]
     assert Counter(re.findall(r"IKE_SA (ctx\d+)\[\d+\] established", log)) == {

@@ -13,12 +13,10 @@ from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, SERVER
 from lab.two_customers import Device, TwoCustomers
-from tests.observation import observe
+from tests.observation import converge
 from tests.running_portal import PYTHON, wait_for
 from vpnportal.domain.gateway_config.compile import compile_tunnel
 from vpnportal.domain.gateway_config.desired import Desired
-from vpnportal.domain.planning.plan import make_plan
-from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
 from vpnportal.gateway.driver import GatewayDriver
 
@@ -60,20 +58,8 @@ class TwoTunnels:
 
     def converge(self, **options: Any) -> None:
         """Apply plans until an observation finds nothing to do, as the worker does."""
-        desired = self.desired(**options)
-
-        def done() -> bool:
-            observed = observe(self.gateway, None, desired.connections)
-            plan = make_plan(desired, observed)
-            if plan.without_initiation():
-                self.gateway.apply(plan.without_initiation(), observed.userland_esp, _ignore)
-            elif plan.initiate:
-                self.gateway.initiate(plan.initiate, _ignore)
-            statuses = set(sa_status_by_tunnel(observed.connections, observed.ike_sas).values())
-            return not plan and statuses == {SaStatus.UP}
-
         with self.inside():
-            wait_for(done, 30)
+            converge(self.gateway, self.desired(**options), 30)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -156,7 +142,3 @@ def _specification(number: int, device: Device, version: int, static_nat: str) -
         ),
         translated_only=True,
     )
-
-
-def _ignore(step: object) -> None:
-    """Report the step to no log."""

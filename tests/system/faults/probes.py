@@ -9,13 +9,13 @@ from __future__ import annotations
 import itertools
 import json
 import socket
-import struct
 import time
 from collections.abc import Collection
 from typing import Any
 
 from nftables import Nftables
 
+from lab.icmp_echo import Echo, decode_reply, encode_request
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, SERVER
 
@@ -23,9 +23,6 @@ from lab.topology import CONCENTRATOR, SERVER
 PING_SECONDS = 0.3
 # After the answer to the last ping, an answer to the first one is no longer expected.
 LATE_SECONDS = 0.05
-ECHO_REQUEST, ECHO_REPLY = 8, 0
-# Type, code, checksum, identifier and sequence number (RFC 792).
-ECHO = struct.Struct("!BBHHH")
 
 
 class Probes:
@@ -54,9 +51,9 @@ class Probes:
         `silent` is expected not to answer. Its ping is sent first, so that the answer from
         `speaking` shows that it had its time.
         """
-        echo = self._echo()
+        echo = Echo(next(self._identifiers) & 0xFFFF, number=1)
         for address in (silent, speaking):
-            self._icmp.sendto(echo, (address, 0))
+            self._icmp.sendto(encode_request(echo), (address, 0))
         found: set[str] = set()
         deadline = time.monotonic() + PING_SECONDS
         while (left := deadline - time.monotonic()) > 0:
@@ -65,20 +62,8 @@ class Probes:
                 packet, (source, _) = self._icmp.recvfrom(2048)
             except TimeoutError:
                 break
-            if _is_reply(packet, echo):
+            if decode_reply(packet) == echo:
                 found.add(source)
                 if source == speaking:
                     deadline = min(deadline, time.monotonic() + LATE_SECONDS)
         return found
-
-    def _echo(self) -> bytes:
-        # 15 bits, so that the sum has no carry.
-        identifier = next(self._identifiers) & 0x7FFF
-        checksum = ~((ECHO_REQUEST << 8) + identifier + 1) & 0xFFFF
-        return ECHO.pack(ECHO_REQUEST, 0, checksum, identifier, 1)
-
-
-def _is_reply(packet: bytes, echo: bytes) -> bool:
-    """Return True if an IPv4 packet is the answer to an echo request."""
-    message = packet[(packet[0] & 0xF) * 4 :]
-    return message[:1] == bytes([ECHO_REPLY]) and message[4:8] == echo[4:8]
