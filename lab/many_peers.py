@@ -45,7 +45,8 @@ class ManyPeers(CharonLaboratory):
     `proposal` is for both phases of the device. `silent` is the number of additional peers that do
     not exist: packets to them are dropped. `more` is text for the end of both strongswan.conf, such
     as `charon { dos_protection = no }`. With a `shared_network`, which needs kernel ESP, all peers
-    have this subnet.
+    have this subnet. With `own_hosted`, each tunnel has a subnet of its own behind the
+    concentrator, in which the server has an address.
     """
 
     def __init__(
@@ -59,10 +60,11 @@ class ManyPeers(CharonLaboratory):
         silent: int = 0,
         more: str = "",
         shared_network: IPv4Network | None = None,
+        own_hosted: bool = False,
     ) -> None:
         self.ike_version, self.proposal = ike_version, proposal
         self.shared_network = shared_network
-        all_peers = peers.make_peers(count + silent, shared_network)
+        all_peers = peers.make_peers(count + silent, shared_network, own_hosted=own_hosted)
         self.peers, self.silent = all_peers[:count], all_peers[count:]
         self.file = folder / PEER / "swanctl.conf"
         self.device = Charon(prefix, PEER, folder / PEER, self.file, more)
@@ -122,15 +124,17 @@ def _hosts(played: tuple[Peer, ...], silent: tuple[Peer, ...]) -> tuple[Host, ..
     # A route leads to the peers' addresses: the kernel's neighbour table has no room for thousands.
     hosted_peers = tuple(f"{peer.hosted_peer}/32" for peer in (*played, *silent))
     remote_peers = tuple(f"{peer.remote_peer}/32" for peer in played)
+    servers = tuple(f"{peer.server}/32" for peer in played if peer.own_hosted)
+    to_servers = (f"{peers.OWN_HOSTED_NETWORKS} via 10.2.0.10",) if servers else ()
     # Userland ESP needs an address of the device in each subnet that it protects.
     networks = tuple(dict.fromkeys(f"{peer.remote_network[1]}/24" for peer in played))
     return (
-        Host(SERVER, "", {"hosted": ("10.2.0.10/24",)}, ("default via 10.2.0.1",)),
+        Host(SERVER, "", {"hosted": ("10.2.0.10/24", *servers)}, ("default via 10.2.0.1",)),
         Host(
             CONCENTRATOR,
             "",
             {"hosted": ("10.2.0.1/24",), "public": ("192.0.2.1/30", *hosted_peers)},
-            ("default via 192.0.2.2",),
+            (*to_servers, "default via 192.0.2.2"),
             forwards=True,
         ),
         Host(

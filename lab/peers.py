@@ -8,13 +8,15 @@ from ipaddress import IPv4Address, IPv4Network
 
 from lab.customer_device import new_key
 
-# The subnet behind the concentrator, the peers' addresses (RFC 2544), their subnets (RFC 1918).
+# The subnet behind the concentrator, and the subnets if each tunnel has one of its own.
 HOSTED = IPv4Network("10.2.0.0/24")
+OWN_HOSTED_NETWORKS = IPv4Network("10.16.0.0/12")
+# The peers' addresses (RFC 2544) and their subnets (RFC 1918).
 HOSTED_PEERS = IPv4Address("198.18.0.1")
 REMOTE_PEERS = IPv4Address("198.19.0.1")
 REMOTE_NETWORKS = IPv4Network("10.64.0.0/10")
-# The number of /24 in REMOTE_NETWORKS.
-MAX_PEERS = 2**14
+# The number of /24 in REMOTE_NETWORKS, and in OWN_HOSTED_NETWORKS.
+MAX_PEERS, MAX_PEERS_WITH_OWN_HOSTED = 2**14, 2**12
 
 CONNECTION_TEXT = """\
 connections {{
@@ -34,7 +36,7 @@ connections {{
         children {{
             p{peer.number} {{
                 local_ts = {peer.remote_network}
-                remote_ts = {hosted}
+                remote_ts = {peer.hosted_network}
                 esp_proposals = {proposal}
 {marks}            }}
         }}
@@ -63,12 +65,14 @@ MARKS_TEXT = """\
 class Peer:
     """The parameters of tunnel `number`, counted from 0, that both peers share.
 
-    `shared_network` is the subnet behind the device if all peers have the same one.
+    `shared_network` is the subnet behind the device if all peers have the same one. `own_hosted`
+    is true if the tunnel has a subnet of its own behind the concentrator.
     """
 
     number: int
     preshared_key: str = field(repr=False)
     shared_network: IPv4Network | None = None
+    own_hosted: bool = False
 
     @property
     def hosted_peer(self) -> IPv4Address:
@@ -81,11 +85,19 @@ class Peer:
         return REMOTE_PEERS + self.number
 
     @property
+    def hosted_network(self) -> IPv4Network:
+        """The subnet behind the concentrator."""
+        return _slash_24(OWN_HOSTED_NETWORKS, self.number) if self.own_hosted else HOSTED
+
+    @property
+    def server(self) -> IPv4Address:
+        """The server's address in that subnet."""
+        return self.hosted_network[10]
+
+    @property
     def remote_network(self) -> IPv4Network:
         """The subnet behind the device."""
-        return self.shared_network or IPv4Network(
-            (int(REMOTE_NETWORKS.network_address) + 256 * self.number, 24)
-        )
+        return self.shared_network or _slash_24(REMOTE_NETWORKS, self.number)
 
     @property
     def computer(self) -> IPv4Address:
@@ -93,11 +105,19 @@ class Peer:
         return self.remote_network[15]
 
 
-def make_peers(count: int, shared_network: IPv4Network | None = None) -> tuple[Peer, ...]:
-    """Return peers with random preshared keys. Raises ValueError above MAX_PEERS."""
-    if not 0 <= count <= MAX_PEERS:
-        raise ValueError(f"There are addresses for {MAX_PEERS} peers, not for {count}.")
-    return tuple(Peer(number, new_key(), shared_network) for number in range(count))
+def make_peers(
+    count: int, shared_network: IPv4Network | None = None, *, own_hosted: bool = False
+) -> tuple[Peer, ...]:
+    """Return peers with random preshared keys. Raises ValueError if there are too many."""
+    most = MAX_PEERS_WITH_OWN_HOSTED if own_hosted else MAX_PEERS
+    if not 0 <= count <= most:
+        raise ValueError(f"There are addresses for {most} peers, not for {count}.")
+    return tuple(Peer(number, new_key(), shared_network, own_hosted) for number in range(count))
+
+
+def _slash_24(network: IPv4Network, number: int) -> IPv4Network:
+    """Return the subnet of this number, counted from 0."""
+    return IPv4Network((int(network.network_address) + 256 * number, 24))
 
 
 def swanctl_file(peers: Iterable[Peer], ike_version: int, proposal: str) -> str:
@@ -110,7 +130,6 @@ def swanctl_file(peers: Iterable[Peer], ike_version: int, proposal: str) -> str:
             peer=peer,
             version=ike_version,
             proposal=proposal,
-            hosted=HOSTED,
             marks=MARKS_TEXT.format(mark=peer.number + 1) if peer.shared_network else "",
         )
         for peer in peers

@@ -59,7 +59,7 @@ class BenchLab:
     """`tunnels` tunnels, of which the first `played` have a peer and are up.
 
     `name` is one or two letters, for namespaces and files. All customers have the `shared_network`
-    if there is one.
+    if there is one. With `own_hosted`, each tunnel has a hosted subnet of its own.
     """
 
     def __init__(
@@ -73,6 +73,7 @@ class BenchLab:
         more: str = QUIET,
         loaded: bool = True,
         shared_network: IPv4Network | None = None,
+        own_hosted: bool = False,
     ) -> None:
         self.many = ManyPeers(
             PREFIX + name,
@@ -83,6 +84,7 @@ class BenchLab:
             proposal="aes128-sha1-modp768",
             more=more,
             shared_network=shared_network,
+            own_hosted=own_hosted,
         )
         self.played = played
         self.socket = self.many.concentrator.socket

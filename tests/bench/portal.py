@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection, transaction
 
-from lab.peers import HOSTED, Peer
+from lab.peers import Peer
 from vpnportal.domain.tunnel.serialization import serialize, spec_digest
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
 from vpnportal.encryption import fingerprint_key
@@ -47,7 +47,7 @@ def specification(peer: Peer, mappings: int = 0, ike_version: int = 1) -> Tunnel
         ike_version=ike_version,
         phase_one=PhaseOne("AES128", "SHA1", 1, 14_400),
         phase_two=PhaseTwo("AES128", "SHA1", True, 1, 3_600),
-        hosted_subnets=(HOSTED,),
+        hosted_subnets=(peer.hosted_network,),
         remote_subnets=(peer.remote_network,),
         static_nat_subnets=(IPv4Network((int(first), STATIC_NAT_BITS)),),
         translations=tuple(

@@ -133,17 +133,24 @@ class Scene:
         self.portal.run(*swanctl, str(self._file), check=True)
 
     def reset(self) -> None:
-        """Terminate every IKE_SA at both charons, and ignore the log lines before now."""
-        for host in ("concentrator", "peer"):
-            session = self.session(host)
-            for listed in list(session.list_sas()):
-                for sa in listed.values():
-                    number = sa["uniqueid"].decode()
-                    with contextlib.suppress(CommandException):
-                        request = {"ike-id": number, "force": "yes", "timeout": "50"}
-                        list(session.terminate(request))
+        """Terminate every IKE_SA at both charons, and ignore the log lines before now.
+
+        An attempt whose packets were lost goes on when they pass again. So both charons are asked
+        until they have none.
+        """
+        wait_for(lambda: not (self._terminate("peer") or self._terminate("concentrator")), 20)
         self._since = self.evaluate("timezone.now().isoformat()")
         self.evaluate("load()")
+
+    def _terminate(self, host: str) -> bool:
+        """Terminate every IKE_SA at a charon; return True if it had one."""
+        session = self.session(host)
+        listed = [sa for item in list(session.list_sas()) for sa in item.values()]
+        for sa in listed:
+            request = {"ike-id": sa["uniqueid"].decode(), "force": "yes", "timeout": "50"}
+            with contextlib.suppress(CommandException):
+                list(session.terminate(request))
+        return bool(listed)
 
     def initiate(self, role: str, connection: str = "c0") -> None:
         """Initiate at the concentrator (role "initiator") or at the device."""
