@@ -150,7 +150,7 @@ class MeasuredPath:
     def on(self, host: str, *command: str) -> str:
         """Run a command on a host and return its output."""
         argv = inside(self._lab.many.prefix, host, list(command))
-        return subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
+        return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
     def measure(self) -> tuple[float, float, float]:
         """Return milliseconds of a ping, Mbit/s of a stream, and small packets a second."""

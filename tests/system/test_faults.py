@@ -23,9 +23,6 @@ from tests.system.faults.probes import Probes
 from tests.system.faults.scene import PATIENCE_SECONDS, Scene
 from tests.system.faults.steps import COMMITTED, SENT, WORKERS, Holds
 
-# Not tried on kernel ESP yet.
-pytestmark = pytest.mark.own_kernel
-
 CELLS = {
     damage.KILL_WORKER: (SENT, *WORKERS),
     damage.KILL_CHARON: tuple(step for step in WORKERS if step != "maps changed"),

@@ -236,6 +236,17 @@ def test_a_charon_that_does_not_answer_is_found(tmp_path: Path):
     assert finding.text.startswith("/run/charon.vici: ")
 
 
+def test_many_tunnels_with_equal_networks_are_found():
+    few, many = (
+        ipsec.equal_selectors(ipsec.Charon(connections={f"ctx{n}": TUNNEL for n in range(count)}))
+        for count in (100, 101)
+    )
+
+    assert ipsec.equal_selectors(ipsec.Charon()).level is few.level is Level.OK
+    assert many.level is Level.WARNING
+    assert "hosted subnet 10.2.0.0/24 and the remote network 192.168.10.0/24" in many.text
+
+
 def test_missing_rules_are_found():
     assert netfilter.own_rules(userland_esp=False).level is Level.ERROR
 

@@ -13,10 +13,6 @@ from tests.system.test_disconnect import list_conns
 from tests.system.test_example import load_device
 from tests.system.test_stale_sas import VICI, device_file, first_rekey, list_sas, sa_status
 
-# On kernel ESP the tests of IKEv1 passed in a guest of their own. Beside five other files, the
-# tunnel did not come up within 30 s after the remote peer had changed: the reason is not known.
-pytestmark = pytest.mark.own_kernel
-
 # The device's connection for the other addresses of the provider, and before it a connection
 # from the device's second address.
 OTHERS = "    others : connections.customer {"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -197,7 +198,22 @@ def test_an_offer_without_a_decision_is_retried_once():
     later = next_offer([unclear, OfferReply(retry.name, 2, 1, OfferResult.UNCLEAR)], ALL, True)
 
     assert retry.name == "IKEv2, good algorithms, retry"
+    assert retry.patient
     assert later.name == "IKEv2, all algorithms"
+    assert not later.patient
+
+
+def test_a_peer_that_answers_too_slowly_is_not_said_to_reject_every_proposal():
+    class Slow(Peer):
+        def reply(self, offer: ProbeOffer) -> OfferReply:
+            reply = super().reply(offer)
+            is_slow = offer.name.startswith("IKEv2, all")
+            return replace(reply, heard=OfferResult.UNCLEAR) if is_slow else reply
+
+    assert summary(probe(Slow(9, DES_MD5_1, DES_MD5_1)), EXAMPLE) == (
+        "203.0.113.2 was not probed to the end: the peer answers too slowly. "
+        "Try again when it and the line are less busy."
+    )
 
 
 def test_the_first_child_sa_of_ikev2_does_not_show_pfs_before_a_rekey():

@@ -31,13 +31,16 @@ from vpnportal.gateway.local_addresses import LocalAddresses
 from vpnportal.gateway.vici.parsing import decode, parse_ike_sa
 from vpnportal.gateway.vici.session import CharonSession
 
-# Limits for the peer's one or two answers in phase one, and for all of phase two.
-PHASE_ONE_SECONDS, PHASE_TWO_SECONDS = 1.5, 2.0
+# Limits for the peer's one or two answers in phase one, for all of phase two, and for either of a
+# patient offer.
+PHASE_ONE_SECONDS, PHASE_TWO_SECONDS, PATIENT_SECONDS = 1.5, 2.0, 6.0
 POLL_SECONDS = 0.02
 
 
 class PeerProber:
-    """Client of this gateway's charon that probes peers; a call returns within about two seconds.
+    """Client of this gateway's charon that probes peers.
+
+    A call returns within about two seconds, or six for a patient offer.
 
     Its methods raise GatewayError if charon does not answer.
     """
@@ -68,14 +71,15 @@ class PeerProber:
         Removes the connection, its SAs and its secret afterwards. Raises GatewayRefused if charon
         refuses the connection.
         """
-        name, began = probe_of(spec.tunnel_id), time.monotonic()
+        name, seconds = probe_of(spec.tunnel_id), _seconds(offer)
+        deadline = time.monotonic() + seconds
         with self._cleared(name), _ProbeSession(self._vici_socket) as charon:
             if offer.esp:
                 charon.load_secret(name, spec)
             charon.load_probe(name, connection(spec, offer))
-            reply = read(offer, self._attempt(charon, name, bool(offer.esp)))
+            reply = read(offer, self._attempt(charon, name, seconds, bool(offer.esp)))
             if offer.version == 2 and offer.esp and reply.heard is OfferResult.SELECTED:
-                suite = charon.rekeyed_suite(name, began + PHASE_TWO_SECONDS)
+                suite = charon.rekeyed_suite(name, deadline)
                 reply = with_rekeyed_suite(reply, suite) if suite else reply
         return reply
 
@@ -85,14 +89,16 @@ class PeerProber:
             for name in charon.probes():
                 charon.clear(name)
 
-    def _attempt(self, charon: _ProbeSession, name: str, with_child: bool) -> list[str]:
+    def _attempt(
+        self, charon: _ProbeSession, name: str, seconds: float, with_child: bool
+    ) -> list[str]:
         """Negotiate with the peer and return charon's log lines.
 
         Without a child, the IKE_SA is terminated as soon as the peer has selected a proposal.
         """
         lines = []
         with _ProbeSession(self._vici_socket) as terminator:
-            for line in charon.attempt(name, with_child):
+            for line in charon.attempt(name, seconds, with_child):
                 lines.append(line)
                 if ends_phase_one(line) and not with_child:
                     terminator.terminate_all(name)
@@ -114,6 +120,13 @@ class PeerProber:
                 charon.clear(name)
 
 
+def _seconds(offer: ProbeOffer) -> float:
+    """Return the limit for an offer's attempt."""
+    if offer.patient:
+        return PATIENT_SECONDS
+    return PHASE_TWO_SECONDS if offer.esp else PHASE_ONE_SECONDS
+
+
 class _ProbeSession(CharonSession):
     """A session with the calls that only a probe needs."""
 
@@ -132,9 +145,8 @@ class _ProbeSession(CharonSession):
         with self._errors():
             self._session.load_shared({**request, "data": spec.preshared_key.encode()})
 
-    def attempt(self, name: str, with_child: bool) -> Iterator[str]:
-        """Negotiate for a limited time; yield charon's log lines, then the reason for a failure."""
-        seconds = PHASE_TWO_SECONDS if with_child else PHASE_ONE_SECONDS
+    def attempt(self, name: str, seconds: float, with_child: bool) -> Iterator[str]:
+        """Negotiate for these seconds; yield charon's log lines, then the reason for a failure."""
         request = {"ike": name, "timeout": str(int(seconds * 1000)), "loglevel": "1"}
         if with_child:
             request["child"] = name

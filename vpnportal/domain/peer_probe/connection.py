@@ -12,17 +12,21 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 
 @dataclass(frozen=True, slots=True)
 class ProbeOffer:
-    """Proposals for phase 1, and for phase 2 if the offer probes it; `version` is that of IKE."""
+    """Proposals for phase 1, and for phase 2 if the offer probes it; `version` is that of IKE.
+
+    A `patient` offer waits longer: the peer has answered an equal one, but was not done in time.
+    """
 
     name: str
     version: int
     ike: Proposals
     esp: Proposals = ()
+    patient: bool = False
 
     @property
     def retry(self) -> ProbeOffer:
-        """This offer under a second name."""
-        return replace(self, name=f"{self.name}, retry")
+        """This offer under a second name, with more time."""
+        return replace(self, name=f"{self.name}, retry", patient=True)
 
 
 def connection(spec: TunnelSpec, offer: ProbeOffer) -> ViciSection:

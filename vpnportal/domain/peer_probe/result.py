@@ -22,15 +22,15 @@ _RESULT_TEXTS = {
     OfferResult.SUBNETS: "preshared key matches, subnets do not match",
 }
 _PFS_UNKNOWN = "Perfect Forward Secrecy was not detected."
-_PHASE_TWO_SILENT = "Phase 2 was not detected: no answer from the peer."
+_TOO_SLOW = "the peer answers too slowly. Try again when it and the line are less busy."
 _PHASE_TWO_UNKNOWN = {
     OfferResult.KEY: "Phase 2 was not detected: preshared key mismatch. Enter the correct key and "
     "try again.",
     OfferResult.SUBNETS: "Phase 2 was not detected: the preshared key matches, but the peer has no "
     "tunnel between these subnets.",
     OfferResult.REFUSED: "Phase 2 was not detected: the peer rejected every proposal.",
-    OfferResult.SILENT: _PHASE_TWO_SILENT,
-    OfferResult.UNCLEAR: _PHASE_TWO_SILENT,
+    OfferResult.SILENT: "Phase 2 was not detected: no answer from the peer.",
+    OfferResult.UNCLEAR: f"Phase 2 was not detected: {_TOO_SLOW}",
 }
 
 
@@ -98,6 +98,8 @@ def _phase_one_unknown(replies: Sequence[OfferReply], spec: TunnelSpec) -> str:
             f"No answer from {spec.remote_peer} on UDP port 500. Check the Remote Peer Address, "
             f"and that the peer expects {spec.hosted_peer}."
         )
+    if any(reply.heard is OfferResult.UNCLEAR for reply in replies):
+        return f"{spec.remote_peer} was not probed to the end: {_TOO_SLOW}"
     return (
         f"{spec.remote_peer} rejects every proposal. It may not know {spec.hosted_peer}, or may "
         "require aggressive mode."

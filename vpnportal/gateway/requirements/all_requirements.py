@@ -26,6 +26,7 @@ def check(vici_socket: str, hosted_interfaces: Collection[str]) -> Iterator[Find
         yield sysctls.marks_of_answers()
         yield sysctls.encryption_enabled()
         yield sysctls.reserved_spis()
+        yield ipsec.equal_selectors(charon)
     yield netfilter.own_rules(charon.userland_esp)
     yield netfilter.other_rules()
     yield routing.separate_sides(charon.connections.values(), hosted_interfaces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,8 @@ CHARON_TABLE = 220
 STATE = ("src", "192.0.2.1", "dst", "192.0.2.2", "proto", "esp", "spi", "0xc0de")
 CIPHER = ("enc", "cbc(aes)", f"0x{'0' * 64}", "auth", "hmac(sha256)", f"0x{'0' * 64}")
 COMMAND_SECONDS = 20
+# With 200 of them a packet takes up to twice the time (docs/decisions/031, Limit).
+MAX_EQUAL_CHILDREN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,24 @@ def charon_routes(charon: Charon) -> Finding:
     if charon.userland_esp:
         return met("install_routes", "charon makes the routes into its own device.")
     return met("install_routes", "charon makes no routes.")
+
+
+def equal_selectors(charon: Charon) -> Finding:
+    """Check that few children have equal selectors: the kernel finds their policies one by one."""
+    counts = Counter(
+        (", ".join(child.local_ts), ", ".join(child.remote_ts))
+        for connection in charon.connections.values()
+        for child in connection.children
+    )
+    ((hosted, remote), count), *_ = counts.most_common(1) or [(("", ""), 0)]
+    if count > MAX_EQUAL_CHILDREN:
+        text = (
+            f"{count} tunnels have the hosted subnet {hosted} and the remote network {remote}."
+            f" The kernel compares each packet between them with up to {count} policies."
+        )
+        remedy = "Move some of these tunnels to another concentrator."
+        return at_risk("equal_selectors", text, remedy)
+    return met("equal_selectors", "Packets find the policy of their tunnel at once.")
 
 
 def _esp_refusal() -> str:
