@@ -32,7 +32,8 @@ from vpnportal.gateway.vici.parsing import decode, parse_ike_sa
 from vpnportal.gateway.vici.session import CharonSession
 
 # Limits for the peer's one or two answers in phase one, for all of phase two, and for either of a
-# patient offer.
+# patient offer: charon repeats a lost message after 4 s. It drops an answer itself that arrives
+# while it still processes the answer before, which happens with a near peer and a busy processor.
 PHASE_ONE_SECONDS, PHASE_TWO_SECONDS, PATIENT_SECONDS = 1.5, 2.0, 6.0
 POLL_SECONDS = 0.02
 
