@@ -67,7 +67,12 @@ def concentrator_key(name: str) -> bytes:
 
     Another name of the concentrator renegotiates its tunnels.
     """
-    return hmac.digest(fingerprint_key(), name.encode(), "sha256")
+    return _derived_key(fingerprint_key(), name)
+
+
+@lru_cache
+def _derived_key(key: bytes, name: str) -> bytes:
+    return hmac.digest(key, name.encode(), "sha256")
 
 
 @lru_cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -78,12 +79,18 @@ def milliseconds(action: Callable[[], object]) -> float:
 def in_turn(rounds: int, *measures: Callable[[], T]) -> list[list[T]]:
     """Return the results of each measure, which alternate so that noise affects all of them.
 
-    A round before the counted rounds warms up.
+    Each round has an order of its own: a busy charon slows whatever is measured after it. A round
+    before the counted rounds warms up.
     """
-    for measure in measures:
-        measure()
-    results = [[measure() for measure in measures] for _ in range(rounds)]
-    return [list(column) for column in zip(*results, strict=True)]
+    results: list[list[T]] = [[] for _ in measures]
+    order = list(range(len(measures)))
+    for number in range(rounds + 1):
+        for index in order:
+            result = measures[index]()
+            if number:
+                results[index].append(result)
+        random.shuffle(order)
+    return results
 
 
 def heading() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -65,7 +66,7 @@ def test_added_elements_exist_and_removed_elements_do_not(nft: NftTable, count: 
     nft.change(first, second, write_rules=False, userland_esp=True)
     assert nft.elements() == second
     assert nft.elements_at(first - second) == NOTHING
-    assert nft.rules_are_current(userland_esp=True)
+    assert nft.rules().are_current(userland_esp=True)
 
 
 def test_a_single_change_replaces_the_values(nft: NftTable):
@@ -75,6 +76,34 @@ def test_a_single_change_replaces_the_values(nft: NftTable):
     nft.change(before, after, write_rules=False, userland_esp=True)
 
     assert nft.elements() == after
+
+
+def nft_command(text: str) -> None:
+    subprocess.run(["nft", text], check=True)
+
+
+@pytest.mark.parametrize("of_others", [False, True])
+@pytest.mark.parametrize("own", [NOTHING, translations(range(1, 3), 100), translations(range(9))])
+def test_known_elements_and_rules_are_read_again_after_a_change_of_another_program(
+    nft: NftTable, own: NatElements, of_others: bool
+):
+    known = translations(range(3))
+    nft.change(NOTHING, known, write_rules=False, userland_esp=True)
+    assert nft.elements_at(known) == known
+    assert nft.rules().are_current(userland_esp=True)
+
+    if of_others:
+        nft_command("delete element ip vpnportal tunnel_of { 10.1.255.0 }")
+    replaced = translations(range(1, 3)) if own else NOTHING
+    nft.change(replaced, own - known, write_rules=False, userland_esp=True)
+
+    assert nft.elements_at(known) == nft.elements().under(known)
+    nft_command("flush chain ip vpnportal postrouting")
+    try:
+        assert not nft.rules().are_current(userland_esp=True)
+    finally:
+        nft.change(NOTHING, NOTHING, write_rules=True, userland_esp=True)
+    assert nft.rules().are_current(userland_esp=True)
 
 
 ADJACENT = ("10.64.0.0/24", "10.64.1.0/24", "10.64.2.0/32", "10.64.2.1/32", "10.64.2.2/31")

@@ -169,7 +169,10 @@ class GatewayDriver:
         if self._pending.connection != connection:
             self._pending = PendingObservation(connection)
         read_connections = self._request_lists()
-        elements = self._nft.elements_at(scope.elements) if scope else self._nft.elements()
+        if scope:
+            rules, elements = self._nft.rules_and_elements_at(scope.elements)
+        else:
+            rules, elements = self._nft.rules(), self._nft.elements()
         leftover_flows = self._conntrack.leftover_flows(elements, internal)
         addresses = self._addresses.read()
         routes = self._routes.read(scope.routes if scope else None)
@@ -192,7 +195,7 @@ class GatewayDriver:
             secrets=secrets,
             ike_sas=(),
             elements=elements,
-            rules_current=self._nft.rules_are_current(userland_esp)
+            rules_current=rules.are_current(userland_esp)
             and (scope is not None or kernel_settings.marks_are_reflected()),
             addresses=addresses.own,
             loopback_addresses=addresses.loopback,
@@ -205,7 +208,7 @@ class GatewayDriver:
             kernel=KernelIpsec() if userland_esp else self._pending.kernel,
             leftover_flows=leftover_flows,
             links=self._links.read(
-                addresses, hosted_peers, hosted, self._nft.hosted_side(), scope is None
+                addresses, hosted_peers, hosted, rules.hosted_side, scope is None
             ),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
@@ -51,6 +51,8 @@ from vpnportal.reconciler.target import Target, load_target
 log = logging.getLogger(__name__)
 
 PlanMaker: TypeAlias = Callable[[Desired, Observed, Scope | None, bool], Plan]
+# The monitor writes these columns, and no converge reads them.
+MONITORED_COLUMNS = ("algorithms", "observed_minutes", "seen_at", "used_since", "used_read_at")
 # An apply needs two observations. The others are for changes that arrive meanwhile.
 MAX_OBSERVATIONS = 5
 
@@ -109,7 +111,9 @@ def find_concentrator(pk: int) -> Concentrator:
     raise Concentrator.DoesNotExist
 
 
-_concentrators = PreparedQuery(lambda pk: Concentrator.objects.filter(pk=pk), BigAutoField())
+_concentrators = PreparedQuery(
+    lambda pk: Concentrator.objects.filter(pk=pk).defer(*MONITORED_COLUMNS), BigAutoField()
+)
 
 
 def driver_for(concentrator: Concentrator) -> GatewayDriver:
@@ -135,6 +139,9 @@ class Converge:
     target: Target
     observed: Observed
     starts: tuple[Start, ...]
+    # True if the database may have another target than the loaded one. An apply that arrives in
+    # the meantime has a message of its own.
+    _target_changed = True
     _internal: Container[int] = ()
     # The connections of the tunnels whose trial was due.
     _on_trial: frozenset[str] = frozenset()
@@ -166,6 +173,7 @@ class Converge:
         # charon answers while the database is read. Refused starts that it reports now belong to
         # the logs of the revisions that are read next.
         self._driver.start_observation(self._connection)
+        self._target_changed = True
         try:
             for number in range(MAX_OBSERVATIONS):
                 if not self._apply_plan(is_first=number == 0):
@@ -178,7 +186,9 @@ class Converge:
 
     def _apply_plan(self, is_first: bool) -> bool:
         """Observe, plan and apply. Without a plan, mark the revisions as live."""
-        self.target = load_target(self._concentrator, self._tunnel_id)
+        is_new_target, self._target_changed = self._target_changed, False
+        if is_new_target:
+            self.target = load_target(self._concentrator, self._tunnel_id)
         if is_first:
             self._internal = _addresses_with_flows_to_read(self.target)
         # Before the first change: the next converge must see that this one has begun.
@@ -187,19 +197,19 @@ class Converge:
         read_ike_sas, self.observed = self._driver.observe(
             self.target.scope, desired.connections, self._internal, desired.hosted
         )
-        if conflicts := self._conflicts_with_gateway():
-            revision_outcomes.fail_refused(self.target.revision_ids, conflicts)
+        if is_new_target and (conflicts := self._conflicts_with_gateway()):
+            self._fail_refused(conflicts)
             return True
         # charon cannot list the secrets of one connection, so old ones are unloaded once.
         unload_unseen = is_first and bool(self.target.unfinished or self.target.may_be_half_done)
-        plan = self._plan(plan_without_sas, unload_unseen)
+        plan = self._plan(plan_without_sas, unload_unseen) if is_first else Plan()
         if not plan:
             # The kernel answers while charon walks its SAs.
             kernel = leftovers.observe_kernel(self.target.scope, self.observed, self._driver)
             self.observed = replace(self.observed, kernel=kernel, ike_sas=read_ike_sas())
             plan = self._plan(make_plan, unload_unseen)
             found = leftovers.find(self._concentrator, self.target, self.observed, self._driver)
-            plan = replace(plan, remove_leftovers=found)
+            plan = replace(plan, remove_leftovers=found) if found else plan
         plan, self.starts = plan.without_initiation(), plan.initiate
         if not plan:
             revision_outcomes.mark_live(self.target.unfinished)
@@ -208,8 +218,13 @@ class Converge:
         with RevisionLogs(self.target.revisions) as logs:
             router = _step_router(self._concentrator, logs, self._drift)
             refusals = self._driver.apply(plan, self.observed.userland_esp, router)
-        revision_outcomes.fail_refused(self.target.revision_ids, refusals)
+        self._fail_refused(refusals)
         return True
+
+    def _fail_refused(self, refusals: Mapping[str, str]) -> None:
+        """Fail the refused revisions, given by connection; the target is then the one before."""
+        revision_outcomes.fail_refused(self.target.revision_ids, refusals)
+        self._target_changed = bool(refusals)
 
     def _plan(self, make: PlanMaker, unload_unseen: bool) -> Plan:
         plan = make(self.target.desired, self.observed, self.target.scope, unload_unseen)
@@ -241,7 +256,7 @@ class Converge:
 
     def _evaluate_trials(self) -> bool:
         """Evaluate the due trials. Return True if one rolled back and the desired state changed."""
-        due = trials.find_due(self._concentrator, self._tunnel_id)
+        due = trials.find_due(self._concentrator, self._tunnel_id, self.target.revisions)
         self._on_trial = frozenset(connection_of(revision.tunnel_id) for revision in due)
         return any([trials.evaluate(revision, self._driver, self.observed) for revision in due])
 

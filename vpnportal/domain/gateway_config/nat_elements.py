@@ -184,6 +184,15 @@ class NatElements(Set[NatElement]):
             _each(lambda name: _with_keys(self.of(name), frozenset(keys.keys(name))))
         )
 
+    def changed(self, remove: NatElements, add: NatElements) -> NatElements:
+        """Return the set after elements were removed and others added."""
+        changed = NatElements()
+        changed._by_map = self._by_map | {
+            name: PackedNumbers({*self.of(name)}.difference(remove.of(name)).union(add.of(name)))
+            for name in {*remove._by_map, *add._by_map}
+        }
+        return changed
+
     def __iter__(self) -> Iterator[NatElement]:
         for name in NatMap:
             for item in self.of(name):

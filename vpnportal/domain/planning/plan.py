@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
@@ -65,7 +66,7 @@ class Plan:
     initiate: tuple[Start, ...] = ()
 
     def __bool__(self) -> bool:
-        return any(getattr(self, step.name) for step in fields(self))
+        return any(getattr(self, name) for name in _step_names())
 
     @property
     def terminates_sas(self) -> bool:
@@ -79,7 +80,7 @@ class Plan:
 
     def without_initiation(self) -> Plan:
         """Return the plan without initiation, whose success depends on the peers."""
-        return replace(self, initiate=())
+        return replace(self, initiate=()) if self.initiate else self
 
     def excluding(self, connections: frozenset[str], desired: Desired) -> Plan:
         """Return the plan without removals from connections whose desired state is unreadable.
@@ -108,6 +109,11 @@ class Plan:
             end_flows=_with_desired_keys(self.end_flows, desired),
             remove_addresses=(),
         )
+
+
+@cache
+def _step_names() -> tuple[str, ...]:
+    return tuple(step.name for step in fields(Plan))
 
 
 def make_plan(

@@ -29,7 +29,7 @@ from vpnportal.gateway.netlink_messages import (
 )
 
 NETLINK_NETFILTER = 12
-GET_RULES, GET_OBJECTS = (10 << 8) | 7, (10 << 8) | 19
+GET_RULES, GET_OBJECTS, GET_GENERATION = (10 << 8) | 7, (10 << 8) | 19, (10 << 8) | 16
 NFPROTO_IPV4 = 2
 # struct nfgenmsg for IPv4.
 IPV4_HEADER = struct.pack("!BBH", NFPROTO_IPV4, 0, 0)
@@ -38,7 +38,11 @@ RULE_TABLE, RULE_CHAIN, RULE_USERDATA = 1, 2, 7
 COMMENT = 0
 # enum nft_object_attributes. The packets of a counter are in network byte order.
 OBJECT_TABLE, OBJECT_NAME, OBJECT_DATA, COUNTER_PACKETS = 1, 2, 4, 2
+# enum nft_gen_attributes; in network byte order.
+GENERATION = 1
 REPLY_SECONDS = 5.0
+# The largest reply of the kernel is shorter.
+REPLY_BYTES = 1 << 17
 # A socket's default buffer holds this much. SO_SNDBUFFORCE: include/uapi/asm-generic/socket.h.
 BUFFER_BYTES, SO_SNDBUFFORCE = 1 << 16, 32
 SUCCESS_OR_MISSING = (0, errno.ENOENT)
@@ -50,6 +54,14 @@ class RefusedRequest(GatewayError):
     def __init__(self, code: int, subject: str = "netfilter") -> None:
         super().__init__(f"{subject} refused the request: {os.strerror(code)}.")
         self.code = code
+
+
+def read_generation(link: NetlinkSocket) -> int:
+    """Return the number of the ruleset, which each transaction of this namespace changes."""
+    with link:
+        link.send(0, GET_GENERATION, 0, b"")
+        (reply,) = (body for _, body in link.replies())
+    return int.from_bytes(parse_attributes(reply)[GENERATION], "big")
 
 
 def read_comments(link: NetlinkSocket, table: str) -> dict[str, list[str]]:
@@ -95,6 +107,8 @@ class NetlinkSocket:
 
     def __init__(self) -> None:
         self._opened: socket.socket | None = None
+        # For replies: a new buffer for each of them would take longer than the kernel's answer.
+        self._buffer = memoryview(bytearray(REPLY_BYTES))
 
     def __enter__(self) -> NetlinkSocket:
         if self._opened is None:
@@ -143,16 +157,22 @@ class NetlinkSocket:
                     requests -= 1
 
     def _receive(self) -> Iterator[Message]:
-        with self._errors():
-            raw = self._socket.recv(1 << 17)
-        return split_messages(raw)
+        # Not by _errors(), which takes longer than the rest: there is one reply for each element.
+        try:
+            size = self._socket.recv_into(self._buffer)
+        except OSError as error:
+            raise self._failure(error) from error
+        return split_messages(bytes(self._buffer[:size]))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise GatewayError(f"{self.subject} does not answer: {error}.") from error
+            raise self._failure(error) from error
+
+    def _failure(self, error: OSError) -> GatewayError:
+        return GatewayError(f"{self.subject} does not answer: {error}.")
 
     def _raise_unless(self, accepted_codes: Container[int], body: bytes) -> None:
         code = error_code(body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 from nftables import Nftables
@@ -21,6 +22,48 @@ from vpnportal.gateway.netfilter.netlink import (
 MAX_LOOKUPS = 1_500
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedRules:
+    """The comments of the loaded rules in order by chain, and the interfaces of the hosted side.
+
+    From these interfaces packets may enter a tunnel.
+    """
+
+    comments: dict[str, list[str]]
+    hosted_side: frozenset[str]
+
+    def are_current(self, userland_esp: bool) -> bool:
+        """Return True if each chain has exactly the rules of this version, by their comments."""
+        return self.comments == ruleset.comments(userland_esp)
+
+
+@dataclass(slots=True)
+class Reading:
+    """What was read of the table at a generation: its rules, and the elements under `keys`.
+
+    The generation is the kernel's number of the ruleset, which each transaction of the namespace
+    increases by one. Packets change no element of the maps.
+    """
+
+    generation: int
+    rules: LoadedRules | None = None
+    keys: NatElements | None = None
+    elements: NatElements = field(default_factory=NatElements)
+
+    def follow(self, generation: int, remove: NatElements, add: NatElements) -> None:
+        """Take over an own change of elements, if it was the only transaction since the reading.
+
+        An added element outside of `keys` leads to a new reading: others there are not known.
+        """
+        if not (remove or add) or generation != self.generation + 1:
+            return
+        self.generation = generation
+        if self.keys is not None and len(add.under(self.keys)) == len(add):
+            self.elements = self.elements.changed(remove, add)
+        else:
+            self.keys = None
+
+
 class NftTable:
     """The table `ip vpnportal` in this process's network namespace.
 
@@ -29,14 +72,30 @@ class NftTable:
 
     def __init__(self, link: NetlinkSocket) -> None:
         self._link = link
+        self._reading = Reading(generation=0)
         self._library = Nftables()
         self._library.set_json_output(True)
         self._library.set_handle_output(False)
 
-    def rules_are_current(self, userland_esp: bool) -> bool:
-        """Return True if each chain has exactly the rules of this version, compared by comment."""
-        expected = ruleset.comments(userland_esp)
-        return netlink.read_comments(self._link, ruleset.TABLE) == expected
+    def rules(self) -> LoadedRules:
+        """Return the loaded rules. They are read only if the ruleset has changed since."""
+        return self._rules_of(self._current_reading())
+
+    def _rules_of(self, reading: Reading) -> LoadedRules:
+        if reading.rules is None:
+            comments = netlink.read_comments(self._link, ruleset.TABLE)
+            keys = map_elements.dump_keys(self._link, ruleset.TABLE, ruleset.HOSTED_SIDE)
+            names = (key.rstrip(b"\0").decode(errors="replace") for key in keys)
+            reading.rules = LoadedRules(comments, frozenset(names))
+        return reading.rules
+
+    def _current_reading(self) -> Reading:
+        """Return what was read since the last transaction, by anybody but `change`."""
+        # Before anything is read: a later transaction must be noticed at the next call.
+        generation = netlink.read_generation(self._link)
+        if generation != self._reading.generation:
+            self._reading = Reading(generation)
+        return self._reading
 
     def elements(self) -> NatElements:
         """Return all elements of the maps."""
@@ -44,19 +103,27 @@ class NftTable:
             {name: map_elements.dump_elements(self._link, ruleset.TABLE, name) for name in NatMap}
         )
 
+    def rules_and_elements_at(self, keys: NatElements) -> tuple[LoadedRules, NatElements]:
+        """Return `rules` and `elements_at` of the same moment, with one question less."""
+        reading = self._current_reading()
+        elements = self._elements_of(reading, keys)
+        return self._rules_of(reading), elements
+
     def elements_at(self, keys: NatElements) -> NatElements:
         """Return the loaded elements whose keys occur in `keys`; the values in `keys` are ignored.
 
-        Up to MAX_LOOKUPS keys, the time does not depend on the size of the maps.
+        Up to MAX_LOOKUPS keys, the time does not depend on the size of the maps. The same `keys`
+        again are read only if another program has changed the ruleset since.
         """
+        return self._elements_of(self._current_reading(), keys)
+
+    def _elements_of(self, reading: Reading, keys: NatElements) -> NatElements:
         if len(keys) > MAX_LOOKUPS:
             return self.elements().under(keys)
-        return map_elements.lookup_elements(self._link, ruleset.TABLE, keys)
-
-    def hosted_side(self) -> frozenset[str]:
-        """Return the names of the interfaces from which packets may enter a tunnel."""
-        keys = map_elements.dump_keys(self._link, ruleset.TABLE, ruleset.HOSTED_SIDE)
-        return frozenset(key.rstrip(b"\0").decode(errors="replace") for key in keys)
+        if reading.keys is not keys:
+            reading.elements = map_elements.lookup_elements(self._link, ruleset.TABLE, keys)
+            reading.keys = keys
+        return reading.elements
 
     def prepare(
         self,
@@ -87,6 +154,8 @@ class NftTable:
         has_rules = write_rules and self._has_rules()
         self.prepare(write_rules, userland_esp)
         map_elements.change_elements(self._link, ruleset.TABLE, remove, add)
+        if not write_rules:
+            self._reading.follow(netlink.read_generation(self._link), remove, add)
         if has_rules:
             self._run_json(ruleset.definition(userland_esp))
             for name in ruleset.FORMER_OBJECTS:
@@ -94,7 +163,7 @@ class NftTable:
                     self._run(f"delete {name}")
 
     def _has_rules(self) -> bool:
-        return bool(netlink.read_comments(self._link, ruleset.TABLE))
+        return bool(self.rules().comments)
 
     def _change_hosted_side(self, remove: Collection[str], add: Collection[str]) -> None:
         place = {"family": ruleset.FAMILY, "table": ruleset.TABLE, "name": ruleset.HOSTED_SIDE}

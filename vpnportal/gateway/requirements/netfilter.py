@@ -21,7 +21,7 @@ RULES_REMEDY = "Start the worker: it writes the rules. Its log has the reason if
 def own_rules(userland_esp: bool) -> Finding:
     """Check that the kernel has exactly the rules of this version for the data plane."""
     try:
-        is_current = NftTable(NetlinkSocket()).rules_are_current(userland_esp)
+        is_current = NftTable(NetlinkSocket()).rules().are_current(userland_esp)
     except GatewayError as error:
         return unmet("rules", f"The rules cannot be read: {error}", "Run this check as root.")
     if not is_current:
