@@ -25,7 +25,6 @@ from vpnportal.reconciler.revision_cache import revisions as revision_cache
 # The scope of one tunnel covers the secrets and translations of this many earlier revisions. A
 # full converge observes everything and finds what is older.
 EARLIER_REVISIONS = 5
-SHOWN_COLUMNS = ("digest", "author", "finished_at", "reason", "responder_only", "restored_number")
 # Starts and ends of SAs are still recorded this long after a revision has its outcome.
 RECORD_EVENTS_FOR = timedelta(minutes=2)
 
@@ -97,11 +96,9 @@ def _revisions_of(concentrator_id: int, tunnel_id: int) -> RevisionQuerySet:
     """Return the revisions of a tunnel on a concentrator, newest first.
 
     With `disconnected_at`, one query has what `to_configure` needs and the earlier revisions.
-    Without the columns that only pages show: converting them takes as long as the query.
     """
     revisions = Revision.objects.filter(concentrator_id=concentrator_id, tunnel_id=tunnel_id)
-    revisions = revisions.defer(*SHOWN_COLUMNS).order_by("-number")
-    return revisions.annotate(disconnected_at=F("tunnel__disconnected_at"))
+    return revisions.order_by("-number").annotate(disconnected_at=F("tunnel__disconnected_at"))
 
 
 _newest_revisions = PreparedQuery(
