@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -38,6 +39,8 @@ TEST_SECONDS = 600
 # The mark of the files whose tests use one portal together.
 SHARED_PORTAL = "mark.shared_portal"
 KINDS = ("passed", "failed", "skipped")
+# The section of pytest's output with the matrix of faults, up to the line of totals.
+MATRIX = re.compile(r"^=+ faults at each step.*\n((?:.*\n)*?)(?==+ |\d+ (?:passed|failed))", re.M)
 
 
 @dataclass(slots=True)
@@ -171,6 +174,8 @@ def print_results(folder: Path, results: dict[str, Result]) -> None:
     """Print the results that are new, with the output of pytest after a failure."""
     for result in new_results(folder, results):
         print(result.line, flush=True)
+        if matrix := MATRIX.search(result.output):
+            print(matrix[0], end="", flush=True)
         if result.status:
             print(result.output, flush=True)
 
