@@ -22,8 +22,8 @@ from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.revision_cache import RevisionKey
 from vpnportal.reconciler.revision_cache import revisions as revision_cache
 
-# The scope of one tunnel covers the secrets and translations of this many earlier revisions. A
-# full converge observes everything and finds what is older.
+# If an earlier converge may have stopped, the scope of one tunnel covers the secrets and
+# translations of this many revisions. A full converge observes everything and finds what is older.
 EARLIER_REVISIONS = 5
 # Starts and ends of SAs are still recorded this long after a revision has its outcome.
 RECORD_EVENTS_FOR = timedelta(minutes=2)
@@ -122,14 +122,15 @@ def _target_of_one(concentrator: Concentrator, tunnel_id: int) -> Target:
     if not current and _is_released(concentrator, tunnel_id):
         earlier = []
     newest = [row for row in current[:1] if row.disconnected_at is None]
+    may_be_half_done = not newest or _may_be_half_done(newest[0], earlier)
     compiled = [tunnel for row in newest if (tunnel := revision_cache.get(row))]
     return Target(
         revision_ids=dict.fromkeys([name], newest[0].pk) if newest else {},
         revisions=tuple(newest) if compiled else (),
         desired=Desired.of(compiled, settings.HOSTED_INTERFACES),
-        scope=_scope(name, (*current, *earlier)),
+        scope=_scope(name, (*current, *earlier) if may_be_half_done else current),
         unreadable=frozenset([name] if newest and not compiled else ()),
-        may_be_half_done=not newest or _may_be_half_done(newest[0], earlier),
+        may_be_half_done=may_be_half_done,
     )
 
 
