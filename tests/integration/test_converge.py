@@ -150,6 +150,30 @@ def test_a_refused_tunnel_does_not_delay_the_others(ready, user, gateway, second
     assert gateway.connections.keys() == {f"ctx{second_tunnel.pk}"}
 
 
+def test_an_apply_during_a_full_converge_waits_for_its_own_message(
+    ready, user, gateway, second_tunnel
+):
+    services.apply(ready, user)
+    apply, applied = gateway.apply, []
+
+    def apply_and_be_overtaken(*arguments):
+        refusals = apply(*arguments)
+        applied.append(services.apply(second_tunnel, user))
+        return refusals
+
+    gateway.apply = apply_and_be_overtaken
+    reconcile.converge(ready.concentrator_id)
+
+    gateway.apply = apply
+    assert services.state_of(ready).live.number == 1
+    (second,) = applied
+    second.refresh_from_db()
+    assert second.outcome == Outcome.QUEUED
+    converge(second_tunnel)
+    second.refresh_from_db()
+    assert second.outcome == Outcome.LIVE
+
+
 def test_an_apply_fails_after_the_grace_period_if_charon_is_unreachable(ready, user, gateway):
     gateway.unreachable = "charon is not running."
     revision = services.apply(ready, user)
