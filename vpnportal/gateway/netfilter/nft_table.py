@@ -39,7 +39,7 @@ class LoadedRules:
 
 @dataclass(slots=True)
 class Reading:
-    """What was read of the table at a generation: its rules, and the elements under `keys`.
+    """The rules of the table, and its elements under `keys`, as read at a generation.
 
     The generation is the kernel's number of the ruleset, which each transaction of the namespace
     increases by one. Packets change no element of the maps.
@@ -90,7 +90,7 @@ class NftTable:
         return reading.rules
 
     def _current_reading(self) -> Reading:
-        """Return what was read since the last transaction, by anybody but `change`."""
+        """Return the reading since the last transaction of any program but `change`."""
         # Before anything is read: a later transaction must be noticed at the next call.
         generation = netlink.read_generation(self._link)
         if generation != self._reading.generation:
