@@ -169,10 +169,8 @@ class GatewayDriver:
         if self._pending.connection != connection:
             self._pending = PendingObservation(connection)
         read_connections = self._request_lists()
-        if scope:
-            rules, elements = self._nft.rules_and_elements_at(scope.elements)
-        else:
-            rules, elements = self._nft.rules(), self._nft.elements()
+        rules = self._nft.rules()
+        elements = self._nft.elements_at(scope.elements) if scope else self._nft.elements()
         leftover_flows = self._conntrack.leftover_flows(elements, internal)
         addresses = self._addresses.read()
         routes = self._routes.read(scope.routes if scope else None)

@@ -142,7 +142,7 @@ class Converge:
     starts: tuple[Start, ...]
     # True if the database may have another target than the loaded one. An apply that arrives in
     # the meantime has a message of its own.
-    _target_changed = True
+    _target_changed: bool
     _internal: Container[int] = ()
     # The connections of the tunnels whose trial was due.
     _on_trial: frozenset[str] = frozenset()

@@ -79,10 +79,9 @@ def save_for_operators(
 ) -> None:
     """Write unmanaged connections and counters of dropped packets, if they changed."""
     new = (list(foreign_connections), dict(drop_counters))
-    if new != (concentrator.foreign_connections, concentrator.drop_counters):
-        Concentrator.objects.filter(pk=concentrator.pk).update(
-            foreign_connections=new[0], drop_counters=new[1]
-        )
+    row = Concentrator.objects.filter(pk=concentrator.pk)
+    if new != row.values_list("foreign_connections", "drop_counters").first():
+        row.update(foreign_connections=new[0], drop_counters=new[1])
 
 
 def save_dropped_by_esp(concentrator: Concentrator, packets: int) -> None:

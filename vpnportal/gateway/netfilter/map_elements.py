@@ -9,7 +9,6 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 
 from vpnportal.domain.gateway_config.nat_elements import NatElement, NatElements, NatMap
 from vpnportal.gateway.errors import GatewayError
@@ -38,8 +37,6 @@ LIST_TABLE, LIST_SET, LIST_ELEMENTS = 1, 2, 3
 MAX_LIST_ELEMENTS = 1_200
 # After thousands of additions the kernel enlarges a map's hash table for some milliseconds.
 MAX_DUMPS, DUMP_PAUSE_SECONDS = 20, 0.02
-# Encoded keys and elements.
-MAX_REMEMBERED = 4_000
 
 
 def dump_elements(link: NetlinkSocket, table: str, name: NatMap) -> list[int]:
@@ -80,31 +77,18 @@ def lookup_elements(link: NetlinkSocket, table: str, keys: NatElements) -> NatEl
     """
     lookups = [(name, key) for name in NatMap for key in dict.fromkeys(keys.keys(name))]
     requests = [
-        (index, body)
+        (index, encode_lookup(table, name, item))
         for index, (name, key) in enumerate(lookups)
-        for body in _encode_lookups(table, name, key)
+        for item in element_codec.lookup_items(name, key)
     ]
     answers: list[list[tuple[bytes, int]]] = [[] for _ in lookups]
-    for index, body in _get_elements(link, requests):
-        answers[index].append(_decode_element(lookups[index][0], body))
+    for index, items in get_elements(link, requests):
+        answers[index].append(element_codec.decode_element(lookups[index][0], items))
     return NatElements.from_elements(
         NatElement(name, key, answer[0][1])
         for (name, key), answer in zip(lookups, answers, strict=True)
         if _is_exact(name, key, [loaded for loaded, _ in answer])
     )
-
-
-@lru_cache(MAX_REMEMBERED)
-def _encode_lookups(table: str, name: NatMap, key: int) -> tuple[bytes, ...]:
-    """Return the attributes of the requests for an element."""
-    items = element_codec.lookup_items(name, key)
-    return tuple(encode_lookup(table, name, item) for item in items)
-
-
-@lru_cache(MAX_REMEMBERED)
-def _decode_element(name: NatMap, body: bytes) -> tuple[bytes, int]:
-    """Return the key and the value of the element in a reply."""
-    return element_codec.decode_element(name, parse_attributes(body)[LIST_ELEMENTS])
 
 
 def get_elements(
@@ -114,19 +98,12 @@ def get_elements(
 
     A request has a number, and attributes from `encode_lookup`.
     """
-    for number, body in _get_elements(link, requests):
-        yield number, parse_attributes(body)[LIST_ELEMENTS]
-
-
-def _get_elements(
-    link: NetlinkSocket, requests: Sequence[tuple[int, bytes]]
-) -> Iterator[tuple[int, bytes]]:
-    """Yield the number and the reply of each request whose element exists."""
     with link:
         for at in range(0, len(requests), BATCH_SIZE):
             batch = requests[at : at + BATCH_SIZE]
             link.send_together(message(number, GET_ELEMENT, 0, body) for number, body in batch)
-            yield from link.replies(len(batch))
+            for number, body in link.replies(len(batch)):
+                yield number, parse_attributes(body)[LIST_ELEMENTS]
 
 
 def _is_exact(name: NatMap, key: int, loaded: list[bytes]) -> bool:
@@ -134,10 +111,8 @@ def _is_exact(name: NatMap, key: int, loaded: list[bytes]) -> bool:
 
     An interval must be the one around its first and last address, and not around the next one.
     """
-    return loaded.count(_encode_key(name, key)) == (2 if name is NatMap.NETWORKS else 1)
-
-
-_encode_key = lru_cache(MAX_REMEMBERED)(element_codec.encode_key)
+    asked = element_codec.encode_key(name, key)
+    return loaded.count(asked) == (2 if name is NatMap.NETWORKS else 1)
 
 
 def change_elements(link: NetlinkSocket, table: str, remove: NatElements, add: NatElements) -> None:

@@ -79,9 +79,7 @@ class NftTable:
 
     def rules(self) -> LoadedRules:
         """Return the loaded rules. They are read only if the ruleset has changed since."""
-        return self._rules_of(self._current_reading())
-
-    def _rules_of(self, reading: Reading) -> LoadedRules:
+        reading = self._current_reading()
         if reading.rules is None:
             comments = netlink.read_comments(self._link, ruleset.TABLE)
             keys = map_elements.dump_keys(self._link, ruleset.TABLE, ruleset.HOSTED_SIDE)
@@ -103,23 +101,15 @@ class NftTable:
             {name: map_elements.dump_elements(self._link, ruleset.TABLE, name) for name in NatMap}
         )
 
-    def rules_and_elements_at(self, keys: NatElements) -> tuple[LoadedRules, NatElements]:
-        """Return `rules` and `elements_at` of the same moment, with one question less."""
-        reading = self._current_reading()
-        elements = self._elements_of(reading, keys)
-        return self._rules_of(reading), elements
-
     def elements_at(self, keys: NatElements) -> NatElements:
         """Return the loaded elements whose keys occur in `keys`; the values in `keys` are ignored.
 
         Up to MAX_LOOKUPS keys, the time does not depend on the size of the maps. The same `keys`
         again are read only if another program has changed the ruleset since.
         """
-        return self._elements_of(self._current_reading(), keys)
-
-    def _elements_of(self, reading: Reading, keys: NatElements) -> NatElements:
         if len(keys) > MAX_LOOKUPS:
             return self.elements().under(keys)
+        reading = self._current_reading()
         if reading.keys is not keys:
             reading.elements = map_elements.lookup_elements(self._link, ruleset.TABLE, keys)
             reading.keys = keys
