@@ -14,9 +14,7 @@ from tests.running_portal import laboratory_prefix
 from tests.tunnel_elements import Tunnel
 from vpnportal.domain.gateway_config.nat_elements import NatElements, packed
 from vpnportal.gateway import GatewayError
-from vpnportal.gateway.netfilter.netlink import (
-    NetlinkSocket,
-)
+from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 from vpnportal.gateway.netfilter.nft_table import MAX_LOOKUPS, NftTable
 
 PREFIX = laboratory_prefix("e")
@@ -56,16 +54,21 @@ def networks(*texts: str, mark: int = 300) -> NatElements:
     return NatElements.of_tunnels([Tunnel(mark, networks=texts)])
 
 
+def looked_up(keys: NatElements) -> NatElements:
+    """Return the elements at these keys from a table of which nothing is known yet."""
+    return NftTable(NetlinkSocket()).elements_at(keys)
+
+
 @pytest.mark.parametrize("count", [1, MANY])
 def test_added_elements_exist_and_removed_elements_do_not(nft: NftTable, count: int):
     first, second = translations(range(count)), translations(range(count, 2 * count))
 
     nft.change(NOTHING, first, write_rules=False, userland_esp=True)
-    assert nft.elements() == nft.elements_at(first) == first
+    assert nft.elements() == nft.elements_at(first) == looked_up(first) == first
 
     nft.change(first, second, write_rules=False, userland_esp=True)
-    assert nft.elements() == second
-    assert nft.elements_at(first - second) == NOTHING
+    assert nft.elements_at(first - second) == looked_up(first - second) == NOTHING
+    assert nft.elements_at(second) == nft.elements() == second
     assert nft.rules().are_current(userland_esp=True)
 
 
@@ -82,14 +85,15 @@ def nft_command(text: str) -> None:
     subprocess.run(["nft", text], check=True)
 
 
+@pytest.mark.parametrize("after_dump", [False, True])
 @pytest.mark.parametrize("of_others", [False, True])
 @pytest.mark.parametrize("own", [NOTHING, translations(range(1, 3), 100), translations(range(9))])
 def test_known_elements_and_rules_are_read_again_after_a_change_of_another_program(
-    nft: NftTable, own: NatElements, of_others: bool
+    nft: NftTable, own: NatElements, of_others: bool, after_dump: bool
 ):
     known = translations(range(3))
     nft.change(NOTHING, known, write_rules=False, userland_esp=True)
-    assert nft.elements_at(known) == known
+    assert (nft.elements() if after_dump else nft.elements_at(known)) == known
     assert nft.rules().are_current(userland_esp=True)
 
     if of_others:
@@ -97,6 +101,7 @@ def test_known_elements_and_rules_are_read_again_after_a_change_of_another_progr
     replaced = translations(range(1, 3)) if own else NOTHING
     nft.change(replaced, own - known, write_rules=False, userland_esp=True)
 
+    assert nft.elements_at(known | own) == looked_up(known | own)
     assert nft.elements_at(known) == nft.elements().under(known)
     nft_command("flush chain ip vpnportal postrouting")
     try:
@@ -114,6 +119,7 @@ def test_each_network_is_found_by_itself_although_the_next_one_begins_at_its_end
 
     assert nft.elements() == networks(*ADJACENT)
     for network in ADJACENT:
+        assert looked_up(networks(network)) == networks(network)
         assert nft.elements_at(networks(network)) == networks(network)
 
 
@@ -123,7 +129,8 @@ def test_each_network_is_found_by_itself_although_the_next_one_begins_at_its_end
 def test_a_network_that_only_overlaps_a_loaded_one_is_not_loaded(nft: NftTable, other: str):
     nft.change(NOTHING, networks(*ADJACENT), write_rules=False, userland_esp=True)
 
-    assert nft.elements_at(networks(other)) == networks()
+    assert looked_up(networks(other)) == networks()
+    assert nft.elements() and nft.elements_at(networks(other)) == networks()
 
 
 def test_a_network_is_replaced_by_a_part_of_it(nft: NftTable):

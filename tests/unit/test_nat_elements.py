@@ -53,6 +53,15 @@ def test_under_selects_elements_by_key_with_any_value(left: frozenset, right: fr
     assert selected == {element for element in left if (element.map, element.key) in keys}
 
 
+@given(SETS, SETS)
+def test_the_value_at_a_key_is_that_of_its_first_element(left: frozenset, right: frozenset):
+    elements = NatElements.from_elements(left)
+
+    for name, key, _ in left | right:
+        values = [element.value for element in left if (element.map, element.key) == (name, key)]
+        assert elements.value_at(name, key) == min(values, default=None)
+
+
 def test_the_same_customer_address_of_two_tunnels_is_two_elements_sorted_by_mark():
     elements = NatElements.of_tunnels(
         [

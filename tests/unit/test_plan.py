@@ -174,6 +174,28 @@ def test_a_new_key_gets_a_new_ike_sa_and_the_old_secret_is_unloaded():
     assert sa.unique_id not in {ike_sa.unique_id for ike_sa in gateway.ike_sas}
 
 
+@pytest.mark.parametrize(
+    ("changed", "number"),
+    [
+        (example(phase_two=replace(EXAMPLE.phase_two, keylife=1_800)), 0),
+        (example(preshared_key="another"), 1),
+        (example(remote_peer=IPv4Address("203.0.113.9")), 1),
+    ],
+)
+def test_the_secret_of_a_scope_is_loaded_only_with_other_ike_settings(
+    changed: TunnelSpec, number: int
+):
+    gateway = gateway_with(EXAMPLE)
+    desired = compile_specs([changed], KEY)
+    scope = Scope("ctx42", frozenset(gateway.secrets), observe(gateway).elements)
+
+    plan = make_plan(desired, replace(observe(gateway), secrets=None), scope)
+
+    assert [connection.name for connection in plan.load_connections] == ["ctx42"]
+    assert plan.load_secrets == tuple(desired.secrets.values())[:number]
+    assert plan.unload_secrets == tuple(gateway.secrets)[:number]
+
+
 def test_an_ike_sa_that_initiates_with_the_old_key_is_terminated():
     gateway = gateway_with(EXAMPLE)
     gateway.ike_sas = [IkeSa("ctx42", "7", "CONNECTING", ())]

@@ -154,6 +154,8 @@ class Converge:
         self._driver = driver_for(concentrator)
         self._drift = DriftLog(concentrator)
         self._commands: list[TunnelCommand] = []
+        # The apply logs of the target's revisions.
+        self._logs = RevisionLogs(())
         self._began_at = timezone.now()
 
     def run(self) -> bool:
@@ -183,13 +185,17 @@ class Converge:
             # The next converge does not find what this one repaired before the failure.
             self._drift.save()
             raise
+        finally:
+            self._logs.close()
         raise GatewayError("Its state does not stay as configured: another program changes it.")
 
     def _apply_plan(self, is_first: bool) -> bool:
         """Observe, plan and apply. Without a plan, mark the revisions as live."""
         is_new_target, self._target_changed = self._target_changed, False
         if is_new_target:
+            self._logs.close()
             self.target = load_target(self._concentrator, self._tunnel_id)
+            self._logs = RevisionLogs(self.target.revisions)
         if is_first:
             self._internal = _addresses_with_flows_to_read(self.target)
         # Before the first change: the next converge must see that this one has begun.
@@ -213,17 +219,19 @@ class Converge:
             plan = replace(plan, remove_leftovers=found) if found else plan
         plan, self.starts = plan.without_initiation(), plan.initiate
         if not plan:
-            revision_outcomes.mark_live(self.target.unfinished)
+            unfinished = self.target.unfinished
+            revision_outcomes.mark_live(unfinished)
+            self._logs.discard(unfinished)
             self._drift.save()
             return False
-        with RevisionLogs(self.target.revisions) as logs:
-            router = _step_router(self._concentrator, logs, self._drift)
-            refusals = self._driver.apply(plan, self.observed.userland_esp, router)
-        self._fail_refused(refusals)
+        router = _step_router(self._concentrator, self._logs, self._drift)
+        self._fail_refused(self._driver.apply(plan, self.observed.userland_esp, router))
         return True
 
     def _fail_refused(self, refusals: Mapping[str, str]) -> None:
         """Fail the refused revisions, given by connection; the target is then the one before."""
+        if refusals:
+            self._logs.close()
         revision_outcomes.fail_refused(self.target.revision_ids, refusals)
         self._target_changed = bool(refusals)
 

@@ -35,7 +35,9 @@ def _older(tunnel_id: int, number: int) -> RevisionQuerySet:
 
 
 _begin = PreparedUpdate(_unfinished, BigAutoField(), columns=("outcome", "steps"))
-_end = PreparedUpdate(_unfinished, BigAutoField(), columns=("outcome", "reason", "finished_at"))
+_end = PreparedUpdate(
+    _unfinished, BigAutoField(), columns=("outcome", "reason", "finished_at", "steps")
+)
 _replace_older = PreparedUpdate(
     _older, BigAutoField(), PositiveIntegerField(), columns=("outcome",)
 )
@@ -167,4 +169,11 @@ def _is_claimed_by_others(revision: Revision) -> bool:
 
 
 def _finish(revision: Revision, outcome: Outcome, reason: str) -> int:
-    return _end(revision.pk, outcome=outcome, reason=reason, finished_at=timezone.now())
+    """Write the outcome and the apply log of an unfinished revision; return the number of rows."""
+    return _end(
+        revision.pk,
+        outcome=outcome,
+        reason=reason,
+        finished_at=timezone.now(),
+        steps=revision.steps,
+    )

@@ -53,8 +53,9 @@ class RevisionLogs:
     """The apply logs of revisions, as a sink of steps.
 
     An unfinished revision gets every step of its tunnel and every general step. A finished revision
-    gets starts and ends of SAs only: other steps are drift repairs. The logs are written when the
-    `with` block ends, or earlier if the block takes long. A later step is written at once.
+    gets starts and ends of SAs only: other steps are drift repairs. The logs are written by `close`
+    and at the end of the `with` block, or earlier if that takes long. A later step is written at
+    once.
     """
 
     def __init__(self, revisions: Iterable[Revision]) -> None:
@@ -73,8 +74,17 @@ class RevisionLogs:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Write the logs."""
         self._has_ended = True
         self._write()
+
+    def discard(self, revisions: Iterable[Revision]) -> None:
+        """Do not write the logs of revisions whose steps were written with their outcome."""
+        for revision in revisions:
+            self._unwritten.pop(revision.pk, None)
 
     def accept(self, step: Step) -> bool:
         """Append the step to its revisions. Return False if it belongs to none of them."""

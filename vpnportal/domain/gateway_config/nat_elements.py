@@ -165,6 +165,10 @@ class NatElements(Set[NatElement]):
         """Yield the keys of a map, sorted."""
         return (item >> VALUE_BITS for item in self.of(name))
 
+    def pairs(self, name: NatMap) -> Iterator[tuple[int, int]]:
+        """Yield key and value of the elements of a map, sorted by key."""
+        return ((item >> VALUE_BITS, item & VALUE) for item in self.of(name))
+
     def internal_addresses(self) -> set[int]:
         """Return the internal addresses of the translations that have an element in any map."""
         return {
@@ -175,8 +179,8 @@ class NatElements(Set[NatElement]):
 
     def texts(self, name: NatMap) -> Iterator[tuple[str, str]]:
         """Yield key and value of the elements of a map as text, sorted by key."""
-        for item in self.of(name):
-            yield NatElement(name, item >> VALUE_BITS, item & VALUE).texts
+        for pair in self.pairs(name):
+            yield NatElement(name, *pair).texts
 
     def under(self, keys: NatElements) -> NatElements:
         """Return the elements of this set whose map and key occur in the set `keys`."""
@@ -184,19 +188,15 @@ class NatElements(Set[NatElement]):
             _each(lambda name: _with_keys(self.of(name), frozenset(keys.keys(name))))
         )
 
-    def changed(self, remove: NatElements, add: NatElements) -> NatElements:
-        """Return the set after elements were removed and others added."""
-        changed = NatElements()
-        changed._by_map = self._by_map | {
-            name: PackedNumbers({*self.of(name)}.difference(remove.of(name)).union(add.of(name)))
-            for name in {*remove._by_map, *add._by_map}
-        }
-        return changed
+    def value_at(self, name: NatMap, key: int) -> int | None:
+        """Return the value of the first element with a key, or None without one."""
+        item = self.of(name).at_least(packed(key, 0))
+        return item & VALUE if item is not None and item >> VALUE_BITS == key else None
 
     def __iter__(self) -> Iterator[NatElement]:
         for name in NatMap:
-            for item in self.of(name):
-                yield NatElement(name, item >> VALUE_BITS, item & VALUE)
+            for pair in self.pairs(name):
+                yield NatElement(name, *pair)
 
     def __contains__(self, element: object) -> bool:
         if not isinstance(element, NatElement):

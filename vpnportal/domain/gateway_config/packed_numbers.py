@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from typing import overload
 
@@ -45,8 +45,17 @@ class PackedNumbers(Sequence[int]):
         return len(self._low)
 
     def __contains__(self, item: object) -> bool:
-        at = bisect_left(self, item) if isinstance(item, int) else len(self)
-        return at < len(self) and self[at] == item
+        return isinstance(item, int) and self.at_least(item) == item
+
+    def at_least(self, limit: int) -> int | None:
+        """Return the lowest number that is not below `limit`, or None if all are."""
+        start, end = 0, len(self)
+        if self._high:
+            start = bisect_left(self._high, limit >> LOW_BITS)
+            end = bisect_right(self._high, limit >> LOW_BITS, start)
+            limit &= LOW
+        at = bisect_left(self._low, limit, start, end)
+        return self[at] if at < len(self) else None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PackedNumbers):

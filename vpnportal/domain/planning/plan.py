@@ -238,16 +238,22 @@ def _secrets(
 ) -> tuple[tuple[Secret, ...], tuple[str, ...]]:
     """Return the secrets to load and the ids of the secrets to unload.
 
-    If the secrets were not observed, they count as loaded unless a connection changes.
+    If the secrets were not observed, they count as loaded unless the IKE settings of a connection
+    change: a connection is loaded after its secret, and their fingerprint covers the secret.
     """
     if observed.secrets is not None:
         held = observed.secrets
-    elif load or unload:
+    elif unload or any(_has_other_ike_settings(connection, observed) for connection in load):
         held = scope.secrets - desired.secrets.keys() if scope else frozenset()
     else:
         held = frozenset(desired.secrets)
     missing = tuple(secret for name, secret in desired.secrets.items() if name not in held)
     return missing, tuple(sorted(held - desired.secrets.keys()))
+
+
+def _has_other_ike_settings(connection: Connection, observed: Observed) -> bool:
+    loaded = observed.connections.get(connection.name)
+    return loaded is None or loaded.ike_fingerprint != connection.as_loaded.ike_fingerprint
 
 
 def _flows_to_end(desired: Desired, observed: Observed, scope: Scope | None) -> frozenset[NatFlows]:

@@ -13,9 +13,8 @@ from nftables import Nftables
 from vpnportal.domain.gateway_config.nat_elements import NatElements, NatMap
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.netfilter import map_elements, netlink, ruleset
-from vpnportal.gateway.netfilter.netlink import (
-    NetlinkSocket,
-)
+from vpnportal.gateway.netfilter.known_elements import KnownElements
+from vpnportal.gateway.netfilter.netlink import NetlinkSocket
 
 # A lookup of one key takes as long as reading about fifty elements in a dump. A translation has
 # three keys.
@@ -39,7 +38,7 @@ class LoadedRules:
 
 @dataclass(slots=True)
 class Reading:
-    """The rules of the table, and its elements under `keys`, as read at a generation.
+    """The rules and elements of the table, as far as they were read at a generation.
 
     The generation is the kernel's number of the ruleset, which each transaction of the namespace
     increases by one. Packets change no element of the maps.
@@ -47,21 +46,13 @@ class Reading:
 
     generation: int
     rules: LoadedRules | None = None
-    keys: NatElements | None = None
-    elements: NatElements = field(default_factory=NatElements)
+    elements: KnownElements = field(default_factory=KnownElements)
 
     def follow(self, generation: int, remove: NatElements, add: NatElements) -> None:
-        """Take over an own change of elements, if it was the only transaction since the reading.
-
-        An added element outside of `keys` leads to a new reading: others there are not known.
-        """
-        if not (remove or add) or generation != self.generation + 1:
-            return
-        self.generation = generation
-        if self.keys is not None and len(add.under(self.keys)) == len(add):
-            self.elements = self.elements.changed(remove, add)
-        else:
-            self.keys = None
+        """Take over an own change of elements, if it was the only transaction since the reading."""
+        if (remove or add) and generation == self.generation + 1:
+            self.generation = generation
+            self.elements.change(remove, add)
 
 
 class NftTable:
@@ -96,24 +87,26 @@ class NftTable:
         return self._reading
 
     def elements(self) -> NatElements:
-        """Return all elements of the maps."""
-        return NatElements(
+        """Return all elements of the maps. They are read from the kernel each time."""
+        reading = self._current_reading()
+        elements = NatElements(
             {name: map_elements.dump_elements(self._link, ruleset.TABLE, name) for name in NatMap}
         )
+        reading.elements = KnownElements(elements)
+        return elements
 
     def elements_at(self, keys: NatElements) -> NatElements:
         """Return the loaded elements whose keys occur in `keys`; the values in `keys` are ignored.
 
-        Up to MAX_LOOKUPS keys, the time does not depend on the size of the maps. The same `keys`
-        again are read only if another program has changed the ruleset since.
+        Up to MAX_LOOKUPS keys, the time does not depend on the size of the maps. Nothing is read
+        again, after `elements` either, until another program changes the ruleset.
         """
+        return self._current_reading().elements.at(keys, self._read_at)
+
+    def _read_at(self, keys: NatElements) -> NatElements:
         if len(keys) > MAX_LOOKUPS:
             return self.elements().under(keys)
-        reading = self._current_reading()
-        if reading.keys is not keys:
-            reading.elements = map_elements.lookup_elements(self._link, ruleset.TABLE, keys)
-            reading.keys = keys
-        return reading.elements
+        return map_elements.lookup_elements(self._link, ruleset.TABLE, keys)
 
     def prepare(
         self,
