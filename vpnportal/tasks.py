@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from celery.signals import worker_ready
 from celery.utils.nodenames import nodesplit
 from django.db import OperationalError, transaction
 
@@ -78,10 +77,12 @@ def _send(concentrator: Concentrator, tunnel_id: int | None, **options: Any) -> 
     converge.apply_async((concentrator.pk, tunnel_id), queue=concentrator.queue, **options)
 
 
-@worker_ready.connect
-def converge_at_start(sender: Any, **_: object) -> None:
-    """Queue a full converge when the worker starts: a crash may have left work unfinished."""
-    name, _host = nodesplit(sender.hostname)
+def converge_all(worker: str) -> None:
+    """Queue a full converge for a worker that was just connected to the broker.
+
+    `worker` is its name, such as hou02-vpn01@host. A crash or an outage may have left work.
+    """
+    name, _host = nodesplit(worker)
     concentrator = Concentrator.objects.filter(name=name).first()
     if concentrator is not None:
         peer_probe.sweep(concentrator)

@@ -1,0 +1,1 @@
+"""The access of each machine of an installation to database and queue."""
