@@ -19,12 +19,14 @@ KEYS = Path(env.str("VPNPORTAL_KEYS", str(STATE / "keys")))
 
 
 def _secret(name: str) -> str:
-    """Return the text of a key file, or an empty string if the file does not exist.
+    """Return the text of a key file, or "" if it does not exist or this user may not read it.
 
-    `manage.py keys` creates the files.
+    `manage.py keys` creates the files. Worker and monitor have no need of the session key.
     """
-    file = KEYS / name
-    return file.read_text().strip() if file.exists() else ""
+    try:
+        return (KEYS / name).read_text().strip()
+    except (FileNotFoundError, PermissionError):
+        return ""
 
 
 DEBUG = env.bool("VPNPORTAL_DEBUG", False)

@@ -72,7 +72,10 @@ class Release:
     def set_up(self) -> None:
         """Prepare the state folder as bin/run does: keys, migrations, digests, static files."""
         self._run("bin/prepare")
-        self.manage("keys")
+        if (self.checkout / "bin" / "as-user").exists():
+            self._run(".venv/bin/python", "manage.py", "keys")
+        else:
+            self.manage("keys")
         password = ("--password-file", str(self.machine.password_file))
         self.manage("setup", *password, "--concentrators", CONCENTRATOR)
 

@@ -23,7 +23,9 @@ def own_rules(userland_esp: bool) -> Finding:
     try:
         is_current = NftTable(NetlinkSocket()).rules().are_current(userland_esp)
     except GatewayError as error:
-        return unmet("rules", f"The rules cannot be read: {error}", "Run this check as root.")
+        return unmet(
+            "rules", f"The rules cannot be read: {error}", "Run this check as the worker's user."
+        )
     if not is_current:
         return unmet("rules", "The kernel does not have the portal's rules.", RULES_REMEDY)
     return met("rules", "The kernel has the portal's rules.")

@@ -23,7 +23,11 @@ def route_into_tunnels(connections: Collection[LoadedConnection]) -> Finding:
     try:
         exists = has_tunnel_route()
     except GatewayError as error:
-        return unmet("tunnel_route", f"Routes cannot be read: {error}", "Run this check as root.")
+        return unmet(
+            "tunnel_route",
+            f"Routes cannot be read: {error}",
+            "Run this check as the worker's user.",
+        )
     if exists:
         return met("tunnel_route", "Packets into tunnels have a route.")
     if not connections:
@@ -52,7 +56,7 @@ def separate_sides(connections: Collection[LoadedConnection], declared: Collecti
         links = LinkReader().read(addresses, peers, hosted, frozenset(), everything=True)
     except GatewayError as error:
         text = f"Interfaces cannot be read: {error}"
-        return unmet("hosted_side", text, "Run this check as root.")
+        return unmet("hosted_side", text, "Run this check as the worker's user.")
     side = hosted_side(declared, links)
     if side.problem:
         remedy = "Give servers an interface without hosted peer addresses, and name it in"
