@@ -34,9 +34,9 @@ MAX_SOCKET_PATH_BYTES = 107
 
 
 def missing_on_machine(router: bool = False) -> str | None:
-    """Return a sentence if root, a package, a user, namespaces or the TUN device is missing, or None.
+    """Return a sentence if root, a package, a user, namespaces or the TUN device is missing.
 
-    In many containers root may not make namespaces. A router needs BIRD.
+    Otherwise None. In many containers root may not make namespaces. A router needs BIRD.
     """
     if os.geteuid() != 0:
         return "The laboratory needs root: only root can make network namespaces."

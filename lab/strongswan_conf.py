@@ -16,9 +16,9 @@ PLUGINS = (
 # charon opens its socket, log and device as root, and becomes this user before it answers anything:
 # vici lets its client name files, which charon reads. The socket is open to the group.
 CONCENTRATOR_USER, CONCENTRATOR_GROUP = "vpnportal-charon", "vpnportal-gateway"
-CONCENTRATOR_SETTINGS = (
-    f"user = {CONCENTRATOR_USER}\n    group = {CONCENTRATOR_GROUP}\n    {{plane}}"
-)
+CONCENTRATOR_SETTINGS = f"""user = {CONCENTRATOR_USER}
+    group = {CONCENTRATOR_GROUP}
+    {{plane}}"""
 # Levels above 2 would log keys. Level 2 of cfg logs the proposals of both peers.
 SETTINGS = """\
 # `manage.py lab up` overwrites this file.

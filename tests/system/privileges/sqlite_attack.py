@@ -6,9 +6,9 @@ SQLite opens the database and its journal by name, and believes the journal. In 
 attacker may rename, it can be led to any other path:
 
 - create: a link in place of the database names a file that does not exist.
-- delete: a hot journal names the victim as its super-journal, which SQLite removes after a rollback.
-- overwrite: the database is a link through a folder, which changes places with a link to the folder of
-  the victim all the time. SQLite opens the victim, and rolls the attacker's journal back into it.
+- delete: a hot journal names the victim as its super-journal. SQLite removes it after a rollback.
+- overwrite: the database is a link through a folder, which changes places with a link to the folder
+  of the victim all the time. SQLite opens the victim, and rolls the attacker's journal back into it.
 
 Each attack is prepared, prints "ready", and lasts until the standard input is closed.
 """
@@ -63,7 +63,7 @@ def overwrite(database: Path, victim: Path) -> None:
 def exchange(database: Path, until: Callable[[], bool]) -> None:
     """Let the two folders of `overwrite` change places, and put a used journal back."""
     ours, theirs = (str(database.parent / name).encode() for name in ("ours", "theirs"))
-    journal = f"{Path(os.readlink(database)).name}-journal"
+    journal = f"{database.readlink().name}-journal"
     libc = ctypes.CDLL(None, use_errno=True)
     folder = os.open(ours, os.O_PATH)
     while not until():
