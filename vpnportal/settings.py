@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
@@ -109,9 +112,18 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 8 << 20
 
 
 def database_setting() -> dict[str, Any]:
-    """Return the PostgreSQL database of VPNPORTAL_DATABASE_URL, or without it the SQLite file."""
+    """Return the PostgreSQL database of VPNPORTAL_DATABASE_URL, or without it that of the state.
+
+    It is the PostgreSQL that `bin/database` made in the state folder, or else the SQLite file.
+    """
+    url = env.str("VPNPORTAL_DATABASE_URL", "")
+    sockets = STATE / "postgresql" / "run"
+    if not url and not env.str("VPNPORTAL_DATABASE", "") and sockets.is_dir():
+        # The role is the name of the user, except for root, who has none of its own.
+        user = "vpnportal@" if os.geteuid() == 0 else ""
+        url = f"postgresql://{user}/vpnportal?host={quote(str(sockets))}"
     # Opening a database takes longer than most queries.
-    if not env.str("VPNPORTAL_DATABASE_URL", ""):
+    if not url:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": env.str("VPNPORTAL_DATABASE", str(STATE / "db" / "portal.sqlite3")),
@@ -123,7 +135,7 @@ def database_setting() -> dict[str, Any]:
                 "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
             },
         }
-    database = env.dj_db_url("VPNPORTAL_DATABASE_URL", conn_max_age=600, conn_health_checks=True)
+    database = dj_database_url.parse(url, conn_max_age=600, conn_health_checks=True)
     if database["ENGINE"] != "django.db.backends.postgresql":
         raise ImproperlyConfigured(
             "VPNPORTAL_DATABASE_URL must begin with postgresql://. "

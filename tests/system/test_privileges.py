@@ -85,7 +85,15 @@ def test_no_process_of_the_portal_is_root_or_has_more_than_two_capabilities(port
     charon = running.pop(portal.process("charon", "concentrator"))
 
     commands = [process.command for process in running.values()]
-    for word in ("redis-server", "gunicorn", " beat", " worker", " watch ", "guard_routes"):
+    for word in (
+        "postgres",
+        "redis-server",
+        "gunicorn",
+        " beat",
+        " worker",
+        " watch ",
+        "guard_routes",
+    ):
         assert any(word in command for command in commands), word
     for process in running.values():
         on_gateway = any(
@@ -115,7 +123,7 @@ def test_the_gateways_user_reads_the_two_keys_that_it_needs_and_no_other_secret(
 
 @pytest.mark.parametrize(
     ("run_as", "expected"),
-    [(as_portal, {"db", "redis", "static"}), (on_gateway, {"db"})],
+    [(as_portal, {"db", "redis", "static"}), (on_gateway, set())],
 )
 def test_a_user_without_root_writes_only_in_its_own_folders(portal, run_as, expected):
     """Processes of root write in the others: a link there would choose their file."""
@@ -217,6 +225,44 @@ def _exchange_until(database: Path, condition: Callable[[], bool]) -> None:
                 assert time.monotonic() < deadline
         finally:
             racer.kill()
+
+
+# Connects as a role, runs one statement, and prints the class of the error or nothing.
+SQL = """
+import sys, psycopg
+host, role, statement = sys.argv[1:]
+try:
+    with psycopg.connect(host=host, dbname="vpnportal", user=role) as database:
+        database.execute(statement)
+except psycopg.Error as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("run_as", "role", "statement", "answer"),
+    [
+        (as_portal, "vpnportal", "SELECT 1 FROM vpnportal_tunnel", ""),
+        (as_portal, "vpnportal", "COPY (SELECT 1) TO PROGRAM 'id'", "InsufficientPrivilege"),
+        (as_portal, "vpnportal", "COPY (SELECT 1) TO '/tmp/x'", "InsufficientPrivilege"),
+        (as_portal, "vpnportal", "SELECT pg_read_file('PG_VERSION')", "InsufficientPrivilege"),
+        (as_portal, "vpnportal", "CREATE ROLE x SUPERUSER", "InsufficientPrivilege"),
+        (as_portal, "vpnportal-database", "SELECT 1", "OperationalError"),
+        (as_portal, "vpnportal-gateway", "SELECT 1", "OperationalError"),
+        (on_gateway, "vpnportal-gateway", "SELECT 1 FROM vpnportal_tunnel", ""),
+        (on_gateway, "vpnportal-gateway", "CREATE TABLE x (y int)", "InsufficientPrivilege"),
+        (on_gateway, "vpnportal-gateway", "DROP TABLE vpnportal_tunnel", "InsufficientPrivilege"),
+        (on_gateway, "vpnportal", "SELECT 1", "OperationalError"),
+    ],
+)
+def test_a_user_has_its_own_role_in_the_database_and_no_other(
+    portal, run_as, role, statement, answer
+):
+    """The server runs programs and opens files for the role that owns it alone."""
+    server = str(portal.state / "postgresql" / "run")
+    done = run_as(portal, PYTHON, "-c", SQL, server, role, statement)
+
+    assert (done.returncode, done.stdout.strip()) == (0, answer), done.stderr
 
 
 # Reads one request as JSON, sends it to charon as the worker would, and prints the replies.

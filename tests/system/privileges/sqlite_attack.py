@@ -8,7 +8,7 @@ attacker may rename, it can be led to any other path:
 - create: a link in place of the database names a file that does not exist.
 - delete: a hot journal names the victim as its super-journal. SQLite removes it after a rollback.
 - overwrite: the database is a link through a folder, which changes places with a link to the folder
-  of the victim all the time. SQLite opens the victim, and rolls the attacker's journal back into it.
+  of the victim all the time. SQLite opens the victim, and rolls the attacker's journal back there.
 
 Each attack is prepared, prints "ready", and lasts until the standard input is closed.
 """
