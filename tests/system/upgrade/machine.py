@@ -156,6 +156,13 @@ class Machine:
                 ended.set()
                 thread.join()
 
+    def open_charon_to_gateway(self) -> None:
+        """Give the running charon's socket to the gateway's user, as docs/operations.md says."""
+        folder = self.state / "lab" / "concentrator"
+        for file in (folder, folder / "charon.vici"):
+            shutil.chown(file, group="vpnportal-gateway")
+            file.chmod(0o770)
+
     @contextmanager
     def _charon(self) -> Iterator[vici.Session]:
         with socket.socket(socket.AF_UNIX) as connection:
