@@ -64,8 +64,7 @@ class CharonLaboratory(ABC):
     def _start(self, plane: dataplane.DataPlane) -> None:
         charons = (self.concentrator, *self.device_charons)
         for charon in charons:
-            charon.folder.mkdir(parents=True, exist_ok=True)
-            charon.folder.chmod(0o700)
+            charon.make_folder()
         self.write_files()
         for charon in charons:
             charon.start(plane)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import time
@@ -21,10 +22,11 @@ START = 'mount -t tmpfs -o mode=755 tmpfs /run && rm -f -- "$1" && shift && exec
 
 @dataclass(frozen=True, slots=True)
 class Charon:
-    """A charon in a host's namespace; its files are in `folder`, which only root may open.
+    """A charon in a host's namespace; its files are in `folder`, in which only root writes.
 
-    `connections` is the swanctl file that charon loads at each start. `more` is text for the end
-    of its strongswan.conf, where a section adds to the earlier section of the same name.
+    `connections` is the swanctl file that charon loads at each start. Without it, the host is a
+    concentrator: its charon runs without root, and the gateway's user may open its socket. `more`
+    is text for the end of strongswan.conf, where a section adds to the earlier one of its name.
     """
 
     prefix: str
@@ -41,6 +43,17 @@ class Charon:
     def log(self) -> Path:
         return self.folder / "charon.log"
 
+    @property
+    def is_concentrator(self) -> bool:
+        return self.connections is None
+
+    def make_folder(self) -> None:
+        """Make the folder; the group of a concentrator's may go through it, but not list it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.is_concentrator:
+            shutil.chown(self.folder, group=strongswan_conf.CONCENTRATOR_GROUP)
+        self.folder.chmod(0o710 if self.is_concentrator else 0o700)
+
     def load_command(self) -> list[str]:
         """Return the command that loads this charon's swanctl file; empty without a file."""
         if self.connections is None:
@@ -51,8 +64,7 @@ class Charon:
         """Write the configuration and start bin/keep, detached from this terminal."""
         script = shlex.join(self.load_command())
         configuration = self.folder / "strongswan.conf"
-        is_concentrator = self.connections is None
-        text = strongswan_conf.settings(plane, self.socket, self.log, script, is_concentrator)
+        text = strongswan_conf.settings(plane, self.socket, self.log, script, self.is_concentrator)
         configuration.write_text(text + self.more)
         if self.log.exists():
             self.log.rename(self.folder / "charon.log.1")

@@ -70,8 +70,7 @@ class Laboratory:
         gateways = (self._gateway(name) for name in CONCENTRATORS[: self.concentrators])
         charons = (*gateways, self.peer)
         for charon in charons:
-            charon.folder.mkdir(parents=True, exist_ok=True)
-            charon.folder.chmod(0o700)
+            charon.make_folder()
         (self.folder / "dataplane").write_text(plane.label + "\n")
         customer_device.write_once(self.peer.folder / "swanctl.conf")
         for charon in charons:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -10,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.routing_daemons import BIRD
-from lab.strongswan_conf import CHARON
+from lab.strongswan_conf import CHARON, CONCENTRATOR_GROUP, CONCENTRATOR_USER
 
 # Each program or plugin, and its Debian package.
 PROGRAMS = {
@@ -32,14 +34,18 @@ MAX_SOCKET_PATH_BYTES = 107
 
 
 def missing_on_machine(router: bool = False) -> str | None:
-    """Return a sentence if root, a package, namespaces or the TUN device is missing, or None.
+    """Return a sentence if root, a package, a user, namespaces or the TUN device is missing.
 
-    In many containers root may not make namespaces. A router needs BIRD.
+    Otherwise None. In many containers root may not make namespaces. A router needs BIRD.
     """
     if os.geteuid() != 0:
         return "The laboratory needs root: only root can make network namespaces."
     if missing := _missing_packages({**PROGRAMS, BIRD: "bird2"} if router else PROGRAMS):
         return f"The laboratory needs these Debian packages: {', '.join(missing)}."
+    try:
+        pwd.getpwnam(CONCENTRATOR_USER), grp.getgrnam(CONCENTRATOR_GROUP)
+    except KeyError:
+        return "The laboratory needs the system users that bin/prepare makes."
     attempt = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True)
     if attempt.returncode:
         return "The laboratory needs namespaces, which root may not make on this machine."

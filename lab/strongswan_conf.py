@@ -11,8 +11,14 @@ from lab.dataplane import DataPlane
 CHARON = "/usr/lib/ipsec/charon"
 PLUGINS = (
     "random nonce aes rc2 sha1 sha2 md5 hmac kdf gcrypt openssl gmp pem pkcs1 x509 pubkey"
-    " constraints curve25519 {plane} socket-default updown vici counters"
+    " constraints curve25519 {plane} socket-default vici counters"
 )
+# charon opens its socket, log and device as root, and becomes this user before it answers anything:
+# vici lets its client name files, which charon reads. The socket is open to the group.
+CONCENTRATOR_USER, CONCENTRATOR_GROUP = "vpnportal-charon", "vpnportal-gateway"
+CONCENTRATOR_SETTINGS = f"""user = {CONCENTRATOR_USER}
+    group = {CONCENTRATOR_GROUP}
+    {{plane}}"""
 # Levels above 2 would log keys. Level 2 of cfg logs the proposals of both peers.
 SETTINGS = """\
 # `manage.py lab up` overwrites this file.
@@ -52,7 +58,9 @@ def settings(plane: DataPlane, socket: Path, log: Path, script: str, is_concentr
         log=_quoted(str(log)),
         uri=_quoted(f"unix://{socket}"),
         plane=plane.settings,
-        settings=plane.concentrator_settings if is_concentrator else "",
+        settings=CONCENTRATOR_SETTINGS.format(plane=plane.concentrator_settings)
+        if is_concentrator
+        else "",
         script=f"load = {_quoted(script)}" if script else "",
     )
 

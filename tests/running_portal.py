@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -90,14 +89,15 @@ class RunningPortal:
     def start(self) -> RunningPortal:
         """Start bin/run and read its output, up to the last line of its last block.
 
-        With VPNPORTAL_MIGRATED, a database file from bin/test, it begins with a copy of that file.
+        With VPNPORTAL_MIGRATED, a stopped PostgreSQL from bin/test, it begins with a copy of that.
         The migrations are a third of the work of a start.
         """
         migrated = self.environment.get("VPNPORTAL_MIGRATED", "")
-        database = self.state / "db" / "portal.sqlite3"
-        if migrated and Path(migrated).exists() and not database.exists():
-            database.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(migrated, database)
+        database = self.state / "postgresql"
+        if Path(migrated, "data").exists() and migrated and not (database / "data").exists():
+            database.mkdir(parents=True, exist_ok=True)
+            copy = ["cp", "--archive", "--no-target-directory", migrated, str(database)]
+            subprocess.run(copy, check=True)
         self._running = subprocess.Popen(
             [str(ROOT / "bin" / "run"), *self.arguments],
             env=self.environment,

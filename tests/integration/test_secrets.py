@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import stat
 from collections.abc import Iterator
 from types import FunctionType, ModuleType
@@ -11,7 +12,7 @@ from types import FunctionType, ModuleType
 import pytest
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from vpnportal import encryption, services
@@ -76,7 +77,20 @@ def test_key_files_are_private_and_created_once(settings):
     call_command("keys")
 
     assert settings.SEAL_KEY_FILE.read_text() == before
-    assert {stat.S_IMODE(file.stat().st_mode) for file in settings.KEYS.iterdir()} == {0o600}
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in settings.KEYS.iterdir()}
+    # The group of root's files reads them.
+    assert modes <= {0o600, 0o640}
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda file: file.symlink_to("/etc/hostname")])
+def test_root_does_not_take_over_a_link_or_a_pipe_as_a_key(settings, monkeypatch, make):
+    """In the folder of an older version, the portal's user could put them there."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    settings.SEAL_KEY_FILE.unlink()
+    make(settings.SEAL_KEY_FILE)
+
+    with pytest.raises(CommandError, match=r"seal\.key"):
+        call_command("keys")
 
 
 def test_without_a_key_file_the_error_names_the_command(settings):

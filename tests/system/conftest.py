@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,8 @@ def running_portal(name: str) -> Iterator[RunningPortal]:
         yield running
     finally:
         running.stop()
+        # A guest of bin/kernel has its files in memory.
+        shutil.rmtree(running.state / "postgresql", ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

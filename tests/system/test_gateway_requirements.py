@@ -14,6 +14,7 @@ from lab import namespaces
 from lab.many_peers import enter_namespace
 from lab.topology import CONCENTRATOR, Host
 from tests.running_portal import PYTHON, ROOT, RunningPortal, laboratory_prefix
+from tests.system.privileges.users import on_gateway
 from vpnportal.domain.gateway_config.desired import LoadedChild, LoadedConnection
 from vpnportal.gateway.requirements import ipsec, netfilter, routing, sysctls
 from vpnportal.gateway.requirements.findings import Finding, Level
@@ -269,7 +270,7 @@ def test_the_plane_is_the_kernels_if_the_kernel_has_esp(
 
 
 def test_the_laboratory_meets_all_requirements(live: RunningPortal):
-    checked = live.on("concentrator", PYTHON, "manage.py", "check_gateway", "--json")
+    checked = on_gateway(live, PYTHON, "manage.py", "check_gateway", "--json")
 
     findings = json.loads(checked.stdout)
     assert [finding for finding in findings if finding["level"] != "ok"] == []
@@ -278,7 +279,7 @@ def test_the_laboratory_meets_all_requirements(live: RunningPortal):
 
     live.on("concentrator", "sysctl", "-w", "net.ipv4.ip_forward=0")
     try:
-        checked = live.on("concentrator", PYTHON, "manage.py", "check_gateway")
+        checked = on_gateway(live, PYTHON, "manage.py", "check_gateway")
     finally:
         live.on("concentrator", "sysctl", "-w", "net.ipv4.ip_forward=1")
     assert checked.returncode == 1

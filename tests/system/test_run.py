@@ -116,26 +116,40 @@ def test_the_portal_answers_at_that_address(run):
     assert page(run).startswith(run.printed("URL"))
 
 
-def test_only_worker_and_monitor_run_as_root(run):
-    users = {word: run.user(word) == 0 for word in ("beat", "redis-server", "worker", "watch")}
+def test_worker_and_monitor_have_a_user_of_their_own(run):
     gunicorn = [pid for pid, command in run.commands().items() if "-m gunicorn" in command]
-    web = [pid for pid in gunicorn if Path(f"/proc/{pid}").stat().st_uid != 0]
-    status = Path(f"/proc/{web[0]}/status").read_text()
+    web = {Path(f"/proc/{pid}").stat().st_uid for pid in gunicorn} - {0}
+    gateway = {run.user(word) for word in ("worker", "watch", "guard_routes")}
 
-    assert users == {"beat": False, "redis-server": False, "worker": True, "watch": True}
-    assert len(web) == 3, "gunicorn and its two workers"
-    assert re.findall(r"^Cap\w+:\t(\w+)$", status, re.M) == ["0" * 16] * 5
-    assert "NoNewPrivs:\t1" in status
+    assert web == {run.user("beat")} == {run.user("redis-server")}
+    assert len(gateway) == 1
+    assert not gateway & {0, *web}
 
 
-def test_the_portals_user_cannot_replace_files_of_root(run):
-    """A link in place of a log would let that user choose the file that root writes."""
-    owners = {path: path.stat().st_uid for path in (run.state, run.state / "log")}
+def test_secrets_are_in_folders_of_root_and_closed_to_others(run):
+    """A link in place of a log would let another user choose the file that root writes."""
+    owners = {run.state / name: (run.state / name).stat().st_uid for name in ("", "log", "keys")}
     secrets = [run.state / "password", run.state / "lab" / "peer" / "swanctl.conf"]
-    secrets += list((run.state / "keys").iterdir())
+    keys = list((run.state / "keys").iterdir())
 
     assert set(owners.values()) == {0}
     assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in keys} == {0o640}
+    assert {path.stat().st_uid for path in keys} == {0}
+
+
+def test_a_run_prints_no_file_that_the_portals_user_names_as_password(new_run):
+    """A link in the place of a password would show a file of root's on the terminal."""
+    secret = new_run.state.parent / "secret of root"
+    secret.parent.mkdir(parents=True, exist_ok=True)
+    secret.write_text("TOP SECRET\n")
+    (new_run.state / "keys").mkdir(parents=True)
+    (new_run.state / "keys" / "password").symlink_to(secret)
+
+    printed = new_run.start().printed("Password")
+
+    new_run.stop()
+    assert printed == (new_run.state / "password").read_text().strip() != "TOP SECRET"
 
 
 def test_a_second_run_in_the_same_folder_is_refused(run):

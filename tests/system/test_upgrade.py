@@ -66,6 +66,7 @@ def carry_out(old: Release, new: Release, scene: Scene) -> Upgrade:
     before, charon = scene.observe(old), scene.machine.charon_log()
     with scene.machine.listening() as began_at, scene.machine.pinging(scene.flows) as lost_pings:
         old.stop()
+        scene.machine.open_charon_to_gateway()
         new.set_up()
         logs = {name: scene.machine.log(name) for name in PROCESSES}
         new.start()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
 
+import psycopg
 from celery import Celery
 
+from tests import portal_database
 from tests.running_portal import wait_for
 from tests.system.faults import ground_truth
 from tests.system.faults.scene import PATIENCE_SECONDS, Scene
@@ -20,6 +21,8 @@ QUEUE = "concentrator.hou02-vpn01"
 SIX_HOURS_SECONDS = 6 * 3600
 # Sizes of the writes that fill a disk: large ones first, then the last bytes.
 CHUNK_BYTES = (1 << 16, 1 << 9, 1)
+# A message for the write-ahead log, a quarter of a segment.
+WRITE_AHEAD = "SELECT pg_logical_emit_message(false, 'filler', repeat('x', 1 << 20)) IS NULL"
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,13 @@ def _wait_for_redis_timeout(scene: Scene) -> None:
 
 
 def _fill(scene: Scene) -> None:
-    """Use every byte of the database's disk, with an empty journal."""
-    folder = scene.portal.state / "db"
-    with closing(sqlite3.connect(folder / "portal.sqlite3", timeout=10)) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    with (folder / "filler").open("wb", buffering=0) as filler:
+    """Use every byte of the database's disk, and of its write-ahead log. PostgreSQL then ends."""
+    with (scene.portal.state / "postgresql" / "filler").open("wb", buffering=0) as filler:
         for size in CHUNK_BYTES:
             _write_until_full(filler, bytes(size))
+    with suppress(psycopg.OperationalError):
+        while True:
+            portal_database.rows(scene.portal.state, WRITE_AHEAD)
 
 
 def _write_until_full(file, chunk: bytes) -> None:
@@ -108,11 +111,19 @@ def _write_until_full(file, chunk: bytes) -> None:
 
 
 def _free(scene: Scene) -> None:
-    (scene.portal.state / "db" / "filler").unlink(missing_ok=True)
+    (scene.portal.state / "postgresql" / "filler").unlink(missing_ok=True)
+    wait_for(lambda: _answers(scene), PATIENCE_SECONDS)
 
 
-def _wait_for_disk_error(scene: Scene) -> None:
-    wait_for(lambda: scene.worker_logged("database or disk is full"), PATIENCE_SECONDS)
+def _answers(scene: Scene) -> bool:
+    """Return True if the database answers."""
+    with suppress(psycopg.OperationalError):
+        return bool(portal_database.rows(scene.portal.state, "SELECT 1"))
+    return False
+
+
+def _wait_for_database_error(scene: Scene) -> None:
+    wait_for(lambda: scene.worker_logged("OperationalError"), PATIENCE_SECONDS)
 
 
 def _pass_esp(passes: bool) -> Callable[[Scene], None]:
@@ -176,7 +187,7 @@ KEEP_FLOWS = Fault(
     _wait_for_failed_deletion,
     lambda scene: scene.holds.keep_flows(False),
 )
-FULL_DISK = Fault("full disk", _fill, _wait_for_disk_error, _free)
+FULL_DISK = Fault("full disk", _fill, _wait_for_database_error, _free)
 CLOCK_FORWARD = Fault("clock +6 h", _clock(SIX_HOURS_SECONDS), undo=_clock(0))
 CLOCK_BACK = Fault("clock -6 h", _clock(-SIX_HOURS_SECONDS), undo=_clock(0))
 MESSAGES = Fault("messages", _send_stray_messages)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import socket
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
 import vici
 
+from tests import portal_database
 from tests.running_portal import RunningPortal
 from tests.system.faults.probes import Probes
 from tests.system.faults.settings import Settings, other_than
@@ -19,10 +18,7 @@ HOSTED = "10.2.0.0/24"
 
 def rows(portal: RunningPortal, query: str) -> list[dict[str, Any]]:
     """Return the rows of a query to the portal's database."""
-    file = f"file:{portal.state}/db/portal.sqlite3?mode=ro"
-    with closing(sqlite3.connect(file, uri=True, timeout=10)) as database:
-        database.row_factory = sqlite3.Row
-        return [dict(row) for row in database.execute(query)]
+    return portal_database.rows(portal.state, query)
 
 
 def revisions(portal: RunningPortal) -> dict[int, str]:

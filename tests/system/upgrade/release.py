@@ -72,9 +72,30 @@ class Release:
     def set_up(self) -> None:
         """Prepare the state folder as bin/run does: keys, migrations, digests, static files."""
         self._run("bin/prepare")
-        self.manage("keys")
+        if (self.checkout / "bin" / "database").exists():
+            self._start_database()
+            self._run(".venv/bin/python", "manage.py", "keys")
+            self._take_over_sqlite()
+        else:
+            self.manage("keys")
         password = ("--password-file", str(self.machine.password_file))
         self.manage("setup", *password, "--concentrators", CONCENTRATOR)
+
+    def _start_database(self) -> None:
+        self._run("bin/database", "make")
+        self._database = self._start("bin/keep", "database", "bin/database", "serve")
+        self._run("bin/database", "wait")
+
+    def _take_over_sqlite(self) -> None:
+        file = self.machine.state / "db" / "portal.sqlite3"
+        if file.exists():
+            self._run(
+                *("env", f"VPNPORTAL_DATABASE={file}", "bin/as-portal"),
+                *(".venv/bin/python", "manage.py", "migrate", "--verbosity", "0"),
+            )
+            self.manage("migrate", "--verbosity", "0")
+            self.manage("copy", "--from", str(file))
+            file.rename(file.with_suffix(".copied"))
 
     def make_laboratory(self) -> None:
         self._run(".venv/bin/python", "manage.py", "lab", "up")
@@ -86,19 +107,23 @@ class Release:
     def start(self) -> None:
         """Start the processes of the Procfile as bin/run does; return when the pages answer."""
         honcho = (".venv/bin/python", "-m", "honcho", "--app-root", ".", "start", "--no-colour")
+        self._honcho = self._start(*honcho)
+        wait_for(self._answers, START_SECONDS)
+
+    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+        """Start a command that ends with this process."""
         with (self.machine.state / "log" / "honcho.log").open("a") as log:
-            self._honcho = subprocess.Popen(
-                ["setsid", "setpriv", "--pdeathsig", "TERM", *honcho],
+            return subprocess.Popen(
+                ["setsid", "setpriv", "--pdeathsig", "TERM", *command],
                 cwd=self.checkout,
                 env=self.machine.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
-        wait_for(self._answers, START_SECONDS)
 
     def stop(self) -> None:
-        """Stop these processes and no other."""
+        """Stop these processes and no other, so not the database."""
         self._honcho.terminate()
         self._honcho.wait(timeout=60)
 

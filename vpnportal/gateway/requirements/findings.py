@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+# The remedy if the kernel refuses to answer.
+AS_WORKER = "Run this check as the worker's user."
+
 
 class Level(StrEnum):
     """Met; met in part or at a risk; not met, so that tunnels do not carry what they should."""

@@ -13,7 +13,7 @@ from vpnportal.gateway.netfilter.netlink import (
     NetlinkSocket,
 )
 from vpnportal.gateway.netfilter.nft_table import NftTable
-from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
+from vpnportal.gateway.requirements.findings import AS_WORKER, Finding, at_risk, met, unmet
 
 RULES_REMEDY = "Start the worker: it writes the rules. Its log has the reason if it cannot."
 
@@ -23,7 +23,7 @@ def own_rules(userland_esp: bool) -> Finding:
     try:
         is_current = NftTable(NetlinkSocket()).rules().are_current(userland_esp)
     except GatewayError as error:
-        return unmet("rules", f"The rules cannot be read: {error}", "Run this check as root.")
+        return unmet("rules", f"The rules cannot be read: {error}", AS_WORKER)
     if not is_current:
         return unmet("rules", "The kernel does not have the portal's rules.", RULES_REMEDY)
     return met("rules", "The kernel has the portal's rules.")

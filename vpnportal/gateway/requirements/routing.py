@@ -11,7 +11,7 @@ from vpnportal.domain.planning.hosted_side import hosted_side
 from vpnportal.gateway.errors import GatewayError
 from vpnportal.gateway.links import LinkReader
 from vpnportal.gateway.local_addresses import LocalAddresses
-from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
+from vpnportal.gateway.requirements.findings import AS_WORKER, Finding, at_risk, met, unmet
 from vpnportal.gateway.tunnel_route import has_tunnel_route, public_interface, refusing_route
 
 # Networks that a finding names.
@@ -23,7 +23,11 @@ def route_into_tunnels(connections: Collection[LoadedConnection]) -> Finding:
     try:
         exists = has_tunnel_route()
     except GatewayError as error:
-        return unmet("tunnel_route", f"Routes cannot be read: {error}", "Run this check as root.")
+        return unmet(
+            "tunnel_route",
+            f"Routes cannot be read: {error}",
+            AS_WORKER,
+        )
     if exists:
         return met("tunnel_route", "Packets into tunnels have a route.")
     if not connections:
@@ -52,7 +56,7 @@ def separate_sides(connections: Collection[LoadedConnection], declared: Collecti
         links = LinkReader().read(addresses, peers, hosted, frozenset(), everything=True)
     except GatewayError as error:
         text = f"Interfaces cannot be read: {error}"
-        return unmet("hosted_side", text, "Run this check as root.")
+        return unmet("hosted_side", text, AS_WORKER)
     side = hosted_side(declared, links)
     if side.problem:
         remedy = "Give servers an interface without hosted peer addresses, and name it in"

@@ -18,7 +18,7 @@ WIDTH, INDENT = 100, " " * 9
 
 
 class Command(BaseCommand):
-    """Command that runs on the gateway as root; it needs neither database nor queue."""
+    """Command that runs on the gateway as the worker's user, without database and queue."""
 
     help = "Check the kernel, charon and routes of this concentrator. Status 1 if one is an error."
     requires_system_checks: list[str] = []

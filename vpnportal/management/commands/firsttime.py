@@ -45,24 +45,38 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--password-file", type=Path, required=True)
+        parser.add_argument(
+            "--password-file", required=True, help="gets the admin's password; - is standard output"
+        )
         parser.add_argument("--concentrators", nargs="+", default=["hou02-vpn01"])
 
     def handle(self, *args: Any, **options: Any) -> None:
         first, *additional = options["concentrators"][: len(SITES)]
         with transaction.atomic():
             if not Account.objects.exists():
-                self.make_account(_concentrator(first, SITES[0]), options["password_file"])
+                password = self.make_account(_concentrator(first, SITES[0]))
+                self.write_password(options["password_file"], password)
             for name, site in zip(additional, SITES[1:], strict=False):
                 _concentrator(name, site)
 
-    def make_account(self, concentrator: Concentrator, password_file: Path) -> None:
+    def make_account(self, concentrator: Concentrator) -> str:
+        """Create the account, its admin and its first tunnel; return the admin's password."""
         account = Account.objects.create(name="Example account")
         password = secrets.token_urlsafe(PASSWORD_BYTES)
         user = User.objects.create_superuser(USER_NAME, password=password)
         Membership.objects.create(account=account, user=user, role=Role.OWNER)
         _first_tunnel(account, concentrator)
-        _write_password(password_file, password)
+        return password
+
+    def write_password(self, file: str, password: str) -> None:
+        """Write the only copy of the password to a file that only its owner can read."""
+        if file == "-":
+            self.stdout.write(password)
+            self.stdout.flush()
+            return
+        Path(file).unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+            out.write(password + "\n")
 
 
 def _concentrator(name: str, site: tuple[str, str, str]) -> Concentrator:
@@ -101,10 +115,3 @@ def _first_tunnel(account: Account, concentrator: Concentrator) -> None:
             account=account, datacenter=datacenter, kind=kind, network=IPv4Network(network)
         )
         tunnel.subnets.add(subnet)
-
-
-def _write_password(file: Path, password: str) -> None:
-    """Write the only copy of the password to a file that only its owner can read."""
-    file.unlink(missing_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
-        out.write(password + "\n")
