@@ -216,6 +216,8 @@ CONTENT_SECURITY_POLICY = {
 # Requests per second of one API key in each process; the burst limit is ten times as high.
 API_RATE = env.int("VPNPORTAL_API_RATE", 50)
 
+# The folder of a gateway's own files; on its machine only the worker needs it.
+GATEWAY_STATE = Path(env.str("VPNPORTAL_GATEWAY_STATE", str(STATE / "gateway")))
 # The concentrator of this worker; the portal's own processes do not need it.
 CONCENTRATOR = env.str("VPNPORTAL_CONCENTRATOR", "")
 REDIS_SOCKET = env.str("VPNPORTAL_REDIS", str(STATE / "redis" / "redis.sock"))

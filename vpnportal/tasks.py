@@ -6,7 +6,8 @@ import logging
 from typing import Any
 
 from celery.utils.nodenames import nodesplit
-from django.db import OperationalError, transaction
+from django.conf import settings
+from django.db import DatabaseError, OperationalError, transaction
 
 from vpnportal.celery import EVERY_SECONDS, app
 from vpnportal.gateway import GatewayError
@@ -23,6 +24,8 @@ def converge(self: Any, concentrator_id: int, tunnel_id: int | None = None) -> N
     try:
         has_work_left = reconcile.converge(concentrator_id, tunnel_id, give_up=last_try)
     except (GatewayError, OperationalError) as error:
+        if isinstance(error, OperationalError):
+            converge_without_portal()
         # The database may be locked or its disk full: both can end before the last try.
         if last_try:
             log.warning("Concentrator %s: %s", concentrator_id, error)
@@ -77,13 +80,30 @@ def _send(concentrator: Concentrator, tunnel_id: int | None, **options: Any) -> 
     converge.apply_async((concentrator.pk, tunnel_id), queue=concentrator.queue, **options)
 
 
+def converge_without_portal() -> None:
+    """Converge this worker's concentrator without the queue, and without the database if need be.
+
+    Errors are logged: the caller tries again.
+    """
+    if not settings.CONCENTRATOR:
+        return
+    try:
+        reconcile.converge_without_portal(settings.CONCENTRATOR)
+    except GatewayError as error:
+        log.warning("Concentrator %s: %s", settings.CONCENTRATOR, error)
+
+
 def converge_all(worker: str) -> None:
     """Queue a full converge for a worker that was just connected to the broker.
 
     `worker` is its name, such as hou02-vpn01@host. A crash or an outage may have left work.
     """
     name, _host = nodesplit(worker)
-    concentrator = Concentrator.objects.filter(name=name).first()
-    if concentrator is not None:
-        peer_probe.sweep(concentrator)
-        _send(concentrator, None)
+    try:
+        concentrator = Concentrator.objects.filter(name=name).first()
+        if concentrator is not None:
+            peer_probe.sweep(concentrator)
+            _send(concentrator, None)
+    except DatabaseError as error:
+        log.warning("The database cannot be reached: %s", error)
+        converge_without_portal()

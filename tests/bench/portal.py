@@ -70,6 +70,7 @@ class Portal:
             connection.close()
             connection.settings_dict["NAME"] = str(self.file)
         settings.VICI_SOCKET = str(self._vici_socket)
+        settings.GATEWAY_STATE = self.file.parent / "gateway"
         return self
 
     def make(self) -> Portal:

@@ -24,6 +24,7 @@ def _keys(tmp_path_factory, settings):
     settings.KEYS = tmp_path_factory.mktemp("keys")
     settings.SEAL_KEY_FILE = settings.KEYS / "seal.key"
     settings.FINGERPRINT_KEY_FILE = settings.KEYS / "fingerprint.key"
+    settings.GATEWAY_STATE = tmp_path_factory.mktemp("gateway")
     # A fast hash: the passwords of the tests protect nothing.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.HTTPS = settings.SECURE_SSL_REDIRECT = False

@@ -11,6 +11,7 @@ from functools import cache
 from typing import TypeAlias
 
 from django.conf import settings
+from django.db import OperationalError
 from django.db.models import BigAutoField
 from django.utils import timezone
 
@@ -39,11 +40,13 @@ from vpnportal.reconciler import (
     marks,
     revision_outcomes,
     sa_status_store,
+    stand_alone,
     trials,
     tunnel_commands,
 )
 from vpnportal.reconciler.drift import DriftLog
 from vpnportal.reconciler.internal_addresses import InternalAddresses
+from vpnportal.reconciler.local_target import local_target
 from vpnportal.reconciler.revision_cache import revisions as revision_cache
 from vpnportal.reconciler.step_log import RevisionLogs, StepRouter, log_to_revisions
 from vpnportal.reconciler.target import Target, load_target
@@ -117,7 +120,22 @@ _concentrators = PreparedQuery(
 )
 
 
-def driver_for(concentrator: Concentrator) -> GatewayDriver:
+def converge_without_portal(name: str) -> None:
+    """Converge the concentrator `name` while the portal's database or queue cannot be reached.
+
+    With the database this is a full converge. Without it, the stored tunnels that the gateway lacks
+    are restored. Raises GatewayError if the gateway cannot be observed or changed.
+    """
+    try:
+        concentrator = Concentrator.objects.filter(name=name).only("name").first()
+        if concentrator:
+            converge(concentrator.pk)
+    except OperationalError as error:
+        log.warning("The database cannot be reached: %s", error)
+        stand_alone.restore_missing(name, driver_for(name))
+
+
+def driver_for(concentrator: Concentrator | str) -> GatewayDriver:
     """Return the driver of a concentrator. Its worker runs in the same network namespace."""
     return _driver(settings.VICI_SOCKET)
 
@@ -311,6 +329,9 @@ class Converge:
         else:
             sa_status_store.save_one(self._concentrator, self._tunnel_id, status, self._began_at)
         self._mark_up(status)
+        local_target(self._concentrator.name).save(
+            self.target.revision_ids, self._connection, self.target.revisions
+        )
 
     def _mark_up(self, status: dict[int, SaStatus]) -> None:
         if self._tunnel_id is not None and any(row.first_up_at for row in self.target.revisions):
