@@ -10,7 +10,7 @@ from itertools import chain
 from typing import NoReturn
 
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import OperationalError, close_old_connections
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.names import tunnel_id
@@ -49,18 +49,33 @@ RETRY_SECONDS = 1.0
 LISTENS_SECONDS = 0.1
 
 
-def run_watcher(concentrator: Concentrator) -> NoReturn:
-    """Watch charon for ever. While it is unreachable, record the reason and connect again."""
+def run_watcher(name: str) -> NoReturn:
+    """Watch a concentrator's charon for ever, also after charon or the database was away.
+
+    Raises Concentrator.DoesNotExist if the database has no concentrator of this name.
+    """
+    logged = ""
     while True:
         try:
-            Watcher(concentrator).run()
-        except GatewayError as error:
-            sa_status_store.save_unreachable(
-                concentrator, reconcile.unreachable_text(concentrator, error)
-            )
-            log.warning("%s at %s: %s", concentrator, settings.VICI_SOCKET, error)
+            _watch(Concentrator.objects.get(name=name))
+            logged = ""
+        except OperationalError as error:
+            # Once for each outage, and not once a second.
+            if logged != (text := str(error)):
+                logged = text
+                log.warning("The database cannot be reached: %s", text)
         close_old_connections()
         _wait_for_charon()
+
+
+def _watch(concentrator: Concentrator) -> None:
+    """Watch charon until it cannot be reached, and record the reason."""
+    try:
+        Watcher(concentrator).run()
+    except GatewayError as error:
+        text = reconcile.unreachable_text(concentrator, error)
+        sa_status_store.save_unreachable(concentrator, text)
+        log.warning("%s at %s: %s", concentrator, settings.VICI_SOCKET, error)
 
 
 def _wait_for_charon() -> None:

@@ -19,7 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("concentrator", help="the concentrator's name, such as hou02-vpn01")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        concentrator = Concentrator.objects.filter(name=options["concentrator"]).first()
-        if concentrator is None:
-            raise CommandError(f"There is no concentrator named {options['concentrator']}.")
-        run_watcher(concentrator)
+        name = options["concentrator"]
+        try:
+            run_watcher(name)
+        except Concentrator.DoesNotExist:
+            raise CommandError(f"There is no concentrator named {name}.") from None
