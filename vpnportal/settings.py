@@ -55,6 +55,7 @@ INSTALLED_APPS = [
     "vpnportal",
 ]
 MIDDLEWARE = [
+    "vpnportal.web.probes.Probes",
     "django.middleware.security.SecurityMiddleware",
     # Answers API requests before sessions and cookies are read.
     "vpnportal.api.middleware.LegacyApiMiddleware",
