@@ -1,0 +1,51 @@
+"""VPNPORTAL_DATABASE_URL chooses PostgreSQL; without it the portal keeps its SQLite file."""
+
+import json
+import os
+import subprocess
+import sys
+
+SHOW = "import json; from vpnportal import settings; print(json.dumps(settings.DATABASES))"
+
+
+def database(**environment):
+    """Return the database setting of a process with these variables, or the end of its error."""
+    others = {name: value for name, value in os.environ.items() if "VPNPORTAL" not in name}
+    result = subprocess.run(
+        [sys.executable, "-c", SHOW], env=others | environment, capture_output=True, text=True
+    )
+    return json.loads(result.stdout)["default"] if result.stdout else result.stderr[-300:]
+
+
+def test_a_url_names_a_postgresql_server_by_its_address():
+    chosen = database(
+        VPNPORTAL_DATABASE_URL="postgresql://portal:p%40ss@db.example:5433/vpn?sslmode=verify-full"
+    )
+    assert chosen["ENGINE"] == "django.db.backends.postgresql"
+    names = ("USER", "PASSWORD", "HOST", "PORT", "NAME")
+    assert [chosen[name] for name in names] == ["portal", "p@ss", "db.example", 5433, "vpn"]
+    assert chosen["OPTIONS"] == {"sslmode": "verify-full", "options": "-c jit=off"}
+    assert (chosen["CONN_MAX_AGE"], chosen["CONN_HEALTH_CHECKS"]) == (600, True)
+
+
+def test_a_url_names_a_postgresql_server_by_the_folder_of_its_socket():
+    url = "postgresql:///vpn?host=/run/postgresql&options=-c%20statement_timeout%3D5000"
+    chosen = database(VPNPORTAL_DATABASE_URL=url)
+    assert (chosen["HOST"], chosen["NAME"]) == ("", "vpn")
+    assert chosen["OPTIONS"]["host"] == "/run/postgresql"
+    assert chosen["OPTIONS"]["options"] == "-c statement_timeout=5000 -c jit=off"
+
+
+def test_without_a_url_the_database_is_the_sqlite_file():
+    chosen = database(VPNPORTAL_DATABASE="/srv/portal.sqlite3", VPNPORTAL_DATABASE_URL="")
+    assert chosen["ENGINE"] == "django.db.backends.sqlite3"
+    assert chosen["NAME"] == "/srv/portal.sqlite3"
+
+
+def test_a_url_of_another_database_is_refused_with_the_right_variable_and_without_its_password():
+    error = database(VPNPORTAL_DATABASE_URL="sqlite:////srv/portal.sqlite3")
+    assert "VPNPORTAL_DATABASE_URL must begin with postgresql://" in error
+    assert "belongs in VPNPORTAL_DATABASE." in error
+    error = database(VPNPORTAL_DATABASE_URL="postgresql://portal:secret@db:port/vpn")
+    assert "VPNPORTAL_DATABASE_URL" in error
+    assert "secret" not in error
