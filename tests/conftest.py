@@ -7,7 +7,7 @@ from django.conf import settings
 
 from tests.system.faults import matrix
 
-FOLDERS = ("system", "browser", "integration", "unit")
+FOLDERS = ("machines", "system", "browser", "integration", "unit")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from environs import Env
 
 env = Env()
 ROOT = Path(__file__).resolve().parent.parent
+VERSION: str = tomllib.loads((ROOT / "release.toml").read_text())["version"]
 
 # The folder of all files that change while the portal runs.
 STATE = Path(env.str("VPNPORTAL_STATE", str(ROOT / "var")))
@@ -140,7 +142,7 @@ WEB_THREADS = env.int("VPNPORTAL_WEB_THREADS", 4)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
-STATIC_ROOT = STATE / "static"
+STATIC_ROOT = Path(env.str("VPNPORTAL_STATIC", str(STATE / "static")))
 STATICFILES_DIRS = [ROOT / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
