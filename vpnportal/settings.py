@@ -197,8 +197,17 @@ CONTENT_SECURITY_POLICY = {
 # Requests per second of one API key in each process; the burst limit is ten times as high.
 API_RATE = env.int("VPNPORTAL_API_RATE", 50)
 
+# The concentrator of this worker; the portal's own processes do not need it.
+CONCENTRATOR = env.str("VPNPORTAL_CONCENTRATOR", "")
 REDIS_SOCKET = env.str("VPNPORTAL_REDIS", str(STATE / "redis" / "redis.sock"))
-CELERY_BROKER_URL = f"redis+socket://{REDIS_SOCKET}"
+# On another machine: rediss://user:password@host:port/0, with an ACL user for each machine.
+CELERY_BROKER_URL = env.str("VPNPORTAL_BROKER", f"redis+socket://{REDIS_SOCKET}")
+if CELERY_BROKER_URL.startswith("rediss:"):
+    CELERY_BROKER_USE_SSL = {
+        "ssl_cert_reqs": "required",
+        "ssl_check_hostname": True,
+        "ssl_ca_certs": env.str("VPNPORTAL_BROKER_CA", "/etc/ssl/certs/ca-certificates.crt"),
+    }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
@@ -218,6 +227,14 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 1,
     "socket_timeout": 3,
     "visibility_timeout": 300,
+    # Redis allows an ACL user keys by name, so each queue is one key, and each concentrator's worker
+    # has keys of its own for the messages that it has taken and not acknowledged.
+    "priority_steps": [0],
+    **{
+        f"{key}_key": f"{key}.{CONCENTRATOR}"
+        for key in ("unacked", "unacked_index", "unacked_mutex")
+        if CONCENTRATOR
+    },
 }
 CELERY_TIMEZONE = "UTC"
 
