@@ -126,7 +126,7 @@ class Installation:
         self.site.add_host("customer", "private", "192.168.10.15/24", "192.168.10.1")
         for machine in self.machines:
             machine.make_disk()
-            machine.write("etc/hosts", f"127.0.0.1 localhost\n10.77.0.10 {PORTAL}\n")
+            machine.write("etc/hosts", f"127.0.0.1 localhost {machine.name}\n10.77.0.10 {PORTAL}\n")
         self.device.write("etc/sysctl.d/forward.conf", "net.ipv4.ip_forward = 1\n")
         for machine in (*self.gateways, self.device):
             self.site.run("mkdir", "-p", str(machine.root / "etc/strongswan.d"))
@@ -183,7 +183,8 @@ class Installation:
 
     def apply(self) -> str:
         """Enter the example and apply it; return the outcome and the reason of the revision."""
-        return self.portal.run("vpnportal", "shell", "-c", f"KEY = {KEY!r}\n{APPLY}").strip()
+        code = f"KEY = {KEY!r}\n{APPLY}"
+        return self.portal.run("vpnportal", "shell", "--verbosity", "0", "-c", code).strip()
 
     def ping(self) -> bool:
         """Return True if the customer's computer answers the server at its provider address."""

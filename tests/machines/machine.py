@@ -27,6 +27,8 @@ NSPAWN = (
     *("--capability=CAP_NET_ADMIN,CAP_NET_RAW", "--bind=/dev/net/tun"),
     *("--console=pipe", "--resolv-conf=off", "--timezone=off", "--link-journal=no"),
 )
+# Version 2 of cgroups, which Debian 13 needs; and the kernel's network settings may be changed.
+SETTINGS = ("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "SYSTEMD_NSPAWN_API_VFS_WRITABLE=network")
 # Enters the cgroups before nspawn, which begins its own there: two machines in one cgroup would
 # share /system.slice.
 ENTER_CGROUPS = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
@@ -89,7 +91,7 @@ class Machine:
         for path in cgroups:
             path.mkdir()
         words = (
-            *("env", "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", *NSPAWN),
+            *("env", *SETTINGS, *NSPAWN),
             *("--directory", str(self.root), "--machine", self.name),
             f"--network-namespace-path=/run/netns/{self.name}",
         )
