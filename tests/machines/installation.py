@@ -66,14 +66,16 @@ secrets {{
     }}
 }}
 """
-# What a customer does on the page of the tunnel.
-APPLY = """
+# What a customer does on the page of the tunnel: once, and each time.
+PRELUDE = """
 from ipaddress import IPv4Address, IPv4Network
 import time
 from django.contrib.auth.models import User
 from vpnportal import services
 from vpnportal.models import Tunnel
 tunnel, user = Tunnel.objects.get(name="ipsec001"), User.objects.get()
+"""
+FILL_IN = """
 for name, value in {
     "remote_peer": "203.0.113.2",
     "phase_one_encryption": "AES256", "phase_one_authentication": "SHA256", "phase_one_group": 5,
@@ -84,8 +86,10 @@ services.set_preshared_key(tunnel, KEY, user)
 services.add_remote_subnet(tunnel, IPv4Network("192.168.10.0/24"), user)
 internal, customer = IPv4Address("10.1.255.92"), IPv4Address("192.168.10.15")
 services.set_translations(tunnel, [services.TranslationRow(internal, customer, "database")], user)
+"""
+APPLY = """
 revision = services.apply(tunnel, user)
-deadline = time.monotonic() + 30
+deadline = time.monotonic() + 60
 while revision.unfinished and time.monotonic() < deadline:
     time.sleep(0.1)
     revision.refresh_from_db()
@@ -181,10 +185,18 @@ class Installation:
         self.device.write("etc/swanctl/conf.d/provider.conf", DEVICE)
         self.device.run("systemctl", "restart", "strongswan")
 
+    def fill_in(self) -> None:
+        """Enter the example, without applying it."""
+        self._do(f"KEY = {KEY!r}\n{FILL_IN}")
+
     def apply(self) -> str:
-        """Enter the example and apply it; return the outcome and the reason of the revision."""
-        code = f"KEY = {KEY!r}\n{APPLY}"
-        return self.portal.run("vpnportal", "shell", "--verbosity", "0", "-c", code).strip()
+        """Apply the draft, and return the outcome of the revision and its reason, if it has one."""
+        return self._do(APPLY)
+
+    def _do(self, code: str) -> str:
+        """Run code in the portal's shell and return its output."""
+        shell = ("vpnportal", "shell", "--verbosity", "0", "-c", PRELUDE + code)
+        return self.portal.run(*shell).strip()
 
     def ping(self) -> bool:
         """Return True if the customer's computer answers the server at its provider address."""

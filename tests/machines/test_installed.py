@@ -27,13 +27,14 @@ NAME = install_guide.EXAMPLE_NAME
 def installed(
     site: Site, system: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Installation]:
-    """Yield the installation, with the example applied."""
+    """Yield the installation, with the example entered and not applied."""
     folder = tmp_path_factory.mktemp("installed")
     installation = Installation(site, system, folder)
     packages = build(ROOT, folder)
     installation.boot()
     installation.bring(packages)
     installation.install()
+    installation.fill_in()
     yield installation
 
 
