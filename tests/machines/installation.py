@@ -117,7 +117,9 @@ class Installation:
             )
             for name, public, hosted in (("hou02-vpn01", 1, 1), ("hou02-vpn02", 5, 2))
         ]
-        self.device = machine("device", ("public", "203.0.113.2/24"), ("private", "192.168.10.1/24"))
+        self.device = machine(
+            "device", ("public", "203.0.113.2/24"), ("private", "192.168.10.1/24")
+        )
 
     @property
     def machines(self) -> tuple[Machine, ...]:

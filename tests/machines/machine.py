@@ -57,7 +57,7 @@ class Machine:
 
     @property
     def console(self) -> Path:
-        """What systemd printed while it booted."""
+        """The file with the messages of systemd while it booted."""
         return self.folder / f"{self.name}.console.log"
 
     def make_disk(self) -> None:

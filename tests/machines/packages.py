@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.running_portal import ROOT
 
 # A field that a later release adds, so that the upgrade has a migration.
-MIGRATION = '''\
+MIGRATION = """\
 from django.db import migrations, models
 
 
@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField("tunnel", "later", models.TextField(default="", db_default="")),
     ]
-'''
+"""
 
 
 def clone(folder: Path) -> Path:

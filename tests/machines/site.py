@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from tests.machines import guard
 from tests.running_portal import ROOT
@@ -101,4 +100,3 @@ def mac_of(address: str) -> str:
     """
     octets = address.partition("/")[0].split(".")
     return "02:00:" + ":".join(f"{int(octet):02x}" for octet in octets)
-

@@ -30,7 +30,8 @@ time.sleep(300)
 
 @pytest.fixture(scope="module")
 def machine(site: Site, system: Path, tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    machine = Machine(site, "power", system, (("lan", "10.0.0.1/24"),), tmp_path_factory.mktemp("m"))
+    links = (("lan", "10.0.0.1/24"),)
+    machine = Machine(site, "power", system, links, tmp_path_factory.mktemp("machine"))
     assert machine.up() == "running"
     return machine
 
