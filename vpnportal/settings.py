@@ -227,8 +227,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 1,
     "socket_timeout": 3,
     "visibility_timeout": 300,
-    # Redis allows an ACL user keys by name, so each queue is one key. The worker of a concentrator has
-    # keys of its own for the messages that it has taken and not acknowledged.
+    # Redis allows an ACL user keys by name, so each queue is one key. Each concentrator's worker
+    # has keys of its own for the messages that it has taken and not acknowledged.
     "priority_steps": [0],
     **{
         f"{key}_key": f"{key}.{CONCENTRATOR}"
