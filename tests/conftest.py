@@ -17,7 +17,7 @@ from tests.postgres_cluster import PostgresCluster, programs
 from tests.system.faults import matrix
 from vpnportal.settings import database_setting
 
-FOLDERS = ("system", "browser", "integration", "unit")
+FOLDERS = ("machines", "system", "browser", "integration", "unit")
 POSTGRESQL, SQLITE = "postgresql", "sqlite"
 CLUSTER = pytest.StashKey[PostgresCluster]()
 

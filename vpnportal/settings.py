@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from environs import Env
 
 env = Env()
 ROOT = Path(__file__).resolve().parent.parent
+VERSION: str = tomllib.loads((ROOT / "release.toml").read_text())["version"]
 
 # The folder of all files that change while the portal runs.
 STATE = Path(env.str("VPNPORTAL_STATE", str(ROOT / "var")))
@@ -149,6 +151,8 @@ def database_setting() -> dict[str, Any]:
     database |= {"CONN_MAX_AGE": CONNECTION_SECONDS, "CONN_HEALTH_CHECKS": True}
     options = database.setdefault("OPTIONS", {})
     # Compiling the query of the tunnel list takes 37 of its 205 ms at 10,000 tunnels, each time.
+    # A worker must not wait minutes for a machine that is off: it restores its tunnels alone.
+    options.setdefault("connect_timeout", 5)
     options["options"] = f"{options.get('options', '')} -c jit=off".lstrip()
     return dict(database)
 
@@ -162,7 +166,7 @@ WEB_THREADS = env.int("VPNPORTAL_WEB_THREADS", 4)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 STATIC_URL = "static/"
-STATIC_ROOT = STATE / "static"
+STATIC_ROOT = Path(env.str("VPNPORTAL_STATIC", str(STATE / "static")))
 STATICFILES_DIRS = [ROOT / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

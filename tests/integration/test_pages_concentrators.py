@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -140,3 +142,9 @@ def test_ten_concentrators_need_as_many_queries_as_a_single_concentrator(
         )
 
     assert queries() == before <= 7
+
+
+def test_the_page_names_the_version_of_the_release_that_packages_have(operator):
+    release = tomllib.loads((settings.ROOT / "release.toml").read_text())
+
+    assert f"This is vpnportal {release['version']}." in words(operator.get(URL), "main")

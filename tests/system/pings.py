@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -46,14 +46,22 @@ class Pings:
         )
 
 
+def pinging(
+    portal: RunningPortal, interval: float, target: str = "10.1.255.92"
+) -> AbstractContextManager[Pings]:
+    """Ping from the laboratory's server during the block, from the first answer on."""
+    return pinging_with(["ip", "netns", "exec", f"{portal.prefix}-server"], interval, target)
+
+
 @contextmanager
-def pinging(portal: RunningPortal, interval: float, target: str = "10.1.255.92") -> Iterator[Pings]:
-    """Ping from the server during the block, from the first answer on.
+def pinging_with(
+    on_server: list[str], interval: float, target: str = "10.1.255.92"
+) -> Iterator[Pings]:
+    """Ping during the block, from the first answer on; `on_server` runs a command on the server.
 
     The answers are complete after the block. They go to a file: a full pipe would stop ping.
     """
     pings = Pings()
-    on_server = ["ip", "netns", "exec", f"{portal.prefix}-server"]
     ping = ["ping", "-n", "-D", "-i", str(interval), target]
     with tempfile.NamedTemporaryFile() as output:
         process = subprocess.Popen([*on_server, *ping], stdout=output)

@@ -6,13 +6,13 @@ import pytest
 
 from tests.system.upgrade.declaration import parse
 
-FROM = 'upgrades_from = "12300f1"\n'
+FROM = 'version = "1.0.0"\nupgrades_from = "12300f1"\n'
 
 
 def test_a_release_that_declares_nothing_negotiates_nothing_and_loses_no_ping():
     declared = parse(FROM)
 
-    assert declared.upgrades_from == "12300f1"
+    assert (declared.version, declared.upgrades_from) == ("1.0.0", "12300f1")
     assert (declared.max_negotiations, declared.max_lost_pings) == (0, 0)
 
 

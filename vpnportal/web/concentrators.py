@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db.models import Count, Prefetch
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
@@ -60,7 +61,8 @@ def concentrators(request: HtmxRequest) -> HttpResponse:
         )
         for concentrator in by_name
     ]
-    return render_page(request, "concentrators/page.html", {"rows": rows})
+    context = {"rows": rows, "version": settings.VERSION}
+    return render_page(request, "concentrators/page.html", context)
 
 
 def _tunnel_counts() -> dict[int, dict[str, int]]:

@@ -23,8 +23,12 @@ class Renegotiation:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """`upgrades_from` is a commit, a branch or a tag; without `renegotiation` all SAs stay."""
+    """A release: its version, its predecessor and its cost.
 
+    `upgrades_from` is a commit, a branch or a tag; without `renegotiation` all SAs stay.
+    """
+
+    version: str
     upgrades_from: str
     renegotiation: Renegotiation | None = None
 

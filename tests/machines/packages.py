@@ -1,0 +1,55 @@
+"""Packages of this checkout's last commit, and of a release after it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+from tests.running_portal import ROOT
+
+# A field that a later release adds, so that the upgrade has a migration.
+MIGRATION = """\
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("vpnportal", {previous!r})]
+    operations = [
+        migrations.AddField("tunnel", "later", models.TextField(default="", db_default="")),
+    ]
+"""
+
+
+def clone(folder: Path) -> Path:
+    """Return a clone of this checkout's last commit in a new folder."""
+    subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(folder)], check=True)
+    return folder
+
+
+def build(checkout: Path, out: Path, **environment: str) -> list[Path]:
+    """Build the packages of a checkout's last commit in `out`, and return their files."""
+    done = subprocess.run(
+        [str(checkout / "bin" / "package"), "--out", str(out)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [Path(line) for line in done.stdout.splitlines()]
+
+
+def make_next_release(checkout: Path) -> None:
+    """Commit a later version with a migration to a clone."""
+    release = checkout / "release.toml"
+    later = re.sub(r'^version = ".*"$', 'version = "99.0.0"', release.read_text(), flags=re.M)
+    release.write_text(later)
+    migrations = checkout / "vpnportal" / "migrations"
+    previous = max(file.stem for file in migrations.glob("0*.py"))
+    (migrations / "9999_later.py").write_text(MIGRATION.format(previous=previous))
+    author = ["-c", "user.name=test", "-c", "user.email=test@example.net"]
+    subprocess.run(["git", "-C", str(checkout), "add", "--all"], check=True)
+    commit = ["git", "-C", str(checkout), *author, "commit", "--quiet", "-m", "A later release"]
+    subprocess.run(commit, check=True)

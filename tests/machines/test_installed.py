@@ -1,0 +1,130 @@
+"""A portal, two gateways and a customer's device on machines of their own, from the packages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.machines import install_guide
+from tests.machines.installation import Installation, run_steps
+from tests.machines.packages import build, clone, make_next_release
+from tests.machines.site import Site
+from tests.running_portal import ROOT, wait_for
+from tests.system.pings import pinging_with
+
+# The exposure of `systemd-analyze security`, from 0 to 10.
+MAX_EXPOSURE = {
+    **{f"vpnportal-{name}.service": 1.5 for name in ("web", "beat", "upgrade")},
+    **{f"vpnportal-{name}@.service": 1.7 for name in ("worker", "monitor", "routes")},
+}
+NAME = install_guide.EXAMPLE_NAME
+
+
+@pytest.fixture(scope="module")
+def installed(
+    site: Site, system: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """Yield the installation, with the example entered and not applied."""
+    folder = tmp_path_factory.mktemp("installed")
+    installation = Installation(site, system, folder)
+    packages = build(ROOT, folder)
+    installation.boot()
+    installation.bring(packages)
+    installation.install()
+    installation.fill_in()
+    yield installation
+
+
+def test_a_server_reaches_the_customers_computer_through_a_tunnel_of_installed_machines(installed):
+    assert not installed.ping()
+
+    assert installed.apply() == "live"
+
+    wait_for(installed.ping, 15)
+
+
+def test_no_unit_fails_and_no_process_of_the_portal_is_root_on_a_gateway(installed):
+    for machine in installed.machines:
+        assert "0 loaded units listed" in machine.run("systemctl", "--failed"), machine.name
+    for machine in (installed.portal, *installed.gateways):
+        # user and command line, of the processes that run the portal's Python
+        lines = machine.run("ps", "-eo", "user:32,args").splitlines()
+        ours = [line for line in lines if "/usr/lib/vpnportal" in line]
+        assert len(ours) >= 3
+        user = "vpnportal" if machine is installed.portal else "vpnportal-gateway"
+        assert {line.split()[0] for line in ours} == {user}
+        assert not [line for line in ours if line.startswith("root")]
+
+
+def test_the_processes_of_a_gateway_have_two_capabilities_and_can_get_no_other(installed):
+    gateway, _ = installed.gateways
+    for process in ("worker", "monitor", "routes"):
+        show = ("systemctl", "show", "--property", "MainPID", "--value")
+        pid = gateway.run(*show, f"vpnportal-{process}@{NAME}").strip()
+        status = gateway.run("cat", f"/proc/{pid}/status")
+        sets = dict(re.findall(r"^Cap(\w+):\t0*([0-9a-f]+)$", status, re.MULTILINE))
+        # CAP_NET_ADMIN is bit 12, CAP_NET_RAW is bit 13.
+        assert (sets["Eff"], sets["Bnd"]) == ("3000", "3000"), process
+        assert "NoNewPrivs:\t1" in status
+
+
+def test_each_unit_is_confined(installed):
+    exposures = {}
+    for machine in (installed.portal, installed.gateways[0]):
+        listed = machine.run("systemd-analyze", "security", "--no-pager")
+        for line in listed.splitlines():
+            if line.startswith("vpnportal-"):
+                unit, exposure = line.split()[:2]
+                exposures[re.sub("@.*", "@.service", unit)] = float(exposure)
+
+    print(exposures)
+    assert exposures.keys() >= MAX_EXPOSURE.keys() - {"vpnportal-upgrade.service"}
+    assert {unit for unit, value in exposures.items() if value > MAX_EXPOSURE[unit]} == set()
+
+
+def test_the_pages_come_over_https_from_a_web_server_that_limits_requests(installed):
+    get = ("curl", "--silent", "--cacert", "/etc/vpnportal/tls/ca.pem")
+    portal = installed.portal
+    page = portal.run(*get, "--include", "https://vpn.example.net/sign-in/")
+    assert page.startswith("HTTP/2 200")
+    assert "Sign in" in page
+    size = ("--output", "/dev/null", "--write-out", "%{http_code}")
+    too_large = ("--data-binary", "@-", "https://vpn.example.net/sign-in/")
+    assert portal.run(*get, *size, *too_large, text="x" * (17 << 20)) == "413"
+
+
+def test_an_upgrade_of_all_machines_loses_no_ping(installed, tmp_path):
+    checkout = clone(tmp_path / "checkout")
+    make_next_release(checkout)
+    packages = build(checkout, tmp_path / "packages")
+    installed.bring(packages)
+    (upgrade,) = install_guide.steps("Upgrades", "upgrade")
+    wait_for(installed.ping, 15)
+
+    with pinging_with(installed.site.on_host("server"), 0.1) as pings:
+        for machine in (installed.portal, *installed.gateways):
+            run_steps(machine, [upgrade])
+        assert "99.0.0" in installed.portal.run("dpkg-query", "--show", "vpnportal")
+        migrations = installed.portal.run("vpnportal", "showmigrations", "vpnportal")
+        assert "[X] 9999_later" in migrations
+        wait_for(lambda: installed.apply() == "live", 30)
+
+    print(pings)
+    assert pings.lost == 0
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_power_cycle_of_a_machine_heals_by_itself(installed, number):
+    machine = installed.machines[number]
+    wait_for(installed.ping, 30)
+
+    machine.halt()
+    machine.up()
+
+    print(machine.name, "answers after", wait_for(installed.ping, 60), "s")
+    wait_for(lambda: "0 loaded units" in machine.run("systemctl", "--failed"), 30)
+    assert installed.apply() == "live"
+    wait_for(installed.ping, 30)
