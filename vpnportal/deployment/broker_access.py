@@ -40,8 +40,8 @@ def gateway_acl(concentrator: str, password: str) -> str:
 
 
 def gateway_user(concentrator: str) -> str:
-    """Return the name of a gateway's user in Redis and PostgreSQL, such as gw_hou02_vpn01."""
-    return "gw_" + concentrator.replace("-", "_")
+    """Return the name of a gateway's user in Redis and PostgreSQL, such as gw_hou02-vpn01."""
+    return f"gw_{concentrator}"
 
 
 def _hash(password: str) -> str:
