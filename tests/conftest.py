@@ -1,18 +1,84 @@
-"""Settings of all tests: a session key, because the portal has none by default."""
+"""Settings of all tests: a session key, because the portal has none by default, and the database.
+
+The integration tests use a PostgreSQL cluster of their own, which all processes of a run share, or
+SQLite in memory: `--database postgresql` or `sqlite`. Without the option it is PostgreSQL where
+that is installed.
+"""
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from django.conf import settings
+from django.db import connections
 
+from tests.postgres_cluster import PostgresCluster, programs
 from tests.system.faults import matrix
+from vpnportal.settings import database_setting
 
 FOLDERS = ("system", "browser", "integration", "unit")
+POSTGRESQL, SQLITE = "postgresql", "sqlite"
+CLUSTER = pytest.StashKey[PostgresCluster]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that selects the database of the integration tests."""
+    parser.addoption("--database", choices=(POSTGRESQL, SQLITE), help="of the integration tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Set a session key that is long enough for Django's own checks."""
+    """Set a session key that is long enough for Django's own checks, and the database."""
     settings.SECRET_KEY = "only-the-tests-have-this-key-9c1d5a7e3f4b-and-nobody-else-0b6e"
+    settings.CHECK_LOCK_ORDER = True
+    if hasattr(config, "workerinput"):
+        url = config.workerinput["database_url"]
+    else:
+        url = _database_url(config)
+    if url is not None:
+        _use_database(url)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:
+    """Tell a process of pytest-xdist which database it uses."""
+    cluster = node.config.stash.get(CLUSTER, None)
+    is_sqlite = node.config.getoption("database") == SQLITE
+    node.workerinput["database_url"] = cluster.url if cluster else "" if is_sqlite else None
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the cluster of this run."""
+    if cluster := config.stash.get(CLUSTER, None):
+        cluster.stop()
+
+
+def _database_url(config: pytest.Config) -> str | None:
+    """Return the URL of a new cluster, "" for SQLite, or None without integration tests."""
+    chosen = config.getoption("database") or (POSTGRESQL if programs() else SQLITE)
+    if chosen == SQLITE:
+        return ""
+    folder = config.rootpath / "tests" / "integration"
+    paths = [config.invocation_params.dir / argument.split("::")[0] for argument in config.args]
+    if not any(folder.is_relative_to(path) or path.is_relative_to(folder) for path in paths):
+        return None
+    config.stash[CLUSTER] = PostgresCluster()
+    return config.stash[CLUSTER].url
+
+
+def _use_database(url: str) -> None:
+    """Let Django use a database in this process alone: a portal of a system test has its own."""
+    os.environ["VPNPORTAL_DATABASE_URL"] = url
+    settings.DATABASES["default"] = database_setting()
+    del os.environ["VPNPORTAL_DATABASE_URL"]
+    connections.configure_settings(settings.DATABASES)
+    # django.setup() made a connection object for the earlier setting, and has not opened it.
+    del connections["default"]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Return the line that names the database of the integration tests."""
+    return f"database: {connections['default'].vendor}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

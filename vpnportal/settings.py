@@ -106,7 +106,7 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000
 DATA_UPLOAD_MAX_MEMORY_SIZE = 8 << 20
 
 
-def _database() -> dict[str, Any]:
+def database_setting() -> dict[str, Any]:
     """Return the PostgreSQL database of VPNPORTAL_DATABASE_URL, or without it the SQLite file."""
     # Opening a database takes longer than most queries.
     if not env.str("VPNPORTAL_DATABASE_URL", ""):
@@ -133,7 +133,9 @@ def _database() -> dict[str, Any]:
     return dict(database)
 
 
-DATABASES = {"default": _database()}
+DATABASES = {"default": database_setting()}
+# Raise an error if a transaction locks rows in another order than `models.row_locks` says.
+CHECK_LOCK_ORDER = DEBUG
 # Threads of each web process, for gunicorn's --threads.
 WEB_THREADS = env.int("VPNPORTAL_WEB_THREADS", 4)
 

@@ -81,9 +81,9 @@ def concentrator(db) -> Concentrator:
 
 
 def hosted_peer(name: str) -> str:
-    """Return 203.0.113.1 for ipsec001, as in the laboratory, and 203.0.113.(100 + number) else."""
+    """Return 203.0.113.1 for ipsec001, as in the laboratory, and an address from .100 on else."""
     number = int(name.removeprefix("ipsec"))
-    return f"203.0.113.{1 if number == 1 else 100 + number}"
+    return f"203.0.113.{1 if number == 1 else 100 + number % 150}"
 
 
 def make_tunnel(account: Account, concentrator: Concentrator, name: str, **subnets: str) -> Tunnel:

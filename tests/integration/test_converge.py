@@ -22,7 +22,7 @@ from vpnportal.models.revisions import LOCK_DURATION
 from vpnportal.reconciler import reconcile, revision_outcomes, sa_status_store, step_log
 
 Outcome = Revision.Outcome
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
 
 def converge(tunnel: Tunnel, **kwargs) -> None:

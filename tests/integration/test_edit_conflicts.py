@@ -10,6 +10,8 @@ from vpnportal import services
 from vpnportal.models import LastEdit, Revision, Tunnel
 from vpnportal.services import EditConflict, key_version_of, newest_edit
 
+pytestmark = pytest.mark.sqlite
+
 FIRST, SECOND = IPv4Address("10.1.255.92"), IPv4Address("10.1.255.93")
 
 

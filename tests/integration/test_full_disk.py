@@ -11,6 +11,8 @@ from tests.html import typed, words
 from vpnportal.models import Tunnel
 from vpnportal.services.errors import CANNOT_WRITE
 
+pytestmark = pytest.mark.sqlite
+
 
 @pytest.fixture
 def full(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from vpnportal import services
 from vpnportal.models import Account, AddressPool, Subnet
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ from django.db.migrations.executor import MigrationExecutor
 from vpnportal import services
 from vpnportal.models import AddressPool, Concentrator, Revision, Tunnel, TunnelMark
 
+pytestmark = pytest.mark.sqlite
+
 BEFORE = [("vpnportal", "0015_api_keys")]
 
 

@@ -17,6 +17,8 @@ from vpnportal.models import Account, Concentrator, Datacenter, Membership, Revi
 from vpnportal.reconciler import reconcile
 from vpnportal.web.tunnel_list.rows import PER_PAGE
 
+pytestmark = pytest.mark.sqlite
+
 LIST = reverse("tunnels")
 
 

@@ -32,7 +32,7 @@ from vpnportal.prepared_statements import PreparedQuery, PreparedUpdate
 # The modules whose statements are compared: all that these import.
 LOADED = (middleware, tasks)
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
 
 def tunnels_of_user(user_pk, pk):

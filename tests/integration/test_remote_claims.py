@@ -81,7 +81,7 @@ except services.Refused as refused:
 else:
     print("applied")
 """
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.sqlite]
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from vpnportal import tasks
 from vpnportal.domain.addresses import peer_objection
+from vpnportal.domain.peer_probe.result import LEARNED_FIELDS
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Concentrator, PeerProbe, Tunnel
@@ -64,8 +65,11 @@ def is_probe_usable(tunnel: Tunnel, probe: PeerProbe) -> bool:
 
 
 def learned_values(probe: PeerProbe) -> dict[str, str | int | bool]:
-    """Return the values that the probe found, by field name of the draft."""
-    return {field: value for field, value in probe.answer.items() if field != PEER}
+    """Return the values that the probe found, by field name of the draft.
+
+    PostgreSQL keeps the keys of `answer` in an order of its own.
+    """
+    return {field: probe.answer[field] for field in LEARNED_FIELDS if field in probe.answer}
 
 
 def use_learned_values(

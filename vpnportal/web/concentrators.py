@@ -83,4 +83,7 @@ def _dropped_packets(concentrator: Concentrator) -> tuple[tuple[str, int], ...]:
         # The driver reads the drops of the kernel's ESP; the monitor counts those that charon logs.
         by_esp = counters.pop("by_esp", 0) + concentrator.dropped_by_esp
         counters = {**counters, BY_ESP: by_esp}
-    return tuple((COUNTERS.get(name, name), packets) for name, packets in counters.items())
+    # PostgreSQL keeps the keys of a JSON column in an order of its own.
+    listed = (*COUNTERS, *sorted(counters.keys() - {*COUNTERS, BY_ESP}), BY_ESP)
+    names = [name for name in listed if name in counters]
+    return tuple((COUNTERS.get(name, name), counters[name]) for name in names)

@@ -14,6 +14,17 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 
 Value: TypeAlias = "str | int | bool"
 
+# The fields that a probe can detect, in the order of the page.
+LEARNED_FIELDS = (
+    "ike_version",
+    "phase_one_encryption",
+    "phase_one_authentication",
+    "phase_one_group",
+    "phase_two_encryption",
+    "phase_two_authentication",
+    "phase_two_pfs",
+    "phase_two_group",
+)
 _RESULT_TEXTS = {
     OfferResult.REFUSED: "refused",
     OfferResult.SILENT: "no answer",
