@@ -24,7 +24,8 @@ def test_a_url_names_a_postgresql_server_by_its_address():
     assert chosen["ENGINE"] == "django.db.backends.postgresql"
     names = ("USER", "PASSWORD", "HOST", "PORT", "NAME")
     assert [chosen[name] for name in names] == ["portal", "p@ss", "db.example", 5433, "vpn"]
-    assert chosen["OPTIONS"] == {"sslmode": "verify-full", "options": "-c jit=off"}
+    options = {"sslmode": "verify-full", "connect_timeout": 5, "options": "-c jit=off"}
+    assert chosen["OPTIONS"] == options
     assert (chosen["CONN_MAX_AGE"], chosen["CONN_HEALTH_CHECKS"]) == (600, True)
 
 
