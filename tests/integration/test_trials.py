@@ -287,3 +287,12 @@ def test_a_trial_that_ends_while_another_waits_for_its_ping_waits_for_the_next_c
     assert outcomes(second_tunnel)[2] == Outcome.LIVE
     reconcile.converge(concentrator)
     assert outcomes(second_tunnel)[2] == Outcome.WITHDRAWN
+
+
+def test_a_revision_on_trial_that_charon_refuses_gives_way_to_its_fallback(on_trial):
+    tunnel = on_trial.tunnel
+    assert outcomes(tunnel) == {1: Outcome.FALLBACK, 2: Outcome.LIVE}
+
+    outcomes_of.fail_refused({"ctx1": on_trial.pk}, {"ctx1": "no proposal"})
+
+    assert outcomes(tunnel) == {1: Outcome.LIVE, 2: Outcome.FAILED}

@@ -116,11 +116,22 @@ def fail_refused(live_ids: Mapping[str, int], refusals: Mapping[str, str]) -> No
     """
     for connection, reason in refusals.items():
         if pk := live_ids.get(connection):
-            Revision.objects.live_or_applying().filter(pk=pk).update(
-                outcome=Outcome.FAILED,
-                finished_at=timezone.now(),
-                reason=f"The concentrator refused the configuration: {reason}.",
-            )
+            _fail_refused(pk, f"The concentrator refused the configuration: {reason}.")
+
+
+def _fail_refused(pk: int, reason: str) -> None:
+    """Fail a revision. If it was live on trial, its fallback is live again."""
+    tunnel_id = Revision.objects.values_list("tunnel_id", flat=True).get(pk=pk)
+    with transaction.atomic():
+        lock_outcomes(tunnel_id)
+        refused = Revision.objects.live_or_applying().filter(pk=pk)
+        was_live = refused.filter(outcome=Outcome.LIVE).exists()
+        refused.update(
+            outcome=Outcome.FAILED, finished_at=timezone.now(), reason=reason, trial_ends_at=None
+        )
+        if was_live:
+            fallback = Revision.objects.filter(tunnel_id=tunnel_id, outcome=Outcome.FALLBACK)
+            fallback.update(outcome=Outcome.LIVE)
 
 
 def _lock_fallback(revision: Revision) -> Revision | None:
