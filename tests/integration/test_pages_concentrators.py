@@ -75,8 +75,8 @@ def test_the_page_shows_state_tunnels_drops_and_unmanaged_connections(
         "Public address": "203.0.113.1",
         "ESP": "user space",
         "Tunnels": "4 1 Up 1 Up \N{EN DASH} settings out of date 1 Down 1 Not applied",
-        "Dropped packets": "Tunnel to the concentrator itself: 7 "
-        "Tunnel to tunnel: 0 of_tomorrow: 1 "
+        "Dropped packets": "Tunnel to tunnel: 0 "
+        "Tunnel to the concentrator itself: 7 of_tomorrow: 1 "
         "Source not allowed in this tunnel, or not encrypted (anti-spoofing): 5",
         "Unmanaged connections": "office, <b>",
     }

@@ -7,10 +7,13 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import transaction
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from vpnportal.models import AddressPool, Concentrator, Datacenter, Subnet
+from vpnportal.models.row_locks import lock_concentrators, lock_subnets
 from vpnportal.services import PROVIDER_KINDS
 
 STATUS_FIELDS = ("seen_at", "unreachable_reason", "charon_version")
@@ -33,6 +36,8 @@ class PoolForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
+        # No order takes addresses, and no other operator adds any, until this page is saved.
+        lock_concentrators()
         network, kind = self.cleaned_data.get("network"), self.cleaned_data.get("kind")
         if network and kind:
             others = AddressPool.objects.filter(kind=kind).exclude(pk=self.instance.pk)
@@ -74,6 +79,7 @@ class SubnetForm(forms.ModelForm):
 
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean()
+        lock_concentrators()
         network, kind = self.cleaned_data.get("network"), self.cleaned_data.get("kind")
         if network and kind in PROVIDER_KINDS:
             others = Subnet.objects.filter(kind__in=PROVIDER_KINDS).exclude(pk=self.instance.pk)
@@ -99,6 +105,17 @@ class Subnets(admin.ModelAdmin):
         """Refuse to delete a subnet that a tunnel uses: it must be detached first."""
         is_used = obj is not None and obj.tunnels.exists()
         return not is_used and super().has_delete_permission(request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: Subnet) -> None:
+        self.delete_queryset(request, Subnet.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Subnet]) -> None:
+        """Delete subnets. Raises PermissionDenied if a tunnel began to use one of them."""
+        with transaction.atomic():
+            lock_subnets(queryset)
+            if queryset.filter(tunnels__isnull=False).exists():
+                raise PermissionDenied
+            super().delete_queryset(request, queryset)
 
 
 def _refuse_overlap(network: IPv4Network, others: list[IPv4Network]) -> None:

@@ -8,10 +8,13 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import User
-from django.db.models import Exists, OuterRef, QuerySet
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
-from vpnportal.models import Account, Membership, Role
+from vpnportal.models import Account, Membership, Role, Tunnel
+from vpnportal.models.row_locks import lock_accounts, lock_tunnels
 
 admin.site.unregister(User)
 
@@ -24,6 +27,20 @@ class Users(UserAdmin):
         to_delete, counts, needed, protected = super().get_deleted_objects(objs, request)
         orphans = [f"{account}, which would have no owner" for account in _owned_only_by(objs)]
         return to_delete, counts, needed, [*protected, *orphans]
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        self.delete_queryset(request, User.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Delete users. Raises PermissionDenied if one of them became an account's last owner."""
+        with transaction.atomic():
+            lock_accounts(Account.objects.filter(memberships__user__in=queryset))
+            lock_tunnels(
+                Tunnel.objects.filter(Q(ordered_by__in=queryset) | Q(disconnected_by__in=queryset))
+            )
+            if _owned_only_by(queryset).exists():
+                raise PermissionDenied
+            super().delete_queryset(request, queryset)
 
 
 def _owned_only_by(users: Iterable[User]) -> QuerySet[Account]:

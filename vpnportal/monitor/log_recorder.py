@@ -26,6 +26,7 @@ from vpnportal.domain.planning.observed import IkeSa
 from vpnportal.gateway.icmp_errors import IcmpErrorListener
 from vpnportal.gateway.vici.events import Event
 from vpnportal.models import Concentrator, DiagnosticLog, Revision
+from vpnportal.models.row_locks import lock_records
 
 log = logging.getLogger(__name__)
 
@@ -159,10 +160,15 @@ def save_log(
     if not tunnels:
         return
     with transaction.atomic():
-        rows = DiagnosticLog.objects.filter(tunnel__in=tunnels).in_bulk(field_name="tunnel_id")
+        present = set(_tunnel_ids(concentrator).filter(tunnel__in=tunnels))
+        empty = [DiagnosticLog(tunnel_id=tunnel) for tunnel in present]
+        new = [
+            DiagnosticLog(tunnel_id=row.tunnel_id)
+            for row in empty
+            if _update(row, logs.get(row.tunnel_id), anomalies.get(row.tunnel_id))
+        ]
         changed = []
-        for tunnel in _tunnel_ids(concentrator).filter(tunnel__in=tunnels).distinct():
-            row = rows.get(tunnel) or DiagnosticLog(tunnel_id=tunnel)
+        for tunnel, row in lock_records(DiagnosticLog.objects.all(), present, new).items():
             if _update(row, logs.get(tunnel), anomalies.get(tunnel)):
                 row.changed_at = timezone.now()
                 changed.append(row)

@@ -25,6 +25,7 @@ from vpnportal.domain.traffic.counters import (
 )
 from vpnportal.domain.traffic.sa_snapshot import as_json, from_json
 from vpnportal.models import Concentrator, Traffic
+from vpnportal.models.row_locks import lock_records
 from vpnportal.reconciler.sa_status_store import tunnels_of
 
 # One transaction with at most this many pairs of subnets at this interval: ten thousand tunnels of
@@ -129,12 +130,10 @@ def save_traffic(concentrator: Concentrator, deltas: Mapping[int, TrafficDelta])
     """Add traffic to the rows of the tunnels that this concentrator reports."""
     now = timezone.now()
     with transaction.atomic():
-        tunnels = tunnels_of(concentrator).filter(pk__in=deltas).values_list("pk", flat=True)
-        tunnel_ids = sorted(set(tunnels))
-        rows = Traffic.objects.filter(tunnel__in=tunnel_ids).in_bulk(field_name="tunnel_id")
+        tunnels = list(tunnels_of(concentrator).filter(pk__in=deltas).values_list("pk", flat=True))
+        new = [Traffic(tunnel_id=pk, concentrator=concentrator, taken_at=now) for pk in tunnels]
         changed = []
-        for pk in tunnel_ids:
-            row = rows.get(pk) or Traffic(tunnel_id=pk)
+        for pk, row in lock_records(Traffic.objects.all(), tunnels, new).items():
             _add_to_row(row, deltas[pk], last_hour(now))
             row.concentrator = concentrator
             changed.append(row)

@@ -25,6 +25,7 @@ from vpnportal.gateway.netfilter.netlink import (
 from vpnportal.gateway.netfilter.ruleset import RETENTION_SECONDS
 from vpnportal.gateway.netfilter.usage_set import read_usage_set
 from vpnportal.models import Concentrator, Revision, Subnet, TranslationUsage
+from vpnportal.models.row_locks import lock_records
 
 log = logging.getLogger(__name__)
 
@@ -78,14 +79,10 @@ def save_usage(concentrator: Concentrator, uses: Mapping[Translation, int]) -> N
     for start in range(0, len(tunnels), TUNNELS_PER_WRITE):
         chunk = tunnels[start : start + TUNNELS_PER_WRITE]
         with transaction.atomic():
-            rows = TranslationUsage.objects.select_for_update().in_bulk(
-                chunk, field_name="tunnel_id"
-            )
+            new = [TranslationUsage(tunnel_id=pk) for pk in chunk]
+            rows = lock_records(TranslationUsage.objects.all(), chunk, new)
             TranslationUsage.objects.bulk_create(
-                [
-                    _merged(rows.get(pk) or TranslationUsage(tunnel_id=pk), by_tunnel[pk])
-                    for pk in chunk
-                ],
+                [_merged(row, by_tunnel[pk]) for pk, row in rows.items()],
                 update_conflicts=True,
                 update_fields=["pairs"],
                 unique_fields=["tunnel"],

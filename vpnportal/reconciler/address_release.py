@@ -21,6 +21,7 @@ from vpnportal.models import (
     Tunnel,
     TunnelMark,
 )
+from vpnportal.models.row_locks import lock_account, lock_subnets, lock_tunnel
 from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.step_log import RowLogs
 
@@ -47,9 +48,10 @@ def complete(release: AddressRelease) -> None:
     The last release of a deleted tunnel frees its subnets.
     """
     with transaction.atomic():
+        lock_account(release.tunnel.account_id)
+        tunnel = lock_tunnel(release.tunnel_id)
         open_release = AddressRelease.objects.open().filter(pk=release.pk)
         if open_release.update(released_at=timezone.now()):
-            tunnel = release.tunnel
             TunnelMark.objects.release(tunnel, release.concentrator)
             if tunnel.cancelled_at and not tunnel.releases.open().exists():
                 _free_subnets(tunnel)
@@ -98,6 +100,7 @@ def _free_subnets(tunnel: Tunnel) -> None:
     """
     static_nat = AddressPool.objects.filter(kind=AddressPool.Kind.STATIC_NAT)
     pools = [pool.network for pool in static_nat]
+    lock_subnets(tunnel.subnets.all())
     subnets = list(tunnel.subnets.all())
     tunnel.subnets.clear()
     for subnet in subnets:

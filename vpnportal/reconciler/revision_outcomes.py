@@ -14,6 +14,12 @@ from vpnportal.encryption import CannotOpen
 from vpnportal.gateway.steps import Step
 from vpnportal.models import RemoteClaim, Revision, TunnelMark
 from vpnportal.models.revisions import RevisionQuerySet
+from vpnportal.models.row_locks import (
+    lock_concentrator,
+    lock_outcomes,
+    lock_revisions,
+    lock_tunnel,
+)
 from vpnportal.prepared_statements import PreparedUpdate
 from vpnportal.reconciler.step_log import log_entry
 
@@ -59,12 +65,14 @@ def mark_live(revisions: Iterable[Revision]) -> None:
     """
     for revision in revisions:
         with transaction.atomic():
+            fallback = _lock_fallback(revision) if revision.trial_seconds else None
+            lock_outcomes(revision.tunnel_id)
             if not _finish(revision, Outcome.LIVE, ""):
                 continue
             revision.outcome = Outcome.LIVE
             if revision.trial_seconds:
                 older = _older(revision.tunnel_id, revision.number)
-                _begin_trial(revision, older)
+                _begin_trial(revision, older, fallback)
                 older.exclude(outcome=Outcome.FALLBACK).update(outcome=Outcome.REPLACED)
             else:
                 _replace_older(revision.tunnel_id, revision.number, outcome=Outcome.REPLACED)
@@ -75,7 +83,9 @@ def mark_up(live: Iterable[int]) -> None:
     not_seen_up, ids = Revision.objects.filter(outcome=Outcome.LIVE, first_up_at=None), set(live)
     if len(ids) > MAX_IDS:
         ids &= set(not_seen_up.values_list("pk", flat=True))
-    not_seen_up.filter(pk__in=ids).update(first_up_at=timezone.now())
+    with transaction.atomic():
+        lock_revisions(not_seen_up.filter(pk__in=ids))
+        not_seen_up.filter(pk__in=ids).update(first_up_at=timezone.now())
 
 
 def mark_accepted_by_peer(tunnel_id: int) -> None:
@@ -106,33 +116,44 @@ def fail_refused(live_ids: Mapping[str, int], refusals: Mapping[str, str]) -> No
     """
     for connection, reason in refusals.items():
         if pk := live_ids.get(connection):
-            Revision.objects.filter(pk=pk).update(
+            Revision.objects.live_or_applying().filter(pk=pk).update(
                 outcome=Outcome.FAILED,
                 finished_at=timezone.now(),
                 reason=f"The concentrator refused the configuration: {reason}.",
             )
 
 
-def _begin_trial(revision: Revision, older: RevisionQuerySet) -> None:
+def _lock_fallback(revision: Revision) -> Revision | None:
+    """Return the earlier revision that a trial could restore, or None.
+
+    Locks the tunnel, and the concentrator on which a replaced revision would claim its networks
+    again.
+    """
+    lock_tunnel(revision.tunnel_id)
+    good = _last_good(revision)
+    if good is None or good.outcome == Outcome.LIVE:
+        return good
+    lock_concentrator(good.concentrator_id)
+    return good if _holds_mark(good) and not _is_claimed_by_others(good) else None
+
+
+def _begin_trial(revision: Revision, older: RevisionQuerySet, last_good: Revision | None) -> None:
     """Write the end of the trial time, and mark the revision to restore as fallback."""
     ends = timezone.now() + timedelta(seconds=revision.trial_seconds or 0)
     Revision.objects.filter(pk=revision.pk).update(trial_ends_at=ends)
     if not older.filter(outcome=Outcome.FALLBACK).exists():
-        fallback = _last_good(revision) or older.filter(outcome=Outcome.LIVE).first()
+        fallback = last_good or older.filter(outcome=Outcome.LIVE).first()
         if fallback:
             Revision.objects.filter(pk=fallback.pk).update(outcome=Outcome.FALLBACK)
 
 
 def _last_good(revision: Revision) -> Revision | None:
-    """Return the newest earlier revision that was seen up, and that can still be restored.
-
-    Its networks must be free, and the tunnel must hold its mark.
-    """
+    """Return the newest earlier revision that was seen up."""
     was_up = Q(first_up_at__isnull=False)
     if revision.tunnel.sa_status == SaStatus.UP:
         # The monitor may not have written `first_up_at` of the live revision yet.
         was_up |= Q(outcome=Outcome.LIVE)
-    good = (
+    return (
         Revision.objects.filter(
             tunnel_id=revision.tunnel_id,
             number__lt=revision.number,
@@ -141,9 +162,6 @@ def _last_good(revision: Revision) -> Revision | None:
         .filter(was_up)
         .first()
     )
-    if good is None or good.outcome == Outcome.LIVE:
-        return good
-    return good if _holds_mark(good) and not _is_claimed_by_others(good) else None
 
 
 def _holds_mark(revision: Revision) -> bool:

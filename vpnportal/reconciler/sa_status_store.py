@@ -11,15 +11,19 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from django.db import transaction
 from django.db.models import BigAutoField, DateTimeField, F, Q, QuerySet
 from django.utils import timezone
 
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
+from vpnportal.models.row_locks import lock_tunnels
 from vpnportal.prepared_statements import PreparedUpdate
 
 # The peer has accepted settings of the tunnel.
 CARRYING = (SaStatus.UP, SaStatus.PARTIAL, SaStatus.OLDER)
+# Users who edit a tunnel wait for the write of all that are locked with it.
+TUNNELS_PER_WRITE = 1000
 
 
 def save_all(concentrator: Concentrator, status: dict[int, SaStatus], at: datetime) -> None:
@@ -32,8 +36,12 @@ def save_all(concentrator: Concentrator, status: dict[int, SaStatus], at: dateti
         if status.get(pk, "") != saved:
             changed[status.get(pk, "")].append(pk)
     for value, pks in changed.items():
-        tunnels = _observed_before(Tunnel.objects.filter(pk__in=pks), at, timezone.now())
-        tunnels.update(**_columns(value, at))
+        for start in range(0, len(pks), TUNNELS_PER_WRITE):
+            chunk = Tunnel.objects.filter(pk__in=pks[start : start + TUNNELS_PER_WRITE])
+            tunnels = _observed_before(chunk, at, timezone.now())
+            with transaction.atomic():
+                lock_tunnels(tunnels)
+                tunnels.update(**_columns(value, at))
 
 
 def save_one(

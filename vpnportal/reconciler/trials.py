@@ -21,6 +21,7 @@ from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
 from vpnportal.models import Concentrator, RemoteClaim, Revision, Tunnel
 from vpnportal.models.revisions import RevisionQuerySet
+from vpnportal.models.row_locks import lock_outcomes
 from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.step_log import log_to_revisions
 
@@ -93,6 +94,7 @@ def evaluate(revision: Revision, driver: GatewayDriver, observed: Observed) -> b
         return False
     problem = UNHEALTHY.get(status, "") or _ping_problem(revision, driver, observed)
     with transaction.atomic():
+        lock_outcomes(revision.tunnel_id)
         if not due(revision.concentrator, revision.tunnel_id).filter(pk=revision.pk).exists():
             return False
         if problem:

@@ -21,15 +21,6 @@ from vpnportal.models.tunnel_marks import MARKS
 STATIC_NAT_PREFIX = 30
 
 
-def lock_address_allocation() -> None:
-    """Serialize address allocation: lock all concentrator rows until the transaction ends.
-
-    On SQLite no row is locked: an IMMEDIATE transaction already excludes other writers.
-    """
-    rows = Concentrator.objects.select_for_update(no_key=True).order_by("pk")
-    list(rows.values_list("pk", flat=True))
-
-
 @dataclass(frozen=True, slots=True)
 class AllocatedAddresses:
     """Addresses in use: hosted peer addresses, /30 blocks, and networks larger than a /30.

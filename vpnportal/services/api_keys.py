@@ -15,6 +15,7 @@ from django.utils import timezone
 from vpnportal.domain.tunnel.preshared_keys import RevealedKey
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Account, ApiKey
+from vpnportal.models.row_locks import lock_account
 from vpnportal.services.errors import Refused
 from vpnportal.services.input_parsing import parse_name
 
@@ -45,7 +46,7 @@ def create_api_key(
     networks = _networks(sources)
     text = secrets.token_hex(KEY_BYTES)
     with transaction.atomic():
-        Account.objects.select_for_update().get(pk=account.pk)
+        lock_account(account.pk)
         if not account.memberships.filter(user=user).exists():
             raise Refused(Problem("", f"{user} is not a member of {account}."))
         usable = ApiKey.objects.usable(timezone.now()).filter(account=account, user=user)

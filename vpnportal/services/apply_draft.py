@@ -12,10 +12,11 @@ from vpnportal import tasks
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
 from vpnportal.models import Revision, Tunnel
+from vpnportal.models.row_locks import lock_concentrator
 from vpnportal.reconciler.trials import MAX_TRIAL
 from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, check_draft_version
 from vpnportal.services.errors import Refused
-from vpnportal.services.remote_claims import claim_networks, lock_claims
+from vpnportal.services.remote_claims import claim_networks, lock_revisions_to_end
 from vpnportal.services.tunnel_conflicts import conflicts
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 from vpnportal.services.tunnel_marks import EXHAUSTED, ensure_mark
@@ -45,7 +46,7 @@ def apply(
         check_draft_version(fresh, author, seen)
         if not ensure_mark(fresh):
             raise Refused(Problem("", EXHAUSTED.format(fresh.concentrator)))
-        fresh.concentrator = lock_claims(fresh.concentrator_id)
+        fresh.concentrator = lock_concentrator(fresh.concentrator_id)
         spec = fresh.draft()
         problems = (
             *spec.problems(),
@@ -54,6 +55,7 @@ def apply(
         )
         if problems:
             raise Refused(*problems)
+        expired = lock_revisions_to_end(fresh, spec)
         # A revision that the worker did not start in time gives way to the newer settings.
         unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
         unfinished.update(outcome=Revision.Outcome.REPLACED)
@@ -62,7 +64,7 @@ def apply(
             revision.trial_seconds = trial.seconds
             revision.trial_ping = str(trial.ping) if trial.ping else None
         revision.save()
-        claim_networks(fresh, revision, spec)
+        claim_networks(fresh, revision, spec, expired)
         if fresh.disconnected_at:
             Tunnel.objects.filter(pk=fresh.pk).update(disconnected_at=None, disconnected_by=None)
         tasks.request_converge(fresh.concentrator, fresh.pk)

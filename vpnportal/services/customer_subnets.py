@@ -9,6 +9,7 @@ from django.db import transaction
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Account, Subnet, Tunnel
+from vpnportal.models.row_locks import lock_account
 from vpnportal.services.errors import Refused
 from vpnportal.services.remote_subnets import add_remote_subnet
 
@@ -23,7 +24,8 @@ def make_customer_subnet(account: Account, network: IPv4Network) -> Subnet:
     Raises Refused if a new subnet is needed and the account has MAX_UNUSED unused subnets.
     """
     with transaction.atomic():
-        rows = account.subnets.select_for_update().filter(kind=Subnet.Kind.CUSTOMER)
+        lock_account(account.pk)
+        rows = account.subnets.filter(kind=Subnet.Kind.CUSTOMER)
         is_new = not rows.filter(network=network).exists()
         if is_new and rows.filter(tunnels=None).count() >= MAX_UNUSED:
             text = (
@@ -59,8 +61,9 @@ def delete_customer_subnet(row: Subnet) -> None:
 
 def _delete_unused(row: Subnet) -> bool:
     with transaction.atomic():
-        locked = Subnet.objects.select_for_update().filter(pk=row.pk)
-        if not locked.exists() or row.tunnels.exists():
+        if row.account_id:
+            lock_account(row.account_id)
+        if not Subnet.objects.filter(pk=row.pk).exists() or row.tunnels.exists():
             return False
         row.delete()
     return True

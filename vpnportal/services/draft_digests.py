@@ -13,6 +13,7 @@ from django.db import transaction
 from vpnportal.domain.tunnel.serialization import spec_digest
 from vpnportal.encryption import CannotOpen, fingerprint_key
 from vpnportal.models import Revision, Tunnel
+from vpnportal.models.row_locks import lock_tunnel
 
 
 def update_digest(tunnel_id: int) -> None:
@@ -38,5 +39,5 @@ def fill_missing_digests() -> None:
     missing = Tunnel.objects.filter(draft_digest="", cancelled_at=None)
     for tunnel_id in missing.values_list("pk", flat=True):
         with transaction.atomic():
-            Tunnel.objects.select_for_update().get(pk=tunnel_id)
+            lock_tunnel(tunnel_id)
             update_digest(tunnel_id)

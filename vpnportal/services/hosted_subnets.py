@@ -6,6 +6,7 @@ from django.contrib.auth.models import User
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Subnet, Tunnel
+from vpnportal.models.row_locks import lock_subnets
 from vpnportal.services.edit_conflicts import note_edits
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
@@ -22,7 +23,10 @@ def attach_subnet(tunnel: Tunnel, subnet: Subnet, author: User) -> None:
     `Subnet.objects.offered_to` does not include the subnet.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
-        row = Subnet.objects.offered_to(fresh).get(pk=subnet.pk)
+        offered = Subnet.objects.offered_to(fresh)
+        # An operator cannot delete it meanwhile.
+        lock_subnets(offered.filter(pk=subnet.pk))
+        row = offered.get(pk=subnet.pk)
         if fresh.subnets.filter(pk=row.pk).exists():
             return
         for other in fresh.networks(*Subnet.Kind):

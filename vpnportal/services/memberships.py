@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Account, ApiKey, Invitation, Membership, Role
+from vpnportal.models import Account, ApiKey, Invitation, Membership, Role, row_locks
 from vpnportal.services.api_keys import revoke_api_key
 from vpnportal.services.errors import Refused
 
@@ -105,7 +105,7 @@ def refuse_last_owners(account: Account, leaving: Iterable[int]) -> None:
 def lock_account(account: Account) -> Iterator[None]:
     """Lock the members of an account against other transactions."""
     with transaction.atomic():
-        Account.objects.select_for_update().get(pk=account.pk)
+        row_locks.lock_account(account.pk)
         yield
 
 

@@ -8,10 +8,10 @@ from django.contrib.auth.models import User
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Concentrator, Tunnel
+from vpnportal.models.row_locks import lock_concentrators
 from vpnportal.services.address_allocation import (
     AllocatedAddresses,
     free_hosted_peer,
-    lock_address_allocation,
 )
 from vpnportal.services.address_release import start_release
 from vpnportal.services.edit_conflicts import note_edits
@@ -28,11 +28,11 @@ def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
     old address and mark again. Raises Refused if the tunnel is already there, or if no address or
     mark is free.
     """
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         if fresh.concentrator_id == concentrator.pk:
             text = f"{fresh.name} is already at {concentrator}."
             raise Refused(Problem("concentrator", text))
-        lock_address_allocation()
+        lock_concentrators()
         hosted_peer = _hosted_peer_at(concentrator, fresh)
         mark = mark_at(concentrator, fresh)
         if mark is None:

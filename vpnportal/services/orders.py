@@ -16,11 +16,11 @@ from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Account, Concentrator, Datacenter, Revision, Subnet, Tunnel
+from vpnportal.models.row_locks import lock_concentrators, lock_revisions
 from vpnportal.services.address_allocation import (
     AllocatedAddresses,
     free_hosted_peer,
     free_static_nat,
-    lock_address_allocation,
 )
 from vpnportal.services.address_release import request_removal, start_release
 from vpnportal.services.errors import Refused
@@ -69,7 +69,7 @@ def order(
     for attempts_left in reversed(range(MAX_ATTEMPTS)):
         try:
             with transaction.atomic():
-                lock_address_allocation()
+                lock_concentrators()
                 if key and (ordered := Tunnel.objects.filter(ordered_by=author, order_key=key)):
                     return ordered.get()
                 return _create(account, datacenter, author, key)
@@ -85,18 +85,19 @@ def cancel(tunnel: Tunnel, author: User) -> None:
     The row stays, with the name and the revisions. `TunnelState.releasing_from` names the
     concentrators that may still hold the tunnel.
     """
-    with lock_tunnel_for_edit(tunnel) as fresh:
-        lock_address_allocation()
+    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
+        lock_concentrators()
         now = timezone.now()
         Tunnel.objects.filter(pk=fresh.pk).update(cancelled_at=now)
         fresh.cancelled_at = now
+        start_release(fresh, author)
+        lock_revisions(fresh.revisions.holding())
         fresh.revisions.holding().update(
             outcome=Revision.Outcome.WITHDRAWN,
             reason="The tunnel was deleted.",
             finished_at=Coalesce(F("finished_at"), now),
             trial_ends_at=None,
         )
-        start_release(fresh, author)
         request_removal(fresh)
     tunnel.cancelled_at = now
 

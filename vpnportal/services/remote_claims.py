@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from ipaddress import IPv4Address, summarize_address_range
 
 from django.conf import settings
@@ -10,8 +11,9 @@ from django.utils import timezone
 
 from vpnportal import tasks
 from vpnportal.domain.tunnel.spec import TunnelSpec
-from vpnportal.models import Concentrator, RemoteClaim, Revision, Tunnel
+from vpnportal.models import RemoteClaim, Revision, Tunnel
 from vpnportal.models.remote_claims import claim_duration
+from vpnportal.models.row_locks import lock_revisions
 
 ENDED = (
     "The tunnel was not up within {days} days, so it no longer reserves {networks}, and another "
@@ -20,23 +22,33 @@ ENDED = (
 )
 
 
-def lock_claims(concentrator_id: int) -> Concentrator:
-    """Return the concentrator, locked until the transaction ends.
+def lock_revisions_to_end(tunnel: Tunnel, spec: TunnelSpec) -> dict[int, set[str]]:
+    """Lock the revisions that an apply ends: the tunnel's own, and those with expired claims.
 
-    Of two applies that claim one network at once, the second thus sees the first. On SQLite no
-    row is locked: an IMMEDIATE transaction already excludes other writers.
+    Returns the networks that other tunnels lose to the specification, by tunnel id. The tunnel and
+    its concentrator must be locked.
     """
-    return Concentrator.objects.select_for_update(no_key=True).get(pk=concentrator_id)
+    expired: dict[int, set[str]] = defaultdict(set)
+    if not spec.translated_only:
+        claims = RemoteClaim.objects.at(tunnel.concentrator).of_others(tunnel)
+        taken = claims.expired().overlapping(spec.remote_subnets)
+        for tunnel_id, first, last in taken.values_list("revision__tunnel", "first", "last"):
+            (network,) = summarize_address_range(IPv4Address(first), IPv4Address(last))
+            expired[tunnel_id].add(str(network))
+    lock_revisions(Revision.objects.holding().filter(tunnel__in=[tunnel.pk, *expired]))
+    return expired
 
 
-def claim_networks(tunnel: Tunnel, revision: Revision, spec: TunnelSpec) -> None:
+def claim_networks(
+    tunnel: Tunnel, revision: Revision, spec: TunnelSpec, expired: Mapping[int, set[str]]
+) -> None:
     """Reserve the remote networks of a new revision, unless it has translated access only.
 
-    Fails the revisions of tunnels that were never up, and whose time to claim a network is over.
+    Fails the revisions of tunnels that were never up, and whose time to claim a network is over:
+    `expired` is from `lock_revisions_to_end`.
     """
     _limit(tunnel, revision)
-    if not spec.translated_only:
-        _end_expired(tunnel, spec)
+    _end_expired(tunnel, expired)
     RemoteClaim.objects.reserve(revision, spec)
 
 
@@ -49,14 +61,8 @@ def _limit(tunnel: Tunnel, revision: Revision) -> None:
         Tunnel.objects.filter(pk=tunnel.pk).update(claims_until=until)
 
 
-def _end_expired(tunnel: Tunnel, spec: TunnelSpec) -> None:
-    claims = RemoteClaim.objects.at(tunnel.concentrator).of_others(tunnel)
-    taken = claims.expired().overlapping(spec.remote_subnets)
-    networks: dict[int, set[str]] = defaultdict(set)
-    for tunnel_id, first, last in taken.values_list("revision__tunnel", "first", "last"):
-        (network,) = summarize_address_range(IPv4Address(first), IPv4Address(last))
-        networks[tunnel_id].add(str(network))
-    for tunnel_id, lost in networks.items():
+def _end_expired(tunnel: Tunnel, expired: Mapping[int, set[str]]) -> None:
+    for tunnel_id, lost in expired.items():
         held = tunnel.concentrator.revisions.holding().filter(tunnel_id=tunnel_id)
         held.update(
             outcome=Revision.Outcome.FAILED,

@@ -18,7 +18,7 @@ FIELD = "remote_subnets"
 
 def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Subnet:
     """Add a remote subnet. Raises Refused if it overlaps a subnet of the tunnel."""
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         for other in fresh.networks(*Subnet.Kind):
             if other == network:
                 raise Refused(Problem(FIELD, f"{network} is already a subnet of this tunnel."))
@@ -37,7 +37,7 @@ def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> tuple[
 
     A draft may keep these translations, but an apply refuses them. An unknown id is no error.
     """
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         row = fresh.subnets.filter(pk=subnet_id, kind=Subnet.Kind.CUSTOMER).first()
         if row is None:
             return ()
@@ -54,7 +54,10 @@ def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> tuple[
 
 
 def detach(tunnel: Tunnel, row: Subnet) -> None:
-    """Detach a remote subnet from the tunnel, and delete it if no other tunnel uses it."""
+    """Detach a remote subnet from the tunnel, and delete it if no other tunnel uses it.
+
+    The account must be locked: otherwise another tunnel could begin to use the deleted subnet.
+    """
     tunnel.subnets.remove(row)
     if not row.tunnels.exists():
         row.delete()

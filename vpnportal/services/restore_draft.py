@@ -19,6 +19,7 @@ from vpnportal.domain.tunnel.spec_diff import Change, diff_specs, value_of, with
 from vpnportal.encryption import CannotOpen
 from vpnportal.fields import Sealed
 from vpnportal.models import AddressTranslation, DraftBackup, Revision, Subnet, Tunnel
+from vpnportal.models.row_locks import lock_subnets
 from vpnportal.services.drafts import EDITABLE_FIELDS
 from vpnportal.services.edit_conflicts import (
     KEY_FIELD,
@@ -54,7 +55,7 @@ def discard(tunnel: Tunnel, author: User, seen: SeenVersion = VERSION_UNKNOWN) -
     `seen` is the version of the draft that the author reviewed.
     Raises EditConflict if another user edited the draft after `seen`, Refused without an apply.
     """
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         check_draft_version(fresh, author, seen)
         return _replace_draft(fresh, _applied_spec(fresh), author, "discarded the changes")
 
@@ -63,7 +64,7 @@ def revert_field(
     tunnel: Tunnel, field: str, author: User, seen: SeenVersion = VERSION_UNKNOWN
 ) -> Replaced:
     """Reset one field, by its `Change.field`, to the applied revision; like `discard`."""
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         check_draft_version(fresh, author, seen, [field])
         applied, draft = _applied_spec(fresh), fresh.draft()
         if field not in {change.field for change in diff_specs(applied, draft)}:
@@ -82,7 +83,7 @@ def restore(
     """
     if revision.tunnel_id != tunnel.pk:
         raise ValueError(f"{revision} is not of {tunnel}")
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         check_draft_version(fresh, author, seen)
         action = f"restored revision {revision.number}"
         return _replace_draft(fresh, _spec_of(revision), author, action)
@@ -96,7 +97,7 @@ def preview_restore(tunnel: Tunnel, revision: Revision) -> Replaced:
 
 def undo(tunnel: Tunnel, author: User) -> Replaced:
     """Restore the draft from before the last replacement. Raises Refused after another edit."""
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         backup = undoable(fresh)
         if backup is None:
             raise Refused(Problem("", NOTHING_TO_UNDO))
@@ -204,6 +205,7 @@ def _column_value(value: object) -> object:
 
 def _set_hosted(tunnel: Tunnel, networks: Iterable[IPv4Network]) -> None:
     rows = Subnet.objects.offered_to(tunnel).filter(network__in=list(networks))
+    lock_subnets(rows)
     tunnel.subnets.remove(*tunnel.subnets.filter(kind__in=ATTACHABLE).exclude(pk__in=rows))
     tunnel.subnets.add(*rows)
 

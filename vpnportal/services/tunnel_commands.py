@@ -12,6 +12,7 @@ from vpnportal import tasks
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Revision, Tunnel, TunnelCommand
+from vpnportal.models.row_locks import lock_revisions
 from vpnportal.reconciler import trials
 from vpnportal.reconciler.tunnel_commands import EXPIRES_AFTER
 from vpnportal.services.errors import Refused
@@ -32,6 +33,7 @@ def disconnect(tunnel: Tunnel, author: User) -> None:
         if fresh.disconnected_at:
             raise Refused(Problem("", "This tunnel is already disconnected."))
         # A revision that the worker did not start in time must not connect the tunnel again.
+        lock_revisions(fresh.revisions.holding())
         unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
         unfinished.update(outcome=Revision.Outcome.REPLACED)
         trials.cancel(fresh)

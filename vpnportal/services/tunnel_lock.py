@@ -10,6 +10,7 @@ from django.db import OperationalError, transaction
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Revision, Tunnel
+from vpnportal.models.row_locks import lock_account, lock_tunnel
 from vpnportal.services.draft_digests import update_digest
 from vpnportal.services.errors import CANNOT_WRITE, Refused, TunnelLocked
 
@@ -23,15 +24,18 @@ DELETED = "This tunnel was deleted. It can no longer be changed or applied."
 
 
 @contextmanager
-def lock_tunnel_for_edit(tunnel: Tunnel) -> Iterator[Tunnel]:
+def lock_tunnel_for_edit(tunnel: Tunnel, *, with_account: bool = False) -> Iterator[Tunnel]:
     """Lock the row of a tunnel, yield its current state and update the digest of its draft.
 
+    `with_account` also locks the account, whose tunnels share their remote subnets.
     Raises TunnelLocked during an apply. Raises Refused if the tunnel is deleted, or if the database
     cannot be written: a page then keeps the entered values.
     """
     try:
         with transaction.atomic():
-            fresh = Tunnel.objects.select_for_update().get(pk=tunnel.pk)
+            if with_account:
+                lock_account(tunnel.account_id)
+            fresh = lock_tunnel(tunnel.pk)
             if fresh.cancelled_at:
                 raise Refused(Problem("", DELETED))
             locking = Revision.objects.locking().filter(tunnel=fresh)

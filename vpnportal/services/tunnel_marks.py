@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vpnportal.models import Concentrator, Tunnel, TunnelMark
+from vpnportal.models.row_locks import lock_concentrators
 from vpnportal.models.tunnel_marks import MARKS
-from vpnportal.services.address_allocation import lock_address_allocation
 
 EXHAUSTED = (
     f"{{}} has no number left for another tunnel: it has {len(MARKS):,}, and each tunnel needs one "
@@ -15,7 +15,7 @@ EXHAUSTED = (
 def mark_at(concentrator: Concentrator, tunnel: Tunnel) -> int | None:
     """Return the tunnel's mark at a concentrator, allocated if it has none; None if none is left.
 
-    Must run in a transaction with `lock_address_allocation`.
+    Must run in a transaction with `lock_concentrators`.
     """
     held = TunnelMark.objects.live().filter(concentrator=concentrator, tunnel=tunnel)
     number = held.values_list("number", flat=True).first()
@@ -30,7 +30,7 @@ def ensure_mark(tunnel: Tunnel) -> bool:
     """Give a tunnel without a mark one at its concentrator. Return False if none is left there."""
     if tunnel.mark:
         return True
-    lock_address_allocation()
+    lock_concentrators()
     number = mark_at(tunnel.concentrator, tunnel)
     if number is None:
         return False

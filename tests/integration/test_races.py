@@ -1,0 +1,44 @@
+"""Races: any two writes that begin at once for one tunnel end as if one came after the other."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.race_harness import at_once, no_broker, scene, wrong_pairs
+from tests.integration.race_operations import OPERATIONS
+from vpnportal import services
+
+__all__ = ["at_once", "no_broker", "scene"]
+# The services that write nothing.
+READERS = {
+    "EDITABLE_FIELDS", "KEY_FIELD", "PROVIDER_KINDS", "STATE_RANKS", "STATE_SLUGS",
+    "VERSION_UNKNOWN", "EditConflict", "HistoryEntry", "Location", "RankedTunnels", "Refused",
+    "Replaced", "Review", "SeenVersion", "StateLabel", "TranslationEdit", "TranslationRow",
+    "Trial", "TunnelLocked", "TunnelState", "api_key_digest", "author_name", "diff_revisions",
+    "edits_since", "find_tunnels", "findings_of", "history_page", "invitation_of",
+    "is_command_open", "is_probe_open", "is_probe_usable", "key_version_of", "learned_values",
+    "live_peer_view", "locations", "newest_command", "newest_edit", "newest_entries",
+    "newest_probe", "parse_address", "parse_day", "parse_dpd", "parse_keylife", "parse_name",
+    "parse_notes", "parse_peer", "parse_preshared_key", "parse_subnet", "parse_trial_seconds",
+    "peer_view_of", "preview_restore", "review_of", "revisions_of", "row_problems", "saved_rows",
+    "sort_keys", "state_of", "states_of", "undoable", "with_changes", "with_state_rank",
+}  # fmt: skip
+# Parts of other services, which have the transaction.
+PARTS = {"ensure_mark", "lock_account", "refuse_last_owners"}
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("first", OPERATIONS, ids=str)
+def test_two_writes_for_one_tunnel_harm_nothing(scene, at_once, first):
+    others = OPERATIONS[OPERATIONS.index(first) :]
+
+    wrong = wrong_pairs(scene, at_once, first, others, on_one=True)
+
+    assert not wrong, "\n".join(wrong)
+
+
+def test_each_service_that_writes_is_among_them():
+    names = {operation.name for operation in OPERATIONS}
+
+    assert set(services.__all__) - READERS - PARTS <= names
