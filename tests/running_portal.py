@@ -94,10 +94,10 @@ class RunningPortal:
         """
         migrated = self.environment.get("VPNPORTAL_MIGRATED", "")
         database = self.state / "postgresql"
-        if Path(migrated, "data").exists() and migrated and not (database / "data").exists():
-            database.mkdir(parents=True, exist_ok=True)
-            copy = ["cp", "--archive", "--no-target-directory", migrated, str(database)]
-            subprocess.run(copy, check=True)
+        if migrated and Path(migrated).exists() and not (database / "data").exists():
+            self.state.mkdir(parents=True, exist_ok=True)
+            extract = ["tar", "--extract", "--file", migrated, "--directory", str(self.state)]
+            subprocess.run(extract, check=True)
         self._running = subprocess.Popen(
             [str(ROOT / "bin" / "run"), *self.arguments],
             env=self.environment,

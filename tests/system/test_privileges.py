@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import sqlite3
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +16,6 @@ from celery import Celery
 
 from tests.running_portal import PYTHON, ROOT, RunningPortal, read
 from tests.system.conftest import running_portal
-from tests.system.privileges import sqlite_attack
 from tests.system.privileges.users import AS_PORTAL, as_portal, on_gateway
 
 # linux/capability.h
@@ -179,52 +176,6 @@ def test_the_portals_user_cannot_use_a_database_to_change_files_of_root(portal, 
         time.sleep(2)
 
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
-
-
-@pytest.mark.parametrize("kind", ["create", "delete", "overwrite"])
-def test_the_attacks_succeed_against_a_process_that_opens_the_file(tmp_path, kind):
-    """Otherwise the test above would prove nothing."""
-    (tmp_path / "db").mkdir()
-    (tmp_path / "root").mkdir()
-    database, victim = tmp_path / "db" / "portal.sqlite3", tmp_path / "root" / "victim"
-    victim.write_bytes(b"root's own\n" * 1000)
-    if kind == "create":
-        victim.unlink()
-
-    getattr(sqlite_attack, kind)(database, victim)
-
-    def changed() -> bool:
-        if kind == "overwrite":
-            return victim.read_bytes().startswith(sqlite_attack.MARK)
-        return victim.exists() == (kind == "create")
-
-    def open_database() -> bool:
-        with suppress(sqlite3.Error), closing(sqlite3.connect(database)) as opened:
-            opened.execute("PRAGMA journal_mode=WAL")
-            opened.execute("SELECT * FROM sqlite_master").fetchall()
-        return changed()
-
-    if kind == "overwrite":
-        _exchange_until(database, open_database)
-    else:
-        open_database()
-    assert changed()
-
-
-def _exchange_until(database: Path, condition: Callable[[], bool]) -> None:
-    """Let the folders change places in another process until the condition is true."""
-    code = (
-        "import sys; from pathlib import Path;"
-        "from tests.system.privileges.sqlite_attack import exchange;"
-        "exchange(Path(sys.argv[1]), until=lambda: False)"
-    )
-    deadline = time.monotonic() + 60
-    with subprocess.Popen([sys.executable, "-c", code, str(database)], cwd=ROOT) as racer:
-        try:
-            while not condition():
-                assert time.monotonic() < deadline
-        finally:
-            racer.kill()
 
 
 # Connects as a role, runs one statement, and prints the class of the error or nothing.
