@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machines.debian import root_file_system
+from tests.machines.debian import DEBIAN, root_file_system
 from tests.machines.site import Site
 
 # Each program, and the Debian package of bin/prepare --dev that has it.
@@ -19,7 +19,6 @@ PROGRAMS = {
     "dpkg-scanpackages": "dpkg-dev",
     "lintian": "lintian",
 }
-DEBIAN = int(os.environ.get("VPNPORTAL_MACHINES_DEBIAN", "12"))
 
 
 def missing_on_machine() -> str | None:

@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 
 CACHE = Path(os.environ.get("VPNPORTAL_CACHE", "/var/cache/vpnportal"))
+# The Debian of the machines, and of their packages: 12 or 13.
+DEBIAN = int(os.environ.get("VPNPORTAL_MACHINES_DEBIAN", "12"))
 UNUSED_SECONDS = 30 * 24 * 3600
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 NAMES = {12: "bookworm", 13: "trixie"}

@@ -96,6 +96,11 @@ while revision.unfinished and time.monotonic() < deadline:
 print(revision.outcome, revision.reason)
 """
 
+ONLINE = """
+from vpnportal.models import Concentrator
+print(*(row.name for row in Concentrator.objects.all() if row.is_online()))
+"""
+
 
 class Installation:
     """Four machines in one site, and two hosts without a system: a server and a customer's."""
@@ -194,6 +199,10 @@ class Installation:
     def apply(self) -> str:
         """Apply the draft, and return the outcome of the revision and its reason, if it has one."""
         return self._do(APPLY)
+
+    def online(self) -> set[str]:
+        """Return the names of the concentrators that the portal's pages show as online."""
+        return set(self._do(ONLINE).split())
 
     def _do(self, code: str) -> str:
         """Run code in the portal's shell and return its output."""

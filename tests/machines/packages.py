@@ -7,6 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from tests.machines.debian import DEBIAN
 from tests.running_portal import ROOT
 
 # A field that a later release adds, so that the upgrade has a migration.
@@ -31,7 +32,7 @@ def clone(folder: Path) -> Path:
 def build(checkout: Path, out: Path, **environment: str) -> list[Path]:
     """Build the packages of a checkout's last commit in `out`, and return their files."""
     done = subprocess.run(
-        [str(checkout / "bin" / "package"), "--out", str(out)],
+        [str(checkout / "bin" / "package"), "--debian", str(DEBIAN), "--out", str(out)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

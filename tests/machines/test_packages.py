@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from pathlib import Path
 
+import pytest
+
+from tests.machines.debian import CACHE
 from tests.machines.packages import build, clone
 
 
-def test_the_same_commit_gives_the_same_bytes_in_another_folder(tmp_path):
-    first = build(clone(tmp_path / "checkout"), tmp_path / "one")
-
-    second = build(clone(tmp_path / "a longer" / "path"), tmp_path / "two")
-
-    assert [package.name for package in first] == [package.name for package in second]
-    for package, again in zip(first, second, strict=True):
-        assert package.read_bytes() == again.read_bytes(), package.name
+@pytest.fixture(scope="module")
+def packages(system: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return the packages of this commit, built in a folder of their own."""
+    folder = tmp_path_factory.mktemp("packages")
+    return build(clone(folder / "checkout"), folder / "out")
 
 
-def test_lintian_finds_no_error(tmp_path):
-    packages = build(clone(tmp_path / "checkout"), tmp_path)
+def test_the_same_commit_gives_the_same_bytes_in_another_folder(packages, tmp_path):
+    # The wheels are those of pip's index. The virtual environment and its modules are made again.
+    cache = tmp_path / "cache"
+    for wheels in CACHE.glob("python/wheels-*"):
+        shutil.copytree(wheels, cache / "python" / wheels.name)
 
+    again = build(
+        clone(tmp_path / "a longer path" / "checkout"),
+        tmp_path / "again",
+        VPNPORTAL_CACHE=str(cache),
+        TZ="Asia/Tokyo",
+    )
+
+    assert [package.name for package in packages] == [package.name for package in again]
+    for package, other in zip(packages, again, strict=True):
+        assert package.read_bytes() == other.read_bytes(), package.name
+
+
+def test_lintian_finds_no_error(packages):
     done = subprocess.run(
         ["lintian", "--fail-on", "error", "--allow-root", *map(str, packages)],
         capture_output=True,
