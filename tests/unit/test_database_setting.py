@@ -43,6 +43,17 @@ def test_without_a_url_the_database_is_the_sqlite_file():
     assert chosen["NAME"] == "/srv/portal.sqlite3"
 
 
+def test_the_postgresql_of_the_state_folder_needs_no_url(tmp_path):
+    sockets = tmp_path / "state of a portal" / "postgresql" / "run"
+    sockets.mkdir(parents=True)
+    state = {"VPNPORTAL_STATE": str(sockets.parents[1])}
+
+    chosen = database(**state)
+    assert (chosen["ENGINE"], chosen["NAME"]) == ("django.db.backends.postgresql", "vpnportal")
+    assert chosen["OPTIONS"]["host"] == str(sockets)
+    assert database(**state, VPNPORTAL_DATABASE="/srv/a.sqlite3")["NAME"] == "/srv/a.sqlite3"
+
+
 def test_a_url_of_another_database_is_refused_with_the_right_variable_and_without_its_password():
     error = database(VPNPORTAL_DATABASE_URL="sqlite:////srv/portal.sqlite3")
     assert "VPNPORTAL_DATABASE_URL must begin with postgresql://" in error
