@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -28,6 +29,10 @@ NAME = install_guide.EXAMPLE_NAME
 PAGE = "https://vpn.example.net/sign-in/"
 GET = ("curl", "--silent", "--cacert", "/etc/vpnportal/tls/ca.pem")
 STATUS_ONLY = ("--output", "/dev/null", "--write-out", r"%{http_code}\n")
+
+
+# What a container lacks: the kernel's settings that are not of one network namespace.
+NOT_IN_A_CONTAINER: set[str] = set()
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +95,14 @@ def test_each_unit_is_confined(installed):
     print(exposures)
     assert exposures.keys() >= MAX_EXPOSURE.keys() - {"vpnportal-upgrade.service"}
     assert {unit for unit, value in exposures.items() if value > MAX_EXPOSURE[unit]} == set()
+
+
+def test_the_check_of_a_gateway_finds_no_error_but_those_of_a_container(installed):
+    for gateway in installed.gateways:
+        findings = json.loads(gateway.run("vpnportal", "check_gateway", "--json", check=False))
+        errors = {each["requirement"] for each in findings if each["level"] == "error"}
+        assert len(findings) > 10
+        assert errors <= NOT_IN_A_CONTAINER, findings
 
 
 def test_the_pages_come_over_https_from_a_web_server_that_limits_requests(installed):
