@@ -201,6 +201,33 @@ def test_a_killed_run_leaves_nothing_and_starts_again_with_the_same_password(new
     assert new_run.has_ended()
 
 
+def test_a_laboratory_takes_over_the_database_of_a_run_without_one(new_run):
+    """That one is an SQLite file, which no second user may open."""
+    password = run_without_laboratory(new_run)
+
+    new_run.start()
+
+    assert "Copying " in new_run.output
+    assert new_run.printed("Password") == password
+    assert new_run.do("say(User.objects.get(username='admin').check_password(KEY))", KEY=password)
+    new_run.stop()
+    files = {file.name.partition("-")[0] for file in (new_run.state / "db").iterdir()}
+    assert files == {"portal.sqlite3.copied"}
+
+
+def run_without_laboratory(run: Run) -> str:
+    """Start bin/run --no-lab, end it, and return the password that it printed."""
+    command = [str(ROOT / "bin" / "run"), "--port", "0", "--no-lab"]
+    with subprocess.Popen(command, env=run.environment, stdout=subprocess.PIPE, text=True) as bare:
+        lines = []
+        while not (lines and lines[-1].startswith("No concentrator")):
+            lines.append(bare.stdout.readline())
+            assert lines[-1], lines
+        bare.terminate()
+    assert run.has_ended()
+    return re.search("Password: (.*)", "".join(lines))[1]
+
+
 def test_a_run_starts_again_at_once_after_all_its_processes_were_killed(new_run):
     new_run.start()
     children = Path(f"/proc/{new_run.pid}/task/{new_run.pid}/children").read_text().split()
