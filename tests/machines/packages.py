@@ -25,7 +25,7 @@ class Migration(migrations.Migration):
 
 def clone(folder: Path) -> Path:
     """Return a clone of this checkout's last commit in a new folder."""
-    subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(folder)], check=True)
+    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
     return folder
 
 
