@@ -26,7 +26,11 @@ READERS = {
 # Parts of other services, which have the transaction.
 PARTS = {"ensure_mark", "lock_account", "refuse_last_owners"}
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(600),
+    pytest.mark.races,
+]
 
 
 @pytest.mark.parametrize("first", OPERATIONS, ids=str)

@@ -18,7 +18,11 @@ WITHIN = {
     "create_api_key", "revoke_api_key",
 }  # fmt: skip
 CROSSING = [operation for operation in OPERATIONS if operation.name not in WITHIN]
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(600),
+    pytest.mark.races,
+]
 
 
 @pytest.mark.parametrize("first", CROSSING, ids=str)
