@@ -201,6 +201,7 @@ def test_a_killed_run_leaves_nothing_and_starts_again_with_the_same_password(new
     assert new_run.has_ended()
 
 
+@pytest.mark.timeout(400)  # It starts twice, with all migrations.
 def test_a_laboratory_takes_over_the_database_of_a_run_without_one(new_run):
     """That one is an SQLite file, which no second user may open."""
     # The prepared PostgreSQL of bin/test would be the database of the first run already.
