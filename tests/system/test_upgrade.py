@@ -24,7 +24,7 @@ from tests.system.upgrade.release import Release, check_out
 from tests.system.upgrade.scene import PATIENCE_SECONDS, SECOND, Observation, Scene
 
 # The first test makes the whole upgrade. It took 150 seconds on a busy machine.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 DECLARED = parse((ROOT / "release.toml").read_text())
 PROCESSES = ("beat", "honcho", "redis", "watch", "web", "worker")
 CONVERGED = r"Task vpnportal\.tasks\.converge\[\S+\] succeeded"
