@@ -12,7 +12,7 @@ from typing import Self
 import redis
 
 from tests.running_portal import wait_for
-from vpnportal.deployment.broker_access import PORTAL_USER, acl_file, gateway_user
+from vpnportal.deployment.broker_access import PORTAL_USER, gateway_acl, gateway_user, portal_acl
 
 CONFIGURATION = """
 port 0
@@ -42,9 +42,12 @@ class TlsRedis:
             for user in (PORTAL_USER, *map(gateway_user, concentrators))
         }
         self._make_certificates()
-        of_gateways = {name: self.passwords[gateway_user(name)] for name in concentrators}
-        acl = acl_file(self.passwords[PORTAL_USER], of_gateways)
-        (folder / "users.acl").write_text(acl)
+        users = [
+            "user default off",
+            portal_acl(self.passwords[PORTAL_USER]),
+            *(gateway_acl(name, self.passwords[gateway_user(name)]) for name in concentrators),
+        ]
+        (folder / "users.acl").write_text("\n".join(users) + "\n")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]

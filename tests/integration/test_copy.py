@@ -154,10 +154,10 @@ def test_a_part_of_another_copy_is_not_continued(file, empty, monkeypatch):
 
 
 def test_a_target_with_rows_is_refused_and_keeps_them(file, empty):
-    Account.objects.create(name="Somebody's account")
+    Account.objects.create(name="Another account")
 
     assert "is not empty: vpnportal_account has 1 row." in refusal(file)
-    assert Account.objects.get().name == "Somebody's account"
+    assert Account.objects.get().name == "Another account"
 
 
 @pytest.mark.parametrize(

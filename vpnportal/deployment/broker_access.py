@@ -11,17 +11,11 @@ from hashlib import sha256
 PORTAL_USER = "portal"
 
 
-def acl_file(portal_password: str, gateway_passwords: dict[str, str]) -> str:
-    """Return the ACL file; `gateway_passwords` are passwords by name of a concentrator.
-
-    It holds SHA-256 hashes of the passwords, which must be long and random.
-    """
-    gateways = (gateway_acl(*item) for item in sorted(gateway_passwords.items()))
-    return "\n".join(("user default off", portal_acl(portal_password), *gateways, ""))
-
-
 def portal_acl(password: str) -> str:
-    """Return the line of the portal's user."""
+    """Return the line of the portal's user in the ACL file.
+
+    It holds the SHA-256 hash of the password, which must be long and random.
+    """
     return f"user {PORTAL_USER} on {_hash(password)} ~* &* +@all -@admin -@dangerous +info"
 
 

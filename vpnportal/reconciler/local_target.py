@@ -22,12 +22,11 @@ from vpnportal.domain.gateway_config.names import connection_of, tunnel_id
 from vpnportal.domain.tunnel.serialization import deserialize
 from vpnportal.encryption import CannotOpen, concentrator_key, unseal
 from vpnportal.models import Revision
+from vpnportal.reconciler.revision_cache import BATCH_ROWS
 
 log = logging.getLogger(__name__)
 
 SUFFIX = ".json"
-# Rows per query when many files are missing.
-BATCH_ROWS = 200
 
 
 @dataclass(frozen=True, slots=True)
