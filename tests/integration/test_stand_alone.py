@@ -76,9 +76,35 @@ def test_only_the_newest_live_revision_is_stored(ready, user, gateway):
 
     gateway.load_refusals.clear()
     applied(ready, user)
-    assert files()[0].read_text() != before
     (tunnel,) = local_target(NAME).tunnels()
     assert tunnel.connection.as_loaded == gateway.connections[f"ctx{ready.pk}"].as_loaded
+
+
+def test_a_power_cut_while_a_revision_is_stored_leaves_the_one_before(ready, user, gateway):
+    applied(ready, user)
+    (before,) = local_target(NAME).tunnels()
+    services.edit(Tunnel.objects.get(pk=ready.pk), "phase_two_keylife", 1_800, user)
+    applied(ready, user)
+    _, newest = files()
+
+    newest.write_text("")
+
+    assert list(local_target(NAME).tunnels()) == [before]
+    _local_target.cache_clear()
+    reconcile.converge(ready.concentrator_id)
+    (tunnel,) = local_target(NAME).tunnels()
+    assert tunnel.connection.as_loaded == gateway.connections[f"ctx{ready.pk}"].as_loaded
+
+
+def test_the_next_full_converge_removes_the_files_of_older_revisions(ready, user, gateway):
+    for keylife in (1_800, 2_400, 3_000):
+        services.edit(Tunnel.objects.get(pk=ready.pk), "phase_two_keylife", keylife, user)
+        applied(ready, user)
+    newest = files()[-1]
+
+    reconcile.converge(ready.concentrator_id)
+
+    assert files() == [newest]
 
 
 def test_a_disconnected_tunnel_is_not_restored(ready, user, owner, gateway, rebooted):
@@ -98,7 +124,7 @@ def test_a_full_converge_stores_what_is_missing_and_removes_what_is_not_desired(
     (file,) = files()
     content = file.read_text()
     file.unlink()
-    stale = file.with_name("999.json")
+    stale = file.with_name("999-1.json")
     stale.write_text(content.replace(f'"tunnel_id": {ready.pk}', '"tunnel_id": 999'))
     _local_target.cache_clear()
 
@@ -127,8 +153,8 @@ def test_a_changed_or_cut_file_does_not_stop_the_others(
 ):
     applied(ready, user)
     (file,) = files()
-    file.with_name("70007.json").write_text(file.read_text()[:40])
-    file.with_name("70008.json").write_text(
+    file.with_name("70007-1.json").write_text(file.read_text()[:40])
+    file.with_name("70008-1.json").write_text(
         file.read_text().replace(f'"tunnel_id": {ready.pk}', '"tunnel_id": 70008')
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -88,9 +89,13 @@ def run() -> Iterator[Run]:
 
 @pytest.fixture
 def new_run() -> Iterator[Run]:
-    """Yield a bin/run that the test starts and ends, without remains."""
+    """Yield a bin/run without an earlier state, which the test starts and ends without remains."""
     run = make_run("e")
+    shutil.rmtree(run.state, ignore_errors=True)
     yield run
+    if run.commands():
+        # The test failed.
+        run.stop()
     assert run.has_ended()
 
 

@@ -1,7 +1,9 @@
 """The target of a concentrator on the gateway's own disk, for a start without the database.
 
-Each tunnel is a file with its newest live revision. The specification in it is sealed, as in the
-database. A file is replaced at once, so a power cut leaves the old or the new one.
+A file holds a live revision of a tunnel. The specification in it is sealed, as in the database.
+The next revision of the tunnel is a file with the next number. The older file stays until the
+newer one is on the disk, so a power cut leaves one that can be read. Of a tunnel's files, the one
+with the highest number that can be read counts.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -26,7 +29,9 @@ from vpnportal.reconciler.revision_cache import BATCH_ROWS
 
 log = logging.getLogger(__name__)
 
-SUFFIX = ".json"
+FILE_NAME = re.compile(r"(\d+)-(\d+)\.json")
+# Files whose older ones a full converge removes. To wait for the disk takes milliseconds for each.
+REPLACED_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,16 @@ class LocalTarget:
 
     def __init__(self, folder: Path, concentrator: str) -> None:
         self._folder, self._concentrator = folder, concentrator
-        # The ids of the stored revisions by connection, read from the files at the first use.
+        # The stored revision by connection, and the numbers of its tunnel's files in their order,
+        # read from the disk at the first use.
         self._ids: dict[str, int] | None = None
+        self._numbers: dict[str, list[int]] = {}
+        # The connections with more than one file.
+        self._with_older: set[str] = set()
 
     def tunnels(self) -> Iterator[CompiledTunnel]:
         """Yield the stored tunnels that can be read."""
-        for stored in self._read_all():
+        for stored in self._read().values():
             try:
                 yield stored.compiled(self._concentrator)
             except CannotOpen:
@@ -89,40 +98,78 @@ class LocalTarget:
                 rows = [revision for revision in read if revision.pk in missing]
                 for revision in (*rows, *_revisions(missing - {row.pk for row in rows})):
                     self._write(revision)
-            for name in [scope] if scope else list(stored):
-                if name not in revision_ids and name in stored:
-                    del stored[name]
-                    self._file(name).unlink(missing_ok=True)
+            for name in [scope] if scope else list(self._numbers):
+                if name not in revision_ids:
+                    self._remove(name)
+            if not scope:
+                self._remove_older()
         except OSError:
             log.exception("The target of %s cannot be stored", self._concentrator)
 
     def _stored_ids(self) -> dict[str, int]:
         if self._ids is None:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._ids = {
-                connection_of(stored.tunnel_id): stored.revision_id for stored in self._read_all()
-            }
+            stored = self._read()
+            self._ids = {name: revision.revision_id for name, revision in stored.items()}
+            self._with_older = {name for name, numbers in self._numbers.items() if numbers[1:]}
         return self._ids
 
-    def _read_all(self) -> Iterator[StoredRevision]:
-        for file in sorted(self._folder.glob(f"*{SUFFIX}")):
+    def _read(self) -> dict[str, StoredRevision]:
+        """Return the stored revisions by connection, and note the numbers of their files."""
+        names = filter(None, (FILE_NAME.fullmatch(file.name) for file in self._folder.glob("*")))
+        found = sorted((int(match[1]), int(match[2])) for match in names)
+        stored: dict[str, StoredRevision] = {}
+        self._numbers = {}
+        for tunnel, number in found:
+            name = connection_of(tunnel)
+            file = self._file(name, number)
+            self._numbers.setdefault(name, []).append(number)
             try:
-                yield StoredRevision(**json.loads(file.read_text()))
+                stored[name] = StoredRevision(**json.loads(file.read_text()))
             except (OSError, ValueError, TypeError):
                 log.exception("The file %s is unreadable", file)
+        return stored
 
     def _write(self, revision: Revision) -> None:
         stored = StoredRevision.of(revision)
         name = connection_of(stored.tunnel_id)
-        file = self._file(name)
-        new = file.with_suffix(".new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as out:
+        numbers = self._numbers.setdefault(name, [])
+        number = numbers[-1] + 1 if numbers else 1
+        # Replacing the older file costs more than all else here: some file systems wait for the
+        # disk then.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(os.open(self._file(name, number), flags, 0o600), "w") as out:
             json.dump(asdict(stored), out)
-        new.replace(file)
+        numbers.append(number)
+        if numbers[1:]:
+            self._with_older.add(name)
         self._stored_ids()[name] = stored.revision_id
 
-    def _file(self, name: str) -> Path:
-        return self._folder / f"{tunnel_id(name)}{SUFFIX}"
+    def _remove_older(self) -> None:
+        """Remove the older files of tunnels whose newest file is on the disk."""
+        for name in sorted(self._with_older)[:REPLACED_AT_ONCE]:
+            *older, newest = self._numbers[name]
+            _wait_for_disk(self._file(name, newest))
+            self._unlink(name, older)
+            self._numbers[name] = [newest]
+            self._with_older.remove(name)
+
+    def _remove(self, name: str) -> None:
+        self._unlink(name, self._numbers.pop(name, ()))
+        self._with_older.discard(name)
+        self._stored_ids().pop(name, None)
+
+    def _unlink(self, name: str, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._file(name, number).unlink(missing_ok=True)
+
+    def _file(self, name: str, number: int) -> Path:
+        return self._folder / f"{tunnel_id(name)}-{number}.json"
+
+
+def _wait_for_disk(file: Path) -> None:
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
 
 
 def local_target(concentrator: str) -> LocalTarget:
