@@ -25,13 +25,13 @@ Rule: TypeAlias = "list[Json]"
 SAFE_MSS = 1340
 # The map from marks to MSS. A later SYN writes the entry again, but not each of them: until the
 # kernel frees the old entry, within a second, it takes up memory.
-MSS_MAP, LEARN_CHAIN, CLAMP_CHAIN = "mss", "path_mtu", "clamp"
+MSS_MAP, LEARN_CHAIN, LEARNING_RULES = "mss", "learn_mss", 2
+# The chains of a SYN that is forwarded into a tunnel, and of one that came out of a tunnel.
+SYN_IN, SYN_OUT = "syn_to_tunnel", "syn_from_tunnel"
 MSS_MAP_TYPE = (
     "{ typeof meta mark : tcp option maxseg size; flags dynamic,timeout; size 65535; timeout 1d; }"
 )
 REWRITES = "limit rate 50/second burst 50 packets"
-# Before the chain that forwards.
-LEARN_PRIORITY, LEARNING_RULES = -5, 2
 # Offsets in bits from the header of the ICMP error: protocol and source of the quoted packet.
 QUOTED_SOURCE, QUOTED_SOURCE_JSON = (
     "@th,160,32",
@@ -44,25 +44,36 @@ _MAXSEG: Json = {"tcp option": {"name": "maxseg", "field": "size"}}
 
 
 def learning_text(table: str, userland_esp: bool, comment: str) -> str:
-    """Return the commands that write the rules which note the MSS of each tunnel.
+    """Return the commands that write the rules which note the MSS of a tunnel.
 
     They are text: libnftables 1.0.6 does not know statements for maps in JSON.
     """
     chain = f"{table} {LEARN_CHAIN}"
-    hook = f"{{ type filter hook forward priority {LEARN_PRIORITY}; policy accept; }}"
-    lines = [f"add chain {chain} {hook}", f"flush chain {chain}"]
+    lines = [f"add chain {chain}", f"flush chain {chain}"]
     if not userland_esp:
-        syn = "tcp flags & (syn | rst) == syn rt ipsec exists"
         entry = f"@{MSS_MAP} {{ meta mark & {MARK_BITS:#x} : rt mtu }}"
         for statement in (f"{REWRITES} delete {entry} add {entry}", f"add {entry}"):
-            lines.append(f'add rule {chain} {syn} {statement} comment "{comment}"')
+            lines.append(f'add rule {chain} {statement} comment "{comment}"')
     return "\n".join([*lines, ""])
 
 
-def clamp_rules(tunnel_mark: Json) -> list[Rule]:
-    """Return the rules for a SYN out of a tunnel: the tunnel's MSS, or the safe one."""
+def rules_to_tunnel(userland_esp: bool) -> list[Rule]:
+    """Return the rules of a SYN into a tunnel: the MSS that fits into it, which is also noted."""
+    if userland_esp:
+        return [[set_mss(SAFE_MSS)]]
+    return [[{"jump": {"target": LEARN_CHAIN}}], [_mss_of_route()]]
+
+
+def rules_from_tunnel(userland_esp: bool, tunnel_mark: Json) -> list[Rule]:
+    """Return the rules of a SYN out of a tunnel: the MSS of its tunnel, or the safe one."""
+    if userland_esp:
+        return [[set_mss(SAFE_MSS)]]
     learnt = {"map": {"key": tunnel_mark, "data": f"@{MSS_MAP}"}}
-    return [[set_mss(learnt), {"return": None}], [set_mss(SAFE_MSS)]]
+    return [[_mss_of_route()], [set_mss(learnt), {"return": None}], [set_mss(SAFE_MSS)]]
+
+
+def _mss_of_route() -> Json:
+    return set_mss({"rt": {"key": "mtu"}})
 
 
 def syn() -> Rule:

@@ -37,10 +37,17 @@ DEVICE = "ipsec0"
 # A bit of the packet mark beside the tunnel's mark in MARK_BITS: packets out of a tunnel, and the
 # gateway's own packets to its customer.
 DECRYPTED_MARK = 0x10000000
+# The same of packets from the hosted side. One look at the mark costs less than the name of the
+# interface in a set.
+HOSTED_MARK = 0x20000000
 TUNNEL_OR_DECRYPTED = MARK_BITS | DECRYPTED_MARK
 NOT_MARK_BITS = 0xFFFF_FFFF ^ MARK_BITS
 # Before the kernel defragments (-400) and before conntrack (-200).
 EARLY = -450
+# Each packet passes the few rules of its way only: out of a tunnel, into one, or neither. An
+# encrypted packet passes the chains of output and postrouting, too.
+EARLY_OUT, EARLY_IN, FORWARD_OUT = "early_from_tunnel", "early_to_tunnel", "forward_from_tunnel"
+INPUT_OUT, USED_OTHERS, ERRORS = "input_from_tunnel", "used_others", "errors_to_customers"
 # The chains of the packets out of a CHILD_SA without a mark: before and after the check of ESP.
 UNMARKED, MARK_LATE = "unmarked", "mark_late"
 # The set of the interfaces from which packets may enter a tunnel.
@@ -65,23 +72,33 @@ add map {FAMILY} {TABLE} {NatMap.ZONE_OF} {{ typeof meta mark : ct zone; }}
 add map {FAMILY} {TABLE} {path_mtu.MSS_MAP} {path_mtu.MSS_MAP_TYPE}
 """
 # Objects of earlier versions.
-FORMER_OBJECTS = (f"chain {FAMILY} {TABLE} decrypted", f"map {FAMILY} {TABLE} outbound")
+FORMER_OBJECTS = (
+    *(f"chain {FAMILY} {TABLE} {name}" for name in ("decrypted", "path_mtu", "clamp")),
+    f"chain {FAMILY} {TABLE} used_from_customer",
+    f"map {FAMILY} {TABLE} outbound",
+)
 
 Json: TypeAlias = "dict[str, Any]"
 Rule: TypeAlias = "list[Json]"
 
 CHAINS: dict[str, Json] = {
     "early": {"type": "filter", "hook": "prerouting", "prio": EARLY, "policy": "accept"},
+    EARLY_OUT: {},
+    EARLY_IN: {},
     UNMARKED: {},
     "early_output": {"type": "filter", "hook": "output", "prio": EARLY, "policy": "accept"},
     "prerouting": {"type": "nat", "hook": "prerouting", "prio": -100, "policy": "accept"},
     "postrouting": {"type": "nat", "hook": "postrouting", "prio": 100, "policy": "accept"},
     "used": {"type": "filter", "hook": "postrouting", "prio": 110, "policy": "accept"},
-    "used_from_customer": {},
-    path_mtu.CLAMP_CHAIN: {},
+    USED_OTHERS: {},
+    path_mtu.SYN_OUT: {},
+    path_mtu.SYN_IN: {},
     MARK_LATE: {},
+    FORWARD_OUT: {},
     "forward": {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"},
+    INPUT_OUT: {},
     "input": {"type": "filter", "hook": "input", "prio": 0, "policy": "accept"},
+    ERRORS: {},
     "errors": {"type": "route", "hook": "output", "prio": -150, "policy": "accept"},
     "output": {"type": "filter", "hook": "output", "prio": 0, "policy": "accept"},
 }
@@ -90,16 +107,13 @@ CHAINS: dict[str, Json] = {
 def rules(userland_esp: bool) -> dict[str, list[Rule]]:
     """Return the rules of each chain for userland ESP or for kernel ESP."""
     arrived, encrypting = (_device_matches if userland_esp else _ipsec_matches)()
-    to_customer = {"dnat": {"addr": _lookup(_address("daddr"), NatMap.INBOUND)}}
     customer = {"concat": [_TUNNEL_MARK, _address("saddr")]}
-    from_customer = {"snat": {"addr": _lookup(customer, NatMap.OUTBOUND)}}
-    decrypted, from_hosted_side = _match(_bits(DECRYPTED_MARK), DECRYPTED_MARK), _from_hosted_side()
-    unmarked = _match(_bits(TUNNEL_OR_DECRYPTED), 0)
-    set_zone = _set({"ct": {"key": "zone"}}, _lookup(_TUNNEL_MARK, NatMap.ZONE_OF))
-    to_servers = _match({"meta": {"key": "oifname"}}, f"@{HOSTED_SIDE}")
+    decrypted = _match(_bits(DECRYPTED_MARK), DECRYPTED_MARK)
+    from_hosted_side = _match(_bits(DECRYPTED_MARK | HOSTED_MARK), HOSTED_MARK)
     mark_by_network = _mark_by(_address("saddr"), NatMap.NETWORKS)
-    set_decrypted = _set(_MARK, {"|": [_MARK, DECRYPTED_MARK]})
-    early_errors, clamp = [], [[*path_mtu.syn(), path_mtu.set_mss(path_mtu.SAFE_MSS)]]
+    # A packet without a mark has no zone: the rule ends at its lookup.
+    set_zone = _set({"ct": {"key": "zone"}}, _lookup(_TUNNEL_MARK, NatMap.ZONE_OF))
+    early_errors: list[Rule] = []
     # Userland ESP marks no packet.
     without_mark, unmarked_chain, mark_late, late_chain = mark_by_network, [], [], []
     if not userland_esp:
@@ -108,79 +122,85 @@ def rules(userland_esp: bool) -> dict[str, list[Rule]]:
         # the packet. So the zone is chosen here, and the mark is set after the check.
         unmarked_chain = [
             [mark_by_network],
-            [_IN_TUNNEL, set_zone],
+            [set_zone],
             [_set(_MARK, {"|": [_bits(NOT_MARK_BITS), DECRYPTED_MARK]})],
         ]
-        mark_late = [[decrypted, _not(_IN_TUNNEL), {"jump": {"target": MARK_LATE}}]]
-        late_chain = [[mark_by_network], [set_decrypted]]
-        early_errors = [[_not(arrived), *path_mtu.error_about_esp(), *_MARK_BY_PEER]]
-        clamp = [
-            [*path_mtu.syn(), path_mtu.set_mss({"rt": {"key": "mtu"}})],
-            [decrypted, *path_mtu.syn(), {"jump": {"target": path_mtu.CLAMP_CHAIN}}],
-        ]
+        mark_late = [[_not(_IN_TUNNEL), _jump(MARK_LATE)]]
+        late_chain = [[mark_by_network], [_add_to_mark(DECRYPTED_MARK)]]
+        early_errors = [[*path_mtu.error_about_esp(), *_MARK_BY_PEER]]
     return {
         "early": [
+            [_UNMARKED, _not(arrived), _IS_HOSTED, _goto(EARLY_IN)],
+            [arrived, _goto(EARLY_OUT)],
             *early_errors,
-            # The kernel marks what a CHILD_SA with a mark decrypts. Userland ESP does not, and
-            # neither does a CHILD_SA of a version of the portal without marks.
-            [arrived, _not(_IN_TUNNEL), without_mark],
-            [arrived, set_decrypted],
-            [unmarked, from_hosted_side, _mark_by(_address("daddr"), NatMap.TUNNEL_OF)],
-            [unmarked, from_hosted_side, _mark_by(_address("daddr"), NatMap.NETWORKS)],
-            [_IN_TUNNEL, set_zone],
+            [set_zone],
+        ],
+        # The kernel marks what a CHILD_SA with a mark decrypts. Userland ESP does not, and neither
+        # does a CHILD_SA of a version of the portal without marks.
+        EARLY_OUT: [
+            [_not(_IN_TUNNEL), without_mark],
+            [_add_to_mark(DECRYPTED_MARK)],
+            [set_zone],
+        ],
+        EARLY_IN: [
+            # All for a packet to an internal address, in one rule.
+            [
+                _mark_by(_address("daddr"), NatMap.TUNNEL_OF),
+                _add_to_mark(HOSTED_MARK),
+                set_zone,
+                _ACCEPT,
+            ],
+            *early_errors,
+            [_mark_by(_address("daddr"), NatMap.NETWORKS)],
+            [_add_to_mark(HOSTED_MARK)],
+            [set_zone],
         ],
         UNMARKED: unmarked_chain,
         # Answers and errors of the gateway itself have the mark of what they answer
         # (net.ipv4.fwmark_reflect), its own pings that of their tunnel.
-        "early_output": [[_ICMP, _IN_TUNNEL, set_zone]],
-        "prerouting": [[_not(decrypted), to_customer]],
-        "postrouting": [[decrypted, from_customer]],
-        # Both directions of a flow are one conntrack entry, whichever peer began the flow. A rule
-        # ends at a pair that cannot be added; the next one counts the packet.
-        "used": [
-            [
-                _translated("dnat"),
-                _renew(_flow("original", "daddr"), _flow("reply", "saddr")),
-                _goto("used_from_customer"),
-            ],
-            [_translated("dnat"), {"counter": UNRECORDED}],
-            [_goto("used_from_customer")],
+        "early_output": [[_ICMP, set_zone]],
+        "prerouting": [
+            [_not(decrypted), {"dnat": {"addr": _lookup(_address("daddr"), NatMap.INBOUND)}}]
         ],
-        "used_from_customer": [
-            [
-                _translated("snat"),
-                _renew(_flow("reply", "daddr"), _flow("original", "saddr")),
-                {"accept": None},
-            ],
-            [_translated("snat"), {"counter": UNRECORDED}],
+        "postrouting": [[decrypted, {"snat": {"addr": _lookup(customer, NatMap.OUTBOUND)}}]],
+        # Both directions of a flow are one conntrack entry, whichever peer began the flow. A rule
+        # ends at a pair that cannot be added; then another one counts the packet.
+        "used": [
+            [_translated("dnat"), _RENEW_DNAT, _ACCEPT],
+            [_translated("dnat", "snat"), _goto(USED_OTHERS)],
+        ],
+        USED_OTHERS: [
+            [_translated("dnat"), {"counter": UNRECORDED}, _ACCEPT],
+            [_RENEW_SNAT, _ACCEPT],
+            [{"counter": UNRECORDED}],
         ],
         MARK_LATE: late_chain,
         "forward": [
-            *mark_late,
-            [decrypted, encrypting, *_drop("between_tunnels")],
-            *clamp,
-            # Without a route, a packet for a server would leave unencrypted on the public side.
-            [decrypted, to_servers, {"accept": None}],
-            [decrypted, *_drop("outside_tunnels")],
+            [*path_mtu.syn(), from_hosted_side, encrypting, _jump(path_mtu.SYN_IN)],
+            [from_hosted_side, encrypting, _ACCEPT],
+            [decrypted, _goto(FORWARD_OUT)],
             [_not(from_hosted_side), *_drop("not_from_hosted")],
-            [encrypting, {"accept": None}],
             _drop("outside_tunnels"),
         ],
-        path_mtu.CLAMP_CHAIN: [] if userland_esp else path_mtu.clamp_rules(_TUNNEL_MARK),
-        "input": [
-            [decrypted, _ANSWER, {"accept": None}],
-            [decrypted, _PING, {"accept": None}],
-            [decrypted, *_drop("to_the_gateway")],
+        FORWARD_OUT: [
+            *mark_late,
+            [encrypting, *_drop("between_tunnels")],
+            [*path_mtu.syn(), _jump(path_mtu.SYN_OUT)],
+            # Without a route, a packet for a server would leave unencrypted on the public side.
+            [_match({"meta": {"key": "oifname"}}, f"@{HOSTED_SIDE}"), _ACCEPT],
+            _drop("outside_tunnels"),
         ],
+        path_mtu.SYN_IN: path_mtu.rules_to_tunnel(userland_esp),
+        path_mtu.SYN_OUT: path_mtu.rules_from_tunnel(userland_esp, _TUNNEL_MARK),
+        "input": [[decrypted, _goto(INPUT_OUT)]],
+        INPUT_OUT: [[_ANSWER, _ACCEPT], [_PING, _ACCEPT], _drop("to_the_gateway")],
+        "errors": [[_ICMP, decrypted, _not(encrypting), _goto(ERRORS)]],
         # The kernel takes the source of an error from the route to the customer: an address of the
         # public side, which is not in the selectors of the tunnel. The destination of the packet in
         # error is. It comes from conntrack, because nftables 1.1.3 sets no address to the quoted
         # header. The error has the other direction of the flow.
-        "errors": [
-            [
-                *(decrypted, _not(encrypting), _ICMP_ERROR, _direction(error)),
-                _set(_address("saddr"), _flow(packet, "daddr")),
-            ]
+        ERRORS: [
+            [_ICMP_ERROR, _direction(error), _set(_address("saddr"), _flow(packet, "daddr"))]
             for error, packet in (("reply", "original"), ("original", "reply"))
         ],
         "output": [[_ICMP, decrypted, _not(encrypting), *_drop("outside_tunnels")]],
@@ -245,6 +265,7 @@ def _drop(counter: str) -> Rule:
     return [{"counter": counter}, {"drop": None}]
 
 
+_ACCEPT: Json = {"accept": None}
 _MARK: Json = {"meta": {"key": "mark"}}
 _STATE: Json = {"ct": {"key": "state"}}
 _ANSWER: Json = {"match": {"op": "in", "left": _STATE, "right": ["established", "related"]}}
@@ -281,16 +302,14 @@ def _ipsec_matches() -> tuple[Json, Json]:
     return _match({"meta": {"key": "ipsec"}}, True), _match({"rt": {"key": "ipsec"}}, True)
 
 
-def _from_hosted_side() -> Json:
-    return _match({"meta": {"key": "iifname"}}, f"@{HOSTED_SIDE}")
-
-
 def _bits(mask: int) -> Json:
     return {"&": [_MARK, mask]}
 
 
 _TUNNEL_MARK = _bits(MARK_BITS)
 _IN_TUNNEL = _match(_TUNNEL_MARK, 0, "!=")
+_UNMARKED = _match(_bits(TUNNEL_OR_DECRYPTED), 0)
+_IS_HOSTED = _match({"meta": {"key": "iifname"}}, f"@{HOSTED_SIDE}")
 
 
 def _not(match: Json) -> Json:
@@ -314,10 +333,6 @@ def _lookup(key: Json, name: NatMap) -> Json:
     return {"map": {"key": key, "data": f"@{name}"}}
 
 
-def _translated(how: str) -> Json:
-    return {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": how}}
-
-
 def _flow(way: str, side: str) -> Json:
     return {"ct": {"key": f"ip {side}", "dir": way}}
 
@@ -326,13 +341,27 @@ def _direction(way: str) -> Json:
     return _match({"ct": {"key": "direction"}}, way)
 
 
+def _translated(*how: str) -> Json:
+    return {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": [*how]}}
+
+
 def _renew(internal: Json, customer: Json) -> Json:
     pair = {"concat": [internal, customer]}
     return {"set": {"op": "update", "elem": pair, "set": f"@{USAGE_SET}"}}
+
+
+def _add_to_mark(bit: int) -> Json:
+    return _set(_MARK, {"|": [_MARK, bit]})
+
+
+def _jump(chain: str) -> Json:
+    return {"jump": {"target": chain}}
 
 
 def _goto(chain: str) -> Json:
     return {"goto": {"target": chain}}
 
 
-_MARK_BY_PEER: Rule = [_mark_by(path_mtu.QUOTED_SOURCE_JSON, NatMap.PEERS), {"accept": None}]
+_MARK_BY_PEER: Rule = [_mark_by(path_mtu.QUOTED_SOURCE_JSON, NatMap.PEERS), _ACCEPT]
+_RENEW_DNAT = _renew(_flow("original", "daddr"), _flow("reply", "saddr"))
+_RENEW_SNAT = _renew(_flow("reply", "daddr"), _flow("original", "saddr"))
