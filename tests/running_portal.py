@@ -14,7 +14,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = str(ROOT / ".venv" / "bin" / "python")
-START_SECONDS = 120
+# A machine under load is slower than the one for which the tests give their seconds.
+PATIENCE = 3
 PRELUDE = """
 import json
 from ipaddress import IPv4Address, IPv4Network
@@ -237,11 +238,12 @@ def _command_words(pid: int) -> set[str]:
 def wait_for(condition: Callable[[], object], seconds: float) -> float:
     """Return the seconds until the condition was true.
 
-    Raises AssertionError if it is not true within `seconds`.
+    `seconds` are those of a quiet machine. Raises AssertionError after PATIENCE times as many. A
+    test that promises a duration compares the result.
     """
     started_at = time.monotonic()
     while not condition():
         took = time.monotonic() - started_at
-        assert took < seconds, f"not within {seconds} seconds"
+        assert took < seconds * PATIENCE, f"not within {took:.0f} seconds"
         time.sleep(0.1)
     return time.monotonic() - started_at

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.running_portal import RunningPortal, wait_for
+from tests.running_portal import PATIENCE, RunningPortal, wait_for
 from tests.system.conftest import translate
 
 NAMES = {"concentrator": "hou02-vpn01", "concentrator2": "hou02-vpn02"}
@@ -198,14 +198,14 @@ services.edit(other, "phase_two_keylife", keylife, user)
 
     print(f"live after {seconds:.2f} s")
     assert outcome == "live"
-    assert seconds < 15
+    assert seconds < 15 * PATIENCE
 
 
 def test_an_unreachable_concentrator_releases_a_moved_tunnel_when_it_answers_again(at_first):
     with unreachable(at_first, "concentrator"):
         outcome, seconds = move(at_first, "concentrator2")
         assert (outcome, releasing_from(at_first)) == ("live", ["hou02-vpn01"])
-        assert seconds < 15
+        assert seconds < 15 * PATIENCE
         waited = wait_for(at_first.ping, 60)
 
     print(f"answers again after {waited:.1f} s")
