@@ -43,8 +43,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({**asdict(manifest), **shown, "tables": manifest.rows}))
             return
         self.stdout.write(
-            f"Backed up {rows:,} rows to {file} at {manifest.created_at}. Nothing in it opens "
-            "without the keys of this portal: keep them in another place."
+            f"Backed up {rows:,} rows to {file} at {manifest.created_at}. Its sealed values open "
+            "with the keys of this portal only: keep them in another place."
         )
 
     def _report(self, line: str) -> None:
