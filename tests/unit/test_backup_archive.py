@@ -100,6 +100,10 @@ def with_a_huge_extended_header(content: bytes) -> bytes:
     return header.tobuf(tarfile.GNU_FORMAT) + content
 
 
+def with_another_time(content: bytes) -> bytes:
+    return content.replace(b"2026-01-01T", b"2026-01-02T")
+
+
 def text(_: bytes) -> bytes:
     return b"no backup" * 999
 
@@ -111,6 +115,7 @@ def text(_: bytes) -> bytes:
         (cut_in_the_manifest, "ends too early"),
         (flip(10), "no backup of a portal, or it is damaged"),
         (flip(700), "manifest.json in the backup is damaged"),
+        (with_another_time, "manifest.json in the backup is damaged"),
         (flip_in_the_dump, "its SHA-256 differs"),
         (with_a_third_member, "more members than"),
         (with_a_foreign_member_first, "has the member '../../etc/passwd' in place of manifest"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError
+from django.db import DatabaseError
 
 from vpnportal.management.database_backup.archive import BackupError, WrongUse
 from vpnportal.management.database_backup.creation import back_up
@@ -34,7 +34,7 @@ class Command(BaseCommand):
         report = (lambda line: None) if is_json else self._report
         try:
             manifest = back_up(file, keys, report, replace=options["replace"])
-        except (BackupError, OperationalError) as error:
+        except (BackupError, DatabaseError) as error:
             status = 2 if isinstance(error, WrongUse) else 1
             raise CommandError(" ".join(str(error).split()), returncode=status) from None
         rows = sum(manifest.rows.values())

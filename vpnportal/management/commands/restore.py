@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError
+from django.db import DatabaseError
 
 from vpnportal.management.database_backup.archive import BackupError
 from vpnportal.management.database_backup.restoration import Restored, restore
@@ -39,7 +39,7 @@ class Command(BaseCommand):
                 f"{error.filename or file} cannot be used: {error.strerror}. On an installed "
                 "portal, `vpnportal restore - <FILE` hands over a file of root."
             ) from None
-        except (BackupError, OperationalError) as error:
+        except (BackupError, DatabaseError) as error:
             raise CommandError(" ".join(str(error).split())) from None
         self.stdout.write(json.dumps(_values(restored)) if is_json else _text(restored))
 
