@@ -130,6 +130,10 @@ def test_a_restored_portal_has_every_row_opens_every_seal_and_continues_the_numb
     held = Group.objects.get().permissions.get()
     assert (held.codename, held.content_type.model) == ("change_addresspool", "addresspool")
     assert Account.objects.create(name="a new one").pk == highest + 1
+    # A gateway has files by the ids of revisions, also of those after the backup.
+    services.edit(tunnel, "phase_one_group", 14, tunnel.revisions.get().author)
+    newest = services.apply(tunnel, tunnel.revisions.get().author)
+    assert newest.pk > 1_000_000
 
 
 def test_a_program_gets_an_object_and_no_progress(portal, folder):

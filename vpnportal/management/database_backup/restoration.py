@@ -32,9 +32,11 @@ from vpnportal.management.database_backup.key_files import placed_keys, private_
 from vpnportal.management.database_copy.seals import listed, sealed_values
 from vpnportal.management.database_copy.source import applied_migrations, connected
 from vpnportal.management.database_copy.tables import all_tables, first_filled
-from vpnportal.models import Revision
+from vpnportal.models import Revision, Tunnel
 
 TARGET = DEFAULT_DB_ALIAS
+# More tunnels or revisions than a portal makes between a backup and a restore.
+GAP = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +165,30 @@ def _complete(manifest: Manifest, alias: str, report: Report) -> Restored:
     if migrated:
         report(f"Migrating from version {manifest.version} to {settings.VERSION}")
         call_command("migrate", database=alias, interactive=False, verbosity=0)
+    for model in (Tunnel, Revision):
+        _leave_gap(connection, model._meta.db_table)
     report("Decrypting the sealed values")
     unreadable = _check_keys(alias)
     ended = end_items(alias)
     return Restored(manifest, sum(manifest.rows.values()), unreadable, ended, migrated)
+
+
+def _leave_gap(connection: Any, table: str) -> None:
+    """Let the next row of a table get a number that no row had after the backup.
+
+    Gateways know tunnels and revisions by number, and would take another row for that of the file.
+    """
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(
+                "SELECT setval(name, nextval(name) + %s) "
+                "FROM pg_get_serial_sequence(%s, 'id') AS name",
+                [GAP, table],
+            )
+            return
+        cursor.execute("UPDATE sqlite_sequence SET seq = seq + %s WHERE name = %s", [GAP, table])
+        if not cursor.rowcount:
+            cursor.execute("INSERT INTO sqlite_sequence VALUES (%s, %s)", [table, GAP])
 
 
 def _check_keys(alias: str) -> list[str]:
