@@ -418,6 +418,7 @@ def test_a_new_database_without_tables_is_filled(file):
             for name in names.split(", "):
                 cursor.execute(f"DROP TABLE {name}")
             cursor.execute("PRAGMA foreign_keys = ON")
+    assert "run `manage.py migrate`" in refusal(backup, file.parent / "empty.tar")
 
     restore(file)
 

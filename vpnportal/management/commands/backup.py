@@ -37,6 +37,9 @@ class Command(BaseCommand):
         except (BackupError, DatabaseError) as error:
             status = 2 if isinstance(error, WrongUse) else 1
             raise CommandError(" ".join(str(error).split()), returncode=status) from None
+        except OSError as error:
+            text = f"{error.filename} cannot be used: {error.strerror}. Name another folder."
+            raise CommandError(text) from None
         rows = sum(manifest.rows.values())
         if is_json:
             shown = {"file": str(file), "keys": str(keys) if keys else None, "rows": rows}

@@ -77,7 +77,7 @@ def back_up(file: Path, keys: Path | None, report: Report, *, replace: bool = Fa
 
 
 def portal_tables(connection: Any) -> list[str]:
-    """Return the names of the portal's tables that exist in a database."""
+    """Return the names of the portal's tables that a database has, none before `migrate`."""
     existing = set(connection.introspection.table_names())
     return [
         name for name in (*(table.name for table in all_tables()), MIGRATIONS) if name in existing
@@ -115,13 +115,14 @@ def _dump_postgresql(connection: Any, dump: Path) -> _State:
     # The outermost block: a state can be named only before anything was read.
     with transaction.atomic(durable=True), dump.open("wb") as out:
         snapshot = postgresql.begin_snapshot(connection)
-        tables = portal_tables(connection)
+        tables = _migrated_tables(connection)
         state = _state(connection, tables, postgresql.server_version(connection))
         postgresql.dump(connection, tables, snapshot, out)
     return _State(state.server, state.migrations, {**state.rows, postgresql.SESSIONS: 0})
 
 
 def _dump_sqlite(connection: Any, dump: Path) -> _State:
+    _migrated_tables(connection)
     sqlite.dump(connection, dump)
     with connected(dump, DUMPED):
         copy: Any = connections[DUMPED]
@@ -129,9 +130,14 @@ def _dump_sqlite(connection: Any, dump: Path) -> _State:
         return _state(copy, portal_tables(copy), version)
 
 
-def _state(connection: Any, tables: list[str], server: str) -> _State:
+def _migrated_tables(connection: Any) -> list[str]:
+    tables = portal_tables(connection)
     if MIGRATIONS not in tables:
         raise BackupError("The database has no tables of the portal: run `manage.py migrate`.")
+    return tables
+
+
+def _state(connection: Any, tables: list[str], server: str) -> _State:
     # Names begin with a number, so the last one is the newest.
     newest = dict(sorted(applied_migrations(connection.alias)))
     return _State(server, newest, count_rows(connection, tables))
