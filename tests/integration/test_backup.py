@@ -388,17 +388,26 @@ def test_a_backup_of_an_older_schema_is_migrated(portal, folder):
     assert Permission.objects.filter(codename="change_networkgrant").count() == 1
 
 
-def test_a_process_of_the_portal_that_still_runs_is_named(file):
+def test_a_process_of_the_portal_is_named_also_if_it_comes_during_the_restore(file, monkeypatch):
     if connection.vendor == "sqlite":
         pytest.skip("SQLite does not know its processes")
     parameters = connection.get_connection_params()
     names = ("dbname", "user", "host")
     others = {name: parameters[name] for name in names if name in parameters}
     with psycopg.connect(**others, application_name="hou02-vpn01"):
-        told = refusal(restore, file)
+        early = refusal(restore, file)
+    come = []
 
-    assert "postgres (hou02-vpn01)" in told
-    assert "systemctl stop vpnportal.target" in told
+    def end_items(alias):
+        come.append(psycopg.connect(**others, application_name="hou02-vpn02"))
+
+    monkeypatch.setattr(restoration, "end_items", end_items)
+    late = refusal(restore, file)
+    come[0].close()
+
+    assert "postgres (hou02-vpn01)" in early
+    assert "postgres (hou02-vpn02)" in late
+    assert "systemctl stop vpnportal.target" in late
     assert not Account.objects.exists()
 
 
