@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +121,39 @@ def test_the_last_block_has_url_user_password_and_a_command(run):
 
 def test_the_portal_answers_at_that_address(run):
     assert page(run).startswith(run.printed("URL"))
+
+
+HEAD = b"Host: 127.0.0.1\r\nX-Forwarded-For: 192.0.2.1\r\n"
+SLOW_REQUESTS = {
+    "its header": b"GET / HTTP/1.1\r\n" + HEAD + b"X-Slow: ",
+    "its body": b"POST /rest/ HTTP/1.1\r\n" + HEAD + b"Content-Length: 100000\r\n\r\n[",
+    "nothing of the response": b"GET /static/app.js HTTP/1.1\r\n" + HEAD + b"\r\n",
+}
+
+
+def test_two_hundred_slow_clients_at_once_do_not_delay_a_page(run):
+    port = int(run.printed("URL").rstrip("/").rpartition(":")[2])
+    with contextlib.ExitStack() as stack:
+        slow = {name: [] for name in SLOW_REQUESTS}
+        for number in range(201):
+            name = list(SLOW_REQUESTS)[number % 3]
+            # From many addresses: the proxy limits the connections of each.
+            source = (f"127.0.1.{number % 20 + 1}", 0)
+            client = socket.create_connection(("127.0.0.1", port), 10, source_address=source)
+            client.sendall(SLOW_REQUESTS[name])
+            slow[name].append(stack.enter_context(client))
+
+        for _ in range(10):
+            began = time.monotonic()
+            assert page(run)
+            assert time.monotonic() - began < 1
+            for client in slow["its body"]:
+                client.sendall(b" ")
+
+        # And they are not kept for long.
+        silent = slow["its header"][0]
+        silent.settimeout(20)
+        assert silent.recv(1000) == b""
 
 
 def test_worker_and_monitor_have_a_user_of_their_own(run):
