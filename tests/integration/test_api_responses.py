@@ -6,7 +6,7 @@ import json
 from base64 import b64encode
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -167,6 +167,20 @@ def test_an_exception_is_a_fault_and_neither_arguments_nor_key_are_logged(
     assert response.json() == {"error": "Internal Error", "code": "SoftLayer_Exception_Public"}
     assert response.status_code == 500
     assert "secret" not in caplog.text and key not in caplog.text
+
+
+def test_a_database_that_does_not_answer_is_a_fault_of_the_protocol(account, user, monkeypatch):
+    def fail(*_):
+        raise OperationalError("could not connect")
+
+    key = services.create_api_key(account, user, "a script").text
+    monkeypatch.setattr(middleware, "dispatch", fail)
+    headers = {"Authorization": "Basic " + _base64(f"ada:{key}")}
+
+    response = Client().get("/rest/v3.1/SoftLayer_Account/x", headers=headers)
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+    assert response.json()["error"].startswith("The portal's database does not answer.")
 
 
 def _base64(text: str) -> str:

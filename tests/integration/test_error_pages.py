@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+from django.db import InterfaceError, OperationalError
 from django.test import Client
 
 from tests.html import read, words
@@ -36,3 +38,19 @@ def test_an_internal_error_has_an_id_on_the_page_and_in_the_log(page, monkeypatc
     error_id = re.search("this error ID: ([0-9a-f]{8})", words(response, "main"))[1]
     messages = [record.getMessage() for record in caplog.records]
     assert f"Error ID {error_id}: GET '/accounts/'" in messages
+
+
+@pytest.mark.parametrize("error", [OperationalError("could not connect"), InterfaceError("closed")])
+def test_a_database_that_does_not_answer_is_no_error_of_the_portal(page, monkeypatch, error):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(views, "render_page", fail)
+    browser = Client(raise_request_exception=False)
+    browser.cookies = page.cookies
+
+    response = browser.get("/accounts/")
+
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
+    assert heading(response) == "The database does not answer"
+    assert "could not connect" not in response.content.decode()

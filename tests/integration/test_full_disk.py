@@ -1,17 +1,16 @@
-"""Full disk: the page explains that the database cannot be written and keeps the input."""
+"""Full disk, or a lock that stays: the page says that nothing is written and keeps the input."""
 
 from __future__ import annotations
 
+import psycopg
 import pytest
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.urls import reverse
 
 from tests.form_data import PHASE_ONE
 from tests.html import typed, words
 from vpnportal.models import Tunnel
 from vpnportal.services.errors import CANNOT_WRITE
-
-pytestmark = pytest.mark.sqlite
 
 
 @pytest.fixture
@@ -24,6 +23,7 @@ def full(monkeypatch):
     monkeypatch.setattr("django.db.models.query.QuerySet.update", update)
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("headers", [{}, {"HX-Request": "true", "HX-Trigger-Name": "remote_peer"}])
 def test_an_entry_that_cannot_be_saved_stays_in_its_field(tunnel, page, full, headers):
     form = {**PHASE_ONE, "remote_peer": "203.0.113.2"}
@@ -33,4 +33,22 @@ def test_an_entry_that_cannot_be_saved_stays_in_its_field(tunnel, page, full, he
     assert answer.status_code == 422
     assert words(answer, "note-remote_peer") == CANNOT_WRITE
     assert headers or typed(answer, "remote_peer") == "203.0.113.2"
+    assert Tunnel.objects.get().remote_peer is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_entry_that_waits_too_long_for_another_process_is_refused(tunnel, page):
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite in memory has one connection")
+    parameters = connection.get_connection_params()
+    others = {name: parameters[name] for name in ("dbname", "user", "host") if name in parameters}
+    form = {**PHASE_ONE, "remote_peer": "203.0.113.2"}
+    with connection.cursor() as cursor, psycopg.connect(**others) as other:
+        cursor.execute("SET lock_timeout = '100ms'")
+        other.execute("SELECT FROM vpnportal_tunnel FOR UPDATE")
+
+        answer = page.post(reverse("edit", args=[tunnel.pk]), form)
+
+        cursor.execute("SET lock_timeout = DEFAULT")
+    assert (answer.status_code, words(answer, "note-remote_peer")) == (422, CANNOT_WRITE)
     assert Tunnel.objects.get().remote_peer is None

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 
+SETS = "-c jit=off -c lock_timeout=20s"
 SHOW = "import json; from vpnportal import settings; print(json.dumps(settings.DATABASES))"
 
 
@@ -24,7 +25,7 @@ def test_a_url_names_a_postgresql_server_by_its_address():
     assert chosen["ENGINE"] == "django.db.backends.postgresql"
     names = ("USER", "PASSWORD", "HOST", "PORT", "NAME")
     assert [chosen[name] for name in names] == ["portal", "p@ss", "db.example", 5433, "vpn"]
-    options = {"sslmode": "verify-full", "connect_timeout": 5, "options": "-c jit=off"}
+    options = {"sslmode": "verify-full", "connect_timeout": 5, "options": SETS}
     assert chosen["OPTIONS"] == options
     assert (chosen["CONN_MAX_AGE"], chosen["CONN_HEALTH_CHECKS"]) == (600, True)
 
@@ -34,7 +35,7 @@ def test_a_url_names_a_postgresql_server_by_the_folder_of_its_socket():
     chosen = database(VPNPORTAL_DATABASE_URL=url)
     assert (chosen["HOST"], chosen["NAME"]) == ("", "vpn")
     assert chosen["OPTIONS"]["host"] == "/run/postgresql"
-    assert chosen["OPTIONS"]["options"] == "-c statement_timeout=5000 -c jit=off"
+    assert chosen["OPTIONS"]["options"] == f"{SETS} -c statement_timeout=5000"
 
 
 def test_without_a_url_the_database_is_the_sqlite_file():

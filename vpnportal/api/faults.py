@@ -105,6 +105,12 @@ def passwords_refused() -> Fault:
     )
 
 
+def database_fault() -> Fault:
+    """Return the fault for a database that does not answer or cannot write."""
+    text = "The portal's database does not answer. Check what is saved before you repeat the call."
+    return Fault("SoftLayer_Exception_Public", text, 503, {"Retry-After": "10"})
+
+
 def rate_limited(seconds: float) -> Fault:
     """Return the fault for too many requests (RFC 6585); Go clients retry on this code.
 

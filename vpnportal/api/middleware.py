@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 
@@ -19,7 +20,7 @@ from vpnportal.api import rest, xmlrpc
 from vpnportal.api.authentication import Credentials, authenticate
 from vpnportal.api.calls import Call, Result
 from vpnportal.api.dispatch import dispatch
-from vpnportal.api.faults import Fault, bad_request, public_fault
+from vpnportal.api.faults import Fault, bad_request, database_fault, public_fault
 from vpnportal.http import client_address, discard_if_too_large
 
 log = logging.getLogger(__name__)
@@ -61,6 +62,9 @@ def _respond(request: HttpRequest, protocol: WireProtocol) -> HttpResponse:
         response = _fault_response(protocol, fault)
     except (SuspiciousOperation, UnreadablePostError) as error:
         response = _fault_response(protocol, bad_request(f"This request cannot be read: {error}"))
+    except (OperationalError, InterfaceError):
+        log.exception("the database failed in a call of the API")
+        response = _fault_response(protocol, database_fault())
     except Exception:
         # A client can parse a fault of its protocol, and not Django's error page.
         log.exception("a call of the API failed")
