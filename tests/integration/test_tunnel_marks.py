@@ -183,3 +183,16 @@ def test_a_move_to_a_concentrator_without_a_number_changes_nothing(ready, user, 
 
     assert Tunnel.objects.get(pk=ready.pk).concentrator == old
     assert not ready.releases.exists()
+
+
+@pytest.mark.parametrize(
+    ("held", "lowest"), [([], 1), ([1, 2], 3), ([2, 3], 1), ([1, 2, 4, 7], 3), ([1, 3, 4], 2)]
+)
+def test_the_lowest_number_that_is_free_comes_next(old, held, lowest):
+    TunnelMark.objects.all().delete()
+    now = timezone.now()
+    TunnelMark.objects.bulk_create(
+        TunnelMark(concentrator=old, number=number, released_at=now) for number in held
+    )
+
+    assert TunnelMark.objects.first_unused(old) == lowest
