@@ -12,7 +12,7 @@ from typing import TypeAlias
 from django.core.management.color import no_style
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
-from vpnportal.management.database_copy.seals import sealed_values
+from vpnportal.management.database_copy.seals import listed, sealed_values
 from vpnportal.management.database_copy.source import (
     SOURCE,
     CannotCopy,
@@ -25,6 +25,7 @@ from vpnportal.management.database_copy.tables import (
     RowDigest,
     Table,
     all_tables,
+    first_filled,
 )
 
 TARGET = DEFAULT_DB_ALIAS
@@ -35,8 +36,6 @@ WRITE_MARKER = "INSERT INTO vpnportal_unfinished_copy VALUES (%s)"
 READ_MARKER = "SELECT source FROM vpnportal_unfinished_copy"
 DROP_MARKER = "DROP TABLE vpnportal_unfinished_copy"
 ROWS_PER_WRITE = 5000
-# Rows of a message that names some of many.
-EXAMPLES = 3
 
 Report: TypeAlias = Callable[[str], None]
 
@@ -63,7 +62,7 @@ def copy_database(file: Path, report: Report, *, allow_unreadable: bool = False)
         unreadable, _ = _count_seals(SOURCE)
         if unreadable and not allow_unreadable:
             raise CannotCopy(
-                f"{_listed(unreadable)} of {file} cannot be decrypted with the keys of this "
+                f"{listed(unreadable)} of {file} cannot be decrypted with the keys of this "
                 "installation. Copy the installation's key files first (VPNPORTAL_KEYS), or allow "
                 "it with --allow-unreadable."
             )
@@ -78,7 +77,7 @@ def copy_database(file: Path, report: Report, *, allow_unreadable: bool = False)
                     f"The rows of {table.name} differ from those of {file}. {_start_again()}"
                 )
         if (verified := _count_seals(TARGET))[0] != unreadable:
-            raise CannotCopy(f"{_listed(verified[0])} cannot be decrypted. {_start_again()}")
+            raise CannotCopy(f"{listed(verified[0])} cannot be decrypted. {_start_again()}")
         with connections[TARGET].cursor() as cursor:
             cursor.execute(DROP_MARKER)
             cursor.execute("ANALYZE")
@@ -113,13 +112,12 @@ def _begin(tables: list[Table], file: Path, digest: str) -> None:
                     f"{_start_again()}"
                 )
             return
-        for table in tables:
-            count = 0 if table.model in FILLED_BY_MIGRATE else table.objects(TARGET).count()
-            if count:
-                raise CannotCopy(
-                    f"The database of VPNPORTAL_DATABASE_URL is not empty: {table.name} has "
-                    f"{count:,} {'row' if count == 1 else 'rows'}. {_start_again()}"
-                )
+        if filled := first_filled(tables, TARGET):
+            table, count = filled
+            raise CannotCopy(
+                f"The database of VPNPORTAL_DATABASE_URL is not empty: {table.name} has "
+                f"{count:,} {'row' if count == 1 else 'rows'}. {_start_again()}"
+            )
         for model in reversed(FILLED_BY_MIGRATE):
             model._base_manager.all().delete()
         cursor.execute(MAKE_MARKER)
@@ -171,18 +169,12 @@ def _set_sequences(tables: list[Table]) -> None:
 def _count_seals(alias: str) -> tuple[list[str], int]:
     """Return the names of the sealed values that do not open, and the number of the others."""
     unreadable, opened = [], 0
-    for name, opens in sealed_values(alias):
-        if opens:
+    for value in sealed_values(alias):
+        if value.opens:
             opened += 1
         else:
-            unreadable.append(name)
+            unreadable.append(value.name)
     return unreadable, opened
-
-
-def _listed(names: list[str]) -> str:
-    """Return names of rows for the beginning of a sentence."""
-    listed = ", ".join(names[:EXAMPLES])
-    return f"{len(names):,} sealed values, such as {listed}," if len(names) > 1 else listed
 
 
 def _start_again() -> str:

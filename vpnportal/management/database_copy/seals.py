@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.db import models
@@ -20,15 +20,39 @@ CONTEXTS: dict[type[models.Model], tuple[Callable[[Any], str], tuple[str, ...]]]
 }
 
 
-def sealed_values(alias: str) -> Iterator[tuple[str, bool]]:
-    """Yield the name of each sealed value of a database, and True if it opens."""
+# Rows of a message that names some of many.
+EXAMPLES = 3
+
+
+class SealedValue(NamedTuple):
+    """A sealed value of a row. `kind` is the name of the model; `opens` is True with its key."""
+
+    kind: str
+    pk: int
+    opens: bool
+
+    @property
+    def name(self) -> str:
+        """The name of the row, such as `tunnel 42`."""
+        return f"{self.kind} {self.pk}"
+
+
+def sealed_values(alias: str) -> Iterator[SealedValue]:
+    """Yield the sealed values of a database, those of a model together."""
     for model in apps.get_models():
         for field in model._meta.concrete_fields:
             if isinstance(field, SealedField):
                 yield from _values_of(model, field.attname, alias)
 
 
-def _values_of(model: type[models.Model], column: str, alias: str) -> Iterator[tuple[str, bool]]:
+def listed(names: list[str]) -> str:
+    """Return names of sealed values for the beginning of a sentence."""
+    examples = ", ".join(names[:EXAMPLES])
+    return f"{len(names):,} sealed values, such as {examples}," if len(names) > 1 else examples
+
+
+def _values_of(model: type[models.Model], column: str, alias: str) -> Iterator[SealedValue]:
+    kind = str(model._meta.verbose_name)
     context_of, columns = CONTEXTS[model]
     rows = model._base_manager.using(alias).only("pk", column, *columns)
     for row in rows.iterator(chunk_size=500):
@@ -38,6 +62,6 @@ def _values_of(model: type[models.Model], column: str, alias: str) -> Iterator[t
         try:
             sealed.open(context_of(row))
         except CannotOpen:
-            yield f"{model._meta.verbose_name} {row.pk}", False
+            yield SealedValue(kind, row.pk, False)
         else:
-            yield f"{model._meta.verbose_name} {row.pk}", True
+            yield SealedValue(kind, row.pk, True)

@@ -43,14 +43,21 @@ def opened_source(file: Path) -> Iterator[str]:
         except sqlite3.Error as error:
             raise CannotCopy(f"{file} cannot be read as an SQLite file: {error}.") from None
         digest = hashlib.sha256(snapshot.read_bytes()).hexdigest()
-        engine = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(snapshot)}
-        databases = connections.configure_settings({DEFAULT_DB_ALIAS: {}, SOURCE: engine})
-        connections[SOURCE] = DatabaseWrapper(databases[SOURCE], SOURCE)
-        try:
+        with connected(snapshot, SOURCE):
             yield digest
-        finally:
-            connections[SOURCE].close()
-            del connections[SOURCE]
+
+
+@contextmanager
+def connected(file: Path, alias: str) -> Iterator[None]:
+    """Make an SQLite file the database `alias` of this process during the block."""
+    engine = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(file)}
+    databases = connections.configure_settings({DEFAULT_DB_ALIAS: {}, alias: engine})
+    connections[alias] = DatabaseWrapper(databases[alias], alias)
+    try:
+        yield
+    finally:
+        connections[alias].close()
+        del connections[alias]
 
 
 def check_schemas(file: Path, target: str) -> None:
@@ -61,7 +68,7 @@ def check_schemas(file: Path, target: str) -> None:
             "The database of VPNPORTAL_DATABASE_URL does not have the schema of this version: run "
             "`manage.py migrate` first."
         )
-    ours, theirs = _applied(target), _applied(SOURCE)
+    ours, theirs = applied_migrations(target), applied_migrations(SOURCE)
     if missing := sorted(ours - theirs):
         raise CannotCopy(
             f"{file} has an older schema: it lacks the migration {'.'.join(missing[0])}. Upgrade "
@@ -75,7 +82,8 @@ def check_schemas(file: Path, target: str) -> None:
         )
 
 
-def _applied(alias: str) -> set[tuple[str, str]]:
+def applied_migrations(alias: str) -> set[tuple[str, str]]:
+    """Return the app and the name of each migration of a database, of the installed apps."""
     labels = {config.label for config in apps.get_app_configs()}
     applied = MigrationRecorder(connections[alias]).applied_migrations()
     return {(app, name) for app, name in applied if app in labels}

@@ -108,5 +108,19 @@ def all_tables() -> list[Table]:
     return [Table(model) for model in TopologicalSorter(targets).static_order()]
 
 
+def first_filled(tables: Sequence[Table], alias: str) -> tuple[Table, int] | None:
+    """Return a table of a database with more rows than `migrate` writes, and their number, or None.
+
+    A database without a schema is empty.
+    """
+    existing = connections[alias].introspection.table_names()
+    for table in tables:
+        if table.name not in existing or table.model in FILLED_BY_MIGRATE:
+            continue
+        if count := table.objects(alias).count():
+            return table, count
+    return None
+
+
 def _as_text(value: object) -> str:
     return value.token if isinstance(value, Sealed) else str(value)

@@ -1,0 +1,1 @@
+"""Backup and restore of a portal: `manage.py backup` and `manage.py restore`."""
