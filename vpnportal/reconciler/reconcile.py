@@ -330,7 +330,7 @@ class Converge:
             sa_status_store.save_one(self._concentrator, self._tunnel_id, status, self._began_at)
         self._mark_up(status)
         local_target(self._concentrator.name).save(
-            self.target.revision_ids, self._connection, self.target.revisions
+            self.target.revision_keys, self._connection, self.target.revisions
         )
 
     def _mark_up(self, status: dict[int, SaStatus]) -> None:

@@ -33,19 +33,24 @@ RECORD_EVENTS_FOR = timedelta(minutes=2)
 class Target:
     """The desired state of a scope, and the revisions it comes from.
 
-    `revision_ids` has the ids of the newest revisions by connection. `revisions` are those of them
+    `revision_keys` has the newest revisions by connection. `revisions` are those of them
     that are unfinished or finished lately. `scope` is None for the whole concentrator.
     `unreadable` are the connections whose revision cannot be decrypted (a changed row, a lost key):
     the gateway keeps their state, and the other connections are converged. `may_be_half_done` is
     False if no earlier converge of the scope can have stopped between two changes.
     """
 
-    revision_ids: dict[str, int]
+    revision_keys: dict[str, RevisionKey]
     revisions: tuple[Revision, ...]
     desired: Desired
     scope: Scope | None
     unreadable: frozenset[str]
     may_be_half_done: bool
+
+    @property
+    def revision_ids(self) -> dict[str, int]:
+        """The ids of the newest revisions by connection."""
+        return {name: key.pk for name, key in self.revision_keys.items()}
 
     @property
     def unfinished(self) -> tuple[Revision, ...]:
@@ -77,10 +82,10 @@ def _target_of_all(revisions: RevisionQuerySet) -> Target:
         | Q(finished_at__gt=timezone.now() - RECORD_EVENTS_FOR)
     )
     return Target(
-        revision_ids={connection_of(tunnel_id): key.pk for tunnel_id, key in keys.items()},
+        revision_keys={connection_of(tunnel_id): key for tunnel_id, key in keys.items()},
         revisions=tuple(
             revision
-            for revision in revisions.live_or_applying().filter(in_progress)
+            for revision in revisions.live_or_applying().filter(in_progress).with_owner()
             if RevisionKey.of(revision) in compiled
         ),
         desired=Desired.of(compiled.values(), settings.HOSTED_INTERFACES),
@@ -98,7 +103,8 @@ def _revisions_of(concentrator_id: int, tunnel_id: int) -> RevisionQuerySet:
     With `disconnected_at`, one query has what `to_configure` needs and the earlier revisions.
     """
     revisions = Revision.objects.filter(concentrator_id=concentrator_id, tunnel_id=tunnel_id)
-    return revisions.order_by("-number").annotate(disconnected_at=F("tunnel__disconnected_at"))
+    revisions = revisions.order_by("-number").with_owner()
+    return revisions.annotate(disconnected_at=F("tunnel__disconnected_at"))
 
 
 _newest_revisions = PreparedQuery(
@@ -125,7 +131,7 @@ def _target_of_one(concentrator: Concentrator, tunnel_id: int) -> Target:
     may_be_half_done = not newest or _may_be_half_done(newest[0], earlier)
     compiled = [tunnel for row in newest if (tunnel := revision_cache.get(row))]
     return Target(
-        revision_ids=dict.fromkeys([name], newest[0].pk) if newest else {},
+        revision_keys=dict.fromkeys([name], RevisionKey.of(newest[0])) if newest else {},
         revisions=tuple(newest) if compiled else (),
         desired=Desired.of(compiled, settings.HOSTED_INTERFACES),
         scope=_scope(name, (*current, *earlier) if may_be_half_done else current),
