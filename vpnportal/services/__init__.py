@@ -28,6 +28,7 @@ from vpnportal.services.held_tunnels import (
     Choice,
     HeldSummary,
     RestoreStatus,
+    forget_gateway,
     held_tunnels,
     keep_gateways,
     restore_status,
@@ -111,6 +112,7 @@ from vpnportal.services.tunnel_commands import (
     rekey,
 )
 from vpnportal.services.tunnel_conflicts import PROVIDER_KINDS
+from vpnportal.services.tunnel_lock import is_held
 from vpnportal.services.tunnel_marks import ensure_mark
 from vpnportal.services.tunnel_state import TunnelState, state_of, states_of
 from vpnportal.services.tunnel_state_ranking import (
@@ -168,12 +170,14 @@ __all__ = [
     "fill_missing_digests",
     "find_tunnels",
     "findings_of",
+    "forget_gateway",
     "generate_preshared_key",
     "held_tunnels",
     "history_page",
     "invitation_of",
     "invite",
     "is_command_open",
+    "is_held",
     "is_probe_open",
     "is_probe_usable",
     "keep_gateways",

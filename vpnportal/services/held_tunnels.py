@@ -5,13 +5,14 @@ A choice is for a tunnel on all gateways: one that moved after the backup may be
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.contrib.auth.models import User
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import F, Max
 from django.utils import timezone
 
 from vpnportal import tasks
@@ -33,6 +34,7 @@ from vpnportal.models import (
 )
 from vpnportal.models.row_locks import (
     lock_account,
+    lock_concentrator,
     lock_concentrators,
     lock_revisions,
     lock_tunnel,
@@ -44,6 +46,8 @@ from vpnportal.services.errors import Refused
 from vpnportal.services.restore_draft import replace_draft
 from vpnportal.services.tunnel_conflicts import conflicts
 
+log = logging.getLogger(__name__)
+
 Kind = HeldTunnel.Kind
 Outcome = Revision.Outcome
 DECIDED = "This tunnel is not held any more."
@@ -51,7 +55,10 @@ UNREADABLE = (
     "The file of this tunnel on the gateway cannot be decrypted. Take the backup's settings, or "
     "bring the keys that the gateway used."
 )
-NO_ACCOUNT = "Its account is not in the backup. Create the account, and name it with --account."
+NO_ACCOUNT = (
+    "Its account is not in the backup. Create the account, and run `vpnportal held keep` with "
+    "--account and its name."
+)
 NUMBER_TAKEN = (
     "Its number belongs to another tunnel now. Take the backup's, and order the tunnel again."
 )
@@ -136,6 +143,17 @@ def keep_gateways(
 def take_backups(tunnel_ids: Iterable[int], author: User | None) -> list[Choice]:
     """Let the gateways change these tunnels to the state of the database."""
     return _choose(_take, tunnel_ids, author, None)
+
+
+def forget_gateway(concentrator: Concentrator) -> None:
+    """Stop waiting for a gateway that is gone for ever: orders and applies are allowed there.
+
+    If it comes back, it is compared before its worker changes anything.
+    """
+    with transaction.atomic():
+        lock_concentrator(concentrator.pk)
+        concentrator.held_tunnels.all().delete()
+        Concentrator.objects.filter(pk=concentrator.pk).update(compared_epoch=F("epoch"))
 
 
 def _summary(
@@ -259,14 +277,15 @@ def _end(
             row.delete()
         else:
             HeldTunnel.objects.filter(pk=row.pk).update(ended_at=now)
-    by = author.get_username() if author else "the command held"
+    # Customers see the text, and not who of the operators chose.
+    log.warning("%s: tunnel %s, by %s", text, tunnel_id, author or "the command held")
     concentrators = {row.concentrator for row in rows} | ({kept_at} if kept_at else set())
     present = Tunnel.objects.filter(pk=tunnel_id).exists()
     DriftRepair.objects.bulk_create(
         DriftRepair(
             concentrator=concentrator,
             tunnel_id=tunnel_id if present else None,
-            text=f"{text} (by {by})",
+            text=text,
         )
         for concentrator in concentrators
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import OperationalError, transaction
-from django.db.models import Q
+from django.db.models import Exists, Q
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Concentrator, HeldTunnel, Revision, Tunnel
@@ -55,12 +55,18 @@ def lock_tunnel_for_edit(tunnel: Tunnel, *, with_account: bool = False) -> Itera
 
 
 def refuse_while_held(tunnel: Tunnel) -> None:
-    """Raise Refused if a restored backup leaves in question what the gateway runs of a tunnel.
+    """Raise Refused if the tunnel waits for an operator after a restore."""
+    if is_held(tunnel):
+        raise Refused(Problem("", HELD))
 
-    This holds for all tunnels of a gateway that was not compared with the backup yet.
+
+def is_held(tunnel: Tunnel) -> bool:
+    """Return True if a restored backup leaves in question what a gateway runs of a tunnel.
+
+    This holds for all tunnels of a gateway that was not compared with the backup yet. One query.
     """
     held = HeldTunnel.objects.undecided().filter(tunnel_id=tunnel.pk)
     holding = Revision.objects.holding().filter(tunnel=tunnel).values("concentrator")
     here = Concentrator.objects.filter(Q(pk=tunnel.concentrator_id) | Q(pk__in=holding))
-    if here.uncompared().exists() or held.exists():
-        raise Refused(Problem("", HELD))
+    uncompared = Q(pk__in=here.uncompared().values("pk"))
+    return Concentrator.objects.filter(Exists(held) | uncompared).exists()
