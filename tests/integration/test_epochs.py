@@ -19,7 +19,10 @@ from tests.integration.restored_backup import (
     converge,
     fresh,
     held,
+    ordered,
+    pools,
     state,
+    three_kinds,
 )
 from vpnportal import services
 from vpnportal.gateway import GatewayError
@@ -34,7 +37,7 @@ from vpnportal.models import (
 from vpnportal.reconciler import epochs, reconcile
 from vpnportal.reconciler.local_target import _local_target
 
-pytest_plugins = ["tests.integration.restored_backup"]
+__all__ = ["ordered", "pools", "three_kinds"]
 pytestmark = pytest.mark.sqlite
 
 
@@ -94,7 +97,7 @@ def test_a_killed_comparison_repeats_with_the_same_result(ready, three_kinds, ga
     _local_target.cache_clear()
     compared = []
     monkeypatch.setattr(
-        epochs, "_compare", lambda *args, real=epochs._compare: (compared.append(1), real(*args))
+        epochs, "compare", lambda *args, real=epochs.compare: (compared.append(1), real(*args))
     )
     converge(ready.concentrator)
     converge(ready.concentrator)

@@ -25,8 +25,11 @@ from tests.integration.restored_backup import (
     converge,
     fresh,
     held,
+    ordered,
+    pools,
     state,
     text_of,
+    three_kinds,
 )
 from vpnportal import services
 from vpnportal.models import (
@@ -44,7 +47,7 @@ from vpnportal.monitor import translation_usage
 from vpnportal.reconciler import epochs, reconcile
 from vpnportal.reconciler.local_target import _local_target
 
-pytest_plugins = ["tests.integration.restored_backup"]
+__all__ = ["ordered", "pools", "three_kinds"]
 pytestmark = pytest.mark.sqlite
 
 

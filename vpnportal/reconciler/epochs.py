@@ -69,7 +69,7 @@ def compare_if_new(concentrator: Concentrator, is_full: bool) -> bool:
             f"its files of before the restore cannot be read: {error.strerror}. Until they can, "
             "nothing is changed there."
         ) from error
-    _compare(concentrator, epoch, files)
+    compare(concentrator, epoch, files)
     # A crash before this repeats the comparison, with the same result.
     target.begin_epoch(epoch)
     return True
@@ -90,7 +90,7 @@ def _is_known(target: LocalTarget) -> bool:
     return Revision.objects.filter(pk=newest.pk, created_at=newest.created_at).exists()
 
 
-def _compare(
+def compare(
     concentrator: Concentrator, epoch: UUID | None, files: Mapping[int, StoredRevision | None]
 ) -> None:
     """Write the held tunnels, reserve their marks, and write that the epoch was compared."""

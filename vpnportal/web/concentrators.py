@@ -62,11 +62,12 @@ def concentrators(request: HtmxRequest) -> HttpResponse:
         )
         for concentrator in by_name
     ]
+    restore = services.restore_status()
     context = {
         "rows": rows,
         "version": settings.VERSION,
-        "restore": services.restore_status(),
-        "held": services.held_tunnels(),
+        "restore": restore,
+        "held": services.held_tunnels() if restore else [],
     }
     return render_page(request, "concentrators/page.html", context)
 
