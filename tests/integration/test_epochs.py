@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from tests.fake_gateway import FakeGateway
 from tests.integration.restored_backup import (
     REKEY_OF_AN_HOUR,
     Backup,
@@ -34,7 +37,7 @@ from vpnportal.models import (
     TunnelCommand,
     TunnelMark,
 )
-from vpnportal.reconciler import epochs, reconcile
+from vpnportal.reconciler import epochs, reconcile, stand_alone
 from vpnportal.reconciler.local_target import _local_target
 
 __all__ = ["ordered", "pools", "three_kinds"]
@@ -81,6 +84,51 @@ def test_a_restart_of_charon_loads_the_held_tunnels_again(ready, three_kinds, ga
     assert {name: item.as_loaded for name, item in gateway.connections.items()} == loaded
     assert {sa.connection for sa in gateway.ike_sas} == names
     assert state(gateway)[2:4] == backup.gateway_before[2:4]
+
+
+def test_a_gateway_that_boots_without_the_portal_restores_its_own_side(
+    ready, second_tunnel, three_kinds, gateway
+):
+    backup, _ = three_kinds
+    converge(ready.concentrator)
+    converge(ready.concentrator, ready.pk)
+    converge(ready.concentrator, second_tunnel.pk)
+    _local_target.cache_clear()
+    rebooted = FakeGateway()
+
+    stand_alone.restore_missing("hou02-vpn01", rebooted)
+
+    assert state(rebooted)[:4] == backup.gateway_before[:4]
+
+
+def test_a_backup_and_its_restore_leave_the_gateway_with_what_was_applied_since(
+    transactional_db, ready, user, gateway, tmp_path
+):
+    """With the commands, and not with savepoints."""
+    (tmp_path / "backups").mkdir()
+    file = str(tmp_path / "backups" / "portal.tar")
+    for keylife in (1_800, 2_400):
+        apply(ready, user, keylife)
+    call_command("backup", file, stdout=StringIO(), stderr=StringIO())
+    for keylife in (3_000, 1_200):
+        apply(ready, user, keylife)
+    converge(ready.concentrator)
+    before = state(gateway)
+    call_command("flush", interactive=False)
+    out = StringIO()
+    call_command("restore", file, stdout=out, stderr=StringIO())
+    _local_target.cache_clear()
+    assert "until you choose" in out.getvalue()
+
+    for scope in (ready.pk, None, ready.pk):
+        converge(ready.concentrator, scope)
+
+    assert state(gateway) == before
+    assert held() == {ready.pk: Kind.CHANGED}
+    assert [row.problem for row in services.keep_gateways([ready.pk], None)] == [""]
+    converge(ready.concentrator)
+    assert state(gateway) == before
+    assert list(ready.revisions.values_list("number", flat=True)) == [4, 2, 1]
 
 
 def test_a_killed_comparison_repeats_with_the_same_result(ready, three_kinds, gateway, monkeypatch):
