@@ -261,8 +261,14 @@ def test_a_number_that_both_histories_have_is_not_given_twice(ready, user, gatew
 
 
 @pytest.fixture
-def moved(ready, user, concentrator, gateway, monkeypatch) -> tuple[Backup, Backup, Concentrator]:
-    """Return both gateways at the restore of a backup from before a move, and the new one."""
+def moved(
+    request, ready, user, concentrator, gateway, monkeypatch
+) -> tuple[Backup, Backup, Concentrator]:
+    """Return both gateways at the restore of a backup from before a move, and the new one.
+
+    With the parameter False, the old gateway still had the tunnel at the restore.
+    """
+    is_released = getattr(request, "param", True)
     there = FakeGateway()
     gateways = {concentrator.name: gateway, "hou02-vpn02": there}
     monkeypatch.setattr(reconcile, "driver_for", lambda row: gateways[row.name])
@@ -275,9 +281,9 @@ def moved(ready, user, concentrator, gateway, monkeypatch) -> tuple[Backup, Back
     here = Backup(gateway)
     services.move(fresh(ready), other, user)
     apply(ready, user)
-    for row in (concentrator, other, concentrator):
+    for row in (concentrator, other, concentrator) if is_released else ():
         converge(row)
-    assert not gateway.connections
+    assert bool(gateway.connections) != is_released
     here.restore()
     newer = Backup(there)
     newer.gateway_before = state(there)
@@ -306,6 +312,28 @@ def test_a_tunnel_that_moved_after_the_backup_stays_where_it_is(
     assert ready.revisions.get(outcome=Outcome.LIVE).concentrator == other
     assert not ready.releases.open().exists()
     assert not HeldTunnel.objects.exists()
+
+
+@pytest.mark.parametrize("moved", [False], indirect=True)
+def test_the_old_address_of_a_tunnel_that_moves_is_free_when_its_gateway_removed_it(
+    ready, moved, concentrator, gateway
+):
+    _, there, other = moved
+    address = fresh(ready).hosted_peer
+    converge(concentrator)
+    converge(other)
+    assert held() == {ready.pk: Kind.CHANGED}
+
+    assert keep(ready) == [""]
+    (release,) = ready.releases.open()
+    assert (release.concentrator, release.hosted_peer) == (concentrator, address)
+    for _ in range(2):
+        converge(concentrator)
+        converge(other)
+
+    assert not gateway.connections
+    assert not ready.releases.open().exists()
+    assert not there.changed()
 
 
 def test_a_tunnel_that_moved_after_the_backup_moves_back(ready, moved, concentrator, gateway):
@@ -457,10 +485,24 @@ def test_a_customer_sees_that_the_tunnel_waits_and_nothing_of_the_other_side(
     for text in ("revision 3", unknown.name, "198.51.100.77", "192.168.70"):
         assert text not in shown
     assert unknown.name not in text_of(page.get("/tunnels/"))
-    before = page.get(f"{url}state/").content
     keep(ready)
     assert "Waiting for the service operators" not in text_of(page.get(url))
-    assert page.get(f"{url}state/").content != before
+
+
+def test_a_poll_shows_the_end_of_a_wait_by_itself(ready, concentrator, page):
+    Concentrator.objects.update(epoch=uuid4())
+    (poll,) = (
+        item.get("hx-get")
+        for item in read(page.get(f"/tunnels/{ready.pk}/")).iter("section")
+        if item.get("id") == "state"
+    )
+    assert page.get(poll, headers={"hx-request": "true"}).status_code == 204
+
+    held_command("forget", concentrator.name)
+
+    answer = page.get(poll, headers={"hx-request": "true"})
+    assert answer.status_code == 200
+    assert "Waiting for the service operators" not in text_of(answer)
 
 
 def test_the_use_of_translations_of_an_unknown_tunnel_is_not_shown_to_another_customer(

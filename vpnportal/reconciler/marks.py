@@ -15,11 +15,9 @@ def free_released(
 ) -> None:
     """Free the released marks that neither conntrack nor the maps of a full observation have.
 
-    A mark of a held tunnel is not free. `began_at` is the time before the observation.
+    `began_at` is the time before the observation.
     """
     released = TunnelMark.objects.filter(concentrator=concentrator).exclude(released_at=None)
     if released.exists():
         in_use = {*driver.zones_in_use(), *observed.elements.keys(NatMap.ZONE_OF)}
-        if concentrator.has_held:
-            in_use.update(concentrator.held_tunnels.values_list("mark", flat=True))
         TunnelMark.objects.free(concentrator, in_use, began_at)
