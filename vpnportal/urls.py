@@ -7,7 +7,7 @@ from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
-from vpnportal.web import concentrators, orders
+from vpnportal.web import concentrators, held_tunnels, orders
 from vpnportal.web.accounts import api_keys, invitations, profile, sign_in
 from vpnportal.web.accounts import views as accounts_views
 from vpnportal.web.tunnel import (
@@ -100,4 +100,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{TUNNEL}other-end/<slug:slug>/", peer_config.download, name="other-end-file"),
     path(f"{TUNNEL}hand-over/", peer_config.hand_over, name="hand-over"),
     path("concentrators/", concentrators.concentrators, name="concentrators"),
+    path("concentrators/held/<str:side>/", held_tunnels.choose, name="held"),
 ]

@@ -11,7 +11,7 @@ from tests.integration.race_scene import SHARED, UNUSED
 from vpnportal import models, services
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import Revision, Role, Subnet, Tunnel
-from vpnportal.reconciler import address_release, revision_outcomes, sa_status_store, trials
+from vpnportal.reconciler import address_release, epochs, revision_outcomes, sa_status_store, trials
 
 EDITS = (
     Operation("edit", lambda s, t, _: services.edit(t, "dpd_seconds", 30, s.ada)),
@@ -113,6 +113,24 @@ EDITS = (
         lambda s, t: Tunnel.objects.update(draft_digest=""),
     ),
 )
+HELD = (
+    Operation(
+        "keep_gateways",
+        lambda s, t, _: services.keep_gateways([t.pk], s.ada),
+        lambda s, t: rows.held(s, t),
+    ),
+    Operation(
+        "take_backups",
+        lambda s, t, _: services.take_backups([t.pk], s.ada),
+        lambda s, t: rows.held(s, t),
+    ),
+    Operation(
+        "forget_gateway",
+        lambda s, t, _: services.forget_gateway(s.concentrator),
+        lambda s, t: rows.held(s, t),
+    ),
+    Operation("compare", lambda s, t, _: epochs.compare(s.concentrator, None, {t.pk: None})),
+)
 COMMANDS = (
     Operation("apply", lambda s, t, _: services.apply(t, s.ada)),
     Operation("apply_with_trial", lambda s, t, _: services.apply(t, s.ada, services.Trial(5))),
@@ -195,4 +213,4 @@ OTHERS = (
     Operation("add_provider_subnet", rows.add_provider_subnet),
     Operation("delete_offered", rows.delete_offered),
 )
-OPERATIONS = (*EDITS, *COMMANDS, *MEMBERS, *OTHERS)
+OPERATIONS = (*HELD, *EDITS, *COMMANDS, *MEMBERS, *OTHERS)

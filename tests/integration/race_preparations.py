@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -17,6 +17,8 @@ from vpnportal.domain.diagnosis import log_lines
 from vpnportal.domain.diagnosis.log_collector import TunnelLog
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.traffic.accounting import TrafficDelta
+from vpnportal.domain.tunnel.serialization import serialize
+from vpnportal.fields import Sealed
 from vpnportal.models import Revision, Subnet, Tunnel
 from vpnportal.models.revisions import LOCK_DURATION
 from vpnportal.monitor import log_recorder, traffic_recorder, translation_usage
@@ -95,6 +97,24 @@ def expired(scene: Scene, tunnel: Tunnel) -> None:
     """Let the time be over in which the other tunnels keep the networks of this draft."""
     others = Tunnel.objects.exclude(pk=tunnel.pk)
     others.update(claims_until=timezone.now() - timedelta(days=1))
+
+
+def held(scene: Scene, tunnel: Tunnel) -> None:
+    """Hold the tunnel with settings that no revision in the database has."""
+    spec = replace(Tunnel.objects.get(pk=tunnel.pk).draft(), dpd_seconds=40)
+    models.HeldTunnel.objects.get_or_create(
+        concentrator=scene.concentrator,
+        tunnel_id=tunnel.pk,
+        defaults={
+            "kind": models.HeldTunnel.Kind.CHANGED,
+            "number": 7,
+            "specification": Sealed.of(serialize(spec), Revision.context(tunnel.pk, 7)),
+            "mark": Tunnel.objects.get(pk=tunnel.pk).mark,
+            "account_id": tunnel.account_id,
+            "name": tunnel.name,
+            "hosted_peer": tunnel.hosted_peer,
+        },
+    )
 
 
 def save_all(scene: Scene, tunnel: Tunnel, value: SaStatus) -> None:

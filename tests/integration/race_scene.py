@@ -17,6 +17,8 @@ from vpnportal.reconciler import revision_outcomes
 SHARED, UNUSED = IPv4Network("192.168.77.0/24"), IPv4Network("192.168.79.0/24")
 # Rows of an earlier pair, in an order in which each may be deleted.
 RENEWED = (
+    models.HeldTunnel,
+    models.DriftRepair,
     models.AddressRelease,
     models.TunnelCommand,
     models.PeerProbe,

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import tarfile
 from dataclasses import replace
+from datetime import datetime
 from io import BytesIO, StringIO
 from pathlib import Path
 
@@ -19,12 +20,22 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
+from tests.integration.conftest import make_tunnel
 from tests.integration.test_migrations import migrate
 from vpnportal import encryption, services
 from vpnportal.management.database_backup import creation, postgresql, restoration
 from vpnportal.management.database_backup.archive import BackupError, read_archive, write_archive
 from vpnportal.management.database_copy.tables import RowDigest, all_tables
-from vpnportal.models import Account, Invitation, PeerProbe, Revision, Tunnel, TunnelCommand
+from vpnportal.models import (
+    Account,
+    Concentrator,
+    HeldTunnel,
+    Invitation,
+    PeerProbe,
+    Revision,
+    Tunnel,
+    TunnelCommand,
+)
 
 pytestmark = pytest.mark.sqlite
 
@@ -118,6 +129,8 @@ def test_a_restored_portal_has_every_row_opens_every_seal_and_continues_the_numb
     out, progress = restore(folder / "portal.tar")
 
     after = rows()
+    old, new = (digests.pop("vpnportal_concentrator") for digests in (before, after))
+    assert (old.count, old == new) == (1, False)
     assert before.pop("django_session").count == 1
     assert after.pop("django_session").count == 0
     assert after == before
@@ -129,11 +142,36 @@ def test_a_restored_portal_has_every_row_opens_every_seal_and_continues_the_numb
     assert [row.spec() for row in tunnel.revisions.all()] == [tunnel.draft()]
     held = Group.objects.get().permissions.get()
     assert (held.codename, held.content_type.model) == ("change_addresspool", "addresspool")
-    assert Account.objects.create(name="a new one").pk == highest + 1
-    # A gateway has files by the ids of revisions, also of those after the backup.
-    services.edit(tunnel, "phase_one_group", 14, tunnel.revisions.get().author)
-    newest = services.apply(tunnel, tunnel.revisions.get().author)
+    # A gateway has files of tunnels and accounts that the backup does not know.
+    assert Account.objects.create(name="a new one").pk > 1_000_000
+    newest = make_tunnel(Account.objects.get(pk=highest), tunnel.concentrator, "ipsec003")
     assert newest.pk > 1_000_000
+
+
+def made_at(file: Path, folder: Path) -> datetime:
+    with file.open("rb") as stream:
+        return datetime.fromisoformat(read_archive(stream, folder / "dump").created_at)
+
+
+def test_each_restore_begins_a_new_epoch_of_each_gateway(portal, folder):
+    other = Concentrator.objects.create(
+        name="hou02-vpn02", datacenter=portal.concentrator.datacenter, public_address="203.0.113.5"
+    )
+    HeldTunnel.objects.create(concentrator=other, tunnel_id=7, kind="unknown", number=1)
+    assert not Concentrator.objects.uncompared().exists()
+    backup(folder / "portal.tar")
+    epochs = set()
+    for _ in range(2):
+        call_command("flush", interactive=False)
+        restore(folder / "portal.tar")
+        rows = Concentrator.objects.uncompared()
+        assert {row.restored_from for row in rows} == {made_at(folder / "portal.tar", folder)}
+        epochs |= {row.epoch for row in rows}
+    assert len(epochs) == 4
+    assert not HeldTunnel.objects.exists()
+    row = rows.first()
+    Concentrator.objects.filter(pk=row.pk).update(compared_epoch=row.epoch)
+    assert Concentrator.objects.uncompared().count() == 1
 
 
 def test_a_program_gets_an_object_and_no_progress(portal, folder):
@@ -144,7 +182,7 @@ def test_a_program_gets_an_object_and_no_progress(portal, folder):
         2,
         "",
     )
-    assert made["migrations"]["vpnportal"] == "0019_ended_claims"
+    assert made["migrations"]["vpnportal"] == "0020_epochs"
     call_command("flush", interactive=False)
 
     out, progress = restore(folder / "portal.tar", json=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from copy import copy
 from pathlib import Path
@@ -11,10 +12,13 @@ from celery.exceptions import Retry
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import OperationalError
+from django.utils import timezone
 
 from tests.fake_gateway import FakeGateway
 from vpnportal import services, tasks
-from vpnportal.models import Revision, Tunnel
+from vpnportal.domain.tunnel.serialization import serialize
+from vpnportal.fields import Sealed
+from vpnportal.models import Revision, Tunnel, TunnelCommand
 from vpnportal.reconciler import reconcile, stand_alone
 from vpnportal.reconciler.local_target import LocalTarget, _local_target, local_target
 
@@ -107,14 +111,53 @@ def test_the_next_full_converge_removes_the_files_of_older_revisions(ready, user
     assert files() == [newest]
 
 
-def test_a_disconnected_tunnel_is_not_restored(ready, user, owner, gateway, rebooted):
+def test_a_disconnected_tunnel_is_not_restored_and_leaves_a_tombstone(
+    ready, user, owner, gateway, rebooted
+):
     applied(ready, user)
     services.disconnect(Tunnel.objects.get(pk=ready.pk), owner)
     reconcile.converge(ready.concentrator_id, ready.pk)
 
     stand_alone.restore_missing(NAME, rebooted)
 
-    assert (files(), rebooted.connections) == ([], {})
+    assert rebooted.connections == {}
+    reconcile.converge(ready.concentrator_id)
+    reconcile.converge(ready.concentrator_id)
+    (tombstone,) = files()
+    content = json.loads(tombstone.read_text())
+    assert (content["number"], content["sealed"]) == (1, "")
+    tombstone.write_text(json.dumps({**content, "removed_at": "2026-01-01T00:00:00+00:00"}))
+    _local_target.cache_clear()
+    reconcile.converge(ready.concentrator_id)
+    assert files() == []
+
+
+def test_a_tunnel_that_is_connected_again_has_a_file_again(ready, user, owner, gateway, rebooted):
+    applied(ready, user)
+    services.disconnect(Tunnel.objects.get(pk=ready.pk), owner)
+    reconcile.converge(ready.concentrator_id, ready.pk)
+    TunnelCommand.objects.update(done_at=timezone.now())
+    services.connect(Tunnel.objects.get(pk=ready.pk), owner)
+    reconcile.converge(ready.concentrator_id, ready.pk)
+
+    stand_alone.restore_missing(NAME, rebooted)
+
+    assert list(rebooted.connections) == [f"ctx{ready.pk}"]
+
+
+def test_another_revision_with_the_id_of_the_stored_one_replaces_its_file(ready, user, gateway):
+    """A restored database gives ids again."""
+    revision = applied(ready, user)
+    services.edit(Tunnel.objects.get(pk=ready.pk), "phase_two_keylife", 1_800, user)
+    spec = Tunnel.objects.get(pk=ready.pk).draft()
+    revision.specification = Sealed.of(serialize(spec), Revision.context(ready.pk, 1))
+    revision.created_at = timezone.now()
+    revision.save()
+
+    reconcile.converge(ready.concentrator_id)
+
+    (tunnel,) = local_target(NAME).tunnels()
+    assert tunnel.connection.as_loaded == gateway.connections[f"ctx{ready.pk}"].as_loaded
 
 
 def test_a_full_converge_stores_what_is_missing_and_removes_what_is_not_desired(
@@ -130,7 +173,8 @@ def test_a_full_converge_stores_what_is_missing_and_removes_what_is_not_desired(
 
     reconcile.converge(ready.concentrator_id)
 
-    assert (files(), file.read_text()) == ([file], content)
+    assert file.read_text() == content
+    assert [file.name for file in files()] == [file.name, "999-2.json"]
 
 
 def test_a_stored_revision_does_not_replace_a_newer_one(ready, user, gateway):

@@ -5,6 +5,7 @@ from vpnportal.models.address_release import AddressRelease
 from vpnportal.models.commands import PeerProbe, TunnelCommand
 from vpnportal.models.concentrators import AddressPool, Concentrator, Datacenter
 from vpnportal.models.drafts import DraftBackup, KeyReveal, LastEdit
+from vpnportal.models.held_tunnels import HeldTunnel
 from vpnportal.models.observations import DiagnosticLog, DriftRepair, TranslationUsage
 from vpnportal.models.permissions import Role
 from vpnportal.models.remote_claims import NetworkGrant, RemoteClaim
@@ -25,6 +26,7 @@ __all__ = [
     "DiagnosticLog",
     "DraftBackup",
     "DriftRepair",
+    "HeldTunnel",
     "Invitation",
     "KeyReveal",
     "LastEdit",

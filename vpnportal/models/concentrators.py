@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from django.core.validators import RegexValidator
 from django.db import models
@@ -23,6 +24,15 @@ class Datacenter(models.Model):
 
     def __str__(self) -> str:
         return self.long_name
+
+
+class ConcentratorQuerySet(models.QuerySet["Concentrator"]):
+    """Concentrators, with a filter for those that a restore leaves in question."""
+
+    def uncompared(self) -> ConcentratorQuerySet:
+        """Return the concentrators whose gateway was not compared with the restored database."""
+        is_compared = models.Q(epoch=models.F("compared_epoch"))
+        return self.exclude(epoch=None).exclude(is_compared, compared_epoch__isnull=False)
 
 
 class Concentrator(models.Model):
@@ -53,8 +63,27 @@ class Concentrator(models.Model):
     # Minutes of the last hour with a sample of all SAs, as spans [first, last].
     observed_minutes = models.JSONField(default=list, blank=True)
 
+    # A random value from each restore of a backup, for equality only; None before the first one.
+    epoch = models.UUIDField(null=True, editable=False)
+    # The epoch for which the worker compared the files of its gateway with the database.
+    compared_epoch = models.UUIDField(null=True, editable=False)
+    # The time of the backup that was restored.
+    restored_from = models.DateTimeField(null=True, editable=False)
+
+    objects = ConcentratorQuerySet.as_manager()
+
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_compared(self) -> bool:
+        """True unless a restore left it in question which tunnels the gateway runs."""
+        return self.epoch == self.compared_epoch or self.epoch is None
+
+    @cached_property
+    def has_held(self) -> bool:
+        """True if the concentrator has held tunnels. A worker's query annotates it."""
+        return self.held_tunnels.exists()
 
     @property
     def queue(self) -> str:

@@ -37,6 +37,12 @@ class RevisionQuerySet(models.QuerySet["Revision"]):
         """Return the live, queued and applying revisions of tunnels that are not disconnected."""
         return self.live_or_applying().filter(tunnel__disconnected_at=None)
 
+    def with_owner(self) -> RevisionQuerySet:
+        """Annotate `account_id` and `tunnel_name`, the account and the name of the tunnel."""
+        return self.annotate(
+            account_id=models.F("tunnel__account"), tunnel_name=models.F("tunnel__name")
+        )
+
     def holding(self) -> RevisionQuerySet:
         """Return the revisions that reserve their networks: live, unfinished, or fallback."""
         return self.filter(outcome__in=Revision.HOLDING)

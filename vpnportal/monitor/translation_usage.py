@@ -110,9 +110,12 @@ def _by_tunnel(
 
     A use before the order of the tunnel belongs to an earlier tunnel with this address.
     """
+    # The gateway may have the addresses of a held tunnel in another one.
+    held = concentrator.held_tunnels.undecided().values("tunnel_id")
     current = set(
         Revision.objects.live_or_applying()
         .filter(concentrator=concentrator)
+        .exclude(tunnel__in=held)
         .values_list("tunnel", flat=True)
     )
     subnets = Subnet.objects.filter(kind=Subnet.Kind.STATIC_NAT, tunnels__isnull=False)

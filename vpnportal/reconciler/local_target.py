@@ -3,7 +3,8 @@
 A file holds a live revision of a tunnel. The specification in it is sealed, as in the database.
 The next revision of the tunnel is a file with the next number. The older file stays until the
 newer one is on the disk, so a power cut leaves one that can be read. Of a tunnel's files, the one
-with the highest number that can be read counts.
+with the highest number that can be read counts. The last file of a tunnel that was removed is a
+tombstone: without it, a restored backup could not tell the tunnel from one that is missing.
 """
 
 from __future__ import annotations
@@ -12,54 +13,100 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import UUID
 
 from django.conf import settings
+from django.utils import timezone
 
+from vpnportal.clock import age_of
 from vpnportal.domain.gateway_config.compile import compile_tunnel
 from vpnportal.domain.gateway_config.desired import CompiledTunnel
 from vpnportal.domain.gateway_config.names import connection_of, tunnel_id
 from vpnportal.domain.tunnel.serialization import deserialize
+from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import CannotOpen, concentrator_key, unseal
 from vpnportal.models import Revision
-from vpnportal.reconciler.revision_cache import BATCH_ROWS
+from vpnportal.reconciler.revision_cache import BATCH_ROWS, RevisionKey
 
 log = logging.getLogger(__name__)
 
 FILE_NAME = re.compile(r"(\d+)-(\d+)\.json")
 # Files whose older ones a full converge removes. To wait for the disk takes milliseconds for each.
 REPLACED_AT_ONCE = 100
+# A backup that is older than this loads tunnels that were removed after it.
+TOMBSTONES_LAST = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRevision:
-    """A revision as its file holds it. `sealed` is the encrypted specification."""
+    """A revision as its file holds it. `sealed` is the encrypted specification, "" in a tombstone.
+
+    `epoch` is the epoch of the database that the revision came from, "" before any restore. Times
+    are ISO 8601. `account_id` and `name` are those of the tunnel.
+    """
 
     revision_id: int
     tunnel_id: int
     number: int
     mark: int
     sealed: str
+    created_at: str = ""
+    epoch: str = ""
+    account_id: int | None = None
+    name: str = ""
+    removed_at: str = ""
 
     @classmethod
-    def of(cls, revision: Revision) -> StoredRevision:
-        """Return the content of a revision's file."""
+    def of(cls, revision: Any, epoch: str) -> StoredRevision:
+        """Return the content of the file of a revision from `RevisionQuerySet.with_owner`."""
         return cls(
             revision.pk,
             revision.tunnel_id,
             revision.number,
             revision.mark,
             revision.specification.token,
+            revision.created_at.isoformat(),
+            epoch,
+            revision.account_id,
+            revision.tunnel_name,
         )
+
+    @property
+    def spec(self) -> TunnelSpec:
+        """The specification, decrypted. Raises CannotOpen if the file or the key differs."""
+        return deserialize(unseal(self.sealed, Revision.context(self.tunnel_id, self.number)))
 
     def compiled(self, concentrator: str) -> CompiledTunnel:
         """Return the compiled tunnel. Raises CannotOpen if the file or the key differs."""
-        context = Revision.context(self.tunnel_id, self.number)
-        spec = deserialize(unseal(self.sealed, context))
-        return compile_tunnel(spec, concentrator_key(concentrator), self.mark)
+        return compile_tunnel(self.spec, concentrator_key(concentrator), self.mark)
+
+
+class Entry(NamedTuple):
+    """The newest readable file of a tunnel, without its specification.
+
+    `key` is None if the file has no creation time. `removed_at` is set in a tombstone.
+    """
+
+    key: RevisionKey | None
+    epoch: str
+    removed_at: datetime | None
+
+    @classmethod
+    def of(cls, stored: StoredRevision) -> Entry:
+        """Return the entry of a file."""
+        created_at, removed_at = _time(stored.created_at), _time(stored.removed_at)
+        key = RevisionKey(stored.revision_id, created_at, stored.mark) if created_at else None
+        return cls(key, stored.epoch, removed_at)
+
+    def holds(self, key: RevisionKey) -> bool:
+        """Return True if the file has the specification of this revision."""
+        return self.key == key and self.removed_at is None
 
 
 class LocalTarget:
@@ -67,52 +114,104 @@ class LocalTarget:
 
     def __init__(self, folder: Path, concentrator: str) -> None:
         self._folder, self._concentrator = folder, concentrator
-        # The stored revision by connection, and the numbers of its tunnel's files in their order,
-        # read from the disk at the first use.
-        self._ids: dict[str, int] | None = None
+        # The newest file by connection, and the numbers of its tunnel's files in their order, read
+        # from the disk at the first use.
+        self._known: dict[str, Entry] | None = None
         self._numbers: dict[str, list[int]] = {}
         # The connections with more than one file.
         self._with_older: set[str] = set()
+        self._epoch: str | None = None
+
+    @property
+    def epoch(self) -> UUID | None:
+        """The epoch with which the files were compared, None before any restore."""
+        if self._epoch is None:
+            try:
+                self._epoch = str(UUID(self._epoch_file.read_text()))
+            except FileNotFoundError:
+                self._epoch = ""
+            except (OSError, ValueError):
+                # The next comparison writes it again.
+                log.exception("The file %s is unreadable", self._epoch_file)
+                self._epoch = ""
+        return UUID(self._epoch) if self._epoch else None
+
+    def begin_epoch(self, epoch: UUID | None) -> None:
+        """Write the epoch with which the files were compared. An error of the disk is logged."""
+        self._epoch = str(epoch or "")
+        try:
+            if epoch is None:
+                self._epoch_file.unlink(missing_ok=True)
+                return
+            new = self._epoch_file.with_suffix(".new")
+            _write_private(new, self._epoch)
+            _wait_for_disk(new)
+            new.rename(self._epoch_file)
+        except OSError:
+            log.exception("The epoch of %s cannot be stored", self._concentrator)
+
+    def newest(self) -> RevisionKey | None:
+        """Return the newest revision of this epoch that was stored; None without one."""
+        epoch = str(self.epoch or "")
+        entries = (entry for entry in self._entries().values() if entry.epoch == epoch)
+        return max((entry.key for entry in entries if entry.key), default=None)
 
     def tunnels(self) -> Iterator[CompiledTunnel]:
         """Yield the stored tunnels that can be read."""
         for stored in self._read().values():
             try:
-                yield stored.compiled(self._concentrator)
+                if not stored.removed_at:
+                    yield stored.compiled(self._concentrator)
             except CannotOpen:
                 log.exception("The stored revision of tunnel %s is unreadable", stored.tunnel_id)
 
+    def files(self) -> dict[int, StoredRevision | None]:
+        """Return the stored revisions and tombstones by tunnel id; None for an unreadable one.
+
+        Raises OSError if the folder cannot be read.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        stored = self._read()
+        return {tunnel_id(name): stored.get(name) for name in self._numbers}
+
     def save(
-        self, revision_ids: Mapping[str, int], scope: str | None, read: Iterable[Revision] = ()
+        self,
+        keys: Mapping[str, RevisionKey],
+        scope: str | None,
+        read: Iterable[Revision] = (),
+        held: Collection[str] = (),
     ) -> None:
-        """Store the newest revisions of a scope, given by connection; remove the files of others.
+        """Store the newest revisions of a scope, given by connection; remove the others.
 
         `scope` is a connection, or None for all. `read` are revisions that the caller has read;
-        others are read if they are not stored yet. An error of the disk is logged, and the next
-        call tries again.
+        others are read if they are not stored yet. The files of `held` connections stay. An error
+        of the disk is logged, and the next call tries again.
         """
         try:
-            stored = self._stored_ids()
-            missing = {pk for name, pk in revision_ids.items() if stored.get(name) != pk}
+            stored = self._entries()
+            missing = {
+                key.pk
+                for name, key in keys.items()
+                if name not in stored or not stored[name].holds(key)
+            }
             if missing:
                 rows = [revision for revision in read if revision.pk in missing]
                 for revision in (*rows, *_revisions(missing - {row.pk for row in rows})):
-                    self._write(revision)
+                    self._write(StoredRevision.of(revision, str(self.epoch or "")))
             for name in [scope] if scope else list(self._numbers):
-                if name not in revision_ids:
+                if name not in keys and name not in held:
                     self._remove(name)
             if not scope:
                 self._remove_older()
         except OSError:
             log.exception("The target of %s cannot be stored", self._concentrator)
 
-    def _stored_ids(self) -> dict[str, int]:
-        if self._ids is None:
+    def _entries(self) -> dict[str, Entry]:
+        if self._known is None:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            stored = self._read()
-            self._ids = {name: revision.revision_id for name, revision in stored.items()}
+            self._known = {name: Entry.of(stored) for name, stored in self._read().items()}
             self._with_older = {name for name, numbers in self._numbers.items() if numbers[1:]}
-        return self._ids
+        return self._known
 
     def _read(self) -> dict[str, StoredRevision]:
         """Return the stored revisions by connection, and note the numbers of their files."""
@@ -125,25 +224,22 @@ class LocalTarget:
             file = self._file(name, number)
             self._numbers.setdefault(name, []).append(number)
             try:
-                stored[name] = StoredRevision(**json.loads(file.read_text()))
+                stored[name] = _content(file)
             except (OSError, ValueError, TypeError):
                 log.exception("The file %s is unreadable", file)
         return stored
 
-    def _write(self, revision: Revision) -> None:
-        stored = StoredRevision.of(revision)
+    def _write(self, stored: StoredRevision) -> None:
         name = connection_of(stored.tunnel_id)
         numbers = self._numbers.setdefault(name, [])
         number = numbers[-1] + 1 if numbers else 1
         # Replacing the older file costs more than all else here: some file systems wait for the
         # disk then.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        with os.fdopen(os.open(self._file(name, number), flags, 0o600), "w") as out:
-            json.dump(asdict(stored), out)
+        _write_private(self._file(name, number), json.dumps(asdict(stored)))
         numbers.append(number)
         if numbers[1:]:
             self._with_older.add(name)
-        self._stored_ids()[name] = stored.revision_id
+        self._entries()[name] = Entry.of(stored)
 
     def _remove_older(self) -> None:
         """Remove the older files of tunnels whose newest file is on the disk."""
@@ -155,9 +251,23 @@ class LocalTarget:
             self._with_older.remove(name)
 
     def _remove(self, name: str) -> None:
-        self._unlink(name, self._numbers.pop(name, ()))
-        self._with_older.discard(name)
-        self._stored_ids().pop(name, None)
+        """Write the tombstone of a tunnel, or remove one that is too old."""
+        entry = self._entries().get(name)
+        if entry is None or entry.removed_at is None:
+            if numbers := self._numbers.get(name):
+                self._write(self._tombstone(name, numbers[-1]))
+        elif age_of(entry.removed_at) > TOMBSTONES_LAST:
+            self._unlink(name, self._numbers.pop(name, ()))
+            self._with_older.discard(name)
+            self._entries().pop(name)
+
+    def _tombstone(self, name: str, newest: int) -> StoredRevision:
+        removed_at = timezone.now().isoformat()
+        try:
+            stored = _content(self._file(name, newest))
+        except (OSError, ValueError, TypeError):
+            stored = StoredRevision(0, tunnel_id(name), 0, 0, "")
+        return replace(stored, sealed="", removed_at=removed_at)
 
     def _unlink(self, name: str, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -165,6 +275,27 @@ class LocalTarget:
 
     def _file(self, name: str, number: int) -> Path:
         return self._folder / f"{tunnel_id(name)}-{number}.json"
+
+    @property
+    def _epoch_file(self) -> Path:
+        return self._folder / "epoch"
+
+
+def _content(file: Path) -> StoredRevision:
+    """Return the content of a file. Raises OSError, ValueError or TypeError if it has none."""
+    stored = StoredRevision(**json.loads(file.read_text()))
+    Entry.of(stored)
+    return stored
+
+
+def _time(text: str) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _write_private(file: Path, text: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    with os.fdopen(os.open(file, flags, 0o600), "w") as out:
+        out.write(text)
 
 
 def _wait_for_disk(file: Path) -> None:
@@ -185,5 +316,6 @@ def _local_target(folder: Path, concentrator: str) -> LocalTarget:
 def _revisions(ids: Iterable[int]) -> Iterator[Revision]:
     wanted = sorted(ids)
     for start in range(0, len(wanted), BATCH_ROWS):
-        rows = Revision.objects.filter(pk__in=wanted[start : start + BATCH_ROWS])
-        yield from rows.only("tunnel_id", "number", "mark", "specification").iterator()
+        rows = Revision.objects.filter(pk__in=wanted[start : start + BATCH_ROWS]).with_owner()
+        columns = ("tunnel_id", "number", "mark", "specification", "created_at")
+        yield from rows.only(*columns).iterator()

@@ -8,11 +8,11 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from django.conf import settings
 from django.db import OperationalError
-from django.db.models import BigAutoField
+from django.db.models import BigAutoField, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.desired import CompiledTunnel, Desired
@@ -31,10 +31,11 @@ from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.gateway import GatewayError
 from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
-from vpnportal.models import Concentrator, TunnelCommand
+from vpnportal.models import Concentrator, HeldTunnel, TunnelCommand
 from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler import (
     address_release,
+    epochs,
     first_rekey,
     leftovers,
     marks,
@@ -63,8 +64,12 @@ def converge(concentrator_id: int, tunnel_id: int | None = None, give_up: bool =
 
     Returns True if work is left for another converge. Raises GatewayError if the concentrator
     cannot be observed or changed. With `give_up`, overdue revisions are marked as failed.
+
+    After a restore of the database, the gateway is compared with it first.
     """
     concentrator = find_concentrator(concentrator_id)
+    if epochs.compare_if_new(concentrator, is_full=tunnel_id is None):
+        concentrator = find_concentrator(concentrator_id)
     try:
         with _no_garbage_collection():
             return Converge(concentrator, tunnel_id).run()
@@ -108,16 +113,22 @@ def _step_router(concentrator: Concentrator, logs: RevisionLogs, drift: DriftLog
 def find_concentrator(pk: int) -> Concentrator:
     """Return the row of a concentrator. Raises Concentrator.DoesNotExist if it was deleted.
 
-    It has the name only: converting the monitor's times and lists takes longer than the query.
+    It has the name and the epoch only, and `has_held`: converting the monitor's times and lists
+    takes longer than the query.
     """
     for concentrator in _concentrators(pk):
         return concentrator
     raise Concentrator.DoesNotExist
 
 
-_concentrators = PreparedQuery(
-    lambda pk: Concentrator.objects.filter(pk=pk).only("name"), BigAutoField()
-)
+def _with_held(pk: Any) -> QuerySet[Concentrator]:
+    held = HeldTunnel.objects.filter(concentrator=OuterRef("pk"))
+    rows = Concentrator.objects.filter(pk=pk).only("name", "epoch")
+    # In place of the property of this name, which would be a query of its own.
+    return rows.annotate(**{"has_held": Exists(held)})
+
+
+_concentrators = PreparedQuery(_with_held, BigAutoField())
 
 
 def converge_without_portal(name: str) -> None:
@@ -283,7 +294,13 @@ class Converge:
 
     def _evaluate_trials(self) -> bool:
         """Evaluate the due trials. Return True if one rolled back and the desired state changed."""
-        due = trials.find_due(self._concentrator, self._tunnel_id, self.target.revisions)
+        due = [
+            revision
+            for revision in trials.find_due(
+                self._concentrator, self._tunnel_id, self.target.revisions
+            )
+            if connection_of(revision.tunnel_id) not in self.target.held
+        ]
         self._on_trial = frozenset(connection_of(revision.tunnel_id) for revision in due)
         return any([trials.evaluate(revision, self._driver, self.observed) for revision in due])
 
@@ -326,11 +343,14 @@ class Converge:
             )
             address_release.complete_releases(self._concentrator, self.observed)
             marks.free_released(self._concentrator, self._driver, self.observed, self._began_at)
+            if self._concentrator.has_held:
+                epochs.drop_ended(self._concentrator, self._began_at)
         else:
             sa_status_store.save_one(self._concentrator, self._tunnel_id, status, self._began_at)
         self._mark_up(status)
+        target = self.target
         local_target(self._concentrator.name).save(
-            self.target.revision_ids, self._connection, self.target.revisions
+            target.revision_keys, self._connection, target.revisions, target.held
         )
 
     def _mark_up(self, status: dict[int, SaStatus]) -> None:

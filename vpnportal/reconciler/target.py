@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -11,12 +11,15 @@ from django.conf import settings
 from django.db.models import BigAutoField, F, Q
 from django.utils import timezone
 
-from vpnportal.domain.gateway_config.desired import Desired
+from vpnportal.domain.gateway_config.compile import compile_tunnel
+from vpnportal.domain.gateway_config.desired import CompiledTunnel, Desired
 from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.domain.gateway_config.nat_elements import NatElements
 from vpnportal.domain.planning.kernel_ipsec import Peers
+from vpnportal.domain.planning.leftovers import peers_of
 from vpnportal.domain.planning.observed import Scope
-from vpnportal.models import Concentrator, Revision
+from vpnportal.encryption import CannotOpen, concentrator_key
+from vpnportal.models import Concentrator, HeldTunnel, Revision
 from vpnportal.models.revisions import RevisionQuerySet
 from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.revision_cache import RevisionKey
@@ -33,19 +36,26 @@ RECORD_EVENTS_FOR = timedelta(minutes=2)
 class Target:
     """The desired state of a scope, and the revisions it comes from.
 
-    `revision_ids` has the ids of the newest revisions by connection. `revisions` are those of them
+    `revision_keys` has the newest revisions by connection. `revisions` are those of them
     that are unfinished or finished lately. `scope` is None for the whole concentrator.
     `unreadable` are the connections whose revision cannot be decrypted (a changed row, a lost key):
     the gateway keeps their state, and the other connections are converged. `may_be_half_done` is
-    False if no earlier converge of the scope can have stopped between two changes.
+    False if no earlier converge of the scope can have stopped between two changes. `held` are the
+    connections that stay as the gateway has them, and whose revisions are not in the target.
     """
 
-    revision_ids: dict[str, int]
+    revision_keys: dict[str, RevisionKey]
     revisions: tuple[Revision, ...]
     desired: Desired
     scope: Scope | None
     unreadable: frozenset[str]
     may_be_half_done: bool
+    held: frozenset[str] = frozenset()
+
+    @property
+    def revision_ids(self) -> dict[str, int]:
+        """The ids of the newest revisions by connection."""
+        return {name: key.pk for name, key in self.revision_keys.items()}
 
     @property
     def unfinished(self) -> tuple[Revision, ...]:
@@ -55,40 +65,73 @@ class Target:
 
 def load_target(concentrator: Concentrator, tunnel_id: int | None) -> Target:
     """Return the target for one tunnel of a concentrator, or for all its tunnels."""
+    held = concentrator.held_tunnels.undecided() if concentrator.has_held else ()
+    rows = {row.tunnel_id: row for row in held}
     if tunnel_id is None:
-        return _target_of_all(Revision.objects.filter(concentrator=concentrator))
+        return _target_of_all(concentrator, rows)
+    if tunnel_id in rows:
+        return _target_of_held(concentrator, rows[tunnel_id])
     return _target_of_one(concentrator, tunnel_id)
 
 
-def _target_of_all(revisions: RevisionQuerySet) -> Target:
+def _compile_held(concentrator: Concentrator, row: HeldTunnel) -> CompiledTunnel | None:
+    """Return the tunnel that the gateway runs; None if it runs none or its file is unreadable."""
+    try:
+        spec = row.spec()
+    except (CannotOpen, ValueError):
+        return None
+    return compile_tunnel(spec, concentrator_key(concentrator.name), row.mark)
+
+
+def _target_of_held(concentrator: Concentrator, row: HeldTunnel) -> Target:
+    """Return the target for one held tunnel: the state that the gateway has already."""
+    name = connection_of(row.tunnel_id)
+    tunnel = _compile_held(concentrator, row)
+    compiled = [tunnel] if tunnel else []
+    return Target(
+        revision_keys={},
+        revisions=(),
+        desired=Desired.of(compiled, settings.HOSTED_INTERFACES),
+        scope=_scope(name, compiled, (peers_of(tunnel.connection) for tunnel in compiled)),
+        unreadable=frozenset(() if tunnel or row.is_removed else [name]),
+        may_be_half_done=False,
+        held=frozenset([name]),
+    )
+
+
+def _target_of_all(concentrator: Concentrator, held: Mapping[int, HeldTunnel]) -> Target:
     """Return the target for all tunnels. Load full rows only of revisions in progress."""
+    revisions = Revision.objects.filter(concentrator=concentrator)
     newest_first = revisions.to_configure().order_by("tunnel_id", "-number")
     keys: dict[int, RevisionKey] = {}
     columns = newest_first.values_list("tunnel_id", "pk", "created_at", "mark")
     for tunnel_id, pk, created_at, mark in columns.iterator():
-        keys.setdefault(tunnel_id, RevisionKey(pk, created_at, mark))
+        if tunnel_id not in held:
+            keys.setdefault(tunnel_id, RevisionKey(pk, created_at, mark))
     # In the order of the table, in which the cache reads ahead.
     ordered = sorted(keys.values())
     compiled = revision_cache.get_many(ordered)
     revision_cache.retain(ordered)
+    kept = {pk: tunnel for pk, row in held.items() if (tunnel := _compile_held(concentrator, row))}
+    lost = {pk for pk, row in held.items() if pk not in kept and not row.is_removed}
+    lost |= {tunnel_id for tunnel_id, key in keys.items() if key not in compiled}
     in_progress = (
         Q(outcome__in=Revision.UNFINISHED)
         | Q(first_rekey=Revision.Rekeyed.DUE)
         | Q(finished_at__gt=timezone.now() - RECORD_EVENTS_FOR)
     )
     return Target(
-        revision_ids={connection_of(tunnel_id): key.pk for tunnel_id, key in keys.items()},
+        revision_keys={connection_of(tunnel_id): key for tunnel_id, key in keys.items()},
         revisions=tuple(
             revision
-            for revision in revisions.live_or_applying().filter(in_progress)
+            for revision in revisions.live_or_applying().filter(in_progress).with_owner()
             if RevisionKey.of(revision) in compiled
         ),
-        desired=Desired.of(compiled.values(), settings.HOSTED_INTERFACES),
+        desired=Desired.of((*compiled.values(), *kept.values()), settings.HOSTED_INTERFACES),
         scope=None,
-        unreadable=frozenset(
-            connection_of(tunnel_id) for tunnel_id, key in keys.items() if key not in compiled
-        ),
+        unreadable=frozenset(map(connection_of, lost)),
         may_be_half_done=True,
+        held=frozenset(map(connection_of, held)),
     )
 
 
@@ -98,7 +141,8 @@ def _revisions_of(concentrator_id: int, tunnel_id: int) -> RevisionQuerySet:
     With `disconnected_at`, one query has what `to_configure` needs and the earlier revisions.
     """
     revisions = Revision.objects.filter(concentrator_id=concentrator_id, tunnel_id=tunnel_id)
-    return revisions.order_by("-number").annotate(disconnected_at=F("tunnel__disconnected_at"))
+    revisions = revisions.order_by("-number").with_owner()
+    return revisions.annotate(disconnected_at=F("tunnel__disconnected_at"))
 
 
 _newest_revisions = PreparedQuery(
@@ -125,10 +169,10 @@ def _target_of_one(concentrator: Concentrator, tunnel_id: int) -> Target:
     may_be_half_done = not newest or _may_be_half_done(newest[0], earlier)
     compiled = [tunnel for row in newest if (tunnel := revision_cache.get(row))]
     return Target(
-        revision_ids=dict.fromkeys([name], newest[0].pk) if newest else {},
+        revision_keys=dict.fromkeys([name], RevisionKey.of(newest[0])) if newest else {},
         revisions=tuple(newest) if compiled else (),
         desired=Desired.of(compiled, settings.HOSTED_INTERFACES),
-        scope=_scope(name, (*current, *earlier) if may_be_half_done else current),
+        scope=_scope_of(name, (*current, *earlier) if may_be_half_done else current),
         unreadable=frozenset([name] if newest and not compiled else ()),
         may_be_half_done=may_be_half_done,
     )
@@ -153,13 +197,19 @@ def _is_released(concentrator: Concentrator, tunnel_id: int) -> bool:
     return releases.exists() and not releases.open().exists()
 
 
-def _scope(name: str, revisions: Iterable[Revision]) -> Scope:
+def _scope_of(name: str, revisions: Iterable[Revision]) -> Scope:
     rows = {row.pk: row for row in revisions}.values()
     compiled = [tunnel for row in rows if (tunnel := revision_cache.get(row))]
+    return _scope(
+        name, compiled, (Peers(row.hosted_peer, row.remote_peer, row.mark) for row in rows)
+    )
+
+
+def _scope(name: str, compiled: Sequence[CompiledTunnel], peers: Iterable[Peers]) -> Scope:
     return Scope(
         connection=name,
         secrets=frozenset(tunnel.secret.id for tunnel in compiled),
         elements=NatElements.of_tunnels(compiled),
         routes=frozenset(route for tunnel in compiled for route in tunnel.routes),
-        peers=frozenset(Peers(row.hosted_peer, row.remote_peer, row.mark) for row in rows),
+        peers=frozenset(peers),
     )

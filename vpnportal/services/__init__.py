@@ -24,6 +24,16 @@ from vpnportal.services.edit_conflicts import (
     newest_edit,
 )
 from vpnportal.services.errors import Refused, TunnelLocked
+from vpnportal.services.held_tunnels import (
+    Choice,
+    HeldSummary,
+    RestoreStatus,
+    forget_gateway,
+    held_tunnels,
+    keep_gateways,
+    restore_status,
+    take_backups,
+)
 from vpnportal.services.history import (
     HistoryEntry,
     diff_revisions,
@@ -102,6 +112,7 @@ from vpnportal.services.tunnel_commands import (
     rekey,
 )
 from vpnportal.services.tunnel_conflicts import PROVIDER_KINDS
+from vpnportal.services.tunnel_lock import is_held
 from vpnportal.services.tunnel_marks import ensure_mark
 from vpnportal.services.tunnel_state import TunnelState, state_of, states_of
 from vpnportal.services.tunnel_state_ranking import (
@@ -118,12 +129,15 @@ __all__ = [
     "STATE_RANKS",
     "STATE_SLUGS",
     "VERSION_UNKNOWN",
+    "Choice",
     "EditConflict",
+    "HeldSummary",
     "HistoryEntry",
     "Location",
     "RankedTunnels",
     "Refused",
     "Replaced",
+    "RestoreStatus",
     "Review",
     "SeenVersion",
     "StateLabel",
@@ -156,13 +170,17 @@ __all__ = [
     "fill_missing_digests",
     "find_tunnels",
     "findings_of",
+    "forget_gateway",
     "generate_preshared_key",
+    "held_tunnels",
     "history_page",
     "invitation_of",
     "invite",
     "is_command_open",
+    "is_held",
     "is_probe_open",
     "is_probe_usable",
+    "keep_gateways",
     "key_version_of",
     "learned_values",
     "live_peer_view",
@@ -195,6 +213,7 @@ __all__ = [
     "remove_remote_subnet",
     "remove_translation",
     "restore",
+    "restore_status",
     "reveal_preshared_key",
     "revert_field",
     "review_of",
@@ -210,6 +229,7 @@ __all__ = [
     "start_probe",
     "state_of",
     "states_of",
+    "take_backups",
     "undo",
     "undoable",
     "use_learned_values",

@@ -11,6 +11,7 @@ from vpnportal.models import (
     AddressPool,
     AddressRelease,
     Concentrator,
+    HeldTunnel,
     Subnet,
     Tunnel,
     TunnelMark,
@@ -39,9 +40,11 @@ class AllocatedAddresses:
 
     @classmethod
     def now(cls) -> AllocatedAddresses:
-        """Read the addresses in use, in five queries for all concentrators."""
+        """Read the addresses in use, in six queries for all concentrators."""
+        held = list(HeldTunnel.objects.values_list("hosted_peer", "static_nat"))
         peers = frozenset(
             (
+                *(hosted_peer for hosted_peer, _ in held if hosted_peer),
                 *Tunnel.objects.present().values_list("hosted_peer", flat=True),
                 *AddressRelease.objects.open().values_list("hosted_peer", flat=True),
                 *Concentrator.objects.values_list("public_address", flat=True),
@@ -49,6 +52,7 @@ class AllocatedAddresses:
         )
         kinds = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
         networks = list(Subnet.objects.filter(kind__in=kinds).values_list("network", flat=True))
+        networks += [IPv4Network(text) for _, static_nat in held for text in static_nat]
         small = [network for network in networks if network.prefixlen >= STATIC_NAT_PREFIX]
         large = [network for network in networks if network.prefixlen < STATIC_NAT_PREFIX]
         marks = TunnelMark.objects.values("concentrator").annotate(count=Count("pk"))

@@ -13,7 +13,7 @@ from vpnportal.models import AddressRelease, Tunnel
 from vpnportal.reconciler import address_release
 
 
-def start_release(tunnel: Tunnel, author: User) -> None:
+def start_release(tunnel: Tunnel, author: User | None) -> None:
     """Reserve the draft's hosted peer address until the concentrator holds nothing of the tunnel.
 
     The release is complete at once if the concentrator never received a revision.

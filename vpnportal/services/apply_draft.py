@@ -18,7 +18,7 @@ from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, chec
 from vpnportal.services.errors import Refused
 from vpnportal.services.remote_claims import claim_networks, lock_revisions_to_end
 from vpnportal.services.tunnel_conflicts import conflicts
-from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit, refuse_while_held
 from vpnportal.services.tunnel_marks import EXHAUSTED, ensure_mark
 
 TRIAL_SECONDS = range(5, int(MAX_TRIAL.total_seconds()) + 1)
@@ -39,11 +39,13 @@ def apply(
 
     With a trial, the worker restores the last good revision if the tunnel is not healthy in time.
     `seen` is the version of the draft that the author reviewed.
-    Raises Refused if the specification has problems or conflicts with other tunnels.
+    Raises Refused if the specification has problems or conflicts with other tunnels, or if the
+    tunnel waits for an operator after a restore.
     Raises EditConflict if another user edited the draft after `seen`.
     """
     with lock_tunnel_for_edit(tunnel) as fresh:
         check_draft_version(fresh, author, seen)
+        refuse_while_held(fresh)
         if not ensure_mark(fresh):
             raise Refused(Problem("", EXHAUSTED.format(fresh.concentrator)))
         fresh.concentrator = lock_concentrator(fresh.concentrator_id)

@@ -36,8 +36,8 @@ class EditConflict(Refused):
     """A refusal because another user changed the same field. Saving again overwrites the change."""
 
 
-def note_edits(tunnel: Tunnel, fields: Iterable[str], author: User) -> None:
-    """Record the author's edit of these fields, inside the tunnel's lock.
+def note_edits(tunnel: Tunnel, fields: Iterable[str], author: User | None) -> None:
+    """Record the author's edit of these fields, inside the tunnel's lock. A command has no author.
 
     The time of an edit is a version of the draft. Each new time is later than the last one, even
     after the clock was set back.

@@ -16,7 +16,7 @@ from vpnportal.services.address_allocation import (
 from vpnportal.services.address_release import start_release
 from vpnportal.services.edit_conflicts import note_edits
 from vpnportal.services.errors import Refused
-from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit, refuse_while_held
 from vpnportal.services.tunnel_marks import EXHAUSTED, mark_at
 
 
@@ -31,6 +31,10 @@ def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
     with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         if fresh.concentrator_id == concentrator.pk:
             text = f"{fresh.name} is already at {concentrator}."
+            raise Refused(Problem("concentrator", text))
+        refuse_while_held(fresh)
+        if not concentrator.is_compared:
+            text = f"{concentrator} was not compared with the restored backup yet. Try again later."
             raise Refused(Problem("concentrator", text))
         lock_concentrators()
         hosted_peer = _hosted_peer_at(concentrator, fresh)

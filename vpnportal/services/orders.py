@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Account, Concentrator, Datacenter, Revision, Subnet, Tunnel
+from vpnportal.models import Account, Concentrator, Datacenter, HeldTunnel, Revision, Subnet, Tunnel
 from vpnportal.models.row_locks import lock_concentrators, lock_revisions
 from vpnportal.services.address_allocation import (
     AllocatedAddresses,
@@ -24,7 +24,7 @@ from vpnportal.services.address_allocation import (
 )
 from vpnportal.services.address_release import request_removal, start_release
 from vpnportal.services.errors import Refused
-from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit, refuse_while_held
 from vpnportal.services.tunnel_marks import ensure_mark
 
 # Attempts of one order, when writers without the allocation lock win the race.
@@ -32,6 +32,10 @@ MAX_ATTEMPTS = 5
 # PostgreSQL's serialization failure and deadlock: the transaction may be repeated.
 RETRYABLE_SQLSTATES = ("40001", "40P01")
 NAME = re.compile(r"ipsec([0-9]+)")
+NOT_COMPARED = (
+    "takes no orders until its gateways were compared with the backup from which the portal was "
+    "restored. Try again in some minutes, or choose another location."
+)
 OPERATORS = "Ask the operators of the service for more, or choose another location."
 
 
@@ -86,6 +90,7 @@ def cancel(tunnel: Tunnel, author: User) -> None:
     concentrators that may still hold the tunnel.
     """
     with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
+        refuse_while_held(fresh)
         lock_concentrators()
         now = timezone.now()
         Tunnel.objects.filter(pk=fresh.pk).update(cancelled_at=now)
@@ -114,6 +119,8 @@ def _create(account: Account, datacenter: Datacenter, author: User, key: UUID | 
         block = free_static_nat(concentrator, allocated)
         if hosted_peer is None or block is None or not allocated.has_mark(concentrator):
             continue
+        if not concentrator.is_compared:
+            continue
         tunnel = Tunnel.objects.create(
             account=account,
             concentrator=concentrator,
@@ -137,26 +144,35 @@ def _least_used_first(datacenter: Datacenter) -> list[Concentrator]:
 
 
 def _next_name() -> str:
-    """Return a name that no tunnel has or had: deleted tunnels keep their rows."""
-    names = Tunnel.objects.filter(name__startswith="ipsec").values_list("name", flat=True)
+    """Return a name that no tunnel has or had: deleted tunnels keep their rows.
+
+    A held tunnel that the database does not know has its name too.
+    """
+    names = [
+        *Tunnel.objects.filter(name__startswith="ipsec").values_list("name", flat=True),
+        *HeldTunnel.objects.values_list("name", flat=True),
+    ]
     numbers = (int(match[1]) for name in names if (match := NAME.fullmatch(name)))
     return f"ipsec{max(numbers, default=0) + 1:03}"
 
 
 def _missing(
-    datacenter: Datacenter, concentrators: Iterable[Concentrator], allocated: AllocatedAddresses
+    datacenter: Datacenter, concentrators: Collection[Concentrator], allocated: AllocatedAddresses
 ) -> str:
     """Return a sentence on the address, subnet or number that every concentrator lacks, or "".
 
     Names all resources if each concentrator lacks one, but not all the same one.
     """
+    compared = [concentrator for concentrator in concentrators if concentrator.is_compared]
+    if concentrators and not compared:
+        return f"{datacenter} {NOT_COMPARED}"
     free = [
         (
             free_hosted_peer(concentrator, allocated),
             free_static_nat(concentrator, allocated),
             allocated.has_mark(concentrator),
         )
-        for concentrator in concentrators
+        for concentrator in compared
     ]
     if not free:
         return f"There is no concentrator in {datacenter} yet. {OPERATORS}"

@@ -57,7 +57,7 @@ def discard(tunnel: Tunnel, author: User, seen: SeenVersion = VERSION_UNKNOWN) -
     """
     with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         check_draft_version(fresh, author, seen)
-        return _replace_draft(fresh, _applied_spec(fresh), author, "discarded the changes")
+        return replace_draft(fresh, _applied_spec(fresh), author, "discarded the changes")
 
 
 def revert_field(
@@ -70,7 +70,7 @@ def revert_field(
         if field not in {change.field for change in diff_specs(applied, draft)}:
             return Replaced((), ())
         spec = with_field_from(draft, applied, field)
-        return _replace_draft(fresh, spec, author, "reverted a change")
+        return replace_draft(fresh, spec, author, "reverted a change")
 
 
 def restore(
@@ -86,7 +86,7 @@ def restore(
     with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         check_draft_version(fresh, author, seen)
         action = f"restored revision {revision.number}"
-        return _replace_draft(fresh, _spec_of(revision), author, action)
+        return replace_draft(fresh, _spec_of(revision), author, action)
 
 
 def preview_restore(tunnel: Tunnel, revision: Revision) -> Replaced:
@@ -128,7 +128,7 @@ def _spec_of(revision: Revision) -> TunnelSpec:
         raise Refused(Problem("", text)) from None
 
 
-def _replace_draft(tunnel: Tunnel, spec: TunnelSpec, author: User, action: str) -> Replaced:
+def replace_draft(tunnel: Tunnel, spec: TunnelSpec, author: User | None, action: str) -> Replaced:
     """Write a specification to the draft, and save a backup of the draft if anything changed.
 
     Subnets and translations that the tunnel may no longer have are skipped and listed.
@@ -180,7 +180,7 @@ def _restrict_to_available(tunnel: Tunnel, spec: TunnelSpec) -> tuple[TunnelSpec
     return target, tuple(left_out)
 
 
-def _write_spec(tunnel: Tunnel, target: TunnelSpec, author: User) -> tuple[Change, ...]:
+def _write_spec(tunnel: Tunnel, target: TunnelSpec, author: User | None) -> tuple[Change, ...]:
     """Write the differences to the draft, record the edits and return the changes."""
     changes = diff_specs(tunnel.draft(), target)
     fields = {change.field for change in changes}

@@ -16,7 +16,7 @@ from vpnportal.models.row_locks import lock_revisions
 from vpnportal.reconciler import trials
 from vpnportal.reconciler.tunnel_commands import EXPIRES_AFTER
 from vpnportal.services.errors import Refused
-from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
+from vpnportal.services.tunnel_lock import lock_tunnel_for_edit, refuse_while_held
 
 Kind = TunnelCommand.Kind
 NOT_LIVE = "This tunnel is not applied yet. Apply it first."
@@ -32,6 +32,7 @@ def disconnect(tunnel: Tunnel, author: User) -> None:
     with _live_tunnel(tunnel) as fresh:
         if fresh.disconnected_at:
             raise Refused(Problem("", "This tunnel is already disconnected."))
+        refuse_while_held(fresh)
         # A revision that the worker did not start in time must not connect the tunnel again.
         lock_revisions(fresh.revisions.holding())
         unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
@@ -48,6 +49,7 @@ def connect(tunnel: Tunnel, author: User) -> None:
     """
     with _live_tunnel(tunnel) as fresh:
         if fresh.disconnected_at:
+            refuse_while_held(fresh)
             _set_disconnected(fresh, None)
             _queue(fresh, Kind.CONNECT, author)
         elif fresh.sa_status in (SaStatus.UP, SaStatus.OLDER):

@@ -14,6 +14,7 @@ from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
 from vpnportal.models import (
     AddressPool,
     Concentrator,
+    HeldTunnel,
     NetworkGrant,
     RemoteClaim,
     Subnet,
@@ -38,6 +39,7 @@ def conflicts(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
     yield from _unavailable_subnets(tunnel)
     yield from tunnel.concentrator.capabilities.problems(spec)
     yield from _same_peers(tunnel, spec)
+    yield from _held_tunnels(tunnel, spec)
     if not spec.translated_only:
         yield from _not_granted(tunnel, spec)
         yield from _claimed_subnets(tunnel, spec)
@@ -57,6 +59,23 @@ def _unavailable_subnets(tunnel: Tunnel) -> Iterator[Problem]:
         reason = "is not at this location" if is_own else "does not belong to this account"
         field = "service_subnets" if subnet.kind == Subnet.Kind.SERVICE else "hosted_subnets"
         yield Problem(field, f"{subnet.network} {reason}. Remove it.")
+
+
+def _held_tunnels(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
+    """Yield a problem for each remote subnet of a tunnel that waits for an operator's choice.
+
+    The gateway runs it, and the database has no claims of it.
+    """
+    held = HeldTunnel.objects.filter(concentrator=tunnel.concentrator)
+    rows = held.exclude(tunnel_id=tunnel.pk).values_list("remote", flat=True)
+    taken = [IPv4Network(text) for networks in rows for text in networks]
+    for network in () if spec.translated_only else spec.remote_subnets:
+        if any(network.overlaps(other) for other in taken):
+            text = (
+                f"{network} overlaps addresses of another tunnel of this concentrator, which waits "
+                "for the service operators after a restore of the portal. Try again later."
+            )
+            yield Problem("remote_subnets", text)
 
 
 def _same_peers(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.db import OperationalError, transaction
+from django.db.models import Exists, Q
 
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Revision, Tunnel
+from vpnportal.models import Concentrator, HeldTunnel, Revision, Tunnel
 from vpnportal.models.row_locks import lock_account, lock_tunnel
 from vpnportal.services.draft_digests import update_digest
 from vpnportal.services.errors import CANNOT_WRITE, Refused, TunnelLocked
@@ -21,6 +22,11 @@ LOCKED = (
     "Try again when the result is shown."
 )
 DELETED = "This tunnel was deleted. It can no longer be changed or applied."
+HELD = (
+    "The portal was restored from a backup, and the gateway keeps this tunnel as it was last "
+    "applied until the service operators have compared it. Nothing was changed. The draft can be "
+    "edited meanwhile."
+)
 
 
 @contextmanager
@@ -46,3 +52,21 @@ def lock_tunnel_for_edit(tunnel: Tunnel, *, with_account: bool = False) -> Itera
     except OperationalError as error:
         log.exception("%s cannot be written", tunnel)
         raise Refused(Problem("", CANNOT_WRITE)) from error
+
+
+def refuse_while_held(tunnel: Tunnel) -> None:
+    """Raise Refused if the tunnel waits for an operator after a restore."""
+    if is_held(tunnel):
+        raise Refused(Problem("", HELD))
+
+
+def is_held(tunnel: Tunnel) -> bool:
+    """Return True if a restored backup leaves in question what a gateway runs of a tunnel.
+
+    This holds for all tunnels of a gateway that was not compared with the backup yet. One query.
+    """
+    held = HeldTunnel.objects.undecided().filter(tunnel_id=tunnel.pk)
+    holding = Revision.objects.holding().filter(tunnel=tunnel).values("concentrator")
+    here = Concentrator.objects.filter(Q(pk=tunnel.concentrator_id) | Q(pk__in=holding))
+    uncompared = Q(pk__in=here.uncompared().values("pk"))
+    return Concentrator.objects.filter(Exists(held) | uncompared).exists()

@@ -10,6 +10,7 @@ from django.db.models import Count, Prefetch
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_safe
 
+from vpnportal import services
 from vpnportal.domain.gateway_config.drop_counters import BY_ESP, COUNTERS
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import Concentrator, DriftRepair, Tunnel
@@ -61,7 +62,13 @@ def concentrators(request: HtmxRequest) -> HttpResponse:
         )
         for concentrator in by_name
     ]
-    context = {"rows": rows, "version": settings.VERSION}
+    restore = services.restore_status()
+    context = {
+        "rows": rows,
+        "version": settings.VERSION,
+        "restore": restore,
+        "held": services.held_tunnels() if restore else [],
+    }
     return render_page(request, "concentrators/page.html", context)
 
 

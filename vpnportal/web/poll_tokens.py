@@ -29,6 +29,7 @@ def state_box_token(
     command: TunnelCommand | None,
     is_command_open: bool,
     is_settling: bool,
+    is_held: bool,
     detail: str,
     version: datetime | None,
 ) -> str:
@@ -40,6 +41,7 @@ def state_box_token(
     last_seen = state.seen_at if state.is_unknown else None
     return _digest(
         state.label,
+        is_held,
         detail,
         state.sa_status,
         (state.last_sa_status, last_seen, timesince(last_seen)) if last_seen else "",

@@ -70,7 +70,8 @@ def _text(restored: Restored) -> str:
         f"Ended {restored.ended}.",
         f"API keys revoked, members removed and passwords changed after {at} are valid as before: "
         "check them.",
-        f"Gateways go back to the tunnels of {at} as soon as their workers run.",
+        f"Gateways keep the tunnels that are newer than {at} until you choose: see the page "
+        "Concentrators, or `vpnportal held list`.",
     ]
     if restored.migrated:
         lines.append("The rows have the schema of this version now.")

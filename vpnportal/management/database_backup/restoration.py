@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
+from uuid import uuid4
 
 from django.conf import settings
 from django.contrib.contenttypes.models import ContentType
@@ -32,10 +34,10 @@ from vpnportal.management.database_backup.key_files import placed_keys, private_
 from vpnportal.management.database_copy.seals import listed, sealed_values
 from vpnportal.management.database_copy.source import applied_migrations, connected
 from vpnportal.management.database_copy.tables import all_tables, first_filled
-from vpnportal.models import Revision, Tunnel
+from vpnportal.models import Account, Concentrator, HeldTunnel, Revision, Tunnel
 
 TARGET = DEFAULT_DB_ALIAS
-# More tunnels or revisions than a portal makes between a backup and a restore.
+# More accounts or tunnels than a portal makes between a backup and a restore.
 GAP = 1_000_000
 
 
@@ -165,8 +167,9 @@ def _complete(manifest: Manifest, alias: str, report: Report) -> Restored:
     if migrated:
         report(f"Migrating from version {manifest.version} to {settings.VERSION}")
         call_command("migrate", database=alias, interactive=False, verbosity=0)
-    for model in (Tunnel, Revision):
+    for model in (Account, Tunnel):
         _leave_gap(connection, model._meta.db_table)
+    _begin_epochs(manifest, alias)
     report("Decrypting the sealed values")
     unreadable = _check_keys(alias)
     ended = end_items(alias)
@@ -176,7 +179,8 @@ def _complete(manifest: Manifest, alias: str, report: Report) -> Restored:
 def _leave_gap(connection: Any, table: str) -> None:
     """Let the next row of a table get a number that no row had after the backup.
 
-    Gateways know tunnels and revisions by number, and would take another row for that of the file.
+    Gateways have files of later tunnels, which come back with their numbers. Of a revision they
+    know the creation time too.
     """
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -189,6 +193,18 @@ def _leave_gap(connection: Any, table: str) -> None:
         cursor.execute("UPDATE sqlite_sequence SET seq = seq + %s WHERE name = %s", [GAP, table])
         if not cursor.rowcount:
             cursor.execute("INSERT INTO sqlite_sequence VALUES (%s, %s)", [table, GAP])
+
+
+def _begin_epochs(manifest: Manifest, alias: str) -> None:
+    """Let each gateway be compared with the restored rows before its worker changes it.
+
+    Tunnels that were held at the time of the backup are compared again.
+    """
+    HeldTunnel.objects.using(alias).all().delete()
+    restored_from = datetime.fromisoformat(manifest.created_at)
+    for pk in Concentrator.objects.using(alias).values_list("pk", flat=True):
+        row = Concentrator.objects.using(alias).filter(pk=pk)
+        row.update(epoch=uuid4(), restored_from=restored_from)
 
 
 def _check_keys(alias: str) -> list[str]:

@@ -51,6 +51,7 @@ class StateBox:
     - `detail`: addition to the state label, such as "1 of 2 subnet pairs up".
     - `command`: the newest command; `is_command_open` while the worker may still run it.
     - `is_settling`: an apply ended a moment ago, and the SA status is about to change.
+    - `is_held`: the tunnel waits for an operator after a restore of the portal.
     - `version`: version of the draft, for the edit conflicts of forms in the review.
     - `token`: poll token; it changes when the rendered box changes.
     """
@@ -63,6 +64,7 @@ class StateBox:
     command: TunnelCommand | None
     is_command_open: bool
     is_settling: bool
+    is_held: bool
     version: str
     token: str
 
@@ -135,6 +137,7 @@ def state_box_of(tunnel: Tunnel) -> StateBox:
     command = services.newest_command(tunnel)
     is_command_open = services.is_command_open(command)
     is_settling = _is_settling(state)
+    is_held = services.is_held(tunnel)
     token = state_box_token(
         state,
         findings=[finding.texts for finding in findings],
@@ -142,6 +145,7 @@ def state_box_of(tunnel: Tunnel) -> StateBox:
         command=command,
         is_command_open=is_command_open,
         is_settling=is_settling,
+        is_held=is_held,
         detail=detail,
         version=newest,
     )
@@ -154,6 +158,7 @@ def state_box_of(tunnel: Tunnel) -> StateBox:
         command=command,
         is_command_open=is_command_open,
         is_settling=is_settling,
+        is_held=is_held,
         version=written(newest),
         token=token,
     )
