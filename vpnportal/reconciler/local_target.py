@@ -20,6 +20,7 @@ from vpnportal.domain.gateway_config.compile import compile_tunnel
 from vpnportal.domain.gateway_config.desired import CompiledTunnel
 from vpnportal.domain.gateway_config.names import connection_of, tunnel_id
 from vpnportal.domain.tunnel.serialization import deserialize
+from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import CannotOpen, concentrator_key, unseal
 from vpnportal.models import Revision
 from vpnportal.reconciler.revision_cache import BATCH_ROWS
@@ -50,11 +51,18 @@ class StoredRevision:
             revision.specification.token,
         )
 
+    @classmethod
+    def read(cls, file: Path) -> StoredRevision:
+        """Return the content of a file. Raises OSError, ValueError or TypeError if it has none."""
+        return cls(**json.loads(file.read_text()))
+
+    def spec(self) -> TunnelSpec:
+        """Return the specification. Raises CannotOpen if the file or the key differs."""
+        return deserialize(unseal(self.sealed, Revision.context(self.tunnel_id, self.number)))
+
     def compiled(self, concentrator: str) -> CompiledTunnel:
-        """Return the compiled tunnel. Raises CannotOpen if the file or the key differs."""
-        context = Revision.context(self.tunnel_id, self.number)
-        spec = deserialize(unseal(self.sealed, context))
-        return compile_tunnel(spec, concentrator_key(concentrator), self.mark)
+        """Return the compiled tunnel. Raises CannotOpen as `spec` does."""
+        return compile_tunnel(self.spec(), concentrator_key(concentrator), self.mark)
 
 
 class LocalTarget:
@@ -72,6 +80,15 @@ class LocalTarget:
                 yield stored.compiled(self._concentrator)
             except CannotOpen:
                 log.exception("The stored revision of tunnel %s is unreadable", stored.tunnel_id)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the files."""
+        return self._folder
+
+    def files(self) -> list[Path]:
+        """Return the files of all tunnels. Raises no error without the folder."""
+        return sorted(self._folder.glob(f"*{SUFFIX}"))
 
     def save(
         self, revision_ids: Mapping[str, int], scope: str | None, read: Iterable[Revision] = ()
@@ -105,9 +122,9 @@ class LocalTarget:
         return self._ids
 
     def _read_all(self) -> Iterator[StoredRevision]:
-        for file in sorted(self._folder.glob(f"*{SUFFIX}")):
+        for file in self.files():
             try:
-                yield StoredRevision(**json.loads(file.read_text()))
+                yield StoredRevision.read(file)
             except (OSError, ValueError, TypeError):
                 log.exception("The file %s is unreadable", file)
 
