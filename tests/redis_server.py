@@ -100,4 +100,4 @@ class TlsRedis:
         openssl("req", "-x509", *CURVE, "-subj", "/CN=authority", *authority)
         openssl("req", *CURVE, "-subj", "/CN=r", "-keyout", "server.key", "-out", "server.csr")
         signer = ("-CA", "ca.pem", "-CAkey", "ca.key", "-extfile", "extensions")
-        openssl("x509", "-req", "-in", "server.csr", *signer, "-out", "server.pem")
+        openssl("x509", "-req", "-in", "server.csr", *signer, "-days", "730", "-out", "server.pem")

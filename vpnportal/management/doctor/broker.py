@@ -21,11 +21,12 @@ from vpnportal.celery import EVERY_SECONDS
 from vpnportal.clock import age_of
 from vpnportal.deployment.broker_access import PORTAL_USER, gateway_user
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
-from vpnportal.management.doctor.checks import Machine, reason_of, unknown
+from vpnportal.management.doctor.checks import Machine, duration, reason_of, unknown
 from vpnportal.models import Concentrator
 
 # Oldest messages of a queue in which a time is looked for.
 MESSAGES_READ = 100
+LOOK_AGAIN_SECONDS = 2.0
 QUEUE_WARNING, QUEUE_ERROR = timedelta(seconds=90), timedelta(minutes=5)
 # A name that no concentrator has, because its row allows no capital letter.
 OTHER_QUEUE = "concentrator.OTHER"
@@ -140,17 +141,21 @@ def queues() -> Iterator[Finding]:
         return
     with broker_client() as client:
         for concentrator in concentrators:
-            length: Any = client.llen(concentrator.queue)
-            oldest: Any = client.lrange(concentrator.queue, -MESSAGES_READ, -1)
-            yield _queue(concentrator, length, list(reversed(oldest)))
+            yield _queue(client, concentrator)
 
 
-def _queue(concentrator: Concentrator, length: int, oldest: list[bytes]) -> Finding:
-    name = f"queues/{concentrator.name}"
-    if not length:
+def _queue(client: redis.Redis, concentrator: Concentrator) -> Finding:
+    name, oldest = f"queues/{concentrator.name}", _oldest_messages(client, concentrator)
+    if not oldest:
         return met(name, "The queue is empty.")
-    messages = f"{length:,} message{'s' if length > 1 else ''}"
+    length: Any = client.llen(concentrator.queue)
+    messages = "1 message" if length == 1 else f"{length:,} messages"
     sent_at = next(filter(None, map(_sent_at, oldest)), None)
+    if sent_at is None:
+        # An apply sends a message without a time, which the worker takes at once.
+        time.sleep(LOOK_AGAIN_SECONDS)
+        if oldest[0] not in _oldest_messages(client, concentrator)[:1]:
+            return met(name, f"{messages}, and the worker takes them.")
     advice = (
         f"On the gateway: systemctl restart vpnportal-worker@{concentrator.name}; its journal has "
         "the reason."
@@ -158,10 +163,16 @@ def _queue(concentrator: Concentrator, length: int, oldest: list[bytes]) -> Find
     if sent_at is None:
         return unknown(name, f"{messages}, and none tells its age.", advice)
     age = age_of(sent_at)
-    text = f"{messages}, of which the oldest has waited {age.total_seconds():.0f} s or longer."
+    text = f"{messages}, of which the oldest has waited {duration(age)} or longer."
     if age > QUEUE_ERROR:
         return unmet(name, text, advice)
     return at_risk(name, text, advice) if age > QUEUE_WARNING else met(name, text)
+
+
+def _oldest_messages(client: redis.Redis, concentrator: Concentrator) -> list[bytes]:
+    """Return messages of a queue, the oldest first. Workers take them from the end of its list."""
+    messages: Any = client.lrange(concentrator.queue, -MESSAGES_READ, -1)
+    return list(reversed(messages))
 
 
 def _sent_at(message: bytes) -> datetime | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from threading import Thread
 from urllib.parse import unquote, urlsplit
@@ -107,6 +108,12 @@ def run_limited(check: Check) -> list[Finding]:
     if thread.is_alive():
         return [*findings, unknown(check.name, f"no answer within {check.seconds:g} s.")]
     return findings or [unknown(check.name, "the check found nothing.")]
+
+
+def duration(age: timedelta) -> str:
+    """Return an age in seconds, or from two minutes on in minutes."""
+    seconds = age.total_seconds()
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds // 60:,.0f} minutes"
 
 
 def reason_of(error: Exception) -> str:

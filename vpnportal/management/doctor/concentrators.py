@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from vpnportal.clock import age_of
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
+from vpnportal.management.doctor.checks import duration
 from vpnportal.models import Concentrator, Revision
 from vpnportal.models.revisions import LOCK_DURATION
 
@@ -80,7 +81,7 @@ def revisions() -> Iterator[Finding]:
         yield met("revisions", "No revision has waited for a minute.")
         return
     names = [
-        f"{row.tunnel.name} revision {row.number} at {row.concentrator.name} ({row.age.seconds} s)"
+        f"{row.tunnel.name} revision {row.number} at {row.concentrator.name} ({duration(row.age)})"
         for row in late[:MAX_NAMES]
     ]
     make = unmet if any(row.age > LOCK_DURATION for row in late) else at_risk
@@ -124,5 +125,4 @@ def _all() -> list[Concentrator]:
 
 
 def _ago(moment: datetime) -> str:
-    seconds = age_of(moment).total_seconds()
-    return f"{seconds:.0f} s ago" if seconds < 600 else f"{seconds / 60:.0f} minutes ago"
+    return f"{duration(age_of(moment))} ago"
