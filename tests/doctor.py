@@ -82,7 +82,9 @@ def put_program(folder: Path, name: str, script: str, monkeypatch) -> None:
 class Authority:
     """A certificate authority in a folder, made by openssl."""
 
-    def __init__(self, folder: Path, extensions: str = "keyUsage=critical,keyCertSign") -> None:
+    def __init__(
+        self, folder: Path, extensions: str = "keyUsage=critical,keyCertSign", days: int = 730
+    ) -> None:
         self.folder = folder
         self.file = folder / "ca.pem"
         folder.mkdir(exist_ok=True)
@@ -91,7 +93,7 @@ class Authority:
         (folder / "ca.cnf").write_text(
             f"[req]\ndistinguished_name=dn\n[dn]\n[ca]\n{basic}{extensions}\n"
         )
-        self._run("req", "-x509", *CURVE, "-subj", "/CN=authority", *made)
+        self._run("req", "-x509", *CURVE, "-subj", "/CN=authority", "-days", str(days), *made)
 
     def issue(self, extensions: str, days: int = 730) -> Path:
         """Return the folder with server.pem and server.key of a certificate for localhost."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -20,6 +23,7 @@ from django.utils import timezone
 from tests.doctor import PRESHARED_KEY, InlineThread, NoConnections, examine, put_program, states
 from tests.fake_gateway import FakeGateway
 from tests.redis_server import TlsRedis
+from tests.running_portal import ROOT
 from vpnportal import encryption, services
 from vpnportal.deployment.broker_access import PORTAL_USER, gateway_user
 from vpnportal.gateway.requirements import all_requirements, ipsec, sysctls
@@ -357,9 +361,32 @@ def test_a_red_database_makes_what_needs_it_unknown_and_not_green(healthy, monke
     _, findings = examine("seals", "reports", "queues")
 
     assert {finding["state"] for finding in findings} == {"yellow"}
-    assert {finding["found"] for finding in findings} == {
-        "unknown: it needs the check database, which is not green."
-    }
+    assert {finding["found"] for finding in findings} == {"unknown: it needs the check database."}
+
+
+def test_silent_servers_delay_the_command_for_seconds_only(server):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        environment = {
+            **os.environ,
+            "VPNPORTAL_DATABASE_URL": f"postgresql://portal:canary-of-database@{address}/x",
+            "VPNPORTAL_BROKER": f"rediss://portal:canary-of-broker@{address}/0",
+            "VPNPORTAL_BROKER_CA": str(server.authority),
+        }
+        command = [sys.executable, "manage.py", "doctor", "--only", "broker", "database", "seals"]
+        began = time.monotonic()
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+
+    assert time.monotonic() - began < 20
+    assert done.returncode == 2, done.stderr
+    assert [line.split()[:2] for line in done.stdout.splitlines() if line[0] != " "] == [
+        ["red", "database:"],
+        ["yellow", "seals:"],
+        ["red", "broker:"],
+    ]
+    assert "canary" not in done.stdout + done.stderr
 
 
 def test_the_values_of_each_line_of_the_seal_key_are_counted(healthy, user):

@@ -81,7 +81,8 @@ def test_a_check_is_not_done_if_it_needs_one_that_is_red_or_unknown():
     )
 
     assert finding.level is Level.WARNING
-    assert finding.text == "unknown: it needs the check needed, which is not green."
+    assert finding.text == "unknown: it needs the check needed."
+    assert finding.remedy == "First do what needed says."
 
 
 def test_known_secrets_are_removed_from_every_finding(settings):

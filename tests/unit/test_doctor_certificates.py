@@ -107,6 +107,18 @@ def test_an_authority_without_key_usage_works_until_debian_13(tmp_path, settings
     assert "keyUsage=keyCertSign" in finding.remedy
 
 
+def test_an_authority_that_ends_soon_is_found_before_the_certificates_of_all_gateways(
+    tmp_path, settings
+):
+    folder = Authority(tmp_path / "ca", days=9).issue(GOOD)
+
+    soon, good = broker_findings(folder, settings)
+
+    assert (soon.requirement, soon.level) == ("certificates/broker authority", Level.WARNING)
+    assert "It ends in 8 days" in soon.text
+    assert good.level is Level.OK
+
+
 def test_a_certificate_of_another_authority_is_refused(tmp_path, settings):
     folder = Authority(tmp_path / "ca").issue(GOOD)
     other = Authority(tmp_path / "other")
@@ -123,13 +135,17 @@ def test_a_missing_authority_and_a_silent_server_are_told_apart(tmp_path, settin
     settings.CELERY_BROKER_URL = "rediss://portal:canary-password@localhost:1/0"
     settings.CELERY_BROKER_USE_SSL = {"ssl_ca_certs": str(folder / "ca.pem")}
     (silent,) = certificates.broker_certificate()
+    (folder / "ca.pem").write_text("no certificate")
+    (damaged,) = certificates.broker_certificate()
     (folder / "ca.pem").unlink()
     (missing,) = certificates.broker_certificate()
 
     assert silent.level is Level.WARNING
     assert silent.text.startswith("unknown: localhost shows no certificate")
-    assert missing.level is Level.ERROR
-    assert missing.text == f"There is no file {folder / 'ca.pem'} of the certificate authority."
+    file = folder / "ca.pem"
+    assert damaged.text == f"The certificate authority {file} cannot be read: it is no PEM file."
+    assert missing.text.endswith(f"{file} cannot be read: No such file or directory.")
+    assert damaged.level is missing.level is Level.ERROR
 
 
 def test_a_broker_in_the_clear_is_red(settings):

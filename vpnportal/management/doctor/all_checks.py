@@ -12,6 +12,7 @@ from vpnportal.management.doctor import (
     database,
     gateway,
     machine,
+    stored_tunnels,
 )
 from vpnportal.management.doctor.checks import EACH, GATEWAY, PORTAL, Check, Machine
 
@@ -63,7 +64,9 @@ CHECKS = (
         (*SCHEMA, "concentrator"),
         MANY_TUNNELS_SECONDS,
     ),
-    Check("stored_tunnels", GATEWAY, (gateway.stored_tunnels,), seconds=MANY_TUNNELS_SECONDS),
+    Check(
+        "stored_tunnels", GATEWAY, (stored_tunnels.stored_tunnels,), seconds=MANY_TUNNELS_SECONDS
+    ),
 )
 
 

@@ -117,19 +117,26 @@ def _broker_authority() -> str:
 
 
 def _check(service: Service) -> Iterator[Finding]:
-    if service.authority and not Path(service.authority).exists():
+    try:
+        authorities = _authorities(service)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no PEM file"
         yield unmet(
             service.name,
-            f"There is no file {service.authority} of the certificate authority.",
-            "Copy ca.pem of the portal to that place.",
+            f"The certificate authority {service.authority} cannot be read: {reason}.",
+            "Copy ca.pem of the portal to that place, with the mode 644.",
         )
         return
     try:
         certificate = _read(service)
     except OSError as error:
-        yield unknown(service.name, f"{service.address[0]} shows no certificate ({error}).")
+        reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
+        yield unknown(service.name, f"{service.address[0]} shows no certificate ({reason}).")
         return
-    problems = [*_dates(service, certificate), *_usages(service, certificate)]
+    # A bundle has many others, which end for reasons of their own.
+    if len(authorities) == 1:
+        yield from _dates(f"{service.name} authority", authorities[0])
+    problems = [*_dates(service.name, certificate), *_usages(service, certificate)]
     yield from problems
     if chain := _chain(service, certificate):
         # A certificate that is over, or for another use, has been reported.
@@ -140,16 +147,22 @@ def _check(service: Service) -> Iterator[Finding]:
         yield met(service.name, f"The certificate is valid for {days} days, and its chain is good.")
 
 
-def _dates(service: Service, certificate: x509.Certificate) -> Iterator[Finding]:
+def _authorities(service: Service) -> list[x509.Certificate]:
+    if not service.authority:
+        return []
+    return x509.load_pem_x509_certificates(Path(service.authority).read_bytes())
+
+
+def _dates(name: str, certificate: x509.Certificate) -> Iterator[Finding]:
     now, end = datetime.now(UTC), certificate.not_valid_after_utc
     if certificate.not_valid_before_utc > now:
         text = f"It is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on only."
-        yield unmet(service.name, text, "Correct the clock of this machine, or " + _lower(ISSUE))
+        yield unmet(name, text, "Correct the clock of this machine, or " + _lower(ISSUE))
     if end <= now:
-        yield unmet(service.name, f"It ended on {end:%Y-%m-%d %H:%M} UTC.", ISSUE)
+        yield unmet(name, f"It ended on {end:%Y-%m-%d %H:%M} UTC.", ISSUE)
     elif end - now < EXPIRES_SOON:
         text = f"It ends in {(end - now).days} days, on {end:%Y-%m-%d}."
-        yield at_risk(service.name, text, ISSUE)
+        yield at_risk(name, text, ISSUE)
 
 
 def _usages(service: Service, certificate: x509.Certificate) -> Iterator[Finding]:

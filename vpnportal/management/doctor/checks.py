@@ -56,7 +56,9 @@ class Check:
 
 def unknown(name: str, reason: str, advice: str = "") -> Finding:
     """Return the finding that a check could not be done, which is never green."""
-    return at_risk(name, UNKNOWN + reason, advice or "Remove the reason, and run the check again.")
+    return at_risk(
+        name, UNKNOWN + reason, advice or "Remove this reason, and run the command again."
+    )
 
 
 class Doctor:
@@ -72,7 +74,7 @@ class Doctor:
             check = self._checks[name]
             missing = next((name for name in check.need if not self._is_good(name)), "")
             found = (
-                [unknown(name, f"it needs the check {missing}, which is not green.")]
+                [unknown(name, f"it needs the check {missing}.", f"First do what {missing} says.")]
                 if missing
                 else run_limited(check)
             )
