@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -362,6 +363,22 @@ def test_a_red_database_makes_what_needs_it_unknown_and_not_green(healthy, monke
 
     assert {finding["state"] for finding in findings} == {"yellow"}
     assert {finding["found"] for finding in findings} == {"unknown: it needs the check database."}
+
+
+def test_the_connections_of_other_roles_are_counted_too(healthy):
+    if connection.vendor != "postgresql":
+        pytest.skip("PostgreSQL only")
+    other = connection.copy()
+    other.ensure_connection()
+    try:
+        execute("CREATE ROLE lesser; GRANT SELECT ON ALL TABLES IN SCHEMA public TO lesser")
+        execute("SET LOCAL ROLE lesser")
+        _, (finding,) = examine("connections")
+        execute("RESET ROLE")
+    finally:
+        other.close()
+
+    assert int(re.search(r", (\d+) are in use", finding["found"])[1]) >= 2
 
 
 def test_silent_servers_delay_the_command_for_seconds_only(server):

@@ -156,9 +156,7 @@ def connections() -> Iterator[Finding]:
         return
     limit = int(_value("SHOW max_connections"))
     reserved = int(_value("SHOW superuser_reserved_connections"))
-    used = int(
-        _value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'")
-    )
+    used = int(_value("SELECT count(*) FROM pg_stat_activity WHERE datid IS NOT NULL"))
     web, gateways = WEB_PROCESSES * settings.WEB_THREADS, Concentrator.objects.count()
     needed, usable = web + OF_THE_PORTAL + gateways * OF_A_GATEWAY, limit - reserved
     text = (
