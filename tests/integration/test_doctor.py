@@ -538,6 +538,20 @@ def test_a_fault_of_a_gateway_is_found(at_gateway, fault, server, settings, monk
     assert status == {"yellow": 1, "red": 2}[state]
 
 
+def test_a_gateway_without_a_name_is_red_and_what_needs_the_name_is_not_green(at_gateway, settings):
+    settings.CONCENTRATOR = ""
+
+    status, findings = examine(
+        "concentrator", "applied_state", "stored_tunnels", "broker_rights", "units"
+    )
+
+    assert status == 2
+    found = states(findings)
+    assert found.pop("concentrator") == "red"
+    assert (set(found.values()), len(found)) == ({"yellow"}, 4)
+    assert "`vpnportal` takes the name from it." in findings[0]["advice"]
+
+
 def test_a_list_of_steps_has_ten_names_and_a_number(at_gateway, live, user):
     rows = [
         services.TranslationRow(IPv4Address(f"10.1.255.{n}"), IPv4Address(f"192.168.10.{n}"), "")

@@ -36,7 +36,7 @@ CHECKS = (
     Check("connections", PORTAL, (database.connections,), SCHEMA),
     Check("broker", EACH, (broker.broker,)),
     Check("broker_rights", PORTAL, (broker.portal_rights,), ("broker",)),
-    Check("broker_rights", GATEWAY, (broker.gateway_rights,), ("broker",)),
+    Check("broker_rights", GATEWAY, (broker.gateway_rights,), ("broker",), of_concentrator=True),
     Check(
         "certificates",
         EACH,
@@ -53,7 +53,7 @@ CHECKS = (
     Check("disk", GATEWAY, (machine.gateway_disks,)),
     Check("backup", PORTAL, (machine.backup,)),
     Check("units", PORTAL, (machine.portal_units,)),
-    Check("units", GATEWAY, (machine.gateway_units,)),
+    Check("units", GATEWAY, (machine.gateway_units,), of_concentrator=True),
     Check("concentrator", GATEWAY, (gateway.concentrator,), SCHEMA),
     Check("requirements", GATEWAY, (gateway.requirements,), seconds=REQUIREMENTS_SECONDS),
     Check("charon_version", GATEWAY, (gateway.charon_version,), seconds=REQUIREMENTS_SECONDS),
@@ -65,7 +65,11 @@ CHECKS = (
         MANY_TUNNELS_SECONDS,
     ),
     Check(
-        "stored_tunnels", GATEWAY, (stored_tunnels.stored_tunnels,), seconds=MANY_TUNNELS_SECONDS
+        "stored_tunnels",
+        GATEWAY,
+        (stored_tunnels.stored_tunnels,),
+        seconds=MANY_TUNNELS_SECONDS,
+        of_concentrator=True,
     ),
 )
 

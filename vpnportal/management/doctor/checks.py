@@ -24,6 +24,8 @@ UNKNOWN = "unknown: "
 QUOTABLE = (DatabaseError, GatewayError, BrokerError, RedisError, OSError)
 # A shorter text is no secret, and would be replaced within words.
 MIN_SECRET = 6
+NO_NAME = "VPNPORTAL_CONCENTRATOR is not set: this gateway does not know its concentrator."
+ENABLE_WORKER = "systemctl enable --now vpnportal-worker@NAME; `vpnportal` takes the name from it."
 CONFIGURATION_KEYS = ("session.key", "seal.key", "fingerprint.key")
 
 
@@ -44,7 +46,7 @@ class Check:
     """Functions that look at one thing and change nothing.
 
     Their findings are named `name`, or `name/part`. They run on `machines`, after the checks that
-    they `need`, and for `seconds` at most.
+    they `need`, and for `seconds` at most. With `of_concentrator` they use its name.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Check:
     functions: tuple[Callable[[], Iterable[Finding]], ...]
     need: tuple[str, ...] = ()
     seconds: float = 15
+    of_concentrator: bool = False
 
 
 def unknown(name: str, reason: str, advice: str = "") -> Finding:
@@ -72,14 +75,20 @@ class Doctor:
         """Return the findings of a check. The checks that it needs run before."""
         if name not in self._findings:
             check = self._checks[name]
-            missing = next((name for name in check.need if not self._is_good(name)), "")
-            found = (
-                [unknown(name, f"it needs the check {missing}.", f"First do what {missing} says.")]
-                if missing
-                else run_limited(check)
-            )
+            obstacle = self._obstacle(check)
+            found = [obstacle] if obstacle else run_limited(check)
             self._findings[name] = [without_secrets(finding) for finding in found]
         return self._findings[name]
+
+    def _obstacle(self, check: Check) -> Finding | None:
+        """Return why a check cannot be done, or None."""
+        if check.of_concentrator and not settings.CONCENTRATOR:
+            return unknown(check.name, NO_NAME, ENABLE_WORKER)
+        for need in check.need:
+            if not self._is_good(need):
+                advice = f"First do what {need} says."
+                return unknown(check.name, f"it needs the check {need}.", advice)
+        return None
 
     def _is_good(self, name: str) -> bool:
         return not any(

@@ -16,7 +16,7 @@ from django.conf import settings
 from vpnportal.domain.planning.plan import Plan
 from vpnportal.gateway.requirements import all_requirements, ipsec
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
-from vpnportal.management.doctor.checks import unknown
+from vpnportal.management.doctor.checks import ENABLE_WORKER, NO_NAME, unknown
 from vpnportal.models import Concentrator
 from vpnportal.reconciler.plan_preview import preview_plan
 
@@ -48,14 +48,13 @@ VERBS = {
     "remove_addresses": "remove the address",
     "initiate": "initiate",
 }
-NO_NAME = "VPNPORTAL_CONCENTRATOR is not set: this gateway does not know its concentrator."
 
 
 def concentrator() -> Iterator[Finding]:
     """Check that the database has the concentrator of this gateway."""
     name = settings.CONCENTRATOR
     if not name:
-        yield unmet("concentrator", NO_NAME, "systemctl enable --now vpnportal-worker@NAME")
+        yield unmet("concentrator", NO_NAME, ENABLE_WORKER)
     elif not Concentrator.objects.filter(name=name).exists():
         names = ", ".join(Concentrator.objects.order_by("name").values_list("name", flat=True))
         yield unmet(
