@@ -477,7 +477,7 @@ GATEWAY_FAULTS = {
         lambda plan: local_target(NAME).files()[0].unlink(),
         "stored_tunnels",
         "red",
-        "1 applied tunnels are not stored, such as ctx",
+        "Not stored, although applied: 1, such as ctx",
     ),
     "no folder": (
         lambda plan: plan.patch.setattr(settings, "GATEWAY_STATE", settings.STATE / "none"),
@@ -495,7 +495,7 @@ GATEWAY_FAULTS = {
         lambda plan: os.truncate(local_target(NAME).files()[0], 40),
         "stored_tunnels",
         "red",
-        "1 problems: ",
+        "1 unusable: ",
     ),
     "other key": (other_seal_key, "stored_tunnels", "red", "does not open with this gateway's"),
     "full flow table": (

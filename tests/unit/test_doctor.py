@@ -18,10 +18,11 @@ from vpnportal.domain.gateway_config.desired import Secret
 from vpnportal.domain.gateway_config.nat_elements import NatElement, NatElements, NatMap
 from vpnportal.domain.planning.plan import Plan
 from vpnportal.gateway.requirements import ipsec
-from vpnportal.gateway.requirements.findings import Finding, Level, met
+from vpnportal.gateway.requirements.findings import Finding, Level, met, unmet
 from vpnportal.management.commands import doctor as command
 from vpnportal.management.doctor import all_checks, checks, configuration, gateway, machine
 from vpnportal.management.doctor.checks import PORTAL, Check, Doctor
+from vpnportal.management.finding_text import finding_text
 
 POLICY = """charon-systemd:
   Installed: {installed}
@@ -95,6 +96,16 @@ def test_known_secrets_are_removed_from_every_finding(settings):
     (finding,) = run(Check("loud", PORTAL, (tell,)))
 
     assert finding.text == "unknown: …, …, … and …"
+
+
+def test_a_name_of_a_unit_is_never_broken_into_two_lines():
+    unit = "vpnportal-worker@hou02-vpn01.service"
+    finding = unmet("applied_state", "It is not.", f"{'x' * 60} journalctl -u {unit}")
+
+    lines = finding_text("red", finding).splitlines()
+
+    assert any(unit in line for line in lines)
+    assert max(map(len, lines)) <= 100
 
 
 def test_every_check_has_a_name_of_its_own_for_each_machine_and_needs_existing_ones():

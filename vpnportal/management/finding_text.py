@@ -12,5 +12,10 @@ WIDTH, INDENT = 100, " " * 9
 def finding_text(word: str, finding: Finding) -> str:
     """Return a word for the level, the requirement with its text, and below it the remedy."""
     paragraphs = filter(None, (f"{finding.requirement}: {finding.text}", finding.remedy))
-    lines = [line for text in paragraphs for line in wrap(text, WIDTH - len(INDENT))]
+    # Names of units and files have hyphens, and are copied from here.
+    lines = [
+        line
+        for text in paragraphs
+        for line in wrap(text, WIDTH - len(INDENT), break_on_hyphens=False, break_long_words=False)
+    ]
     return f"{word:<{len(INDENT)}}" + f"\n{INDENT}".join(lines)

@@ -40,7 +40,7 @@ def stored_tunnels() -> Iterator[Finding]:
     if problems:
         yield unmet(
             name,
-            f"{len(problems)} problems: {'; '.join(problems[:MAX_NAMES])}.",
+            f"{len(problems)} unusable: {'; '.join(problems[:MAX_NAMES])}.",
             f"Remove wrong files, chown -R vpnportal-gateway {target.folder}; chmod -R go= "
             f"{target.folder}. The worker writes them again within a minute.",
         )
@@ -48,13 +48,13 @@ def stored_tunnels() -> Iterator[Finding]:
         names = ", ".join(list(missing)[:MAX_NAMES])
         yield unmet(
             name,
-            f"{len(missing)} applied tunnels are not stored, such as {names}.",
+            f"Not stored, although applied: {len(missing)}, such as {names}.",
             "Start the worker, and look at its journal for an error of the disk.",
         )
     else:
         newest = max((file.lstat().st_mtime for file in files), default=time.time())
         minutes = (time.time() - newest) / 60
-        text = f"{len(files):,} tunnels are stored, and all open."
+        text = f"{len(files):,} tunnel{'' if len(files) == 1 else 's'} stored, and each opens."
         yield met(name, f"{text} The newest file is {minutes:.0f} minutes old." if files else text)
 
 
