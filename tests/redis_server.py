@@ -97,7 +97,7 @@ class TlsRedis:
 
         (self._folder / "extensions").write_text(SERVER_EXTENSIONS)
         authority = ("-keyout", "ca.key", "-out", "ca.pem", "-addext", AUTHORITY_EXTENSIONS)
-        openssl("req", "-x509", *CURVE, "-subj", "/CN=authority", *authority)
+        openssl("req", "-x509", *CURVE, "-subj", "/CN=authority", "-days", "730", *authority)
         openssl("req", *CURVE, "-subj", "/CN=r", "-keyout", "server.key", "-out", "server.csr")
         signer = ("-CA", "ca.pem", "-CAkey", "ca.key", "-extfile", "extensions")
-        openssl("x509", "-req", "-in", "server.csr", *signer, "-out", "server.pem")
+        openssl("x509", "-req", "-in", "server.csr", *signer, "-days", "730", "-out", "server.pem")

@@ -33,10 +33,10 @@ def new_key() -> str:
 
 def seal(text: str, context: str) -> str:
     """Return `text` encrypted for the row that `context` names. The nonce is random."""
-    key_id, key = next(iter(_keys(settings.SEAL_KEY_FILE).items()))
+    name, key = next(iter(_keys(settings.SEAL_KEY_FILE).items()))
     nonce = os.urandom(NONCE_BYTES)
     box = AESGCM(key).encrypt(nonce, text.encode(), context.encode())
-    return f"{key_id}:{base64.b64encode(nonce + box).decode()}"
+    return f"{name}:{base64.b64encode(nonce + box).decode()}"
 
 
 def unseal(token: str, context: str) -> str:
@@ -44,14 +44,27 @@ def unseal(token: str, context: str) -> str:
 
     Raises CannotOpen if the token or `context` differs, or the key is not in the key file.
     """
-    key_id, _, body = token.partition(":")
+    _, _, body = token.partition(":")
     try:
-        key = _keys(settings.SEAL_KEY_FILE)[key_id]
+        key = _keys(settings.SEAL_KEY_FILE)[key_id(token)]
         raw = base64.b64decode(body, validate=True)
         box = AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context.encode())
     except (KeyError, ValueError, InvalidTag):
         raise CannotOpen(f"The sealed text of {context} cannot be opened.") from None
     return box.decode()
+
+
+def key_id(token: str) -> str:
+    """Return the id of the key that sealed a token, which tells nothing about the key."""
+    return token.partition(":")[0]
+
+
+def key_ids(file: Path) -> tuple[str, ...]:
+    """Return the ids of the keys in a file, in the order of its lines.
+
+    Raises ImproperlyConfigured without the file, or if a line is no key.
+    """
+    return tuple(_keys(file))
 
 
 def fingerprint_key() -> bytes:
@@ -79,7 +92,10 @@ def _derived_key(key: bytes, name: str) -> bytes:
 def _keys(file: Path) -> dict[str, bytes]:
     if not file.exists():
         raise ImproperlyConfigured(f"There is no key file {file}: run `manage.py keys` once.")
-    keys = [base64.b64decode(line) for line in file.read_text().split()]
+    try:
+        keys = [base64.b64decode(line) for line in file.read_text().split()]
+    except ValueError:
+        keys = []
     if not keys or any(len(key) != KEY_BYTES for key in keys):
         raise ImproperlyConfigured(f"{file} needs a base64 key of {KEY_BYTES} bytes on each line.")
     return {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}

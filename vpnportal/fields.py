@@ -37,6 +37,11 @@ class Sealed:
         """Return the decrypted text, or "" without a secret. Raises CannotOpen as `unseal` does."""
         return encryption.unseal(self.token, context) if self.token else ""
 
+    @property
+    def key_id(self) -> str:
+        """The id of the key that opens the secret, as in `encryption.key_ids`."""
+        return encryption.key_id(self.token)
+
     def __bool__(self) -> bool:
         return bool(self.token)
 

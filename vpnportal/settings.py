@@ -224,6 +224,11 @@ CONTENT_SECURITY_POLICY = {
 # Requests per second of one API key in each process; the burst limit is ten times as high.
 API_RATE = env.int("VPNPORTAL_API_RATE", 50)
 
+# `portal` or `gateway` where the packages say it; else `doctor` finds out.
+MACHINE = env.str("VPNPORTAL_MACHINE", "")
+# The folder in which `doctor` looks for the newest backup.
+BACKUPS = Path(env.str("VPNPORTAL_BACKUPS", "/var/backups/vpnportal"))
+
 # The folder of a gateway's own files; on its machine only the worker needs it.
 GATEWAY_STATE = Path(env.str("VPNPORTAL_GATEWAY_STATE", str(STATE / "gateway")))
 # The concentrator of this worker; the portal's own processes do not need it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -46,6 +47,7 @@ def test_capabilities_are_written_only_when_they_change(concentrator):
     sa_status_store.save_capabilities(concentrator, CAPABILITIES, "6.1.0")
     saved = Concentrator.objects.get()
     assert (saved.algorithms, saved.charon_version) == (CAPABILITIES, "6.1.0")
+    assert saved.release == settings.VERSION
 
 
 def test_each_option_has_its_strength_and_none_is_hidden(tunnel, page):

@@ -101,6 +101,20 @@ def test_the_check_of_a_gateway_finds_no_error(installed):
         assert errors == set(), findings
 
 
+def test_the_doctor_finds_nothing_broken_on_portal_and_gateways(installed):
+    (check,) = install_guide.steps("A gateway", "check")
+    wait_for(lambda: installed.online() == {gateway.name for gateway in installed.gateways}, 30)
+    for machine in (installed.portal, *installed.gateways):
+        found = json.loads(machine.run(*check.split(), "--json", check=False))
+        yellow = {each["name"]: each["found"] for each in found if each["state"] == "yellow"}
+        print(machine.name, yellow)
+        assert [each for each in found if each["state"] == "red"] == []
+        role = "portal" if machine is installed.portal else "gateway"
+        assert {each["machine"] for each in found} == {role}
+        unknown = [name for name, text in yellow.items() if text.startswith("unknown: ")]
+        assert unknown == []
+
+
 def test_the_pages_come_over_https_from_a_web_server_that_limits_requests(installed):
     page = installed.portal.run(*GET, "--include", PAGE)
     assert page.startswith("HTTP/2 200")

@@ -16,7 +16,7 @@ from vpnportal.models import AddressPool, Concentrator, Datacenter, Subnet
 from vpnportal.models.row_locks import lock_concentrators, lock_subnets
 from vpnportal.services import PROVIDER_KINDS
 
-STATUS_FIELDS = ("seen_at", "unreachable_reason", "charon_version")
+STATUS_FIELDS = ("seen_at", "unreachable_reason", "charon_version", "release", "converged_at")
 
 
 @admin.register(Datacenter)

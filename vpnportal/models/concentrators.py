@@ -50,6 +50,10 @@ class Concentrator(models.Model):
     algorithms = models.JSONField(default=dict, blank=True)
     # Version of strongSwan, such as 5.9.8.
     charon_version = models.CharField(max_length=40, blank=True)
+    # Release of the portal's code on the gateway; "" from a gateway that does not report it.
+    release = models.CharField(max_length=40, blank=True, default="", db_default="")
+    # End of the last full converge.
+    converged_at = models.DateTimeField(null=True)
     # Connections in charon that the portal did not load. It never changes them.
     foreign_connections = models.JSONField(default=list, blank=True)
     # Packets that the rules dropped since they were written, by counter name.

@@ -77,6 +77,13 @@ class StoredRevision:
             revision.tunnel_name,
         )
 
+    @classmethod
+    def read(cls, file: Path) -> StoredRevision:
+        """Return the content of a file. Raises OSError, ValueError or TypeError if it has none."""
+        stored = cls(**json.loads(file.read_text()))
+        Entry.of(stored)
+        return stored
+
     @property
     def spec(self) -> TunnelSpec:
         """The specification, decrypted. Raises CannotOpen if the file or the key differs."""
@@ -165,6 +172,20 @@ class LocalTarget:
             except CannotOpen:
                 log.exception("The stored revision of tunnel %s is unreadable", stored.tunnel_id)
 
+    @property
+    def folder(self) -> Path:
+        """The folder of the files."""
+        return self._folder
+
+    def newest_files(self) -> dict[str, Path]:
+        """Return the newest file of each connection, also if it cannot be read."""
+        return {connection_of(tunnel): file for (tunnel, _), file in self._in_order()}
+
+    def _in_order(self) -> list[tuple[tuple[int, int], Path]]:
+        """Return the files by tunnel id and number."""
+        matches = ((FILE_NAME.fullmatch(file.name), file) for file in self._folder.glob("*"))
+        return sorted(((int(match[1]), int(match[2])), file) for match, file in matches if match)
+
     def files(self) -> dict[int, StoredRevision | None]:
         """Return the stored revisions and tombstones by tunnel id; None for an unreadable one.
 
@@ -215,16 +236,13 @@ class LocalTarget:
 
     def _read(self) -> dict[str, StoredRevision]:
         """Return the stored revisions by connection, and note the numbers of their files."""
-        names = filter(None, (FILE_NAME.fullmatch(file.name) for file in self._folder.glob("*")))
-        found = sorted((int(match[1]), int(match[2])) for match in names)
         stored: dict[str, StoredRevision] = {}
         self._numbers = {}
-        for tunnel, number in found:
+        for (tunnel, number), file in self._in_order():
             name = connection_of(tunnel)
-            file = self._file(name, number)
             self._numbers.setdefault(name, []).append(number)
             try:
-                stored[name] = _content(file)
+                stored[name] = StoredRevision.read(file)
             except (OSError, ValueError, TypeError):
                 log.exception("The file %s is unreadable", file)
         return stored
@@ -264,7 +282,7 @@ class LocalTarget:
     def _tombstone(self, name: str, newest: int) -> StoredRevision:
         removed_at = timezone.now().isoformat()
         try:
-            stored = _content(self._file(name, newest))
+            stored = StoredRevision.read(self._file(name, newest))
         except (OSError, ValueError, TypeError):
             stored = StoredRevision(0, tunnel_id(name), 0, 0, "")
         return replace(stored, sealed="", removed_at=removed_at)
@@ -279,13 +297,6 @@ class LocalTarget:
     @property
     def _epoch_file(self) -> Path:
         return self._folder / "epoch"
-
-
-def _content(file: Path) -> StoredRevision:
-    """Return the content of a file. Raises OSError, ValueError or TypeError if it has none."""
-    stored = StoredRevision(**json.loads(file.read_text()))
-    Entry.of(stored)
-    return stored
 
 
 def _time(text: str) -> datetime | None:

@@ -341,6 +341,7 @@ class Converge:
                 self.observed.foreign_connections,
                 self.observed.drop_counters,
             )
+            sa_status_store.save_converged(self._concentrator)
             address_release.complete_releases(self._concentrator, self.observed)
             marks.free_released(self._concentrator, self._driver, self.observed, self._began_at)
             if self._concentrator.has_held:

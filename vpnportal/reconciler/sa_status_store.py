@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import BigAutoField, DateTimeField, F, Q, QuerySet
 from django.utils import timezone
@@ -76,10 +77,16 @@ def save_unreachable(concentrator: Concentrator, reason: str) -> None:
 def save_capabilities(
     concentrator: Concentrator, algorithms: dict[str, list[str]], version: str
 ) -> None:
-    """Write the algorithms and the version of charon, if they changed."""
+    """Write the algorithms and the version of charon, and the release here, if they changed."""
+    new = {"algorithms": algorithms, "charon_version": version, "release": settings.VERSION}
     row = Concentrator.objects.filter(pk=concentrator.pk)
-    if (algorithms, version) != row.values_list("algorithms", "charon_version").first():
-        row.update(algorithms=algorithms, charon_version=version)
+    if new != row.values(*new).first():
+        row.update(**new)
+
+
+def save_converged(concentrator: Concentrator) -> None:
+    """Write that a full converge ended now."""
+    Concentrator.objects.filter(pk=concentrator.pk).update(converged_at=timezone.now())
 
 
 def save_for_operators(

@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable
 
 from django.db import DatabaseError, connection
-from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse
+
+from vpnportal.schema import pending_migrations
 
 log = logging.getLogger(__name__)
 
@@ -41,15 +42,12 @@ class Probes:
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
-            self._schema_is_current = self._schema_is_current or not _pending_migrations()
+            self._schema_is_current = self._schema_is_current or not pending_migrations(
+                connection.alias
+            )
         except DatabaseError as error:
             log.warning("The database cannot be reached: %s", error)
             return "The database does not answer."
         if self._schema_is_current:
             return ""
         return "The database has an older schema than the code: run `manage.py migrate`."
-
-
-def _pending_migrations() -> bool:
-    executor = MigrationExecutor(connection)
-    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))

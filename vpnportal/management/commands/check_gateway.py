@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from textwrap import wrap
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from vpnportal.gateway.requirements.all_requirements import check
-from vpnportal.gateway.requirements.findings import Finding, Level
-
-WIDTH, INDENT = 100, " " * 9
+from vpnportal.gateway.requirements.findings import Level
+from vpnportal.management.finding_text import finding_text
 
 
 class Command(BaseCommand):
@@ -32,12 +30,6 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2))
         else:
             for finding in findings:
-                self.stdout.write(_line(finding))
+                self.stdout.write(finding_text(finding.level, finding))
         if any(finding.level is Level.ERROR for finding in findings):
             sys.exit(1)
-
-
-def _line(finding: Finding) -> str:
-    paragraphs = filter(None, (f"{finding.requirement}: {finding.text}", finding.remedy))
-    lines = [line for text in paragraphs for line in wrap(text, WIDTH - len(INDENT))]
-    return f"{finding.level:<{len(INDENT)}}" + f"\n{INDENT}".join(lines)

@@ -22,8 +22,9 @@ from vpnportal.management.database_backup.archive import (
     write_archive,
 )
 from vpnportal.management.database_backup.key_files import private_file, replacing, write_keys
-from vpnportal.management.database_copy.source import applied_migrations, connected
+from vpnportal.management.database_copy.source import connected
 from vpnportal.management.database_copy.tables import all_tables
+from vpnportal.schema import applied_migrations
 
 Report: TypeAlias = Callable[[str], None]
 # The alias of a dump that is an SQLite file.

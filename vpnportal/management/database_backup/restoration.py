@@ -32,9 +32,10 @@ from vpnportal.management.database_backup.creation import (
 from vpnportal.management.database_backup.ended_items import EndedItems, end_items
 from vpnportal.management.database_backup.key_files import placed_keys, private_file
 from vpnportal.management.database_copy.seals import listed, sealed_values
-from vpnportal.management.database_copy.source import applied_migrations, connected
+from vpnportal.management.database_copy.source import connected
 from vpnportal.management.database_copy.tables import all_tables, first_filled
 from vpnportal.models import Account, Concentrator, HeldTunnel, Revision, Tunnel
+from vpnportal.schema import applied_migrations
 
 TARGET = DEFAULT_DB_ALIAS
 # More accounts or tunnels than a portal makes between a backup and a restore.

@@ -31,6 +31,7 @@ class SealedValue(NamedTuple):
     kind: str
     pk: int
     opens: bool
+    key_id: str
 
     @property
     def name(self) -> str:
@@ -60,9 +61,9 @@ def _values_of(model: type[models.Model], column: str, alias: str) -> Iterator[S
         sealed = getattr(row, column)
         if not sealed:
             continue
+        opens = True
         try:
             sealed.open(context_of(row))
         except CannotOpen:
-            yield SealedValue(kind, row.pk, False)
-        else:
-            yield SealedValue(kind, row.pk, True)
+            opens = False
+        yield SealedValue(kind, row.pk, opens, sealed.key_id)

@@ -9,11 +9,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
-from django.db.migrations.executor import MigrationExecutor
-from django.db.migrations.recorder import MigrationRecorder
+
+from vpnportal.schema import applied_migrations, pending_migrations
 
 SOURCE = "copied_from"
 
@@ -62,8 +61,7 @@ def connected(file: Path, alias: str) -> Iterator[None]:
 
 def check_schemas(file: Path, target: str) -> None:
     """Raise CannotCopy unless both databases have the schema of this version of the portal."""
-    executor = MigrationExecutor(connections[target])
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+    if pending_migrations(target):
         raise CannotCopy(
             "The database of VPNPORTAL_DATABASE_URL does not have the schema of this version: run "
             "`manage.py migrate` first."
@@ -80,10 +78,3 @@ def check_schemas(file: Path, target: str) -> None:
             f"{file} has a newer schema: this version does not know the migration "
             f"{'.'.join(unknown[0])}. Copy with the version of the portal that wrote the file."
         )
-
-
-def applied_migrations(alias: str) -> set[tuple[str, str]]:
-    """Return the app and the name of each migration of a database, of the installed apps."""
-    labels = {config.label for config in apps.get_app_configs()}
-    applied = MigrationRecorder(connections[alias]).applied_migrations()
-    return {(app, name) for app, name in applied if app in labels}

@@ -1,0 +1,98 @@
+"""Check of the files from which a gateway restores its tunnels while the portal is away."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError
+
+from vpnportal.domain.gateway_config.names import connection_of
+from vpnportal.encryption import CannotOpen
+from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
+from vpnportal.models import Revision
+from vpnportal.reconciler.local_target import StoredRevision, local_target
+
+MAX_NAMES = 10
+
+
+def stored_tunnels() -> Iterator[Finding]:
+    """Check the files from which this gateway restores its tunnels while the portal is away."""
+    name, target = "stored_tunnels", local_target(settings.CONCENTRATOR)
+    missing = _live_tunnels()
+    if not target.folder.is_dir():
+        text = f"There is no folder {target.folder}: after a restart this gateway waits for the"
+        text += " portal."
+        advice = "It is made with the first full converge: start the worker."
+        yield unmet(name, text, advice) if missing else at_risk(name, text, advice)
+        return
+    problems = [problem] if (problem := _rights(target.folder, 0o700)) else []
+    files, stored = target.newest_files(), 0
+    for name_of_connection, file in files.items():
+        try:
+            if _is_stored(file):
+                missing.pop(name_of_connection, None)
+                stored += 1
+        except UnusableFile as error:
+            problems.append(str(error))
+    if problems:
+        yield unmet(
+            name,
+            f"{len(problems)} unusable: {'; '.join(problems[:MAX_NAMES])}.",
+            f"Remove wrong files, chown -R vpnportal-gateway {target.folder}; chmod -R go= "
+            f"{target.folder}. The worker writes them again within a minute.",
+        )
+    elif missing:
+        names = ", ".join(list(missing)[:MAX_NAMES])
+        yield unmet(
+            name,
+            f"Not stored, although applied: {len(missing)}, such as {names}.",
+            "Start the worker, and look at its journal for an error of the disk.",
+        )
+    else:
+        newest = max((file.lstat().st_mtime for file in files.values()), default=time.time())
+        minutes = (time.time() - newest) / 60
+        text = f"{stored:,} tunnel{'' if stored == 1 else 's'} stored, and each opens."
+        yield met(name, f"{text} The newest file is {minutes:.0f} minutes old." if files else text)
+
+
+def _live_tunnels() -> dict[str, None]:
+    """Return the connections that must be stored; none while the database is away."""
+    try:
+        live = Revision.objects.filter(
+            concentrator__name=settings.CONCENTRATOR,
+            outcome=Revision.Outcome.LIVE,
+            tunnel__disconnected_at=None,
+        )
+        return dict.fromkeys(map(connection_of, live.values_list("tunnel_id", flat=True)))
+    except DatabaseError:
+        return {}
+
+
+class UnusableFile(Exception):
+    """The reason why a stored tunnel cannot be restored."""
+
+
+def _is_stored(file: Path) -> bool:
+    """Return True if a file restores a tunnel, False if that was removed. Raises UnusableFile."""
+    if problem := _rights(file, 0o600):
+        raise UnusableFile(problem)
+    try:
+        stored = StoredRevision.read(file)
+        return not stored.removed_at and bool(stored.spec)
+    except CannotOpen:
+        raise UnusableFile(f"{file.name} does not open with this gateway's keys") from None
+    except (OSError, ValueError, TypeError):
+        raise UnusableFile(f"{file.name} cannot be read") from None
+
+
+def _rights(path: Path, allowed: int) -> str:
+    status = path.lstat()
+    if status.st_uid != os.geteuid():
+        return f"{path.name} belongs to the user {status.st_uid}"
+    mode = stat.S_IMODE(status.st_mode)
+    return f"{path.name} has the mode {mode:04o}" if mode & ~allowed else ""
