@@ -182,7 +182,7 @@ def test_a_program_gets_an_object_and_no_progress(portal, folder):
         2,
         "",
     )
-    assert made["migrations"]["vpnportal"] == "0020_epochs"
+    assert made["migrations"]["vpnportal"] == "0021_reports"
     call_command("flush", interactive=False)
 
     out, progress = restore(folder / "portal.tar", json=True)

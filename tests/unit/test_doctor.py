@@ -243,7 +243,7 @@ def test_a_full_disk_is_found(monkeypatch, settings, tmp_path, free, free_inodes
     ("files", "level", "text"),
     [
         ({"a.tar": 3, "b.tar": 30}, Level.OK, "The newest is a.tar, 3 hours old"),
-        ({"a.tar": 49, "b.tar": 1}, Level.WARNING, "The newest is a.tar, 49 hours old"),
+        ({"a.tar": 49, "b.gz": 1}, Level.WARNING, "The newest is a.tar, 49 hours old"),
         ({"a.tar.new": 1}, Level.WARNING, "There is no file *.tar in"),
         ({}, Level.WARNING, "There is no file *.tar in"),
     ],
