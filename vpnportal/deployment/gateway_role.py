@@ -89,5 +89,5 @@ def _if_there(role: str, statements: str) -> str:
 
 
 def _revoke_others(role: str) -> str:
-    """Return the SQL that ends memberships: gateways of earlier versions had the portal's rights."""
+    """Return the SQL that ends memberships: earlier gateways had the portal's rights."""
     return REVOKE_OTHERS.format(role=role)
