@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import os
 
+import psycopg
 import pytest
 from django.conf import settings
 from django.db import connections
 
 from tests.postgres_cluster import PostgresCluster, programs
 from tests.system.faults import matrix
+from vpnportal.deployment.gateway_role import add_sql
 from vpnportal.settings import database_setting
 
 FOLDERS = ("machines", "system", "browser", "integration", "unit")
 POSTGRESQL, SQLITE = "postgresql", "sqlite"
+# Each has a role of its own in PostgreSQL, under which tests run what its gateway does.
+CONCENTRATORS = ("hou02-vpn01", "hou02-vpn02", "dal05-vpn01", "vpn02")
 CLUSTER = pytest.StashKey[PostgresCluster]()
 
 
@@ -62,8 +66,11 @@ def _database_url(config: pytest.Config) -> str | None:
     paths = [config.invocation_params.dir / argument.split("::")[0] for argument in config.args]
     if not any(folder.is_relative_to(path) or path.is_relative_to(folder) for path in paths):
         return None
-    config.stash[CLUSTER] = PostgresCluster()
-    return config.stash[CLUSTER].url
+    cluster = config.stash[CLUSTER] = PostgresCluster()
+    with psycopg.connect(cluster.url, dbname="postgres", autocommit=True) as server:
+        for name in CONCENTRATORS:
+            server.execute(add_sql(name, password=None))
+    return cluster.url
 
 
 def _use_database(url: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import tomllib
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,8 @@ import dj_database_url
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from environs import Env
+
+from vpnportal.deployment.broker_access import gateway_user
 
 env = Env()
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,6 +123,18 @@ CONNECTION_SECONDS = 600
 LOCK_SECONDS = 20
 
 
+def _role() -> str:
+    """Return the role of this process in the PostgreSQL that `bin/database` made.
+
+    The user of the gateways may be the role of each concentrator on this machine.
+    """
+    try:
+        is_gateway = os.geteuid() == pwd.getpwnam("vpnportal-gateway").pw_uid
+    except KeyError:
+        is_gateway = False
+    return gateway_user(env.str("VPNPORTAL_CONCENTRATOR", "")) if is_gateway else "vpnportal"
+
+
 def database_setting() -> dict[str, Any]:
     """Return the PostgreSQL database of VPNPORTAL_DATABASE_URL, or without it that of the state.
 
@@ -129,9 +144,7 @@ def database_setting() -> dict[str, Any]:
     if env.str("VPNPORTAL_DATABASE_URL", ""):
         database = env.dj_db_url("VPNPORTAL_DATABASE_URL")
     elif not env.str("VPNPORTAL_DATABASE", "") and sockets.is_dir():
-        # The role is the name of the user, except for root, who has none of its own.
-        user = "vpnportal@" if os.geteuid() == 0 else ""
-        url = f"postgresql://{user}/vpnportal?host={quote(str(sockets))}"
+        url = f"postgresql://{_role()}@/vpnportal?host={quote(str(sockets))}"
         database = dj_database_url.parse(url)
     else:
         return {

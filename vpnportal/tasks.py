@@ -11,7 +11,7 @@ from django.db import DatabaseError, OperationalError, transaction
 
 from vpnportal.celery import EVERY_SECONDS, app
 from vpnportal.gateway import GatewayError
-from vpnportal.models import Concentrator, PeerProbe
+from vpnportal.models import Concentrator
 from vpnportal.reconciler import address_release, peer_probe, reconcile
 
 log = logging.getLogger(__name__)
@@ -45,8 +45,7 @@ def converge(self: Any, concentrator_id: int, tunnel_id: int | None = None) -> N
 def probe_peer(probe_id: int) -> None:
     """Run one round of a peer probe, and queue the next round behind other work."""
     if peer_probe.run_round(probe_id):
-        probe = PeerProbe.objects.select_related("tunnel__concentrator").get(pk=probe_id)
-        request_probe(probe.tunnel.concentrator, probe_id)
+        request_probe(Concentrator.objects.get(tunnels__peer_probes=probe_id), probe_id)
 
 
 def request_probe(concentrator: Concentrator, probe_id: int) -> None:

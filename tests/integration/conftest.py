@@ -11,12 +11,16 @@ from django.test import Client
 
 from tests.api_client import Program
 from tests.fake_gateway import FakeGateway
+from tests.integration import as_gateway
 from vpnportal import encryption, services
 from vpnportal.api import authentication
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Datacenter, Membership, Role, Subnet, Tunnel
 from vpnportal.reconciler import reconcile
 from vpnportal.web.tunnel import outcome_wait
+
+# Before the tests import any of the functions.
+as_gateway.install()
 
 
 @pytest.fixture(autouse=True)

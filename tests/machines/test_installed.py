@@ -79,6 +79,28 @@ def test_the_processes_of_a_gateway_have_two_capabilities_and_can_get_no_other(i
         assert "NoNewPrivs:\t1" in status
 
 
+# What a gateway's own role sees: the concentrators, the tunnels, and if it may read the users.
+SEEN = """
+from vpnportal.models import Concentrator, Tunnel
+from django.contrib.auth.models import User
+from django.db import ProgrammingError
+print(*Concentrator.objects.values_list("name", flat=True), Tunnel.objects.values("pk").count())
+try:
+    print(User.objects.count())
+except ProgrammingError as error:
+    print(error)
+"""
+
+
+def test_a_gateway_sees_its_own_concentrator_and_tunnels_in_the_database_and_no_user(installed):
+    for gateway, tunnels in zip(installed.gateways, (1, 0), strict=True):
+        seen = gateway.run("vpnportal", "shell", "--verbosity", "0", "-c", SEEN)
+        assert seen.splitlines() == [
+            f"{gateway.name} {tunnels}",
+            "permission denied for table auth_user",
+        ]
+
+
 def test_each_unit_is_confined(installed):
     exposures = {}
     for machine in (installed.portal, installed.gateways[0]):

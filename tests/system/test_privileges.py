@@ -24,6 +24,7 @@ NET_ADMIN, NET_RAW = 12, 13
 SUPERVISORS = ("bin/run", "bin/keep", "bin/stop", "honcho", "sleep infinity", "sleep 1")
 GATEWAY_COMMANDS = (" worker ", " watch ", "guard_routes")
 QUEUE = "concentrator.hou02-vpn01"
+GATEWAY = "gw_hou02-vpn01"
 ATTACK_SECONDS, MESSAGES = 12, 400
 
 
@@ -199,10 +200,14 @@ except psycopg.Error as error:
         (as_portal, "vpnportal", "SELECT pg_read_file('PG_VERSION')", "InsufficientPrivilege"),
         (as_portal, "vpnportal", "CREATE ROLE x SUPERUSER", "InsufficientPrivilege"),
         (as_portal, "vpnportal-database", "SELECT 1", "OperationalError"),
-        (as_portal, "vpnportal-gateway", "SELECT 1", "OperationalError"),
-        (on_gateway, "vpnportal-gateway", "SELECT 1 FROM vpnportal_tunnel", ""),
-        (on_gateway, "vpnportal-gateway", "CREATE TABLE x (y int)", "InsufficientPrivilege"),
-        (on_gateway, "vpnportal-gateway", "DROP TABLE vpnportal_tunnel", "InsufficientPrivilege"),
+        (as_portal, GATEWAY, "SELECT 1", "OperationalError"),
+        (on_gateway, GATEWAY, "SELECT id FROM vpnportal_tunnel", ""),
+        (on_gateway, GATEWAY, "SELECT name FROM vpnportal_account", "InsufficientPrivilege"),
+        (on_gateway, GATEWAY, "SELECT 1 FROM auth_user", "InsufficientPrivilege"),
+        (on_gateway, GATEWAY, "SET ROLE vpnportal", "InsufficientPrivilege"),
+        (on_gateway, GATEWAY, "CREATE TABLE x (y int)", "InsufficientPrivilege"),
+        (on_gateway, GATEWAY, "DROP TABLE vpnportal_tunnel", "InsufficientPrivilege"),
+        (on_gateway, "gw_hou02-vpn02", "SELECT 1", "OperationalError"),
         (on_gateway, "vpnportal", "SELECT 1", "OperationalError"),
     ],
 )

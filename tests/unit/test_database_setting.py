@@ -51,7 +51,7 @@ def test_the_postgresql_of_the_state_folder_needs_no_url(tmp_path):
 
     chosen = database(**state)
     assert (chosen["ENGINE"], chosen["NAME"]) == ("django.db.backends.postgresql", "vpnportal")
-    assert chosen["OPTIONS"]["host"] == str(sockets)
+    assert (chosen["OPTIONS"]["host"], chosen["USER"]) == (str(sockets), "vpnportal")
     assert database(**state, VPNPORTAL_DATABASE="/srv/a.sqlite3")["NAME"] == "/srv/a.sqlite3"
 
 

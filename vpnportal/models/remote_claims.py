@@ -59,7 +59,7 @@ class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):
 
     def reserve(self, revision: Revision, spec: TunnelSpec) -> None:
         """Write the claims of a new revision, and delete those of its tunnel that ended."""
-        own = self.filter(revision__tunnel=revision.tunnel)
+        own = self.filter(revision__tunnel=revision.tunnel_id)
         own.exclude(_is_held() | _failed_lately()).delete()
         RemoteClaim.objects.bulk_create(RemoteClaim.all_of(revision, spec))
 
@@ -67,8 +67,8 @@ class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):
         """Return the claims at a concentrator."""
         return self.filter(revision__concentrator=concentrator)
 
-    def of_others(self, tunnel: Tunnel) -> RemoteClaimQuerySet:
-        """Return the claims of other tunnels."""
+    def of_others(self, tunnel: Tunnel | int) -> RemoteClaimQuerySet:
+        """Return the claims of other tunnels than this one, given by row or id."""
         return self.exclude(revision__tunnel=tunnel)
 
     def held(self) -> RemoteClaimQuerySet:

@@ -145,7 +145,7 @@ class Revision(models.Model):
         number = latest.number + 1 if latest else 1
         return cls(
             tunnel=tunnel,
-            concentrator=tunnel.concentrator,
+            concentrator_id=tunnel.concentrator_id,
             number=number,
             specification=Sealed.of(serialize(spec), cls.context(tunnel.pk, number)),
             digest=spec_digest(spec, fingerprint_key()),

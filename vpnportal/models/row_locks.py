@@ -12,7 +12,7 @@ several rows make no query there.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -74,6 +74,12 @@ def lock_tunnel(pk: int) -> Tunnel:
     return Tunnel.objects.select_for_update(no_key=True).get(pk=pk)
 
 
+def lock_tunnel_at_gateway(pk: int) -> Tunnel:
+    """Return the current row of a tunnel, locked, with the columns that a gateway may read."""
+    _note(Rank.TUNNEL, [pk])
+    return Tunnel.objects.for_gateway().select_for_update(no_key=True).get(pk=pk)
+
+
 def lock_tunnels(tunnels: QuerySet[Tunnel]) -> None:
     """Lock tunnels before more than one of them is updated."""
     _lock_all(Rank.TUNNEL, tunnels)
@@ -127,6 +133,21 @@ def lock_records(
     if missing:
         records.bulk_create(sorted(missing, key=_tunnel_id), ignore_conflicts=True)
     return {_tunnel_id(row): row for row in rows.select_for_update(no_key=True, of=("self",))}
+
+
+def write_records(
+    records: QuerySet[Record], locked: Iterable[Record], columns: Sequence[str]
+) -> None:
+    """Write columns of the rows that `lock_records` returned, in one statement.
+
+    It is an upsert without ids: a gateway has no right to choose the id of a row.
+    """
+    rows = list(locked)
+    for row in rows:
+        row.pk = None
+    records.bulk_create(
+        rows, update_conflicts=True, unique_fields=["tunnel"], update_fields=columns
+    )
 
 
 _lock_tunnel = PreparedQuery(

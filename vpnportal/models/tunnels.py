@@ -26,6 +26,18 @@ def choices_of(enum: type[SaStatus] | type[Starts]) -> list[tuple[str, str]]:
     return [(member.value, member.label) for member in enum]
 
 
+# Columns that a gateway may not read: what people wrote, and who they are.
+PORTAL_COLUMNS = (
+    "name",
+    "friendly_name",
+    "notes",
+    "draft_digest",
+    "disconnected_by",
+    "ordered_by",
+    "order_key",
+)
+
+
 class TunnelQuerySet(PermissionQuerySet["Tunnel"]):
     """Tunnels, with filters by the role that a user has in their account.
 
@@ -38,6 +50,10 @@ class TunnelQuerySet(PermissionQuerySet["Tunnel"]):
     def owned_by(self, user: User | AnonymousUser) -> Self:
         """Return the tunnels that the user may delete, and whose preshared key the user may see."""
         return super().owned_by(user).present()
+
+    def for_gateway(self) -> Self:
+        """Return the tunnels without the columns that a gateway may not read."""
+        return self.defer(*PORTAL_COLUMNS)
 
     def present(self) -> Self:
         """Return the tunnels that are not deleted."""

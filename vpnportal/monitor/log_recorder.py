@@ -26,7 +26,7 @@ from vpnportal.domain.planning.observed import IkeSa
 from vpnportal.gateway.icmp_errors import IcmpErrorListener
 from vpnportal.gateway.vici.events import Event
 from vpnportal.models import Concentrator, DiagnosticLog, Revision
-from vpnportal.models.row_locks import lock_records
+from vpnportal.models.row_locks import lock_records, write_records
 
 log = logging.getLogger(__name__)
 
@@ -172,12 +172,8 @@ def save_log(
             if _update(row, logs.get(tunnel), anomalies.get(tunnel)):
                 row.changed_at = timezone.now()
                 changed.append(row)
-        DiagnosticLog.objects.bulk_create(
-            changed,
-            update_conflicts=True,
-            unique_fields=["tunnel"],
-            update_fields=["lines", "anomalies", "changed_at"],
-        )
+        columns = ("lines", "anomalies", "changed_at")
+        write_records(DiagnosticLog.objects.all(), changed, columns)
 
 
 def _tunnel_ids(concentrator: Concentrator) -> QuerySet[Revision, int]:

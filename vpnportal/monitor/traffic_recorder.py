@@ -25,7 +25,7 @@ from vpnportal.domain.traffic.counters import (
 )
 from vpnportal.domain.traffic.sa_snapshot import as_json, from_json
 from vpnportal.models import Concentrator, Traffic
-from vpnportal.models.row_locks import lock_records
+from vpnportal.models.row_locks import lock_records, write_records
 from vpnportal.reconciler.sa_status_store import tunnels_of
 
 # One transaction with at most this many pairs of subnets at this interval: ten thousand tunnels of
@@ -137,12 +137,8 @@ def save_traffic(concentrator: Concentrator, deltas: Mapping[int, TrafficDelta])
             _add_to_row(row, deltas[pk], last_hour(now))
             row.concentrator = concentrator
             changed.append(row)
-        Traffic.objects.bulk_create(
-            changed,
-            update_conflicts=True,
-            unique_fields=["tunnel"],
-            update_fields=["concentrator", "taken_at", "lines", "pairs", "minutes"],
-        )
+        columns = ("concentrator", "taken_at", "lines", "pairs", "minutes")
+        write_records(Traffic.objects.all(), changed, columns)
 
 
 def _add_to_row(row: Traffic, delta: TrafficDelta, hour: range) -> None:

@@ -25,7 +25,7 @@ from vpnportal.gateway.netfilter.netlink import (
 from vpnportal.gateway.netfilter.ruleset import RETENTION_SECONDS
 from vpnportal.gateway.netfilter.usage_set import read_usage_set
 from vpnportal.models import Concentrator, Revision, Subnet, TranslationUsage
-from vpnportal.models.row_locks import lock_records
+from vpnportal.models.row_locks import lock_records, write_records
 
 log = logging.getLogger(__name__)
 
@@ -81,12 +81,8 @@ def save_usage(concentrator: Concentrator, uses: Mapping[Translation, int]) -> N
         with transaction.atomic():
             new = [TranslationUsage(tunnel_id=pk) for pk in chunk]
             rows = lock_records(TranslationUsage.objects.all(), chunk, new)
-            TranslationUsage.objects.bulk_create(
-                [_merged(row, by_tunnel[pk]) for pk, row in rows.items()],
-                update_conflicts=True,
-                update_fields=["pairs"],
-                unique_fields=["tunnel"],
-            )
+            merged = [_merged(row, by_tunnel[pk]) for pk, row in rows.items()]
+            write_records(TranslationUsage.objects.all(), merged, ("pairs",))
 
 
 def save_read_time(concentrator: Concentrator, at: datetime) -> None:

@@ -21,7 +21,7 @@ from vpnportal.models import (
     Tunnel,
     TunnelMark,
 )
-from vpnportal.models.row_locks import lock_account, lock_subnets, lock_tunnel
+from vpnportal.models.row_locks import lock_account, lock_subnets, lock_tunnel_at_gateway
 from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.step_log import RowLogs
 
@@ -37,24 +37,29 @@ def release_logs(concentrator: Concentrator) -> RowLogs:
 
 def complete_releases(concentrator: Concentrator, observed: Observed) -> None:
     """Complete the releases whose tunnels a full observation of the concentrator does not show."""
-    for release in concentrator.releases.due().select_related("tunnel"):
-        if not _is_present(release.tunnel, observed):
+    for release in concentrator.releases.due():
+        tunnel = Tunnel.objects.for_gateway().get(pk=release.tunnel_id)
+        if not _is_present(tunnel, observed):
             complete(release)
 
 
 def complete(release: AddressRelease) -> None:
     """Mark a release as done, and release the tunnel's mark at that concentrator.
 
-    The last release of a deleted tunnel frees its subnets.
+    The last release of a deleted tunnel frees its subnets. The release ends last: with it, the
+    gateway loses its right to the tunnel.
     """
     with transaction.atomic():
-        lock_account(release.tunnel.account_id)
-        tunnel = lock_tunnel(release.tunnel_id)
-        open_release = AddressRelease.objects.open().filter(pk=release.pk)
-        if open_release.update(released_at=timezone.now()):
-            TunnelMark.objects.release(tunnel, release.concentrator)
-            if tunnel.cancelled_at and not tunnel.releases.open().exists():
-                _free_subnets(tunnel)
+        lock_account(Tunnel.objects.values_list("account_id", flat=True).get(pk=release.tunnel_id))
+        tunnel = lock_tunnel_at_gateway(release.tunnel_id)
+        open_releases = AddressRelease.objects.open().filter(tunnel=tunnel)
+        open_release = open_releases.filter(pk=release.pk)
+        if not open_release.exists():
+            return
+        TunnelMark.objects.release(tunnel, release.concentrator)
+        if tunnel.cancelled_at and not open_releases.exclude(pk=release.pk).exists():
+            _free_subnets(tunnel)
+        open_release.update(released_at=timezone.now())
 
 
 def still_configured_on(concentrator: Concentrator, tunnel_id: int) -> list[Concentrator]:

@@ -23,7 +23,7 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import CannotOpen
 from vpnportal.gateway import GatewayError
 from vpnportal.gateway.peer_probe import PeerProber
-from vpnportal.models import Concentrator, PeerProbe, Revision
+from vpnportal.models import Concentrator, PeerProbe, Revision, Tunnel
 from vpnportal.reconciler import reconcile
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,8 @@ def run_round(probe_id: int) -> bool:
     probe = PeerProbe.objects.filter(pk=probe_id, state__in=OPEN_STATES).first()
     if probe is None:
         return False
+    tunnels = Tunnel.objects.for_gateway().select_related("concentrator")
+    probe.tunnel = tunnels.get(pk=probe.tunnel_id)
     if is_overdue(probe):
         return _fail(probe, TIMED_OUT)
     concentrator = probe.tunnel.concentrator

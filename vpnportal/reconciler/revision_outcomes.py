@@ -18,7 +18,7 @@ from vpnportal.models.row_locks import (
     lock_concentrator,
     lock_outcomes,
     lock_revisions,
-    lock_tunnel,
+    lock_tunnel_at_gateway,
 )
 from vpnportal.prepared_statements import PreparedUpdate
 from vpnportal.reconciler.step_log import log_entry
@@ -138,12 +138,14 @@ def _lock_fallback(revision: Revision) -> Revision | None:
     """Return the earlier revision that a trial could restore, or None.
 
     Locks the tunnel, and the concentrator on which a replaced revision would claim its networks
-    again.
+    again. A gateway cannot see the claims at another concentrator.
     """
-    lock_tunnel(revision.tunnel_id)
-    good = _last_good(revision)
+    tunnel = lock_tunnel_at_gateway(revision.tunnel_id)
+    good = _last_good(revision, is_up=tunnel.sa_status == SaStatus.UP)
     if good is None or good.outcome == Outcome.LIVE:
         return good
+    if good.concentrator_id != revision.concentrator_id:
+        return None
     lock_concentrator(good.concentrator_id)
     return good if _holds_mark(good) and not _is_claimed_by_others(good) else None
 
@@ -158,10 +160,10 @@ def _begin_trial(revision: Revision, older: RevisionQuerySet, last_good: Revisio
             Revision.objects.filter(pk=fallback.pk).update(outcome=Outcome.FALLBACK)
 
 
-def _last_good(revision: Revision) -> Revision | None:
-    """Return the newest earlier revision that was seen up."""
+def _last_good(revision: Revision, is_up: bool) -> Revision | None:
+    """Return the newest earlier revision that was seen up. `is_up` is the status of the tunnel."""
     was_up = Q(first_up_at__isnull=False)
-    if revision.tunnel.sa_status == SaStatus.UP:
+    if is_up:
         # The monitor may not have written `first_up_at` of the live revision yet.
         was_up |= Q(outcome=Outcome.LIVE)
     return (
@@ -192,7 +194,7 @@ def _is_claimed_by_others(revision: Revision) -> bool:
         spec = revision.spec()
     except CannotOpen:
         return True
-    claims = RemoteClaim.objects.reserved().at(revision.concentrator).of_others(revision.tunnel)
+    claims = RemoteClaim.objects.reserved().at(revision.concentrator).of_others(revision.tunnel_id)
     networks = () if spec.translated_only else spec.remote_subnets
     return claims.filter(is_peer=False).overlapping(networks).exists()
 

@@ -176,8 +176,9 @@ def _roll_back(revision: Revision, problem: str) -> None:
     if fallback is None:
         return
     spec = fallback.spec()
-    restored = Revision.next_for(revision.tunnel, spec, author=None)
-    restored.concentrator, restored.mark = fallback.concentrator, fallback.mark
+    tunnel = Tunnel.objects.for_gateway().get(pk=revision.tunnel_id)
+    restored = Revision.next_for(tunnel, spec, author=None)
+    restored.concentrator_id, restored.mark = fallback.concentrator_id, fallback.mark
     restored.restored_number = fallback.number
     restored.save()
     RemoteClaim.objects.reserve(restored, spec)
