@@ -58,6 +58,9 @@ _REVISION = _columns("""
     id tunnel_id concentrator_id number specification digest hosted_peer remote_peer mark author_id
     created_at finished_at outcome steps reason trial_seconds trial_ping trial_ends_at
     responder_only first_up_at restored_number first_rekey""")
+_HELD = _columns("""
+    concentrator_id tunnel_id kind number specification mark account_id name hosted_peer static_nat
+    remote found_at ended_at""")
 _LOG = _columns("tunnel_id lines anomalies changed_at")
 _TRAFFIC = _columns("tunnel_id concentrator_id taken_at lines pairs minutes")
 
@@ -70,10 +73,11 @@ RIGHTS = (
         select=_columns("""
             id name datacenter_id public_address userland_esp seen_at unreachable_reason algorithms
             charon_version foreign_connections drop_counters dropped_by_esp used_since used_read_at
-            observed_minutes"""),
+            observed_minutes epoch compared_epoch restored_from release converged_at"""),
         update=_columns("""
             userland_esp seen_at unreachable_reason algorithms charon_version foreign_connections
-            drop_counters dropped_by_esp used_since used_read_at observed_minutes"""),
+            drop_counters dropped_by_esp used_since used_read_at observed_minutes epoch
+            compared_epoch release converged_at"""),
         update_rows="id = (SELECT vpnportal_gateway())",
     ),
     Rights(
@@ -86,7 +90,7 @@ RIGHTS = (
         rows=f"{OWN} OR id IN (SELECT vpnportal_gateway_guests())",
         # The draft, with its key, for a probe of the peer. `Tunnel.PORTAL_COLUMNS` are missing.
         select=_columns("""
-            id account_id concentrator_id hosted_peer remote_peer preshared_key ike_version
+            id name account_id concentrator_id hosted_peer remote_peer preshared_key ike_version
             phase_one_encryption phase_one_authentication phase_one_group phase_one_keylife
             phase_two_encryption phase_two_authentication phase_two_pfs phase_two_group
             phase_two_keylife one_child_per_pair dpd_seconds starts translated_only mark
@@ -147,8 +151,18 @@ RIGHTS = (
         "tunnelmark",
         rows=OWN,
         select=_columns("id concentrator_id number tunnel_id released_at"),
+        # After a restore, the marks of tunnels that the backup does not have.
+        insert=_columns("concentrator_id number tunnel_id released_at"),
+        insert_rows=f"{OWN} AND tunnel_id IS NULL AND released_at IS NOT NULL",
         update=("released_at",),
         delete_rows=f"{OWN} AND released_at IS NOT NULL",
+    ),
+    Rights(
+        "heldtunnel",
+        rows=OWN,
+        select=("id", *_HELD),
+        insert=_HELD,
+        delete_rows=OWN,
     ),
     Rights(
         "tunnelcommand",

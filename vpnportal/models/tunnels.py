@@ -28,7 +28,6 @@ def choices_of(enum: type[SaStatus] | type[Starts]) -> list[tuple[str, str]]:
 
 # Columns that a gateway may not read: what people wrote, and who they are.
 PORTAL_COLUMNS = (
-    "name",
     "friendly_name",
     "notes",
     "draft_digest",
