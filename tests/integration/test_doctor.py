@@ -330,7 +330,7 @@ PORTAL_FAULTS = {
         lambda plan: (settings.BACKUPS / "vpnportal.vpnbackup").unlink(),
         "backup",
         "yellow",
-        "There is no file *.vpnbackup in",
+        "There is no backup in",
     ),
 }
 OF_POSTGRES = {"jit", "encoding", "old PostgreSQL", "too many threads", "many threads"}
@@ -443,6 +443,12 @@ def full_flow_table(plan) -> None:
     plan.patch.setattr(all_requirements, "check", lambda *_: iter([sysctls.conntrack_size()]))
 
 
+def older_file(plan) -> None:
+    (file,) = local_target(NAME).files()
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"revision_id": content["revision_id"] - 1}))
+
+
 def other_name(plan) -> None:
     plan.settings.CONCENTRATOR = "hou02-vpn09"
     plan.settings.CELERY_BROKER_URL = plan.server.url(gateway_user(NAME))
@@ -477,7 +483,13 @@ GATEWAY_FAULTS = {
         lambda plan: local_target(NAME).files()[0].unlink(),
         "stored_tunnels",
         "red",
-        "Not stored, although applied: 1, such as ctx",
+        "The applied revision is not stored of 1: ctx",
+    ),
+    "older file": (
+        older_file,
+        "stored_tunnels",
+        "red",
+        "The applied revision is not stored of 1: ctx",
     ),
     "no folder": (
         lambda plan: plan.patch.setattr(settings, "GATEWAY_STATE", settings.STATE / "none"),

@@ -243,9 +243,18 @@ def test_a_full_disk_is_found(monkeypatch, settings, tmp_path, free, free_inodes
     ("files", "level", "text"),
     [
         ({"a.vpnbackup": 3, "b.vpnbackup": 30}, Level.OK, "The newest is a.vpnbackup, 3 hours old"),
-        ({"a.vpnbackup": 49, "b.tar": 1}, Level.WARNING, "The newest is a.vpnbackup, 49 hours old"),
-        ({"a.vpnbackup.new": 1}, Level.WARNING, "There is no file *.vpnbackup in"),
-        ({}, Level.WARNING, "There is no file *.vpnbackup in"),
+        (
+            {"2026-12-01.tar": 5, "a.vpnbackup": 9},
+            Level.OK,
+            "The newest is 2026-12-01.tar, 5 hours",
+        ),
+        (
+            {"a.vpnbackup": 49, "settings.tar": 1},
+            Level.WARNING,
+            "The newest is a.vpnbackup, 49 hours old",
+        ),
+        ({"a.vpnbackup.new": 1}, Level.WARNING, "There is no backup in"),
+        ({}, Level.WARNING, "There is no backup in"),
     ],
 )
 def test_the_age_of_the_newest_backup_is_found(settings, tmp_path, files, level, text):

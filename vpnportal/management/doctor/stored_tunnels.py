@@ -34,9 +34,13 @@ def stored_tunnels() -> Iterator[Finding]:
     files = target.files()
     for file in files:
         try:
-            missing.pop(_connection_in(file), None)
+            stored = _revision_in(file)
         except UnusableFile as error:
             problems.append(str(error))
+            continue
+        connection = connection_of(stored.tunnel_id)
+        if missing.get(connection) == stored.revision_id:
+            del missing[connection]
     if problems:
         yield unmet(
             name,
@@ -48,7 +52,7 @@ def stored_tunnels() -> Iterator[Finding]:
         names = ", ".join(list(missing)[:MAX_NAMES])
         yield unmet(
             name,
-            f"Not stored, although applied: {len(missing)}, such as {names}.",
+            f"The applied revision is not stored of {len(missing)}: {names}.",
             "Start the worker, and look at its journal for an error of the disk.",
         )
     else:
@@ -58,15 +62,15 @@ def stored_tunnels() -> Iterator[Finding]:
         yield met(name, f"{text} The newest file is {minutes:.0f} minutes old." if files else text)
 
 
-def _live_tunnels() -> dict[str, None]:
-    """Return the connections that must be stored; none while the database is away."""
+def _live_tunnels() -> dict[str, int]:
+    """Return the revision that must be stored by connection; none while the database is away."""
     try:
         live = Revision.objects.filter(
             concentrator__name=settings.CONCENTRATOR,
             outcome=Revision.Outcome.LIVE,
             tunnel__disconnected_at=None,
         )
-        return dict.fromkeys(map(connection_of, live.values_list("tunnel_id", flat=True)))
+        return {connection_of(pk): revision for pk, revision in live.values_list("tunnel_id", "pk")}
     except DatabaseError:
         return {}
 
@@ -75,8 +79,8 @@ class UnusableFile(Exception):
     """The reason why a stored tunnel cannot be restored."""
 
 
-def _connection_in(file: Path) -> str:
-    """Return the connection that a file restores. Raises UnusableFile."""
+def _revision_in(file: Path) -> StoredRevision:
+    """Return the revision that a file restores. Raises UnusableFile."""
     if problem := _rights(file, 0o600):
         raise UnusableFile(problem)
     try:
@@ -86,7 +90,7 @@ def _connection_in(file: Path) -> str:
         raise UnusableFile(f"{file.name} does not open with this gateway's keys") from None
     except (OSError, ValueError, TypeError):
         raise UnusableFile(f"{file.name} cannot be read") from None
-    return connection_of(stored.tunnel_id)
+    return stored
 
 
 def _rights(path: Path, allowed: int) -> str:
