@@ -564,6 +564,21 @@ def test_a_gateway_without_a_name_is_red_and_what_needs_the_name_is_not_green(at
     assert "`vpnportal` takes the name from it." in findings[0]["advice"]
 
 
+def test_the_advice_about_a_lost_file_brings_it_back(at_gateway, live):
+    (file,) = local_target(NAME).files()
+    file.unlink()
+    _, (finding,) = examine("stored_tunnels")
+    assert f"systemctl restart vpnportal-worker@{NAME} writes what is missing." in finding["advice"]
+
+    # A worker that was not restarted does not notice.
+    reconcile.converge(live.concentrator_id)
+    assert examine("stored_tunnels")[0] == 2
+    _local_target.cache_clear()
+    reconcile.converge(live.concentrator_id)
+
+    assert examine("stored_tunnels")[0] == 0
+
+
 def test_a_list_of_steps_has_ten_names_and_a_number(at_gateway, live, user):
     rows = [
         services.TranslationRow(IPv4Address(f"10.1.255.{n}"), IPv4Address(f"192.168.10.{n}"), "")

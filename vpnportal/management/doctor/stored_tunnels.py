@@ -24,6 +24,8 @@ def stored_tunnels() -> Iterator[Finding]:
     """Check the files from which this gateway restores its tunnels while the portal is away."""
     name, target = "stored_tunnels", local_target(settings.CONCENTRATOR)
     missing = _live_tunnels()
+    # A worker reads the folder once, at its start.
+    restart = f"systemctl restart vpnportal-worker@{settings.CONCENTRATOR} writes what is missing."
     if not target.folder.is_dir():
         text = f"There is no folder {target.folder}: after a restart this gateway waits for the"
         text += " portal."
@@ -46,14 +48,14 @@ def stored_tunnels() -> Iterator[Finding]:
             name,
             f"{len(problems)} unusable: {'; '.join(problems[:MAX_NAMES])}.",
             f"Remove wrong files, chown -R vpnportal-gateway {target.folder}; chmod -R go= "
-            f"{target.folder}. The worker writes them again within a minute.",
+            f"{target.folder}. {restart}",
         )
     elif missing:
         names = ", ".join(list(missing)[:MAX_NAMES])
         yield unmet(
             name,
             f"The applied revision is not stored of {len(missing)}: {names}.",
-            "Start the worker, and look at its journal for an error of the disk.",
+            f"{restart} Its journal has an error of the disk, if there was one.",
         )
     else:
         newest = max((file.lstat().st_mtime for file in files), default=time.time())
