@@ -58,7 +58,7 @@ def _machine(server, tmp_path, settings, monkeypatch):
         "ssl_ca_certs": str(server.authority),
     }
     settings.BACKUPS.mkdir()
-    (settings.BACKUPS / "vpnportal.tar").touch()
+    (settings.BACKUPS / "2026-12-01.tar").touch()
     monkeypatch.setattr(configuration, "CONFIGURATION", tmp_path / "etc")
     monkeypatch.setattr(machine, "SYSTEMD", tmp_path / "no systemd")
     monkeypatch.setattr(gateway, "LOOK_AGAIN_SECONDS", 0)
@@ -331,10 +331,10 @@ PORTAL_FAULTS = {
     "clock ahead": (clock_off_by(60), "clock/database", "red", "s ahead of that of the database."),
     "clock behind": (clock_off_by(-5), "clock/broker", "yellow", "s behind that of the broker."),
     "no backup": (
-        lambda plan: (settings.BACKUPS / "vpnportal.tar").unlink(),
+        lambda plan: (settings.BACKUPS / "2026-12-01.tar").unlink(),
         "backup",
         "yellow",
-        "There is no file *.tar in",
+        "There is no backup in",
     ),
 }
 OF_POSTGRES = {"jit", "encoding", "old PostgreSQL", "too many threads", "many threads"}
@@ -447,6 +447,12 @@ def full_flow_table(plan) -> None:
     plan.patch.setattr(all_requirements, "check", lambda *_: iter([sysctls.conntrack_size()]))
 
 
+def older_file(plan) -> None:
+    file = first_file()
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"revision_id": content["revision_id"] - 1}))
+
+
 def other_name(plan) -> None:
     plan.settings.CONCENTRATOR = "hou02-vpn09"
     plan.settings.CELERY_BROKER_URL = plan.server.url(gateway_user(NAME))
@@ -481,7 +487,13 @@ GATEWAY_FAULTS = {
         lambda plan: first_file().unlink(),
         "stored_tunnels",
         "red",
-        "Not stored, although applied: 1, such as ctx",
+        "The applied revision is not stored of 1: ctx",
+    ),
+    "older file": (
+        older_file,
+        "stored_tunnels",
+        "red",
+        "The applied revision is not stored of 1: ctx",
     ),
     "no folder": (
         lambda plan: plan.patch.setattr(settings, "GATEWAY_STATE", settings.STATE / "none"),
@@ -554,6 +566,21 @@ def test_a_gateway_without_a_name_is_red_and_what_needs_the_name_is_not_green(at
     assert found.pop("concentrator") == "red"
     assert (set(found.values()), len(found)) == ({"yellow"}, 4)
     assert "`vpnportal` takes the name from it." in findings[0]["advice"]
+
+
+def test_the_advice_about_a_lost_file_brings_it_back(at_gateway, live):
+    file = first_file()
+    file.unlink()
+    _, (finding,) = examine("stored_tunnels")
+    assert f"systemctl restart vpnportal-worker@{NAME} writes what is missing." in finding["advice"]
+
+    # A worker that was not restarted does not notice.
+    reconcile.converge(live.concentrator_id)
+    assert examine("stored_tunnels")[0] == 2
+    _local_target.cache_clear()
+    reconcile.converge(live.concentrator_id)
+
+    assert examine("stored_tunnels")[0] == 0
 
 
 def test_a_list_of_steps_has_ten_names_and_a_number(at_gateway, live, user):

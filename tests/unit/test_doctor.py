@@ -242,10 +242,18 @@ def test_a_full_disk_is_found(monkeypatch, settings, tmp_path, free, free_inodes
 @pytest.mark.parametrize(
     ("files", "level", "text"),
     [
-        ({"a.tar": 3, "b.tar": 30}, Level.OK, "The newest is a.tar, 3 hours old"),
-        ({"a.tar": 49, "b.gz": 1}, Level.WARNING, "The newest is a.tar, 49 hours old"),
-        ({"a.tar.new": 1}, Level.WARNING, "There is no file *.tar in"),
-        ({}, Level.WARNING, "There is no file *.tar in"),
+        (
+            {"2026-12-01.tar": 5, "2026-11-30.tar": 29},
+            Level.OK,
+            "The newest is 2026-12-01.tar, 5 hours",
+        ),
+        (
+            {"2026-12-01.tar": 49, "settings.tar": 1},
+            Level.WARNING,
+            "The newest is 2026-12-01.tar, 49 hours old",
+        ),
+        ({"2026-12-01.tar.new": 1}, Level.WARNING, "There is no backup in"),
+        ({}, Level.WARNING, "There is no backup in"),
     ],
 )
 def test_the_age_of_the_newest_backup_is_found(settings, tmp_path, files, level, text):

@@ -6,7 +6,7 @@ import socketserver
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -186,3 +186,56 @@ def test_a_database_that_a_gateway_does_not_verify_is_red(postgres):
     assert finding.level is Level.ERROR
     assert finding.text.startswith("sslmode is require: another machine could be taken for")
     assert "sslmode=verify-full" in finding.remedy
+
+
+class Behind:
+    """A PostgreSQL behind a Unix socket, with these settings of TLS and TCP."""
+
+    vendor = "postgresql"
+
+    def __init__(self, *shown: str) -> None:
+        self._shown = shown
+
+    def cursor(self):
+        return nullcontext(
+            SimpleNamespace(execute=lambda query: None, fetchone=lambda: self._shown)
+        )
+
+
+@pytest.mark.parametrize(
+    ("names", "level", "text"),
+    [
+        ("DNS:localhost", Level.OK, "valid for 729 days"),
+        ("DNS:other.example.net", Level.ERROR, "It is not for the name localhost"),
+    ],
+)
+def test_behind_a_unix_socket_it_is_the_certificate_that_gateways_see(
+    tmp_path, postgres, settings, monkeypatch, names: str, level: Level, text: str
+):
+    folder = Authority(tmp_path / "ca").issue(f"subjectAltName={names}\n{IDENTIFIER}")
+    postgres["HOST"] = "/run/postgresql"
+    settings.CELERY_BROKER_URL = "rediss://portal:canary-password@localhost:6380/0"
+    settings.CELERY_BROKER_USE_SSL = {"ssl_ca_certs": str(folder / "ca.pem")}
+
+    with serving(folder, as_postgres=True) as port:
+        behind = Behind("on", "127.0.0.1, 10.77.0.10", str(port))
+        monkeypatch.setattr(certificates, "connection", behind)
+        (finding,) = certificates.database_certificate()
+
+    assert (finding.level, text in finding.text) == (level, True), finding
+
+
+@pytest.mark.parametrize(
+    ("shown", "level", "text"),
+    [
+        (("off", "10.77.0.10", "5432"), Level.WARNING, "PostgreSQL listens on 10.77.0.10 without"),
+        (("off", "", "5432"), Level.OK, "PostgreSQL has a Unix socket only"),
+    ],
+)
+def test_a_postgresql_that_listens_without_tls_is_yellow(postgres, monkeypatch, shown, level, text):
+    postgres["HOST"] = ""
+    monkeypatch.setattr(certificates, "connection", Behind(*shown))
+
+    (finding,) = certificates.database_certificate()
+
+    assert (finding.level, text in finding.text) == (level, True), finding

@@ -20,7 +20,8 @@ from vpnportal.management.doctor.checks import unknown
 
 CLOCK_WARNING_SECONDS, CLOCK_ERROR_SECONDS = 2, 30
 DISK_WARNING_PERCENT, DISK_ERROR_PERCENT = 10, 3
-BACKUP_SUFFIX, BACKUP_AGE = ".tar", timedelta(days=2)
+# vpnportal-backup.service names a file after its day.
+BACKUP_NAME, BACKUP_AGE = re.compile(r"\d{4}-\d\d-\d\d\.tar"), timedelta(days=2)
 # Debian's folders: those of PostgreSQL's clusters, and of the journal.
 POSTGRES_FOLDER, LOG_FOLDER = Path("/var/lib/postgresql"), Path("/var/log")
 SYSTEMD = Path("/run/systemd/system")
@@ -127,7 +128,7 @@ def _disk(name: str, folder: Path) -> Finding:
 
 def backup() -> Iterator[Finding]:
     """Check the age of the newest backup. Its content is not read."""
-    folder, advice = settings.BACKUPS, "Make one: see Keys and backups in docs/operations.md."
+    folder, advice = settings.BACKUPS, "Make one: see Backups in docs/operations.md."
     try:
         with os.scandir(folder) as entries:
             files = [(_modified(entry), entry.name) for entry in entries if _is_backup(entry)]
@@ -137,7 +138,9 @@ def backup() -> Iterator[Finding]:
         yield unknown("backup", f"{folder} cannot be read: {error.strerror}.")
         return
     if not files:
-        yield at_risk("backup", f"There is no file *{BACKUP_SUFFIX} in {folder}.", advice)
+        yield at_risk(
+            "backup", f"There is no backup in {folder}: *.vpnbackup, or a date.tar.", advice
+        )
         return
     modified, name = max(files)
     hours = (time.time() - modified) / 3600
@@ -147,7 +150,7 @@ def backup() -> Iterator[Finding]:
 
 
 def _is_backup(entry: os.DirEntry[str]) -> bool:
-    return entry.name.endswith(BACKUP_SUFFIX) and entry.is_file(follow_symlinks=False)
+    return bool(BACKUP_NAME.fullmatch(entry.name)) and entry.is_file(follow_symlinks=False)
 
 
 def _modified(entry: os.DirEntry[str]) -> float:

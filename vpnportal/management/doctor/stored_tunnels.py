@@ -24,6 +24,8 @@ def stored_tunnels() -> Iterator[Finding]:
     """Check the files from which this gateway restores its tunnels while the portal is away."""
     name, target = "stored_tunnels", local_target(settings.CONCENTRATOR)
     missing = _live_tunnels()
+    # A worker reads the folder once, at its start.
+    restart = f"systemctl restart vpnportal-worker@{settings.CONCENTRATOR} writes what is missing."
     if not target.folder.is_dir():
         text = f"There is no folder {target.folder}: after a restart this gateway waits for the"
         text += " portal."
@@ -32,26 +34,28 @@ def stored_tunnels() -> Iterator[Finding]:
         return
     problems = [problem] if (problem := _rights(target.folder, 0o700)) else []
     files, stored = target.newest_files(), 0
-    for name_of_connection, file in files.items():
+    for connection, file in files.items():
         try:
-            if _is_stored(file):
-                missing.pop(name_of_connection, None)
-                stored += 1
+            revision = _revision_in(file)
         except UnusableFile as error:
             problems.append(str(error))
+            continue
+        stored += revision is not None
+        if missing.get(connection) == revision:
+            missing.pop(connection, None)
     if problems:
         yield unmet(
             name,
             f"{len(problems)} unusable: {'; '.join(problems[:MAX_NAMES])}.",
             f"Remove wrong files, chown -R vpnportal-gateway {target.folder}; chmod -R go= "
-            f"{target.folder}. The worker writes them again within a minute.",
+            f"{target.folder}. {restart}",
         )
     elif missing:
         names = ", ".join(list(missing)[:MAX_NAMES])
         yield unmet(
             name,
-            f"Not stored, although applied: {len(missing)}, such as {names}.",
-            "Start the worker, and look at its journal for an error of the disk.",
+            f"The applied revision is not stored of {len(missing)}: {names}.",
+            f"{restart} Its journal has an error of the disk, if there was one.",
         )
     else:
         newest = max((file.lstat().st_mtime for file in files.values()), default=time.time())
@@ -60,15 +64,15 @@ def stored_tunnels() -> Iterator[Finding]:
         yield met(name, f"{text} The newest file is {minutes:.0f} minutes old." if files else text)
 
 
-def _live_tunnels() -> dict[str, None]:
-    """Return the connections that must be stored; none while the database is away."""
+def _live_tunnels() -> dict[str, int]:
+    """Return the revision that must be stored by connection; none while the database is away."""
     try:
         live = Revision.objects.filter(
             concentrator__name=settings.CONCENTRATOR,
             outcome=Revision.Outcome.LIVE,
             tunnel__disconnected_at=None,
         )
-        return dict.fromkeys(map(connection_of, live.values_list("tunnel_id", flat=True)))
+        return {connection_of(pk): revision for pk, revision in live.values_list("tunnel_id", "pk")}
     except DatabaseError:
         return {}
 
@@ -77,13 +81,14 @@ class UnusableFile(Exception):
     """The reason why a stored tunnel cannot be restored."""
 
 
-def _is_stored(file: Path) -> bool:
-    """Return True if a file restores a tunnel, False if that was removed. Raises UnusableFile."""
+def _revision_in(file: Path) -> int | None:
+    """Return the id of the revision in a file; None of a tombstone. Raises UnusableFile."""
     if problem := _rights(file, 0o600):
         raise UnusableFile(problem)
     try:
         stored = StoredRevision.read(file)
-        return not stored.removed_at and bool(stored.spec)
+        # The specification is decrypted only to see that it can be.
+        return stored.revision_id if not stored.removed_at and stored.spec else None
     except CannotOpen:
         raise UnusableFile(f"{file.name} does not open with this gateway's keys") from None
     except (OSError, ValueError, TypeError):
