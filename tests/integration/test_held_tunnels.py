@@ -115,6 +115,8 @@ def test_taking_the_backups_side_changes_the_gateway_to_it(
     (child,) = gateway.connections[f"ctx{ready.pk}"].as_loaded.children
     assert child.rekey_seconds == REKEY_OF_AN_HOUR
     assert not HeldTunnel.objects.exists()
+    texts = set(concentrator.repairs.values_list("text", flat=True))
+    assert f"{row.name}: Took the backup's settings after a restore" in texts
     assert stored_names() == {f"ctx{ready.pk}", f"ctx{second_tunnel.pk}"}
     converge(concentrator)
     assert not TunnelMark.objects.filter(number=row.mark).exists()
@@ -516,3 +518,41 @@ def test_the_use_of_translations_of_an_unknown_tunnel_is_not_shown_to_another_cu
     translation_usage.save_usage(concentrator, use)
 
     assert not TranslationUsage.objects.exists()
+
+
+def test_the_page_decides_a_limited_number_at_once(
+    ready, second_tunnel, three_kinds, concentrator, operator, monkeypatch
+):
+    converge(concentrator)
+    monkeypatch.setattr("vpnportal.web.held_tunnels.MAX_PER_REQUEST", 2)
+
+    asked = operator.get("/concentrators/held/replace/")
+
+    assert "first 2 tunnels; 1 more follow" in text_of(asked)
+    data = {"tunnels": ",".join(map(str, held()))}
+    operator.post("/concentrators/held/replace/", data)
+    assert len(held()) == 1
+
+
+def test_a_tunnel_whose_name_an_order_got_meanwhile_comes_back_under_another_one(
+    ready, three_kinds, account, concentrator, gateway
+):
+    """The order was at another gateway, before this one was compared."""
+    backup, unknown = three_kinds
+    other = Concentrator.objects.create(
+        name="hou02-vpn02", datacenter=concentrator.datacenter, public_address="203.0.113.5"
+    )
+    Tunnel.objects.create(
+        account=account,
+        concentrator=other,
+        name=unknown.name,
+        hosted_peer="203.0.113.49",
+        pk=unknown.pk + 100,
+    )
+    converge(concentrator)
+
+    assert keep(unknown) == [""]
+    converge(concentrator)
+
+    assert fresh(unknown).name == "ipsec004"
+    assert not backup.changed()

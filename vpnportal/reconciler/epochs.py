@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
@@ -73,14 +72,6 @@ def compare_if_new(concentrator: Concentrator, is_full: bool) -> bool:
     # A crash before this repeats the comparison, with the same result.
     target.begin_epoch(epoch)
     return True
-
-
-def drop_ended(concentrator: Concentrator, began_at: datetime) -> None:
-    """Free the addresses of held tunnels that a full converge has changed back to the backup.
-
-    `began_at` is the time before its first observation.
-    """
-    concentrator.held_tunnels.filter(ended_at__lt=began_at).delete()
 
 
 def _is_known(target: LocalTarget) -> bool:

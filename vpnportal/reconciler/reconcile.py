@@ -344,8 +344,9 @@ class Converge:
             sa_status_store.save_converged(self._concentrator)
             address_release.complete_releases(self._concentrator, self.observed)
             marks.free_released(self._concentrator, self._driver, self.observed, self._began_at)
-            if self._concentrator.has_held:
-                epochs.drop_ended(self._concentrator, self._began_at)
+            if self.target.ended:
+                # The gateway follows the database now: their addresses are free.
+                HeldTunnel.objects.filter(pk__in=self.target.ended).delete()
         else:
             sa_status_store.save_one(self._concentrator, self._tunnel_id, status, self._began_at)
         self._mark_up(status)

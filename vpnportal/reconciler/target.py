@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -42,6 +42,7 @@ class Target:
     the gateway keeps their state, and the other connections are converged. `may_be_half_done` is
     False if no earlier converge of the scope can have stopped between two changes. `held` are the
     connections that stay as the gateway has them, and whose revisions are not in the target.
+    `ended` are the ids of the held tunnels that follow the database in it; only of all tunnels.
     """
 
     revision_keys: dict[str, RevisionKey]
@@ -51,6 +52,7 @@ class Target:
     unreadable: frozenset[str]
     may_be_half_done: bool
     held: frozenset[str] = frozenset()
+    ended: tuple[int, ...] = ()
 
     @property
     def revision_ids(self) -> dict[str, int]:
@@ -65,10 +67,11 @@ class Target:
 
 def load_target(concentrator: Concentrator, tunnel_id: int | None) -> Target:
     """Return the target for one tunnel of a concentrator, or for all its tunnels."""
-    held = concentrator.held_tunnels.undecided() if concentrator.has_held else ()
-    rows = {row.tunnel_id: row for row in held}
+    held = list(concentrator.held_tunnels.all()) if concentrator.has_held else []
+    rows = {row.tunnel_id: row for row in held if row.ended_at is None}
     if tunnel_id is None:
-        return _target_of_all(concentrator, rows)
+        ended = tuple(row.pk for row in held if row.ended_at)
+        return replace(_target_of_all(concentrator, rows), ended=ended)
     if tunnel_id in rows:
         return _target_of_held(concentrator, rows[tunnel_id])
     return _target_of_one(concentrator, tunnel_id)

@@ -43,6 +43,7 @@ from vpnportal.reconciler.step_log import log_entry
 from vpnportal.services.address_release import start_release
 from vpnportal.services.draft_digests import update_digest
 from vpnportal.services.errors import Refused
+from vpnportal.services.orders import next_name
 from vpnportal.services.restore_draft import replace_draft
 from vpnportal.services.tunnel_conflicts import conflicts
 
@@ -281,11 +282,12 @@ def _end(
     log.warning("%s: tunnel %s, by %s", text, tunnel_id, author or "the command held")
     concentrators = {row.concentrator for row in rows} | ({kept_at} if kept_at else set())
     present = Tunnel.objects.filter(pk=tunnel_id).exists()
+    name = next((str(row) for row in rows), "")
     DriftRepair.objects.bulk_create(
         DriftRepair(
             concentrator=concentrator,
             tunnel_id=tunnel_id if present else None,
-            text=text,
+            text=text if present else f"{name}: {text}",
         )
         for concentrator in concentrators
     )
@@ -301,16 +303,18 @@ def _keep_removed(tunnel_id: int, author: User | None) -> None:
 
 
 def _insert(row: HeldTunnel, account: Account) -> Tunnel:
-    """Create the tunnel of a gateway under its number, without subnets and settings."""
+    """Create the tunnel of a gateway under its number, without subnets and settings.
+
+    It gets another name if an order at another gateway got its name since.
+    """
     _refuse_taken_peer(row)
-    if not row.name or Tunnel.objects.filter(name=row.name).exists():
-        raise Refused(Problem("name", f"The name {row.name!r} belongs to another tunnel now."))
+    is_free = row.name and not Tunnel.objects.filter(name=row.name).exists()
     # No lock: no other transaction sees it.
     return Tunnel.objects.create(
         pk=row.tunnel_id,
         account=account,
         concentrator=row.concentrator,
-        name=row.name,
+        name=row.name if is_free else next_name(),
         hosted_peer=row.hosted_peer or "",
         ordered_at=timezone.now(),
     )

@@ -124,7 +124,7 @@ def _create(account: Account, datacenter: Datacenter, author: User, key: UUID | 
         tunnel = Tunnel.objects.create(
             account=account,
             concentrator=concentrator,
-            name=_next_name(),
+            name=next_name(),
             hosted_peer=str(hosted_peer),
             translated_only=settings.TRANSLATED_ONLY_DEFAULT and not concentrator.userland_esp,
             ordered_at=timezone.now(),
@@ -143,7 +143,7 @@ def _least_used_first(datacenter: Datacenter) -> list[Concentrator]:
     return list(datacenter.concentrators.annotate(present=present).order_by("present", "pk"))
 
 
-def _next_name() -> str:
+def next_name() -> str:
     """Return a name that no tunnel has or had: deleted tunnels keep their rows.
 
     A held tunnel that the database does not know has its name too.
