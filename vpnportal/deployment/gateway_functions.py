@@ -12,7 +12,7 @@ SCHEMA = "public"
 
 FUNCTIONS = {
     # The concentrator of this role, whose name `broker_access.gateway_user` makes.
-    "vpnportal_gateway": (
+    "vpnportal_gateway()": (
         "bigint",
         """
         RETURN (
@@ -22,15 +22,27 @@ FUNCTIONS = {
         """,
     ),
     # Tunnels that moved away or were deleted, until this concentrator has released them.
-    "vpnportal_gateway_guests": (
+    "vpnportal_gateway_guests()": (
         "SETOF bigint",
         """
         RETURN QUERY SELECT release.tunnel_id FROM vpnportal_addressrelease release
             WHERE release.concentrator_id = vpnportal_gateway() AND release.released_at IS NULL;
         """,
     ),
+    # True if this concentrator has a tunnel: of its draft, or not released.
+    "vpnportal_gateway_has(tunnel bigint)": (
+        "boolean",
+        """
+        RETURN EXISTS (
+            SELECT FROM vpnportal_tunnel WHERE id = tunnel AND (
+                concentrator_id = (SELECT vpnportal_gateway())
+                OR id IN (SELECT vpnportal_gateway_guests())
+            )
+        );
+        """,
+    ),
     # Where the tunnels of this concentrator are still to be released.
-    "vpnportal_gateway_releases_elsewhere": (
+    "vpnportal_gateway_releases_elsewhere()": (
         "TABLE (tunnel_id bigint, concentrator_id bigint)",
         """
         RETURN QUERY SELECT release.tunnel_id, release.concentrator_id
@@ -41,7 +53,7 @@ FUNCTIONS = {
         """,
     ),
     # Subnets without a tunnel, of the accounts of deleted tunnels that this concentrator releases.
-    "vpnportal_gateway_freed_subnets": (
+    "vpnportal_gateway_freed_subnets()": (
         "SETOF bigint",
         """
         RETURN QUERY SELECT subnet.id FROM vpnportal_subnet subnet
@@ -57,7 +69,7 @@ FUNCTIONS = {
         """,
     ),
     # Pools that have a subnet of a deleted tunnel which this concentrator releases.
-    "vpnportal_gateway_pools_of_deleted": (
+    "vpnportal_gateway_pools_of_deleted()": (
         "SETOF bigint",
         """
         RETURN QUERY SELECT pool.id FROM vpnportal_addresspool pool WHERE EXISTS (
@@ -79,11 +91,11 @@ def statements(group: str) -> list[str]:
         statement
         for name, (result, body) in FUNCTIONS.items()
         for statement in (
-            f"CREATE OR REPLACE FUNCTION {SCHEMA}.{name}() RETURNS {result}"
+            f"CREATE OR REPLACE FUNCTION {SCHEMA}.{name} RETURNS {result}"
             " LANGUAGE plpgsql STABLE SECURITY DEFINER"
             f" SET search_path = pg_catalog, {SCHEMA}, pg_temp AS $function$"
             f"#variable_conflict use_column\nBEGIN{body}END $function$",
-            f"REVOKE ALL ON FUNCTION {SCHEMA}.{name}() FROM PUBLIC",
-            f'GRANT EXECUTE ON FUNCTION {SCHEMA}.{name}() TO "{group}"',
+            f"REVOKE ALL ON FUNCTION {SCHEMA}.{name} FROM PUBLIC",
+            f'GRANT EXECUTE ON FUNCTION {SCHEMA}.{name} TO "{group}"',
         )
     ]
