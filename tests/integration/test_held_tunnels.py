@@ -6,9 +6,11 @@ import json
 from datetime import timedelta
 from io import StringIO
 from ipaddress import IPv4Address
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.test import Client
@@ -556,3 +558,22 @@ def test_a_tunnel_whose_name_an_order_got_meanwhile_comes_back_under_another_one
 
     assert fresh(unknown).name == "ipsec004"
     assert not backup.changed()
+
+
+def test_unreadable_settings_cannot_be_kept(ready, three_kinds, concentrator, gateway):
+    backup, unknown = three_kinds
+    for tunnel in (ready, unknown):
+        for file in Path(settings.GATEWAY_STATE).rglob(f"{tunnel.pk}-*.json"):
+            file.write_text("{}")
+    converge(concentrator)
+    shown = held_command("list", status=1)
+
+    assert shown.count("unreadable settings") == 2
+    problems = keep(ready, unknown, account=ready.account)
+    assert all("cannot be decrypted" in problem for problem in problems)
+    assert not Tunnel.objects.filter(pk=unknown.pk).exists()
+    assert not backup.changed()
+    assert take(ready, unknown) == ["", ""]
+    converge(concentrator)
+    assert f"ctx{unknown.pk}" not in gateway.connections
+    assert f"ctx{ready.pk}" in gateway.connections

@@ -23,9 +23,9 @@ LOCKED = (
 )
 DELETED = "This tunnel was deleted. It can no longer be changed or applied."
 HELD = (
-    "The portal was restored from a backup, and the gateway keeps this tunnel as it was last "
-    "applied until the service operators have compared it. Nothing was changed. The draft can be "
-    "edited meanwhile."
+    "The portal was restored from a backup, and the gateway keeps this tunnel as it was before "
+    "until the service operators have compared it. Nothing was changed. The draft can be edited "
+    "meanwhile."
 )
 
 
