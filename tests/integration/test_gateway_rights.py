@@ -26,6 +26,7 @@ from vpnportal.models import (
     Concentrator,
     DiagnosticLog,
     DriftRepair,
+    HeldTunnel,
     PeerProbe,
     Revision,
     Subnet,
@@ -69,6 +70,7 @@ def live(ready, user, gateway, concentrator) -> Tunnel:
     PeerProbe.objects.create(tunnel=ready)
     DiagnosticLog.objects.create(tunnel=ready)
     TranslationUsage.objects.create(tunnel=ready)
+    HeldTunnel.objects.create(concentrator=concentrator, tunnel_id=9, kind="unknown", number=1)
     Traffic.objects.create(tunnel=ready, concentrator=concentrator, taken_at=timezone.now())
     return ready
 
@@ -208,10 +210,12 @@ def test_a_gateway_cannot_give_itself_a_tunnel(live, other, concentrator, user):
             "UPDATE vpnportal_tunnel SET concentrator_id = %s",
             "UPDATE vpnportal_revision SET concentrator_id = %s",
             "INSERT INTO vpnportal_addressrelease (concentrator_id) VALUES (%s)",
-            "INSERT INTO vpnportal_tunnelmark (concentrator_id) VALUES (%s)",
         ):
             with refused():
                 rows(statement, other.pk)
+        with refused("row-level security"):
+            held = "(concentrator_id, number, tunnel_id) VALUES (%s, 9, %s)"
+            rows(f"INSERT INTO vpnportal_tunnelmark {held}", other.pk, live.pk)
     with as_gateway(ONE):
         for row in (given, *forged):
             with refused("row-level security"), transaction.atomic():

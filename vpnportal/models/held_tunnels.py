@@ -9,6 +9,7 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.concentrators import Concentrator
 from vpnportal.models.revisions import Revision
+from vpnportal.models.tunnels import Tunnel
 
 
 class HeldTunnelQuerySet(models.QuerySet["HeldTunnel"]):
@@ -63,6 +64,15 @@ class HeldTunnel(models.Model):
     def is_removed(self) -> bool:
         """True if the gateway removed the tunnel after the backup."""
         return self.kind == self.Kind.REMOVED
+
+    def kind_beside(self, tunnel: Tunnel | None) -> Kind:
+        """Return the kind beside the tunnel of this id, which may be at another concentrator.
+
+        The worker that wrote the row sees the tunnels of its own concentrator only.
+        """
+        is_same = tunnel is not None and self.account_id in (None, tunnel.account_id)
+        unknown = self.kind == self.Kind.UNKNOWN
+        return self.Kind.CHANGED if unknown and is_same else self.Kind(self.kind)
 
     def spec(self) -> TunnelSpec:
         """Return the specification, with its preshared key.

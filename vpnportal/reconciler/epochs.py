@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from vpnportal.domain.tunnel.serialization import spec_digest
@@ -20,7 +21,7 @@ from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import CannotOpen, fingerprint_key
 from vpnportal.fields import Sealed
 from vpnportal.gateway import GatewayError
-from vpnportal.models import Concentrator, HeldTunnel, Revision, Tunnel, TunnelMark
+from vpnportal.models import AddressRelease, Concentrator, HeldTunnel, Revision, Tunnel, TunnelMark
 from vpnportal.models.row_locks import lock_concentrator
 from vpnportal.reconciler.local_target import LocalTarget, StoredRevision, local_target
 from vpnportal.reconciler.revision_cache import BATCH_ROWS
@@ -120,7 +121,11 @@ def _restored(
     concentrator: Concentrator, tunnel_ids: Iterable[int], revision_ids: Iterable[int]
 ) -> Restored:
     columns = ("pk", "name", "account_id", "disconnected_at", "cancelled_at")
-    tunnels = Tunnel.objects.filter(pk__in=tunnel_ids).values(*columns)
+    # A gateway sees no tunnel of another one: `HeldTunnel.kind_beside` has what the portal sees.
+    here = Q(concentrator=concentrator) | Exists(
+        AddressRelease.objects.open().filter(concentrator=concentrator, tunnel=OuterRef("pk"))
+    )
+    tunnels = Tunnel.objects.filter(here, pk__in=tunnel_ids).values(*columns)
     newest_first = Revision.objects.to_configure().order_by("-number")
     newest_first = newest_first.filter(concentrator=concentrator, tunnel__in=tunnel_ids)
     desired: dict[int, Row] = {}

@@ -107,6 +107,8 @@ def held_tunnels() -> list[HeldSummary]:
     newest: dict[int, Revision] = {}
     for revision in revisions.select_related("concentrator").order_by("-number"):
         newest.setdefault(revision.tunnel_id, revision)
+    for row in rows:
+        row.kind = row.kind_beside(tunnels.get(row.tunnel_id))
     return [
         _summary(
             row,
@@ -233,7 +235,7 @@ def _keep(tunnel_id: int, author: User | None, account: Account | None) -> None:
         if owner is None:
             raise Refused(Problem("account", NO_ACCOUNT))
         tunnel = insert_tunnel(kept, owner)
-    elif kept.kind == Kind.UNKNOWN:
+    elif kept.kind_beside(tunnel) == Kind.UNKNOWN:
         raise Refused(Problem("", NUMBER_TAKEN))
     number = adopt(kept, tunnel, author)
     kept.delete()

@@ -24,6 +24,7 @@ SESSIONS = "django_session"
 # not know all of them. The words with a backslash are for psql alone.
 PREAMBLE = re.compile(rb"SET \w+ = |SELECT pg_catalog\.set_config\('search_path'|\\(un)?restrict ")
 COPY = re.compile(rb"COPY (\S+) \(.+\) FROM stdin;\n")
+OF_RIGHTS = re.compile(rb"\d+; \d+ \d+ (POLICY|ROW SECURITY) ")
 END_OF_COPY = b"\\.\n"
 
 
@@ -73,9 +74,14 @@ def load(connection: Any, tables: Sequence[str], dump_file: Path) -> None:
     restore = program("pg_restore", connection.pg_version // 10_000)
     quoted = ", ".join(map(connection.ops.quote_name, tables))
     with dump_file.open("rb") as archive, TemporaryFile() as errors, connection.cursor() as cursor:
-        words = [restore, "--no-owner", "--no-privileges", "--file=-"]
+        words = [
+            restore,
+            "--no-owner",
+            "--no-privileges",
+            f"--use-list={_table_list(restore, dump_file)}",
+        ]
         with subprocess.Popen(
-            words, stdin=archive, stdout=subprocess.PIPE, stderr=errors
+            [*words, "--file=-"], stdin=archive, stdout=subprocess.PIPE, stderr=errors
         ) as script:
             try:
                 if tables:
@@ -92,6 +98,20 @@ def load(connection: Any, tables: Sequence[str], dump_file: Path) -> None:
         errors.seek(0)
         if script.returncode:
             raise BackupError(f"pg_restore failed: {_sentence(errors.read())}")
+
+
+def _table_list(restore: str, dump_file: Path) -> Path:
+    """Write the list of what a dump has without the rights of gateways, and return its file.
+
+    A new database has no functions for them yet, and the caller gives it those of this version.
+    """
+    listed = subprocess.run([restore, "--list", dump_file], capture_output=True, check=False)
+    if listed.returncode:
+        raise BackupError(f"pg_restore failed: {_sentence(listed.stderr)}")
+    file = dump_file.with_suffix(".list")
+    lines = listed.stdout.splitlines(keepends=True)
+    file.write_bytes(b"".join(line for line in lines if not OF_RIGHTS.match(line)))
+    return file
 
 
 def other_processes(connection: Any) -> list[str]:

@@ -138,9 +138,7 @@ def backup() -> Iterator[Finding]:
         yield unknown("backup", f"{folder} cannot be read: {error.strerror}.")
         return
     if not files:
-        yield at_risk(
-            "backup", f"There is no backup in {folder}: *.vpnbackup, or a date.tar.", advice
-        )
+        yield at_risk("backup", f"There is no backup in {folder}.", advice)
         return
     modified, name = max(files)
     hours = (time.time() - modified) / 3600
