@@ -239,6 +239,12 @@ def test_a_gateway_adds_records_of_its_own_tunnels_only(live, other, name):
             rows(f"UPDATE vpnportal_{name} SET id = id + 1")  # noqa: S608
 
 
+def test_a_gateway_deletes_nothing_of_a_live_tunnel(live):
+    with as_gateway(ONE):
+        for name in [rights.table for rights in RIGHTS if rights.delete_rows]:
+            assert rows(f"DELETE FROM vpnportal_{name}") == 0, name  # noqa: S608
+
+
 def test_a_tunnel_that_moves_is_of_both_gateways_until_the_old_one_released_it(
     ready, user, other, concentrator, gateway
 ):
@@ -325,6 +331,28 @@ def test_the_rights_are_written_once_and_again_after_a_change_of_them(monkeypatc
     fewer = tuple(replace(rights, select=rights.select[:1]) for rights in RIGHTS)
     monkeypatch.setattr(rights_in_database, "RIGHTS", fewer)
     assert apply_rights(connection)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_rights_wait_for_a_transaction_that_uses_a_table(monkeypatch):
+    monkeypatch.setattr(rights_in_database, "LOCK_MILLISECONDS", 50)
+    rows("DROP POLICY gateways_select ON vpnportal_tunnel")
+    worker = connection.copy()
+    worker.set_autocommit(False)
+    with worker.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM vpnportal_revision")
+    waits = []
+
+    def end_worker(text, error):
+        waits.append(str(error))
+        worker.close()
+
+    monkeypatch.setattr(rights_in_database.log, "warning", end_worker)
+    try:
+        assert apply_rights(connection)
+    finally:
+        worker.close()
+    assert ["lock timeout" in wait for wait in waits] == [True]
 
 
 def test_with_the_schema_of_an_older_version_gateways_have_no_rights(concentrator):

@@ -1,7 +1,7 @@
 """The functions that the policies of `gateway_rights` ask, in SQL.
 
-They run with the rights of the tables' owner, take no argument, and answer for the role that is
-connected (`session_user`): a gateway learns nothing else by calling them. A policy that reads its
+They run with the rights of the tables' owner, and answer for the role that is connected
+(`session_user`): a gateway learns nothing else by calling them. A policy that reads its
 own table would not end, so these read it instead. There are few open releases, which an index has.
 PL/pgSQL keeps the plans for the life of a connection.
 """

@@ -18,14 +18,13 @@ OWN = "concentrator_id = (SELECT vpnportal_gateway())"
 # For few rows. It takes less time to plan than a subquery, and a converge plans each statement.
 TUNNEL = "vpnportal_gateway_has(tunnel_id)"
 REVISION = "EXISTS (SELECT FROM vpnportal_revision own WHERE own.id = revision_id{})"
-CUSTOMERS_OF_MINE = "EXISTS (SELECT FROM vpnportal_tunnel mine WHERE mine.account_id = {}.id)"
 FREED = "id IN (SELECT vpnportal_gateway_freed_subnets())"
 # The concentrator that still releases the tunnel; a trial may restore it there.
 RELEASED_THERE = """(tunnel_id, concentrator_id) IN
     (SELECT tunnel_id, concentrator_id FROM vpnportal_gateway_releases_elsewhere())"""
 RESTORED = "author_id IS NULL AND outcome = 'queued' AND restored_number IS NOT NULL"
 NOTHING = "false"
-HOLDING = ", ".join(f"'{outcome}'" for outcome in Revision.HOLDING)
+HOLDING = ", ".join(f"'{outcome.value}'" for outcome in Revision.HOLDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,8 @@ RIGHTS = (
     ),
     Rights(
         "account",
-        rows=CUSTOMERS_OF_MINE.format("vpnportal_account"),
+        rows="EXISTS (SELECT FROM vpnportal_tunnel mine"
+        " WHERE mine.account_id = vpnportal_account.id)",
         select=("id",),
         lock=True,
     ),

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from vpnportal.deployment import gateway_functions
 from vpnportal.deployment.gateway_functions import SCHEMA
@@ -16,6 +16,8 @@ from vpnportal.deployment.gateway_role import GROUP
 
 log = logging.getLogger(__name__)
 
+# Policies lock their tables, and workers, which go on meanwhile, lock tables in other orders.
+TRIES, LOCK_MILLISECONDS = 10, 3000
 # The comment of this function says which rights the database has.
 MARKER = f"{SCHEMA}.vpnportal_gateway()"
 # Tables without a model that a gateway reads as a whole: a command checks its version.
@@ -46,10 +48,22 @@ def apply_rights(connection: Any) -> bool:
     """Give the gateways of a database exactly the rights of RIGHTS. Return True after a change.
 
     Does nothing in SQLite, without the role GROUP, and if the rights are right already. With an
-    older schema, gateways get no rights at all.
+    older schema, gateways get no rights at all. Raises OperationalError if other transactions hold
+    the tables for too long.
     """
     if connection.vendor != "postgresql":
         return False
+    for tries_left in reversed(range(TRIES)):
+        try:
+            return _apply_once(connection)
+        except OperationalError as error:
+            if connection.in_atomic_block or not tries_left:
+                raise
+            log.warning("The rights of the gateways are tried again: %s", error)
+    raise AssertionError("The last try returns or raises.")
+
+
+def _apply_once(connection: Any) -> bool:
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         if not _value(cursor, "SELECT count(*) FROM pg_roles WHERE rolname = %s", GROUP):
             return False
@@ -57,6 +71,7 @@ def apply_rights(connection: Any) -> bool:
         digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()
         if _marker(cursor) == f"{digest} {_state(cursor)}":
             return False
+        cursor.execute(f"SET LOCAL lock_timeout = {LOCK_MILLISECONDS}")
         for statement in wanted:
             cursor.execute(statement)
         cursor.execute(f"COMMENT ON FUNCTION {MARKER} IS '{digest} {_state(cursor)}'")
