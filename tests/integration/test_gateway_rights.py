@@ -240,8 +240,10 @@ def test_a_gateway_adds_records_of_its_own_tunnels_only(live, other, name):
 
 
 def test_a_gateway_deletes_nothing_of_a_live_tunnel(live):
+    """Only its own notes of what it holds beside a restored database."""
+    deletable = {rights.table for rights in RIGHTS if rights.delete_rows} - {"heldtunnel"}
     with as_gateway(ONE):
-        for name in [rights.table for rights in RIGHTS if rights.delete_rows]:
+        for name in deletable:
             assert rows(f"DELETE FROM vpnportal_{name}") == 0, name  # noqa: S608
 
 

@@ -121,7 +121,7 @@ def test_the_gateways_user_reads_the_two_keys_that_it_needs_and_no_other_secret(
 
 @pytest.mark.parametrize(
     ("run_as", "expected"),
-    [(as_portal, {"db", "redis", "static"}), (on_gateway, {"gateway"})],
+    [(as_portal, {"db", "redis", "static", "web"}), (on_gateway, {"gateway"})],
 )
 def test_a_user_without_root_writes_only_in_its_own_folders(portal, run_as, expected):
     """Processes of root write in the others: a link there would choose their file."""
