@@ -56,7 +56,7 @@ SELECT name FROM vpnportal_concentrator WHERE id =
 FUNCTIONS: tuple[tuple[Any, str, str], ...] = (
     *((reconcile, name, BY_ID) for name in ("converge", "converge_without_portal")),
     (tasks, "converge_all", BY_ID),
-    *((tasks.converge, name, BY_ID) for name in ("run",)),
+    (tasks.converge, "run", BY_ID),
     (tasks.probe_peer, "run", BY_PROBE),
     (peer_probe, "run_round", BY_PROBE),
     *(

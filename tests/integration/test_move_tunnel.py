@@ -214,6 +214,25 @@ def test_a_failed_trial_at_the_new_concentrator_restores_the_tunnel_at_the_old_o
     ]
 
 
+def test_a_trial_at_the_new_concentrator_restores_only_what_is_live_at_the_old_one(
+    live, user, old, new, gateways
+):
+    """The claims at the old one are the portal's to see, and a replaced revision needs them."""
+    reconcile.converge(old.pk)
+    gateways[old.pk].peer_answers = False
+    services.edit(live, "phase_one_group", 14, user)
+    services.apply(live, user)
+    reconcile.converge(old.pk, live.pk)
+    was_up = [revision.first_up_at is not None for revision in live.revisions.order_by("number")]
+    assert (was_up, outcomes(live)) == ([True, False], [Outcome.REPLACED, Outcome.LIVE])
+
+    services.move(live, new, user)
+    services.apply(live, user, services.Trial(seconds=30))
+    reconcile.converge(new.pk, live.pk)
+
+    assert outcomes(live) == [Outcome.REPLACED, Outcome.FALLBACK, Outcome.LIVE]
+
+
 def test_the_sa_status_comes_from_the_concentrator_of_the_live_revision(live, user, old, new):
     services.move(live, new, user)
     up, now = {live.pk: SaStatus.UP}, timezone.now()

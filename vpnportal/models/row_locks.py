@@ -75,12 +75,14 @@ def lock_tunnel(pk: int) -> Tunnel:
 
 
 def lock_tunnel_at_gateway(pk: int) -> Tunnel:
-    """Return the current row of a tunnel, locked, with the columns that a gateway may read."""
+    """Return the current row of a tunnel, locked, with the columns that a gateway may read.
+
+    Raises Tunnel.DoesNotExist. A move that commits while a gateway waits hides the row from that
+    statement: the policy sees the moved row, and not its release yet. The next statement finds it.
+    """
     _note(Rank.TUNNEL, [pk])
-    rows = Tunnel.objects.for_gateway().select_for_update(no_key=True).filter(pk=pk)
-    # If this waited for a move, the policy sees the row of after it, and the release of before it.
-    # The next statement sees both.
-    return next(iter(rows), None) or rows.get()
+    locked = Tunnel.objects.for_gateway().select_for_update(no_key=True).filter(pk=pk)
+    return next(iter(locked), None) or locked.get()
 
 
 def lock_tunnels(tunnels: QuerySet[Tunnel]) -> None:
@@ -116,7 +118,8 @@ def lock_outcomes(tunnel_id: int) -> None:
     """Lock a tunnel and its revisions that have an outcome to lose: live, unfinished, fallback."""
     _note(Rank.TUNNEL, [tunnel_id])
     if _locks_rows():
-        _lock_tunnel(tunnel_id)
+        # Twice for the same reason as in `lock_tunnel_at_gateway`.
+        _ = _lock_tunnel(tunnel_id) or _lock_tunnel(tunnel_id)
         _note(Rank.REVISION, (revision.pk for revision in _lock_holding(tunnel_id)))
 
 
