@@ -147,7 +147,7 @@ def statements(kind: type) -> list:
     return [
         prepared
         for prepared in gc.get_objects()
-        if isinstance(prepared, kind) and prepared.rows.__module__.startswith("vpnportal.")
+        if issubclass(type(prepared), kind) and prepared.rows.__module__.startswith("vpnportal.")
     ]
 
 
