@@ -88,11 +88,16 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"database: {connections['default'].vendor}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the slowest tests first: the short ones at the end occupy all processes equally.
 
-    Debian 13 runs all unit and integration tests, and the marked modules of system tests.
+    Debian 13 runs all unit and integration tests, and the marked modules of system tests. SQLite
+    does not run what only PostgreSQL can do.
     """
+    if connections["default"].vendor == SQLITE:
+        impossible = [item for item in items if item.get_closest_marker(POSTGRESQL)]
+        config.hook.pytest_deselected(items=impossible)
+        items[:] = [item for item in items if item not in impossible]
     items.sort(key=lambda item: FOLDERS.index(_folder(item)))
     for item in items:
         if _folder(item) in ("integration", "unit"):

@@ -251,9 +251,8 @@ def test_a_backup_has_no_secret_but_sealed_ones_and_no_session(
         assert secret.encode() not in content + shown.encode()
 
 
+@pytest.mark.postgresql
 def test_the_password_of_the_database_is_no_argument(portal, folder, tmp_path, monkeypatch):
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite has no password")
     seen, real = tmp_path / "seen", postgresql.program("pg_dump", 1)
     script = tmp_path / "pg_dump"
     script.write_text(
@@ -426,9 +425,8 @@ def test_a_backup_of_an_older_schema_is_migrated(portal, folder):
     assert Permission.objects.filter(codename="change_networkgrant").count() == 1
 
 
+@pytest.mark.postgresql
 def test_a_process_of_the_portal_is_named_also_if_it_comes_during_the_restore(file, monkeypatch):
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite does not know its processes")
     parameters = connection.get_connection_params()
     names = ("dbname", "user", "host")
     others = {name: parameters[name] for name in names if name in parameters}

@@ -369,9 +369,8 @@ def test_a_red_database_makes_what_needs_it_unknown_and_not_green(healthy, monke
     assert {finding["found"] for finding in findings} == {"unknown: it needs the check database."}
 
 
+@pytest.mark.postgresql
 def test_the_connections_of_other_roles_are_counted_too(healthy):
-    if connection.vendor != "postgresql":
-        pytest.skip("PostgreSQL only")
     other = connection.copy()
     other.ensure_connection()
     try:

@@ -36,10 +36,9 @@ def test_an_entry_that_cannot_be_saved_stays_in_its_field(tunnel, page, full, he
     assert Tunnel.objects.get().remote_peer is None
 
 
+@pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_an_entry_that_waits_too_long_for_another_process_is_refused(tunnel, page):
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite in memory has one connection")
     parameters = connection.get_connection_params()
     others = {name: parameters[name] for name in ("dbname", "user", "host") if name in parameters}
     form = {**PHASE_ONE, "remote_peer": "203.0.113.2"}
