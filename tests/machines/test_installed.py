@@ -110,9 +110,27 @@ def test_each_unit_is_confined(installed):
                 unit, exposure = line.split()[:2]
                 exposures[re.sub("@.*", "@.service", unit)] = float(exposure)
 
+    # The list has no unit that has ended.
+    for name in ("upgrade", "backup"):
+        unit = f"vpnportal-{name}.service"
+        analysed = installed.portal.run("systemd-analyze", "security", "--no-pager", unit)
+        exposures[unit] = float(re.search(r"exposure level for \S+: ([\d.]+)", analysed)[1])
+
     print(exposures)
-    assert exposures.keys() >= MAX_EXPOSURE.keys() - {"vpnportal-upgrade.service"}
+    assert exposures.keys() == MAX_EXPOSURE.keys()
     assert {unit for unit, value in exposures.items() if value > MAX_EXPOSURE[unit]} == set()
+
+
+def test_the_service_of_the_daily_backup_writes_one_that_only_the_portal_can_read(installed):
+    portal = installed.portal
+    portal.run("systemctl", "start", "vpnportal-backup.service")
+
+    listed = portal.run("sh", "-c", "cd /var/backups/vpnportal && stat --format '%a %U %n' *")
+    (mode, user, name) = listed.split()
+    members = portal.run("tar", "--list", "--file", f"/var/backups/vpnportal/{name}").split()
+    assert (mode, user, members) == ("600", "vpnportal", ["manifest.json", "database.dump"])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d\.tar", name)
+    assert portal.run("systemctl", "is-enabled", "vpnportal-backup.timer").strip() == "enabled"
 
 
 def test_the_check_of_a_gateway_finds_no_error(installed):
