@@ -121,7 +121,7 @@ class RunningPortal:
             self._shell.communicate()
             self._shell = None
         self._running.send_signal(signal.SIGTERM)
-        self._running.wait(timeout=60)
+        self._running.wait(timeout=60 * PATIENCE)
 
     def printed(self, label: str) -> str:
         """Return the value of a line of the last block, such as `URL`."""

@@ -207,7 +207,7 @@ def test_on_a_full_disk_no_edit_is_saved_in_part(scene: Scene):
     finally:
         damage.FULL_DISK.undo(scene)
 
-    assert (edited.status, applied.status) == (500, 500)
+    assert (edited.status, applied.status) == (503, 503)
     assert (ground_truth.draft(scene.portal), ground_truth.revisions(scene.portal)) == (
         before,
         revisions,
