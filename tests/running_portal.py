@@ -109,6 +109,8 @@ class RunningPortal:
         )
         assert self._running.stdout
         for line in self._running.stdout:
+            # For a start that does not end.
+            print(line, end="")
             self.output += line
             if line.startswith("Try: "):
                 return self
