@@ -30,8 +30,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SHARE = Path("/mnt/share")
 GUESTS, FILES_AT_ONCE = 2, 2
-# Two portals, and what all files of a guest leave in its memory, which holds their files, too. A guest
-# with little of it left takes minutes for what takes seconds.
+# For two portals, and for the files that all tests of a guest leave, which are in its memory, too.
+# A guest with little of it left takes minutes for what takes seconds.
 GUEST_MEBIBYTES = "4000"
 # A file that takes longer has stopped. The slowest took 22 minutes on a machine under load.
 FILE_SECONDS = 5400
