@@ -99,10 +99,17 @@ class Authority:
         """Return the folder with server.pem and server.key of a certificate for localhost."""
         (self.folder / "server.cnf").write_text(extensions)
         self._run("req", *CURVE, "-subj", "/CN=r", "-keyout", "server.key", "-out", "server.csr")
-        signer = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", str(days))
+        signer = ("-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", *self._period(days))
         made = ("-extfile", "server.cnf", "-out", "server.pem")
         self._run("x509", "-req", "-in", "server.csr", *signer, *made)
         return self.folder
 
-    def _run(self, *arguments: str) -> None:
-        subprocess.run(("openssl", *arguments), cwd=self.folder, check=True, capture_output=True)
+    def _period(self, days: int) -> tuple[str, ...]:
+        """Return the options for the time of a certificate. OpenSSL 3.5 takes no negative days."""
+        if days < 0 and b"-not_after" in self._run("x509", "-help").stderr:
+            return ("-not_before", "20240101000000Z", "-not_after", "20240201000000Z")
+        return ("-days", str(days))
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        command = ("openssl", *arguments)
+        return subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
