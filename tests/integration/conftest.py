@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
 
+import psycopg
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 
 from tests.api_client import Program
@@ -21,6 +23,15 @@ from vpnportal.web.tunnel import outcome_wait
 
 # Before the tests import any of the functions.
 as_gateway.install()
+
+
+def connect_beside(**options: str) -> psycopg.Connection:
+    """Return a connection to the PostgreSQL of the tests, as another process has one."""
+    parameters = connection.get_connection_params()
+    names = ("dbname", "user", "host")
+    return psycopg.connect(
+        **{name: parameters[name] for name in names if name in parameters}, **options
+    )
 
 
 @pytest.fixture(autouse=True)

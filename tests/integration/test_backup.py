@@ -12,7 +12,6 @@ from datetime import datetime
 from io import BytesIO, StringIO
 from pathlib import Path
 
-import psycopg
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.models import Session
@@ -20,7 +19,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from tests.integration.conftest import make_tunnel
+from tests.integration.conftest import connect_beside, make_tunnel
 from tests.integration.test_migrations import migrate
 from vpnportal import encryption, services
 from vpnportal.management.database_backup import creation, postgresql, restoration
@@ -427,15 +426,12 @@ def test_a_backup_of_an_older_schema_is_migrated(portal, folder):
 
 @pytest.mark.postgresql
 def test_a_process_of_the_portal_is_named_also_if_it_comes_during_the_restore(file, monkeypatch):
-    parameters = connection.get_connection_params()
-    names = ("dbname", "user", "host")
-    others = {name: parameters[name] for name in names if name in parameters}
-    with psycopg.connect(**others, application_name="hou02-vpn01"):
+    with connect_beside(application_name="hou02-vpn01"):
         early = refusal(restore, file)
     come = []
 
     def end_items(alias):
-        come.append(psycopg.connect(**others, application_name="hou02-vpn02"))
+        come.append(connect_beside(application_name="hou02-vpn02"))
 
     monkeypatch.setattr(restoration, "end_items", end_items)
     late = refusal(restore, file)

@@ -344,16 +344,13 @@ OF_POSTGRES = {"jit", "encoding", "old PostgreSQL", "too many threads", "many th
 OF_POSTGRES |= {"clock ahead"}
 
 
-@pytest.mark.parametrize("fault", PORTAL_FAULTS)
-def test_a_fault_of_a_portal_is_found(healthy, fault, server, settings, monkeypatch, request):
-    if fault in OF_POSTGRES and connection.vendor != "postgresql":
-        pytest.skip("PostgreSQL only")
-    plant, name, state, text = PORTAL_FAULTS[fault]
+def assert_found(plan, plant, name, state, text) -> None:
+    """Assert that a check is green, and no more once the fault is planted."""
     check = name.partition("/")[0]
     status, before = examine(check)
     assert (status, set(states(before).values())) == (0, {"green"}), before
 
-    plant(SimpleNamespace(patch=monkeypatch, server=server, settings=settings))
+    plant(plan)
     status, after = examine(check)
 
     found = {finding["name"]: finding for finding in after}
@@ -361,6 +358,14 @@ def test_a_fault_of_a_portal_is_found(healthy, fault, server, settings, monkeypa
     assert (found[name]["state"], text in found[name]["found"]) == (state, True), found[name]
     assert found[name]["advice"]
     assert status == {"yellow": 1, "red": 2}[state]
+
+
+@pytest.mark.parametrize("fault", PORTAL_FAULTS)
+def test_a_fault_of_a_portal_is_found(healthy, fault, server, settings, monkeypatch, request):
+    if fault in OF_POSTGRES and connection.vendor != "postgresql":
+        pytest.skip("PostgreSQL only")
+    plan = SimpleNamespace(patch=monkeypatch, server=server, settings=settings)
+    assert_found(plan, *PORTAL_FAULTS[fault])
 
 
 def test_a_red_database_makes_what_needs_it_unknown_and_not_green(healthy, monkeypatch):
@@ -541,19 +546,8 @@ GATEWAY_FAULTS = {
 
 @pytest.mark.parametrize("fault", GATEWAY_FAULTS)
 def test_a_fault_of_a_gateway_is_found(at_gateway, fault, server, settings, monkeypatch):
-    plant, name, state, text = GATEWAY_FAULTS[fault]
-    check = name.partition("/")[0]
-    status, before = examine(check)
-    assert (status, set(states(before).values())) == (0, {"green"}), before
-
-    plant(SimpleNamespace(patch=monkeypatch, server=server, settings=settings, gateway=at_gateway))
-    status, after = examine(check)
-
-    found = {finding["name"]: finding for finding in after}
-    assert name in found, after
-    assert (found[name]["state"], text in found[name]["found"]) == (state, True), found[name]
-    assert found[name]["advice"]
-    assert status == {"yellow": 1, "red": 2}[state]
+    plan = SimpleNamespace(patch=monkeypatch, server=server, settings=settings, gateway=at_gateway)
+    assert_found(plan, *GATEWAY_FAULTS[fault])
 
 
 def test_a_gateway_without_a_name_is_red_and_what_needs_the_name_is_not_green(at_gateway, settings):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import psycopg
 import pytest
 from django.db import OperationalError, connection
 from django.urls import reverse
 
 from tests.form_data import PHASE_ONE
 from tests.html import typed, words
+from tests.integration.conftest import connect_beside
 from vpnportal.models import Tunnel
 from vpnportal.services.errors import CANNOT_WRITE
 
@@ -39,10 +39,8 @@ def test_an_entry_that_cannot_be_saved_stays_in_its_field(tunnel, page, full, he
 @pytest.mark.postgresql
 @pytest.mark.django_db(transaction=True)
 def test_an_entry_that_waits_too_long_for_another_process_is_refused(tunnel, page):
-    parameters = connection.get_connection_params()
-    others = {name: parameters[name] for name in ("dbname", "user", "host") if name in parameters}
     form = {**PHASE_ONE, "remote_peer": "203.0.113.2"}
-    with connection.cursor() as cursor, psycopg.connect(**others) as other:
+    with connection.cursor() as cursor, connect_beside() as other:
         cursor.execute("SET lock_timeout = '100ms'")
         other.execute("SELECT FROM vpnportal_tunnel FOR UPDATE")
 

@@ -215,7 +215,7 @@ RIGHTS = (
 CLOSED = {
     "Datacenter": "only pages and orders name locations",
     "Membership": "who may change a tunnel is decided by the portal",
-    "Invitation": "a digest of a link that makes somebody a member",
+    "Invitation": "a digest of a link by which a user becomes a member",
     "Profile": "preferences of a user",
     "ApiKey": "digests of keys that may change tunnels",
     "NetworkGrant": "the portal asks for a grant before an apply",

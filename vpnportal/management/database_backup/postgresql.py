@@ -74,14 +74,10 @@ def load(connection: Any, tables: Sequence[str], dump_file: Path) -> None:
     restore = program("pg_restore", connection.pg_version // 10_000)
     quoted = ", ".join(map(connection.ops.quote_name, tables))
     with dump_file.open("rb") as archive, TemporaryFile() as errors, connection.cursor() as cursor:
-        words = [
-            restore,
-            "--no-owner",
-            "--no-privileges",
-            f"--use-list={_table_list(restore, dump_file)}",
-        ]
+        tables_only = f"--use-list={_table_list(restore, dump_file)}"
+        words = [restore, "--no-owner", "--no-privileges", tables_only, "--file=-"]
         with subprocess.Popen(
-            [*words, "--file=-"], stdin=archive, stdout=subprocess.PIPE, stderr=errors
+            words, stdin=archive, stdout=subprocess.PIPE, stderr=errors
         ) as script:
             try:
                 if tables:

@@ -36,7 +36,7 @@ from vpnportal.management.database_copy.seals import listed, sealed_values
 from vpnportal.management.database_copy.source import connected
 from vpnportal.management.database_copy.tables import all_tables, first_filled
 from vpnportal.models import Account, Concentrator, HeldTunnel, Revision, Tunnel
-from vpnportal.schema import applied_migrations
+from vpnportal.schema import pending_migrations, unknown_migrations
 
 TARGET = DEFAULT_DB_ALIAS
 # More accounts or tunnels than a portal makes between a backup and a restore.
@@ -87,7 +87,7 @@ def _check_manifest(manifest: Manifest, connection: Any) -> None:
     known = set(MigrationExecutor(connection).loader.disk_migrations)
     unknown = sorted(set(manifest.migrations.items()) - known)
     if unknown:
-        _refuse_newer(manifest, unknown[0])
+        _refuse_newer(manifest, ".".join(unknown[0]))
     if manifest.vendor != connection.vendor:
         raise BackupError(
             f"The backup is of {manifest.vendor}, and this portal uses {connection.vendor}. "
@@ -103,10 +103,10 @@ def _check_manifest(manifest: Manifest, connection: Any) -> None:
             )
 
 
-def _refuse_newer(manifest: Manifest, migration: tuple[str, str]) -> None:
+def _refuse_newer(manifest: Manifest, migration: str) -> None:
     raise BackupError(
         f"The backup is of version {manifest.version} of the portal, and this version "
-        f"{settings.VERSION} does not know its migration {'.'.join(migration)}. Install version "
+        f"{settings.VERSION} does not know its migration {migration}. Install version "
         f"{manifest.version} or newer."
     )
 
@@ -163,10 +163,9 @@ def _complete(manifest: Manifest, alias: str, report: Report) -> Restored:
                 f"The dump has {counted.get(table, 0):,} rows of {table}, and its manifest says "
                 f"{count:,}. Take another backup."
             )
-    executor = MigrationExecutor(connection)
-    if unknown := sorted(applied_migrations(alias) - set(executor.loader.disk_migrations)):
+    if unknown := unknown_migrations(alias):
         _refuse_newer(manifest, unknown[0])
-    migrated = bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    migrated = bool(pending_migrations(alias))
     if migrated:
         report(f"Migrating from version {manifest.version} to {settings.VERSION}")
         call_command("migrate", database=alias, interactive=False, verbosity=0)

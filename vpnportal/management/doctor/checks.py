@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 
 from vpnportal.gateway import GatewayError
 from vpnportal.gateway.requirements.findings import Finding, Level, at_risk
+from vpnportal.management.database_backup import key_files
 
 UNKNOWN = "unknown: "
 # Their messages name hosts, users and files. Others might quote a URL with its password.
@@ -26,7 +27,6 @@ QUOTABLE = (DatabaseError, GatewayError, BrokerError, RedisError, OSError)
 MIN_SECRET = 6
 NO_NAME = "VPNPORTAL_CONCENTRATOR is not set: this gateway does not know its concentrator."
 ENABLE_WORKER = "systemctl enable --now vpnportal-worker@NAME; `vpnportal` takes the name from it."
-CONFIGURATION_KEYS = ("session.key", "seal.key", "fingerprint.key")
 
 
 class Machine(StrEnum):
@@ -149,7 +149,7 @@ def _secrets() -> Iterator[str]:
     with suppress(ValueError):
         password = urlsplit(settings.CELERY_BROKER_URL).password or ""
         texts += [password, unquote(password)]
-    for name in CONFIGURATION_KEYS:
+    for name in key_files.NAMES:
         with suppress(OSError, ValueError):
             texts += (settings.KEYS / name).read_text().split()
     return (text for text in texts if len(text) >= MIN_SECRET)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -14,7 +14,6 @@ from vpnportal.management.doctor.checks import duration
 from vpnportal.models import Concentrator, Revision
 from vpnportal.models.revisions import LOCK_DURATION
 
-NONE = "There is no concentrator."
 # A worker converges everything each minute.
 CONVERGE_WARNING, CONVERGE_ERROR = timedelta(minutes=3), timedelta(minutes=10)
 REVISION_WARNING = timedelta(minutes=1)
@@ -23,10 +22,7 @@ MAX_NAMES = 10
 
 def reports() -> Iterator[Finding]:
     """Check that the monitor of each concentrator reports."""
-    for concentrator in _all():
-        yield _report(concentrator)
-    if not _all():
-        yield met("reports", NONE)
+    return _each("reports", _report)
 
 
 def _report(concentrator: Concentrator) -> Finding:
@@ -51,10 +47,7 @@ def _report(concentrator: Concentrator) -> Finding:
 
 def converges() -> Iterator[Finding]:
     """Check that the worker of each concentrator converges everything, as it does each minute."""
-    for concentrator in _all():
-        yield _converge(concentrator)
-    if not _all():
-        yield met("converges", NONE)
+    return _each("converges", _converge)
 
 
 def _converge(concentrator: Concentrator) -> Finding:
@@ -96,10 +89,7 @@ def revisions() -> Iterator[Finding]:
 
 def releases() -> Iterator[Finding]:
     """Check that each gateway has the release of the portal."""
-    for concentrator in _all():
-        yield _release(concentrator)
-    if not _all():
-        yield met("releases", NONE)
+    return _each("releases", _release)
 
 
 def _release(concentrator: Concentrator) -> Finding:
@@ -120,8 +110,9 @@ def _number(release: str) -> tuple[int, ...]:
     return tuple(int(part) for part in release.split(".") if part.isdecimal())
 
 
-def _all() -> list[Concentrator]:
-    return list(Concentrator.objects.order_by("name"))
+def _each(name: str, look: Callable[[Concentrator], Finding]) -> Iterator[Finding]:
+    found = [look(concentrator) for concentrator in Concentrator.objects.order_by("name")]
+    yield from found or [met(name, "There is no concentrator.")]
 
 
 def _ago(moment: datetime) -> str:

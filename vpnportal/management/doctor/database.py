@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
 
 from vpnportal.encryption import key_ids
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
-from vpnportal.management.database_copy.seals import sealed_values
+from vpnportal.management.database_copy.seals import EXAMPLES, sealed_values
 from vpnportal.management.doctor.checks import Machine, reason_of
 from vpnportal.models import Concentrator
 from vpnportal.schema import pending_migrations, unknown_migrations
@@ -25,7 +25,6 @@ OF_A_GATEWAY = 3
 # beat, the migrations or a backup, and a command there such as `doctor`.
 OF_THE_PORTAL = 3
 WARN_PERCENT = 80
-EXAMPLES = 3
 
 
 def database() -> Iterator[Finding]:
