@@ -138,7 +138,7 @@ class BenchLab:
         """Return the desired state of all tunnels."""
         return load_target(self.portal.concentrator, None).desired
 
-    def wait_until_up(self, seconds: float = 120) -> float:
+    def wait_until_up(self, seconds: float = 300) -> float:
         """Wait until every tunnel with a peer is up; return the seconds."""
         began = time.perf_counter()
         while (up := self.count_up()) < self.played:

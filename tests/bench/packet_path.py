@@ -225,11 +225,14 @@ def measure_paths() -> Iterator[Figure]:
 
 @contextmanager
 def laboratory(name: str, tunnels: int, shared: bool = False, **more: Any) -> Iterator[BenchLab]:
-    """Run a laboratory whose tunnels are all up. With `shared`, they have one remote network."""
+    """Run a laboratory whose tunnels are all up. With `shared`, they have one remote network.
+
+    The folder of another benchmark's laboratory is still there: the names of these begin with a p.
+    """
     network = {"shared_network": SHARED_NETWORK} if shared else {}
     mappings = MAPPINGS_EACH if tunnels == TUNNELS else 1
     more = {"own_hosted": tunnels == TUNNELS, **network, **more}
-    with BenchLab(name, tunnels, tunnels, mappings=mappings, **more).running() as lab:
+    with BenchLab("p" + name, tunnels, tunnels, mappings=mappings, **more).running() as lab:
         with lab.inside():
             lab.converge()
         run_checked(inside(lab.many.prefix, PEER, ["nft", COUNT_SMALL_PACKETS]))
