@@ -43,7 +43,7 @@ def secrets_here() -> set[str]:
     """Return all secrets of the installation under test."""
     lines = {
         line
-        for file in Path(settings.KEYS).iterdir()
+        for file in Path(settings.KEYS).glob("*.key")
         if file.stat().st_size < 4096
         for line in file.read_text(errors="replace").split()
         if len(line) > 20

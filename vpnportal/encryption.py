@@ -1,7 +1,10 @@
-"""Encryption of secrets at rest: AES-256-GCM (NIST SP 800-38D), bound to the row of the secret.
+"""Encryption of secrets at rest, bound to the row of the secret.
 
-The key file has one base64 key of 32 bytes per line. The first key encrypts, all keys decrypt: a
-new first line rotates the key. Without the file, all preshared keys are lost.
+A draft's key is sealed for the portal alone (AES-256-GCM, NIST SP 800-38D). What a gateway reads is
+an envelope for both (`envelopes.py`), once its concentrator has the public key of the gateway.
+
+A key file has one base64 key of 32 bytes per line. The first key encrypts, all keys decrypt: a new
+first line rotates the key. Without `seal.key`, all preshared keys are lost.
 """
 
 from __future__ import annotations
@@ -10,20 +13,40 @@ import base64
 import hashlib
 import hmac
 import os
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-NONCE_BYTES = 12
-KEY_BYTES = 32
+from vpnportal.envelopes import (
+    KEY_BYTES,
+    NONCE_BYTES,
+    Envelope,
+    GatewayKey,
+    PortalKey,
+    is_envelope,
+    limited,
+)
+
+# The use of a concentrator's key in envelopes; the key itself is that of fingerprints.
+ENVELOPES = b"vpnportal envelopes"
 
 
 class CannotOpen(Exception):
     """A decryption failure: the token was changed, its row differs, or its key is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """The gateway that opens an envelope: its concentrator's name, its public key in base64."""
+
+    concentrator: str
+    public_key: str
 
 
 def new_key() -> str:
@@ -31,32 +54,90 @@ def new_key() -> str:
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
 
 
-def seal(text: str, context: str) -> str:
-    """Return `text` encrypted for the row that `context` names. The nonce is random."""
-    name, key = next(iter(_keys(settings.SEAL_KEY_FILE).items()))
+def new_gateway_key() -> tuple[str, str]:
+    """Return a random X25519 key (RFC 7748): a line for `gateway.key`, and its public key."""
+    line = new_key()
+    return line, public_key_of(line)
+
+
+def public_key_of(line: str) -> str:
+    """Return the public key of a line of `gateway.key`, 32 bytes in base64.
+
+    Raises ValueError if the line is no base64 key of 32 bytes.
+    """
+    raw = base64.b64decode(line, validate=True)
+    return _public_text(X25519PrivateKey.from_private_bytes(raw))
+
+
+def check_public_key(text: str) -> None:
+    """Raise ValueError, with a sentence, unless `text` is the public key of a gateway."""
+    try:
+        public_key = X25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
+        # RFC 7748, 6.1: a point of low order leads to a shared secret of zeros.
+        X25519PrivateKey.generate().exchange(public_key)
+    except ValueError:
+        raise ValueError(
+            "The public key of a gateway is 32 bytes in base64, 44 characters, as `vpnportal keys` "
+            "prints it on the gateway."
+        ) from None
+
+
+def seal(text: str, context: str, reader: Reader | None = None) -> str:
+    """Return `text` encrypted for the row that `context` names, and for the portal.
+
+    With a reader the token is an envelope, which the reader opens, too. The nonce is random.
+    """
+    portal = _portal_key()
+    if reader:
+        return Envelope.seal(text, context, portal, _gateway_key(reader)).token
     nonce = os.urandom(NONCE_BYTES)
-    box = AESGCM(key).encrypt(nonce, text.encode(), context.encode())
-    return f"{name}:{base64.b64encode(nonce + box).decode()}"
+    box = AESGCM(portal.key).encrypt(nonce, text.encode(), context.encode())
+    return f"{portal.id}:{base64.b64encode(nonce + box).decode()}"
 
 
 def unseal(token: str, context: str) -> str:
     """Return the decrypted text of a token from `seal`.
 
-    Raises CannotOpen if the token or `context` differs, or the key is not in the key file.
+    Raises CannotOpen if the token or `context` differs, or the key is not in the key files.
     """
-    _, _, body = token.partition(":")
     try:
-        key = _keys(settings.SEAL_KEY_FILE)[key_id(token)]
+        if is_envelope(token):
+            return _open(Envelope.parse(token), context)
+        name, _, body = limited(token).partition(":")
         raw = base64.b64decode(body, validate=True)
-        box = AESGCM(key).decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context.encode())
+        box = AESGCM(_portal_keys()[name])
+        return box.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], context.encode()).decode()
     except (KeyError, ValueError, InvalidTag):
         raise CannotOpen(f"The sealed text of {context} cannot be opened.") from None
-    return box.decode()
+
+
+def seal_for_other(token: str, context: str, reader: Reader) -> str:
+    """Return an envelope with the same text for another gateway. Needs the key of the portal.
+
+    Raises CannotOpen as `unseal` does.
+    """
+    try:
+        envelope = Envelope.parse(token)
+        key = _portal_keys()[envelope.portal_id]
+        return envelope.for_other(context, key, _gateway_key(reader)).token
+    except (KeyError, ValueError, InvalidTag):
+        raise CannotOpen(f"The sealed text of {context} cannot be opened.") from None
 
 
 def key_id(token: str) -> str:
-    """Return the id of the key that sealed a token, which tells nothing about the key."""
-    return token.partition(":")[0]
+    """Return the id of the portal's key that seals a token, which tells nothing about the key."""
+    return token.split(":", 2)[1 if is_envelope(token) else 0]
+
+
+def gateway_key_id(token: str) -> str:
+    """Return the id of the gateway's key that opens an envelope; "" of a token for the portal."""
+    parts = token.split(":", 4) if is_envelope(token) else []
+    return parts[3] if len(parts) > 3 else ""
+
+
+def id_of_public_key(public_key: str) -> str:
+    """Return the id of a gateway's key, given by its public key."""
+    return _id(base64.b64decode(public_key))
 
 
 def key_ids(file: Path) -> tuple[str, ...]:
@@ -67,10 +148,28 @@ def key_ids(file: Path) -> tuple[str, ...]:
     return tuple(_keys(file))
 
 
+def own_key_id() -> str:
+    """Return the id of the current key of this gateway; "" without a key of its own."""
+    return next(iter(_private_keys()), "") if has_keys(settings.GATEWAY_KEY_FILE) else ""
+
+
+def gateway_public_keys() -> tuple[str, ...]:
+    """Return the public keys of the lines of `gateway.key`, as `key_ids` does."""
+    return tuple(map(_public_text, _private_keys().values()))
+
+
+def has_keys(file: Path) -> bool:
+    """Return True unless the file is missing, or an empty line, as units give it then."""
+    try:
+        return file.stat().st_size > 1
+    except OSError:
+        return False
+
+
 def fingerprint_key() -> bytes:
     """Return the secret key of draft digests, from which those of fingerprints are derived.
 
-    The key must never change.
+    The key must never change. A gateway does not have it.
     """
     return next(iter(_keys(settings.FINGERPRINT_KEY_FILE).values()))
 
@@ -78,19 +177,66 @@ def fingerprint_key() -> bytes:
 def concentrator_key(name: str) -> bytes:
     """Return the secret key of the fingerprints in the names of a concentrator's CHILD_SAs.
 
-    Another name of the concentrator renegotiates its tunnels.
+    Another name of the concentrator renegotiates its tunnels. A gateway has the key of its own
+    concentrator in a file.
     """
-    return _derived_key(fingerprint_key(), name)
+    if has_keys(settings.CONCENTRATOR_KEY_FILE):
+        return next(iter(_keys(settings.CONCENTRATOR_KEY_FILE).values()))
+    return _derived_key(fingerprint_key(), name.encode())
+
+
+def _open(envelope: Envelope, context: str) -> str:
+    private_keys = _private_keys() if has_keys(settings.GATEWAY_KEY_FILE) else {}
+    if private_key := private_keys.get(envelope.gateway_id):
+        secret = _derived_key(concentrator_key(settings.CONCENTRATOR), ENVELOPES)
+        return envelope.open_at_gateway(context, private_key, secret)
+    return envelope.open(context, _portal_keys()[envelope.portal_id])
+
+
+def _gateway_key(reader: Reader) -> GatewayKey:
+    secret = _derived_key(concentrator_key(reader.concentrator), ENVELOPES)
+    raw = base64.b64decode(reader.public_key)
+    return GatewayKey(_id(raw), X25519PublicKey.from_public_bytes(raw), secret)
+
+
+def _portal_key() -> PortalKey:
+    return PortalKey(*next(iter(_keys(settings.SEAL_KEY_FILE).items())))
+
+
+def _portal_keys() -> dict[str, bytes]:
+    """Return the keys of the portal by id, none on a gateway that has its own keys alone."""
+    if has_keys(settings.SEAL_KEY_FILE) or not has_keys(settings.GATEWAY_KEY_FILE):
+        return _keys(settings.SEAL_KEY_FILE)
+    return {}
+
+
+def _public_text(private_key: X25519PrivateKey) -> str:
+    return base64.b64encode(private_key.public_key().public_bytes_raw()).decode()
+
+
+def _id(key: bytes) -> str:
+    return hashlib.sha256(key).hexdigest()[:8]
 
 
 @lru_cache
-def _derived_key(key: bytes, name: str) -> bytes:
-    return hmac.digest(key, name.encode(), "sha256")
+def _derived_key(key: bytes, name: bytes) -> bytes:
+    return hmac.digest(key, name, "sha256")
+
+
+def _private_keys() -> dict[str, X25519PrivateKey]:
+    """Return the keys of this gateway by the ids of their public keys."""
+    return _parsed(tuple(_keys(settings.GATEWAY_KEY_FILE).values()))
+
+
+@lru_cache
+def _parsed(lines: tuple[bytes, ...]) -> dict[str, X25519PrivateKey]:
+    keys = map(X25519PrivateKey.from_private_bytes, lines)
+    return {_id(key.public_key().public_bytes_raw()): key for key in keys}
 
 
 @lru_cache
 def _keys(file: Path) -> dict[str, bytes]:
-    if not file.exists():
+    if not has_keys(file):
         raise ImproperlyConfigured(f"There is no key file {file}: run `manage.py keys` once.")
     try:
         keys = [base64.b64decode(line) for line in file.read_text().split()]
@@ -98,4 +244,4 @@ def _keys(file: Path) -> dict[str, bytes]:
         keys = []
     if not keys or any(len(key) != KEY_BYTES for key in keys):
         raise ImproperlyConfigured(f"{file} needs a base64 key of {KEY_BYTES} bytes on each line.")
-    return {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
+    return {_id(key): key for key in keys}

@@ -29,18 +29,35 @@ class Sealed:
     token: str = ""
 
     @classmethod
-    def of(cls, text: str, context: str) -> Sealed:
-        """Return `text` sealed for the row that `context` names; empty text is no secret."""
-        return cls(encryption.seal(text, context)) if text else cls()
+    def of(cls, text: str, context: str, reader: encryption.Reader | None = None) -> Sealed:
+        """Return `text` sealed for the row that `context` names; empty text is no secret.
+
+        With a reader it is an envelope, which that gateway opens, too.
+        """
+        return cls(encryption.seal(text, context, reader)) if text else cls()
 
     def open(self, context: str) -> str:
         """Return the decrypted text, or "" without a secret. Raises CannotOpen as `unseal` does."""
         return encryption.unseal(self.token, context) if self.token else ""
 
+    def for_other(self, context: str, reader: encryption.Reader) -> Sealed:
+        """Return an envelope of the same secret for another gateway. Raises CannotOpen."""
+        return Sealed(encryption.seal_for_other(self.token, context, reader))
+
+    @property
+    def is_envelope(self) -> bool:
+        """True if a gateway opens the secret with a key of its own."""
+        return encryption.is_envelope(self.token)
+
     @property
     def key_id(self) -> str:
-        """The id of the key that opens the secret, as in `encryption.key_ids`."""
+        """The id of the portal's key that opens the secret, as in `encryption.key_ids`."""
         return encryption.key_id(self.token)
+
+    @property
+    def gateway_key_id(self) -> str:
+        """The id of the gateway's key that opens the secret; "" without one."""
+        return encryption.gateway_key_id(self.token)
 
     def __bool__(self) -> bool:
         return bool(self.token)

@@ -41,6 +41,9 @@ DEBUG = env.bool("VPNPORTAL_DEBUG", False)
 SECRET_KEY = env.str("VPNPORTAL_SECRET_KEY", "") or _secret("session.key")
 SEAL_KEY_FILE = KEYS / "seal.key"
 FINGERPRINT_KEY_FILE = KEYS / "fingerprint.key"
+# A gateway has these two instead. Its own key opens what the portal sealed for its concentrator.
+GATEWAY_KEY_FILE = KEYS / "gateway.key"
+CONCENTRATOR_KEY_FILE = KEYS / "concentrator.key"
 
 HTTPS = env.bool("VPNPORTAL_HTTPS", True)
 ALLOWED_HOSTS = env.list("VPNPORTAL_HOSTS", ["localhost", "127.0.0.1", "[::1]"])

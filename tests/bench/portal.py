@@ -14,9 +14,9 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from lab.peers import Peer
-from vpnportal.domain.tunnel.serialization import serialize, spec_digest
+from vpnportal.domain.tunnel.serialization import spec_digest
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
-from vpnportal.encryption import fingerprint_key
+from vpnportal.encryption import fingerprint_key, gateway_public_keys, new_gateway_key
 from vpnportal.fields import Sealed
 from vpnportal.models import (
     Account,
@@ -81,7 +81,10 @@ class Portal:
         call_command("migrate", verbosity=0)
         houston = Datacenter.objects.create(name="hou02", long_name="Houston 2")
         Concentrator.objects.create(
-            name="hou02-vpn01", datacenter=houston, public_address="192.0.2.1"
+            name="hou02-vpn01",
+            datacenter=houston,
+            public_address="192.0.2.1",
+            envelope_key=_public_key(),
         )
         Account.objects.create(name="Example account")
         return self
@@ -139,6 +142,13 @@ def add_live(
         _save(revisions, specs)
 
 
+def _public_key() -> str:
+    """Return the key of the gateway, which is this process too: it opens with that key."""
+    if not settings.GATEWAY_KEY_FILE.exists():
+        settings.GATEWAY_KEY_FILE.write_text(new_gateway_key()[0] + "\n")
+    return gateway_public_keys()[0]
+
+
 def _tunnel(spec: TunnelSpec, concentrator: Concentrator, account: Account) -> Tunnel:
     return Tunnel(
         pk=spec.tunnel_id,
@@ -160,12 +170,11 @@ def _tunnel(spec: TunnelSpec, concentrator: Concentrator, account: Account) -> T
 def _revision(
     spec: TunnelSpec, concentrator: Concentrator, outcome: str, number: int = 1
 ) -> Revision:
-    context = Revision.context(spec.tunnel_id, number)
     return Revision(
         tunnel_id=spec.tunnel_id,
         concentrator=concentrator,
         number=number,
-        specification=Sealed.of(serialize(spec), context),
+        specification=Revision.sealed(spec, number, concentrator.reader),
         digest=spec_digest(spec, fingerprint_key()),
         hosted_peer=str(spec.hosted_peer),
         remote_peer=str(spec.remote_peer),

@@ -1,8 +1,8 @@
-"""Worker and monitor with the rights of their gateway, in every test on PostgreSQL.
+"""Worker and monitor with the rights and the keys of their gateway, in every test.
 
-`install` puts a wrapper around each entry to their code. It lets the connection be the role of the
-concentrator until the call returns, so a right that is missing fails the test of that path. SQLite
-has no roles.
+`install` puts a wrapper around each entry to their code. Until the call returns, the connection is
+the role of the concentrator, and the key files are those of its gateway. So a right that is missing
+fails the test of that path, and so does the use of a key of the portal. SQLite has no roles.
 """
 
 from __future__ import annotations
@@ -15,10 +15,15 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.db import connection
+from django.db.models.signals import pre_save
 
-from vpnportal import services, tasks
+from tests.key_folder import FILES
+from vpnportal import encryption, services, tasks
+from vpnportal.deployment import gateway_rights
 from vpnportal.deployment.broker_access import gateway_user
+from vpnportal.management.commands import keys
 from vpnportal.models import Concentrator, Revision
 from vpnportal.monitor import (
     converge_requests,
@@ -91,6 +96,7 @@ CLASSES = (
     translation_usage.UsageReader,
     watcher.Watcher,
 )
+RESET = "RESET SESSION AUTHORIZATION"
 _role = threading.local()
 
 
@@ -105,18 +111,41 @@ def install() -> None:
         for name, method in list(vars(kind).items()):
             if inspect.isfunction(method) and (name == "__init__" or not name.startswith("_")):
                 setattr(kind, name, _wrapped_method(method))
+    # The tests run the worker of this version.
+    gateway_rights.EARLIER_COLUMNS.clear()
+    encryption.settings = KeyFilesOfThread()
+    pre_save.connect(give_key, Concentrator, dispatch_uid="keys of the tests")
     for name in services.__all__:
         if inspect.isfunction(function := getattr(services, name)):
             setattr(services, name, as_portal()(function))
 
 
+class KeyFilesOfThread:
+    """The settings, with the key files of the gateway that this thread is."""
+
+    def __getattr__(self, name: str) -> Any:
+        concentrator = getattr(_role, "name", None)
+        # A test may be the process of a gateway as a whole.
+        if concentrator and name in FILES and settings.KEYS.name != concentrator:
+            return settings.KEYS / concentrator / FILES[name]
+        return getattr(settings, name)
+
+
+def give_key(instance: Concentrator, **_: Any) -> None:
+    """Make the keys of a new concentrator's gateway, as `manage.py keys --concentrators` does."""
+    if instance._state.adding and not instance.envelope_key:
+        keys._make_folder(instance.name)
+        file = settings.KEYS / instance.name / keys.PUBLIC_KEY_FILE
+        instance.envelope_key = file.read_text().strip()
+
+
 @contextmanager
 def as_gateway(concentrator: str) -> Iterator[None]:
-    """Be the role of a gateway in the block. Inside another such block, do nothing."""
-    if connection.vendor != "postgresql" or getattr(_role, "name", None):
+    """Be a gateway in the block. Inside another such block, do nothing."""
+    if getattr(_role, "name", None):
         yield
         return
-    _set(gateway_user(concentrator))
+    _set(concentrator)
     try:
         yield
     finally:
@@ -141,10 +170,11 @@ def as_portal() -> Iterator[None]:
 
 
 def _set(name: str | None) -> None:
-    # Past Django, which counts the queries of some tests.
-    role = f'SET SESSION AUTHORIZATION "{name}"' if name else "RESET SESSION AUTHORIZATION"
-    connection.ensure_connection()
-    connection.connection.execute(role)
+    if connection.vendor == "postgresql":
+        # Past Django, which counts the queries of some tests.
+        role = f'SET SESSION AUTHORIZATION "{gateway_user(name)}"' if name else RESET
+        connection.ensure_connection()
+        connection.connection.execute(role)
     _role.name = name
 
 
@@ -178,7 +208,7 @@ def _listed(argument: Any) -> Any:
 
 def _concentrator(arguments: list[Any], query: str) -> Iterable[str]:
     """Return the name of the concentrator whose gateway calls a function with these arguments."""
-    if connection.vendor != "postgresql" or getattr(_role, "name", None):
+    if getattr(_role, "name", None):
         return ()
     first = _first_row(arguments[0] if arguments else None)
     if isinstance(first, Concentrator):
@@ -201,4 +231,5 @@ def _first_row(argument: Any) -> Any:
 
 def _names(query: str, number: int) -> list[str]:
     connection.ensure_connection()
-    return [name for (name,) in connection.connection.execute(query, [number])]
+    sign = "%s" if connection.vendor == "postgresql" else "?"
+    return [name for (name,) in connection.connection.execute(query.replace("%s", sign), [number])]

@@ -14,7 +14,8 @@ from django.test import Client
 from tests.api_client import Program
 from tests.fake_gateway import FakeGateway
 from tests.integration import as_gateway
-from vpnportal import encryption, services
+from tests.key_folder import use_keys
+from vpnportal import services
 from vpnportal.api import authentication
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Datacenter, Membership, Role, Subnet, Tunnel
@@ -36,9 +37,7 @@ def connect_beside(**options: str) -> psycopg.Connection:
 
 @pytest.fixture(autouse=True)
 def _keys(tmp_path_factory, settings):
-    settings.KEYS = tmp_path_factory.mktemp("keys")
-    settings.SEAL_KEY_FILE = settings.KEYS / "seal.key"
-    settings.FINGERPRINT_KEY_FILE = settings.KEYS / "fingerprint.key"
+    use_keys(settings, tmp_path_factory.mktemp("keys"))
     settings.GATEWAY_STATE = tmp_path_factory.mktemp("gateway")
     # A fast hash: the passwords of the tests protect nothing.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -47,7 +46,6 @@ def _keys(tmp_path_factory, settings):
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
-    encryption._keys.cache_clear()
     call_command("keys")
 
 

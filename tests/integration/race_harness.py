@@ -15,7 +15,7 @@ from tests.integration.race_preparations import Operation
 from tests.integration.race_scene import Scene
 from vpnportal import services, tasks
 from vpnportal.domain.tunnel.serialization import spec_digest
-from vpnportal.encryption import fingerprint_key
+from vpnportal.encryption import fingerprint_key, id_of_public_key
 from vpnportal.models import AddressPool, Membership, RemoteClaim, Revision, Role, Subnet, Tunnel
 from vpnportal.services.errors import CANNOT_WRITE
 
@@ -77,6 +77,10 @@ def broken_invariants(scene: Scene) -> Iterator[str]:
         digest = spec_digest(tunnel.draft(), fingerprint_key())
         if not tunnel.cancelled_at and tunnel.draft_digest not in ("", digest):
             yield f"the digest of {tunnel} is not that of its draft"
+    for revision in Revision.objects.holding().select_related("concentrator"):
+        key_id = id_of_public_key(revision.concentrator.envelope_key)
+        if revision.specification.gateway_key_id != key_id:
+            yield f"{revision} is not sealed for its gateway"
     kinds = services.PROVIDER_KINDS
     networks = Subnet.objects.filter(kind__in=kinds).values_list("network", flat=True)
     pools = AddressPool.objects.filter(kind="static-nat").values_list("network", flat=True)

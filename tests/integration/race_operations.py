@@ -129,6 +129,11 @@ HELD = (
         lambda s, t, _: services.forget_gateway(s.concentrator),
         lambda s, t: rows.held(s, t),
     ),
+    Operation(
+        "set_envelope_key",
+        lambda s, t, key: services.set_envelope_key(s.concentrator, key),
+        rows.new_key,
+    ),
     Operation("compare", lambda s, t, _: epochs.compare(s.concentrator, None, {t.pk: None})),
 )
 COMMANDS = (

@@ -8,17 +8,16 @@ from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils import timezone
 
 from tests.integration.race_scene import SHARED, UNUSED, Scene
-from vpnportal import models, services
+from vpnportal import encryption, models, services
 from vpnportal.domain.diagnosis import log_lines
 from vpnportal.domain.diagnosis.log_collector import TunnelLog
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.traffic.accounting import TrafficDelta
-from vpnportal.domain.tunnel.serialization import serialize
-from vpnportal.fields import Sealed
 from vpnportal.models import Revision, Subnet, Tunnel
 from vpnportal.models.revisions import LOCK_DURATION
 from vpnportal.monitor import log_recorder, traffic_recorder, translation_usage
@@ -108,13 +107,22 @@ def held(scene: Scene, tunnel: Tunnel) -> None:
         defaults={
             "kind": models.HeldTunnel.Kind.CHANGED,
             "number": 7,
-            "specification": Sealed.of(serialize(spec), Revision.context(tunnel.pk, 7)),
+            "specification": Revision.sealed(spec, 7, scene.concentrator.reader),
             "mark": Tunnel.objects.get(pk=tunnel.pk).mark,
             "account_id": tunnel.account_id,
             "name": tunnel.name,
             "hosted_peer": tunnel.hosted_peer,
         },
     )
+
+
+def new_key(scene: Scene, tunnel: Tunnel) -> str:
+    """Return the public key of another line in the file of the gateway."""
+    line, public_key = encryption.new_gateway_key()
+    with (settings.KEYS / scene.concentrator.name / "gateway.key").open("a") as file:
+        file.write(line + "\n")
+    encryption._keys.cache_clear()
+    return public_key
 
 
 def save_all(scene: Scene, tunnel: Tunnel, value: SaStatus) -> None:

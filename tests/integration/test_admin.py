@@ -8,6 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.html import part, read
+from vpnportal.admin import concentrators
 from vpnportal.models import AddressPool, Concentrator, Subnet, Tunnel
 from vpnportal.services.memberships import LAST_OWNER
 
@@ -139,6 +140,25 @@ def test_staff_without_the_permission_cannot_move_a_tunnel(ready, concentrator):
     )
 
     assert response.status_code == 403
+
+
+def test_the_page_of_a_concentrator_leaves_what_another_process_wrote_since_it_was_read(
+    operator, concentrator, monkeypatch
+):
+    def write(*_):
+        Concentrator.objects.update(envelope_key="of the new gateway", unreachable_reason="away")
+
+    monkeypatch.setattr(concentrators, "lock_concentrators", write)
+    form = {"datacenter": concentrator.datacenter_id, "public_address": "203.0.113.77"}
+    form |= {"pools-TOTAL_FORMS": 1, "pools-INITIAL_FORMS": 0}
+    form |= {"pools-0-kind": "static-nat", "pools-0-network": "10.150.0.0/24"}
+    url = reverse("admin:vpnportal_concentrator_change", args=[concentrator.pk])
+
+    assert operator.post(url, form).status_code == 302
+
+    row = Concentrator.objects.get()
+    assert (row.public_address, row.pools.count()) == ("203.0.113.77", 1)
+    assert (row.envelope_key, row.unreachable_reason) == ("of the new gateway", "away")
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def test_a_program_gets_an_object_and_no_progress(portal, folder):
         2,
         "",
     )
-    assert made["migrations"]["vpnportal"] == "0021_reports"
+    assert made["migrations"]["vpnportal"] == "0022_envelopes"
     call_command("flush", interactive=False)
 
     out, progress = restore(folder / "portal.tar", json=True)

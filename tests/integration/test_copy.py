@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from tests.key_folder import use_keys
 from vpnportal import encryption
 from vpnportal.management.database_copy import copying, tables
 from vpnportal.models import Account, Revision, Subnet, Tunnel
@@ -70,10 +71,7 @@ def file(original, tmp_path, settings) -> Path:
     """Return a database on SQLite, whose keys are those of the test."""
     if connection.vendor == "sqlite":
         pytest.skip("A copy goes to PostgreSQL")
-    settings.KEYS = shutil.copytree(original / "keys", tmp_path / "keys")
-    settings.SEAL_KEY_FILE = settings.KEYS / "seal.key"
-    settings.FINGERPRINT_KEY_FILE = settings.KEYS / "fingerprint.key"
-    encryption._keys.cache_clear()
+    use_keys(settings, shutil.copytree(original / "keys", tmp_path / "keys"))
     return shutil.copyfile(original / "portal.sqlite3", tmp_path / "portal.sqlite3")
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -23,6 +24,7 @@ from django.utils import timezone
 
 from tests.doctor import PRESHARED_KEY, InlineThread, NoConnections, examine, put_program, states
 from tests.fake_gateway import FakeGateway
+from tests.key_folder import use_keys_of_gateway
 from tests.redis_server import TlsRedis
 from tests.running_portal import ROOT
 from vpnportal import encryption, services
@@ -150,6 +152,18 @@ def other_seal_key(plan) -> None:
     encryption._keys.cache_clear()
 
 
+def make_private(file: Path) -> None:
+    file.write_text(encryption.new_key() + "\n")
+    file.chmod(0o600)
+    encryption._keys.cache_clear()
+
+
+def other_gateway_key(plan, keep: bool = False) -> None:
+    file = settings.GATEWAY_KEY_FILE
+    file.write_text(encryption.new_key() + "\n" + file.read_text() * keep)
+    encryption._keys.cache_clear()
+
+
 def exchanged_row(plan) -> None:
     revision = Revision.objects.get()
     Tunnel.objects.update(preshared_key=revision.specification)
@@ -237,6 +251,18 @@ PORTAL_FAULTS = {
         "seals",
         "red",
         "1 of 2 sealed values do not open, such as tunnel",
+    ),
+    "gateway without a key": (
+        lambda plan: Concentrator.objects.update(envelope_key=""),
+        f"envelopes/{NAME}",
+        "yellow",
+        "The portal seals with its own key alone",
+    ),
+    "sealed for another gateway": (
+        lambda plan: Concentrator.objects.update(envelope_key=encryption.new_gateway_key()[1]),
+        f"envelopes/{NAME}",
+        "red",
+        "1 of 1 revisions are not sealed for its gateway's key.",
     ),
     "too many threads": (
         lambda plan: setattr(plan.settings, "WEB_THREADS", 60),
@@ -440,6 +466,7 @@ def at_gateway(healthy, server, settings, monkeypatch, tmp_path) -> FakeGateway:
     """Let this machine be the gateway of the tunnel, whose own requirements are met."""
     settings.MACHINE, settings.CONCENTRATOR = "gateway", NAME
     settings.CELERY_BROKER_URL = server.url(gateway_user(NAME))
+    use_keys_of_gateway(settings, NAME)
     monkeypatch.setattr(all_requirements, "check", lambda *_: iter([met("forwarding", "It does.")]))
     charon = ipsec.Charon(version="5.9.8")
     monkeypatch.setattr(ipsec.Charon, "read", classmethod(lambda cls, socket: charon))
@@ -520,7 +547,43 @@ GATEWAY_FAULTS = {
         "red",
         "1 unusable: ",
     ),
-    "other key": (other_seal_key, "stored_tunnels", "red", "does not open with this gateway's"),
+    "other key": (other_gateway_key, "stored_tunnels", "red", "does not open with this gateway's"),
+    "lost key": (
+        lambda plan: (settings.GATEWAY_KEY_FILE.unlink(), encryption._keys.cache_clear()),
+        "keys/gateway.key",
+        "red",
+        "There is no key file",
+    ),
+    "a key of the portal": (
+        lambda plan: make_private(settings.SEAL_KEY_FILE),
+        "keys/seal.key",
+        "yellow",
+        "it opens the secrets of all gateways",
+    ),
+    "unknown to the portal": (
+        lambda plan: Concentrator.objects.update(envelope_key=""),
+        "envelopes/key",
+        "yellow",
+        "The portal seals with its own key alone",
+    ),
+    "replaced key": (
+        other_gateway_key,
+        "envelopes/key",
+        "red",
+        "The portal seals for a key that gateway.key does not have.",
+    ),
+    "earlier key": (
+        lambda plan: other_gateway_key(plan, keep=True),
+        "envelopes/key",
+        "yellow",
+        "The portal seals for an earlier line of gateway.key.",
+    ),
+    "unreadable revision": (
+        other_gateway_key,
+        "envelopes/revisions",
+        "red",
+        "1 revisions do not open with the keys here",
+    ),
     "full flow table": (
         full_flow_table,
         "requirements/conntrack",
@@ -548,6 +611,24 @@ GATEWAY_FAULTS = {
 def test_a_fault_of_a_gateway_is_found(at_gateway, fault, server, settings, monkeypatch):
     plan = SimpleNamespace(patch=monkeypatch, server=server, settings=settings, gateway=at_gateway)
     assert_found(plan, *GATEWAY_FAULTS[fault])
+
+
+def test_a_line_of_gateway_key_is_needed_until_no_revision_and_no_file_has_its_key(at_gateway):
+    other_gateway_key(None, keep=True)
+    _, findings = examine("envelopes")
+    found = {finding["name"]: finding["found"] for finding in findings}
+    assert found["envelopes/line 1"].startswith("0 revisions and files need the key ")
+    assert found["envelopes/line 2"].startswith("2 revisions and files need the key ")
+    assert "Remove" not in found["envelopes/line 2"]
+
+    current = encryption.gateway_public_keys()[0]
+    Revision.objects.all().delete()
+    first_file().unlink()
+    Concentrator.objects.update(envelope_key=current)
+    _, findings = examine("envelopes")
+
+    assert states(findings)["envelopes/key"] == "green"
+    assert "Remove the line" in findings[-1]["found"]
 
 
 def test_a_gateway_without_a_name_is_red_and_what_needs_the_name_is_not_green(at_gateway, settings):
@@ -579,7 +660,7 @@ def test_the_advice_about_a_lost_file_brings_it_back(at_gateway, live):
     assert examine("stored_tunnels")[0] == 0
 
 
-def test_a_list_of_steps_has_ten_names_and_a_number(at_gateway, live, user):
+def test_a_list_of_steps_has_ten_names_and_a_number(healthy, live, user, request):
     rows = [
         services.TranslationRow(IPv4Address(f"10.1.255.{n}"), IPv4Address(f"192.168.10.{n}"), "")
         for n in range(92, 96)
@@ -588,7 +669,7 @@ def test_a_list_of_steps_has_ten_names_and_a_number(at_gateway, live, user):
     services.add_remote_subnet(live, IPv4Network("192.168.11.0/24"), user)
     services.apply(Tunnel.objects.get(pk=live.pk), user)
     reconcile.converge(live.concentrator_id)
-    at_gateway.elements.clear()
+    request.getfixturevalue("at_gateway").elements.clear()
 
     _, (finding,) = examine("applied_state")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from io import StringIO
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from django.conf import settings
@@ -167,6 +168,21 @@ def test_a_tunnel_that_the_backup_has_is_not_held(ready, second_tunnel, user, ow
     apply(ready, user, 1_800)
     (child,) = gateway.connections[f"ctx{ready.pk}"].as_loaded.children
     assert child.rekey_seconds != REKEY_OF_AN_HOUR
+
+
+def test_a_kept_tunnel_is_not_asked_for_again_if_the_comparison_repeats(
+    ready, three_kinds, user, gateway
+):
+    """Its revision in the database has another id than that in the file of the gateway."""
+    converge(ready.concentrator)
+    services.keep_gateways([ready.pk], user)
+    assert ready.pk not in held()
+    Concentrator.objects.update(epoch=uuid4())
+
+    converge(ready.concentrator)
+
+    assert ready.pk not in held()
+    assert held()
 
 
 def test_a_gateway_that_is_older_than_the_backup_follows_it(

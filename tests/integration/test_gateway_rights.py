@@ -18,7 +18,7 @@ from django.utils import timezone
 from tests.integration.as_gateway import as_gateway
 from vpnportal import services
 from vpnportal.deployment import rights_in_database
-from vpnportal.deployment.gateway_rights import CLOSED, RIGHTS, Rights
+from vpnportal.deployment.gateway_rights import CLOSED, EARLIER_COLUMNS, RIGHTS, Rights
 from vpnportal.deployment.rights_in_database import READABLE, apply_rights
 from vpnportal.models import (
     AddressPool,
@@ -333,6 +333,16 @@ def test_the_rights_are_written_once_and_again_after_a_change_of_them(monkeypatc
     fewer = tuple(replace(rights, select=rights.select[:1]) for rights in RIGHTS)
     monkeypatch.setattr(rights_in_database, "RIGHTS", fewer)
     assert apply_rights(connection)
+
+
+def test_a_worker_of_the_version_before_may_read_what_it_reads(db, monkeypatch):
+    read = "SELECT preshared_key FROM vpnportal_tunnel"
+    with as_gateway(ONE), refused():
+        rows(read)
+    monkeypatch.setitem(EARLIER_COLUMNS, "tunnel", ("preshared_key",))
+    assert apply_rights(connection)
+    with as_gateway(ONE):
+        assert rows(read) == 0
 
 
 @pytest.mark.django_db(transaction=True)

@@ -104,16 +104,18 @@ def test_no_process_of_the_portal_is_root_or_has_more_than_two_capabilities(port
     assert charon.effective == {NET_ADMIN}
 
 
-def test_the_gateways_user_reads_the_two_keys_that_it_needs_and_no_other_secret(portal):
+def test_the_gateways_user_reads_the_two_keys_of_its_gateway_and_no_other_secret(portal):
     keys = portal.state / "keys"
     readable = {
         file.name: on_gateway(portal, "cat", str(file)).returncode == 0
-        for file in [*keys.iterdir(), portal.state / "password"]
+        for file in [*keys.rglob("*.key"), portal.state / "password"]
     }
 
     assert readable == {
-        "seal.key": True,
-        "fingerprint.key": True,
+        "gateway.key": True,
+        "concentrator.key": True,
+        "seal.key": False,
+        "fingerprint.key": False,
         "session.key": False,
         "password": False,
     }

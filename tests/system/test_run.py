@@ -164,7 +164,7 @@ def test_secrets_are_in_folders_of_root_and_closed_to_others(run):
     """A link in place of a log would let another user choose the file that root writes."""
     owners = {run.state / name: (run.state / name).stat().st_uid for name in ("", "log", "keys")}
     secrets = [run.state / "password", run.state / "lab" / "peer" / "swanctl.conf"]
-    keys = list((run.state / "keys").iterdir())
+    keys = list((run.state / "keys").rglob("*.key"))
 
     assert set(owners.values()) == {0}
     assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}

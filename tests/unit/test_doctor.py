@@ -13,6 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from tests.doctor import put_program
+from tests.key_folder import use_keys
 from vpnportal import encryption
 from vpnportal.domain.gateway_config.desired import Secret
 from vpnportal.domain.gateway_config.nat_elements import NatElement, NatElements, NatMap
@@ -36,10 +37,7 @@ strongswan-charon:
 
 @pytest.fixture(autouse=True)
 def _keys(tmp_path, settings, monkeypatch):
-    settings.KEYS = tmp_path / "keys"
-    settings.SEAL_KEY_FILE = settings.KEYS / "seal.key"
-    settings.FINGERPRINT_KEY_FILE = settings.KEYS / "fingerprint.key"
-    encryption._keys.cache_clear()
+    use_keys(settings, tmp_path / "keys")
     call_command("keys")
     monkeypatch.setattr(configuration, "CONFIGURATION", tmp_path / "etc")
     monkeypatch.setattr(checks, "connections", SimpleNamespace(close_all=lambda: None))

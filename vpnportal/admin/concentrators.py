@@ -65,6 +65,10 @@ class Concentrators(admin.ModelAdmin):
         # The names of the queue, the worker and the monitor contain the name.
         return ("name", *STATUS_FIELDS) if obj else STATUS_FIELDS
 
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        # The form read the row without a lock. Others may have written its other columns since.
+        obj.save(update_fields=form.changed_data if change else None)
+
 
 class SubnetForm(forms.ModelForm):
     """Form of a subnet. Two subnets of PROVIDER_KINDS may not overlap."""

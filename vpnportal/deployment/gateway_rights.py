@@ -73,7 +73,8 @@ RIGHTS = (
         select=_columns("""
             id name datacenter_id public_address userland_esp seen_at unreachable_reason algorithms
             charon_version foreign_connections drop_counters dropped_by_esp used_since used_read_at
-            observed_minutes epoch compared_epoch restored_from release converged_at"""),
+            observed_minutes epoch compared_epoch restored_from release converged_at
+            envelope_key"""),
         update=_columns("""
             userland_esp seen_at unreachable_reason algorithms charon_version foreign_connections
             drop_counters dropped_by_esp used_since used_read_at observed_minutes epoch
@@ -88,9 +89,9 @@ RIGHTS = (
     Rights(
         "tunnel",
         rows=f"{OWN} OR id IN (SELECT vpnportal_gateway_guests())",
-        # The draft, with its key, for a probe of the peer. `Tunnel.PORTAL_COLUMNS` are missing.
+        # `Tunnel.PORTAL_COLUMNS` are missing: the key of the draft is one of them.
         select=_columns("""
-            id name account_id concentrator_id hosted_peer remote_peer preshared_key ike_version
+            id name account_id concentrator_id hosted_peer remote_peer ike_version
             phase_one_encryption phase_one_authentication phase_one_group phase_one_keylife
             phase_two_encryption phase_two_authentication phase_two_pfs phase_two_group
             phase_two_keylife one_child_per_pair dpd_seconds starts translated_only mark
@@ -175,8 +176,9 @@ RIGHTS = (
         "peerprobe",
         rows=TUNNEL,
         select=_columns("""
-            id tunnel_id author_id created_at finished_at state answer steps reason"""),
-        update=_columns("finished_at state answer steps reason"),
+            id tunnel_id author_id created_at finished_at state specification answer steps
+            reason"""),
+        update=_columns("finished_at state specification answer steps reason"),
     ),
     Rights(
         "driftrepair",
@@ -210,6 +212,10 @@ RIGHTS = (
         updated=f"{TUNNEL} AND {OWN}",
     ),
 )
+
+# Columns that only the worker of the version before reads, by table. The next version closes them.
+# Its probe of a peer reads the draft, whose key this version puts into the row of the probe.
+EARLIER_COLUMNS = {"tunnel": ("preshared_key",)}
 
 # The models of the portal of which a gateway may use nothing, each with the reason.
 CLOSED = {

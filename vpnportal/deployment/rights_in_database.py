@@ -11,7 +11,7 @@ from django.db import OperationalError, transaction
 
 from vpnportal.deployment import gateway_functions
 from vpnportal.deployment.gateway_functions import SCHEMA
-from vpnportal.deployment.gateway_rights import NOTHING, RIGHTS, Rights
+from vpnportal.deployment.gateway_rights import EARLIER_COLUMNS, NOTHING, RIGHTS, Rights
 from vpnportal.deployment.gateway_role import GROUP
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def _grants(rights: Rights) -> Iterator[str]:
     table = f"{SCHEMA}.{_table(rights)}"
     update = ("id",) if rights.lock else rights.update
     for command, columns in (
-        ("SELECT", rights.select),
+        ("SELECT", (*rights.select, *EARLIER_COLUMNS.get(rights.table, ()))),
         ("INSERT", rights.insert),
         ("UPDATE", update),
     ):

@@ -8,6 +8,9 @@ from django.contrib.auth.models import User
 from django.db import models
 
 from vpnportal.clock import age_of
+from vpnportal.domain.tunnel.serialization import deserialize, serialize
+from vpnportal.domain.tunnel.spec import TunnelSpec
+from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.tunnels import Tunnel
 
 
@@ -62,6 +65,9 @@ class PeerProbe(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
     state = models.CharField(max_length=8, choices=State, default=State.QUEUED)
+    # The draft of the request until the result, for the concentrator of the draft. A gateway cannot
+    # open the preshared key of the draft itself.
+    specification = SealedField(default=Sealed, db_default=models.Value(""), blank=True)
     answer = models.JSONField(default=dict)
     steps = models.JSONField(default=list)
     reason = models.TextField(blank=True)
@@ -71,3 +77,19 @@ class PeerProbe(models.Model):
 
     def __str__(self) -> str:
         return f"probe {self.pk} of the peer of {self.tunnel_id}"
+
+    @staticmethod
+    def context(tunnel_id: int) -> str:
+        """Return the encryption context of `specification`."""
+        return f"tunnel {tunnel_id} probe"
+
+    @classmethod
+    def of(cls, tunnel: Tunnel, author: User, answer: dict[str, str]) -> PeerProbe:
+        """Return a probe of the peer of a draft, unsaved."""
+        context, text = cls.context(tunnel.pk), serialize(tunnel.draft())
+        sealed = Sealed.of(text, context, tunnel.concentrator.reader)
+        return cls(tunnel=tunnel, author=author, specification=sealed, answer=answer)
+
+    def spec(self) -> TunnelSpec:
+        """Return the draft of the request, with its preshared key. Raises CannotOpen."""
+        return deserialize(self.specification.open(self.context(self.tunnel_id)))

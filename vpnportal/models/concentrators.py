@@ -10,6 +10,7 @@ from django.db import models
 
 from vpnportal.clock import age_of
 from vpnportal.domain.tunnel.charon_capabilities import CharonCapabilities
+from vpnportal.encryption import Reader
 from vpnportal.fields import NetworkField
 
 # The monitor writes `seen_at` every 5 s; a full observation of many tunnels delays that.
@@ -48,6 +49,10 @@ class Concentrator(models.Model):
     unreachable_reason = models.TextField(blank=True)
     # charon's algorithms: lists of names by kind, as in vici's get-algorithms.
     algorithms = models.JSONField(default=dict, blank=True)
+    # X25519 public key of the gateway in base64. "" without one: then the portal's key seals alone.
+    envelope_key = models.CharField(
+        max_length=44, blank=True, default="", db_default="", editable=False
+    )
     # Version of strongSwan, such as 5.9.8.
     charon_version = models.CharField(max_length=40, blank=True)
     # Release of the portal's code on the gateway; "" from a gateway that does not report it.
@@ -88,6 +93,11 @@ class Concentrator(models.Model):
     def has_held(self) -> bool:
         """True if the concentrator has held tunnels. A worker's query annotates it."""
         return self.held_tunnels.exists()
+
+    @property
+    def reader(self) -> Reader | None:
+        """The gateway as a reader of envelopes, None without its public key."""
+        return Reader(self.name, self.envelope_key) if self.envelope_key else None
 
     @property
     def queue(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.db import models
 
-from vpnportal.domain.tunnel.serialization import deserialize
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.concentrators import Concentrator
@@ -79,5 +78,4 @@ class HeldTunnel(models.Model):
 
         Raises CannotOpen, or ValueError without a specification.
         """
-        context = Revision.context(self.tunnel_id, self.number)
-        return deserialize(self.specification.open(context))
+        return Revision.unsealed(self.specification, self.tunnel_id, self.number)

@@ -59,9 +59,20 @@ class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):
 
     def reserve(self, revision: Revision, spec: TunnelSpec) -> None:
         """Write the claims of a new revision, and delete those of its tunnel that ended."""
+        self._replace_ended(revision, RemoteClaim.all_of(revision, spec))
+
+    def reserve_again(self, revision: Revision, earlier: Revision) -> None:
+        """Write the claims of an earlier revision for a new one that restores it."""
+        claims = [
+            RemoteClaim(revision=revision, first=row.first, last=row.last, is_peer=row.is_peer)
+            for row in self.filter(revision=earlier).order_by("pk")
+        ]
+        self._replace_ended(revision, claims)
+
+    def _replace_ended(self, revision: Revision, claims: Iterable[RemoteClaim]) -> None:
         own = self.filter(revision__tunnel=revision.tunnel_id)
         own.exclude(_is_held() | _failed_lately()).delete()
-        RemoteClaim.objects.bulk_create(RemoteClaim.all_of(revision, spec))
+        RemoteClaim.objects.bulk_create(claims)
 
     def at(self, concentrator: Concentrator) -> RemoteClaimQuerySet:
         """Return the claims at a concentrator."""

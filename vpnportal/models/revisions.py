@@ -12,7 +12,7 @@ from django.utils import timezone
 from vpnportal.clock import age_of
 from vpnportal.domain.tunnel.serialization import deserialize, serialize, spec_digest
 from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
-from vpnportal.encryption import fingerprint_key
+from vpnportal.encryption import Reader, fingerprint_key
 from vpnportal.fields import Sealed, SealedField
 from vpnportal.models.concentrators import Concentrator
 from vpnportal.models.tunnels import Tunnel
@@ -134,20 +134,44 @@ class Revision(models.Model):
         return f"revision {self.number} of {self.tunnel_id}"
 
     @staticmethod
-    def context(tunnel_id: int, number: int) -> str:
-        """Return the encryption context of `specification`."""
-        return f"tunnel {tunnel_id} revision {number}"
+    def context(tunnel_id: int, number: int, is_envelope: bool = False) -> str:
+        """Return the encryption context of `specification`.
+
+        An envelope is bound to the tunnel alone: a gateway can copy it into a later revision, and
+        can make none that the portal opens.
+        """
+        tunnel = f"tunnel {tunnel_id}"
+        return f"{tunnel} specification" if is_envelope else f"{tunnel} revision {number}"
 
     @classmethod
-    def next_for(cls, tunnel: Tunnel, spec: TunnelSpec, author: User | None) -> Revision:
-        """Return the next revision of a tunnel, unsaved."""
+    def sealed(cls, spec: TunnelSpec, number: int, reader: Reader | None) -> Sealed:
+        """Return a specification, sealed as that of a revision of its tunnel."""
+        context = cls.context(spec.tunnel_id, number, is_envelope=reader is not None)
+        return Sealed.of(serialize(spec), context, reader)
+
+    @classmethod
+    def unsealed(cls, sealed: Sealed, tunnel_id: int, number: int) -> TunnelSpec:
+        """Return the specification of a revision, with its preshared key.
+
+        Raises CannotOpen, or ValueError if there is none.
+        """
+        return deserialize(sealed.open(cls.context(tunnel_id, number, sealed.is_envelope)))
+
+    @classmethod
+    def next_for(
+        cls, tunnel: Tunnel, spec: TunnelSpec, author: User | None, at_least: int = 1
+    ) -> Revision:
+        """Return the next revision of a tunnel, unsaved, with the number `at_least` or a later one.
+
+        It is sealed for the concentrator of the draft.
+        """
         latest = tunnel.latest()
-        number = latest.number + 1 if latest else 1
+        number = max(latest.number + 1 if latest else 1, at_least)
         return cls(
             tunnel=tunnel,
             concentrator_id=tunnel.concentrator_id,
             number=number,
-            specification=Sealed.of(serialize(spec), cls.context(tunnel.pk, number)),
+            specification=cls.sealed(spec, number, tunnel.concentrator.reader),
             digest=spec_digest(spec, fingerprint_key()),
             hosted_peer=str(spec.hosted_peer),
             remote_peer=str(spec.remote_peer),
@@ -157,9 +181,32 @@ class Revision(models.Model):
             first_rekey=cls.Rekeyed.DUE if spec.ike_version != 1 else cls.Rekeyed.NOT_NEEDED,
         )
 
+    def restoring(self, earlier: Revision) -> Revision:
+        """Return the next revision after this one, unsaved, which restores an earlier one.
+
+        Needs no key of the portal. The older form of sealed text is bound to the number, and a
+        gateway that has it has the portal's key.
+        """
+        number, sealed = self.number + 1, earlier.specification
+        if not sealed.is_envelope:
+            sealed = self.sealed(earlier.spec(), number, None)
+        return Revision(
+            tunnel_id=self.tunnel_id,
+            concentrator_id=earlier.concentrator_id,
+            number=number,
+            specification=sealed,
+            digest=earlier.digest,
+            hosted_peer=earlier.hosted_peer,
+            remote_peer=earlier.remote_peer,
+            mark=earlier.mark,
+            responder_only=earlier.responder_only,
+            restored_number=earlier.number,
+            first_rekey=self.Rekeyed.DUE if earlier.first_rekey else self.Rekeyed.NOT_NEEDED,
+        )
+
     def spec(self) -> TunnelSpec:
         """Return the specification, with its preshared key."""
-        return deserialize(self.specification.open(self.context(self.tunnel_id, self.number)))
+        return self.unsealed(self.specification, self.tunnel_id, self.number)
 
     @cached_property
     def opened(self) -> TunnelSpec:

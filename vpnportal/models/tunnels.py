@@ -26,8 +26,9 @@ def choices_of(enum: type[SaStatus] | type[Starts]) -> list[tuple[str, str]]:
     return [(member.value, member.label) for member in enum]
 
 
-# Columns that a gateway may not read: what people wrote, and who they are.
+# Columns that a gateway does not read: the draft's key, what people wrote, and who they are.
 PORTAL_COLUMNS = (
+    "preshared_key",
     "friendly_name",
     "notes",
     "draft_digest",

@@ -16,15 +16,16 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from vpnportal.domain.tunnel.serialization import spec_digest
 from vpnportal.domain.tunnel.spec import TunnelSpec
-from vpnportal.encryption import CannotOpen, fingerprint_key
+from vpnportal.domain.tunnel.spec_diff import diff_specs
+from vpnportal.encryption import CannotOpen
 from vpnportal.fields import Sealed
 from vpnportal.gateway import GatewayError
 from vpnportal.models import AddressRelease, Concentrator, HeldTunnel, Revision, Tunnel, TunnelMark
 from vpnportal.models.row_locks import lock_concentrator
-from vpnportal.reconciler.local_target import LocalTarget, StoredRevision, local_target
+from vpnportal.reconciler.local_target import LocalTarget, local_target
 from vpnportal.reconciler.revision_cache import BATCH_ROWS
+from vpnportal.reconciler.stored_revision import StoredRevision
 
 log = logging.getLogger(__name__)
 
@@ -37,12 +38,17 @@ class Restored:
     """The rows of a database for some tunnels of a gateway.
 
     `tunnels` and `desired` are columns by tunnel id; a disconnected or deleted tunnel is not
-    desired. `tokens` are the sealed specifications by revision id.
+    desired. `known` are the sealed text and the creation time of revisions by id.
     """
 
     tunnels: Mapping[int, Row]
-    desired: Mapping[int, Row]
-    tokens: Mapping[int, str]
+    desired: Mapping[int, Revision]
+    known: Mapping[int, tuple[str, str]]
+
+    def has(self, file: StoredRevision) -> bool:
+        """Return True if the database has the revision of a file, also sealed again since then."""
+        token, created_at = self.known.get(file.revision_id, ("", ""))
+        return bool(token) and (token == file.sealed or created_at == file.created_at)
 
 
 def compare_if_new(concentrator: Concentrator, is_full: bool) -> bool:
@@ -128,14 +134,17 @@ def _restored(
     tunnels = Tunnel.objects.filter(here, pk__in=tunnel_ids).values(*columns)
     newest_first = Revision.objects.to_configure().order_by("-number")
     newest_first = newest_first.filter(concentrator=concentrator, tunnel__in=tunnel_ids)
-    desired: dict[int, Row] = {}
-    for row in newest_first.values("tunnel_id", "number", "digest", "mark", "trial_seconds"):
-        desired.setdefault(row["tunnel_id"], {**row})
-    revisions = Revision.objects.filter(pk__in=revision_ids).only("specification")
+    desired: dict[int, Revision] = {}
+    newest_first = newest_first.only(
+        "tunnel_id", "number", "specification", "mark", "trial_seconds"
+    )
+    for revision in newest_first:
+        desired.setdefault(revision.tunnel_id, revision)
+    revisions = Revision.objects.filter(pk__in=revision_ids).only("specification", "created_at")
     return Restored(
         tunnels={row["pk"]: row for row in tunnels},
         desired=desired,
-        tokens={row.pk: row.specification.token for row in revisions},
+        known={row.pk: (row.specification.token, row.created_at.isoformat()) for row in revisions},
     )
 
 
@@ -159,7 +168,7 @@ def _held_tunnel(
     desired = restored.desired.get(tunnel_id)
     if file.removed_at:
         return held if desired else None
-    if restored.tokens.get(file.revision_id) == file.sealed:
+    if restored.has(file):
         if not _was_undone(tunnel, desired, file.number):
             return None
     elif desired and _is_equal(file, desired):
@@ -175,21 +184,22 @@ def _held_tunnel(
     return held
 
 
-def _was_undone(tunnel: Row | None, desired: Row | None, number: int) -> bool:
+def _was_undone(tunnel: Row | None, desired: Revision | None, number: int) -> bool:
     """Return True if a known revision was configured after the backup, in place of the desired.
 
     The tunnel was connected again, or a trial was rolled back. Otherwise the database is newer.
     """
     if desired is None:
         return bool(tunnel and tunnel["disconnected_at"] and not tunnel["cancelled_at"])
-    return desired["number"] > number and desired["trial_seconds"] is not None
+    return desired.number > number and desired.trial_seconds is not None
 
 
-def _is_equal(file: StoredRevision, desired: Row) -> bool:
+def _is_equal(file: StoredRevision, desired: Revision) -> bool:
     """Return True if a file configures the same as the desired revision, under another id."""
-    spec = _spec_of(file)
-    is_equal = spec is not None and spec_digest(spec, fingerprint_key()) == desired["digest"]
-    return is_equal and file.mark == desired["mark"]
+    try:
+        return file.mark == desired.mark and not diff_specs(file.spec, desired.spec())
+    except CannotOpen:
+        return False
 
 
 def _spec_of(file: StoredRevision) -> TunnelSpec | None:

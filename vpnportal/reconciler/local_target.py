@@ -14,25 +14,22 @@ import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import asdict, replace
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.conf import settings
 from django.utils import timezone
 
 from vpnportal.clock import age_of
-from vpnportal.domain.gateway_config.compile import compile_tunnel
 from vpnportal.domain.gateway_config.desired import CompiledTunnel
 from vpnportal.domain.gateway_config.names import connection_of, tunnel_id
-from vpnportal.domain.tunnel.serialization import deserialize
-from vpnportal.domain.tunnel.spec import TunnelSpec
-from vpnportal.encryption import CannotOpen, concentrator_key, unseal
+from vpnportal.encryption import CannotOpen, own_key_id
 from vpnportal.models import Revision
 from vpnportal.reconciler.revision_cache import BATCH_ROWS, RevisionKey
+from vpnportal.reconciler.stored_revision import Entry, StoredRevision
 
 log = logging.getLogger(__name__)
 
@@ -41,79 +38,6 @@ FILE_NAME = re.compile(r"(\d+)-(\d+)\.json")
 REPLACED_AT_ONCE = 100
 # A backup that is older than this loads tunnels that were removed after it.
 TOMBSTONES_LAST = timedelta(days=90)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredRevision:
-    """A revision as its file holds it. `sealed` is the encrypted specification, "" in a tombstone.
-
-    `epoch` is the epoch of the database that the revision came from, "" before any restore. Times
-    are ISO 8601. `account_id` and `name` are those of the tunnel.
-    """
-
-    revision_id: int
-    tunnel_id: int
-    number: int
-    mark: int
-    sealed: str
-    created_at: str = ""
-    epoch: str = ""
-    account_id: int | None = None
-    name: str = ""
-    removed_at: str = ""
-
-    @classmethod
-    def of(cls, revision: Any, epoch: str) -> StoredRevision:
-        """Return the content of the file of a revision from `RevisionQuerySet.with_owner`."""
-        return cls(
-            revision.pk,
-            revision.tunnel_id,
-            revision.number,
-            revision.mark,
-            revision.specification.token,
-            revision.created_at.isoformat(),
-            epoch,
-            revision.account_id,
-            revision.tunnel_name,
-        )
-
-    @classmethod
-    def read(cls, file: Path) -> StoredRevision:
-        """Return the content of a file. Raises OSError, ValueError or TypeError if it has none."""
-        stored = cls(**json.loads(file.read_text()))
-        Entry.of(stored)
-        return stored
-
-    @property
-    def spec(self) -> TunnelSpec:
-        """The specification, decrypted. Raises CannotOpen if the file or the key differs."""
-        return deserialize(unseal(self.sealed, Revision.context(self.tunnel_id, self.number)))
-
-    def compiled(self, concentrator: str) -> CompiledTunnel:
-        """Return the compiled tunnel. Raises CannotOpen if the file or the key differs."""
-        return compile_tunnel(self.spec, concentrator_key(concentrator), self.mark)
-
-
-class Entry(NamedTuple):
-    """The newest readable file of a tunnel, without its specification.
-
-    `key` is None if the file has no creation time. `removed_at` is set in a tombstone.
-    """
-
-    key: RevisionKey | None
-    epoch: str
-    removed_at: datetime | None
-
-    @classmethod
-    def of(cls, stored: StoredRevision) -> Entry:
-        """Return the entry of a file."""
-        created_at, removed_at = _time(stored.created_at), _time(stored.removed_at)
-        key = RevisionKey(stored.revision_id, created_at, stored.mark) if created_at else None
-        return cls(key, stored.epoch, removed_at)
-
-    def holds(self, key: RevisionKey) -> bool:
-        """Return True if the file has the specification of this revision."""
-        return self.key == key and self.removed_at is None
 
 
 class LocalTarget:
@@ -230,7 +154,12 @@ class LocalTarget:
     def _entries(self) -> dict[str, Entry]:
         if self._known is None:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._known = {name: Entry.of(stored) for name, stored in self._read().items()}
+            key_id = own_key_id()
+            # Once: until the portal knows the current key, its revisions are sealed for another.
+            self._known = {
+                name: Entry.of(stored)._replace(outdated=bool(key_id) and stored.reader != key_id)
+                for name, stored in self._read().items()
+            }
             self._with_older = {name for name, numbers in self._numbers.items() if numbers[1:]}
         return self._known
 
@@ -297,10 +226,6 @@ class LocalTarget:
     @property
     def _epoch_file(self) -> Path:
         return self._folder / "epoch"
-
-
-def _time(text: str) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
 
 
 def _write_private(file: Path, text: str) -> None:

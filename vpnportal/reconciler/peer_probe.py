@@ -21,6 +21,7 @@ from vpnportal.domain.peer_probe.result import learned_fields, reply_text, summa
 from vpnportal.domain.peer_probe.strategy import next_offer, wants_phase_two
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.encryption import CannotOpen
+from vpnportal.fields import Sealed
 from vpnportal.gateway import GatewayError
 from vpnportal.gateway.peer_probe import PeerProber
 from vpnportal.models import Concentrator, PeerProbe, Revision, Tunnel
@@ -32,6 +33,10 @@ OPEN_STATES = (State.QUEUED, State.ASKING)
 # A crashed worker or a lost message leaves a probe that nothing continues.
 EXPIRES_AFTER = timedelta(seconds=60)
 TIMED_OUT = "Timed out: the concentrator's worker was busy or did not run."
+CANNOT_OPEN = (
+    "The concentrator cannot open the request with its keys. The service operators see why with "
+    "`vpnportal doctor`."
+)
 # A round starts no offer after this time. One offer takes up to about 2 s.
 ROUND_SECONDS = 0.4
 
@@ -45,11 +50,14 @@ def run_round(probe_id: int) -> bool:
     probe.tunnel = tunnels.get(pk=probe.tunnel_id)
     if is_overdue(probe):
         return _fail(probe, TIMED_OUT)
+    if not probe.specification:
+        # A portal of the version before wrote none: the probe expires.
+        return False
     concentrator = probe.tunnel.concentrator
     try:
         return _run_offers(probe, prober_for(concentrator))
     except CannotOpen:
-        return _fail(probe, "The preshared key cannot be decrypted. Enter it again.")
+        return _fail(probe, CANNOT_OPEN)
     except GatewayError as error:
         return _fail(probe, reconcile.unreachable_text(concentrator, error))
 
@@ -73,7 +81,7 @@ def is_overdue(probe: PeerProbe) -> bool:
 
 
 def _run_offers(probe: PeerProbe, prober: PeerProber) -> bool:
-    spec = probe.tunnel.draft()
+    spec = probe.spec()
     replies = [OfferReply.of_json(step["reply"]) for step in probe.steps]
     if objection := _objection(probe, spec, prober):
         return _fail(probe, objection)
@@ -100,7 +108,7 @@ def _objection(probe: PeerProbe, spec: TunnelSpec, prober: PeerProber) -> str:
         return "The tunnel was deleted."
     if Revision.objects.locking().filter(tunnel=probe.tunnel).exists():
         return "A configuration was applied meanwhile. Try again if the tunnel does not come up."
-    if str(spec.remote_peer) != peer:
+    if probe.tunnel.remote_peer != peer:
         return "The Remote Peer Address was changed meanwhile. Try again."
     if prober.owns(IPv4Address(peer)):
         return f"{peer} is the concentrator itself. Enter the address of the customer's device."
@@ -131,7 +139,8 @@ def _fail(probe: PeerProbe, reason: str) -> bool:
 
 
 def _finish(probe: PeerProbe, state: State, reason: str) -> bool:
-    _open_row(probe).update(state=state, reason=reason, finished_at=timezone.now())
+    now = timezone.now()
+    _open_row(probe).update(state=state, reason=reason, finished_at=now, specification=Sealed())
     return False
 
 

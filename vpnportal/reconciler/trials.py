@@ -175,13 +175,15 @@ def _roll_back(revision: Revision, problem: str) -> None:
     )
     if fallback is None:
         return
-    spec = fallback.spec()
-    tunnel = Tunnel.objects.for_gateway().get(pk=revision.tunnel_id)
-    restored = Revision.next_for(tunnel, spec, author=None)
-    restored.concentrator_id, restored.mark = fallback.concentrator_id, fallback.mark
-    restored.restored_number = fallback.number
+    latest = Revision.objects.filter(tunnel=revision.tunnel_id).order_by("-number")[0]
+    restored = latest.restoring(fallback)
     restored.save()
-    RemoteClaim.objects.reserve(restored, spec)
+    if fallback.claims.exists():
+        # What was live at another concentrator does not open here.
+        RemoteClaim.objects.reserve_again(restored, fallback)
+    else:
+        # It was replaced before the trial, which ended its claims.
+        RemoteClaim.objects.reserve(restored, fallback.spec())
     _fallback(revision).update(outcome=Outcome.REPLACED)
 
 

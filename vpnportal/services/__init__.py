@@ -23,6 +23,7 @@ from vpnportal.services.edit_conflicts import (
     key_version_of,
     newest_edit,
 )
+from vpnportal.services.envelope_keys import set_envelope_key
 from vpnportal.services.errors import Refused, TunnelLocked
 from vpnportal.services.held_tunnels import (
     Choice,
@@ -222,6 +223,7 @@ __all__ = [
     "revoke_invitation",
     "row_problems",
     "saved_rows",
+    "set_envelope_key",
     "set_member_role",
     "set_preshared_key",
     "set_translations",

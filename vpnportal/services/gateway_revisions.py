@@ -7,7 +7,6 @@ from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
 from vpnportal.encryption import CannotOpen
-from vpnportal.fields import Sealed
 from vpnportal.gateway.steps import Step
 from vpnportal.models import (
     Account,
@@ -88,11 +87,7 @@ def adopt(row: HeldTunnel, tunnel: Tunnel, author: User | None) -> int:
 
 def _revision(row: HeldTunnel, tunnel: Tunnel, spec: TunnelSpec, author: User | None) -> Revision:
     """Save the gateway's revision as live, with its number if the database does not have that."""
-    revision = Revision.next_for(tunnel, spec, author)
-    if row.number > revision.number:
-        revision.number = row.number
-        text = row.specification.open(Revision.context(tunnel.pk, row.number))
-        revision.specification = Sealed.of(text, Revision.context(tunnel.pk, row.number))
+    revision = Revision.next_for(tunnel, spec, author, at_least=row.number)
     revision.outcome, revision.finished_at = Outcome.LIVE, timezone.now()
     revision.first_rekey = Revision.Rekeyed.NOT_NEEDED
     step = f"Kept from {row.concentrator}, which ran it as revision {row.number} at the restore"

@@ -15,6 +15,7 @@ from vpnportal.domain.addresses import peer_objection
 from vpnportal.domain.peer_probe.result import LEARNED_FIELDS
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.spec import Problem
+from vpnportal.fields import Sealed
 from vpnportal.models import Concentrator, PeerProbe, Tunnel
 from vpnportal.reconciler.peer_probe import OPEN_STATES, TIMED_OUT, is_overdue
 from vpnportal.services.drafts import edit
@@ -38,9 +39,10 @@ def start_probe(tunnel: Tunnel, author: User) -> PeerProbe:
     with lock_tunnel_for_edit(tunnel) as fresh:
         if problems := tuple(_problems(fresh)):
             raise Refused(*problems)
-        probe = PeerProbe.objects.create(
-            tunnel=fresh, author=author, answer={PEER: str(fresh.remote_peer)}
-        )
+        # A probe that expired keeps its draft until then.
+        fresh.peer_probes.exclude(specification="").update(specification=Sealed())
+        probe = PeerProbe.of(fresh, author, {PEER: str(fresh.remote_peer)})
+        probe.save()
         tasks.request_probe(fresh.concentrator, probe.pk)
     return probe
 

@@ -74,7 +74,8 @@ class Release:
         self._run("bin/prepare")
         if (self.checkout / "bin" / "database").exists():
             self._start_database()
-            self._run(".venv/bin/python", "manage.py", "keys")
+            keys = ("manage.py", "keys", "--concentrators", CONCENTRATOR)
+            self._run(".venv/bin/python", *keys)
             self._take_over_sqlite()
         else:
             self.manage("keys")

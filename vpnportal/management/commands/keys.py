@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import grp
 import os
 import stat
@@ -9,36 +10,100 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.core.management.utils import get_random_secret_key
 
-from vpnportal.encryption import new_key
+from vpnportal.encryption import (
+    concentrator_key,
+    gateway_public_keys,
+    has_keys,
+    new_gateway_key,
+    new_key,
+    public_key_of,
+)
 
-# The groups of bin/prepare whose users may read a file that root makes: the session key is the web
-# process's, and the worker opens sealed revisions, too.
-PORTAL, PORTAL_AND_GATEWAY = "vpnportal", "vpnportal-shared"
+# The groups of bin/prepare whose users may read a file that root makes. charon has the group of the
+# gateway's user, and that user is in the second one. The portal may read what it opens anyway.
+PORTAL, GATEWAY = "vpnportal", "vpnportal-shared"
+# The public key of a concentrator's gateway on the same machine, for `manage.py setup`.
+PUBLIC_KEY_FILE = "gateway.pub"
 
 
 class Command(BaseCommand):
-    """Command that makes key files which only their owner can read, or root's two users.
+    """Command that makes key files which only their owner can read, or root's user of the service.
 
-    Without `seal.key` no preshared key can be decrypted.
+    On a gateway it makes `gateway.key`, and prints the public key that the portal needs. Elsewhere
+    it makes the portal's files: without `seal.key` no preshared key can be decrypted.
     """
 
-    help = "Make the portal's missing key files."
+    help = "Make the missing key files of this portal or gateway."
     requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--concentrators",
+            nargs="+",
+            metavar="NAME",
+            default=[],
+            help="on a portal: also make the keys of these gateways on the same machine",
+        )
+        parser.add_argument(
+            "--rotate",
+            action="store_true",
+            help="on a gateway: add a new line to gateway.key",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         settings.KEYS.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for file, text, readers in (
-            (settings.KEYS / "session.key", get_random_secret_key(), PORTAL),
-            (settings.SEAL_KEY_FILE, new_key(), PORTAL_AND_GATEWAY),
-            (settings.FINGERPRINT_KEY_FILE, new_key(), PORTAL_AND_GATEWAY),
+        if settings.MACHINE == "gateway":
+            self._make_keys_of_gateway(options["rotate"])
+            return
+        if options["rotate"]:
+            raise CommandError("--rotate is for a gateway. docs/operations.md has the portal's.")
+        for file, text in (
+            (settings.KEYS / "session.key", get_random_secret_key()),
+            (settings.SEAL_KEY_FILE, new_key()),
+            (settings.FINGERPRINT_KEY_FILE, new_key()),
         ):
-            if not os.path.lexists(file):
-                _make(file, text, readers)
-            elif os.geteuid() == 0:
-                _take_over(file, readers)
+            _make_missing(file, text, PORTAL)
+        for name in options["concentrators"]:
+            _make_folder(name)
+
+    def _make_keys_of_gateway(self, rotates: bool) -> None:
+        line, _ = new_gateway_key()
+        file = settings.GATEWAY_KEY_FILE
+        if rotates and has_keys(file):
+            _make(file, f"{line}\n{file.read_text().rstrip()}", GATEWAY)
+        _make_missing(file, line, GATEWAY)
+        # The version before had the key from which all are derived.
+        if settings.CONCENTRATOR and has_keys(settings.FINGERPRINT_KEY_FILE):
+            _make_missing(settings.CONCENTRATOR_KEY_FILE, _line_of(settings.CONCENTRATOR), GATEWAY)
+        name, public_key = settings.CONCENTRATOR or "NAME", gateway_public_keys()[0]
+        self.stdout.write(f"On the portal: vpnportal gateway_key {name} {public_key}")
+
+
+def _make_folder(name: str) -> None:
+    """Make the keys of a gateway on this machine, in a folder that has none of the portal's."""
+    folder = settings.KEYS / name
+    folder.mkdir(mode=0o755, exist_ok=True)
+    line, _ = new_gateway_key()
+    _make_missing(folder / "gateway.key", line, GATEWAY)
+    _make_missing(folder / "concentrator.key", _line_of(name), GATEWAY)
+    first_line = (folder / "gateway.key").read_text().split()[0]
+    public_key_file = folder / PUBLIC_KEY_FILE
+    public_key_file.write_text(public_key_of(first_line) + "\n")
+    public_key_file.chmod(0o644)
+
+
+def _line_of(concentrator: str) -> str:
+    return base64.b64encode(concentrator_key(concentrator)).decode()
+
+
+def _make_missing(file: Path, text: str, readers: str) -> None:
+    if not os.path.lexists(file):
+        _make(file, text, readers)
+    elif os.geteuid() == 0:
+        _take_over(file, readers)
 
 
 def _make(file: Path, text: str, readers: str) -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management import call_command
 
+from vpnportal import services
 from vpnportal.management.commands import firsttime
+from vpnportal.management.commands.keys import PUBLIC_KEY_FILE
+from vpnportal.models import Concentrator
 
 
 class Command(firsttime.Command):
     """Command that runs all setup steps after `keys`.
 
-    The key files must exist when a process starts.
+    The key files must exist when a process starts. What concentrators on this machine read is
+    sealed for their public keys, which `keys` wrote.
     """
 
     help = "Run migrate, digests, collectstatic and firsttime."
@@ -22,3 +27,8 @@ class Command(firsttime.Command):
         call_command("digests")
         call_command("collectstatic", interactive=False, verbosity=0)
         super().handle(*args, **options)
+        for concentrator in Concentrator.objects.filter(name__in=options["concentrators"]):
+            file = settings.KEYS / concentrator.name / PUBLIC_KEY_FILE
+            public_key = file.read_text().strip() if file.exists() else ""
+            if public_key and public_key != concentrator.envelope_key:
+                services.set_envelope_key(concentrator, public_key)

@@ -10,14 +10,20 @@ from django.db import models
 
 from vpnportal.encryption import CannotOpen
 from vpnportal.fields import SealedField
-from vpnportal.models import DraftBackup, HeldTunnel, Revision, Tunnel
+from vpnportal.models import DraftBackup, HeldTunnel, PeerProbe, Revision, Tunnel
+
+
+def _of_revision(row: Revision | HeldTunnel) -> str:
+    return Revision.context(row.tunnel_id, row.number, row.specification.is_envelope)
+
 
 # The encryption context of the only sealed column of a model, and the columns that it needs.
 CONTEXTS: dict[type[models.Model], tuple[Callable[[Any], str], tuple[str, ...]]] = {
     Tunnel: (lambda row: row.preshared_key_context, ()),
-    Revision: (lambda row: Revision.context(row.tunnel_id, row.number), ("tunnel_id", "number")),
-    HeldTunnel: (lambda row: Revision.context(row.tunnel_id, row.number), ("tunnel_id", "number")),
+    Revision: (_of_revision, ("tunnel_id", "number")),
+    HeldTunnel: (_of_revision, ("tunnel_id", "number")),
     DraftBackup: (lambda row: DraftBackup.context(row.tunnel_id), ("tunnel_id",)),
+    PeerProbe: (lambda row: PeerProbe.context(row.tunnel_id), ("tunnel_id",)),
 }
 
 

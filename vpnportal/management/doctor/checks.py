@@ -23,6 +23,7 @@ from vpnportal.management.database_backup import key_files
 UNKNOWN = "unknown: "
 # Their messages name hosts, users and files. Others might quote a URL with its password.
 QUOTABLE = (DatabaseError, GatewayError, BrokerError, RedisError, OSError)
+GATEWAY_KEYS = ("gateway.key", "concentrator.key")
 # A shorter text is no secret, and would be replaced within words.
 MIN_SECRET = 6
 NO_NAME = "VPNPORTAL_CONCENTRATOR is not set: this gateway does not know its concentrator."
@@ -149,7 +150,7 @@ def _secrets() -> Iterator[str]:
     with suppress(ValueError):
         password = urlsplit(settings.CELERY_BROKER_URL).password or ""
         texts += [password, unquote(password)]
-    for name in key_files.NAMES:
+    for name in (*key_files.NAMES, *GATEWAY_KEYS):
         with suppress(OSError, ValueError):
             texts += (settings.KEYS / name).read_text().split()
     return (text for text in texts if len(text) >= MIN_SECRET)

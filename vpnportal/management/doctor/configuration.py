@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from vpnportal.encryption import key_ids
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
 from vpnportal.management.doctor.checks import unknown
+from vpnportal.management.doctor.envelopes import surplus_keys
 
 # The folder of the packages. Only root reads its keys and the files with passwords.
 CONFIGURATION = Path("/etc/vpnportal")
@@ -37,15 +38,25 @@ def portal_settings() -> Iterator[Finding]:
 
 
 def portal_keys() -> Iterator[Finding]:
-    """Check the three key files of a portal."""
+    """Check the three key files of a portal, and the files with passwords."""
     yield _session_key()
-    yield from gateway_keys()
+    for file in (settings.SEAL_KEY_FILE, settings.FINGERPRINT_KEY_FILE):
+        restore = f"Restore {file.name} from the backup of the keys. A new key opens nothing."
+        yield _key_file(file, restore)
+    yield _folder_of_keys()
+    yield from _package_files()
 
 
 def gateway_keys() -> Iterator[Finding]:
-    """Check the key files that a gateway has, and the files with passwords."""
-    for file in (settings.SEAL_KEY_FILE, settings.FINGERPRINT_KEY_FILE):
-        yield _key_file(file)
+    """Check the two key files of a gateway, and the files with passwords."""
+    make = "Run `vpnportal keys`, and then on the portal what it prints."
+    yield _key_file(settings.GATEWAY_KEY_FILE, make)
+    name = settings.CONCENTRATOR or "NAME"
+    bring = (
+        f"Bring it from the portal, where `vpnportal gateway_key {name} --concentrator` prints it."
+    )
+    yield _key_file(settings.CONCENTRATOR_KEY_FILE, bring)
+    yield from surplus_keys()
     yield _folder_of_keys()
     yield from _package_files()
 
@@ -68,9 +79,8 @@ def _session_key() -> Finding:
     return _rights(name, file) or met(name, f"{file} has a key, and safe rights.")
 
 
-def _key_file(file: Path) -> Finding:
+def _key_file(file: Path, restore: str) -> Finding:
     name = f"keys/{file.name}"
-    restore = f"Restore {file.name} from the backup of the keys. A new key opens nothing."
     try:
         ids = key_ids(file)
     except ImproperlyConfigured as error:

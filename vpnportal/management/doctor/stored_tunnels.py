@@ -15,7 +15,8 @@ from vpnportal.domain.gateway_config.names import connection_of
 from vpnportal.encryption import CannotOpen
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
 from vpnportal.models import Revision
-from vpnportal.reconciler.local_target import StoredRevision, local_target
+from vpnportal.reconciler.local_target import local_target
+from vpnportal.reconciler.stored_revision import StoredRevision
 
 MAX_NAMES = 10
 
