@@ -1,4 +1,4 @@
-"""The app of the portal. After each migrate, gateways have the rights of this version."""
+"""The app of the portal. After each migrate, triggers and gateways' rights are of this version."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.db import connections
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class PortalConfig(AppConfig):
@@ -15,10 +15,19 @@ class PortalConfig(AppConfig):
     name = "vpnportal"
 
     def ready(self) -> None:
-        post_migrate.connect(_apply_rights, sender=self)
+        pre_migrate.connect(_drop_triggers, sender=self)
+        post_migrate.connect(_complete_schema, sender=self)
 
 
-def _apply_rights(using: str, **_: Any) -> None:
-    from vpnportal.deployment.rights_in_database import apply_rights
+def _drop_triggers(using: str, plan: list[Any], **_: Any) -> None:
+    from vpnportal.deployment.summary_triggers import drop_triggers
 
-    apply_rights(connections[using])
+    if plan:
+        drop_triggers(connections[using])
+
+
+def _complete_schema(using: str, **_: Any) -> None:
+    from vpnportal.deployment import rights_in_database, summary_triggers
+
+    summary_triggers.install(connections[using])
+    rights_in_database.apply_rights(connections[using])

@@ -25,6 +25,7 @@ from tests.bench import (  # noqa: E402
     packet_path,
     profile,
     recovery,
+    scale,
     status_polls,
     swanctl,
     tunnel_list,
@@ -46,6 +47,7 @@ ALL = {
     "dos": dos_limits,
     "watchers": status_polls,
     "click": click,
+    "scale": scale,
 }
 # Prints profiles and returns no figures, so it runs only by name.
 ON_DEMAND = {"profile": profile}

@@ -38,7 +38,7 @@ MAPPINGS, ROUNDS, LIMIT_MS = 5, 15, 150
 PAGES = {
     "first page": "/tunnels/",
     "search for an address": "/tunnels/?q=10.64.3.7",
-    "filter by state, page 30": "/tunnels/?state=down&page=30",
+    "filter by state, last page": "/tunnels/?state=down&before=end",
     "changes not applied": "/tunnels/?state=changed",
     "sorted by address": "/tunnels/?sort=-remote-peer",
 }

@@ -17,6 +17,7 @@ from tests.integration import as_gateway
 from tests.key_folder import use_keys
 from vpnportal import services
 from vpnportal.api import authentication
+from vpnportal.deployment import summary_triggers
 from vpnportal.fields import Sealed
 from vpnportal.models import Account, Concentrator, Datacenter, Membership, Role, Subnet, Tunnel
 from vpnportal.reconciler import reconcile
@@ -47,6 +48,24 @@ def _keys(tmp_path_factory, settings):
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
     call_command("keys")
+
+
+@pytest.fixture(autouse=True)
+def _summaries_are_true(request):
+    """Fail each test after which a summary is not what tunnels, revisions and releases say.
+
+    So each test of a writer is also a test of the triggers.
+    """
+    uses = next((name for name in ("transactional_db", "db") if name in request.fixturenames), None)
+    if uses is None:
+        yield
+        return
+    # Set up before this fixture, and so removed after its check.
+    request.getfixturevalue(uses)
+    yield
+    if not connection.needs_rollback:
+        assert summary_triggers.is_installed(connection)
+        assert summary_triggers.differing(connection) == 0
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from vpnportal import services
+from vpnportal.deployment import summary_triggers
 from vpnportal.models import AddressPool, Concentrator, Revision, Tunnel, TunnelMark
 
 pytestmark = pytest.mark.sqlite
@@ -20,8 +21,11 @@ BEFORE = [("vpnportal", "0015_api_keys")]
 
 
 def migrate(targets: list[tuple[str, str]]) -> None:
+    """Migrate as the command does, without its output."""
+    summary_triggers.drop_triggers(connection)
     executor = MigrationExecutor(connection)
     executor.migrate(targets or executor.loader.graph.leaf_nodes())
+    summary_triggers.install(connection)
 
 
 @pytest.fixture

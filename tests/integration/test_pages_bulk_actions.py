@@ -31,9 +31,11 @@ def test_a_bulk_apply_has_a_result_for_each_tunnel(
     services.apply(second_tunnel, user)
     incomplete = make_tunnel(account, concentrator, "ipsec003", customer="192.168.40.0/24")
 
-    response = run_action(page, "apply", ready, second_tunnel, incomplete, sort="-name", page=1)
+    response = run_action(
+        page, "apply", ready, second_tunnel, incomplete, sort="-name", before="end"
+    )
 
-    assert response.redirect_chain == [(f"{LIST}?sort=-name&page=1#results", 302)]
+    assert response.redirect_chain == [(f"{LIST}?sort=-name&before=end#results", 302)]
     assert results(response) == [
         "ipsec001: Revision 1 submitted.",
         "ipsec002: refused. Locked while revision 1 is being applied. Nothing was changed. Try "

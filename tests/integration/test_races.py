@@ -15,15 +15,15 @@ READERS = {
     "VERSION_UNKNOWN", "Choice", "EditConflict", "HeldSummary", "HistoryEntry", "Location",
     "RankedTunnels", "Refused", "Replaced", "RestoreStatus", "Review", "SeenVersion",
     "StateLabel", "TranslationEdit", "TranslationRow", "Trial", "TunnelLocked", "TunnelState",
-    "api_key_digest", "author_name", "diff_revisions", "edits_since", "find_tunnels",
+    "api_key_digest", "author_name", "count_by_state", "diff_revisions", "edits_since",
+    "find_tunnels", "in_state",
     "findings_of", "held_tunnels", "history_page", "invitation_of", "is_command_open",
     "is_held", "is_probe_open", "is_probe_usable", "key_version_of", "learned_values",
     "live_peer_view", "locations", "newest_command", "newest_edit", "newest_entries",
     "newest_probe", "parse_address", "parse_day", "parse_dpd", "parse_keylife", "parse_name",
     "parse_notes", "parse_peer", "parse_preshared_key", "parse_subnet", "parse_trial_seconds",
     "peer_view_of", "preview_restore", "restore_status", "review_of", "revisions_of",
-    "row_problems", "saved_rows", "sort_keys", "state_of", "states_of", "undoable",
-    "with_changes", "with_state_rank",
+    "row_problems", "saved_rows", "state_of", "states_of", "undoable", "with_state_rank",
 }  # fmt: skip
 # Parts of other services, which have the transaction.
 PARTS = {"ensure_mark", "lock_account", "refuse_last_owners"}

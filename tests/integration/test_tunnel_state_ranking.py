@@ -14,8 +14,8 @@ from vpnportal import encryption, services
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.serialization import serialize
 from vpnportal.fields import Sealed
-from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel
-from vpnportal.services import StateLabel, with_changes, with_state_rank
+from vpnportal.models import AddressRelease, Concentrator, Revision, Tunnel, TunnelSummary
+from vpnportal.services import StateLabel, with_state_rank
 
 Outcome = Revision.Outcome
 HISTORIES = (
@@ -83,7 +83,7 @@ def test_the_label_in_sql_equals_the_label_of_the_page_in_every_state(account, c
     Concentrator.objects.bulk_update((concentrator, offline), ["seen_at"])
     tunnels = tunnels_in_all_states(account, concentrator, offline)
 
-    ranks = dict(with_state_rank(Tunnel.objects.all()).values_list("pk", "rank"))
+    ranks = dict(with_state_rank(TunnelSummary.objects.all()).values_list("pk", "state"))
 
     labels = tuple(StateLabel)
     expected = {pk: state.label for pk, state in services.states_of(tunnels).items()}
@@ -92,7 +92,8 @@ def test_the_label_in_sql_equals_the_label_of_the_page_in_every_state(account, c
 
 
 def changed_in_sql() -> set[str]:
-    return set(with_changes(Tunnel.objects.all()).values_list("name", flat=True))
+    changed = TunnelSummary.objects.filter(is_changed=True)
+    return set(changed.values_list("tunnel__name", flat=True))
 
 
 def changed_by_page() -> set[str]:

@@ -87,9 +87,7 @@ class SubnetForm(forms.ModelForm):
         network, kind = self.cleaned_data.get("network"), self.cleaned_data.get("kind")
         if network and kind in PROVIDER_KINDS:
             others = Subnet.objects.filter(kind__in=PROVIDER_KINDS).exclude(pk=self.instance.pk)
-            overlapping = others.filter(
-                first__lte=int(network.broadcast_address), last__gte=int(network.network_address)
-            )
+            overlapping = others.overlapping(network)
             _refuse_overlap(network, list(overlapping.values_list("network", flat=True)))
         return cleaned
 

@@ -228,4 +228,5 @@ CLOSED = {
     "LastEdit": "edits are compared by the portal",
     "DraftBackup": "a draft with its key, for Undo on the page",
     "KeyReveal": "who saw a preshared key",
+    "TunnelSummary": "triggers write it with the owner's rights, and only the list reads it",
 }

@@ -159,6 +159,12 @@ class AddressSet:
         return map(IPv4Address, self._sorted)
 
 
+def starts_around(network: IPv4Network) -> list[int]:
+    """Return the numbers at which a network that contains this one can begin: at most 33."""
+    first = int(network.network_address)
+    return sorted({first >> bits << bits for bits in range(33 - network.prefixlen, 33)} | {first})
+
+
 def overlaps(
     left: Iterable[IPv4Network], right: Iterable[IPv4Network]
 ) -> list[tuple[IPv4Network, IPv4Network]]:

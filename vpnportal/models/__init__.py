@@ -13,6 +13,7 @@ from vpnportal.models.revisions import Revision
 from vpnportal.models.subnets import Subnet
 from vpnportal.models.traffic import Traffic
 from vpnportal.models.tunnel_marks import TunnelMark
+from vpnportal.models.tunnel_summaries import TunnelSummary
 from vpnportal.models.tunnels import AddressTranslation, Tunnel
 
 __all__ = [
@@ -43,4 +44,5 @@ __all__ = [
     "Tunnel",
     "TunnelCommand",
     "TunnelMark",
+    "TunnelSummary",
 ]

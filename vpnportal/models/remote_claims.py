@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from vpnportal.domain.addresses import claim_objection
+from vpnportal.domain.addresses import claim_objection, starts_around
 from vpnportal.domain.tunnel.spec import TunnelSpec
 from vpnportal.fields import NetworkField
 from vpnportal.models.accounts import Account
@@ -49,9 +49,7 @@ def _ends(network: IPv4Network) -> tuple[int, int]:
 
 def _contains(network: IPv4Network) -> Q:
     """Return the condition of claims that contain a network: few addresses can begin them."""
-    first, last = _ends(network)
-    starts = {first >> bits << bits for bits in range(33)}
-    return Q(first__in=sorted(starts), last__gte=last)
+    return Q(first__in=starts_around(network), last__gte=_ends(network)[1])
 
 
 class RemoteClaimQuerySet(models.QuerySet["RemoteClaim"]):

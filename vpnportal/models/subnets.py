@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING
 
 from django.db import models
 
+from vpnportal.domain.addresses import starts_around
 from vpnportal.fields import NetworkEndField, NetworkField
 from vpnportal.models.accounts import Account
 from vpnportal.models.concentrators import Datacenter
@@ -14,8 +16,25 @@ if TYPE_CHECKING:
     from vpnportal.models.tunnels import Tunnel
 
 
+def _containing(network: IPv4Network) -> models.Q:
+    last = int(network.broadcast_address)
+    return models.Q(first__in=starts_around(network), last__gte=last)
+
+
 class SubnetQuerySet(models.QuerySet["Subnet"]):
-    """Subnets, with a filter for those that a tunnel may use."""
+    """Subnets, with filters for those that a tunnel may use, and for those around a network.
+
+    The latter need a filter by kind, with which the index of addresses begins.
+    """
+
+    def containing(self, network: IPv4Network) -> SubnetQuerySet:
+        """Return the subnets that contain a network."""
+        return self.filter(_containing(network))
+
+    def overlapping(self, network: IPv4Network) -> SubnetQuerySet:
+        """Return the subnets that contain a network, or begin in it."""
+        first, last = int(network.network_address), int(network.broadcast_address)
+        return self.filter(models.Q(first__range=(first, last)) | _containing(network))
 
     def offered_to(self, tunnel: Tunnel) -> SubnetQuerySet:
         """Return the hosted and service subnets that may be attached to the tunnel."""

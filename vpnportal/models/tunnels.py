@@ -193,6 +193,10 @@ class AddressTranslation(models.Model):
         constraints = [
             models.UniqueConstraint("tunnel", "internal_address", name="one_row_per_address")
         ]
+        indexes = [
+            models.Index("internal_address", name="translations_by_internal"),
+            models.Index("customer_address", name="translations_by_customer"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.internal_address} to {self.customer_address}"

@@ -55,7 +55,10 @@ def mark_applying(revisions: Iterable[Revision]) -> None:
         if revision.outcome == Outcome.QUEUED:
             revision.outcome = Outcome.APPLYING
             revision.steps = [*revision.steps, log_entry(Step("", "Started"))]
-            _begin(revision.pk, outcome=revision.outcome, steps=revision.steps)
+            with transaction.atomic():
+                # An outcome changes the tunnel's summary, which comes last in the order of locks.
+                lock_outcomes(revision.tunnel_id)
+                _begin(revision.pk, outcome=revision.outcome, steps=revision.steps)
 
 
 def mark_live(revisions: Iterable[Revision]) -> None:
@@ -101,7 +104,9 @@ def mark_accepted_by_peer(tunnel_id: int) -> None:
 def mark_failed(revisions: Iterable[Revision], reason: str) -> None:
     """Fail unfinished revisions. The revisions before them stay live."""
     for revision in revisions:
-        _finish(revision, Outcome.FAILED, reason)
+        with transaction.atomic():
+            lock_outcomes(revision.tunnel_id)
+            _finish(revision, Outcome.FAILED, reason)
 
 
 def fail_overdue(revisions: Iterable[Revision], reason: str) -> None:

@@ -92,8 +92,8 @@ from vpnportal.services.restore_draft import (
     undoable,
 )
 from vpnportal.services.review import Review, review_of
-from vpnportal.services.search import find_tunnels, sort_keys
-from vpnportal.services.state_labels import STATE_SLUGS, StateLabel
+from vpnportal.services.search import find_tunnels
+from vpnportal.services.state_labels import STATE_RANKS, STATE_SLUGS, StateLabel
 from vpnportal.services.translations import (
     TranslationEdit,
     TranslationRow,
@@ -117,9 +117,9 @@ from vpnportal.services.tunnel_lock import is_held
 from vpnportal.services.tunnel_marks import ensure_mark
 from vpnportal.services.tunnel_state import TunnelState, state_of, states_of
 from vpnportal.services.tunnel_state_ranking import (
-    STATE_RANKS,
     RankedTunnels,
-    with_changes,
+    count_by_state,
+    in_state,
     with_state_rank,
 )
 
@@ -157,6 +157,7 @@ __all__ = [
     "author_name",
     "cancel",
     "connect",
+    "count_by_state",
     "create_api_key",
     "delete_customer_subnet",
     "detach_subnet",
@@ -175,6 +176,7 @@ __all__ = [
     "generate_preshared_key",
     "held_tunnels",
     "history_page",
+    "in_state",
     "invitation_of",
     "invite",
     "is_command_open",
@@ -227,7 +229,6 @@ __all__ = [
     "set_member_role",
     "set_preshared_key",
     "set_translations",
-    "sort_keys",
     "start_probe",
     "state_of",
     "states_of",
@@ -235,6 +236,5 @@ __all__ = [
     "undo",
     "undoable",
     "use_learned_values",
-    "with_changes",
     "with_state_rank",
 ]

@@ -35,6 +35,12 @@ class StateLabel(StrEnum):
     DELETED = "Deleted"
 
 
+# The place of each label, as in `TunnelSummary.rank`. After a change of the labels, `migrate`
+# writes all summaries again.
+STATE_RANKS: Mapping[str, int] = MappingProxyType(
+    {label: rank for rank, label in enumerate(StateLabel)}
+)
+
 # CSS classes and values in URLs by label. Bookmarks outlive a new text of a label.
 STATE_SLUGS: Mapping[str, str] = MappingProxyType(
     {

@@ -53,7 +53,7 @@ def _unavailable_subnets(tunnel: Tunnel) -> Iterator[Problem]:
     own = Subnet.objects.filter(
         account=tunnel.account_id, kind__in=(Subnet.Kind.STATIC_NAT, Subnet.Kind.CUSTOMER)
     )
-    available = Subnet.objects.offered_to(tunnel) | own
+    available = (Subnet.objects.offered_to(tunnel) | own).filter(tunnels=tunnel)
     for subnet in tunnel.subnets.exclude(pk__in=available.values("pk")):
         is_own = subnet.account_id == tunnel.account_id
         reason = "is not at this location" if is_own else "does not belong to this account"
@@ -158,11 +158,7 @@ def _provider_networks(spec: TunnelSpec) -> Iterator[Problem]:
         if any(network.overlaps(other) for other in own):
             # `spec.problems()` reports these, with both networks.
             continue
-        subnets = Subnet.objects.filter(
-            kind__in=PROVIDER_KINDS,
-            first__lte=int(network.broadcast_address),
-            last__gte=int(network.network_address),
-        )
+        subnets = Subnet.objects.filter(kind__in=PROVIDER_KINDS).overlapping(network)
         if (
             any(address in network for address in gateways)
             or any(network.overlaps(pool) for pool in pools)

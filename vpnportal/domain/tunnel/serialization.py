@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import asdict, replace
+from dataclasses import fields, is_dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
@@ -14,7 +14,14 @@ from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Starts, Translation
 
 def serialize(spec: TunnelSpec) -> str:
     """Return canonical JSON: equal specifications have equal texts."""
-    return json.dumps(asdict(spec), default=str, sort_keys=True, separators=(",", ":"))
+    return json.dumps(spec, default=_plain, sort_keys=True, separators=(",", ":"))
+
+
+def _plain(value: object) -> object:
+    """Return a value for JSON. `asdict` does the same, and copies each address in parts."""
+    if is_dataclass(value):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
+    return str(value)
 
 
 def spec_digest(spec: TunnelSpec, key: bytes) -> str:

@@ -24,7 +24,10 @@ SESSIONS = "django_session"
 # not know all of them. The words with a backslash are for psql alone.
 PREAMBLE = re.compile(rb"SET \w+ = |SELECT pg_catalog\.set_config\('search_path'|\\(un)?restrict ")
 COPY = re.compile(rb"COPY (\S+) \(.+\) FROM stdin;\n")
-OF_RIGHTS = re.compile(rb"\d+; \d+ \d+ (POLICY|ROW SECURITY) ")
+# Rights of gateways, and the triggers of summaries with their index.
+MADE_BY_CODE = re.compile(
+    rb"\d+; \d+ \d+ (POLICY |ROW SECURITY |TRIGGER |INDEX \S+ summaries_by_text )"
+)
 END_OF_COPY = b"\\.\n"
 
 
@@ -97,7 +100,7 @@ def load(connection: Any, tables: Sequence[str], dump_file: Path) -> None:
 
 
 def _table_list(restore: str, dump_file: Path) -> Path:
-    """Write the list of what a dump has without the rights of gateways, and return its file.
+    """Write the list of what a dump has without rights and triggers, and return its file.
 
     A new database has no functions for them yet, and the caller gives it those of this version.
     """
@@ -106,7 +109,7 @@ def _table_list(restore: str, dump_file: Path) -> Path:
         raise BackupError(f"pg_restore failed: {_sentence(listed.stderr)}")
     file = dump_file.with_suffix(".list")
     lines = listed.stdout.splitlines(keepends=True)
-    file.write_bytes(b"".join(line for line in lines if not OF_RIGHTS.match(line)))
+    file.write_bytes(b"".join(line for line in lines if not MADE_BY_CODE.match(line)))
     return file
 
 

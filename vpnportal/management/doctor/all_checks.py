@@ -43,6 +43,7 @@ CHECKS = (
         MANY_TUNNELS_SECONDS,
         of_concentrator=True,
     ),
+    Check("summaries", PORTAL, (database.summaries,), SCHEMA, MANY_TUNNELS_SECONDS),
     Check("connections", PORTAL, (database.connections,), SCHEMA),
     Check("broker", EACH, (broker.broker,)),
     Check("broker_rights", PORTAL, (broker.portal_rights,), ("broker",)),

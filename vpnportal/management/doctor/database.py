@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection
 
+from vpnportal.deployment import summary_triggers
 from vpnportal.encryption import key_ids
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
 from vpnportal.management.database_copy.seals import EXAMPLES, sealed_values
@@ -146,6 +147,21 @@ def _lines_of_seal_key(
         elif not count and not some_unreadable:
             text += " Remove the line when no backup that you keep needs it either."
         yield met(name, text)
+
+
+def summaries() -> Iterator[Finding]:
+    """Check that the list of tunnels filters and counts by what the tunnels are."""
+    name, advice = (
+        "summaries",
+        "`manage.py summaries` makes the triggers and writes all rows again.",
+    )
+    if not summary_triggers.is_installed(connection):
+        yield unmet(name, "Triggers that keep the list of tunnels current are missing.", advice)
+    elif wrong := summary_triggers.differing(connection):
+        verb = "tunnel is" if wrong == 1 else "tunnels are"
+        yield unmet(name, f"{wrong:,} {verb} not listed with the right state or name.", advice)
+    else:
+        yield met(name, "The list of tunnels has the state of each.")
 
 
 def connections() -> Iterator[Finding]:

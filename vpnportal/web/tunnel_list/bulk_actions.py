@@ -21,7 +21,7 @@ from vpnportal.web.tunnel.commands import COMMANDS
 from vpnportal.web.tunnel.page import ProblemLink, problem_links
 from vpnportal.web.tunnel.translations.open_subnets import open_ids
 from vpnportal.web.tunnel_list.filter_form import TunnelListFilter
-from vpnportal.web.tunnel_list.rows import PER_PAGE
+from vpnportal.web.tunnel_list.pages import PER_PAGE, place_of
 
 # The session holds the results between the redirect and the page that shows them.
 RESULTS = "bulk_results"
@@ -80,7 +80,7 @@ BULK_ACTIONS: dict[str, tuple[str, BulkAction]] = {
 def bulk_action(request: HtmxRequest) -> HttpResponse:
     """Run one action on every selected tunnel; a refusal does not stop the others."""
     tunnel_filter = TunnelListFilter(request.user, request.GET)
-    list_url = tunnel_filter.url(page=request.GET.get("page"))
+    list_url = tunnel_filter.url(**place_of(request.GET))
     try:
         label, act = BULK_ACTIONS[request.POST.get("do", "")]
     except KeyError:

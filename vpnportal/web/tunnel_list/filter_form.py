@@ -6,21 +6,20 @@ from typing import Any
 
 from django import forms
 from django.contrib.auth.models import User
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 
-from vpnportal.models import Account, Datacenter, Tunnel
+from vpnportal.models import Account, Datacenter, Tunnel, TunnelSummary
 from vpnportal.services import (
     STATE_RANKS,
     STATE_SLUGS,
     RankedTunnels,
     StateLabel,
     find_tunnels,
-    sort_keys,
-    with_changes,
-    with_state_rank,
+    in_state,
 )
+from vpnportal.web.tunnel_list.pages import Order
 
 # The values of `?state=`.
 LABEL_OF_SLUG = {STATE_SLUGS[label]: label for label in StateLabel}
@@ -74,11 +73,10 @@ class TunnelListFilter(forms.Form):
     def __init__(self, user: User, query: QueryDict) -> None:
         super().__init__(query)
         accounts = Account.objects.visible_to(user).order_by("name")
-        datacenters = Datacenter.objects.filter(concentrators__tunnels__account__in=accounts)
         self.accounts = list(accounts.values_list("pk", "name"))
-        self.locations = list(
-            datacenters.order_by("long_name").distinct().values_list("pk", "long_name")
-        )
+        here = Tunnel.objects.filter(concentrator__datacenter=OuterRef("pk")).visible_to(user)
+        datacenters = Datacenter.objects.filter(Exists(here)).order_by("long_name")
+        self.locations = list(datacenters.values_list("pk", "long_name"))
         for name, options in (("account", self.accounts), ("location", self.locations)):
             self.fields[name].choices = [("", "All"), *options]  # type: ignore[attr-defined]
         self.is_valid()
@@ -99,37 +97,32 @@ class TunnelListFilter(forms.Form):
         """Return the name of the sorted column, with the prefix "-" for descending order."""
         return str(self.chosen.get("sort", DEFAULT_COLUMN))
 
+    @property
+    def order(self) -> Order:
+        """Return the chosen order; rows with equal values are sorted by ID."""
+        return Order.of(self.sort_column)
+
     def tunnels(self, user: User) -> RankedTunnels:
-        """Return the tunnels of the search, account and location, in any state, with a `rank`."""
-        tunnels: QuerySet[Tunnel] = Tunnel.objects.visible_to(user)
-        if text := self.chosen.get("q"):
-            tunnels = find_tunnels(tunnels, text)
+        """Return the summaries of the tunnels of search, account and location, in any state."""
+        tunnels: QuerySet[TunnelSummary] = TunnelSummary.objects.visible_to(user)
         if account := self.chosen.get("account"):
             tunnels = tunnels.filter(account=account)
         if location := self.chosen.get("location"):
             tunnels = tunnels.filter(concentrator__datacenter=location)
-        return with_state_rank(tunnels)
+        if text := self.chosen.get("q"):
+            tunnels = find_tunnels(tunnels, text)
+        return tunnels
 
     def in_state(self, tunnels: RankedTunnels) -> RankedTunnels:
         """Return the tunnels in the chosen state; without a choice, all except deleted tunnels."""
         slug = self.state_slug
         if slug == CHANGED:
-            return with_changes(tunnels)
+            return tunnels.filter(is_changed=True)
         if slug:
-            return tunnels.filter(rank=RANK_OF_SLUG[slug])
+            return in_state(tunnels, RANK_OF_SLUG[slug])
         return tunnels.exclude(rank=STATE_RANKS[StateLabel.DELETED])
 
-    def sorted(self, tunnels: RankedTunnels) -> RankedTunnels:
-        """Return the tunnels sorted by the chosen column, and by ID where its values are equal."""
-        columns = sort_keys()
-        column = columns[self.sort_column.removeprefix("-")]
-        if self.sort_column.startswith("-"):
-            keys = [key.desc(nulls_last=True) for key in column]  # type: ignore[attr-defined]
-        else:
-            keys = [key.asc(nulls_last=True) for key in column]  # type: ignore[attr-defined]
-        return tunnels.order_by(*keys, *columns[DEFAULT_COLUMN])
-
     def url(self, route: str = "tunnels", **changes: Any) -> str:
-        """Return the URL of this query with other choices, on page 1 unless `page` is given."""
+        """Return the URL of this query with other choices; without a place, of its first page."""
         chosen = {name: self.chosen.get(name) for name in self.fields} | changes
         return reverse(route, query={name: value for name, value in chosen.items() if value})

@@ -6,16 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.contrib.auth.models import User
-from django.core.paginator import Page, Paginator
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils.timesince import timesince
 
-from vpnportal.models import Revision, Tunnel
-from vpnportal.services import STATE_RANKS, RankedTunnels, StateLabel, TunnelState, states_of
+from vpnportal.models import Revision, Tunnel, TunnelSummary
+from vpnportal.services import STATE_RANKS, StateLabel, TunnelState, states_of, with_state_rank
 from vpnportal.web.poll_tokens import list_row_token
 from vpnportal.web.tunnel_list.filter_form import COLUMNS, TunnelListFilter
 
-PER_PAGE = 50
 BUSY = tuple(
     STATE_RANKS[label]
     for label in (StateLabel.QUEUED, StateLabel.APPLYING, StateLabel.DISCONNECTING)
@@ -53,16 +51,6 @@ class Column:
     aria_sort: str
 
 
-def page_of(tunnels: RankedTunnels, total: int, page_number: str | None) -> Page:
-    """Return one page of tunnel ids; the last page if there is no page of that number.
-
-    `total` is the number of these tunnels, which the state counts contain already.
-    """
-    paginator = Paginator(tunnels.values_list("pk", flat=True), PER_PAGE)
-    paginator.count = total
-    return paginator.get_page(page_number)
-
-
 def rows_of(user: User, tunnel_ids: Iterable[int], tokens: Mapping[int, str]) -> list[TunnelRow]:
     """Return the rows of these tunnels in this order, in a constant number of queries."""
     pks = list(tunnel_ids)
@@ -78,19 +66,19 @@ def rows_of(user: User, tunnel_ids: Iterable[int], tokens: Mapping[int, str]) ->
     ]
 
 
-def tokens_of(tunnels: RankedTunnels) -> tuple[dict[int, str], bool]:
+def tokens_of(tunnels: QuerySet[TunnelSummary]) -> tuple[dict[int, str], bool]:
     """Return the poll tokens by tunnel id, and True if a tunnel's state is in BUSY; one query.
 
     The tokens are HMACs, because their input contains the draft's digest. Nothing is decrypted.
     """
     newest = Revision.objects.filter(tunnel=OuterRef("pk")).order_by("-number")
     live = newest.filter(outcome=Revision.Outcome.LIVE)
-    columns = tunnels.order_by().values_list(
+    columns = with_state_rank(tunnels).values_list(
         "pk",
-        "rank",
-        "concentrator__seen_at",
-        "sa_status",
-        "draft_digest",
+        "state",
+        "reported_by__seen_at",
+        "tunnel__sa_status",
+        "tunnel__draft_digest",
         Subquery(live.values("pk")[:1]),
         Subquery(newest.live_or_applying().values("pk")[:1]),
     )

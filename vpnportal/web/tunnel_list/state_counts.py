@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from django.db.models import Count
-
-from vpnportal.services import STATE_RANKS, RankedTunnels, StateLabel, with_changes
+from vpnportal.services import STATE_RANKS, RankedTunnels, StateLabel, count_by_state
 from vpnportal.web.poll_tokens import state_counts_token
 from vpnportal.web.tunnel_list.filter_form import (
     CHANGED,
@@ -37,9 +35,8 @@ class StateCounts:
 
     @classmethod
     def of(cls, tunnels: RankedTunnels) -> StateCounts:
-        """Count these tunnels in two queries; no specification is decrypted."""
-        counts = tunnels.order_by().values_list("rank").annotate(count=Count("pk"))
-        return cls(dict(counts), with_changes(tunnels).count())
+        """Count these tunnels by what their summaries say."""
+        return cls(*count_by_state(tunnels))
 
     @property
     def token(self) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from django.core.paginator import Page, Paginator
 from django.http import HttpResponse
 from django.views.decorators.http import require_safe
 
-from vpnportal.models import Account, Tunnel
-from vpnportal.services import with_state_rank
+from vpnportal.models import Account, TunnelSummary
 from vpnportal.web.responses import HtmxRequest, render_fragment, render_page
 from vpnportal.web.tunnel_list.bulk_actions import (
     BULK_ACTIONS,
@@ -19,15 +17,8 @@ from vpnportal.web.tunnel_list.bulk_actions import (
     pop_results,
 )
 from vpnportal.web.tunnel_list.filter_form import TunnelListFilter
-from vpnportal.web.tunnel_list.rows import (
-    PER_PAGE,
-    Column,
-    TunnelRow,
-    columns,
-    page_of,
-    rows_of,
-    tokens_of,
-)
+from vpnportal.web.tunnel_list.pages import BEFORE, END, PER_PAGE, ListPage, place_of
+from vpnportal.web.tunnel_list.rows import Column, TunnelRow, columns, rows_of, tokens_of
 from vpnportal.web.tunnel_list.state_counts import StateCounts, StateLink
 
 
@@ -43,13 +34,21 @@ class PolledParts:
 
 
 @dataclass(frozen=True, slots=True)
+class PageLink:
+    """A link to another page of the list; `href` is "" if there is none."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
 class TunnelList:
     """Parts of the list page that a poll does not replace."""
 
     filter: TunnelListFilter
     columns: list[Column]
-    page: Page
-    page_links: list[tuple[object, str]]
+    page: ListPage
+    page_links: list[PageLink]
     bulk_url: str
     select_all_url: str
     all_selected: bool
@@ -65,19 +64,18 @@ def tunnels(request: HtmxRequest) -> HttpResponse:
     matches = tunnel_filter.tunnels(request.user)
     counts = StateCounts.of(matches)
     total = counts.in_state(tunnel_filter.state_slug)
-    in_order = tunnel_filter.sorted(tunnel_filter.in_state(matches))
-    page = page_of(in_order, total, request.GET.get("page"))
-    pks = list(page)
-    visible = Tunnel.objects.visible_to(request.user).filter(pk__in=pks)
-    tokens, is_busy = tokens_of(with_state_rank(visible))
-    rows = rows_of(request.user, pks, tokens)
+    listed = tunnel_filter.in_state(matches)
+    page = tunnel_filter.order.page(listed, place_of(request.GET), total)
+    visible = TunnelSummary.objects.visible_to(request.user).filter(pk__in=page.ids)
+    tokens, is_busy = tokens_of(visible)
+    rows = rows_of(request.user, page.ids, tokens)
     listing = TunnelList(
         filter=tunnel_filter,
         columns=columns(tunnel_filter),
         page=page,
         page_links=list(_page_links(tunnel_filter, page)),
-        bulk_url=tunnel_filter.url("several", page=page.number),
-        select_all_url=tunnel_filter.url(page=page.number, all=1),
+        bulk_url=tunnel_filter.url("several", **page.place),
+        select_all_url=tunnel_filter.url(**page.place, all=1),
         all_selected="all" in request.GET,
         bulk_actions=BULK_ACTIONS if any(row.is_editable for row in rows) else {},
         can_order=_can_order(request),
@@ -93,8 +91,8 @@ def poll_list(request: HtmxRequest) -> HttpResponse:
     tunnel_filter = TunnelListFilter(request.user, request.GET)
     counts = StateCounts.of(tunnel_filter.tunnels(request.user))
     rendered = dict(_rendered_tokens(request.GET.getlist("row")))
-    visible = Tunnel.objects.visible_to(request.user).filter(pk__in=rendered)
-    tokens, is_busy = tokens_of(with_state_rank(visible))
+    visible = TunnelSummary.objects.visible_to(request.user).filter(pk__in=rendered)
+    tokens, is_busy = tokens_of(visible)
     changed = [pk for pk, token in tokens.items() if rendered[pk] != token]
     if not changed and request.GET.get("counted") == counts.token:
         return HttpResponse(status=204)
@@ -120,11 +118,16 @@ def _polled_parts(
     )
 
 
-def _page_links(tunnel_filter: TunnelListFilter, page: Page) -> Iterator[tuple[object, str]]:
-    """Yield (number, URL) of the first, last and nearby pages; for a gap, an ellipsis and ""."""
-    for number in page.paginator.get_elided_page_range(page.number, on_each_side=2, on_ends=1):
-        is_gap = number == Paginator.ELLIPSIS
-        yield number, "" if is_gap else tunnel_filter.url(page=number)
+def _page_links(tunnel_filter: TunnelListFilter, page: ListPage) -> Iterator[PageLink]:
+    """Yield the links to other pages, each with "" as its URL if there is no such page."""
+    places = {
+        "First": {} if page.previous else None,
+        "Previous": page.previous,
+        "Next": page.next,
+        "Last": {BEFORE: END} if page.next else None,
+    }
+    for label, place in places.items():
+        yield PageLink(label, "" if place is None else tunnel_filter.url(**place))
 
 
 def _rendered_tokens(texts: list[str]) -> Iterator[tuple[int, str]]:
