@@ -1,10 +1,10 @@
-"""The Celery application, and the scheduler of the full converge of each concentrator."""
+"""The Celery application, and the scheduler of all that is done every minute or every day."""
 
 from __future__ import annotations
 
 import os
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from celery import Celery
@@ -14,14 +14,20 @@ from celery.schedules import schedstate, schedule
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
 
 EVERY_SECONDS = 60
+DAY_SECONDS = 86_400
+# The queue of the portal's own worker. No concentrator has it: theirs begin with `concentrator.`.
+PORTAL_QUEUE = "portal"
+SEND_DUE_MAILS = "vpnportal.portal_tasks.send_due_mails"
+DAILY_TASKS = ("vpnportal.portal_tasks.remove_old_rows",)
 
 app = Celery("vpnportal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["vpnportal"])
+app.autodiscover_tasks(["vpnportal"], related_name="portal_tasks")
 
 
-class EveryMinute(schedule):
-    """A schedule of one run a minute, also after the clock was set back."""
+class Regularly(schedule):
+    """A schedule of one run in each period, also after the clock was set back."""
 
     def is_due(self, last_run_at: datetime) -> schedstate:
         """Return whether to run now, and the seconds until the next check."""
@@ -30,11 +36,19 @@ class EveryMinute(schedule):
         return super().is_due(last_run_at)
 
 
-class ConvergeScheduler(Scheduler):
-    """A scheduler with one entry per concentrator. It reads the concentrators every minute."""
+class PortalScheduler(Scheduler):
+    """A scheduler with one entry per concentrator, and those of the portal's own worker.
+
+    It reads the concentrators every minute. It runs each task soon after its own start.
+    """
 
     def setup_schedule(self) -> None:
         self._read_at = -float(EVERY_SECONDS)
+        self._portal_entries = {
+            SEND_DUE_MAILS: self._portal_entry(SEND_DUE_MAILS, EVERY_SECONDS),
+            **{task: self._portal_entry(task, DAY_SECONDS) for task in DAILY_TASKS},
+        }
+        self.schedule.update(self._portal_entries)
         self._read_concentrators()
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
@@ -52,7 +66,7 @@ class ConvergeScheduler(Scheduler):
         concentrators = {
             concentrator.queue: concentrator for concentrator in Concentrator.objects.all()
         }
-        for queue in self.schedule.keys() - concentrators.keys():
+        for queue in self.schedule.keys() - concentrators.keys() - self._portal_entries.keys():
             self.schedule.pop(queue)
         for queue in concentrators.keys() - self.schedule.keys():
             self.schedule[queue] = self._entry(concentrators[queue])
@@ -61,9 +75,19 @@ class ConvergeScheduler(Scheduler):
         return self.Entry(
             name=concentrator.queue,
             task="vpnportal.tasks.converge",
-            schedule=EveryMinute(EVERY_SECONDS),
+            schedule=Regularly(EVERY_SECONDS),
             args=(concentrator.pk,),
             # A worker that was down finds one converge in its queue, not one per minute.
             options={"queue": concentrator.queue, "expires": EVERY_SECONDS},
+            app=self.app,
+        )
+
+    def _portal_entry(self, task: str, seconds: int) -> Any:
+        return self.Entry(
+            name=task,
+            task=task,
+            schedule=Regularly(seconds),
+            last_run_at=self.app.now() - timedelta(seconds=seconds),
+            options={"queue": PORTAL_QUEUE, "expires": seconds},
             app=self.app,
         )

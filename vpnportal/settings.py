@@ -299,6 +299,12 @@ LOGGING = {
 # A worker logs to the handlers above.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
+# A mail server as smtp://user:password@host:587, "" for none.
+MAIL_URL = env.str("VPNPORTAL_MAIL", "")
+
+# Commands, peer probes, corrections, reveals, sign-ins, and sent mails are removed after this time.
+KEEP_DAYS = env.int("VPNPORTAL_KEEP_DAYS", 400)
+
 # Translated access only of a new tunnel. Concentrators with userland ESP cannot do it.
 TRANSLATED_ONLY_DEFAULT = env.bool("VPNPORTAL_TRANSLATED_ONLY_DEFAULT", False)
 

@@ -24,10 +24,10 @@ REQUESTS_PER_CONNECTION = 10
 
 @cache
 def options() -> list[str]:
-    """Return gunicorn's options in the Procfile, after application and address."""
+    """Return gunicorn's options in the Procfile, without application and address."""
     (web,) = [line for line in (ROOT / "Procfile").read_text().splitlines() if line[:4] == "web:"]
     words = shlex.split(web)
-    return words[words.index("--workers") :]
+    return ["--preload", *words[words.index("--workers") :]]
 
 
 @contextmanager

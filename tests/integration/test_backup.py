@@ -23,6 +23,7 @@ from django.utils import timezone
 from tests.integration.conftest import connect_beside, make_tunnel
 from tests.integration.test_migrations import migrate
 from vpnportal import encryption, services
+from vpnportal.maintenance.mail import store_mail
 from vpnportal.management.database_backup import creation, postgresql, restoration
 from vpnportal.management.database_backup.archive import BackupError, read_archive, write_archive
 from vpnportal.management.database_copy.tables import RowDigest, all_tables
@@ -199,6 +200,7 @@ def test_items_that_may_have_been_used_after_the_backup_end(
     token = services.invite(portal.account, "viewer", "", owner)
     TunnelCommand.objects.create(tunnel=portal, kind="reconnect", author=user)
     PeerProbe.objects.create(tunnel=portal, author=user)
+    mail = store_mail("anna@example.com", "Invitation", "a link")
     live = portal.revisions.get()
     live.trial_ends_at = timezone.now()
     live.save()
@@ -216,12 +218,15 @@ def test_items_that_may_have_been_used_after_the_backup_end(
         "tunnel_commands": 1,
         "peer_probes": 1,
         "trials": 1,
+        "mails": 1,
     }
     assert not Session.objects.exists()
     assert services.invitation_of(token) is None
     assert Invitation.objects.get().withdrawn_at
     assert not TunnelCommand.objects.filter(done_at=None).exists()
     assert PeerProbe.objects.get().state == PeerProbe.State.FAILED
+    mail.refresh_from_db()
+    assert mail.next_try_at is None and not mail.text
     live.refresh_from_db()
     assert (live.outcome, live.trial_ends_at) == (Outcome.LIVE, None)
     assert "restored from a backup" in live.steps[-1]["text"]

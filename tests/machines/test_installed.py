@@ -22,7 +22,7 @@ from tests.system.pings import pinging_with
 
 # The exposure of `systemd-analyze security`, from 0 to 10.
 MAX_EXPOSURE = {
-    **{f"vpnportal-{name}.service": 1.5 for name in ("web", "beat", "upgrade", "backup")},
+    **{f"vpnportal-{name}.service": 1.5 for name in ("web", "beat", "tasks", "upgrade", "backup")},
     **{f"vpnportal-{name}@.service": 1.7 for name in ("worker", "monitor", "routes")},
 }
 NAME = install_guide.EXAMPLE_NAME

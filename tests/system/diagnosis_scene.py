@@ -256,7 +256,9 @@ class Scene:
     def worker_stopped(self) -> Iterator[None]:
         """Stop the worker during the block, so that it neither repairs nor initiates."""
         processes = self.portal.processes("celery")
-        workers = [pid for pid in processes if b"worker" in read(Path(f"/proc/{pid}/cmdline"))]
+        workers = [
+            pid for pid in processes if b"concentrator." in read(Path(f"/proc/{pid}/cmdline"))
+        ]
         assert workers
         for pid in workers:
             os.kill(pid, signal.SIGSTOP)

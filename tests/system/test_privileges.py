@@ -88,14 +88,15 @@ def test_no_process_of_the_portal_is_root_or_has_more_than_two_capabilities(port
         "redis-server",
         "gunicorn",
         " beat",
-        " worker",
+        " -Q portal",
+        " -Q concentrator.",
         " watch ",
         "guard_routes",
     ):
         assert any(word in command for command in commands), word
     for process in running.values():
         on_gateway = any(
-            word in process.command for word in (" worker ", " watch ", "guard_routes")
+            word in process.command for word in (" -Q concentrator.", " watch ", "guard_routes")
         )
         assert process.user != 0, process
         assert process.has_no_new_privileges, process

@@ -153,9 +153,10 @@ def test_two_hundred_slow_clients_at_once_do_not_delay_a_page(run):
 def test_worker_and_monitor_have_a_user_of_their_own(run):
     gunicorn = [pid for pid, command in run.commands().items() if "-m gunicorn" in command]
     web = {Path(f"/proc/{pid}").stat().st_uid for pid in gunicorn} - {0}
-    gateway = {run.user(word) for word in ("worker", "watch", "guard_routes")}
+    gateway_words = ("concentrator.hou02-vpn01", "watch", "guard_routes")
+    gateway = {run.user(word) for word in gateway_words}
 
-    assert web == {run.user("beat")} == {run.user("redis-server")}
+    assert web == {run.user("beat")} == {run.user("portal")} == {run.user("redis-server")}
     assert len(gateway) == 1
     assert not gateway & {0, *web}
 

@@ -308,7 +308,7 @@ def test_a_translation_outside_the_subnets_of_its_context_is_refused(slcli, cont
 @own_kernel
 def test_a_context_is_locked_during_an_apply(portal, slcli):
     """The worker is stopped, so that the configuration remains queued."""
-    first_id, worker = min(contexts(slcli)), portal.process("worker")
+    first_id, worker = min(contexts(slcli)), portal.process("worker", "concentrator")
     created, _ = slcli.succeed(
         "ipsec", "subnet-add", str(first_id), "-t", "remote", "-n", REMOTE
     ).split("\n")

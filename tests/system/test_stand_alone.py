@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.running_portal import RunningPortal, wait_for
 from tests.system.conftest import translate
 
-PORTAL = ("postgres", "redis-server", "gunicorn", "beat")
+PORTAL = ("postgres", "redis-server", "gunicorn", "beat", "portal")
 
 
 def parent(pid: int) -> int:

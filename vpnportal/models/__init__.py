@@ -7,6 +7,7 @@ from vpnportal.models.concentrators import AddressPool, Concentrator, Datacenter
 from vpnportal.models.drafts import DraftBackup, KeyReveal, LastEdit
 from vpnportal.models.held_tunnels import HeldTunnel
 from vpnportal.models.observations import DiagnosticLog, DriftRepair, TranslationUsage
+from vpnportal.models.outgoing_mail import OutgoingMail
 from vpnportal.models.permissions import Role
 from vpnportal.models.remote_claims import NetworkGrant, RemoteClaim
 from vpnportal.models.revisions import Revision
@@ -33,6 +34,7 @@ __all__ = [
     "LastEdit",
     "Membership",
     "NetworkGrant",
+    "OutgoingMail",
     "PeerProbe",
     "Profile",
     "RemoteClaim",

@@ -6,13 +6,18 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 from django.db import transaction
 from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Account, ApiKey, Invitation, Membership, Role, row_locks
+from vpnportal.models.accounts import INVITATION_LASTS
+from vpnportal.portal_tasks import request_mail
 from vpnportal.services.api_keys import revoke_api_key
 from vpnportal.services.errors import Refused
 
@@ -20,6 +25,8 @@ from vpnportal.services.errors import Refused
 TOKEN_BYTES = 32
 # Every link gives access: the limit makes owners revoke forgotten invitations.
 MAX_OPEN_INVITATIONS = 20
+# No other person's address is to be flooded by inviting and revoking.
+MAX_MAILS_A_DAY = 50
 LAST_OWNER = "An account needs an owner. Make another member an owner first."
 
 
@@ -38,6 +45,32 @@ def invite(account: Account, role: str, note: str, author: User) -> str:
         token = secrets.token_urlsafe(TOKEN_BYTES)
         account.invitations.create(role=Role(role), note=note, digest=_digest(token), author=author)
     return token
+
+
+def mail_invitation(address: str, account: Account, link: str, author: User) -> None:
+    """Queue a mail with the link of an invitation to an e-mail address.
+
+    Raises Refused if `address` is none, and after MAX_MAILS_A_DAY invitations to the account.
+    """
+    try:
+        validate_email(address)
+    except ValidationError:
+        text = "Enter an e-mail address such as name@example.com, or leave the field empty."
+        raise Refused(Problem("email", text)) from None
+    today = timezone.now() - timedelta(days=1)
+    if account.invitations.filter(created_at__gt=today).count() > MAX_MAILS_A_DAY:
+        text = (
+            f"The limit is {MAX_MAILS_A_DAY} invitations by mail in 24 hours. "
+            "Create a link without an address, and send it yourself."
+        )
+        raise Refused(Problem("email", text))
+    request_mail(
+        address,
+        f"Invitation to {account}",
+        f"{author.get_username()} invites you to the account {account} of the IPsec VPN portal.\n\n"
+        f"{link}\n\n"
+        f"The link can be used once, within {INVITATION_LASTS.days} days.\n",
+    )
 
 
 def invitation_of(token: str) -> Invitation | None:

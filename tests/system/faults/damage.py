@@ -172,7 +172,7 @@ def _wait_for_failed_deletion(scene: Scene) -> None:
 
 CHARON = ("charon", "concentrator")
 REDIS = ("redis-server",)
-KILL_WORKER = kill("worker", "worker")
+KILL_WORKER = kill("worker", "worker", "concentrator")
 KILL_WEB = kill("web", "gunicorn")
 KILL_BEAT = kill("beat", "beat")
 KILL_MONITOR = kill("monitor", "watch")

@@ -49,7 +49,7 @@ class Scene:
         self.draft = ground_truth.draft(self.portal)
         self._log_offset = self._log.stat().st_size
         if step == SENT:
-            self._stopped = self.portal.process("worker")
+            self._stopped = self.portal.process("worker", "concentrator")
             os.kill(self._stopped, signal.SIGSTOP)
         else:
             self.holds.arm(step)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from django.contrib.sessions.models import Session
 from django.utils import timezone
 
+from vpnportal.fields import Sealed
 from vpnportal.gateway.steps import Step
-from vpnportal.models import Invitation, PeerProbe, Revision, TunnelCommand
+from vpnportal.models import Invitation, OutgoingMail, PeerProbe, Revision, TunnelCommand
 from vpnportal.reconciler.step_log import log_entry
 
 REASON = "Ended: the portal was restored from a backup."
@@ -25,12 +26,14 @@ class EndedItems:
     tunnel_commands: int
     peer_probes: int
     trials: int
+    mails: int
 
     def __str__(self) -> str:
         return (
             f"sessions: {self.sessions:,}, open invitations: {self.invitations:,}, "
             f"unfinished tunnel commands: {self.tunnel_commands:,}, "
-            f"unfinished peer probes: {self.peer_probes:,}, health checks: {self.trials:,}"
+            f"unfinished peer probes: {self.peer_probes:,}, health checks: {self.trials:,}, "
+            f"waiting mails: {self.mails:,}"
         )
 
 
@@ -56,6 +59,10 @@ def end_items(alias: str) -> EndedItems:
         .filter(state__in=open_probes)
         .update(state=PeerProbe.State.FAILED, reason=REASON, finished_at=now),
         trials=_end_trials(alias),
+        # They may have been sent. The link in one is that of an ended invitation.
+        mails=OutgoingMail.objects.using(alias)
+        .exclude(next_try_at=None)
+        .update(next_try_at=None, text=Sealed(), error=REASON),
     )
 
 

@@ -10,7 +10,7 @@ from django.db import models
 
 from vpnportal.encryption import CannotOpen
 from vpnportal.fields import SealedField
-from vpnportal.models import DraftBackup, HeldTunnel, PeerProbe, Revision, Tunnel
+from vpnportal.models import DraftBackup, HeldTunnel, OutgoingMail, PeerProbe, Revision, Tunnel
 
 
 def _of_revision(row: Revision | HeldTunnel) -> str:
@@ -24,6 +24,7 @@ CONTEXTS: dict[type[models.Model], tuple[Callable[[Any], str], tuple[str, ...]]]
     HeldTunnel: (_of_revision, ("tunnel_id", "number")),
     DraftBackup: (lambda row: DraftBackup.context(row.tunnel_id), ("tunnel_id",)),
     PeerProbe: (lambda row: PeerProbe.context(row.tunnel_id), ("tunnel_id",)),
+    OutgoingMail: (lambda row: row.context, ()),
 }
 
 

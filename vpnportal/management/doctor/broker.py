@@ -17,7 +17,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
-from vpnportal.celery import EVERY_SECONDS
+from vpnportal.celery import DAILY_TASKS, EVERY_SECONDS, PORTAL_QUEUE
 from vpnportal.clock import age_of
 from vpnportal.deployment.broker_access import PORTAL_USER, gateway_user
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
@@ -134,32 +134,36 @@ def _is_allowed(client: redis.Redis, command: str) -> bool:
 
 
 def queues() -> Iterator[Finding]:
-    """Check the oldest message in the queue of each concentrator."""
-    concentrators = list(Concentrator.objects.order_by("name"))
-    if not concentrators:
-        yield met("queues", "There is no concentrator, so there is no queue.")
-        return
+    """Check the oldest message in the queue of each concentrator, and in the portal's own."""
     with broker_client() as client:
-        for concentrator in concentrators:
-            yield _queue(client, concentrator)
+        yield _queue(
+            client,
+            "queues/portal",
+            PORTAL_QUEUE,
+            "systemctl restart vpnportal-tasks; its journal has the reason.",
+        )
+        for concentrator in Concentrator.objects.order_by("name"):
+            yield _queue(
+                client,
+                f"queues/{concentrator.name}",
+                concentrator.queue,
+                f"On the gateway: systemctl restart vpnportal-worker@{concentrator.name}; its "
+                "journal has the reason.",
+            )
 
 
-def _queue(client: redis.Redis, concentrator: Concentrator) -> Finding:
-    name, oldest = f"queues/{concentrator.name}", _oldest_messages(client, concentrator)
+def _queue(client: redis.Redis, name: str, queue: str, advice: str) -> Finding:
+    oldest = _oldest_messages(client, queue)
     if not oldest:
         return met(name, "The queue is empty.")
-    length: Any = client.llen(concentrator.queue)
+    length: Any = client.llen(queue)
     messages = "1 message" if length == 1 else f"{length:,} messages"
     sent_at = next(filter(None, map(_sent_at, oldest)), None)
     if sent_at is None:
         # An apply sends a message without a time, which the worker takes at once.
         time.sleep(LOOK_AGAIN_SECONDS)
-        if oldest[0] not in _oldest_messages(client, concentrator)[:1]:
+        if oldest[0] not in _oldest_messages(client, queue)[:1]:
             return met(name, f"{messages}, and the worker takes them.")
-    advice = (
-        f"On the gateway: systemctl restart vpnportal-worker@{concentrator.name}; its journal has "
-        "the reason."
-    )
     if sent_at is None:
         return unknown(name, f"{messages}, and none tells its age.", advice)
     age = age_of(sent_at)
@@ -169,20 +173,22 @@ def _queue(client: redis.Redis, concentrator: Concentrator) -> Finding:
     return at_risk(name, text, advice) if age > QUEUE_WARNING else met(name, text)
 
 
-def _oldest_messages(client: redis.Redis, concentrator: Concentrator) -> list[bytes]:
+def _oldest_messages(client: redis.Redis, queue: str) -> list[bytes]:
     """Return messages of a queue, the oldest first. Workers take them from the end of its list."""
-    messages: Any = client.lrange(concentrator.queue, -MESSAGES_READ, -1)
+    messages: Any = client.lrange(queue, -MESSAGES_READ, -1)
     return list(reversed(messages))
 
 
 def _sent_at(message: bytes) -> datetime | None:
-    """Return when a message was sent, or None: only those that expire tell it.
+    """Return when a message was sent, or None: only those that expire after a minute tell it.
 
     beat sends one each minute, so a queue without a worker always has some.
     """
     try:
-        expires = json.loads(message)["headers"].get("expires")
-        moment = datetime.fromisoformat(expires) - timedelta(seconds=EVERY_SECONDS)
+        headers = json.loads(message)["headers"]
+        if headers.get("task") in DAILY_TASKS:
+            return None
+        moment = datetime.fromisoformat(headers.get("expires")) - timedelta(seconds=EVERY_SECONDS)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
     return moment if timezone.is_aware(moment) else timezone.make_aware(moment)

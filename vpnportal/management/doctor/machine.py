@@ -26,7 +26,7 @@ BACKUP_NAME, BACKUP_AGE = re.compile(r"\d{4}-\d\d-\d\d\.tar"), timedelta(days=2)
 POSTGRES_FOLDER, LOG_FOLDER = Path("/var/lib/postgresql"), Path("/var/log")
 SYSTEMD = Path("/run/systemd/system")
 COMMAND_SECONDS = 8
-PORTAL_UNITS = ("vpnportal-upgrade.service", "vpnportal-web.service", "vpnportal-beat.service")
+PORTAL_UNITS = tuple(f"vpnportal-{unit}.service" for unit in ("upgrade", "web", "beat", "tasks"))
 GATEWAY_UNITS = tuple(f"vpnportal-{name}@{{}}.service" for name in ("worker", "monitor", "routes"))
 CHARON_UNIT = "strongswan.service"
 # CAP_NET_ADMIN is bit 12, CAP_NET_RAW is bit 13 (capabilities(7)).

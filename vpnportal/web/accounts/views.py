@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -38,6 +40,7 @@ class FormResult:
     account_id: int = 0
     error: str = ""
     invitation_note: str = ""
+    invitation_email: str = ""
     invitation_link: str = ""
     api_key: str = ""
     api_key_input: Mapping[str, str] = field(default_factory=dict)
@@ -65,21 +68,27 @@ def accounts(request: HtmxRequest) -> HttpResponse:
 @require_POST
 @never_cache
 def invite(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Create an invitation; only this response shows its link."""
+    """Create an invitation, and mail it if there is an address.
+
+    Only this response shows the link.
+    """
     account = get_object_or_404(Account.objects.owned_by(request.user), pk=pk)
-    role, note = request.POST.get("role", ""), request.POST.get("note", "")
+    role, note, email = (request.POST.get(name, "") for name in ("role", "note", "email"))
     if role not in Role:
         return accounts_page(request, UNPROCESSABLE, FormResult(pk, UNKNOWN_ROLE))
+    typed = FormResult(pk, invitation_note=note, invitation_email=email)
     try:
-        token = services.invite(account, role, services.parse_name(note), request.user)
+        with transaction.atomic():
+            token = services.invite(account, role, services.parse_name(note), request.user)
+            link = request.build_absolute_uri(reverse("invitation", args=[token]))
+            if email and settings.MAIL_URL:
+                services.mail_invitation(email, account, link, request.user)
     except ValueError as error:
-        refused_form = FormResult(pk, str(error), invitation_note=note)
-        return accounts_page(request, UNPROCESSABLE, refused_form)
+        return accounts_page(request, UNPROCESSABLE, replace(typed, error=str(error)))
     except Refused as refused:
-        refused_form = FormResult(pk, str(refused), invitation_note=note)
-        return accounts_page(request, status_of(refused), refused_form)
-    link = request.build_absolute_uri(reverse("invitation", args=[token]))
-    return accounts_page(request, result=FormResult(pk, invitation_link=link))
+        return accounts_page(request, status_of(refused), replace(typed, error=str(refused)))
+    result = FormResult(pk, invitation_email=email, invitation_link=link)
+    return accounts_page(request, result=result)
 
 
 @require_POST
@@ -166,5 +175,8 @@ def accounts_page(
     ]
     roles = [(role, role.label, permissions) for role, permissions in PERMISSIONS.items()]
     return render_page(
-        request, "accounts/page.html", {"sections": sections, "roles": roles}, status
+        request,
+        "accounts/page.html",
+        {"sections": sections, "roles": roles, "sends_mail": bool(settings.MAIL_URL)},
+        status,
     )

@@ -23,6 +23,9 @@ from pathlib import Path
 FOLDER = os.environ.get("VPNPORTAL_HOLDS", "")
 ROLES = {"gunicorn": "portal", "worker": "worker", "watch": "watch", "beat": "beat"}
 ROLE = next((ROLES[word] for word in sys.orig_argv if word in ROLES), "")
+# The tasks worker has no part in an apply.
+if "-Q" in sys.orig_argv and "portal" in sys.orig_argv:
+    ROLE = ""
 CHECKOUT = Path(__file__).resolve().parents[4]
 
 
