@@ -10,6 +10,7 @@ from typing import Any
 from celery import Celery
 from celery.beat import Scheduler
 from celery.schedules import schedstate, schedule
+from django.db import transaction
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
 
@@ -17,13 +18,31 @@ EVERY_SECONDS = 60
 DAY_SECONDS = 86_400
 # The queue of the portal's own worker. No concentrator has it: theirs begin with `concentrator.`.
 PORTAL_QUEUE = "portal"
-SEND_DUE_MAILS = "vpnportal.portal_tasks.send_due_mails"
+SEND_MAIL = "vpnportal.portal_tasks.send_mail"
+RUN_IMPORT = "vpnportal.portal_tasks.run_import"
+MINUTE_TASKS = (
+    "vpnportal.portal_tasks.send_due_mails",
+    "vpnportal.portal_tasks.continue_imports",
+)
 DAILY_TASKS = ("vpnportal.portal_tasks.remove_old_rows",)
 
 app = Celery("vpnportal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["vpnportal"])
 app.autodiscover_tasks(["vpnportal"], related_name="portal_tasks")
+
+
+def request_portal_task(task: str, row_id: object) -> None:
+    """Queue a task of the portal's own worker for a row when the transaction commits.
+
+    By name: services request it, and the tasks call services. If the message is lost, a task of
+    MINUTE_TASKS finds the row.
+    """
+
+    def send() -> None:
+        app.send_task(task, (str(row_id),), queue=PORTAL_QUEUE)
+
+    transaction.on_commit(send, robust=True)
 
 
 class Regularly(schedule):
@@ -45,7 +64,7 @@ class PortalScheduler(Scheduler):
     def setup_schedule(self) -> None:
         self._read_at = -float(EVERY_SECONDS)
         self._portal_entries = {
-            SEND_DUE_MAILS: self._portal_entry(SEND_DUE_MAILS, EVERY_SECONDS),
+            **{task: self._portal_entry(task, EVERY_SECONDS) for task in MINUTE_TASKS},
             **{task: self._portal_entry(task, DAY_SECONDS) for task in DAILY_TASKS},
         }
         self.schedule.update(self._portal_entries)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from django.db import transaction
-
+from vpnportal import services
 from vpnportal.celery import PORTAL_QUEUE, app
 from vpnportal.maintenance import mail, old_rows
 
@@ -23,18 +22,21 @@ def send_due_mails() -> None:
         mail.send(mail_id)
 
 
+@app.task(name="vpnportal.portal_tasks.run_import")
+def run_import(import_id: str) -> None:
+    """Run one step of an import, and queue the next step behind other work."""
+    if services.run_import_step(int(import_id)):
+        run_import.apply_async((import_id,), queue=PORTAL_QUEUE)
+
+
+@app.task(name="vpnportal.portal_tasks.continue_imports")
+def continue_imports() -> None:
+    """Queue the imports whose message was lost, or whose worker was killed."""
+    for import_id in services.paused_imports():
+        run_import.apply_async((str(import_id),), queue=PORTAL_QUEUE)
+
+
 @app.task(name="vpnportal.portal_tasks.remove_old_rows")
 def remove_old_rows() -> None:
     """Remove old rows of all tables."""
     old_rows.remove_old_rows()
-
-
-def request_mail(recipient: str, subject: str, text: str) -> None:
-    """Store a mail, and queue it when the transaction commits.
-
-    If the message is lost, `send_due_mails` sends it within a minute.
-    """
-    mail_id = str(mail.store_mail(recipient, subject, text).pk)
-    transaction.on_commit(
-        lambda: send_mail.apply_async((mail_id,), queue=PORTAL_QUEUE), robust=True
-    )

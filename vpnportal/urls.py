@@ -80,6 +80,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path(f"{TUNNEL}translations.csv", csv_views.export, name="export-translations"),
     path(f"{TUNNEL}translations/preview/", csv_views.preview_import, name="preview-translations"),
     path(f"{TUNNEL}translations/import/", csv_views.import_rows, name="import-translations"),
+    path(
+        f"{TUNNEL}translations/imports/<int:number>/",
+        csv_views.import_progress,
+        name="import-progress",
+    ),
     path(f"{TUNNEL}translations/standing/", translations_views.row_statuses, name="standing"),
     path(f"{TUNNEL}ask/", peer_probe.ask, name="ask"),
     path(f"{TUNNEL}answer/", peer_probe.answer, name="answer"),

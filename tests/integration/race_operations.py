@@ -94,6 +94,14 @@ EDITS = (
         rows.translation,
         (models.AddressTranslation.DoesNotExist,),
     ),
+    Operation(
+        "request_import",
+        lambda s, t, changes: services.request_import(t, changes, s.ada),
+        rows.changes,
+    ),
+    Operation(
+        "run_import_step", lambda s, t, pk: services.run_import_step(pk), rows.unfinished_import
+    ),
     Operation("discard", lambda s, t, _: services.discard(t, s.ada)),
     Operation("revert_field", lambda s, t, _: services.revert_field(t, "phase_two_group", s.ada)),
     Operation(

@@ -44,6 +44,19 @@ def translation(scene: Scene, tunnel: Tunnel) -> models.AddressTranslation:
     return tunnel.translations.get()
 
 
+def changes(scene: Scene, tunnel: Tunnel) -> list[services.Change]:
+    """Return a change of the name of the tunnel's translation."""
+    (row,) = services.saved_rows(tunnel).values()
+    return [services.Change(row.internal, row, replace(row, name="z"))]
+
+
+def unfinished_import(scene: Scene, tunnel: Tunnel) -> int:
+    """Return the id of an import whose next step is its last."""
+    row = services.request_import(tunnel, changes(scene, tunnel), scene.ada)
+    services.run_import_step(row.pk)
+    return row.pk
+
+
 def unused_subnet(scene: Scene, tunnel: Tunnel) -> Subnet:
     return services.make_customer_subnet(scene.account, UNUSED)
 

@@ -22,6 +22,7 @@ RENEWED = (
     models.AddressRelease,
     models.TunnelCommand,
     models.PeerProbe,
+    models.TranslationImport,
     models.KeyReveal,
     models.LastEdit,
     models.DraftBackup,

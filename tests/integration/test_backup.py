@@ -34,6 +34,7 @@ from vpnportal.models import (
     Invitation,
     PeerProbe,
     Revision,
+    TranslationImport,
     Tunnel,
     TunnelCommand,
 )
@@ -199,6 +200,7 @@ def test_items_that_may_have_been_used_after_the_backup_end(
 ):
     token = services.invite(portal.account, "viewer", "", owner)
     TunnelCommand.objects.create(tunnel=portal, kind="reconnect", author=user)
+    TranslationImport.objects.create(tunnel=portal, changes=[["10.1.255.93"]], total=5_000)
     PeerProbe.objects.create(tunnel=portal, author=user)
     mail = store_mail("anna@example.com", "Invitation", "a link")
     live = portal.revisions.get()
@@ -219,12 +221,16 @@ def test_items_that_may_have_been_used_after_the_backup_end(
         "peer_probes": 1,
         "trials": 1,
         "mails": 1,
+        "imports": 1,
     }
     assert not Session.objects.exists()
     assert services.invitation_of(token) is None
     assert Invitation.objects.get().withdrawn_at
     assert not TunnelCommand.objects.filter(done_at=None).exists()
     assert PeerProbe.objects.get().state == PeerProbe.State.FAILED
+    row = TranslationImport.objects.get()
+    assert (row.state, row.changes) == ("failed", [])
+    assert row.problems == ["Ended: the portal was restored from a backup."]
     mail.refresh_from_db()
     assert mail.next_try_at is None and not mail.text
     live.refresh_from_db()

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from tests.integration.conftest import member
 from vpnportal import portal_tasks
+from vpnportal.celery import app
 from vpnportal.maintenance import mail
 from vpnportal.models import Invitation, OutgoingMail, Role
 
@@ -56,9 +57,7 @@ def mailbox(settings):
 def queue(monkeypatch):
     """Return the messages in the portal's queue, as lists of arguments."""
     messages = []
-    monkeypatch.setattr(
-        portal_tasks.send_mail, "apply_async", lambda arguments, **_: messages.append(arguments)
-    )
+    monkeypatch.setattr(app, "send_task", lambda _, arguments, **__: messages.append(arguments))
     return messages
 
 

@@ -8,7 +8,7 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 
 from vpnportal import services
-from vpnportal.celery import DAILY_TASKS, app
+from vpnportal.celery import DAILY_TASKS, MINUTE_TASKS, RUN_IMPORT, SEND_MAIL, app
 from vpnportal.models import PeerProbe, Revision, TunnelCommand
 from vpnportal.portal_tasks import remove_old_rows
 
@@ -69,5 +69,5 @@ def test_tunnels_and_the_whole_history_of_revisions_stay(ready, user):
     assert Revision.objects.count() == 1
 
 
-def test_the_task_is_registered_under_the_name_of_the_schedule():
-    assert set(DAILY_TASKS) <= app.tasks.keys()
+def test_the_tasks_are_registered_under_the_names_of_the_schedule_and_of_the_requests():
+    assert {*DAILY_TASKS, *MINUTE_TASKS, RUN_IMPORT, SEND_MAIL} <= app.tasks.keys()

@@ -11,22 +11,23 @@ from vpnportal import services
 __all__ = ["at_once", "no_broker", "scene"]
 # The services that write nothing.
 READERS = {
-    "EDITABLE_FIELDS", "KEY_FIELD", "PROVIDER_KINDS", "STATE_RANKS", "STATE_SLUGS",
-    "VERSION_UNKNOWN", "Choice", "EditConflict", "HeldSummary", "HistoryEntry", "Location",
-    "RankedTunnels", "Refused", "Replaced", "RestoreStatus", "Review", "SeenVersion",
-    "StateLabel", "TranslationEdit", "TranslationRow", "Trial", "TunnelLocked", "TunnelState",
-    "api_key_digest", "author_name", "count_by_state", "diff_revisions", "edits_since",
-    "find_tunnels", "in_state",
-    "findings_of", "held_tunnels", "history_page", "invitation_of", "is_command_open",
+    "EDITABLE_FIELDS", "KEY_FIELD", "LONG_IMPORT_ROWS", "PROVIDER_KINDS", "STATE_RANKS",
+    "STATE_SLUGS", "VERSION_UNKNOWN", "Change", "Choice", "EditConflict", "HeldSummary",
+    "HistoryEntry", "Location", "RankedTunnels", "Refused", "Replaced", "RestoreStatus", "Review",
+    "SeenVersion", "StateLabel", "TranslationEdit", "TranslationRow", "Trial", "TunnelLocked",
+    "TunnelState", "api_key_digest", "author_name", "changes_as_json", "changes_from_json",
+    "count_by_state", "diff_revisions", "edits_since", "find_tunnels", "findings_of",
+    "held_tunnels", "history_page", "import_of", "in_state", "invitation_of", "is_command_open",
     "is_held", "is_probe_open", "is_probe_usable", "key_version_of", "learned_values",
     "live_peer_view", "locations", "newest_command", "newest_edit", "newest_entries",
-    "newest_probe", "parse_address", "parse_day", "parse_dpd", "parse_keylife", "parse_name",
-    "parse_notes", "parse_peer", "parse_preshared_key", "parse_subnet", "parse_trial_seconds",
-    "peer_view_of", "preview_restore", "restore_status", "review_of", "revisions_of",
-    "row_problems", "saved_rows", "state_of", "states_of", "undoable", "with_state_rank",
+    "newest_import", "newest_probe", "parse_address", "parse_day", "parse_dpd", "parse_keylife",
+    "parse_name", "parse_notes", "parse_peer", "parse_preshared_key", "parse_subnet",
+    "parse_trial_seconds", "paused_imports", "peer_view_of", "preview_restore", "restore_status",
+    "review_of", "revisions_of", "row_problems", "saved_rows", "state_of", "states_of", "undoable",
+    "with_state_rank",
 }  # fmt: skip
 # Parts of other services, which have the transaction.
-PARTS = {"ensure_mark", "lock_account", "refuse_last_owners"}
+PARTS = {"ensure_mark", "lock_account", "mail_invitation", "refuse_last_owners"}
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -229,5 +229,6 @@ CLOSED = {
     "DraftBackup": "a draft with its key, for Undo on the page",
     "KeyReveal": "who saw a preshared key",
     "TunnelSummary": "triggers write it with the owner's rights, and only the list reads it",
+    "TranslationImport": "the portal imports into drafts",
     "OutgoingMail": "the portal sends mails, and a link in one may give access",
 }

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.mail import EmailMessage
 from django.utils import timezone
 
+from vpnportal.celery import SEND_MAIL, request_portal_task
 from vpnportal.encryption import CannotOpen
 from vpnportal.fields import Sealed
 from vpnportal.models import OutgoingMail
@@ -34,6 +35,11 @@ AT_ONCE = 100
 def mail_is_configured() -> bool:
     """Return True if VPNPORTAL_MAIL names a mail server."""
     return bool(settings.MAIL_URL)
+
+
+def request_mail(recipient: str, subject: str, text: str) -> None:
+    """Store a mail, and queue it when the transaction commits."""
+    request_portal_task(SEND_MAIL, store_mail(recipient, subject, text).pk)
 
 
 def store_mail(recipient: str, subject: str, text: str) -> OutgoingMail:

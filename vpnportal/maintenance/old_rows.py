@@ -23,6 +23,7 @@ from vpnportal.models import (
     KeyReveal,
     OutgoingMail,
     PeerProbe,
+    TranslationImport,
     TunnelCommand,
 )
 from vpnportal.models.accounts import INVITATION_LASTS
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 Q = models.Q
 # One transaction: other writers wait for SQLite's one lock.
 ROWS_AT_ONCE = 500
+# The result of an import is a notice for its author, and the draft's edits are noted apart from it.
+IMPORTS_KEPT = timedelta(days=30)
 
 # By table: the rows that nothing needs if they are older than this time. `before` is in UTC.
 REMOVABLE: dict[type[models.Model], Callable[[datetime], Q]] = {
@@ -50,11 +53,13 @@ REMOVABLE: dict[type[models.Model], Callable[[datetime], Q]] = {
 def remove_old_rows() -> dict[str, int]:
     """Remove rows older than VPNPORTAL_KEEP_DAYS, and ended sessions; return the numbers by table.
 
-    A table without a removed row is not in the result.
+    Long imports are removed after IMPORTS_KEPT at the latest. A table without a removed row is not
+    in the result.
     """
     now = timezone.now()
     before = now - timedelta(days=settings.KEEP_DAYS)
     conditions = {model: condition(before) for model, condition in REMOVABLE.items()}
+    conditions[TranslationImport] = Q(finished_at__lt=max(before, now - IMPORTS_KEPT))
     conditions[Session] = Q(expire_date__lt=now)
     removed = {
         str(model._meta.verbose_name_plural): number

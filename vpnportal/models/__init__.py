@@ -13,6 +13,7 @@ from vpnportal.models.remote_claims import NetworkGrant, RemoteClaim
 from vpnportal.models.revisions import Revision
 from vpnportal.models.subnets import Subnet
 from vpnportal.models.traffic import Traffic
+from vpnportal.models.translation_imports import TranslationImport
 from vpnportal.models.tunnel_marks import TunnelMark
 from vpnportal.models.tunnel_summaries import TunnelSummary
 from vpnportal.models.tunnels import AddressTranslation, Tunnel
@@ -42,6 +43,7 @@ __all__ = [
     "Role",
     "Subnet",
     "Traffic",
+    "TranslationImport",
     "TranslationUsage",
     "Tunnel",
     "TunnelCommand",

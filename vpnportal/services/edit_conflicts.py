@@ -30,6 +30,7 @@ SeenVersion: TypeAlias = "datetime | Literal[Unknown.UNKNOWN] | None"
 LastEdits: TypeAlias = "QuerySet[LastEdit]"
 KEY_FIELD = "preshared_key"
 FORMER_USER = "A former user"
+SAVE_AGAIN = "Save again to overwrite it."
 
 
 class EditConflict(Refused):
@@ -96,12 +97,12 @@ def check_field_version(
         raise EditConflict(conflict(tunnel, field, change))
 
 
-def conflict(tunnel: Tunnel, field: str, change: str) -> Problem:
-    """Return the problem that names the other editor, the change and its time."""
+def conflict(tunnel: Tunnel, field: str, change: str, remedy: str = SAVE_AGAIN) -> Problem:
+    """Return the problem that names the other editor, the change, its time and the remedy."""
     last_edit = tunnel.last_edits.filter(field=field).select_related("author").first()
     name = author_name(last_edit.author if last_edit else None)
     when = f" at {time_of_day(last_edit.at)}" if last_edit else ""
-    text = f"{name} changed this{change}{when}, while you were editing. Save again to overwrite it."
+    text = f"{name} changed this{change}{when}, while you were editing. {remedy}"
     return Problem(field, text)
 
 

@@ -125,4 +125,7 @@ def _short(text: str, right: str, max_characters: int = SHORT) -> str:
 
 def _has_control(text: str) -> bool:
     """Return True for control, format, private, unpaired and line-breaking characters, and NUL."""
-    return any(category(c)[0] == "C" or category(c) in ("Zl", "Zp") for c in text)
+    # None of them is printable: most texts need no look at each character.
+    return not text.isprintable() and any(
+        category(c)[0] == "C" or category(c) in ("Zl", "Zp") for c in text
+    )

@@ -15,9 +15,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Problem
+from vpnportal.maintenance.mail import request_mail
 from vpnportal.models import Account, ApiKey, Invitation, Membership, Role, row_locks
 from vpnportal.models.accounts import INVITATION_LASTS
-from vpnportal.portal_tasks import request_mail
 from vpnportal.services.api_keys import revoke_api_key
 from vpnportal.services.errors import Refused
 

@@ -89,7 +89,7 @@ def cancel(tunnel: Tunnel, author: User) -> None:
     The row stays, with the name and the revisions. `TunnelState.releasing_from` names the
     concentrators that may still hold the tunnel.
     """
-    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True, during_import=True) as fresh:
         refuse_while_held(fresh)
         lock_concentrators()
         now = timezone.now()

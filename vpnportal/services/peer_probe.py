@@ -36,7 +36,7 @@ def start_probe(tunnel: Tunnel, author: User) -> PeerProbe:
     Raises Refused if the tunnel is up, a probe is running or the limit is reached. Raises Refused
     if the draft has no valid peer address.
     """
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, during_import=True) as fresh:
         if problems := tuple(_problems(fresh)):
             raise Refused(*problems)
         # A probe that expired keeps its draft until then.

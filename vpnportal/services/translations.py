@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from itertools import islice
+from typing import TypeAlias
 
 from django.contrib.auth.models import User
+from django.db.models import Manager, QuerySet
 
+from vpnportal.domain.addresses import number
 from vpnportal.domain.tunnel.spec import (
     Problem,
     Translation,
@@ -18,12 +22,13 @@ from vpnportal.domain.tunnel.spec import (
     translation_problem,
 )
 from vpnportal.models import AddressTranslation, Subnet, Tunnel
-from vpnportal.services.edit_conflicts import EditConflict, conflict, note_edits
+from vpnportal.services.edit_conflicts import SAVE_AGAIN, EditConflict, conflict, note_edits
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 # Databases limit the number of values in a statement.
 MAX_VALUES = 500
+TranslationRows: TypeAlias = "QuerySet[AddressTranslation] | Manager[AddressTranslation]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +59,26 @@ class TranslationEdit:
 
 def saved_rows(tunnel: Tunnel) -> dict[IPv4Address, TranslationRow]:
     """Return the saved translations of the draft by internal address."""
-    translations = (row.as_value() for row in tunnel.translations.all())
-    return {
-        translation.internal: TranslationRow(
-            translation.internal, translation.customer, translation.name
-        )
-        for translation in translations
-    }
+    return _rows_by_address(tunnel.translations)
 
 
-def row_problems(tunnel: Tunnel, rows: Iterable[TranslationRow]) -> tuple[Problem, ...]:
-    """Return one problem for each row that cannot be saved, without saving anything."""
-    return tuple(_problems(tunnel, {row.internal: row for row in rows}, saved_rows(tunnel)))
+def saved_rows_at(
+    tunnel: Tunnel, addresses: Sequence[IPv4Address]
+) -> dict[IPv4Address, TranslationRow]:
+    """Return the saved translations of these internal addresses."""
+    rows: dict[IPv4Address, TranslationRow] = {}
+    for chunk in _chunks(addresses):
+        rows |= _rows_by_address(tunnel.translations.filter(internal_address__in=chunk))
+    return rows
+
+
+def row_problems(
+    tunnel: Tunnel,
+    entered: Mapping[IPv4Address, TranslationRow],
+    saved: Mapping[IPv4Address, TranslationRow],
+) -> tuple[Problem, ...]:
+    """Return one problem for each entered row that is invalid beside all rows of `saved`."""
+    return tuple(_problems(tunnel, entered, saved))
 
 
 def unsaved_translation(tunnel: Tunnel, row: TranslationRow) -> AddressTranslation:
@@ -94,21 +107,48 @@ def set_translations(
     with lock_tunnel_for_edit(tunnel) as fresh:
         entered = {row.internal: row for row in rows if seen_rows.get(row.internal) != row}
         saved = saved_rows(fresh)
-        if conflicts := tuple(_conflicts(fresh, entered, saved, seen_rows)):
-            raise EditConflict(*conflicts)
-        if problems := tuple(_problems(fresh, entered, saved)):
+        refuse_conflicts(fresh, entered, saved, seen_rows)
+        if problems := row_problems(fresh, entered, saved):
             raise Refused(*problems)
-        changed = [
-            row for at, row in entered.items() if row != saved.get(at, TranslationRow(at, None))
-        ]
-        _delete_addresses(fresh, [row.internal for row in changed if row.customer is None])
-        AddressTranslation.objects.bulk_create(
-            [unsaved_translation(fresh, row) for row in changed if row.customer is not None],
-            update_conflicts=True,
-            update_fields=["customer_address", "name"],
-            unique_fields=["tunnel", "internal_address"],
-        )
-        _note_edits(fresh, (row.internal for row in changed), author)
+        write_rows(fresh, entered, saved, author)
+
+
+def refuse_conflicts(
+    tunnel: Tunnel,
+    entered: Mapping[IPv4Address, TranslationRow],
+    saved: Mapping[IPv4Address, TranslationRow],
+    seen: Mapping[IPv4Address, TranslationRow],
+    *,
+    remedy: str = SAVE_AGAIN,
+    limit: int | None = None,
+) -> None:
+    """Raise EditConflict with a problem per entered row that another user changed since `seen`.
+
+    A problem takes a query: `limit` is for many rows.
+    """
+    if conflicts := tuple(islice(_conflicts(tunnel, entered, saved, seen, remedy), limit)):
+        raise EditConflict(*conflicts)
+
+
+def write_rows(
+    tunnel: Tunnel,
+    entered: Mapping[IPv4Address, TranslationRow],
+    saved: Mapping[IPv4Address, TranslationRow],
+    author: User,
+) -> None:
+    """Write checked rows and note their edits, inside the tunnel's lock.
+
+    Rows that `saved` has already are skipped.
+    """
+    changed = [row for at, row in entered.items() if row != saved.get(at, TranslationRow(at, None))]
+    _delete_addresses(tunnel, [row.internal for row in changed if row.customer is None])
+    AddressTranslation.objects.bulk_create(
+        [unsaved_translation(tunnel, row) for row in changed if row.customer is not None],
+        update_conflicts=True,
+        update_fields=["customer_address", "name"],
+        unique_fields=["tunnel", "internal_address"],
+    )
+    _note_edits(tunnel, (row.internal for row in changed), author)
 
 
 def add_translations(
@@ -173,13 +213,14 @@ def _conflicts(
     entered: Mapping[IPv4Address, TranslationRow],
     saved: Mapping[IPv4Address, TranslationRow],
     seen_rows: Mapping[IPv4Address, TranslationRow],
+    remedy: str,
 ) -> Iterator[Problem]:
     """Yield a problem for each entered row that another user changed since it was shown."""
     for at, row in entered.items():
         current = saved.get(at, TranslationRow(at, None))
         if at in seen_rows and current not in (seen_rows[at], row):
             value = f"{current.customer or 'nothing'} {current.name}".rstrip()
-            yield conflict(tunnel, translation_field(at), f" to {value}")
+            yield conflict(tunnel, translation_field(at), f" to {value}", remedy)
 
 
 def _problems(
@@ -226,9 +267,23 @@ def _check_rows(
 
 
 def _delete_addresses(tunnel: Tunnel, addresses: Sequence[IPv4Address]) -> None:
-    for start in range(0, len(addresses), MAX_VALUES):
-        chunk = [str(address) for address in addresses[start : start + MAX_VALUES]]
+    for chunk in _chunks(addresses):
         tunnel.translations.filter(internal_address__in=chunk).delete()
+
+
+def _chunks(addresses: Sequence[IPv4Address]) -> Iterator[list[str]]:
+    for start in range(0, len(addresses), MAX_VALUES):
+        yield [str(address) for address in addresses[start : start + MAX_VALUES]]
+
+
+def _rows_by_address(translations: TranslationRows) -> dict[IPv4Address, TranslationRow]:
+    # Tuples instead of model instances: there may be the 65,536 rows of a /16.
+    values = translations.values_list("internal_address", "customer_address", "name")
+    rows = (
+        TranslationRow(IPv4Address(number(internal)), IPv4Address(number(customer)), name)
+        for internal, customer, name in values.iterator()
+    )
+    return {row.internal: row for row in rows}
 
 
 def _note_edits(tunnel: Tunnel, addresses: Iterable[IPv4Address], author: User) -> None:

@@ -89,7 +89,7 @@ def is_command_open(command: TunnelCommand | None) -> bool:
 @contextmanager
 def _live_tunnel(tunnel: Tunnel) -> Iterator[Tunnel]:
     """Lock a tunnel and yield its current state. Raises Refused if no revision is live."""
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, during_import=True) as fresh:
         if not fresh.revisions.filter(outcome=Revision.Outcome.LIVE).exists():
             raise Refused(Problem("", NOT_LIVE))
         yield fresh

@@ -47,7 +47,7 @@ def escape_formula(text: str) -> str:
 
 def unescape_formula(cell: str) -> str:
     """Return the text of a cell without the apostrophes that `escape_formula` adds."""
-    return _ESCAPED.sub(r"\1\2\3", cell)
+    return _ESCAPED.sub(r"\1\2\3", cell) if "'" in cell else cell
 
 
 def decode(data: bytes) -> str:

@@ -9,7 +9,14 @@ from django.utils import timezone
 
 from vpnportal.fields import Sealed
 from vpnportal.gateway.steps import Step
-from vpnportal.models import Invitation, OutgoingMail, PeerProbe, Revision, TunnelCommand
+from vpnportal.models import (
+    Invitation,
+    OutgoingMail,
+    PeerProbe,
+    Revision,
+    TranslationImport,
+    TunnelCommand,
+)
 from vpnportal.reconciler.step_log import log_entry
 
 REASON = "Ended: the portal was restored from a backup."
@@ -27,13 +34,14 @@ class EndedItems:
     peer_probes: int
     trials: int
     mails: int
+    imports: int
 
     def __str__(self) -> str:
         return (
             f"sessions: {self.sessions:,}, open invitations: {self.invitations:,}, "
             f"unfinished tunnel commands: {self.tunnel_commands:,}, "
             f"unfinished peer probes: {self.peer_probes:,}, health checks: {self.trials:,}, "
-            f"waiting mails: {self.mails:,}"
+            f"waiting mails: {self.mails:,}, unfinished imports: {self.imports:,}"
         )
 
 
@@ -63,6 +71,11 @@ def end_items(alias: str) -> EndedItems:
         mails=OutgoingMail.objects.using(alias)
         .exclude(next_try_at=None)
         .update(next_try_at=None, text=Sealed(), error=REASON),
+        imports=TranslationImport.objects.using(alias)
+        .unfinished()
+        .update(
+            state=TranslationImport.State.FAILED, problems=[REASON], changes=[], finished_at=now
+        ),
     )
 
 

@@ -12,8 +12,8 @@ from typing import TypedDict
 from django.http import HttpResponse
 
 from vpnportal.domain.tunnel.spec import Problem, translation_address
-from vpnportal.models import Tunnel
-from vpnportal.services import HistoryEntry, newest_entries
+from vpnportal.models import TranslationImport, Tunnel
+from vpnportal.services import HistoryEntry, newest_entries, newest_import
 from vpnportal.web.responses import OK, HtmxRequest, context_of, render_page
 from vpnportal.web.tunnel.access import is_editable
 from vpnportal.web.tunnel.concurrent_edits import ConcurrentEdits
@@ -62,6 +62,7 @@ class TunnelPage:
     peer_probe: PeerProbeSection
     subnets: SubnetSections
     table: TranslationTable
+    translation_import: TranslationImport | None
     trial: TrialForm
     status: StatusSection
     revisions: list[HistoryEntry]
@@ -105,6 +106,7 @@ def tunnel_page(
         peer_probe=peer_probe_section(tunnel, state_box.version),
         subnets=subnet_sections(tunnel),
         table=translation_table(tunnel, state_box.state.live, table_state),
+        translation_import=newest_import(tunnel),
         trial=TrialForm(),
         status=status_section(tunnel, state_box.state),
         revisions=newest_entries(tunnel, MAX_REVISIONS),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from vpnportal import services
-from vpnportal.domain.addresses import dotted
 from vpnportal.domain.tunnel.spec import translation_field
 from vpnportal.domain.tunnel.translation_csv import Cells, is_header
 from vpnportal.models import Tunnel
-from vpnportal.services import TranslationRow, saved_rows
+from vpnportal.services import Change, TranslationRow, saved_rows
 
 ROW_FORMAT = "Enter an IP address, a Customer IP and a name."
 ROW_FORMAT_WITHOUT_ADDRESS = "Enter a Customer IP and a name."
@@ -32,15 +31,6 @@ class CsvError:
 
     line: int
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One address's translation `before` the import (None if absent) and after (`row`)."""
-
-    internal: IPv4Address
-    before: TranslationRow | None
-    row: TranslationRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +84,7 @@ def preview(
     errors: Iterable[CsvError],
     remove_missing: bool,
 ) -> Preview:
-    """Return the changes that saving these rows would make; two queries."""
+    """Return the changes that saving these rows would make, in a constant number of queries."""
     saved = saved_rows(tunnel)
     imported = {internal: row for internal, (_, row) in rows.items()}
     if remove_missing:
@@ -107,7 +97,7 @@ def preview(
     }
     line_of = {translation_field(internal): line for internal, (line, _) in rows.items()}
     # Unchanged rows are checked too: a changed row may have the same Customer IP as one of them.
-    problems = services.row_problems(tunnel, imported.values())
+    problems = services.row_problems(tunnel, imported, saved)
     problem_errors = (CsvError(line_of.get(problem.field, 0), problem.text) for problem in problems)
     return Preview(
         changes=tuple(
@@ -129,16 +119,21 @@ def _row(cells: tuple[str, ...]) -> TranslationRow:
     internal = services.parse_address(cells[0])
     if internal is None or not 2 <= len(_without_empty_end(cells, 3)) <= 3:
         raise ValueError(ROW_FORMAT)
-    return _row_at(int(internal), cells[1:])
+    return _row_of(internal, cells[1:])
 
 
-def _row_at(internal: int, cells: tuple[str, ...]) -> TranslationRow:
+def _row_at(number: int, cells: tuple[str, ...]) -> TranslationRow:
     if len(_without_empty_end(cells, 1)) > 2:
         raise ValueError(ROW_FORMAT_WITHOUT_ADDRESS)
-    if internal >> 32:
+    if number >> 32:
         raise ValueError("There is no address for it: begin at an earlier one.")
+    return _row_of(IPv4Address(number), cells)
+
+
+def _row_of(internal: IPv4Address, cells: tuple[str, ...]) -> TranslationRow:
+    """Parse a Customer IP and a name."""
     name = services.parse_name(cells[1]) if len(cells) > 1 else ""
-    return TranslationRow(IPv4Address(dotted(internal)), services.parse_address(cells[0]), name)
+    return TranslationRow(internal, services.parse_address(cells[0]), name)
 
 
 def _without_empty_end(cells: tuple[str, ...], minimum: int) -> tuple[str, ...]:
@@ -146,29 +141,3 @@ def _without_empty_end(cells: tuple[str, ...], minimum: int) -> tuple[str, ...]:
     while len(cells) > minimum and not cells[-1]:
         cells = cells[:-1]
     return cells
-
-
-def as_json(changes: Iterable[Change]) -> list[list[str]]:
-    """Return the changes as texts, which the form of the preview carries to the import."""
-    return [list(_texts(change)) for change in changes]
-
-
-def from_json(
-    carried: Iterable[list[str]],
-) -> tuple[list[TranslationRow], dict[IPv4Address, TranslationRow]]:
-    """Return the rows to import, and by internal address the rows saved before the preview."""
-    rows, saved = [], {}
-    for internal, customer, name, customer_before, name_before in carried:
-        at = IPv4Address(internal)
-        rows.append(TranslationRow(at, IPv4Address(customer) if customer else None, name))
-        before = IPv4Address(customer_before) if customer_before else None
-        saved[at] = TranslationRow(at, before, name_before)
-    return rows, saved
-
-
-def _texts(change: Change) -> Iterator[str]:
-    yield str(change.internal)
-    yield str(change.row.customer or "")
-    yield change.row.name
-    yield str(change.before.customer if change.before else "")
-    yield change.before.name if change.before else ""

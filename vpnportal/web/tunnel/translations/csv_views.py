@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.core import signing
 from django.core.exceptions import BadRequest
 from django.core.files.uploadedfile import UploadedFile
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -20,17 +20,22 @@ from vpnportal.domain.addresses import dotted, number
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.domain.tunnel.translation_csv import as_csv, decode, read_rows
 from vpnportal.models import Tunnel
-from vpnportal.services import Refused
+from vpnportal.services import LONG_IMPORT_ROWS, Refused
 from vpnportal.web.middleware import FILE_BYTES
-from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
+from vpnportal.web.responses import (
+    OK,
+    UNPROCESSABLE,
+    HtmxRequest,
+    render_page,
+    respond,
+    status_of,
+)
 from vpnportal.web.tunnel.access import editable_tunnel, visible_tunnel
 from vpnportal.web.tunnel.page import render_tunnel_page, tunnel_page
 from vpnportal.web.tunnel.translations.csv_import import (
     CsvError,
     PastedRows,
     Preview,
-    as_json,
-    from_json,
     parse_rows,
     preview,
 )
@@ -42,7 +47,11 @@ from vpnportal.web.tunnel.translations.submitted_rows import (
     saved_pairs,
     unsaved,
 )
-from vpnportal.web.tunnel.translations.table import TableState, static_nat_subnets
+from vpnportal.web.tunnel.translations.table import (
+    TableState,
+    static_nat_subnets,
+    translation_table,
+)
 
 # All addresses of a /16, and a header.
 MAX_LINES = 65_537
@@ -159,7 +168,7 @@ def _import_page(
     """Return the page; its form carries the changes, signed, so that the server stores nothing."""
     carried = ""
     if preview.changes and not preview.errors:
-        changes = as_json(preview.changes)
+        changes = services.changes_as_json(preview.changes)
         carried = signing.dumps(changes, salt=_salt(request, tunnel), compress=True)
     return ImportPage(preview, _pasted_rows(request), removes_missing, carried, problems)
 
@@ -182,7 +191,10 @@ def _salt(request: HtmxRequest, tunnel: Tunnel) -> str:
 
 @require_POST
 def import_rows(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Save all changes of a preview; none if another user has changed one of the rows since."""
+    """Save all changes of a preview; none if another user has changed one of the rows since.
+
+    Many changes are left to the portal's tasks worker, and the tunnel's page shows its progress.
+    """
     tunnel = editable_tunnel(request, pk)
     try:
         carried = signing.loads(
@@ -190,13 +202,43 @@ def import_rows(request: HtmxRequest, pk: int) -> HttpResponse:
         )
     except signing.BadSignature:
         raise BadRequest("This preview is expired or invalid.") from None
-    rows, previewed = from_json(carried)
+    changes = services.changes_from_json(carried)
+    rows, is_long = [change.row for change in changes], len(changes) > LONG_IMPORT_ROWS
     try:
-        services.set_translations(tunnel, rows, request.user, previewed)
+        if is_long:
+            services.request_import(tunnel, changes, request.user)
+        else:
+            previewed = {change.internal: change.seen for change in changes}
+            services.set_translations(tunnel, rows, request.user, previewed)
     except Refused as refused:
         by_address = {row.internal: (0, row) for row in rows}
         result = preview(tunnel, by_address, (), remove_missing=False)
         page = _import_page(request, tunnel, result, False, refused.problems)
         return _render(request, tunnel, page, status_of(refused))
-    messages.success(request, f"{len(rows)} row{'' if len(rows) == 1 else 's'} imported.")
+    if not is_long:
+        messages.success(request, f"{len(rows)} row{'' if len(rows) == 1 else 's'} imported.")
     return redirect(reverse("tunnel", args=[pk]) + "#static_nat")
+
+
+@require_safe
+def import_progress(request: HtmxRequest, pk: int, number: int) -> HttpResponse:
+    """Render a long import for the poll of the tunnel's page; with the numbers of rows at its end.
+
+    The rows of open subnets stay as they are, because the user may have typed in them.
+    """
+    tunnel = visible_tunnel(request, pk)
+    row = services.import_of(tunnel, number)
+    if row is None:
+        raise Http404("This tunnel has no such import.")
+
+    def context() -> dict[str, object]:
+        ended = not row.is_unfinished
+        table = translation_table(tunnel, None, TableState({})) if ended else None
+        return {"tunnel": tunnel, "translation_import": row, "has_ended": ended, "table": table}
+
+    return respond(
+        request,
+        fragment="tunnel/responses/import_progress.html",
+        context=context,
+        redirect_to=reverse("tunnel", args=[pk]) + "#static_nat",
+    )
