@@ -16,7 +16,8 @@ from django.db import connections
 
 from tests.postgres_cluster import PostgresCluster, programs
 from tests.system.faults import matrix
-from vpnportal.deployment.gateway_role import add_sql
+from vpnportal.deployment.broker_access import gateway_user
+from vpnportal.deployment.gateway_role import GROUP
 from vpnportal.settings import database_setting
 
 FOLDERS = ("machines", "system", "browser", "integration", "unit")
@@ -68,8 +69,9 @@ def _database_url(config: pytest.Config) -> str | None:
         return None
     cluster = config.stash[CLUSTER] = PostgresCluster()
     with psycopg.connect(cluster.url, dbname="postgres", autocommit=True) as server:
+        server.execute(f'CREATE ROLE "{GROUP}"')
         for name in CONCENTRATORS:
-            server.execute(add_sql(name, password=None))
+            server.execute(f'CREATE ROLE "{gateway_user(name)}" LOGIN IN ROLE "{GROUP}"')
     return cluster.url
 
 

@@ -12,7 +12,14 @@ from typing import Self
 import redis
 
 from tests.running_portal import wait_for
-from vpnportal.deployment.broker_access import PORTAL_USER, gateway_acl, gateway_user, portal_acl
+from vpnportal.deployment.broker_access import (
+    PORTAL_USER,
+    SIGNER_USER,
+    gateway_acl,
+    gateway_user,
+    portal_acl,
+    signer_acl,
+)
 
 CONFIGURATION = """
 port 0
@@ -39,12 +46,13 @@ class TlsRedis:
         self.authority = folder / "ca.pem"
         self.passwords = {
             user: secrets.token_urlsafe(24)
-            for user in (PORTAL_USER, *map(gateway_user, concentrators))
+            for user in (PORTAL_USER, SIGNER_USER, *map(gateway_user, concentrators))
         }
         self._make_certificates()
         users = [
             "user default off",
             portal_acl(self.passwords[PORTAL_USER]),
+            signer_acl(self.passwords[SIGNER_USER]),
             *(gateway_acl(name, self.passwords[gateway_user(name)]) for name in concentrators),
         ]
         (folder / "users.acl").write_text("\n".join(users) + "\n")

@@ -8,7 +8,7 @@ import tomllib
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import dj_database_url
 from csp.constants import NONE, SELF
@@ -41,6 +41,8 @@ DEBUG = env.bool("VPNPORTAL_DEBUG", False)
 SECRET_KEY = env.str("VPNPORTAL_SECRET_KEY", "") or _secret("session.key")
 SEAL_KEY_FILE = KEYS / "seal.key"
 FINGERPRINT_KEY_FILE = KEYS / "fingerprint.key"
+# The certificate of this machine as a client of database and broker, with its key in one PEM file.
+CLIENT_TLS_FILE = str(KEYS / "tls.key") if _secret("tls.key") else ""
 # A gateway has these two instead. Its own key opens what the portal sealed for its concentrator.
 GATEWAY_KEY_FILE = KEYS / "gateway.key"
 CONCENTRATOR_KEY_FILE = KEYS / "concentrator.key"
@@ -168,6 +170,8 @@ def database_setting() -> dict[str, Any]:
         )
     database |= {"CONN_MAX_AGE": CONNECTION_SECONDS, "CONN_HEALTH_CHECKS": True}
     options = database.setdefault("OPTIONS", {})
+    if CLIENT_TLS_FILE and str(options.get("sslmode", "")).startswith("verify-"):
+        options |= {"sslcert": CLIENT_TLS_FILE, "sslkey": CLIENT_TLS_FILE}
     # A worker must not wait minutes for a machine that is off: it restores its tunnels alone.
     options.setdefault("connect_timeout", 5)
     # Compiling the query of the tunnel list takes 37 of its 205 ms at 10,000 tunnels, each time.
@@ -237,6 +241,35 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+
+def mail_settings(url: str) -> dict[str, Any]:
+    """Return Django's settings of a mail server, smtp://user:password@host:587 or smtps://…:465.
+
+    smtp:// uses STARTTLS (RFC 3207) if it has a user, so that no password crosses in the clear.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ImproperlyConfigured(
+            "VPNPORTAL_MAIL must begin with smtp:// or smtps://, and have a host."
+        )
+    is_tls = parts.scheme == "smtps"
+    return {
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or (465 if is_tls else 587 if parts.username else 25),
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_SSL": is_tls,
+        "EMAIL_USE_TLS": bool(parts.username) and not is_tls,
+    }
+
+
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("VPNPORTAL_MAIL_FROM", "vpnportal@localhost")
+MAIL_URL = env.str("VPNPORTAL_MAIL", "")
+# Without a mail server, a mail is an error and not lost in silence.
+if MAIL_URL:
+    globals().update(mail_settings(MAIL_URL))
+
 # Requests per second of one API key in each process; the burst limit is ten times as high.
 API_RATE = env.int("VPNPORTAL_API_RATE", 50)
 
@@ -257,6 +290,11 @@ if CELERY_BROKER_URL.startswith("rediss:"):
         "ssl_cert_reqs": "required",
         "ssl_check_hostname": True,
         "ssl_ca_certs": env.str("VPNPORTAL_BROKER_CA", "/etc/ssl/certs/ca-certificates.crt"),
+        **(
+            {"ssl_certfile": CLIENT_TLS_FILE, "ssl_keyfile": CLIENT_TLS_FILE}
+            if CLIENT_TLS_FILE
+            else {}
+        ),
     }
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
@@ -298,9 +336,6 @@ LOGGING = {
 }
 # A worker logs to the handlers above.
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
-
-# A mail server as smtp://user:password@host:587, "" for none.
-MAIL_URL = env.str("VPNPORTAL_MAIL", "")
 
 # Commands, peer probes, corrections, reveals, sign-ins, and sent mails are removed after this time.
 KEEP_DAYS = env.int("VPNPORTAL_KEEP_DAYS", 400)

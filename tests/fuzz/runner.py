@@ -14,7 +14,7 @@ from tests.fuzz.findings import Findings
 from tests.fuzz.malformed_requests import Request, Requests
 from tests.fuzz.sample_accounts import SampleAccounts, rows_of_other_account
 from vpnportal.api import authentication
-from vpnportal.api.rate_limit import TokenBuckets
+from vpnportal.rate_limit import TokenBuckets
 
 BATCH = 100
 Send = Callable[[Request], HttpResponse]

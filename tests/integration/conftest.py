@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network
+from typing import Any
 
 import psycopg
 import pytest
@@ -27,12 +28,12 @@ from vpnportal.web.tunnel import outcome_wait
 as_gateway.install()
 
 
-def connect_beside(**options: str) -> psycopg.Connection:
+def connect_beside(**options: Any) -> psycopg.Connection:
     """Return a connection to the PostgreSQL of the tests, as another process has one."""
     parameters = connection.get_connection_params()
     names = ("dbname", "user", "host")
     return psycopg.connect(
-        **{name: parameters[name] for name in names if name in parameters}, **options
+        **({name: parameters[name] for name in names if name in parameters} | options)
     )
 
 

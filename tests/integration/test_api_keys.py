@@ -18,8 +18,8 @@ from vpnportal.api import authentication
 from vpnportal.api.authentication import Credentials, authenticate
 from vpnportal.api.calls import Call
 from vpnportal.api.faults import Fault
-from vpnportal.api.rate_limit import TokenBuckets
 from vpnportal.models import Account, ApiKey, Membership, Role
+from vpnportal.rate_limit import TokenBuckets
 from vpnportal.services import Refused, api_keys
 
 pytestmark = pytest.mark.django_db

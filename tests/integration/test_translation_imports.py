@@ -18,6 +18,8 @@ from vpnportal.models import Membership, Revision, TranslationImport, Tunnel
 from vpnportal.services import TunnelLocked, translation_imports
 from vpnportal.web.tunnel.translations import csv_views
 
+pytestmark = pytest.mark.sqlite
+
 HTMX = {"HX-Request": "true"}
 FILE = "10.1.255.93,192.168.10.1,one\n10.1.255.94,192.168.10.2,two\n10.1.255.95,192.168.10.3,x\n"
 BEFORE = {at(92): ("192.168.10.15", "database")}

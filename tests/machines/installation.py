@@ -73,9 +73,17 @@ import time
 from django.contrib.auth.models import User
 from vpnportal import services
 from vpnportal.models import Tunnel
-tunnel, user = Tunnel.objects.get(name="ipsec001"), User.objects.get()
+tunnel, user = Tunnel.objects.filter(name="ipsec001").first(), User.objects.get()
 """
 FILL_IN = """
+from django.db import transaction
+from vpnportal.management.commands.firsttime import first_tunnel
+from vpnportal.models import Account, Concentrator, Membership, Role
+account = Account.objects.create(name="Example account")
+Membership.objects.create(account=account, user=user, role=Role.OWNER)
+with transaction.atomic():
+    first_tunnel(account, Concentrator.objects.get(name="hou02-vpn01"))
+tunnel = Tunnel.objects.get()
 for name, value in {
     "remote_peer": "203.0.113.2",
     "phase_one_encryption": "AES256", "phase_one_authentication": "SHA256", "phase_one_group": 5,
@@ -136,8 +144,7 @@ class Installation:
         self.site.add_host("server", "hosted", "10.2.0.10/24", "10.2.0.1")
         self.site.add_host("customer", "private", "192.168.10.15/24", "192.168.10.1")
         for machine in self.machines:
-            machine.make_disk()
-            machine.write("etc/hosts", f"127.0.0.1 localhost {machine.name}\n10.77.0.10 {PORTAL}\n")
+            self._make_disk(machine)
         self.device.write("etc/sysctl.d/forward.conf", "net.ipv4.ip_forward = 1\n")
         for machine in (*self.gateways, self.device):
             self.site.run("mkdir", "-p", str(machine.root / "etc/strongswan.d"))
@@ -146,6 +153,14 @@ class Installation:
             machine.start()
         for machine in self.machines:
             assert machine.wait() == "running", machine.run("systemctl", "--failed")
+
+    def _make_disk(self, machine: Machine) -> None:
+        machine.make_disk()
+        machine.write("etc/hosts", f"127.0.0.1 localhost {machine.name}\n10.77.0.10 {PORTAL}\n")
+
+    def make_portal_disk(self) -> None:
+        """Give the portal, which is switched off and has no disk, a new one."""
+        self._make_disk(self.portal)
 
     def bring(self, packages: Sequence[Path]) -> None:
         """Copy packages to /root of the portal and the gateways, in place of those there."""
@@ -177,15 +192,18 @@ class Installation:
         run_steps(gateway, [first])
 
     def _join(self, gateway: Machine) -> None:
-        """Let a gateway use the database and the queues, and start it."""
+        """Let a machine become a gateway, by the file that the portal writes for it."""
         name = gateway.name
         run_steps(self.portal, install_guide.steps("A gateway", "portal"), name)
-        file = f"/root/{name}.tar"
-        copied = subprocess.run(self.portal.command("cat", file), capture_output=True, check=True)
-        into = gateway.command("sh", "-c", f"cat >{file}")
-        subprocess.run(into, input=copied.stdout, check=True)
+        self.bring_file(gateway)
         _, *later = install_guide.steps("A gateway", "gateway")
         run_steps(gateway, later, name)
+
+    def bring_file(self, gateway: Machine) -> None:
+        """Copy the file of `gateway add` to the machine of the gateway."""
+        file = f"/root/{gateway.name}.join"
+        content = self.portal.run("cat", file)
+        gateway.run("sh", "-c", 'umask 077; cat >"$1"', "sh", file, text=content)
 
     def _install_device(self) -> None:
         self.device.script(f"apt-get update; apt-get install --yes {STRONGSWAN}")
@@ -218,4 +236,7 @@ class Installation:
 def run_steps(machine: Machine, steps: Sequence[str], name: str = "") -> None:
     """Run blocks of commands of the guide in one shell, for the gateway `name`."""
     text = "cd /root\nexport DEBIAN_FRONTEND=noninteractive\n" + "cd /root\n".join(steps)
-    machine.script(text.replace(install_guide.EXAMPLE_NAME, name) if name else text)
+    if name == install_guide.SECOND[install_guide.EXAMPLE_NAME]:
+        for value, other in install_guide.SECOND.items():
+            text = text.replace(value, other)
+    machine.script(text)

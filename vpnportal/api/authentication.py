@@ -17,9 +17,9 @@ from django.utils import timezone
 
 from vpnportal.api.calls import Call, Caller
 from vpnportal.api.faults import invalid_key, passwords_refused, rate_limited
-from vpnportal.api.rate_limit import TokenBuckets
 from vpnportal.models import ApiKey
 from vpnportal.prepared_statements import PreparedQuery
+from vpnportal.rate_limit import TokenBuckets
 from vpnportal.services import api_key_digest
 
 log = logging.getLogger(__name__)

@@ -74,7 +74,7 @@ RIGHTS = (
             id name datacenter_id public_address userland_esp seen_at unreachable_reason algorithms
             charon_version foreign_connections drop_counters dropped_by_esp used_since used_read_at
             observed_minutes epoch compared_epoch restored_from release converged_at
-            envelope_key"""),
+            envelope_key certificate_until"""),
         update=_columns("""
             userland_esp seen_at unreachable_reason algorithms charon_version foreign_connections
             drop_counters dropped_by_esp used_since used_read_at observed_minutes epoch

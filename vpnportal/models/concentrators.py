@@ -53,6 +53,8 @@ class Concentrator(models.Model):
     envelope_key = models.CharField(
         max_length=44, blank=True, default="", db_default="", editable=False
     )
+    # End of the gateway's certificate; None if none has joined.
+    certificate_until = models.DateTimeField(null=True, editable=False)
     # Version of strongSwan, such as 5.9.8.
     charon_version = models.CharField(max_length=40, blank=True)
     # Release of the portal's code on the gateway; "" from a gateway that does not report it.

@@ -23,6 +23,13 @@ from vpnportal.services.edit_conflicts import (
     key_version_of,
     newest_edit,
 )
+from vpnportal.services.enrolment import (
+    add_concentrator,
+    note_certificate,
+    note_joined,
+    note_removed,
+    tunnels_of_gateway,
+)
 from vpnportal.services.envelope_keys import set_envelope_key
 from vpnportal.services.errors import Refused, TunnelLocked
 from vpnportal.services.held_tunnels import (
@@ -162,6 +169,7 @@ __all__ = [
     "TunnelLocked",
     "TunnelState",
     "accept_invitation",
+    "add_concentrator",
     "add_remote_subnet",
     "add_translations",
     "api_key_digest",
@@ -214,6 +222,9 @@ __all__ = [
     "newest_entries",
     "newest_import",
     "newest_probe",
+    "note_certificate",
+    "note_joined",
+    "note_removed",
     "order",
     "parse_address",
     "parse_day",
@@ -255,6 +266,7 @@ __all__ = [
     "state_of",
     "states_of",
     "take_backups",
+    "tunnels_of_gateway",
     "undo",
     "undoable",
     "use_learned_values",

@@ -80,7 +80,10 @@ class Release:
         else:
             self.manage("keys")
         password = ("--password-file", str(self.machine.password_file))
-        self.manage("setup", *password, "--concentrators", CONCENTRATOR)
+        commands = self.checkout / "vpnportal" / "management" / "commands"
+        # The name in the release before.
+        name = "setup" if (commands / "setup.py").exists() else "prepare_database"
+        self.manage(name, *password, "--concentrators", CONCENTRATOR)
 
     def _start_database(self) -> None:
         self._run("bin/database", "make")

@@ -65,7 +65,7 @@ class Command(BaseCommand):
         password = secrets.token_urlsafe(PASSWORD_BYTES)
         user = User.objects.create_superuser(USER_NAME, password=password)
         Membership.objects.create(account=account, user=user, role=Role.OWNER)
-        _first_tunnel(account, concentrator)
+        first_tunnel(account, concentrator)
         return password
 
     def write_password(self, file: str, password: str) -> None:
@@ -96,7 +96,8 @@ def _concentrator(name: str, site: tuple[str, str, str]) -> Concentrator:
     return concentrator
 
 
-def _first_tunnel(account: Account, concentrator: Concentrator) -> None:
+def first_tunnel(account: Account, concentrator: Concentrator) -> None:
+    """Create the tunnel of the example, with its hosted and static NAT subnets."""
     # The addresses are those of the laboratory and of the README's example.
     tunnel = Tunnel.objects.create(
         account=account,

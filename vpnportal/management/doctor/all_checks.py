@@ -13,6 +13,8 @@ from vpnportal.management.doctor import (
     envelopes,
     gateway,
     machine,
+    mail,
+    own_certificate,
     stored_tunnels,
 )
 from vpnportal.management.doctor.checks import EACH, GATEWAY, PORTAL, Check, Machine
@@ -24,6 +26,8 @@ MANY_TUNNELS_SECONDS = 120
 REQUIREMENTS_SECONDS = 60
 # Four connections of three seconds each.
 CERTIFICATE_SECONDS = 30
+# The time limit of Django's connection counts for each answer of the server.
+MAIL_SECONDS = 45
 
 CHECKS = (
     Check("settings", PORTAL, (configuration.portal_settings,)),
@@ -51,7 +55,11 @@ CHECKS = (
     Check(
         "certificates",
         EACH,
-        (certificates.broker_certificate, certificates.database_certificate),
+        (
+            certificates.broker_certificate,
+            certificates.database_certificate,
+            own_certificate.own_certificate,
+        ),
         seconds=CERTIFICATE_SECONDS,
     ),
     Check("queues", PORTAL, (broker.queues,), (*SCHEMA, "broker")),
@@ -62,6 +70,7 @@ CHECKS = (
     Check("clock", EACH, (machine.database_clock, machine.broker_clock)),
     Check("disk", PORTAL, (machine.portal_disks,)),
     Check("disk", GATEWAY, (machine.gateway_disks,)),
+    Check("mail", PORTAL, (mail.mail_server,), seconds=MAIL_SECONDS),
     Check("backup", PORTAL, (machine.backup,)),
     Check("units", PORTAL, (machine.portal_units,)),
     Check("units", GATEWAY, (machine.gateway_units,), of_concentrator=True),

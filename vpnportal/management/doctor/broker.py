@@ -62,8 +62,9 @@ def _no_answer(error: Exception) -> Finding:
         return unmet(
             "broker",
             f"Redis refuses the user and password of VPNPORTAL_BROKER: {reason_of(cause)}",
-            "Write the user's line of the ACL file again (`vpnportal broker_user NAME`), and "
-            "restart redis-server@vpnportal.",
+            "For a gateway: `vpnportal gateway add NAME` on the portal, then `vpnportal gateway "
+            "join` here. For the portal: remove its line in /etc/redis/vpnportal.acl, and run "
+            "`vpnportal setup`.",
         )
     return unmet(
         "broker",
@@ -101,10 +102,11 @@ def _rights(machine: Machine, needed: list[str], forbidden: tuple[str, ...]) -> 
         return
     is_portal = machine is Machine.PORTAL
     user = PORTAL_USER if is_portal else gateway_user(settings.CONCENTRATOR)
-    argument = PORTAL_USER if is_portal else settings.CONCENTRATOR
     advice = (
-        f"On the portal, write the line of {user} in the ACL file again: `vpnportal broker_user "
-        f"{argument}` with the password as its input. Restart redis-server@vpnportal."
+        f"Remove the line of {user} in /etc/redis/vpnportal.acl, and run `vpnportal setup`."
+        if is_portal
+        else f"On the portal: `vpnportal gateway add {settings.CONCENTRATOR}`; then `vpnportal "
+        "gateway join` here."
     )
     with broker_client() as client:
         refused = [command for command in needed if not _is_allowed(client, command)]

@@ -20,13 +20,14 @@ from django.db import connection
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
 from vpnportal.management.doctor.checks import unknown
 
-EXPIRES_SOON = timedelta(days=30)
+# A certificate of 90 days is renewed 30 days before its end.
+EXPIRES_SOON = timedelta(days=21)
 CONNECT_SECONDS = 3.0
 BROKER_PORT, POSTGRES_PORT = 6379, 5432
 # The request for TLS of PostgreSQL's protocol, and the answer "yes".
 SSL_REQUEST, SSL_ACCEPTED = struct.pack("!ii", 8, 80877103), b"S"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-ISSUE = "Issue the certificate again as in step 4 of docs/install.md, and restart the service."
+ISSUE = "Issue it again on the portal: `vpnportal certificates renew --force`."
 # Python 3.13 checks certificates as strictly as RFC 5280, so clients on Debian 13 do.
 STRICT = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
 
@@ -100,7 +101,7 @@ def _behind_socket(name: str, authority: str) -> Iterator[Finding]:
         yield at_risk(
             name,
             f"PostgreSQL listens on {addresses} without TLS.",
-            "Set ssl = on as in step 5 of docs/install.md, or listen_addresses = ''.",
+            "Run `vpnportal setup` on the portal, or set listen_addresses = ''.",
         )
     else:
         first = str(addresses).split(",")[0].strip()
@@ -197,8 +198,8 @@ def _chain(service: Service, certificate: x509.Certificate) -> Finding | None:
         return at_risk(
             service.name,
             f"Python 3.13, so a gateway with Debian 13, refuses it: {reason}.",
-            "Make the authority with keyUsage=keyCertSign and the certificate with "
-            "authorityKeyIdentifier, as in steps 3 and 4 of docs/install.md.",
+            "The authority needs keyUsage=keyCertSign, and the certificate authorityKeyIdentifier; "
+            "`vpnportal setup` makes both on a new portal.",
         )
     return None
 
@@ -210,6 +211,8 @@ def _refusal(service: Service, *, is_strict: bool) -> str:
         context.verify_flags |= STRICT
     else:
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if settings.CLIENT_TLS_FILE:
+        context.load_cert_chain(settings.CLIENT_TLS_FILE)
     try:
         _handshake(service, context)
     except ssl.SSLCertVerificationError as error:
@@ -223,6 +226,8 @@ def _read(service: Service) -> x509.Certificate:
     """Return the certificate of a server, whatever its quality."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if settings.CLIENT_TLS_FILE:
+        context.load_cert_chain(settings.CLIENT_TLS_FILE)
     return x509.load_der_x509_certificate(_handshake(service, context))
 
 

@@ -150,6 +150,9 @@ def _secrets() -> Iterator[str]:
     with suppress(ValueError):
         password = urlsplit(settings.CELERY_BROKER_URL).password or ""
         texts += [password, unquote(password)]
+    with suppress(ValueError):
+        password = urlsplit(settings.MAIL_URL).password or ""
+        texts += [password, unquote(password)]
     for name in (*key_files.NAMES, *GATEWAY_KEYS):
         with suppress(OSError, ValueError):
             texts += (settings.KEYS / name).read_text().split()

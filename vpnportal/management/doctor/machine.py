@@ -26,9 +26,12 @@ BACKUP_NAME, BACKUP_AGE = re.compile(r"\d{4}-\d\d-\d\d\.tar"), timedelta(days=2)
 POSTGRES_FOLDER, LOG_FOLDER = Path("/var/lib/postgresql"), Path("/var/log")
 SYSTEMD = Path("/run/systemd/system")
 COMMAND_SECONDS = 8
-PORTAL_UNITS = tuple(f"vpnportal-{unit}.service" for unit in ("upgrade", "web", "beat", "tasks"))
+PORTAL_UNITS = (
+    *(f"vpnportal-{unit}.service" for unit in ("upgrade", "web", "beat", "tasks")),
+    *("vpnportal-enrolment.socket", "vpnportal-certificates.timer"),
+)
 GATEWAY_UNITS = tuple(f"vpnportal-{name}@{{}}.service" for name in ("worker", "monitor", "routes"))
-CHARON_UNIT = "strongswan.service"
+CHARON_UNIT, CERTIFICATE_TIMER = "strongswan.service", "vpnportal-certificates.timer"
 # CAP_NET_ADMIN is bit 12, CAP_NET_RAW is bit 13 (capabilities(7)).
 NET_CAPABILITIES = 0x3000
 
@@ -163,7 +166,7 @@ def portal_units() -> Iterator[Finding]:
 def gateway_units() -> Iterator[Finding]:
     """Check that the services of a gateway are active, and their capabilities."""
     own = [unit.format(settings.CONCENTRATOR) for unit in GATEWAY_UNITS]
-    return _units([*own, CHARON_UNIT], with_capabilities=own)
+    return _units([*own, CERTIFICATE_TIMER, CHARON_UNIT], with_capabilities=own)
 
 
 def _units(units: Sequence[str], with_capabilities: Sequence[str] = ()) -> Iterator[Finding]:

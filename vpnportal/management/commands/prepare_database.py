@@ -1,4 +1,4 @@
-"""`manage.py setup`: prepare a portal to start, in one process; safe to repeat."""
+"""`manage.py prepare_database`: prepare a checkout's portal to start, in one process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vpnportal.models import Concentrator
 
 
 class Command(firsttime.Command):
-    """Command that runs all setup steps after `keys`.
+    """Command that runs all steps after `keys`; it is safe to repeat.
 
     The key files must exist when a process starts. What concentrators on this machine read is
     sealed for their public keys, which `keys` wrote.

@@ -1,0 +1,142 @@
+"""A concentrator as its gateway joins and leaves: its row, its pools, the key of its machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from ipaddress import IPv4Address, IPv4Network
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+
+from vpnportal.domain.tunnel.spec import Problem
+from vpnportal.models import AddressPool, AddressRelease, Concentrator, Datacenter, Tunnel
+from vpnportal.services.envelope_keys import set_envelope_key
+from vpnportal.services.errors import Refused
+
+MIN_PREFIX = 8
+
+
+@transaction.atomic
+def add_concentrator(
+    name: str,
+    public_address: str,
+    datacenter: str,
+    location: str,
+    pools: Sequence[tuple[AddressPool.Kind, str]],
+) -> bool:
+    """Create a concentrator, or check that an existing one is as described. Return True if new.
+
+    "" is an unspecified value, which an existing concentrator does not need. Pools are added to an
+    existing one. Raises Refused.
+    """
+    concentrator = Concentrator.objects.filter(name=name).first()
+    is_new = concentrator is None
+    if concentrator is None:
+        concentrator = _create(name, public_address, _datacenter(datacenter, location))
+    elif public_address and concentrator.public_address != public_address:
+        raise _refused(
+            "public_address",
+            f"{name} has the public address {concentrator.public_address}. Change it under "
+            "Administration.",
+        )
+    for kind, text in pools:
+        _add_pool(concentrator, kind, text)
+    return is_new
+
+
+def note_joined(name: str, public_key: str, certificate_until: datetime) -> None:
+    """Record the key and the certificate's end of a gateway that has joined. Raises Refused."""
+    set_envelope_key(_existing(name), public_key)
+    note_certificate(name, certificate_until)
+
+
+def note_certificate(name: str, certificate_until: datetime) -> None:
+    """Record the end of a gateway's certificate."""
+    Concentrator.objects.filter(name=name).update(certificate_until=certificate_until)
+
+
+def note_removed(name: str) -> bool:
+    """Seal nothing more for a gateway that was removed. Return False without its concentrator."""
+    concentrator = Concentrator.objects.filter(name=name).first()
+    if concentrator is None:
+        return False
+    set_envelope_key(concentrator, "")
+    Concentrator.objects.filter(pk=concentrator.pk).update(certificate_until=None)
+    return True
+
+
+def tunnels_of_gateway(name: str) -> int:
+    """Return the number of tunnels that a gateway has, or has yet to release."""
+    releases = AddressRelease.objects.filter(concentrator__name=name, released_at=None)
+    is_released = Exists(releases.filter(tunnel=OuterRef("pk")))
+    is_own = Q(concentrator__name=name, cancelled_at=None)
+    return Tunnel.objects.filter(is_own | is_released).count()
+
+
+def _existing(name: str) -> Concentrator:
+    concentrator = Concentrator.objects.filter(name=name).first()
+    if concentrator is None:
+        raise _refused(
+            "name", f"There is no concentrator {name}: `vpnportal gateway add` makes it."
+        )
+    return concentrator
+
+
+def _create(name: str, public_address: str, datacenter: Datacenter) -> Concentrator:
+    try:
+        address = IPv4Address(public_address)
+    except ValueError:
+        raise _refused(
+            "public_address",
+            "A new concentrator needs --public-address, the IPv4 address of its public side, such "
+            "as 203.0.113.1.",
+        ) from None
+    concentrator = Concentrator(name=name, datacenter=datacenter, public_address=str(address))
+    try:
+        others = {field.name for field in Concentrator._meta.fields} - {"name", "public_address"}
+        concentrator.full_clean(exclude=others)
+    except ValidationError as error:
+        raise _refused("name", " ".join(error.messages)) from None
+    concentrator.save()
+    return concentrator
+
+
+def _datacenter(name: str, long_name: str) -> Datacenter:
+    if not name:
+        raise _refused(
+            "datacenter", "A new concentrator needs --datacenter, its location, such as hou02."
+        )
+    known = Datacenter.objects.filter(name=name).first()
+    if known is None:
+        known = Datacenter(name=name, long_name=long_name or name)
+        try:
+            known.full_clean()
+        except ValidationError as error:
+            raise _refused("datacenter", " ".join(error.messages)) from None
+        known.save()
+    return known
+
+
+def _add_pool(concentrator: Concentrator, kind: AddressPool.Kind, text: str) -> None:
+    try:
+        network = IPv4Network(text)
+    except ValueError as error:
+        raise _refused(
+            kind.value, f"{text} is no IPv4 network, such as 10.1.255.0/24: {error}."
+        ) from None
+    if network.prefixlen < MIN_PREFIX:
+        raise _refused(kind.value, f"A pool is at most a /{MIN_PREFIX}, and {text} is larger.")
+    for pool in AddressPool.objects.filter(kind=kind).select_related("concentrator"):
+        if pool.concentrator == concentrator and pool.network == network:
+            return
+        if network.overlaps(pool.network):
+            raise _refused(
+                kind.value, f"{text} overlaps {pool.network} of {pool.concentrator.name}."
+            )
+    AddressPool.objects.create(concentrator=concentrator, kind=kind, network=network)
+
+
+def _refused(field: str, text: str) -> Refused:
+    return Refused(Problem(field, text))
