@@ -78,7 +78,8 @@ def broken_invariants(scene: Scene) -> Iterator[str]:
         if not tunnel.cancelled_at and tunnel.draft_digest not in ("", digest):
             yield f"the digest of {tunnel} is not that of its draft"
     for revision in Revision.objects.holding().select_related("concentrator"):
-        key_id = id_of_public_key(revision.concentrator.envelope_key)
+        public_key = revision.concentrator.envelope_key
+        key_id = id_of_public_key(public_key) if public_key else ""
         if revision.specification.gateway_key_id != key_id:
             yield f"{revision} is not sealed for its gateway"
     kinds = services.PROVIDER_KINDS

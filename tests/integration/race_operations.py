@@ -10,7 +10,7 @@ from tests.integration.race_preparations import Operation
 from tests.integration.race_scene import SHARED, UNUSED
 from vpnportal import models, services
 from vpnportal.domain.planning.sa_status import SaStatus
-from vpnportal.models import Revision, Role, Subnet, Tunnel
+from vpnportal.models import AddressPool, Revision, Role, Subnet, Tunnel
 from vpnportal.reconciler import address_release, epochs, revision_outcomes, sa_status_store, trials
 
 EDITS = (
@@ -141,6 +141,18 @@ HELD = (
         "set_envelope_key",
         lambda s, t, key: services.set_envelope_key(s.concentrator, key),
         rows.new_key,
+    ),
+    Operation(
+        "note_joined",
+        lambda s, t, key: services.note_joined(s.concentrator.name, key, timezone.now()),
+        rows.new_key,
+    ),
+    Operation("note_removed", lambda s, t, _: services.note_removed(s.concentrator.name)),
+    Operation(
+        "add_concentrator",
+        lambda s, t, _: services.add_concentrator(
+            s.concentrator.name, "", "", "", [(AddressPool.Kind.STATIC_NAT, "10.150.0.0/24")]
+        ),
     ),
     Operation("compare", lambda s, t, _: epochs.compare(s.concentrator, None, {t.pk: None})),
 )

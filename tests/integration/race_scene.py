@@ -67,6 +67,10 @@ class Scene:
 
     def renew(self) -> None:
         """Put back all rows that an operation may have changed."""
+        for concentrator in (self.concentrator, self.other_concentrator):
+            # The revisions that are put back are sealed for this key.
+            key = concentrator.envelope_key
+            Concentrator.objects.filter(pk=concentrator.pk).update(envelope_key=key)
         for model in RENEWED:
             model._base_manager.all()._raw_delete("default")
         for model, rows in self._rows.items():

@@ -23,11 +23,12 @@ READERS = {
     "newest_import", "newest_probe", "parse_address", "parse_day", "parse_dpd", "parse_keylife",
     "parse_name", "parse_notes", "parse_peer", "parse_preshared_key", "parse_subnet",
     "parse_trial_seconds", "paused_imports", "peer_view_of", "preview_restore", "restore_status",
-    "review_of", "revisions_of", "row_problems", "saved_rows", "state_of", "states_of", "undoable",
+    "review_of", "revisions_of", "row_problems", "saved_rows", "state_of", "states_of",
+    "tunnels_of_gateway", "undoable",
     "with_state_rank",
 }  # fmt: skip
 # Parts of other services, which have the transaction.
-PARTS = {"ensure_mark", "lock_account", "mail_invitation", "refuse_last_owners"}
+PARTS = {"ensure_mark", "lock_account", "mail_invitation", "note_certificate", "refuse_last_owners"}
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
