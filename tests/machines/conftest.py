@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.machines.debian import DEBIAN, root_file_system
+from tests.machines.installation import Installation
+from tests.machines.packages import build
 from tests.machines.site import Site
+from tests.running_portal import ROOT
 
 # Each program, and the Debian package of bin/prepare --dev that has it.
 PROGRAMS = {
@@ -44,6 +47,26 @@ def site(system: Path) -> Iterator[Site]:
     site = Site()
     try:
         yield site
+    finally:
+        site.close()
+
+
+@pytest.fixture(scope="session")
+def installed(system: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """Yield the installation, with the example entered and not applied, in a site of its own.
+
+    The files of tests use it one after the other: test_installed.py, then test_kernel_machine.py.
+    """
+    folder = tmp_path_factory.mktemp("installed")
+    site = Site()
+    try:
+        installation = Installation(site, system, folder)
+        packages = build(ROOT, folder)
+        installation.boot()
+        installation.bring(packages)
+        installation.install()
+        installation.fill_in()
+        yield installation
     finally:
         site.close()
 

@@ -13,6 +13,7 @@ from tests.machines.site import Site
 
 GATEWAYS = {"hou02-vpn01": "10.77.0.21", "hou02-vpn02": "10.77.0.22"}
 PORTAL = "vpn.example.net"
+USERLAND_ESP_FILE = "etc/strongswan.d/00-userland-esp.conf"
 # Containers have no ESP of the kernel's. The marks keep IKE packets out of the TUN device.
 USERLAND_ESP = """
 charon-systemd {
@@ -148,11 +149,15 @@ class Installation:
         self.device.write("etc/sysctl.d/forward.conf", "net.ipv4.ip_forward = 1\n")
         for machine in (*self.gateways, self.device):
             self.site.run("mkdir", "-p", str(machine.root / "etc/strongswan.d"))
-            machine.write("etc/strongswan.d/00-userland-esp.conf", USERLAND_ESP)
+            machine.write(USERLAND_ESP_FILE, USERLAND_ESP)
         for machine in self.machines:
             machine.start()
         for machine in self.machines:
             assert machine.wait() == "running", machine.run("systemctl", "--failed")
+
+    def esp_of_the_kernel(self, machine: Machine) -> None:
+        """Let charon use ESP of the kernel's from now on, on a machine that is off."""
+        self.site.run("rm", str(machine.root / USERLAND_ESP_FILE))
 
     def _make_disk(self, machine: Machine) -> None:
         machine.make_disk()

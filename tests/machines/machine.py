@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.machines.site import Site, mac_of
 
 # In the mount namespace of the site.
 DISKS = Path("/mnt")
-BOOT_SECONDS = 60
+BOOT_SECONDS = 120
 RUN_SECONDS = 300
 ENVIRONMENT = (
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -47,7 +48,7 @@ class Machine:
     links: tuple[tuple[str, str], ...]
     folder: Path
     disk_size: str = "2G"
-    _nspawn: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     leader: int = field(default=0, init=False)
 
     @property
@@ -98,21 +99,24 @@ class Machine:
         enter = ["sh", "-ec", ENTER_CGROUPS, "sh", *map(str, cgroups), "--"]
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.console.open("ab") as console:
-            self._nspawn = subprocess.Popen(
+            self._process = subprocess.Popen(
                 [*enter, *self.site.command(*words)],
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.leader = self._find_leader(time.monotonic() + BOOT_SECONDS)
+        # It is 1 in the machine.
+        self.leader = self._find_leader("systemd")
 
-    def _find_leader(self, deadline: float) -> int:
-        """Return the process id of the machine's systemd, which is 1 in the machine."""
-        assert self._nspawn
-        while time.monotonic() < deadline and self._nspawn.poll() is None:
-            for pid in _descendants(self._nspawn.pid):
-                if _name(pid) == "systemd":
+    def _find_leader(self, name: str) -> int:
+        """Return the process id of the program `name` below the process that starts the machine."""
+        assert self._process
+        deadline = time.monotonic() + BOOT_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            for pid in _descendants(self._process.pid):
+                # The kernel keeps 15 characters of a name.
+                if _name(pid) == name[:15]:
                     return pid
             time.sleep(0.02)
         raise AssertionError(f"{self.name} does not start: {self.console.read_text()[-2000:]}")
@@ -121,8 +125,12 @@ class Machine:
         """Wait until the machine has booted; return `running`, or `degraded` with failed units."""
         deadline = time.monotonic() + BOOT_SECONDS
         state = ""
-        while time.monotonic() < deadline:
-            state = self.run("systemctl", "is-system-running", "--wait", check=False).strip()
+        ask = self.command("systemctl", "is-system-running", "--wait")
+        while (left := deadline - time.monotonic()) > 0:
+            with suppress(subprocess.TimeoutExpired):
+                state = subprocess.run(
+                    ask, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=left
+                ).stdout.strip()
             if state in ("running", "degraded"):
                 return state
             time.sleep(0.1)
@@ -152,10 +160,10 @@ class Machine:
 
     def halt(self) -> None:
         """Switch the machine off as a power failure does. Its disk stays."""
-        assert self._nspawn
+        assert self._process
         subprocess.run(["kill", "-KILL", str(self.leader)], check=True)
-        self._nspawn.wait(30)
-        self._nspawn = None
+        self._process.wait(30)
+        self._process = None
         guard.remove_cgroups(guard.cgroup(self.site.guard_pid, self.name))
         self.site.remove_network_namespace(self.name)
 
@@ -168,7 +176,7 @@ class Machine:
 
     def down(self) -> None:
         """Switch the machine off and throw its disk away."""
-        if self._nspawn:
+        if self._process:
             self.halt()
         self.site.run("umount", str(self.root))
         self.site.run("umount", str(DISKS / self.name))

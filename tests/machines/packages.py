@@ -42,10 +42,12 @@ def build(checkout: Path, out: Path, **environment: str) -> list[Path]:
     return [Path(line) for line in done.stdout.splitlines()]
 
 
-def make_next_release(checkout: Path) -> None:
+def make_next_release(checkout: Path, version: str = "99.0.0") -> None:
     """Commit a later version with a migration to a clone."""
     release = checkout / "release.toml"
-    later = re.sub(r'^version = ".*"$', 'version = "99.0.0"', release.read_text(), flags=re.M)
+    later = re.sub(
+        r'^version = ".*"$', f'version = "{version}"', release.read_text(), flags=re.MULTILINE
+    )
     release.write_text(later)
     migrations = checkout / "vpnportal" / "migrations"
     previous = max(file.stem for file in migrations.glob("0*.py"))

@@ -58,13 +58,22 @@ class Site:
         """Add a namespace with an interface eth0, eth1, … for each (bridge, MAC address)."""
         self.run("ip", "netns", "add", name)
         for number, (bridge, mac) in enumerate(links):
-            if not self._has_link(bridge):
-                self.run("ip", "link", "add", bridge, "type", "bridge")
-                self.run("ip", "link", "set", bridge, "up")
+            self._add_bridge(bridge)
             port, card = f"{name}.{number}", f"eth{number}"
             end = ("peer", "name", card, "address", mac, "netns", name)
             self.run("ip", "link", "add", port, "type", "veth", *end)
             self.run("ip", "link", "set", port, "master", bridge, "up")
+
+    def add_tap(self, name: str, bridge: str) -> None:
+        """Add a TAP device at a bridge, for the card of a machine with a kernel of its own."""
+        self._add_bridge(bridge)
+        self.run("ip", "tuntap", "add", "dev", name, "mode", "tap", "vnet_hdr")
+        self.run("ip", "link", "set", name, "master", bridge, "up")
+
+    def _add_bridge(self, name: str) -> None:
+        if not self._has_link(name):
+            self.run("ip", "link", "add", name, "type", "bridge")
+            self.run("ip", "link", "set", name, "up")
 
     def remove_network_namespace(self, name: str) -> None:
         """Remove a namespace and its interfaces at once; the kernel would take its time."""

@@ -16,8 +16,7 @@ from tests.machines import install_guide
 from tests.machines.installation import Installation, run_steps
 from tests.machines.machine import Machine
 from tests.machines.packages import build, clone, make_next_release
-from tests.machines.site import Site
-from tests.running_portal import ROOT, wait_for
+from tests.running_portal import wait_for
 from tests.system.pings import pinging_with
 
 # The exposure of `systemd-analyze security`, from 0 to 10.
@@ -32,21 +31,6 @@ NAME = install_guide.EXAMPLE_NAME
 PAGE = "https://vpn.example.net/sign-in/"
 GET = ("curl", "--silent", "--cacert", "/etc/vpnportal/tls/ca.pem")
 STATUS_ONLY = ("--output", "/dev/null", "--write-out", r"%{http_code}\n")
-
-
-@pytest.fixture(scope="module")
-def installed(
-    site: Site, system: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Installation]:
-    """Yield the installation, with the example entered and not applied."""
-    folder = tmp_path_factory.mktemp("installed")
-    installation = Installation(site, system, folder)
-    packages = build(ROOT, folder)
-    installation.boot()
-    installation.bring(packages)
-    installation.install()
-    installation.fill_in()
-    yield installation
 
 
 def test_a_server_reaches_the_customers_computer_through_a_tunnel_of_installed_machines(installed):
