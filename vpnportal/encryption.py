@@ -54,12 +54,6 @@ def new_key() -> str:
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
 
 
-def new_gateway_key() -> tuple[str, str]:
-    """Return a random X25519 key (RFC 7748): a line for `gateway.key`, and its public key."""
-    line = new_key()
-    return line, public_key_of(line)
-
-
 def public_key_of(line: str) -> str:
     """Return the public key of a line of `gateway.key`, 32 bytes in base64.
 

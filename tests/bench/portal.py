@@ -16,7 +16,8 @@ from django.db import connection, transaction
 from lab.peers import Peer
 from vpnportal.domain.tunnel.serialization import spec_digest
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Translation, TunnelSpec
-from vpnportal.encryption import fingerprint_key, gateway_public_keys, new_gateway_key
+from vpnportal.encryption import fingerprint_key, gateway_public_keys
+from vpnportal.enrolment.key_files import new_gateway_key
 from vpnportal.fields import Sealed
 from vpnportal.models import (
     Account,

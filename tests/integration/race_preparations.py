@@ -18,6 +18,7 @@ from vpnportal.domain.diagnosis import log_lines
 from vpnportal.domain.diagnosis.log_collector import TunnelLog
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.traffic.accounting import TrafficDelta
+from vpnportal.enrolment.key_files import new_gateway_key
 from vpnportal.models import Revision, Subnet, Tunnel
 from vpnportal.models.revisions import LOCK_DURATION
 from vpnportal.monitor import log_recorder, traffic_recorder, translation_usage
@@ -131,7 +132,7 @@ def held(scene: Scene, tunnel: Tunnel) -> None:
 
 def new_key(scene: Scene, tunnel: Tunnel) -> str:
     """Return the public key of another line in the file of the gateway."""
-    line, public_key = encryption.new_gateway_key()
+    line, public_key = new_gateway_key()
     with (settings.KEYS / scene.concentrator.name / "gateway.key").open("a") as file:
         file.write(line + "\n")
     encryption._keys.cache_clear()

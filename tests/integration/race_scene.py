@@ -63,14 +63,15 @@ class Scene:
         self._make_rows()
         # In an order in which each may be inserted.
         models_with_rows = [model for model in reversed(RENEWED) if model._base_manager.exists()]
+        self._envelope_keys = dict(Concentrator.objects.values_list("pk", "envelope_key"))
         self._rows = {model: list(model._base_manager.all()) for model in models_with_rows}
 
     def renew(self) -> None:
         """Put back all rows that an operation may have changed."""
         for concentrator in (self.concentrator, self.other_concentrator):
             # The revisions that are put back are sealed for this key.
-            key = concentrator.envelope_key
-            Concentrator.objects.filter(pk=concentrator.pk).update(envelope_key=key)
+            concentrator.envelope_key = self._envelope_keys[concentrator.pk]
+            concentrator.save(update_fields=["envelope_key"])
         for model in RENEWED:
             model._base_manager.all()._raw_delete("default")
         for model, rows in self._rows.items():

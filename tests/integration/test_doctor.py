@@ -29,6 +29,7 @@ from tests.redis_server import TlsRedis
 from tests.running_portal import ROOT
 from vpnportal import encryption, services
 from vpnportal.deployment.broker_access import PORTAL_USER, gateway_user
+from vpnportal.enrolment.key_files import new_gateway_key
 from vpnportal.gateway.requirements import all_requirements, ipsec, sysctls
 from vpnportal.gateway.requirements.findings import met
 from vpnportal.management.doctor import broker, checks, configuration, database, gateway, machine
@@ -259,7 +260,7 @@ PORTAL_FAULTS = {
         "The portal seals with its own key alone",
     ),
     "sealed for another gateway": (
-        lambda plan: Concentrator.objects.update(envelope_key=encryption.new_gateway_key()[1]),
+        lambda plan: Concentrator.objects.update(envelope_key=new_gateway_key()[1]),
         f"envelopes/{NAME}",
         "red",
         "1 of 1 revisions are not sealed for its gateway's key.",

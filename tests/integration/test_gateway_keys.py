@@ -26,6 +26,7 @@ from tests.integration.two_gateways import (
 )
 from vpnportal import encryption, services
 from vpnportal.encryption import CannotOpen
+from vpnportal.enrolment.key_files import new_gateway_key
 from vpnportal.fields import Sealed
 from vpnportal.management.database_copy.seals import CONTEXTS
 from vpnportal.models import Concentrator, HeldTunnel, PeerProbe, Revision, Tunnel
@@ -41,7 +42,7 @@ def test_a_lost_gateway_is_replaced_by_one_command(full, concentrator, gateways)
     rows = list(sealed_rows())
     lost = shutil.copytree(settings.KEYS / ONE, settings.KEYS / "lost")
     replace_gateway(gateways, concentrator)
-    line, public_key = encryption.new_gateway_key()
+    line, public_key = new_gateway_key()
     (settings.KEYS / ONE / "gateway.key").write_text(line)
     encryption._keys.cache_clear()
     with as_gateway(ONE):
@@ -85,7 +86,7 @@ def test_a_text_that_does_not_open_stays_and_the_others_are_sealed_again(full, c
     broken = Sealed(revision.specification.token[:-4])
     Revision.objects.filter(pk=revision.pk).update(specification=broken)
 
-    count = services.set_envelope_key(concentrator, encryption.new_gateway_key()[1])
+    count = services.set_envelope_key(concentrator, new_gateway_key()[1])
 
     assert count == 2
     assert Revision.objects.get(pk=revision.pk).specification == broken
@@ -126,7 +127,7 @@ def test_another_key_than_one_of_x25519_is_refused_and_nothing_changes(full, con
     with pytest.raises(CommandError, match="32 bytes in base64"):
         call_command("gateway_key", ONE, "AAAA")
     with pytest.raises(CommandError, match=f"There is no concentrator 'x'. There are: {ONE}"):
-        call_command("gateway_key", "x", encryption.new_gateway_key()[1])
+        call_command("gateway_key", "x", new_gateway_key()[1])
 
     assert {row[2] for row in sealed_rows()} == before
     assert Concentrator.objects.get(pk=concentrator.pk).envelope_key == concentrator.envelope_key
@@ -190,13 +191,11 @@ def test_after_its_first_key_a_gateway_needs_none_of_the_portals_also_for_its_fi
         assert stored.spec == Revision.objects.get().spec()
 
 
-def test_the_portal_prints_the_two_keys_of_a_new_gateway(concentrator, live):
-    new, old = StringIO(), StringIO()
-    call_command("gateway_key", ONE, "--new", stdout=new)
-    call_command("gateway_key", ONE, "--concentrator", stdout=old)
-    folder = settings.KEYS / ONE
-    (folder / "gateway.key").write_text(new.getvalue())
-    (folder / "concentrator.key").write_text(old.getvalue())
+def test_the_portal_prints_a_lost_key_of_a_concentrator(concentrator, live):
+    printed, file = StringIO(), settings.KEYS / ONE / "concentrator.key"
+    file.unlink()
+    call_command("gateway_key", ONE, "--concentrator", stdout=printed)
+    file.write_text(printed.getvalue())
     encryption._keys.cache_clear()
 
     with as_gateway(ONE):

@@ -12,6 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import AddressPool, AddressRelease, Concentrator, Datacenter, Tunnel
+from vpnportal.models.row_locks import lock_concentrators
 from vpnportal.services.envelope_keys import set_envelope_key
 from vpnportal.services.errors import Refused
 
@@ -31,6 +32,8 @@ def add_concentrator(
     "" is an unspecified value, which an existing concentrator does not need. Pools are added to an
     existing one. Raises Refused.
     """
+    # Pools are compared with those of all concentrators.
+    lock_concentrators()
     concentrator = Concentrator.objects.filter(name=name).first()
     is_new = concentrator is None
     if concentrator is None:

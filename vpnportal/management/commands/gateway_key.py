@@ -8,12 +8,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from vpnportal import services
-from vpnportal.encryption import concentrator_key, new_gateway_key
+from vpnportal.encryption import concentrator_key
 from vpnportal.models import Concentrator
 
 
 class Command(BaseCommand):
-    """Command of the portal. What it prints with an option is secret: the content of a key file."""
+    """Command of the portal. With --concentrator it prints a secret: the content of a key file."""
 
     help = (
         "Seal what the gateway of a concentrator reads for its public key, as `vpnportal keys` "
@@ -24,9 +24,6 @@ class Command(BaseCommand):
         parser.add_argument("name", help="the concentrator's name, such as hou02-vpn01")
         way = parser.add_mutually_exclusive_group(required=True)
         way.add_argument("public_key", nargs="?", help="the public key of the gateway")
-        way.add_argument(
-            "--new", action="store_true", help="make a key pair, and print gateway.key"
-        )
         way.add_argument(
             "--concentrator", action="store_true", help="change nothing, print concentrator.key"
         )
@@ -39,12 +36,8 @@ class Command(BaseCommand):
         if options["concentrator"]:
             self.stdout.write(base64.b64encode(concentrator_key(concentrator.name)).decode())
             return
-        line, public_key = new_gateway_key() if options["new"] else ("", options["public_key"])
         try:
-            count = services.set_envelope_key(concentrator, public_key)
+            count = services.set_envelope_key(concentrator, options["public_key"])
         except services.Refused as refused:
             raise CommandError(str(refused)) from None
-        if line:
-            self.stdout.write(line)
-        else:
-            self.stdout.write(f"{count:,} texts are sealed for the gateway of {concentrator}.")
+        self.stdout.write(f"{count:,} texts are sealed for the gateway of {concentrator}.")

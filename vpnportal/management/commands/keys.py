@@ -17,15 +17,15 @@ from vpnportal.encryption import (
     concentrator_key,
     gateway_public_keys,
     has_keys,
-    new_gateway_key,
     new_key,
     public_key_of,
 )
+from vpnportal.enrolment.key_files import new_gateway_key
 
 # The groups of bin/prepare whose users may read a file that root makes. charon has the group of the
 # gateway's user, and that user is in the second one. The portal may read what it opens anyway.
 PORTAL, GATEWAY = "vpnportal", "vpnportal-shared"
-# The public key of a concentrator's gateway on the same machine, for `manage.py setup`.
+# The public key of a concentrator's gateway on the same machine, for `manage.py prepare_database`.
 PUBLIC_KEY_FILE = "gateway.pub"
 
 
