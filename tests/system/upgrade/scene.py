@@ -77,8 +77,9 @@ opened = {}
 for model in apps.get_models():
     for column in (field.name for field in model._meta.fields if isinstance(field, SealedField)):
         rows = [row for row in model.objects.all() if getattr(row, column)]
-        # Only a restore makes a held tunnel, and a probe has its draft until it has a result.
-        empty = model.__name__ in ("HeldTunnel", "PeerProbe")
+        # Only a restore makes a held tunnel, a probe has its draft until it has a result, and a
+        # mail its text until it is sent.
+        empty = model.__name__ in ("HeldTunnel", "OutgoingMail", "PeerProbe")
         assert rows or empty, f"the scene has no {model.__name__}.{column}"
         for row in rows:
             name = f"tunnel {getattr(row, 'tunnel_id', row.pk)} {getattr(row, 'number', column)}"
