@@ -44,7 +44,7 @@ def test_the_users_of_both_machines_see_a_healthy_laboratory(live: RunningPortal
 
 
 def test_a_translation_that_is_gone_is_named_and_not_repaired_by_looking(live: RunningPortal):
-    worker = live.process("solo")
+    worker = live.process("worker", "concentrator")
     os.kill(worker, signal.SIGSTOP)
     try:
         assert live.on("concentrator", *REMOVAL).returncode == 0
