@@ -59,6 +59,10 @@ def specification(peer: Peer, mappings: int = 0, ike_version: int = 1) -> Tunnel
     )
 
 
+# This process is its gateway, too, and opens its revisions.
+CONCENTRATOR = "hou02-vpn01"
+
+
 class Portal:
     """A database; `use` connects the portal's code to it."""
 
@@ -72,6 +76,7 @@ class Portal:
             connection.settings_dict["NAME"] = str(self.file)
         settings.VICI_SOCKET = str(self._vici_socket)
         settings.GATEWAY_STATE = self.file.parent / "gateway"
+        settings.CONCENTRATOR = CONCENTRATOR
         return self
 
     def make(self) -> Portal:
@@ -82,7 +87,7 @@ class Portal:
         call_command("migrate", verbosity=0)
         houston = Datacenter.objects.create(name="hou02", long_name="Houston 2")
         Concentrator.objects.create(
-            name="hou02-vpn01",
+            name=CONCENTRATOR,
             datacenter=houston,
             public_address="192.0.2.1",
             envelope_key=_public_key(),
