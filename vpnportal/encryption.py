@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +22,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from vpnportal.enrolment.key_files import derived_key
 from vpnportal.envelopes import (
     KEY_BYTES,
     NONCE_BYTES,
@@ -33,6 +33,7 @@ from vpnportal.envelopes import (
     limited,
 )
 
+_derived_key = lru_cache(derived_key)
 # The use of a concentrator's key in envelopes; the key itself is that of fingerprints.
 ENVELOPES = b"vpnportal envelopes"
 
@@ -210,11 +211,6 @@ def _public_text(private_key: X25519PrivateKey) -> str:
 
 def _id(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:8]
-
-
-@lru_cache
-def _derived_key(key: bytes, name: bytes) -> bytes:
-    return hmac.digest(key, name, "sha256")
 
 
 def _private_keys() -> dict[str, X25519PrivateKey]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from vpnportal import services
-from vpnportal.celery import PORTAL_QUEUE, app
+from vpnportal.celery import PORTAL_QUEUE, RUN_IMPORT, SEND_MAIL, app
 from vpnportal.maintenance import mail, old_rows
 
 
-@app.task(name="vpnportal.portal_tasks.send_mail")
+@app.task(name=SEND_MAIL)
 def send_mail(mail_id: str) -> None:
     """Send a mail, if it is due."""
     mail.send(UUID(mail_id))
@@ -22,7 +22,7 @@ def send_due_mails() -> None:
         mail.send(mail_id)
 
 
-@app.task(name="vpnportal.portal_tasks.run_import")
+@app.task(name=RUN_IMPORT)
 def run_import(import_id: str) -> None:
     """Run one step of an import, and queue the next step behind other work."""
     if services.run_import_step(int(import_id)):

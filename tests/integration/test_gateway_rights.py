@@ -16,6 +16,7 @@ from django.db import ProgrammingError, connection, models, transaction
 from django.utils import timezone
 
 from tests.integration.as_gateway import as_gateway
+from tests.integration.two_gateways import ONE, TWO, other
 from vpnportal import services
 from vpnportal.deployment import rights_in_database
 from vpnportal.deployment.gateway_rights import CLOSED, EARLIER_COLUMNS, RIGHTS, Rights
@@ -23,7 +24,6 @@ from vpnportal.deployment.rights_in_database import READABLE, apply_rights
 from vpnportal.models import (
     AddressPool,
     AddressRelease,
-    Concentrator,
     DiagnosticLog,
     DriftRepair,
     HeldTunnel,
@@ -41,18 +41,7 @@ pytestmark = [
     pytest.mark.django_db,
     pytest.mark.skipif("connection.vendor == 'sqlite'", reason="SQLite has no roles"),
 ]
-ONE, TWO = "hou02-vpn01", "hou02-vpn02"
-
-
-@pytest.fixture
-def other(concentrator) -> Concentrator:
-    """Return the concentrator of gateway 2, with an address for a tunnel that moves."""
-    row = Concentrator.objects.create(
-        name=TWO, datacenter=concentrator.datacenter, public_address="203.0.113.5"
-    )
-    network = IPv4Network("203.0.113.32/29")
-    AddressPool.objects.create(concentrator=row, kind="hosted-peer", network=network)
-    return row
+__all__ = ["other"]
 
 
 @pytest.fixture

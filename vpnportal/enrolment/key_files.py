@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -17,6 +18,14 @@ def first_key(file: Path) -> bytes:
     if len(key) != KEY_BYTES:
         raise ValueError(f"{file} needs a base64 key of {KEY_BYTES} bytes on its first line.")
     return key
+
+
+def derived_key(key: bytes, name: bytes) -> bytes:
+    """Return the key that a secret key and a name determine (HMAC-SHA-256, RFC 2104).
+
+    The key of a concentrator follows from fingerprint.key and the concentrator's name in this way.
+    """
+    return hmac.digest(key, name, "sha256")
 
 
 def new_gateway_key() -> tuple[str, str]:

@@ -8,13 +8,13 @@ in the database `postgres`, which no backup of the portal has.
 from __future__ import annotations
 
 from vpnportal.deployment.gateway_role import GROUP
+from vpnportal.enrolment.messages import NAME, VERIFIER
 
 DATABASE, SCHEMA, ROLE = "postgres", "vpnportal_enrolment", "vpnportal-enrolment"
-VERIFIER = r"^SCRAM-SHA-256\$4096:[A-Za-z0-9+/]{22}==\$[A-Za-z0-9+/]{43}=:[A-Za-z0-9+/]{43}=$"
 
 # Each takes the name of a concentrator and begins with these two checks.
 CHECKS = f"""
-    IF name !~ '^[a-z0-9-]{{1,40}}$' THEN
+    IF name !~ '^{NAME.pattern}$' THEN
         RAISE EXCEPTION 'not the name of a concentrator';
     END IF;
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = role) AND NOT EXISTS (
@@ -24,7 +24,9 @@ CHECKS = f"""
 """  # noqa: S608
 FUNCTIONS = {
     "make_role(name text, verifier text)": f"""
-    IF verifier !~ '{VERIFIER}' THEN RAISE EXCEPTION 'not a SCRAM-SHA-256 verifier'; END IF;
+    IF verifier !~ '^{VERIFIER.pattern}$' THEN
+        RAISE EXCEPTION 'not a SCRAM-SHA-256 verifier';
+    END IF;
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
         EXECUTE format('CREATE ROLE %I', role);
     END IF;

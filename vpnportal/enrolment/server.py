@@ -7,7 +7,6 @@ of the authority is seldom in memory.
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from pathlib import Path
 from vpnportal.enrolment import messages
 from vpnportal.enrolment.access import Access
 from vpnportal.enrolment.authority import LIFETIME, Authority
-from vpnportal.enrolment.key_files import first_key
+from vpnportal.enrolment.key_files import derived_key, first_key
 from vpnportal.enrolment.registry import Registry
 from vpnportal.enrolment.signer import Signer
 
@@ -95,8 +94,7 @@ def signer_of(environment: dict[str, str]) -> Signer:
         authority,
         Registry(Path(environment["STATE_DIRECTORY"])),
         access,
-        # As `encryption.concentrator_key`.
-        lambda name: hmac.digest(master, name.encode(), "sha256"),
+        lambda name: derived_key(master, name.encode()),
         {
             "database": environment["VPNPORTAL_GATEWAY_DATABASE"],
             "broker": environment["VPNPORTAL_GATEWAY_BROKER"],

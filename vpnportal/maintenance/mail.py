@@ -28,13 +28,8 @@ PAUSES = tuple(
 )
 # The first reply code of a mail server that no later try changes (RFC 5321, 4.2.1).
 PERMANENT = 500
-# Mails of one run of `send_due`. The next run is a minute later.
+# Mails of one run of `send_due_mails`. The next run is a minute later.
 AT_ONCE = 100
-
-
-def mail_is_configured() -> bool:
-    """Return True if VPNPORTAL_MAIL names a mail server."""
-    return bool(settings.MAIL_URL)
 
 
 def request_mail(recipient: str, subject: str, text: str) -> None:

@@ -25,10 +25,11 @@ class TunnelSummaryQuerySet(models.QuerySet["TunnelSummary"]):
 class TunnelSummary(models.Model):
     """The row of one tunnel, which triggers write and no code does.
 
-    The triggers and their query are in `deployment.tunnel_summaries`. They follow every change of
-    a tunnel, its revisions and its releases in the same transaction. `rank` is the rank of the
-    state label while `reported_by` is online (`services.STATE_RANKS`). `names` has the names and
-    the notes in upper case. `peers` has the two addresses, each between spaces.
+    The triggers are in `deployment.summary_triggers`, their query in `deployment.summary_query`.
+    They follow every change of a tunnel, its revisions and its releases in the same transaction.
+    `rank` is the rank of the state label while `reported_by` is online (`services.STATE_RANKS`).
+    `names` has the names and the notes in upper case. `peers` has the two addresses, each between
+    spaces.
     """
 
     # The tunnel's own columns have the constraints, and the triggers delete the row.

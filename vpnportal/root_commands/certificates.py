@@ -174,9 +174,7 @@ def renew_portal(
     programs.systemctl("try-reload-or-restart", "postgresql.service", "nginx.service")
     _reload_redis(places)
     # They get their credentials when they start. Requests wait in the socket meanwhile.
-    programs.systemctl(
-        "try-restart", "vpnportal-web", "vpnportal-beat", "vpnportal-tasks", "vpnportal-enrolment"
-    )
+    programs.systemctl("try-restart", *programs.PORTAL_SERVICES, "vpnportal-enrolment")
     output.say("PostgreSQL, Redis, the web server and the portal use them.")
 
 

@@ -9,6 +9,9 @@ from vpnportal.root_commands.output import Failure
 SECONDS = 600
 VPNPORTAL = "/usr/sbin/vpnportal"
 
+# The services of the portal that use settings, keys and the certificate for Redis.
+PORTAL_SERVICES = ("vpnportal-web", "vpnportal-beat", "vpnportal-tasks")
+
 
 def run(*words: str, text: str = "") -> str:
     """Run a program with the input `text`, and return its output. Raises Failure."""

@@ -23,13 +23,7 @@ from vpnportal.root_commands.setup_services import BROKER_PORT, DATABASE, DATABA
 from vpnportal.root_commands.site_settings import LOCAL, Site
 
 UNITS = (
-    *(
-        "vpnportal.target",
-        "vpnportal-web.socket",
-        "vpnportal-web",
-        "vpnportal-beat",
-        "vpnportal-tasks",
-    ),
+    *("vpnportal.target", "vpnportal-web.socket", *programs.PORTAL_SERVICES),
     *("vpnportal-backup.timer", "vpnportal-enrolment.socket", "vpnportal-certificates.timer"),
 )
 SOCKET_FOLDER = "/run/postgresql"
@@ -140,7 +134,7 @@ def _write_settings(site: Site, passwords: dict[str, str], output: Output, place
     )
     _merge(places.certificate_settings, {}, broker(CERTIFICATES_USER))
     if changed and programs.is_active("vpnportal-web.service"):
-        programs.systemctl("try-restart", "vpnportal-web", "vpnportal-beat", "vpnportal-tasks")
+        programs.systemctl("try-restart", *programs.PORTAL_SERVICES)
     state = "written" if changed else "as they were"
     output.say(f"The settings are {state}: {places.portal_settings}")
 
