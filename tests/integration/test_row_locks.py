@@ -63,3 +63,13 @@ def test_no_other_module_locks_rows():
     }
 
     assert modules == {"models/row_locks.py"}
+
+
+def test_a_transaction_is_a_block_of_its_own():
+    # As a decorator, one `atomic` object serves all calls and threads, and locks seem still held.
+    package = Path(vpnportal.__file__).parent
+    decorated = [
+        file for file in package.rglob("*.py") if "@transaction.atomic" in file.read_text()
+    ]
+
+    assert not decorated

@@ -19,7 +19,6 @@ from vpnportal.services.errors import Refused
 MIN_PREFIX = 8
 
 
-@transaction.atomic
 def add_concentrator(
     name: str,
     public_address: str,
@@ -32,21 +31,22 @@ def add_concentrator(
     "" is an unspecified value, which an existing concentrator does not need. Pools are added to an
     existing one. Raises Refused.
     """
-    # Pools are compared with those of all concentrators.
-    lock_concentrators()
-    concentrator = Concentrator.objects.filter(name=name).first()
-    is_new = concentrator is None
-    if concentrator is None:
-        concentrator = _create(name, public_address, _datacenter(datacenter, location))
-    elif public_address and concentrator.public_address != public_address:
-        raise _refused(
-            "public_address",
-            f"{name} has the public address {concentrator.public_address}. Change it under "
-            "Administration.",
-        )
-    for kind, text in pools:
-        _add_pool(concentrator, kind, text)
-    return is_new
+    with transaction.atomic():
+        # Pools are compared with those of all concentrators.
+        lock_concentrators()
+        concentrator = Concentrator.objects.filter(name=name).first()
+        is_new = concentrator is None
+        if concentrator is None:
+            concentrator = _create(name, public_address, _datacenter(datacenter, location))
+        elif public_address and concentrator.public_address != public_address:
+            raise _refused(
+                "public_address",
+                f"{name} has the public address {concentrator.public_address}. Change it under "
+                "Administration.",
+            )
+        for kind, text in pools:
+            _add_pool(concentrator, kind, text)
+        return is_new
 
 
 def note_joined(name: str, public_key: str, certificate_until: datetime) -> None:
