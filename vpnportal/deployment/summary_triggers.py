@@ -19,11 +19,18 @@ from typing import Any
 from django.db import transaction
 
 from vpnportal.deployment.summary_query import COLUMNS, TABLE, WATCHED, query, upsert
+from vpnportal.services.state_labels import Outcome
 
-TUNNEL = "vpnportal_tunnel"
+TUNNEL, REVISION = "vpnportal_tunnel", "vpnportal_revision"
 FUNCTION = "public.vpnportal_keep_summary()"
 PREFIX = "summary_after_"
 EVENTS = ("insert", "update", "delete")
+# A revision before a live one decides nothing: to mark it as replaced takes no query of the state.
+IS_BEFORE_LIVE = (
+    f"OLD.number = NEW.number AND EXISTS (SELECT 1 FROM {REVISION} later"
+    " WHERE later.tunnel_id = NEW.tunnel_id AND later.number > NEW.number"
+    f" AND later.outcome = '{Outcome.LIVE}')"
+)
 FUNCTION_BODY = f"""
 DECLARE
     changed bigint;
@@ -32,6 +39,11 @@ BEGIN
         changed := OLD.tunnel_id;
     ELSIF TG_TABLE_NAME <> '{TUNNEL}' THEN
         changed := NEW.tunnel_id;
+        IF TG_TABLE_NAME = '{REVISION}' AND TG_OP = 'UPDATE' THEN
+            IF {IS_BEFORE_LIVE} THEN
+                RETURN NULL;
+            END IF;
+        END IF;
     ELSIF TG_OP = 'DELETE' THEN
         DELETE FROM {TABLE} WHERE tunnel_id = OLD.id;
         RETURN NULL;
@@ -171,7 +183,9 @@ def _sqlite_trigger(table: str, event: str) -> str:
         action = f"DELETE FROM {TABLE} WHERE tunnel_id = OLD.id"
     if event == "update":
         changes = " OR ".join(f"OLD.{name} IS NOT NEW.{name}" for name in WATCHED[table])
-        when = f" WHEN {changes}"
+        when = f" WHEN ({changes})"
+        if table == REVISION:
+            when += f" AND NOT ({IS_BEFORE_LIVE})"
     return (
         f"CREATE TRIGGER {_name(table, event)} AFTER {_event(table, event)} ON {table}"
         f" FOR EACH ROW{when} BEGIN {action}; END"

@@ -12,13 +12,14 @@ several rows make no query there.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.models import BigAutoField, Model, QuerySet
 
 from vpnportal.models.accounts import Account
@@ -112,6 +113,20 @@ def lock_subnets(subnets: QuerySet[Subnet]) -> None:
 def lock_revisions(revisions: QuerySet[Revision]) -> None:
     """Lock revisions before more than one of them is updated."""
     _lock_all(Rank.REVISION, revisions)
+
+
+@contextmanager
+def locked_outcomes(tunnel_id: int) -> Iterator[None]:
+    """Lock the outcomes of a tunnel for a single statement.
+
+    In SQLite the statement is a transaction of its own.
+    """
+    if _locks_rows() or settings.CHECK_LOCK_ORDER:
+        with transaction.atomic():
+            lock_outcomes(tunnel_id)
+            yield
+    else:
+        yield
 
 
 def lock_outcomes(tunnel_id: int) -> None:

@@ -9,12 +9,11 @@ tombstone: without it, a restored backup could not tell the tunnel from one that
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -182,7 +181,7 @@ class LocalTarget:
         number = numbers[-1] + 1 if numbers else 1
         # Replacing the older file costs more than all else here: some file systems wait for the
         # disk then.
-        _write_private(self._file(name, number), json.dumps(asdict(stored)))
+        _write_private(self._file(name, number), stored.text)
         numbers.append(number)
         if numbers[1:]:
             self._with_older.add(name)
@@ -230,8 +229,8 @@ class LocalTarget:
 
 def _write_private(file: Path, text: str) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with os.fdopen(os.open(file, flags, 0o600), "w") as out:
-        out.write(text)
+    with os.fdopen(os.open(file, flags, 0o600), "wb") as out:
+        out.write(text.encode())
 
 
 def _wait_for_disk(file: Path) -> None:

@@ -306,6 +306,8 @@ class Converge:
 
     def _execute_reconnects(self) -> bool:
         """Claim commands, and terminate IKE_SAs to reconnect. Return True if one was terminated."""
+        if not self.target.may_have_commands:
+            return False
         self._commands = tunnel_commands.claim(self._concentrator, self._tunnel_id)
         return tunnel_commands.terminate_for_reconnect(self._commands, self._driver, self.observed)
 

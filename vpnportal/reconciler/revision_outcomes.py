@@ -19,6 +19,7 @@ from vpnportal.models.row_locks import (
     lock_outcomes,
     lock_revisions,
     lock_tunnel_at_gateway,
+    locked_outcomes,
 )
 from vpnportal.prepared_statements import PreparedUpdate
 from vpnportal.reconciler.step_log import log_entry
@@ -55,9 +56,8 @@ def mark_applying(revisions: Iterable[Revision]) -> None:
         if revision.outcome == Outcome.QUEUED:
             revision.outcome = Outcome.APPLYING
             revision.steps = [*revision.steps, log_entry(Step("", "Started"))]
-            with transaction.atomic():
-                # An outcome changes the tunnel's summary, which comes last in the order of locks.
-                lock_outcomes(revision.tunnel_id)
+            # An outcome changes the tunnel's summary, which comes last in the order of locks.
+            with locked_outcomes(revision.tunnel_id):
                 _begin(revision.pk, outcome=revision.outcome, steps=revision.steps)
 
 
@@ -104,8 +104,7 @@ def mark_accepted_by_peer(tunnel_id: int) -> None:
 def mark_failed(revisions: Iterable[Revision], reason: str) -> None:
     """Fail unfinished revisions. The revisions before them stay live."""
     for revision in revisions:
-        with transaction.atomic():
-            lock_outcomes(revision.tunnel_id)
+        with locked_outcomes(revision.tunnel_id):
             _finish(revision, Outcome.FAILED, reason)
 
 

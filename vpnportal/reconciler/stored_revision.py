@@ -59,6 +59,12 @@ class StoredRevision:
         return stored
 
     @property
+    def text(self) -> str:
+        """The content of the file."""
+        # `asdict` copies each value, and takes longer than the rest.
+        return json.dumps({name: getattr(self, name) for name in self.__slots__})
+
+    @property
     def reader(self) -> str:
         """The id of the gateway's key that opens the file; "" of a tombstone and without one."""
         return Sealed(self.sealed).gateway_key_id

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db.models import BigAutoField, F, Q
+from django.db.models import BigAutoField, Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from vpnportal.domain.gateway_config.compile import compile_tunnel
@@ -19,7 +19,7 @@ from vpnportal.domain.planning.kernel_ipsec import Peers
 from vpnportal.domain.planning.leftovers import peers_of
 from vpnportal.domain.planning.observed import Scope
 from vpnportal.encryption import CannotOpen, concentrator_key
-from vpnportal.models import Concentrator, HeldTunnel, Revision
+from vpnportal.models import Concentrator, HeldTunnel, Revision, TunnelCommand
 from vpnportal.models.revisions import RevisionQuerySet
 from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.revision_cache import RevisionKey
@@ -43,6 +43,7 @@ class Target:
     False if no earlier converge of the scope can have stopped between two changes. `held` are the
     connections that stay as the gateway has them, and whose revisions are not in the target.
     `ended` are the ids of the held tunnels that follow the database in it; only of all tunnels.
+    `may_have_commands` is False if no command waited when the revisions were read.
     """
 
     revision_keys: dict[str, RevisionKey]
@@ -53,6 +54,7 @@ class Target:
     may_be_half_done: bool
     held: frozenset[str] = frozenset()
     ended: tuple[int, ...] = ()
+    may_have_commands: bool = True
 
     @property
     def revision_ids(self) -> dict[str, int]:
@@ -141,35 +143,44 @@ def _target_of_all(concentrator: Concentrator, held: Mapping[int, HeldTunnel]) -
 def _revisions_of(concentrator_id: int, tunnel_id: int) -> RevisionQuerySet:
     """Return the revisions of a tunnel on a concentrator, newest first.
 
-    With `disconnected_at`, one query has what `to_configure` needs and the earlier revisions.
+    One query has what `to_configure` needs, the earlier revisions, and whether a command waits.
     """
     revisions = Revision.objects.filter(concentrator_id=concentrator_id, tunnel_id=tunnel_id)
-    revisions = revisions.order_by("-number").with_owner()
-    return revisions.annotate(disconnected_at=F("tunnel__disconnected_at"))
+    commands = TunnelCommand.objects.filter(tunnel=OuterRef("tunnel"), done_at=None)
+    return (
+        revisions.order_by("-number")
+        .with_owner()
+        .annotate(disconnected_at=F("tunnel__disconnected_at"), has_command=Exists(commands))
+    )
 
 
-_newest_revisions = PreparedQuery(
-    lambda concentrator_id, tunnel_id: _revisions_of(concentrator_id, tunnel_id)[
-        :EARLIER_REVISIONS
-    ],
-    BigAutoField(),
-    BigAutoField(),
-)
+def _newest(limit: int) -> PreparedQuery[Any]:
+    """Return the query for the newest revisions of a tunnel on a concentrator."""
+    return PreparedQuery(
+        lambda concentrator_id, tunnel_id: _revisions_of(concentrator_id, tunnel_id)[:limit],
+        BigAutoField(),
+        BigAutoField(),
+    )
+
+
+# An apply after a live revision needs no more, and each row takes as long as a short query.
+_newest_two, _newest_revisions = _newest(2), _newest(EARLIER_REVISIONS)
 
 
 def _target_of_one(concentrator: Concentrator, tunnel_id: int) -> Target:
     name = connection_of(tunnel_id)
-    earlier: list[Any] = _newest_revisions(concentrator.pk, tunnel_id)
+    earlier = _newest_two(concentrator.pk, tunnel_id)
     current = [row for row in earlier if row.outcome in Revision.LIVE_OR_APPLYING]
     if not any(row.outcome == Revision.Outcome.LIVE for row in current):
         revisions = _revisions_of(concentrator.pk, tunnel_id)
         current = list(revisions.filter(outcome__in=Revision.LIVE_OR_APPLYING))
-    for row in (*earlier, *current):
-        row.concentrator = concentrator
-    if not current and _is_released(concentrator, tunnel_id):
-        earlier = []
     newest = [row for row in current[:1] if row.disconnected_at is None]
     may_be_half_done = not newest or _may_be_half_done(newest[0], earlier)
+    if may_be_half_done:
+        is_released = not current and _is_released(concentrator, tunnel_id)
+        earlier = [] if is_released else _newest_revisions(concentrator.pk, tunnel_id)
+    for row in (*earlier, *current):
+        row.concentrator = concentrator
     compiled = [tunnel for row in newest if (tunnel := revision_cache.get(row))]
     return Target(
         revision_keys=dict.fromkeys([name], RevisionKey.of(newest[0])) if newest else {},
@@ -178,6 +189,7 @@ def _target_of_one(concentrator: Concentrator, tunnel_id: int) -> Target:
         scope=_scope_of(name, (*current, *earlier) if may_be_half_done else current),
         unreadable=frozenset([name] if newest and not compiled else ()),
         may_be_half_done=may_be_half_done,
+        may_have_commands=any(row.has_command for row in current),
     )
 
 
