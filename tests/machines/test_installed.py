@@ -67,6 +67,21 @@ def test_the_processes_of_a_gateway_have_two_capabilities_and_can_get_no_other(i
         assert "NoNewPrivs:\t1" in status
 
 
+def test_charon_of_a_gateway_is_not_root_and_has_one_capability(installed):
+    gateway, _ = installed.gateways
+    pid = gateway.run("pidof", "charon-systemd").strip()
+    status = gateway.run("cat", f"/proc/{pid}/status")
+    user = gateway.run("id", "--user", "vpnportal-charon").strip()
+
+    assert re.search(r"^Uid:\t(.*)$", status, re.MULTILINE)[1].split() == [user] * 4
+    # CAP_NET_ADMIN
+    assert re.search(r"^CapEff:\t0*(\w+)$", status, re.MULTILINE)[1] == "1000"
+    checked = json.loads(gateway.run("vpnportal", "check_gateway", "--json", check=False))
+    assert {"charon is not root."} == {
+        item["text"] for item in checked if item["requirement"] == "charon_user"
+    }
+
+
 # What a gateway's own role sees: the concentrators, the tunnels, and if it may read the users.
 SEEN = """
 from vpnportal.models import Concentrator, Tunnel

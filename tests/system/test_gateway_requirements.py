@@ -237,6 +237,11 @@ def test_a_charon_that_does_not_answer_is_found(tmp_path: Path):
     assert finding.text.startswith("/run/charon.vici: ")
 
 
+@pytest.mark.parametrize(("user", "level"), [(0, Level.WARNING), (990, Level.OK), (None, Level.OK)])
+def test_a_charon_that_is_root_is_found(user: int | None, level: Level):
+    assert ipsec.charon_user(ipsec.Charon(user_id=user)).level is level
+
+
 def test_many_tunnels_with_equal_networks_are_found():
     few, many = (
         ipsec.equal_selectors(ipsec.Charon(connections={f"ctx{n}": TUNNEL for n in range(count)}))
@@ -276,6 +281,7 @@ def test_the_laboratory_meets_all_requirements(live: RunningPortal):
     assert [finding for finding in findings if finding["level"] != "ok"] == []
     assert checked.returncode == 0
     assert {"charon", "esp", "rules", "conntrack"} <= {item["requirement"] for item in findings}
+    assert "charon is not root." in [item["text"] for item in findings]
 
     live.on("concentrator", "sysctl", "-w", "net.ipv4.ip_forward=0")
     try:

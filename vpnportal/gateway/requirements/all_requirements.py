@@ -15,6 +15,7 @@ def check(vici_socket: str, hosted_interfaces: Collection[str]) -> Iterator[Find
     """
     charon = ipsec.Charon.read(vici_socket)
     yield ipsec.charon_answers(charon, vici_socket)
+    yield ipsec.charon_user(charon)
     yield ipsec.esp(charon)
     yield sysctls.forwarding()
     yield sysctls.reverse_path_filter()

@@ -25,10 +25,14 @@ MAX_EQUAL_CHILDREN = 100
 
 @dataclass(frozen=True, slots=True)
 class Charon:
-    """Facts about charon; `problem` is the reason why it does not answer, or ""."""
+    """Facts about charon; `problem` is the reason why it does not answer, or "".
+
+    `user_id` is the user as which it runs, None if that cannot be seen.
+    """
 
     problem: str = ""
     version: str = ""
+    user_id: int | None = None
     userland_esp: bool = False
     connections: Mapping[str, LoadedConnection] = field(default_factory=dict)
 
@@ -39,6 +43,7 @@ class Charon:
             with CharonSession(vici_socket) as session:
                 return cls(
                     version=session.version(),
+                    user_id=session.user_id(),
                     userland_esp=session.userland_esp(),
                     connections=session.list_conns(),
                 )
@@ -53,6 +58,20 @@ def charon_answers(charon: Charon, vici_socket: str) -> Finding:
         return unmet("charon", f"{vici_socket}: {charon.problem}", remedy)
     count = len(charon.connections)
     return met("charon", f"strongSwan {charon.version} answers, with {count} connections.")
+
+
+def charon_user(charon: Charon) -> Finding:
+    """Check that charon is not root: a client of vici names files that charon reads."""
+    if charon.user_id == 0:
+        text = "charon is root, so the worker's user can let it read files of root."
+        remedy = (
+            "Set user = vpnportal-charon in charon's part of strongswan.conf, as the package of the"
+            " gateway does. It counts from charon's next start."
+        )
+        return at_risk("charon_user", text, remedy)
+    if charon.user_id is None:
+        return met("charon_user", "The process of charon cannot be seen from here.")
+    return met("charon_user", "charon is not root.")
 
 
 def esp(charon: Charon) -> Finding:

@@ -12,8 +12,9 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -52,6 +53,8 @@ ALGORITHM_KINDS = ("encryption", "aead", "integrity", "prf", "dh", "ke")
 ESTABLISHED_STATES = frozenset(("ESTABLISHED", "PASSIVE", "REKEYING", "REKEYED"))
 # Parts of charon's error messages for an object that does not exist.
 MISSING_MESSAGES = ("no matching", "not found", "unknown")
+# struct ucred: process, user, group.
+CREDENTIALS = struct.Struct("iII")
 NO_CONNECTIONS: Mapping[str, Connection] = MappingProxyType({})
 
 
@@ -182,6 +185,19 @@ class CharonSession:
         """Return True if charon processes ESP (kernel-libipsec), False if the kernel does."""
         with self._errors():
             return "kernel-libipsec" in decode(self._session.stats()).get("plugins", [])
+
+    def user_id(self) -> int | None:
+        """Return the user id as which charon runs now; None if its process cannot be seen.
+
+        The socket (unix(7), SO_PEERCRED) tells the process, and the user that made the socket.
+        """
+        packed = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+        pid, _, _ = CREDENTIALS.unpack(packed)
+        with suppress(OSError):
+            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                if line.startswith("Uid:"):
+                    return int(line.split()[2])
+        return None
 
     def uptime_seconds(self) -> float:
         """Return the time since charon's start, exact up to two minutes and rounded down above."""
