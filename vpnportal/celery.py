@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from datetime import datetime, timedelta
@@ -10,11 +11,15 @@ from typing import Any
 from celery import Celery
 from celery.beat import Scheduler
 from celery.schedules import schedstate, schedule
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
+
+log = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
 
 EVERY_SECONDS = 60
+# Between two tries to read the concentrators while the database is away.
+RETRY_SECONDS = 5
 DAY_SECONDS = 86_400
 # The queue of the portal's own worker. No concentrator has it: theirs begin with `concentrator.`.
 PORTAL_QUEUE = "portal"
@@ -58,11 +63,12 @@ class Regularly(schedule):
 class PortalScheduler(Scheduler):
     """A scheduler with one entry per concentrator, and those of the portal's own worker.
 
-    It reads the concentrators every minute. It runs each task soon after its own start.
+    It reads the concentrators every minute. It runs each task soon after its own start. While the
+    database is away, it keeps the concentrators that it knows.
     """
 
     def setup_schedule(self) -> None:
-        self._read_at = -float(EVERY_SECONDS)
+        self._read_at, self._has_database = -float(EVERY_SECONDS), True
         self._portal_entries = {
             **{task: self._portal_entry(task, EVERY_SECONDS) for task in MINUTE_TASKS},
             **{task: self._portal_entry(task, DAY_SECONDS) for task in DAILY_TASKS},
@@ -72,7 +78,8 @@ class PortalScheduler(Scheduler):
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         self._read_concentrators()
-        return min(super().tick(*args, **kwargs), EVERY_SECONDS)
+        next_read = self._read_at + EVERY_SECONDS - time.monotonic()
+        return max(0.0, min(super().tick(*args, **kwargs), next_read))
 
     def _read_concentrators(self) -> None:
         if time.monotonic() - self._read_at < EVERY_SECONDS:
@@ -80,11 +87,17 @@ class PortalScheduler(Scheduler):
         self._read_at = time.monotonic()
         # Build the heap of due times again: after the clock was set back, it holds late times.
         self._heap = None
-        from vpnportal.models import Concentrator
-
-        concentrators = {
-            concentrator.queue: concentrator for concentrator in Concentrator.objects.all()
-        }
+        try:
+            concentrators = _concentrators()
+        except (DatabaseError, InterfaceError) as error:
+            # Once for each outage.
+            if self._has_database:
+                log.warning("The database cannot be reached: %s", error)
+            self._has_database = False
+            close_old_connections()
+            self._read_at += RETRY_SECONDS - EVERY_SECONDS
+            return
+        self._has_database = True
         for queue in self.schedule.keys() - concentrators.keys() - self._portal_entries.keys():
             self.schedule.pop(queue)
         for queue in concentrators.keys() - self.schedule.keys():
@@ -110,3 +123,10 @@ class PortalScheduler(Scheduler):
             options={"queue": PORTAL_QUEUE, "expires": seconds},
             app=self.app,
         )
+
+
+def _concentrators() -> dict[str, Any]:
+    """Return the concentrators by queue."""
+    from vpnportal.models import Concentrator
+
+    return {concentrator.queue: concentrator for concentrator in Concentrator.objects.all()}

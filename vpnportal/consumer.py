@@ -1,4 +1,4 @@
-"""The connection of a worker to the broker, which returns within seconds after an outage."""
+"""The connection of a worker to the broker, which works again within seconds after an outage."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ class ReconnectingConsumer(Consumer):
     """A consumer that tries an unreachable broker every second, and works alone meanwhile.
 
     Celery's own waits two seconds longer after each try, up to half a minute. After a new
-    connection the worker converges everything: messages of the outage are lost.
+    connection the worker converges everything: messages of the outage are lost. A broker that
+    answers and refuses commands, as Redis with a full disk does, counts as unreachable.
     """
+
+    channel_errors: tuple[type[Exception], ...]
+    _converged_at = -float(ALONE_SECONDS)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection as soon as the broker accepts it."""
-        connect, converged_at = conn.ensure_connection, -float(ALONE_SECONDS)
+        connect = conn.ensure_connection
 
         def connect_soon(on_error: Callable[..., None], *args: Any, **options: Any) -> Any:
             def log_and_converge(error: Exception, interval: float) -> None:
-                nonlocal converged_at
                 on_error(error, interval)
-                if time.monotonic() - converged_at >= ALONE_SECONDS:
-                    _tasks().converge_without_portal()
-                    converged_at = time.monotonic()
+                self._converge_alone()
 
             pauses = {
                 "interval_start": RETRY_SECONDS,
@@ -41,6 +42,27 @@ class ReconnectingConsumer(Consumer):
 
         conn.ensure_connection = connect_soon
         return super().ensure_connected(conn)
+
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Log the error, and pause if the broker refused a command."""
+        super().on_connection_error_before_connected(exc)
+        self._pause_if_refused(exc)
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Close the connection, and pause if the broker refused a command."""
+        super().on_connection_error_after_connected(exc)
+        self._pause_if_refused(exc)
+
+    def _pause_if_refused(self, exc: Exception) -> None:
+        """Converge alone and wait, because the broker would refuse the next try, too."""
+        if isinstance(exc, self.channel_errors):
+            self._converge_alone()
+            time.sleep(RETRY_SECONDS)
+
+    def _converge_alone(self) -> None:
+        if time.monotonic() - self._converged_at >= ALONE_SECONDS:
+            _tasks().converge_without_portal()
+            self._converged_at = time.monotonic()
 
     def on_ready(self) -> None:
         """Start to take messages, and request a full converge."""

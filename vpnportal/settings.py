@@ -126,6 +126,21 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 8 << 20
 CONNECTION_SECONDS = 600
 # For the lock of another request or process. The page then says that nothing was written.
 LOCK_SECONDS = 20
+# Limits for a connection whose other machine is gone without a word, as after a power failure or in
+# a cut network. TCP alone tries for 15 minutes, or for ever. First those of the client (libpq).
+DEAD_SERVER = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    # Milliseconds. TCP repeats a segment after 3.0, 6.2, 12.6 and 25.4 s. So after a cut a client
+    # works again within 3.2 s: by the repetition, or by another connection.
+    "tcp_user_timeout": 8_000,
+}
+# Those of the server, which frees the locks of a gateway that is gone. A page waits longer for one.
+DEAD_CLIENT = (
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3"
+    " -c tcp_user_timeout=15s"
+)
 
 
 def _role() -> str:
@@ -174,8 +189,10 @@ def database_setting() -> dict[str, Any]:
         options |= {"sslcert": CLIENT_TLS_FILE, "sslkey": CLIENT_TLS_FILE}
     # A worker must not wait minutes for a machine that is off: it restores its tunnels alone.
     options.setdefault("connect_timeout", 5)
+    for name, value in DEAD_SERVER.items():
+        options.setdefault(name, value)
     # Compiling the query of the tunnel list takes 37 of its 205 ms at 10,000 tunnels, each time.
-    sets = f"-c jit=off -c lock_timeout={LOCK_SECONDS}s"
+    sets = f"-c jit=off -c lock_timeout={LOCK_SECONDS}s {DEAD_CLIENT}"
     options["options"] = f"{sets} {options.get('options', '')}".rstrip()
     return dict(database)
 
@@ -314,6 +331,9 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "max_retries": 0,
     "socket_connect_timeout": 1,
     "socket_timeout": 3,
+    # A worker waits for messages without a limit of time. After these seconds without any answer of
+    # Redis, which comes each second, it connects again. kombu's default is 25.
+    "health_check_interval": 4,
     "visibility_timeout": 300,
     # Redis allows an ACL user keys by name. So each queue is one key, and the worker of each
     # concentrator has keys of its own for the messages that it has not acknowledged.
@@ -324,6 +344,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
         if CONCENTRATOR
     },
 }
+# A broker that refuses commands, for example because its disk is full, ends no worker.
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True
 CELERY_WORKER_CONSUMER = "vpnportal.consumer:ReconnectingConsumer"
 CELERY_TIMEZONE = "UTC"
 

@@ -1,13 +1,14 @@
-"""After the clock was set back, stored times in the future delay nothing."""
+"""Stored times in the future delay nothing, and beat keeps its times while the database is away."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db import OperationalError
 from django.utils import timezone
 
 from vpnportal import services
-from vpnportal.celery import EVERY_SECONDS, MINUTE_TASKS, PortalScheduler, app
+from vpnportal.celery import EVERY_SECONDS, MINUTE_TASKS, RETRY_SECONDS, PortalScheduler, app
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import Concentrator, Revision, Tunnel
 from vpnportal.reconciler import sa_status_store
@@ -65,3 +66,30 @@ def test_every_concentrator_is_converged_in_the_minute_after_the_clock_was_set_b
     concentrators = ["concentrator.hou02-vpn01", "concentrator.hou02-vpn02"]
     assert sorted(name for name in converged if name in concentrators) == concentrators
     assert set(MINUTE_TASKS) <= set(converged)
+
+
+def test_beat_keeps_its_entries_while_the_database_is_away_and_reads_them_again_soon_after(
+    concentrator, monkeypatch
+):
+    monkeypatch.setattr(PortalScheduler, "producer", None)
+    monkeypatch.setattr(PortalScheduler, "apply_entry", lambda self, entry, **_: None)
+    scheduler = PortalScheduler(app=app)
+    known = set(scheduler.schedule)
+    assert concentrator.queue in known
+    scheduler._read_at -= EVERY_SECONDS
+    with monkeypatch.context() as outage:
+        outage.setattr(Concentrator.objects, "all", away)
+        # It would end the transaction of the test.
+        outage.setattr("vpnportal.celery.close_old_connections", lambda: None)
+        assert scheduler.tick() <= RETRY_SECONDS
+        assert set(scheduler.schedule) == known
+
+    Concentrator.objects.update(name="hou02-vpn09")
+    scheduler._read_at -= RETRY_SECONDS
+    scheduler.tick()
+
+    assert "concentrator.hou02-vpn09" in scheduler.schedule
+
+
+def away(*_: object) -> None:
+    raise OperationalError("connection refused")

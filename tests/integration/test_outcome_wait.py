@@ -16,7 +16,7 @@ from django.utils import timezone
 from tests.html import part, read, typed, words
 from tests.integration.test_pages_bulk_actions import run_action
 from vpnportal import services
-from vpnportal.models import Revision, Tunnel
+from vpnportal.models import Concentrator, Revision, Tunnel
 from vpnportal.reconciler import reconcile
 from vpnportal.web.tunnel import outcome_wait
 
@@ -89,12 +89,24 @@ def test_without_a_worker_the_answer_says_after_a_moment_that_the_apply_is_on_it
     ready, page, headers, monkeypatch
 ):
     monkeypatch.setattr(outcome_wait, "LONGEST_WAIT_SECONDS", LONGEST_WAIT_SECONDS)
+    Concentrator.objects.update(seen_at=timezone.now())
 
     response = apply(page, ready, headers)
 
     assert result(response, headers) == "Revision 1 submitted. It is on its way."
     assert "Queued" in words(response, "state-title")
     assert words(response, "locked").startswith("Locked while revision 1 is being applied.")
+
+
+@both
+def test_the_answer_names_the_concentrator_that_does_not_report(ready, page, headers):
+    Concentrator.objects.update(seen_at=timezone.now() - timedelta(minutes=1))
+
+    response = apply(page, ready, headers)
+
+    text = "Revision 1 submitted. It is applied when hou02-vpn01 responds."
+    assert result(response, headers) == text
+    assert "No status from hou02-vpn01 since" in words(response, "state")
 
 
 def test_the_answer_has_all_that_a_poll_would_bring(ready, page, bob, gateway, during_the_wait):

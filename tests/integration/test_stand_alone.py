@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 from copy import copy
 from pathlib import Path
+from typing import IO
 
 import pytest
 from celery.exceptions import Retry
@@ -239,3 +241,26 @@ def test_a_full_disk_fails_no_apply(ready, user, gateway, monkeypatch):
     monkeypatch.setattr(LocalTarget, "_write", full)
 
     assert applied(ready, user).outcome == "live"
+
+
+def on_full_disk(descriptor: int, mode: str) -> IO[str]:
+    """Return a file that takes no byte, in place of one that was just made."""
+    os.close(descriptor)
+    return Path("/dev/full").open(mode)
+
+
+def test_a_full_disk_leaves_no_part_of_a_file_and_a_later_converge_stores_it(
+    ready, user, gateway, monkeypatch
+):
+    applied(ready, user)
+    before = files()
+    services.edit(Tunnel.objects.get(pk=ready.pk), "phase_two_keylife", 1_800, user)
+    with monkeypatch.context() as full:
+        full.setattr(os, "fdopen", on_full_disk)
+        assert applied(ready, user).outcome == "live"
+        assert files() == before
+
+    reconcile.converge(ready.concentrator_id)
+
+    (newest,) = files()
+    assert newest not in before

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.machines import outages
 from tests.machines.debian import DEBIAN, root_file_system
 from tests.machines.installation import Installation
 from tests.machines.packages import build
@@ -55,7 +56,7 @@ def site(system: Path) -> Iterator[Site]:
 def installed(system: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Yield the installation, with the example entered and not applied, in a site of its own.
 
-    The files of tests use it one after the other: test_installed.py, then test_kernel_machine.py.
+    The files of tests use it one after the other: test_kernel_machine.py comes last.
     """
     folder = tmp_path_factory.mktemp("installed")
     site = Site()
@@ -77,3 +78,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.machines)
             item.add_marker(pytest.mark.timeout(1200))
+    # The first gateway stays in its kernel, so that file comes last of those with an installation.
+    items.sort(key=lambda item: item.path.name == "test_kernel_machine.py")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the table of all outages."""
+    if lines := outages.table():
+        terminalreporter.section("outages, with pings at 10/s")
+        for line in lines:
+            terminalreporter.write_line(line)

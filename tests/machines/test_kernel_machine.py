@@ -12,6 +12,7 @@ import pytest
 from tests.machines import install_guide
 from tests.machines.installation import Installation, run_steps
 from tests.machines.kernel_machine import KERNEL, KernelMachine, kernel_file
+from tests.machines.outages import note
 from tests.machines.packages import build, clone, make_next_release
 from tests.running_portal import wait_for
 from tests.system.pings import pinging_with
@@ -129,9 +130,9 @@ def test_a_power_cycle_on_kernel_esp_heals_by_itself(installed, gateway, portal)
     with pinging_with(server, 0.1) as pings:
         gateway.halt()
         assert gateway.up() == "running", gateway.run("systemctl", "--failed")
-        wait_for(installed.ping, 150)
+        back = wait_for(installed.ping, 150)
 
-    print(f"portal {portal}: {pings}")
+    note(f"power cycle: {gateway.name} on kernel ESP, portal {portal}", pings, back)
     assert pings.lost > 0
     assert not spis(gateway) & before
     if portal == "off":

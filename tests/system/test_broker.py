@@ -52,6 +52,27 @@ def test_an_apply_during_an_outage_is_live_within_five_seconds_after_it(live: Ru
     assert took < 5
 
 
+def test_a_broker_that_refuses_commands_ends_no_worker_and_stops_no_apply(live: RunningPortal):
+    worker, tasks = live.process("worker", host="concentrator"), live.process("portal")
+    client = redis.Redis(unix_socket_path=str(live.state / "redis" / "redis.sock"))
+    # As with a full disk, Redis answers each command that writes with an error.
+    client.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(redis.exceptions.ResponseError, match="NOREPLICAS"):
+            client.lpush("filler", 1)
+        live.do('services.edit(tunnel, "phase_two_keylife", 3800, user)')
+        number = live.do("say(services.apply(Tunnel.objects.get(pk=tunnel.pk), user).number)")
+        outcome = f"say(tunnel.revisions.get(number={number}).outcome)"
+        # Without a message, the worker converges every ten seconds.
+        wait_for(lambda: live.do(outcome) == "live", 15)
+    finally:
+        client.config_set("min-replicas-to-write", 0)
+
+    assert live.apply('services.edit(tunnel, "phase_two_keylife", 3900, user)')["outcome"] == "live"
+    assert live.process("worker", host="concentrator") == worker
+    assert live.process("portal") == tasks
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsRedis]:
     with TlsRedis(tmp_path_factory.mktemp("redis"), OURS, OTHER) as running:

@@ -5,7 +5,16 @@ import os
 import subprocess
 import sys
 
-SETS = "-c jit=off -c lock_timeout=20s"
+SETS = (
+    "-c jit=off -c lock_timeout=20s -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3"
+    " -c tcp_keepalives_count=3 -c tcp_user_timeout=15s"
+)
+DEAD_SERVER = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 8000,
+}
 SHOW = "import json; from vpnportal import settings; print(json.dumps(settings.DATABASES))"
 
 
@@ -25,7 +34,8 @@ def test_a_url_names_a_postgresql_server_by_its_address():
     assert chosen["ENGINE"] == "django.db.backends.postgresql"
     names = ("USER", "PASSWORD", "HOST", "PORT", "NAME")
     assert [chosen[name] for name in names] == ["portal", "p@ss", "db.example", 5433, "vpn"]
-    options = {"sslmode": "verify-full", "connect_timeout": 5, "options": SETS}
+    limits = {"connect_timeout": 5, **DEAD_SERVER}
+    options = {"sslmode": "verify-full", **limits, "options": SETS}
     assert chosen["OPTIONS"] == options
     assert (chosen["CONN_MAX_AGE"], chosen["CONN_HEALTH_CHECKS"]) == (600, True)
 

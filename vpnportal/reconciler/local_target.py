@@ -228,9 +228,14 @@ class LocalTarget:
 
 
 def _write_private(file: Path, text: str) -> None:
+    """Write a file that only this user can read. A part of it, on a full disk, is removed."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-    with os.fdopen(os.open(file, flags, 0o600), "wb") as out:
-        out.write(text.encode())
+    try:
+        with os.fdopen(os.open(file, flags, 0o600), "wb") as out:
+            out.write(text.encode())
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise
 
 
 def _wait_for_disk(file: Path) -> None:

@@ -70,7 +70,8 @@ def _no_answer(error: Exception) -> Finding:
         "broker",
         f"It does not answer: {reason_of(error)}",
         "Start Redis on the portal (systemctl enable --now redis-server@vpnportal), or correct "
-        "VPNPORTAL_BROKER and VPNPORTAL_BROKER_CA.",
+        "VPNPORTAL_BROKER and VPNPORTAL_BROKER_CA. On a gateway, also look at the route to the "
+        "portal.",
     )
 
 

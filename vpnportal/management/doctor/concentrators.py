@@ -37,11 +37,14 @@ def _report(concentrator: Concentrator) -> Finding:
     seen = _ago(concentrator.seen_at) if concentrator.seen_at else "never"
     if concentrator.is_online():
         return met(name, f"It reported {seen}.")
-    reason = concentrator.unreachable_reason or "Its monitor does not run, or has no database."
+    reason = concentrator.unreachable_reason or (
+        "Its monitor does not run, or cannot reach the database of this portal."
+    )
     return unmet(
         name,
         f"Its last good report came {seen}. {reason}",
-        f"On the gateway: vpnportal doctor; systemctl restart {monitor}",
+        f"On the gateway: vpnportal doctor, which also tells a network that is cut; systemctl "
+        f"restart {monitor}",
     )
 
 

@@ -71,7 +71,10 @@ def apply(request: HtmxRequest, pk: int) -> HttpResponse:
 def outcome_text(revision: Revision) -> str:
     """Return what became of an apply, as a sentence."""
     if revision.unfinished:
-        return f"Revision {revision.number} submitted. It is on its way."
+        submitted, concentrator = f"Revision {revision.number} submitted.", revision.concentrator
+        if concentrator.is_online():
+            return f"{submitted} It is on its way."
+        return f"{submitted} It is applied when {concentrator} responds."
     if revision.outcome == Outcome.LIVE:
         return f"Revision {revision.number} is live."
     if revision.outcome == Outcome.FAILED:
