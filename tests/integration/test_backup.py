@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import tarfile
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 from io import BytesIO, StringIO
@@ -18,6 +19,7 @@ from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from tests.integration.conftest import connect_beside, make_tunnel
@@ -435,6 +437,39 @@ def test_a_backup_of_an_older_schema_is_migrated(portal, folder):
     call_command("migrate", check_unapplied=True, verbosity=0)
     assert Tunnel.objects.get(pk=portal.pk).draft().preshared_key == CANARY
     assert Permission.objects.filter(codename="change_networkgrant").count() == 1
+
+
+@pytest.fixture
+def later_tables(portal) -> Iterator[None]:
+    """Let the database be that of a later version, which gave way to this one."""
+    recorder = MigrationRecorder(connection)
+    recorder.record_applied("vpnportal", "9999_later")
+    execute("CREATE TABLE vpnportal_later (id integer PRIMARY KEY)")
+    execute("INSERT INTO vpnportal_later VALUES (7)")
+    execute("ALTER TABLE vpnportal_account ADD COLUMN later integer NOT NULL DEFAULT 3")
+    execute("UPDATE vpnportal_account SET later = 5")
+    yield
+    execute("DROP TABLE vpnportal_later")
+    execute("ALTER TABLE vpnportal_account DROP COLUMN later")
+    recorder.record_unapplied("vpnportal", "9999_later")
+
+
+def execute(statement: str) -> list[tuple]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall() if statement.startswith("SELECT") else []
+
+
+def test_a_backup_after_the_way_back_has_what_the_later_version_added(later_tables, folder):
+    backup(folder / "portal.tar")
+    execute("DELETE FROM vpnportal_later")
+    call_command("flush", interactive=False)
+
+    restore(folder / "portal.tar")
+
+    assert execute("SELECT id FROM vpnportal_later") == [(7,)]
+    assert execute("SELECT DISTINCT later FROM vpnportal_account") == [(5,)]
+    assert Tunnel.objects.count() == 2
 
 
 @pytest.mark.postgresql

@@ -240,7 +240,7 @@ PORTAL_FAULTS = {
         "needs PostgreSQL 15 or newer, and this is 14.",
     ),
     "older schema": (unapplied_migration, "schema", "red", "The database is older than this"),
-    "newer schema": (newer_migration, "schema", "red", "it has vpnportal.9999_later."),
+    "newer schema": (newer_migration, "schema", "yellow", "it has vpnportal.9999_later."),
     "lost key": (
         other_seal_key,
         "seals",

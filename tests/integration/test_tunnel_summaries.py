@@ -255,6 +255,22 @@ def test_the_doctor_finds_a_wrong_row_and_a_missing_trigger(live):
     assert texts() == [("OK", "The list of tunnels has the state of each.")]
 
 
+def test_migrate_drops_the_triggers_of_a_later_version(live):
+    table = "vpnportal_tunnelcommand"
+    action = {
+        "postgresql": f"EXECUTE FUNCTION {summary_triggers.FUNCTION}",
+        "sqlite": "BEGIN DELETE FROM vpnportal_tunnelsummary; END",
+    }[connection.vendor]
+    execute(f"CREATE TRIGGER summary_after_later AFTER INSERT ON {table} FOR EACH ROW {action}")
+    assert not summary_triggers.is_installed(connection)
+
+    call_command("migrate", verbosity=0)
+
+    assert summary_triggers.is_installed(connection)
+    live.commands.create(kind="rekey")
+    assert label(live) == StateLabel.DOWN
+
+
 def test_migrate_makes_the_triggers_only_if_they_differ(live):
     assert not summary_triggers.install(connection)
     drop_one()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -60,6 +61,63 @@ def root_file_system(debian: int) -> Path:
             new_folder.rename(folder)
     os.utime(folder)
     return folder
+
+
+def archive_of_upgrade(debian: int) -> Path:
+    """Return the folder of an archive from which the Debian before can be upgraded to `debian`.
+
+    It has each package of a machine with Debian `debian - 1`, and those that these need.
+    """
+    sources = _sources(NAMES[debian])
+    installed = re.findall(
+        r"^Package: (\S+)$",
+        (root_file_system(debian - 1) / "var/lib/dpkg/status").read_text(),
+        re.MULTILINE,
+    )
+    wanted = "\n".join(sorted({*installed, *SYSTEM, *ARCHIVE}))
+    digest = hashlib.sha256("\n".join((wanted, *sources)).encode()).hexdigest()[:12]
+    folder = CACHE / f"machine-{debian}-upgrade-{digest}"
+    with (CACHE / "machines.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            new_folder = folder.with_suffix(".new")
+            shutil.rmtree(new_folder, ignore_errors=True)
+            _download(wanted.split(), sources, new_folder)
+            new_folder.rename(folder)
+    os.utime(folder)
+    return folder
+
+
+def _download(wanted: list[str], sources: list[str], folder: Path) -> None:
+    """Fill a new folder with packages, as for a machine on which nothing is installed."""
+    for part in ("lists/partial", "cache/archives/partial"):
+        (folder / part).mkdir(parents=True)
+    (folder / "status").touch()
+    (folder / "sources.list").write_text("\n".join(sources) + "\n")
+    options = {
+        "Dir::Etc::SourceList": folder / "sources.list",
+        "Dir::Etc::SourceParts": "/dev/null",
+        "Dir::State::Lists": folder / "lists",
+        "Dir::State::Status": folder / "status",
+        "Dir::Cache": folder / "cache",
+        "APT::Sandbox::User": "root",
+    }
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        assert done.returncode == 0, f"{shlex.join(command)}: {done.stderr[-3000:]}"
+        return done.stdout
+
+    run("apt-get", *words, "update")
+    known = set(run("apt-cache", *words, "pkgnames").split())
+    install = ("--yes", "--download-only", "--no-install-recommends", "install")
+    run("apt-get", *words, *install, *(name for name in wanted if name in known))
+    for package in (folder / "cache/archives").glob("*.deb"):
+        package.rename(folder / package.name)
+    for name in ("lists", "cache"):
+        shutil.rmtree(folder / name)
+    (folder / "Packages").write_text(run("dpkg-scanpackages", "--multiversion", "."))
 
 
 def _make(name: str, sources: list[str], folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -112,14 +112,19 @@ print(*(row.name for row in Concentrator.objects.all() if row.is_online()))
 
 
 class Installation:
-    """Four machines in one site, and two hosts without a system: a server and a customer's."""
+    """Machines in one site, and two hosts without a system: a server and a customer's.
 
-    def __init__(self, site: Site, system: Path, folder: Path) -> None:
+    `gateways` is their number, 1 or 2. A machine has a disk of `disk_size`.
+    """
+
+    def __init__(
+        self, site: Site, system: Path, folder: Path, gateways: int = 2, disk_size: str = "2G"
+    ) -> None:
         self.site = site
         self.folder = folder
 
         def machine(name: str, *links: tuple[str, str]) -> Machine:
-            return Machine(site, name, system, links, folder)
+            return Machine(site, name, system, links, folder, disk_size)
 
         self.portal = machine("portal", ("management", "10.77.0.10/24"))
         self.gateways = [
@@ -129,7 +134,7 @@ class Installation:
                 ("public", f"203.0.113.{public}/24"),
                 ("hosted", f"10.2.0.{hosted}/24"),
             )
-            for name, public, hosted in (("hou02-vpn01", 1, 1), ("hou02-vpn02", 5, 2))
+            for name, public, hosted in (("hou02-vpn01", 1, 1), ("hou02-vpn02", 5, 2))[:gateways]
         ]
         self.device = machine(
             "device", ("public", "203.0.113.2/24"), ("private", "192.168.10.1/24")
@@ -140,8 +145,8 @@ class Installation:
         """All machines."""
         return (self.portal, *self.gateways, self.device)
 
-    def boot(self) -> None:
-        """Make and start all machines and hosts."""
+    def boot(self, prepare: Callable[[Machine], None] = lambda machine: None) -> None:
+        """Make and start all machines and hosts. `prepare` changes the disks before."""
         self.site.add_host("server", "hosted", "10.2.0.10/24", "10.2.0.1")
         self.site.add_host("customer", "private", "192.168.10.15/24", "192.168.10.1")
         for machine in self.machines:
@@ -150,6 +155,8 @@ class Installation:
         for machine in (*self.gateways, self.device):
             self.site.run("mkdir", "-p", str(machine.root / "etc/strongswan.d"))
             machine.write(USERLAND_ESP_FILE, USERLAND_ESP)
+        for machine in self.machines:
+            prepare(machine)
         for machine in self.machines:
             machine.start()
         for machine in self.machines:
@@ -217,24 +224,24 @@ class Installation:
 
     def fill_in(self) -> None:
         """Enter the example, without applying it."""
-        self._do(f"KEY = {KEY!r}\n{FILL_IN}")
+        self.do(f"KEY = {KEY!r}\n{FILL_IN}")
 
     def apply(self) -> str:
         """Apply the draft, and return the outcome of the revision and its reason, if it has one."""
-        return self._do(APPLY)
+        return self.do(APPLY)
 
     def online(self) -> set[str]:
         """Return the names of the concentrators that the portal's pages show as online."""
-        return set(self._do(ONLINE).split())
+        return set(self.do(ONLINE).split())
 
-    def _do(self, code: str) -> str:
+    def do(self, code: str) -> str:
         """Run code in the portal's shell and return its output."""
         shell = ("vpnportal", "shell", "--verbosity", "0", "-c", PRELUDE + code)
         return self.portal.run(*shell).strip()
 
-    def ping(self) -> bool:
+    def ping(self, address: str = "10.1.255.92") -> bool:
         """Return True if the customer's computer answers the server at its provider address."""
-        command = self.site.on_host("server", "ping", "-c", "1", "-W", "1", "10.1.255.92")
+        command = self.site.on_host("server", "ping", "-c", "1", "-W", "1", address)
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 

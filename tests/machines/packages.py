@@ -29,10 +29,10 @@ def clone(folder: Path) -> Path:
     return folder
 
 
-def build(checkout: Path, out: Path, **environment: str) -> list[Path]:
+def build(checkout: Path, out: Path, debian: int = DEBIAN, **environment: str) -> list[Path]:
     """Build the packages of a checkout's last commit in `out`, and return their files."""
     done = subprocess.run(
-        [str(checkout / "bin" / "package"), "--debian", str(DEBIAN), "--out", str(out)],
+        [str(checkout / "bin" / "package"), "--debian", str(debian), "--out", str(out)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -42,16 +42,25 @@ def build(checkout: Path, out: Path, **environment: str) -> list[Path]:
     return [Path(line) for line in done.stdout.splitlines()]
 
 
-def make_next_release(checkout: Path, version: str = "99.0.0") -> None:
-    """Commit a later version with a migration to a clone."""
+def make_next_release(
+    checkout: Path,
+    version: str = "99.0.0",
+    migration: tuple[str, str] = ("9999_later", MIGRATION),
+    **declared: str,
+) -> None:
+    """Commit a later version with a migration to a clone.
+
+    `migration` is a name and a text. `declared` are other lines of release.toml.
+    """
     release = checkout / "release.toml"
-    later = re.sub(
-        r'^version = ".*"$', f'version = "{version}"', release.read_text(), flags=re.MULTILINE
-    )
-    release.write_text(later)
+    text = release.read_text()
+    for name, value in {"version": version, **declared}.items():
+        text = re.sub(rf'^{name} = ".*"$', f'{name} = "{value}"', text, flags=re.MULTILINE)
+    release.write_text(text)
     migrations = checkout / "vpnportal" / "migrations"
-    previous = max(file.stem for file in migrations.glob("0*.py"))
-    (migrations / "9999_later.py").write_text(MIGRATION.format(previous=previous))
+    previous = max(file.stem for file in migrations.glob("[0-9]*.py"))
+    name, code = migration
+    (migrations / f"{name}.py").write_text(code.format(previous=previous))
     author = ["-c", "user.name=test", "-c", "user.email=test@example.net"]
     subprocess.run(["git", "-C", str(checkout), "add", "--all"], check=True)
     commit = ["git", "-C", str(checkout), *author, "commit", "--quiet", "-m", "A later release"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.machines import install_guide
+from tests.machines.exposure import MAX_EXPOSURE, exposures
 from tests.machines.installation import Installation, run_steps
 from tests.machines.machine import Machine
 from tests.machines.outages import note
@@ -20,14 +21,6 @@ from tests.machines.packages import build, clone, make_next_release
 from tests.running_portal import wait_for
 from tests.system.pings import pinging_with
 
-# The exposure of `systemd-analyze security`, from 0 to 10.
-MAX_EXPOSURE = {
-    **{f"vpnportal-{name}.service": 1.5 for name in ("web", "beat", "tasks", "upgrade", "backup")},
-    "vpnportal-enrolment.service": 1.5,
-    # It is root, because it writes files of root's.
-    "vpnportal-certificates.service": 2.5,
-    **{f"vpnportal-{name}@.service": 1.7 for name in ("worker", "monitor", "routes")},
-}
 NAME = install_guide.EXAMPLE_NAME
 PAGE = "https://vpn.example.net/sign-in/"
 GET = ("curl", "--silent", "--cacert", "/etc/vpnportal/tls/ca.pem")
@@ -106,23 +99,11 @@ def test_a_gateway_sees_its_own_concentrator_and_tunnels_in_the_database_and_no_
 
 
 def test_each_unit_is_confined(installed):
-    exposures = {}
-    for machine in (installed.portal, installed.gateways[0]):
-        listed = machine.run("systemd-analyze", "security", "--no-pager")
-        for line in listed.splitlines():
-            if line.startswith("vpnportal-"):
-                unit, exposure = line.split()[:2]
-                exposures[re.sub("@.*", "@.service", unit)] = float(exposure)
+    found = exposures(installed.portal, installed.gateways[0])
 
-    # The list has no unit that has ended.
-    for name in ("upgrade", "backup", "enrolment", "certificates"):
-        unit = f"vpnportal-{name}.service"
-        analysed = installed.portal.run("systemd-analyze", "security", "--no-pager", unit)
-        exposures[unit] = float(re.search(r"exposure level for \S+: ([\d.]+)", analysed)[1])
-
-    print(exposures)
-    assert exposures.keys() == MAX_EXPOSURE.keys()
-    assert {unit for unit, value in exposures.items() if value > MAX_EXPOSURE[unit]} == set()
+    print(found)
+    assert found.keys() == MAX_EXPOSURE.keys()
+    assert {unit for unit, value in found.items() if value > MAX_EXPOSURE[unit]} == set()
 
 
 def test_the_service_of_the_daily_backup_writes_one_that_only_the_portal_can_read(installed):
@@ -317,7 +298,8 @@ def test_an_upgrade_of_all_machines_loses_no_ping_and_refuses_no_page(installed,
     with pinging_with(server, 0.1) as pings, getting_pages(installed.portal) as statuses:
         for machine in (installed.portal, *installed.gateways):
             run_steps(machine, [upgrade])
-        assert "99.0.0" in installed.portal.run("dpkg-query", "--show", "vpnportal")
+        packages_of_portal = installed.portal.run("dpkg-query", "--show", "vpnportal*")
+        assert re.fullmatch(r"vpnportal\t99\.0\.0\+deb\d+\n", packages_of_portal)
         migrations = installed.portal.run("vpnportal", "showmigrations", "vpnportal")
         assert "[X] 9999_later" in migrations
         wait_for(lambda: installed.apply() == "live", 30)

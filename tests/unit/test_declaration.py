@@ -6,7 +6,7 @@ import pytest
 
 from tests.system.upgrade.declaration import parse
 
-FROM = 'version = "1.0.0"\nupgrades_from = "12300f1"\n'
+FROM = 'version = "1.0.0"\nupgrades_from = "12300f1"\nway_back = "1.0.0"\n'
 
 
 def test_a_release_that_declares_nothing_negotiates_nothing_and_loses_no_ping():

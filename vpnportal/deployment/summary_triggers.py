@@ -70,6 +70,11 @@ PRESENT = """
 SELECT count(*) FROM pg_trigger
 WHERE tgfoid = to_regprocedure(%s) AND tgenabled = 'O' AND NOT tgisinternal
 """
+OF_SQLITE = "FROM sqlite_master WHERE type = 'trigger' AND name GLOB %s"
+ALL_TRIGGERS = """
+SELECT tgname, tgrelid::regclass::text FROM pg_trigger
+WHERE tgfoid = to_regprocedure(%s) AND NOT tgisinternal
+"""
 
 
 def install(connection: Any) -> bool:
@@ -127,17 +132,20 @@ def is_installed(connection: Any) -> bool:
             cursor.execute("SELECT obj_description(to_regprocedure(%s), 'pg_proc')", [FUNCTION])
             (digest,) = cursor.fetchone()
             return bool(present == len(WATCHED) * len(EVENTS) and digest == _digest(statements))
-        cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'trigger'")
-        return {text for (text,) in cursor.fetchall()} >= set(statements)
+        cursor.execute(f"SELECT sql {OF_SQLITE}", [f"{PREFIX}*"])
+        return {text for (text,) in cursor.fetchall()} == set(statements)
 
 
 def _drop(connection: Any, cursor: Any) -> None:
-    tables = connection.introspection.table_names(cursor)
-    for table in WATCHED.keys() & set(tables):
-        for event in EVENTS:
-            name = _name(table, event)
-            on = f" ON {table}" if connection.vendor == "postgresql" else ""
-            cursor.execute(f"DROP TRIGGER IF EXISTS {name}{on}")
+    """Drop all triggers of summaries, also those of a later version that was here."""
+    if connection.vendor == "postgresql":
+        cursor.execute(ALL_TRIGGERS, [FUNCTION])
+        on = [f'"{name}" ON {table}' for name, table in cursor.fetchall()]
+    else:
+        cursor.execute(f"SELECT name {OF_SQLITE}", [f"{PREFIX}*"])
+        on = [f'"{name}"' for (name,) in cursor.fetchall()]
+    for trigger in on:
+        cursor.execute(f"DROP TRIGGER {trigger}")
 
 
 def _write_all(connection: Any, cursor: Any) -> None:

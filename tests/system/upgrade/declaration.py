@@ -23,13 +23,15 @@ class Renegotiation:
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """A release: its version, its predecessor and its cost.
+    """A release: its version, its predecessor, its cost, and the way back.
 
-    `upgrades_from` is a commit, a branch or a tag; without `renegotiation` all SAs stay.
+    `upgrades_from` is a commit, a branch or a tag; without `renegotiation` all SAs stay. `way_back`
+    is the oldest release that works with the database of this one.
     """
 
     version: str
     upgrades_from: str
+    way_back: str
     renegotiation: Renegotiation | None = None
 
     @property

@@ -30,6 +30,8 @@ Report: TypeAlias = Callable[[str], None]
 # The alias of a dump that is an SQLite file.
 DUMPED = "dumped"
 MIGRATIONS = "django_migrations"
+# Of the tables of the portal's own models.
+PREFIX = "vpnportal_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,14 @@ def back_up(file: Path, keys: Path | None, report: Report, *, replace: bool = Fa
 
 
 def portal_tables(connection: Any) -> list[str]:
-    """Return the names of the portal's tables that a database has, none before `migrate`."""
-    existing = set(connection.introspection.table_names())
-    return [
-        name for name in (*(table.name for table in all_tables()), MIGRATIONS) if name in existing
-    ]
+    """Return the names of the portal's tables that a database has, none before `migrate`.
+
+    After a way back to this version, it has those of a later one, too.
+    """
+    existing = connection.introspection.table_names()
+    known = (*(table.name for table in all_tables()), MIGRATIONS)
+    later = (name for name in existing if name.startswith(PREFIX) and name not in known)
+    return [*(name for name in known if name in existing), *sorted(later)]
 
 
 def count_rows(connection: Any, tables: Iterable[str]) -> dict[str, int]:

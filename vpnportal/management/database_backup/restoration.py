@@ -87,7 +87,7 @@ def restore(stream: BinaryIO, keys: Path | None, report: Report) -> Restored:
 def _check_manifest(manifest: Manifest, connection: Any) -> None:
     known = set(MigrationExecutor(connection).loader.disk_migrations)
     unknown = sorted(set(manifest.migrations.items()) - known)
-    if unknown:
+    if unknown and not _ran_here(manifest):
         _refuse_newer(manifest, ".".join(unknown[0]))
     if manifest.vendor != connection.vendor:
         raise BackupError(
@@ -102,6 +102,11 @@ def _check_manifest(manifest: Manifest, connection: Any) -> None:
                 f"The backup is of PostgreSQL {theirs}, and this server is {ours}: restore it to "
                 f"PostgreSQL {theirs} or newer."
             )
+
+
+def _ran_here(manifest: Manifest) -> bool:
+    """Return True if this version made the backup: it worked with those tables (decision 051)."""
+    return manifest.version == settings.VERSION
 
 
 def _refuse_newer(manifest: Manifest, migration: str) -> None:
@@ -165,7 +170,7 @@ def _complete(manifest: Manifest, alias: str, report: Report) -> Restored:
                 f"The dump has {counted.get(table, 0):,} rows of {table}, and its manifest says "
                 f"{count:,}. Take another backup."
             )
-    if unknown := unknown_migrations(alias):
+    if (unknown := unknown_migrations(alias)) and not _ran_here(manifest):
         _refuse_newer(manifest, unknown[0])
     migrated = bool(pending_migrations(alias))
     if migrated:

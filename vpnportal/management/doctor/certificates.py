@@ -28,6 +28,10 @@ BROKER_PORT, POSTGRES_PORT = 6379, 5432
 SSL_REQUEST, SSL_ACCEPTED = struct.pack("!ii", 8, 80877103), b"S"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 ISSUE = "Issue it again on the portal: `vpnportal certificates renew --force`."
+# A new cluster of PostgreSQL begins with Debian's own certificate.
+SHOW_OURS = (
+    f"{ISSUE} If it is another certificate, `vpnportal setup --no-input` writes the settings."
+)
 # Python 3.13 checks certificates as strictly as RFC 5280, so clients on Debian 13 do.
 STRICT = ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
 
@@ -192,7 +196,7 @@ def _chain(service: Service, certificate: x509.Certificate) -> Finding | None:
         text = f"A client refuses it: {reason}."
         if "mismatch" in reason.lower() or "not valid for" in reason.lower():
             text = f"It is not for the name {service.hostname}: {_names(certificate)}."
-        return unmet(service.name, text, ISSUE)
+        return unmet(service.name, text, SHOW_OURS)
     # libpq checks less strictly than Python.
     if not service.is_postgres and (reason := _refusal(service, is_strict=True)):
         return at_risk(

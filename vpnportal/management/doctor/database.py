@@ -77,7 +77,7 @@ def database_settings() -> Iterator[Finding]:
 
 
 def portal_schema() -> Iterator[Finding]:
-    """Check that the database has the schema of this code."""
+    """Check the schema for a portal, which works with that of the next release, too."""
     return _schema(Machine.PORTAL)
 
 
@@ -100,12 +100,15 @@ def _schema(machine: Machine) -> Iterator[Finding]:
             else "Upgrade the portal first: install the packages of this release there.",
         )
     if unknown:
-        make = unmet if is_portal else at_risk
-        yield make(
+        # The packages of the later release refused the way back, if it does not work.
+        yield at_risk(
             "schema",
             f"The database is newer than this release {settings.VERSION}: it has {unknown[0]}"
             f"{_and_more(unknown)}.",
-            "Install the packages of the release that migrated the database.",
+            "Install the packages of the release that migrated the database, when its fault is "
+            "mended. This release works meanwhile."
+            if is_portal
+            else "Install the packages of the release that migrated the database.",
         )
     if not pending and not unknown:
         yield met("schema", f"All migrations of release {settings.VERSION} are applied, no other.")
