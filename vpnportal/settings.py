@@ -60,9 +60,10 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.forms",
     "django_htmx",
+    # Before axes, whose command axes_reset it replaces.
+    "vpnportal",
     "axes",
     "csp",
-    "vpnportal",
 ]
 MIDDLEWARE = [
     "vpnportal.web.probes.Probes",

@@ -32,8 +32,16 @@ from vpnportal.deployment.broker_access import PORTAL_USER, gateway_user
 from vpnportal.enrolment.key_files import new_gateway_key
 from vpnportal.gateway.requirements import all_requirements, ipsec, sysctls
 from vpnportal.gateway.requirements.findings import met
-from vpnportal.management.doctor import broker, checks, configuration, database, gateway, machine
-from vpnportal.models import Concentrator, Revision, Tunnel
+from vpnportal.management.doctor import (
+    broker,
+    checks,
+    concentrators,
+    configuration,
+    database,
+    gateway,
+    machine,
+)
+from vpnportal.models import AddressPool, Concentrator, Revision, Tunnel
 from vpnportal.reconciler import reconcile
 from vpnportal.reconciler.local_target import _local_target, local_target
 
@@ -69,6 +77,7 @@ def _machine(server, tmp_path, settings, monkeypatch):
     monkeypatch.setattr(machine, "DISK_ERROR_PERCENT", 0)
     monkeypatch.setattr(gateway, "LOOK_AGAIN_SECONDS", 0)
     monkeypatch.setattr(broker, "LOOK_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(concentrators, "LOOK_AGAIN_SECONDS", 0)
     server.client(PORTAL_USER).delete(f"concentrator.{NAME}")
 
 
@@ -202,7 +211,74 @@ def minutes_after(column: str, minutes: float) -> Callable:
     return lambda plan: Concentrator.objects.update(**{column: minutes_ago(minutes)})
 
 
+def pools(**networks: str) -> Callable:
+    def plant(plan) -> None:
+        for kind, network in networks.items():
+            Concentrator.objects.get().pools.create(
+                kind=AddressPool.Kind[kind], network=IPv4Network(network)
+            )
+
+    return plant
+
+
+def reports_with_clock_off_by(seconds: float) -> Callable:
+    """Return the fault that the monitor reports with another time while `doctor` looks again."""
+
+    def report(_=0) -> None:
+        seen_at = timezone.now() + timedelta(seconds=seconds)
+        Concentrator.objects.update(seen_at=seen_at)
+
+    def plant(plan) -> None:
+        report()
+        plan.patch.setattr(concentrators, "time", SimpleNamespace(sleep=report))
+
+    return plant
+
+
 PORTAL_FAULTS = {
+    "clock of a gateway behind": (
+        reports_with_clock_off_by(-60),
+        f"reports/{NAME}",
+        "red",
+        "It reports, but its clock is 6",
+    ),
+    "clock of a gateway ahead": (
+        reports_with_clock_off_by(330),
+        f"reports/{NAME}",
+        "red",
+        "It reports, but its clock is 5 minutes ahead of that of the portal.",
+    ),
+    "clock of a gateway somewhat ahead": (
+        reports_with_clock_off_by(8),
+        f"reports/{NAME}",
+        "yellow",
+        " s ahead of that of the portal.",
+    ),
+    "certificate of a gateway not renewed": (
+        reported(certificate_until=timezone.now() + timedelta(10)),
+        f"gateway_certificates/{NAME}",
+        "yellow",
+        "It was not renewed in time.",
+    ),
+    "certificate of a gateway ended": (
+        reported(certificate_until=timezone.now() - timedelta(1)),
+        f"gateway_certificates/{NAME}",
+        "red",
+        "It has ended.",
+    ),
+    "pool nearly used up": (
+        # 10.1.255.92/30 is the subnet of the tunnel.
+        pools(HOSTED_PEER="203.0.113.16/28", STATIC_NAT="10.1.255.92/30"),
+        f"pools/{NAME}/static-nat",
+        "red",
+        "Free static NAT subnets: 0 of 1. Orders are refused.",
+    ),
+    "no pool of one kind": (
+        pools(STATIC_NAT="10.1.250.0/24"),
+        f"pools/{NAME}/hosted-peer",
+        "red",
+        "Free hosted peer addresses: 0 of 0.",
+    ),
     "HTTPS is off": (
         lambda plan: setattr(plan.settings, "SECURE_SSL_REDIRECT", False),
         "settings/security.W008",

@@ -425,10 +425,10 @@ def test_operators_choose_on_the_page_and_are_asked_before_all(
     ready, second_tunnel, three_kinds, concentrator, operator, gateway
 ):
     _, unknown = three_kinds
-    assert "0 of 1 gateways" in text_of(operator.get("/concentrators/"))
+    assert "Gateways compared with it: 0 of 1." in text_of(operator.get("/concentrators/"))
     converge(concentrator)
     shown = text_of(operator.get("/concentrators/"))
-    assert "1 of 1 gateways" in shown
+    assert "Gateways compared with it: 1 of 1." in shown
     assert "3 tunnels differ from the backup" in shown
     assert "Phase Two Key Life" in shown
     for secret in ("a key", "another key", "2400", "198.51.100.77"):

@@ -101,6 +101,41 @@ def test_an_order_creates_a_tunnel_with_name_address_and_block_and_without_revis
     assert services.state_of(first).label == "Never applied"
 
 
+@pytest.mark.parametrize(
+    ("peers", "blocks", "taken"),
+    [
+        ("198.51.100.0/29", "10.1.9.0/26", []),
+        ("198.51.100.0/29", "10.1.9.0/28", ["10.1.9.8/29", "10.1.9.1/32"]),
+        ("198.51.100.0/31", "10.1.9.0/28", []),
+        ("198.51.100.0/28", "10.1.9.0/28", ["10.0.0.0/8"]),
+    ],
+    ids=["peers end first", "blocks end first", "two addresses without ends", "a larger subnet"],
+)
+def test_the_numbers_of_free_addresses_are_those_of_the_orders_that_succeed(
+    concentrator, account, user, peers, blocks, taken
+):
+    for kind, network in (("hosted-peer", peers), ("static-nat", blocks)):
+        AddressPool.objects.create(
+            concentrator=concentrator, kind=kind, network=IPv4Network(network)
+        )
+    for network in taken:
+        Subnet.objects.create(
+            account=account, kind=Subnet.Kind.HOSTED, network=IPv4Network(network)
+        )
+
+    counted = []
+    for _ in range(20):
+        counted.append([use.free for use in services.pool_uses()])
+        try:
+            services.order(account, concentrator.datacenter, user)
+        except services.Refused:
+            break
+
+    orders = len(counted) - 1
+    assert min(counted[0]) == orders
+    assert counted == [[counted[0][0] - n, counted[0][1] - n] for n in range(orders + 1)]
+
+
 def test_an_order_uses_the_concentrator_with_the_fewest_tunnels_and_free_addresses(
     pools, account, user, tunnel
 ):

@@ -75,6 +75,7 @@ def test_the_page_shows_state_tunnels_drops_and_unmanaged_connections(
     assert facts(response, concentrator) == {
         "Data center": "Houston 2 (hou02)",
         "Public address": "203.0.113.1",
+        "Certificate until": "no gateway is joined",
         "ESP": "user space",
         "Tunnels": "4 1 Up 1 Up \N{EN DASH} settings out of date 1 Down 1 Not applied",
         "Dropped packets": "Tunnel to tunnel: 0 "
@@ -92,6 +93,28 @@ def test_counters_of_the_kernel_say_that_they_begin_at_boot(operator, concentrat
     assert shown["Dropped packets since boot"] == (
         "Source not allowed in this tunnel, or not encrypted (anti-spoofing): 2"
     )
+
+
+@pytest.mark.parametrize(
+    ("days", "text"),
+    [
+        (60, ""),
+        (20, " It was not renewed in time. On the gateway: `vpnportal certificates renew`;"),
+        (-1, " It has ended. `vpnportal gateway add hou02-vpn01` on the portal, then"),
+    ],
+    ids=["not due", "late", "ended"],
+)
+def test_the_end_of_a_gateways_certificate_is_shown_with_what_to_do(
+    operator, concentrator, days, text
+):
+    until = timezone.now() + timedelta(days, seconds=30)
+    Concentrator.objects.update(certificate_until=until)
+
+    shown = facts(operator.get(URL), concentrator)["Certificate until"]
+
+    time = f"{until:%H:%M:%S} UTC"
+    assert (time in shown, shown.partition(time)[2].startswith(text)) == (True, True)
+    assert text or shown.endswith(time)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +158,10 @@ def test_ten_concentrators_need_as_many_queries_as_a_single_concentrator(
     houston = Datacenter.objects.get()
     for number in range(9):
         concentrator = Concentrator.objects.create(
-            name=f"vpn{number}", datacenter=houston, public_address=f"192.0.2.{number}"
+            name=f"vpn{number}",
+            datacenter=houston,
+            public_address=f"192.0.2.{number}",
+            certificate_until=timezone.now() + timedelta(number),
         )
         concentrator.repairs.create(
             tunnel=tunnel, text="Loaded it", at=timezone.now() - timedelta(1)

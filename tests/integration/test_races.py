@@ -11,7 +11,7 @@ from vpnportal import services
 __all__ = ["at_once", "no_broker", "scene"]
 # The services that write nothing.
 READERS = {
-    "EDITABLE_FIELDS", "KEY_FIELD", "LONG_IMPORT_ROWS", "PROVIDER_KINDS", "STATE_RANKS",
+    "EDITABLE_FIELDS", "KEY_FIELD", "LONG_IMPORT_ROWS", "PROVIDER_KINDS", "PoolUse", "STATE_RANKS",
     "STATE_SLUGS", "VERSION_UNKNOWN", "Change", "Choice", "EditConflict", "HeldSummary",
     "HistoryEntry", "Location", "RankedTunnels", "Refused", "Replaced", "RestoreStatus", "Review",
     "SeenVersion", "StateLabel", "TranslationEdit", "TranslationRow", "Trial", "TunnelLocked",
@@ -22,10 +22,9 @@ READERS = {
     "live_peer_view", "locations", "newest_command", "newest_edit", "newest_entries",
     "newest_import", "newest_probe", "parse_address", "parse_day", "parse_dpd", "parse_keylife",
     "parse_name", "parse_notes", "parse_peer", "parse_preshared_key", "parse_subnet",
-    "parse_trial_seconds", "paused_imports", "peer_view_of", "preview_restore", "restore_status",
-    "review_of", "revisions_of", "row_problems", "saved_rows", "state_of", "states_of",
-    "tunnels_of_gateway", "undoable",
-    "with_state_rank",
+    "parse_trial_seconds", "paused_imports", "peer_view_of", "pool_uses", "preview_restore",
+    "restore_status", "review_of", "revisions_of", "row_problems", "saved_rows", "state_of",
+    "states_of", "tunnels_of_gateway", "undoable", "with_state_rank",
 }  # fmt: skip
 # Parts of other services, which have the transaction.
 PARTS = {"ensure_mark", "lock_account", "mail_invitation", "note_certificate", "refuse_last_owners"}

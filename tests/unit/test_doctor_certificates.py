@@ -58,7 +58,7 @@ def broker_findings(folder: Path, settings, host: str = "localhost") -> list[Fin
     [
         (GOOD, 730, Level.OK, "valid for 729 days"),
         (NAME + IDENTIFIER, 730, Level.OK, "valid for 729 days"),
-        (GOOD, 12, Level.WARNING, "It ends in 11 days"),
+        (GOOD, 12, Level.OK, "valid for 11 days"),
         (GOOD, -1, Level.ERROR, "It ended on "),
         (
             NAME + IDENTIFIER + "extendedKeyUsage=clientAuth\n",
@@ -108,8 +108,9 @@ def test_an_authority_without_key_usage_works_until_debian_13(tmp_path, settings
 
 
 def test_an_authority_that_ends_soon_is_found_before_the_certificates_of_all_gateways(
-    tmp_path, settings
+    tmp_path, settings, monkeypatch
 ):
+    monkeypatch.setattr(certificates, "PART_LEFT", 1)
     folder = Authority(tmp_path / "ca", days=9).issue(GOOD)
 
     soon, good = broker_findings(folder, settings)
@@ -166,7 +167,11 @@ def postgres(monkeypatch, settings):
     return database
 
 
-def test_the_certificate_of_the_database_is_that_after_its_own_request_for_tls(tmp_path, postgres):
+def test_the_certificate_of_the_database_is_that_after_its_own_request_for_tls(
+    tmp_path, postgres, monkeypatch
+):
+    # As if this were the last quarter of a longer life.
+    monkeypatch.setattr(certificates, "PART_LEFT", 1)
     folder = Authority(tmp_path / "ca").issue(GOOD, days=12)
     postgres["OPTIONS"]["sslrootcert"] = str(folder / "ca.pem")
 

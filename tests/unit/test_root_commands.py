@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import smtplib
 import ssl
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Event, Thread
+from types import SimpleNamespace
+from urllib.parse import unquote, urlsplit
 
+import psycopg
 import pytest
+from cryptography import x509
 from django.core.exceptions import ImproperlyConfigured
 
 from tests.unit.test_enrolment import START
@@ -176,6 +182,12 @@ def test_a_setup_that_was_interrupted_goes_on_with_passwords_that_fit(machine, p
         ((*NAMED, "--operator", "a b"), "--operator takes"),
         ((*NAMED, "--email", "olga"), "no address such as"),
         ((*NAMED, "--database", "mysql://x"), "--database takes local"),
+        ((*NAMED, "--database", "postgresql://a:b@db.example.net/x"), "--database-password-file"),
+        ((*NAMED, "--database", "postgresql://a@db.example.net"), "--database takes local"),
+        (
+            (*NAMED, "--database", "postgresql://a@db/x", "--database-password-file", "/none"),
+            "--database-password-file /none cannot be read",
+        ),
         ((*NAMED, "--mail-server", "mail"), "--mail-server takes smtp"),
         ((*NAMED, "--mail-server", "smtp://a:b@mail"), "belongs in --mail-password-file"),
         ((*NAMED, "--mail-server", "smtp://a@mail"), "--mail-password-file is missing"),
@@ -211,28 +223,55 @@ def test_the_password_of_the_mail_server_comes_from_a_file_and_survives_special_
         mail_settings("mail.example.net")
 
 
-def test_a_database_of_another_machine_stays_it_and_its_administrator_gets_sql_without_a_password(
-    machine, places
+@pytest.mark.parametrize("password", ["", "its p@ss:w/rd%"], ids=["made", "from a file"])
+def test_a_database_of_another_machine_stays_it_and_its_administrator_gets_no_password(
+    machine, places, tmp_path, monkeypatch, password
 ):
-    url = "postgresql://vpnportal:secret@db.example.net/portal?sslmode=verify-full"
-    words = ("--database", url, "--gateways", "10.0.0.0/8")
-    setup.run(options(*NAMED, *words), Output(is_json=True), places)
+    asked: list[str] = []
+
+    def connect(url: str, **_) -> SimpleNamespace:
+        asked.append(url)
+        if len(asked) == 1:
+            raise psycopg.OperationalError("connection refused")
+        return SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setattr(psycopg, "connect", connect)
+    words = ["--database", "postgresql://vpnportal@db.example.net/portal"]
+    (tmp_path / "password").write_text(f"{password}\n")
+    if password:
+        words += ["--database-password-file", str(tmp_path / "password")]
+    command = options(*NAMED, *words, "--gateways", "10.0.0.0/8")
+    with pytest.raises(Failure, match="does not accept the portal yet: connection refused"):
+        setup.run(command, Output(is_json=True), places)
+    assert not [call for call in machine.called if "enable" in call and "vpnportal-web" in call]
+
     first = everything(places)
+    setup.run(command, Output(is_json=True), places)
     setup.run(options(), Output(is_json=True), places)
 
     assert everything(places) == first
     settings = files.read_settings(places.portal_settings)
-    assert (settings["VPNPORTAL_DATABASE_URL"], settings["VPNPORTAL_GATEWAYS"]) == (
-        *(url, "10.0.0.0/8"),
-    )
+    url, authority = settings["VPNPORTAL_DATABASE_URL"], places.authority
+    parts = urlsplit(url)
+    secret = unquote(parts.password)
+    assert secret == (password or secret)
+    assert (len(secret) > 10, settings["VPNPORTAL_GATEWAYS"]) == (True, "10.0.0.0/8")
+    assert (parts.hostname, parts.port, parts.path) == ("db.example.net", 5432, "/portal")
+    assert parts.query == f"sslmode=verify-full&sslrootcert={authority}"
     signer = files.read_settings(places.signer_settings)
     assert signer["VPNPORTAL_GATEWAY_DATABASE"] == "postgresql://db.example.net:5432/portal"
     roles = signer["VPNPORTAL_ENROLMENT_DATABASE"]
-    assert roles.endswith("@db.example.net:5432/postgres?sslmode=verify-full")
+    assert roles.endswith(f"@db.example.net:5432/postgres?{parts.query}")
+    assert asked[1:3] == [url, roles]
     sql = first["etc/vpnportal/enrolment.sql"].decode()
     assert roles.partition("@")[0].rpartition(":")[2] not in sql
-    assert "PASSWORD 'SCRAM-SHA-256$4096:" in sql
+    assert secret not in sql
+    assert sql.count("'SCRAM-SHA-256$4096:") == 2
     assert not [call for call in machine.called if "psql" in call]
+    shown = certificates.Pair.read(places.server("database")).certificate
+    names = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [name.value for name in names] == ["db.example.net"]
+    assert shown.not_valid_after_utc - datetime.now(UTC) > timedelta(3600)
 
 
 def test_a_setup_to_restore_a_backup_starts_no_service_and_makes_no_operator(machine, places):
@@ -302,6 +341,26 @@ def test_a_gateway_asks_no_portal_but_the_one_of_its_file(site_of_test):
             portal.ask(operation, {})
 
 
+@pytest.mark.parametrize("user", ["1000", "0"])
+def test_the_program_of_the_package_refuses_with_a_sentence_or_with_one_object(tmp_path, user):
+    (tmp_path / "id").write_text(f"#!/bin/sh\necho {user}\n")
+    (tmp_path / "id").chmod(0o755)
+    program = Path(__file__).parents[2] / "packaging/vpnportal/usr/sbin/vpnportal"
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        command = ["sh", str(program), "status", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    as_text, as_json = run(), run("--json")
+
+    reason = "There is no /etc/vpnportal/portal.env" if user == "0" else "vpnportal needs root"
+    assert (as_text.returncode, as_text.stdout) == (1, "")
+    assert as_text.stderr.startswith(reason)
+    assert (as_json.returncode, as_json.stderr) == (1, "")
+    assert json.loads(as_json.stdout) == {"error": as_text.stderr.strip()}
+
+
 def test_half_an_authority_is_not_replaced(machine, places):
     files.write(places.authority, b"x", files.PUBLIC)
     with pytest.raises(Failure, match=r"ca\.secret is missing: restore it"):
@@ -346,7 +405,14 @@ def test_no_link_in_a_folder_of_another_user_is_followed(places, tmp_path):
     assert not file.is_symlink()
 
 
-def test_the_certificates_of_a_portal_keep_their_names_when_they_are_renewed(machine, places):
+def test_the_certificates_of_a_portal_keep_their_names_when_they_are_renewed(
+    machine, places, monkeypatch
+):
+    # The database is on another machine.
+    monkeypatch.setattr(programs, "is_active", lambda unit: unit == "nginx.service")
+    # Redis accepts no connection once its certificate has ended.
+    ended = {"VPNPORTAL_BROKER_CERTIFICATES": "rediss://certificates:x@localhost:1/0"}
+    files.write_settings(places.certificate_settings, ended)
     certificates_of = lambda: certificates.Pair.read(places.server("tls")).certificate  # noqa: E731
     key, certificate = make_authority("vpn.example.net", START)
     files.write(places.authority_key, key, files.SECRET)
@@ -365,11 +431,15 @@ def test_the_certificates_of_a_portal_keep_their_names_when_they_are_renewed(mac
     kind = certificates.x509.SubjectAlternativeName
     alternative = second.extensions.get_extension_for_class(kind).value
     assert [str(name.value) for name in alternative] == names
-    copies = {places.server(service).read_bytes() for service in ("tls", "postgres", "redis")}
-    assert len(copies) == 1
-    assert "systemctl --quiet try-reload-or-restart postgresql.service nginx.service" in (
-        machine.called
-    )
+    services = ("tls", "postgres", "redis")
+    assert len({places.server(service).read_bytes() for service in services}) == 1
+    reloads = [call for call in machine.called if " reload " in call]
+    assert reloads == ["systemctl --quiet reload nginx.service"]
+    assert machine.called[-2:] == [
+        "systemctl --quiet try-restart redis-server@vpnportal",
+        "systemctl --quiet try-restart vpnportal-web vpnportal-beat vpnportal-tasks"
+        " vpnportal-enrolment",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils import timezone
 
 from vpnportal.clock import age_of
 from vpnportal.domain.tunnel.charon_capabilities import CharonCapabilities
@@ -15,6 +16,8 @@ from vpnportal.fields import NetworkField
 
 # The monitor writes `seen_at` every 5 s; a full observation of many tunnels delays that.
 STALE_AFTER = timedelta(seconds=20)
+# A certificate of 90 days is renewed when 30 are left. This is after a week of failures.
+CERTIFICATE_LATE = timedelta(days=21)
 
 
 class Datacenter(models.Model):
@@ -117,6 +120,29 @@ class Concentrator(models.Model):
         if self.seen_at is None or self.unreachable_reason:
             return False
         return age_of(self.seen_at, now) < STALE_AFTER
+
+    @property
+    def has_certificate_ended(self) -> bool:
+        """True if the gateway had a certificate, and it has ended."""
+        return self.certificate_until is not None and self.certificate_until <= timezone.now()
+
+    @property
+    def certificate_problem(self) -> tuple[str, str]:
+        """The problem of the gateway's certificate, and its remedy; two empty texts if it has none.
+
+        It has ended, or was not renewed in time.
+        """
+        if self.has_certificate_ended:
+            return "It has ended.", (
+                f"`vpnportal gateway add {self.name}` on the portal, then `vpnportal gateway join "
+                "FILE` on the gateway."
+            )
+        if self.certificate_until and self.certificate_until - timezone.now() < CERTIFICATE_LATE:
+            return "It was not renewed in time.", (
+                "On the gateway: `vpnportal certificates renew`; the journal of "
+                "vpnportal-certificates has the reason."
+            )
+        return "", ""
 
 
 class AddressPool(models.Model):

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from vpnportal.root_commands import certificates, files, gateways, join, setup
 from vpnportal.root_commands.output import Failure, Output
@@ -29,6 +30,7 @@ COMMANDS = {
     "check_gateway": "check the settings of a gateway's kernel",
     "gateway_key": "seal for another key of a gateway, after a rotation",
     "operator NAME": "create another operator of the service, and print the password once",
+    "summaries": "write again by what the list of tunnels filters and counts",
     "sendtestmail ADDRESS": "try the mail server",
     "apikey": "create, list and revoke the API keys of programs",
     "axes_reset": "remove the blocks of addresses after wrong passwords",
@@ -36,9 +38,22 @@ COMMANDS = {
 USAGE_STATUS = 2
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of the commands that need root."""
-    top = argparse.ArgumentParser(prog="vpnportal", add_help=False)
+class WrongUse(Exception):
+    """The reason why the arguments of a command are refused."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Parser that raises WrongUse, so that the refusal can be an object for a program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise WrongUse(
+            f"{message[0].upper()}{message[1:]}. `{self.prog} --help` has the arguments."
+        )
+
+
+def parser() -> Parser:
+    """Return the parser of the commands that need root. It raises WrongUse."""
+    top = Parser(prog="vpnportal", add_help=False)
     commands = top.add_subparsers(dest="command", required=True)
     setup.add_arguments(_command(commands, "setup", COMMANDS["setup"]))
     actions = _command(commands, "gateway", "add, join, remove and list gateways").add_subparsers(
@@ -79,8 +94,12 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("--help", "-h", "help"):
         _print_help()
         return 0 if arguments else USAGE_STATUS
-    options = parser().parse_args(arguments)
-    output = Output(is_json=options.json)
+    output = Output(is_json="--json" in arguments)
+    try:
+        options = parser().parse_args(arguments)
+    except WrongUse as wrong:
+        output.end(str(wrong))
+        return USAGE_STATUS
     try:
         if os.geteuid() != 0:
             raise Failure("vpnportal needs root, who alone may read the keys of this machine.")
@@ -89,6 +108,9 @@ def main(arguments: list[str]) -> int:
             _run(options, output)
     except Failure as failure:
         output.end(str(failure))
+        return 1
+    except (EOFError, KeyboardInterrupt):
+        output.end("Stopped. What is done stays done: repeat the command.")
         return 1
     except OSError as error:
         output.end(f"{error.filename or 'A file'}: {error.strerror}. Then repeat the command.")
@@ -128,9 +150,7 @@ def _networks(options: argparse.Namespace) -> list[str]:
     return [f"{name}={value}" for name, value in pairs if value]
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
-) -> argparse.ArgumentParser:
+def _command(commands: argparse._SubParsersAction[Parser], name: str, text: str) -> Parser:
     made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     made.add_argument("--json", action="store_true", help="print one object for a program")
     return made
@@ -140,7 +160,8 @@ def _print_help() -> None:
     print("vpnportal COMMAND [ARGUMENT]…; `vpnportal COMMAND --help` has the arguments.\n")
     for name, text in COMMANDS.items():
         print(f"  {name:<21} {text}")
-    print("\nThe status is 0, 1 after a failure, and 2 after a wrong use; doctor and status: 1 for")
+    print("\nWith --json each prints one JSON document, also when it refuses.")
+    print("The status is 0, 1 after a failure, and 2 after a wrong use; doctor and status: 1 for")
     print("something yellow, 2 for something red.")
 
 

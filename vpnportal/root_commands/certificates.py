@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from vpnportal.enrolment import messages
 from vpnportal.enrolment.authority import (
+    AUTHORITY_LIFETIME,
     CLIENT,
     LIFETIME,
     SERVER,
@@ -38,9 +39,12 @@ from vpnportal.root_commands.places import HERE, Places
 from vpnportal.root_commands.portal_https import Portal
 
 PORTAL_CLIENT = "portal"
+REDIS_UNIT = "redis-server@vpnportal"
 SECONDS = 5
 # Owner of each copy of the portal's certificate, whose folder is readable to the owner's group.
 SERVERS = {"tls": "root", "postgres": "postgres", "redis": "redis"}
+# Services of the system that show it, which read it again without a restart.
+READERS = ("postgresql.service", "nginx.service")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +154,11 @@ def make_portal(
     changed = False
     server = places.server("tls")
     if force or _is_missing_or_due(server, now):
-        _write_server(_issue(authority, names[0], SERVER, now, names, lifetime).pem, places)
+        issued = _issue(authority, names[0], SERVER, now, names, lifetime)
+        files.write(server, issued.pem, files.SECRET)
         output.say(f"The certificate of {names[0]} is made: {server}")
         changed = True
+    changed |= _copy_server(places)
     if force or _is_missing_or_due(places.client, now):
         own = _issue(authority, PORTAL_CLIENT, CLIENT, now, [], lifetime)
         files.write(places.client, own.pem, files.SECRET)
@@ -171,15 +177,40 @@ def renew_portal(
         end = f"{current.not_valid_after_utc:%Y-%m-%d}"
         output.say(f"The certificates of the portal are not due yet. That of the site ends {end}.")
         return
-    programs.systemctl("try-reload-or-restart", "postgresql.service", "nginx.service")
+    reload_readers()
     _reload_redis(places)
     # They get their credentials when they start. Requests wait in the socket meanwhile.
     programs.systemctl("try-restart", *programs.PORTAL_SERVICES, "vpnportal-enrolment")
     output.say("PostgreSQL, Redis, the web server and the portal use them.")
 
 
+def make_database(host: str, now: datetime, output: Output, places: Places = HERE) -> bool:
+    """Issue the certificate of a PostgreSQL on another machine. Return True unless it is there.
+
+    It lives as long as the authority, because its administrator would have to bring each new one.
+    """
+    file = places.server("database")
+    if file.exists() and Pair.read(file).certificate.not_valid_after_utc > now:
+        return False
+    files.make_folder(file.parent, "root", 0o700)
+    issued = _issue(_authority(places), host, SERVER, now, [host], AUTHORITY_LIFETIME)
+    files.write(file, issued.pem, files.SECRET)
+    output.say(f"The certificate of {host} is made: {file}")
+    return True
+
+
+def reload_readers() -> None:
+    """Let the services that run here read the certificate again."""
+    for unit in READERS:
+        if programs.is_active(unit):
+            programs.systemctl("reload", unit)
+
+
 def _reload_redis(places: Places) -> None:
-    """Let Redis read its certificate again; setting the file name does that."""
+    """Let Redis read its certificate again; setting the file name does that.
+
+    A certificate that has ended accepts no connection, and then Redis starts again.
+    """
     url = files.read_settings(places.certificate_settings).get("VPNPORTAL_BROKER_CERTIFICATES", "")
     if not url or not urlsplit(url).hostname:
         return
@@ -194,11 +225,8 @@ def _reload_redis(places: Places) -> None:
             socket_timeout=SECONDS,
         ) as connection:
             connection.execute_command("CONFIG", "SET", "tls-cert-file", file, "tls-key-file", file)
-    except (redis.RedisError, OSError) as error:
-        raise Failure(
-            f"Redis did not read its new certificate: {error}. Restart it: "
-            "systemctl restart redis-server@vpnportal"
-        ) from None
+    except (redis.RedisError, OSError):
+        programs.systemctl("try-restart", REDIS_UNIT)
 
 
 def _authority(places: Places) -> Authority:
@@ -234,9 +262,14 @@ def _issue(
     return Pair(key, issued)
 
 
-def _write_server(content: bytes, places: Places) -> None:
-    """Write a copy for each service that shows the portal's certificate."""
+def _copy_server(places: Places) -> bool:
+    """Write a copy for each service of this machine that shows the portal's certificate.
+
+    Return True after a change.
+    """
+    content, changed = places.server("tls").read_bytes(), False
     for service, owner in SERVERS.items():
-        if service != "tls":
+        if service != "tls" and files.has_user(owner):
             files.make_folder(places.etc / service, owner, 0o750)
-        files.write(places.server(service), content, files.SECRET, owner)
+            changed |= files.write(places.server(service), content, files.SECRET, owner)
+    return changed

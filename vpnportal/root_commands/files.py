@@ -45,6 +45,14 @@ def _is_right(file: Path, content: bytes, mode: int, owner: str) -> bool:
     return is_same and is_owner and status.st_mode & 0o7777 == mode
 
 
+def has_user(name: str) -> bool:
+    """Return True if the system has a user. Without root, it counts as having all."""
+    try:
+        return os.geteuid() != 0 or bool(pwd.getpwnam(name))
+    except KeyError:
+        return False
+
+
 def make_folder(folder: Path, group: str, mode: int) -> None:
     """Make a folder of root's with a group, unless it exists."""
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -19,8 +19,8 @@ from vpnportal.enrolment.role_functions import ROLE
 from vpnportal.root_commands import certificates, files, programs, setup_services, site_settings
 from vpnportal.root_commands.output import Failure, Output
 from vpnportal.root_commands.places import HERE, Places
-from vpnportal.root_commands.setup_services import BROKER_PORT, DATABASE, DATABASE_PORT
-from vpnportal.root_commands.site_settings import LOCAL, Site
+from vpnportal.root_commands.setup_services import BROKER_PORT, DATABASE
+from vpnportal.root_commands.site_settings import DATABASE_PORT, LOCAL, Site
 
 UNITS = (
     *("vpnportal.target", "vpnportal-web.socket", *programs.PORTAL_SERVICES),
@@ -57,9 +57,13 @@ def run(options: argparse.Namespace, output: Output, places: Places = HERE) -> N
         _let_services_read(output)
     if site.database == LOCAL:
         setup_services.set_up_database(site, output, places)
+    else:
+        certificates.make_database(_host(site.database), now, output, places)
     passwords = setup_services.set_up_broker(site, _known_users(places), output, places)
     _write_settings(site, passwords, output, places)
     setup_services.set_up_web_server(site, output, places)
+    if site.database != LOCAL:
+        setup_services.check_databases(*_urls(places))
     if options.no_start:
         output.say("Nothing was started: restore a backup now, then run `vpnportal setup` again.")
         return
@@ -90,11 +94,9 @@ def _make_authority(site: Site, now: datetime, output: Output, places: Places) -
 
 def _let_services_read(output: Output) -> None:
     """Let services that run already read new certificates."""
-    for unit in ("postgresql.service", "nginx.service"):
-        if programs.is_active(unit):
-            programs.systemctl("reload", unit)
-    if programs.is_active(setup_services.REDIS_UNIT):
-        programs.systemctl("restart", setup_services.REDIS_UNIT)
+    certificates.reload_readers()
+    if programs.is_active(certificates.REDIS_UNIT):
+        programs.systemctl("restart", certificates.REDIS_UNIT)
 
 
 def _write_settings(site: Site, passwords: dict[str, str], output: Output, places: Places) -> None:
@@ -118,6 +120,7 @@ def _write_settings(site: Site, passwords: dict[str, str], output: Output, place
             "VPNPORTAL_BEHIND_PROXY": "true",
         },
         {site_settings.ADDRESS: site.address, site_settings.NETWORK: site.network}
+        | ({} if site.database == LOCAL else {"VPNPORTAL_DATABASE_URL": database})
         | broker(PORTAL_USER)
         | ({"VPNPORTAL_MAIL": site.mail} if site.mail else {})
         | ({"VPNPORTAL_MAIL_FROM": site.email} if site.email else {}),
@@ -137,6 +140,16 @@ def _write_settings(site: Site, passwords: dict[str, str], output: Output, place
         programs.systemctl("try-restart", *programs.PORTAL_SERVICES)
     state = "written" if changed else "as they were"
     output.say(f"The settings are {state}: {places.portal_settings}")
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _urls(places: Places) -> tuple[str, str]:
+    """Return the URLs of the database for the portal and for the signer."""
+    portal, signer = map(files.read_settings, (places.portal_settings, places.signer_settings))
+    return portal["VPNPORTAL_DATABASE_URL"], signer["VPNPORTAL_ENROLMENT_DATABASE"]
 
 
 def _known_users(places: Places) -> set[str]:
@@ -169,7 +182,7 @@ def _databases(site: Site, output: Output, places: Places) -> tuple[str, str, st
     if known:
         return site.database, known, f"postgresql://{host}{parts.path}"
     password = secrets.token_hex(24)
-    setup_services.write_sql_for_administrator(password, output, places)
+    setup_services.write_sql_for_administrator(site.database, password, output, places)
     query = f"?{parts.query}" if parts.query else ""
     roles = f"postgresql://{quote(ROLE)}:{password}@{host}/{ROLES_DATABASE}{query}"
     return site.database, roles, f"postgresql://{host}{parts.path}"

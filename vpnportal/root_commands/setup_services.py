@@ -10,6 +10,9 @@ import re
 import secrets
 from collections.abc import Collection
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import psycopg
 
 from vpnportal.deployment.broker_access import (
     CERTIFICATES_USER,
@@ -22,13 +25,14 @@ from vpnportal.deployment.broker_access import (
 from vpnportal.deployment.gateway_role import GROUP, scram_verifier
 from vpnportal.enrolment import role_functions
 from vpnportal.root_commands import files, programs
+from vpnportal.root_commands.certificates import REDIS_UNIT
 from vpnportal.root_commands.output import Failure, Output
 from vpnportal.root_commands.places import Places
 from vpnportal.root_commands.site_settings import Site
 
 DATABASE = "vpnportal"
-BROKER_PORT, DATABASE_PORT, ENROLMENT_PORT = 6380, 5432, "8443"
-REDIS_UNIT = "redis-server@vpnportal"
+BROKER_PORT, ENROLMENT_PORT = 6380, "8443"
+CONNECT_SECONDS = 10
 TEMPLATES = Path("usr/share/vpnportal")
 ACL = Path("etc/redis/vpnportal.acl")
 POSTGRES_SETTINGS = """\
@@ -74,15 +78,54 @@ def set_up_database(site: Site, output: Output, places: Places) -> None:
     output.say(f"PostgreSQL is {_ready(changed or is_access_new)}, with the database {DATABASE}.")
 
 
-def write_sql_for_administrator(password: str, output: Output, places: Places) -> None:
-    """Write the SQL that the administrator of another machine's PostgreSQL runs."""
-    statements = role_functions.statements(scram_verifier(password))
+def write_sql_for_administrator(
+    url: str, signer_password: str, output: Output, places: Places
+) -> None:
+    """Write the SQL that the administrator of another machine's PostgreSQL runs with psql.
+
+    `url` is that of the portal. The SQL has verifiers of the passwords (RFC 5802).
+    """
+    parts = urlsplit(url)
+    role, database = unquote(parts.username or ""), unquote(parts.path[1:])
+    verifier = scram_verifier(unquote(parts.password or ""))
+    lines = [
+        f"SELECT format({_literal(template)}, {', '.join(map(_literal, values))}) "
+        f"WHERE NOT EXISTS ({question.format(_literal(values[0]))}) \\gexec"
+        for template, values, question in (
+            (
+                "CREATE ROLE %I LOGIN PASSWORD %L",
+                (role, verifier),
+                "SELECT FROM pg_roles WHERE rolname = {}",
+            ),
+            (
+                "CREATE DATABASE %I OWNER %I ENCODING 'UTF8' TEMPLATE template0",
+                (database, role),
+                "SELECT FROM pg_database WHERE datname = {}",
+            ),
+        )
+    ]
+    lines += [f"{text};" for text in role_functions.statements(scram_verifier(signer_password))]
     file = places.etc / "enrolment.sql"
-    files.write(file, (";\n".join(statements) + ";\n").encode(), files.SECRET)
-    output.say(
-        f"{file} has the roles and functions for gateways: let an administrator of the database "
-        f"run it with psql in the database {role_functions.DATABASE}."
-    )
+    files.write(file, ("\n".join(lines) + "\n").encode(), files.SECRET)
+    output.say(f"{file} makes the roles, the database and functions for gateways.")
+
+
+def check_databases(*urls: str) -> None:
+    """Raise Failure if the PostgreSQL of another machine does not accept the portal yet."""
+    for url in urls:
+        try:
+            psycopg.connect(url, connect_timeout=CONNECT_SECONDS).close()
+        except psycopg.Error as error:
+            reason = " ".join(str(error).split())
+            raise Failure(
+                f"The database does not accept the portal yet: {reason}. Do what the chapter "
+                "PostgreSQL of /usr/share/doc/vpnportal/operations.md says, and repeat the command."
+            ) from None
+
+
+def _literal(text: str) -> str:
+    """Return a text as a literal of SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def set_up_broker(
@@ -128,8 +171,8 @@ def set_up_web_server(site: Site, output: Output, places: Places) -> None:
     sites = places.root / "etc/nginx"
     if not sites.is_dir():
         output.say(
-            "There is no nginx here: let your web server do what "
-            "/usr/share/vpnportal/Caddyfile does, with its two ports."
+            "There is no nginx here, and gateways need its port 8443: apt-get install nginx, and "
+            "repeat the command."
         )
         return
     template = (places.root / TEMPLATES / "nginx.conf").read_text()

@@ -7,11 +7,12 @@ import getpass
 import ipaddress
 import json
 import re
+import secrets
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 from vpnportal.root_commands import files, programs
 from vpnportal.root_commands.output import Failure
@@ -22,6 +23,11 @@ USER = re.compile(r"[A-Za-z0-9@.+_-]{1,150}")
 EMAIL = re.compile(r"[^@\s:/]{1,64}@[^@\s:/]{1,253}")
 MAIL_SCHEMES = ("smtp", "smtps")
 LOCAL = "local"
+DATABASE_PORT = 5432
+DATABASE_FORM = (
+    "--database takes local or postgresql://USER@HOST:5432/NAME. A password belongs in "
+    "--database-password-file, because others may read a command line."
+)
 # Variables of portal.env that only `vpnportal setup` reads.
 ADDRESS, NETWORK = "VPNPORTAL_ADDRESS", "VPNPORTAL_GATEWAYS"
 
@@ -63,7 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--database",
         metavar="local|URL",
-        help="PostgreSQL of this machine, which is the default, or postgresql://USER:PASSWORD@HOST:5432/NAME",
+        help="PostgreSQL of this machine, which is the default, or postgresql://USER@HOST:5432/NAME",
+    )
+    parser.add_argument(
+        "--database-password-file",
+        metavar="FILE",
+        type=Path,
+        help="with the password of its user; without it one is made",
     )
     parser.add_argument("--no-input", action="store_true", help="ask for nothing")
 
@@ -89,15 +101,44 @@ def read(options: argparse.Namespace, places: Places) -> Site:
         raise Failure("--operator takes letters, digits and @.+-_ only.")
     if options.email and not EMAIL.fullmatch(options.email):
         raise Failure(f"--email {options.email} is no address such as admin@example.net.")
-    database = options.database or _earlier_database(earlier)
-    if database != LOCAL and not database.startswith("postgresql://"):
-        raise Failure("--database takes local, or a URL that begins with postgresql://.")
+    database = _database(options, earlier, places)
     return Site(name, address, network, database, operator, options.email or "", _mail(options))
 
 
-def _earlier_database(earlier: dict[str, str]) -> str:
-    url = earlier.get("VPNPORTAL_DATABASE_URL", "")
-    return url if urlsplit(url).hostname else LOCAL
+def _database(options: argparse.Namespace, earlier: dict[str, str], places: Places) -> str:
+    """Return the URL of a PostgreSQL on another machine with a password, or LOCAL."""
+    known = earlier.get("VPNPORTAL_DATABASE_URL", "")
+    known = known if urlsplit(known).hostname else ""
+    given = options.database or known or LOCAL
+    if given in (LOCAL, known):
+        return str(given)
+    try:
+        parts, port = urlsplit(given), urlsplit(given).port or DATABASE_PORT
+    except ValueError:
+        raise Failure(DATABASE_FORM) from None
+    if (
+        parts.scheme != "postgresql"
+        or parts.password
+        or not all((parts.username, parts.hostname, parts.path.strip("/")))
+    ):
+        raise Failure(DATABASE_FORM)
+    password = secrets.token_hex(24)
+    if options.database_password_file:
+        password = _password_in("--database-password-file", options.database_password_file)
+    elif known:
+        password = unquote(urlsplit(known).password or "")
+    # Gateways verify the server by the authority of the installation, and so does the portal.
+    query = parts.query or f"sslmode=verify-full&sslrootcert={places.authority}"
+    user = f"{parts.username}:{quote(password, safe='')}"
+    return urlunsplit((parts.scheme, f"{user}@{parts.hostname}:{port}", parts.path, query, ""))
+
+
+def _password_in(flag: str, file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise Failure(f"{flag} {file} cannot be read: {reason}.") from None
 
 
 def _ask(question: str, asks: bool, flag: str) -> str:
@@ -152,10 +193,7 @@ def _mail(options: argparse.Namespace) -> str:
     if not parts.username:
         return str(options.mail_server)
     if options.mail_password_file:
-        try:
-            password = options.mail_password_file.read_text().strip()
-        except OSError as error:
-            raise Failure(f"--mail-password-file: {error.strerror}.") from None
+        password = _password_in("--mail-password-file", options.mail_password_file)
     elif options.no_input or not sys.stdin.isatty():
         raise Failure("--mail-password-file is missing: the mail server has a user.")
     else:

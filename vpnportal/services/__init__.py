@@ -3,6 +3,7 @@
 Code outside this package imports names from the package, never from its modules.
 """
 
+from vpnportal.services.address_allocation import PoolUse, pool_uses
 from vpnportal.services.api_keys import api_key_digest, create_api_key, revoke_api_key
 from vpnportal.services.apply_draft import Trial, apply
 from vpnportal.services.customer_subnets import (
@@ -156,6 +157,7 @@ __all__ = [
     "HeldSummary",
     "HistoryEntry",
     "Location",
+    "PoolUse",
     "RankedTunnels",
     "Refused",
     "Replaced",
@@ -238,6 +240,7 @@ __all__ = [
     "parse_trial_seconds",
     "paused_imports",
     "peer_view_of",
+    "pool_uses",
     "preview_restore",
     "reconnect",
     "record_key_reveals",

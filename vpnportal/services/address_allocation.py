@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses
 
 from django.db.models import Count
 
@@ -82,6 +82,60 @@ def free_static_nat(
             if block not in allocated.blocks and not any(block.overlaps(other) for other in large):
                 return block
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """The addresses that the pools of one kind have for new tunnels: those left, and all.
+
+    They are hosted peer addresses, or static NAT subnets of four addresses.
+    """
+
+    concentrator: str
+    kind: AddressPool.Kind
+    free: int
+    total: int
+
+
+def pool_uses() -> list[PoolUse]:
+    """Return the use of both kinds of pools of each concentrator, in a constant number of queries.
+
+    A kind without a pool has a total of 0.
+    """
+    allocated, kinds = AllocatedAddresses.now(), AddressPool.Kind
+    uses = []
+    for concentrator in Concentrator.objects.order_by("name").prefetch_related("pools"):
+        pools = concentrator.pools.all()
+        peers = [pool.network for pool in pools if pool.kind == kinds.HOSTED_PEER]
+        blocks = [pool.network for pool in pools if pool.kind == kinds.STATIC_NAT]
+        for kind, counts in (
+            (kinds.HOSTED_PEER, [_count_peers(pool, allocated) for pool in peers]),
+            (kinds.STATIC_NAT, [_count_blocks(pool, allocated) for pool in blocks]),
+        ):
+            free, total = (sum(column) for column in zip((0, 0), *counts, strict=True))
+            uses.append(PoolUse(concentrator.name, kind, free, total))
+    return uses
+
+
+def _count_peers(pool: IPv4Network, allocated: AllocatedAddresses) -> tuple[int, int]:
+    """Return the numbers of free addresses and of all, as `free_hosted_peer` finds them."""
+    ends = (pool.network_address, pool.broadcast_address) if pool.prefixlen < 31 else ()
+    total = pool.num_addresses - len(ends)
+    peers = map(IPv4Address, allocated.peers)
+    return total - sum(peer in pool and peer not in ends for peer in peers), total
+
+
+def _count_blocks(pool: IPv4Network, allocated: AllocatedAddresses) -> tuple[int, int]:
+    """Return the numbers of free /30 and of all, as `free_static_nat` finds them."""
+    if pool.prefixlen > STATIC_NAT_PREFIX:
+        return 0, 0
+    block_size = 2 ** (32 - STATIC_NAT_PREFIX)
+    total = pool.num_addresses // block_size
+    if any(network.supernet_of(pool) for network in allocated.large):
+        return 0, total
+    networks = (*allocated.blocks, *allocated.large)
+    used = collapse_addresses(network for network in networks if network.subnet_of(pool))
+    return total - sum(network.num_addresses for network in used) // block_size, total
 
 
 def _pools(concentrator: Concentrator, kind: AddressPool.Kind) -> list[IPv4Network]:

@@ -6,14 +6,15 @@ from datetime import date, datetime
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from vpnportal import services
+from vpnportal.management.json_command import JsonCommand
 from vpnportal.models import Account, ApiKey
 from vpnportal.services import Refused
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command that manages API keys; a key has the role of its user in one account."""
 
     help = "Create, list and revoke the API keys of programs."
@@ -46,13 +47,18 @@ class Command(BaseCommand):
             )
         except Refused as refused:
             raise CommandError(str(refused)) from None
-        self.stderr.write(f"API key of {user} for {account}. It is shown only once:")
-        self.stdout.write(key.text)
+        if not self.is_json:
+            self.stderr.write(f"API key of {user} for {account}. It is shown only once:")
+        values = {"user": str(user), "account": str(account), "name": options["name"]}
+        self.answer({**values, "key": key.text}, key.text)
 
     def list(self, options: dict[str, Any]) -> None:
         keys = ApiKey.objects.select_related("user", "account").order_by("pk")
         if options["user"]:
             keys = keys.filter(user=_user(options["user"]))
+        if self.is_json:
+            self.answer([_values(key) for key in keys], "")
+            return
         for key in keys:
             last_use = f"last used {_utc(key.last_used_at)} from {key.last_used_from}"
             columns = [str(key.pk), str(key.user), str(key.account), key.name]
@@ -65,15 +71,32 @@ class Command(BaseCommand):
     def revoke(self, options: dict[str, Any]) -> None:
         key = ApiKey.objects.filter(pk=options["number"]).first()
         if key is None:
-            raise CommandError(f"There is no key {options['number']}.")
+            raise CommandError(
+                f"There is no key {options['number']}. `vpnportal apikey list` shows the numbers."
+            )
         services.revoke_api_key(key)
-        self.stdout.write(f"Revoked the key {key}.")
+        self.answer({"revoked": key.pk}, f"Revoked the key {key}.")
+
+
+def _values(key: ApiKey) -> dict[str, Any]:
+    """Return a key without its text, which the database does not have. Times are in ISO 8601."""
+    return {
+        "number": key.pk,
+        "user": str(key.user),
+        "account": str(key.account),
+        "name": key.name,
+        "sources": list(key.sources),
+        "last_used_at": _iso(key.last_used_at),
+        "last_used_from": key.last_used_from,
+        "expires_at": _iso(key.expires_at),
+        "revoked_at": _iso(key.revoked_at),
+    }
 
 
 def _user(name: str) -> User:
     user = User.objects.filter(username=name).first()
     if user is None:
-        raise CommandError(f"There is no user {name}.")
+        raise CommandError(f"There is no user {name}. Create users under Administration.")
     return user
 
 
@@ -91,6 +114,10 @@ def _day(text: str | None) -> date | None:
         return date.fromisoformat(text) if text else None
     except ValueError:
         raise CommandError("Enter the day in the form 2027-12-31.") from None
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat(timespec="seconds") if moment else None
 
 
 def _utc(moment: datetime | None) -> str:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from vpnportal import services
+from vpnportal.management.json_command import JsonCommand
 from vpnportal.models import AddressPool
 from vpnportal.services import Refused
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command that creates the concentrator of a gateway, and says if a gateway can be removed."""
 
     help = "Used by `vpnportal gateway`: add a concentrator, or note that its gateway is removed."
@@ -35,7 +36,7 @@ class Command(BaseCommand):
             text = getattr(self, f"_{options['action']}")(options)
         except Refused as refused:
             raise CommandError(str(refused)) from None
-        self.stdout.write(text)
+        self.answer({"step": text}, text)
 
     def _add(self, options: dict[str, Any]) -> str:
         name = options["name"]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from vpnportal import services
+from vpnportal.management.json_command import JsonCommand
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command to run after `migrate`, because a migration cannot decrypt drafts.
 
     Makes two database queries if no digest is missing.
@@ -19,3 +18,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         services.fill_missing_digests()
+        self.answer({}, "")

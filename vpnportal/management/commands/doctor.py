@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -10,18 +9,19 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from vpnportal.gateway.requirements.findings import Finding, Level
 from vpnportal.management.doctor.all_checks import checks_of
 from vpnportal.management.doctor.checks import Check, Doctor, Machine
 from vpnportal.management.finding_text import finding_text
+from vpnportal.management.json_command import JsonCommand
 
 STATES = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
 STATUSES = {Level.OK: 0, Level.WARNING: 1, Level.ERROR: 2}
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command that changes nothing and prints no secret. Each check has a time limit.
 
     Its status is 0 if all checks are green, 1 with a yellow finding, and 2 with a red one or after
@@ -29,11 +29,12 @@ class Command(BaseCommand):
     """
 
     help = "Check this portal or gateway. Status 1 if something is yellow, 2 if something is red."
+    json_help = "print a list of objects"
+    failure_status = 2
     # A broken setting is one of the findings.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print a list of objects")
         parser.add_argument(
             "--only", nargs="+", metavar="NAME", default=[], help="run these checks only"
         )
@@ -56,13 +57,13 @@ class Command(BaseCommand):
             for machine, finding in _findings(checks, chosen, machines):
                 levels.append(finding.level)
                 entries.append(_entry(machine, finding))
-                if not options["json"]:
+                if not self.is_json:
                     self.stdout.write(finding_text(STATES[finding.level], finding))
                     self.stdout.flush()
         finally:
             logging.disable(logging.NOTSET)
-        if options["json"]:
-            self.stdout.write(json.dumps(entries, indent=2))
+        if self.is_json:
+            self.answer(entries, "")
         if status := max(STATUSES[level] for level in levels):
             sys.exit(status)
 

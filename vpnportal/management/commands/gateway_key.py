@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from vpnportal import services
 from vpnportal.encryption import concentrator_key
+from vpnportal.management.json_command import JsonCommand
 from vpnportal.models import Concentrator
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command of the portal. With --concentrator it prints a secret: the content of a key file."""
 
     help = (
@@ -34,10 +35,12 @@ class Command(BaseCommand):
             names = ", ".join(Concentrator.objects.values_list("name", flat=True)) or "none"
             raise CommandError(f"There is no concentrator {options['name']!r}. There are: {names}.")
         if options["concentrator"]:
-            self.stdout.write(base64.b64encode(concentrator_key(concentrator.name)).decode())
+            key = base64.b64encode(concentrator_key(concentrator.name)).decode()
+            self.answer({"concentrator_key": key}, key)
             return
         try:
             count = services.set_envelope_key(concentrator, options["public_key"])
         except services.Refused as refused:
             raise CommandError(str(refused)) from None
-        self.stdout.write(f"{count:,} texts are sealed for the gateway of {concentrator}.")
+        texts = "1 text is" if count == 1 else f"{count:,} texts are"
+        self.answer({"sealed": count}, f"{texts} sealed for the gateway of {concentrator}.")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from vpnportal import services
+from vpnportal.management.json_command import JsonCommand
 from vpnportal.models import Account, Concentrator, HeldTunnel
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command of operators. `list` has status 1 while a tunnel or a gateway waits.
 
     `keep` and `replace` have status 1 if a choice was refused, and 2 for refused arguments.
@@ -22,8 +22,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        held_list = actions.add_parser("list", help="list the tunnels, and both sides of each")
-        held_list.add_argument("--json", action="store_true", help="print an object")
+        actions.add_parser("list", help="list the tunnels, and both sides of each")
         for action, text in (
             ("keep", "keep what the gateways run, and write it into the database"),
             ("replace", "take the backup's settings: gateways change or remove the tunnels"),
@@ -44,9 +43,9 @@ class Command(BaseCommand):
     def _list(self, options: dict[str, Any]) -> None:
         held = services.held_tunnels()
         waiting = [row.name for row in Concentrator.objects.uncompared().order_by("name")]
-        if options["json"]:
+        if self.is_json:
             rows = [_values(summary) for summary in held]
-            self.stdout.write(json.dumps({"uncompared": waiting, "held": rows}))
+            self.answer({"uncompared": waiting, "held": rows}, "")
         else:
             for name in waiting:
                 self.stdout.write(f"{name}: not compared with the backup yet")
@@ -68,18 +67,27 @@ class Command(BaseCommand):
     def _forget(self, options: dict[str, Any]) -> None:
         concentrator = Concentrator.objects.filter(name=options["gateway"]).first()
         if concentrator is None:
-            raise CommandError(f"There is no gateway {options['gateway']}.", returncode=2)
+            raise CommandError(
+                f"There is no gateway {options['gateway']}. `vpnportal gateway list` shows all.",
+                returncode=2,
+            )
         services.forget_gateway(concentrator)
-        self.stdout.write(
+        self.answer(
+            {"forgotten": concentrator.name},
             f"The portal does not wait for {concentrator} any more. Addresses that it uses can be "
-            "given to other tunnels: keep it switched off."
+            "given to other tunnels: keep it switched off.",
         )
 
     def _report(self, choices: list[services.Choice]) -> None:
-        for choice in choices:
-            self.stdout.write(f"{choice.tunnel}: {choice.problem or 'done'}")
-        if refused := sum(bool(choice.problem) for choice in choices):
-            raise CommandError(f"Refused: {refused} of {len(choices)}.")
+        lines = [f"{choice.tunnel}: {choice.problem or 'done'}" for choice in choices]
+        refused = sum(bool(choice.problem) for choice in choices)
+        error = f"Refused: {refused} of {len(choices)}." if refused else ""
+        rows = [{"tunnel": choice.tunnel, "problem": choice.problem} for choice in choices]
+        self.answer({"choices": rows} | ({"error": error} if error else {}), "\n".join(lines))
+        if error and self.is_json:
+            sys.exit(1)
+        if error:
+            raise CommandError(error)
 
 
 def _values(summary: services.HeldSummary) -> dict[str, Any]:
@@ -114,5 +122,7 @@ def _account(name: str | None) -> Account | None:
         return None
     account = Account.objects.filter(name=name).first()
     if account is None:
-        raise CommandError(f"There is no account {name!r}.", returncode=2)
+        raise CommandError(
+            f"There is no account {name!r}. The page Accounts has the names.", returncode=2
+        )
     return account

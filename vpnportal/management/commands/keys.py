@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.core.management.utils import get_random_secret_key
 
 from vpnportal.encryption import (
@@ -21,6 +21,7 @@ from vpnportal.encryption import (
     public_key_of,
 )
 from vpnportal.enrolment.key_files import new_gateway_key
+from vpnportal.management.json_command import JsonCommand
 
 # The groups of bin/prepare whose users may read a file that root makes. charon has the group of the
 # gateway's user, and that user is in the second one. The portal may read what it opens anyway.
@@ -29,7 +30,7 @@ PORTAL, GATEWAY = "vpnportal", "vpnportal-shared"
 PUBLIC_KEY_FILE = "gateway.pub"
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command that makes key files which only their owner can read, or root's user of the service.
 
     On a gateway it makes `gateway.key`, and prints the public key that the portal needs. Elsewhere
@@ -58,6 +59,7 @@ class Command(BaseCommand):
         if settings.MACHINE == "gateway":
             self._make_keys_of_gateway(options["rotate"])
             return
+        earlier = _key_files()
         if options["rotate"]:
             raise CommandError("--rotate is for a gateway. docs/operations.md has the portal's.")
         for file, text in (
@@ -68,10 +70,11 @@ class Command(BaseCommand):
             _make_missing(file, text, PORTAL)
         for name in options["concentrators"]:
             _make_folder(name)
+        self.answer({"made": sorted(_key_files() - earlier)}, "")
 
     def _make_keys_of_gateway(self, rotates: bool) -> None:
         line, _ = new_gateway_key()
-        file = settings.GATEWAY_KEY_FILE
+        file, earlier = settings.GATEWAY_KEY_FILE, _key_files()
         if rotates and has_keys(file):
             _make(file, f"{line}\n{file.read_text().rstrip()}", GATEWAY)
         _make_missing(file, line, GATEWAY)
@@ -79,7 +82,15 @@ class Command(BaseCommand):
         if settings.CONCENTRATOR and has_keys(settings.FINGERPRINT_KEY_FILE):
             _make_missing(settings.CONCENTRATOR_KEY_FILE, _line_of(settings.CONCENTRATOR), GATEWAY)
         name, public_key = settings.CONCENTRATOR or "NAME", gateway_public_keys()[0]
-        self.stdout.write(f"On the portal: vpnportal gateway_key {name} {public_key}")
+        command = f"vpnportal gateway_key {name} {public_key}"
+        values = {"public_key": public_key, "on_the_portal": command}
+        made = sorted(_key_files() - earlier)
+        self.answer({"made": made, **values}, f"On the portal: {command}")
+
+
+def _key_files() -> set[str]:
+    """Return the key files that are there, relative to their folder."""
+    return {str(file.relative_to(settings.KEYS)) for file in settings.KEYS.rglob("*.key")}
 
 
 def _make_folder(name: str) -> None:

@@ -6,12 +6,14 @@ import secrets
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
+
+from vpnportal.management.json_command import JsonCommand
 
 PASSWORD_BYTES = 15
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command that creates a user with all rights under Administration, and prints the password."""
 
     help = "Create an operator of the service, and print the password once."
@@ -26,9 +28,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         operators = User.objects.filter(is_superuser=True, is_active=True)
         if options["first"] and operators.exists():
+            self.answer({"operator": None}, "")
             return
         if User.objects.filter(username=options["name"]).exists():
             raise CommandError(f"There is a user {options['name']} already: choose another name.")
         password = secrets.token_urlsafe(PASSWORD_BYTES)
         User.objects.create_superuser(options["name"], options["email"], password)
-        self.stdout.write(password)
+        self.answer({"operator": options["name"], "password": password}, password)

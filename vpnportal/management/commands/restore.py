@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import DatabaseError
 
 from vpnportal.management.database_backup.archive import BackupError
 from vpnportal.management.database_backup.restoration import Restored, restore
 from vpnportal.management.database_copy.seals import listed
+from vpnportal.management.json_command import JsonCommand
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command for a portal whose processes are stopped. Status 1 if a check failed."""
 
     help = "Fill the empty database of this portal from a backup. The portal must be stopped."
+    json_help = "print one object, no progress"
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", help="the backup; - is the standard input")
         parser.add_argument("--keys", type=Path, help="also restore the key files of this file")
-        parser.add_argument("--json", action="store_true", help="print an object, no progress")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        file, is_json = options["file"], options["json"]
-        report = (lambda line: None) if is_json else self._report
+        file = options["file"]
+        report = (lambda line: None) if self.is_json else self._report
         try:
             with _opened(file) as stream:
                 restored = restore(stream, options["keys"], report)
@@ -41,7 +41,7 @@ class Command(BaseCommand):
             ) from None
         except (BackupError, DatabaseError) as error:
             raise CommandError(" ".join(str(error).split())) from None
-        self.stdout.write(json.dumps(_values(restored)) if is_json else _text(restored))
+        self.answer(_values(restored), _text(restored))
 
     def _report(self, line: str) -> None:
         self.stderr.write(line, style_func=str)

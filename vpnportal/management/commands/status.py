@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
 from django.db.models import Count
 from django.utils import timezone
 
 from vpnportal.gateway.requirements.findings import Finding, Level
 from vpnportal.management.doctor import broker, machine
 from vpnportal.management.doctor.checks import Check, run_limited
+from vpnportal.management.json_command import JsonCommand
 from vpnportal.models import Concentrator, Tunnel
 
 STATES = {Level.OK: "green", Level.WARNING: "yellow", Level.ERROR: "red"}
 STATUSES = {Level.OK: 0, Level.WARNING: 1, Level.ERROR: 2}
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command that changes nothing. Its status is 0, 1 with something yellow, 2 with red.
 
     A gateway that is offline is red. `doctor` says what to do.
     """
 
     help = "Show version, gateways, tunnels, queues and the last backup in a few lines."
-
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--json", action="store_true", help="print one object")
+    failure_status = 2
 
     def handle(self, *args: Any, **options: Any) -> None:
         concentrators = list(Concentrator.objects.order_by("name"))
@@ -46,7 +43,7 @@ class Command(BaseCommand):
                 {"name": f.requirement, "state": STATES[f.level], "found": f.text} for f in findings
             ],
         }
-        self.stdout.write(json.dumps(summary, indent=2) if options["json"] else text_of(summary))
+        self.answer(summary, text_of(summary))
         if status := status_of(concentrators, findings):
             sys.exit(status)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import connection
 
 from vpnportal.deployment import summary_triggers
+from vpnportal.management.json_command import JsonCommand
 
 
-class Command(BaseCommand):
+class Command(JsonCommand):
     """Command that repairs summaries, which triggers keep, and says how many were wrong."""
 
     help = "Write the summaries of all tunnels again, by which the list filters and counts."
@@ -20,4 +20,5 @@ class Command(BaseCommand):
         made = summary_triggers.install(connection)
         if wrong and not made:
             summary_triggers.write_all(connection)
-        self.stdout.write(f"{wrong:,} {'summary was' if wrong == 1 else 'summaries were'} wrong.")
+        text = f"{wrong:,} {'summary was' if wrong == 1 else 'summaries were'} wrong."
+        self.answer({"wrong": wrong}, text)

@@ -16,6 +16,7 @@ from vpnportal.management.doctor import (
     mail,
     own_certificate,
     stored_tunnels,
+    web_server,
 )
 from vpnportal.management.doctor.checks import EACH, GATEWAY, PORTAL, Check, Machine
 
@@ -62,8 +63,11 @@ CHECKS = (
         ),
         seconds=CERTIFICATE_SECONDS,
     ),
+    Check("web", PORTAL, (web_server.web_server,), seconds=CERTIFICATE_SECONDS),
     Check("queues", PORTAL, (broker.queues,), (*SCHEMA, "broker")),
     Check("reports", PORTAL, (concentrators.reports,), SCHEMA),
+    Check("gateway_certificates", PORTAL, (concentrators.certificates,), SCHEMA),
+    Check("pools", PORTAL, (concentrators.pools,), SCHEMA, MANY_TUNNELS_SECONDS),
     Check("converges", PORTAL, (concentrators.converges,), SCHEMA),
     Check("revisions", PORTAL, (concentrators.revisions,), SCHEMA),
     Check("releases", PORTAL, (concentrators.releases,), SCHEMA),

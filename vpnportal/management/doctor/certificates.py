@@ -20,8 +20,8 @@ from django.db import connection
 from vpnportal.gateway.requirements.findings import Finding, at_risk, met, unmet
 from vpnportal.management.doctor.checks import unknown
 
-# A certificate of 90 days is renewed 30 days before its end.
-EXPIRES_SOON = timedelta(days=21)
+# A certificate of 90 days is renewed 30 days before its end. One of days is renewed later.
+EXPIRES_SOON, PART_LEFT = timedelta(days=21), 1 / 4
 CONNECT_SECONDS = 3.0
 BROKER_PORT, POSTGRES_PORT = 6379, 5432
 # The request for TLS of PostgreSQL's protocol, and the answer "yes".
@@ -60,9 +60,7 @@ def broker_certificate() -> Iterator[Finding]:
         )
     else:
         host = parts.hostname or ""
-        yield from _check(
-            Service(name, (host, parts.port or BROKER_PORT), host, _broker_authority())
-        )
+        yield from check(Service(name, (host, parts.port or BROKER_PORT), host, broker_authority()))
 
 
 def database_certificate() -> Iterator[Finding]:
@@ -76,7 +74,7 @@ def database_certificate() -> Iterator[Finding]:
         return
     options: dict[str, Any] = database.get("OPTIONS", {})
     host = str(database.get("HOST") or options.get("host") or "")
-    authority = str(options.get("sslrootcert") or _broker_authority())
+    authority = str(options.get("sslrootcert") or broker_authority())
     if not host or host.startswith("/"):
         yield from _behind_socket(name, authority)
         return
@@ -89,7 +87,7 @@ def database_certificate() -> Iterator[Finding]:
         )
         return
     port = int(database.get("PORT") or POSTGRES_PORT)
-    yield from _check(Service(name, (host, port), host, authority, is_postgres=True))
+    yield from check(Service(name, (host, port), host, authority, is_postgres=True))
 
 
 def _behind_socket(name: str, authority: str) -> Iterator[Finding]:
@@ -113,15 +111,17 @@ def _behind_socket(name: str, authority: str) -> Iterator[Finding]:
         # The portal has one certificate, for the name that gateways use.
         parts = urlsplit(settings.CELERY_BROKER_URL)
         hostname = parts.hostname or "" if parts.scheme == "rediss" else ""
-        yield from _check(Service(name, (address, int(port)), hostname, authority, True))
+        yield from check(Service(name, (address, int(port)), hostname, authority, True))
 
 
-def _broker_authority() -> str:
+def broker_authority() -> str:
+    """Return the file with the authority of the installation, or ""."""
     tls: dict[str, Any] = getattr(settings, "CELERY_BROKER_USE_SSL", None) or {}
     return str(tls.get("ssl_ca_certs") or "")
 
 
-def _check(service: Service) -> Iterator[Finding]:
+def check(service: Service) -> Iterator[Finding]:
+    """Check authority, dates, usages and name of a server's certificate, as a client does."""
     try:
         authorities = _authorities(service)
     except (OSError, ValueError) as error:
@@ -133,15 +133,15 @@ def _check(service: Service) -> Iterator[Finding]:
         )
         return
     try:
-        certificate = _read(service)
+        certificate = read_certificate(service)
     except OSError as error:
         reason = "no answer in time" if isinstance(error, TimeoutError) else str(error)
         yield unknown(service.name, f"{service.address[0]} shows no certificate ({reason}).")
         return
     # A bundle has many others, which end for reasons of their own.
     if len(authorities) == 1:
-        yield from _dates(f"{service.name} authority", authorities[0])
-    problems = [*_dates(service.name, certificate), *_usages(service, certificate)]
+        yield from dates(f"{service.name} authority", authorities[0])
+    problems = [*dates(service.name, certificate), *_usages(service, certificate)]
     yield from problems
     if chain := _chain(service, certificate):
         # A certificate that is over, or for another use, has been reported.
@@ -158,16 +158,17 @@ def _authorities(service: Service) -> list[x509.Certificate]:
     return x509.load_pem_x509_certificates(Path(service.authority).read_bytes())
 
 
-def _dates(name: str, certificate: x509.Certificate) -> Iterator[Finding]:
+def dates(name: str, certificate: x509.Certificate, issue: str = ISSUE) -> Iterator[Finding]:
+    """Yield a finding if a certificate is not valid now, or ends soon."""
     now, end = datetime.now(UTC), certificate.not_valid_after_utc
     if certificate.not_valid_before_utc > now:
         text = f"It is valid from {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC on only."
-        yield unmet(name, text, "Correct the clock of this machine, or " + _lower(ISSUE))
+        yield unmet(name, text, "Correct the clock of this machine, or " + _lower(issue))
     if end <= now:
-        yield unmet(name, f"It ended on {end:%Y-%m-%d %H:%M} UTC.", ISSUE)
-    elif end - now < EXPIRES_SOON:
+        yield unmet(name, f"It ended on {end:%Y-%m-%d %H:%M} UTC.", issue)
+    elif end - now < min(EXPIRES_SOON, PART_LEFT * (end - certificate.not_valid_before_utc)):
         text = f"It ends in {(end - now).days} days, on {end:%Y-%m-%d}."
-        yield at_risk(name, text, ISSUE)
+        yield at_risk(name, text, issue)
 
 
 def _usages(service: Service, certificate: x509.Certificate) -> Iterator[Finding]:
@@ -226,7 +227,7 @@ def _refusal(service: Service, *, is_strict: bool) -> str:
     return ""
 
 
-def _read(service: Service) -> x509.Certificate:
+def read_certificate(service: Service) -> x509.Certificate:
     """Return the certificate of a server, whatever its quality."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -14,10 +14,11 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError, connections
 from kombu.exceptions import OperationalError as BrokerError
+from psycopg.errors import InsufficientPrivilege
 from redis.exceptions import RedisError
 
 from vpnportal.gateway import GatewayError
-from vpnportal.gateway.requirements.findings import Finding, Level, at_risk
+from vpnportal.gateway.requirements.findings import Finding, Level, at_risk, unmet
 from vpnportal.management.database_backup import key_files
 
 UNKNOWN = "unknown: "
@@ -111,7 +112,7 @@ def run_limited(check: Check) -> list[Finding]:
                 for finding in function():
                     findings.append(finding)
             except Exception as error:
-                findings.append(unknown(check.name, reason_of(error)))
+                findings.append(_failure(check.name, error))
         connections.close_all()
 
     thread = Thread(target=run, name=f"doctor {check.name}", daemon=True)
@@ -120,6 +121,15 @@ def run_limited(check: Check) -> list[Finding]:
     if thread.is_alive():
         return [*findings, unknown(check.name, f"no answer within {check.seconds:g} s.")]
     return findings or [unknown(check.name, "the check found nothing.")]
+
+
+def _failure(name: str, error: Exception) -> Finding:
+    """Return the finding that a check failed."""
+    if isinstance(error.__cause__, InsufficientPrivilege):
+        text = f"PostgreSQL refuses what it needs: {reason_of(error)}."
+        advice = "On the portal: `vpnportal migrate`, which gives the roles their rights again."
+        return unmet(name, text, advice)
+    return unknown(name, reason_of(error))
 
 
 def duration(age: timedelta) -> str:

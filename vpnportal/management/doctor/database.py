@@ -156,7 +156,7 @@ def summaries() -> Iterator[Finding]:
     """Check that the list of tunnels filters and counts by what the tunnels are."""
     name, advice = (
         "summaries",
-        "`manage.py summaries` makes the triggers and writes all rows again.",
+        "`vpnportal summaries` makes the triggers and writes all rows again.",
     )
     if not summary_triggers.is_installed(connection):
         yield unmet(name, "Triggers that keep the list of tunnels current are missing.", advice)
