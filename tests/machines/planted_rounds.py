@@ -116,7 +116,7 @@ EVERYTHING_AT_ONCE = (
         "portal",
         sql(EXCHANGE_KEY),
         sql(BRING_KEY_BACK),
-        ("seals", "red", "1 of 2 sealed values do not open, such as tunnel", "new preshared key"),
+        ("seals", "red", "sealed values do not open, such as tunnel", "new preshared key"),
     ),
     fault(
         "the newest backup is old",
