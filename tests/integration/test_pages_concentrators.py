@@ -75,7 +75,7 @@ def test_the_page_shows_state_tunnels_drops_and_unmanaged_connections(
     assert facts(response, concentrator) == {
         "Data center": "Houston 2 (hou02)",
         "Public address": "203.0.113.1",
-        "Certificate until": "no gateway is joined",
+        "Certificate until": "none",
         "ESP": "user space",
         "Tunnels": "4 1 Up 1 Up \N{EN DASH} settings out of date 1 Down 1 Not applied",
         "Dropped packets": "Tunnel to tunnel: 0 "
