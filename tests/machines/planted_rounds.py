@@ -136,7 +136,7 @@ EVERYTHING_AT_ONCE = (
         ),
     ),
     fault(
-        "nobody takes the messages of a queue",
+        "no worker takes the messages of a queue",
         "portal",
         OLD_MESSAGE,
         f"{REDIS}\nredis DEL {QUEUE}",

@@ -113,7 +113,8 @@ def _database(options: argparse.Namespace, earlier: dict[str, str], places: Plac
     if given in (LOCAL, known):
         return str(given)
     try:
-        parts, port = urlsplit(given), urlsplit(given).port or DATABASE_PORT
+        parts = urlsplit(given)
+        port = parts.port or DATABASE_PORT
     except ValueError:
         raise Failure(DATABASE_FORM) from None
     if (

@@ -62,8 +62,7 @@ class Command(JsonCommand):
                     self.stdout.flush()
         finally:
             logging.disable(logging.NOTSET)
-        if self.is_json:
-            self.answer(entries, "")
+        self.answer(entries, "")
         if status := max(STATUSES[level] for level in levels):
             sys.exit(status)
 

@@ -34,9 +34,8 @@ def web_server() -> Iterator[Finding]:
             certificate = certificates.read_certificate(service)
         except OSError as error:
             reason = error.strerror or str(error) or "no answer in time"
-            yield unmet(
-                service.name, f"{host} does not answer on {_port(service)}: {reason}.", START
-            )
+            text = f"{host} does not answer on port {service.address[1]}: {reason}."
+            yield unmet(service.name, text, START)
             continue
         if service is gateways:
             yield from certificates.check(service)
@@ -45,7 +44,3 @@ def web_server() -> Iterator[Finding]:
         else:
             end = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
             yield met(service.name, f"{host} answers, with a certificate until {end}.")
-
-
-def _port(service: Service) -> str:
-    return f"port {service.address[1]}"
