@@ -92,7 +92,7 @@ def certificates() -> Iterator[Finding]:
 def _certificate(concentrator: Concentrator) -> Finding:
     name, until = f"gateway_certificates/{concentrator.name}", concentrator.certificate_until
     if until is None:
-        return met(name, "No gateway is joined, so there is no certificate.")
+        return met(name, "It has none: its gateway did not join by `vpnportal gateway join`.")
     text = f"Its end is {until:%Y-%m-%d %H:%M} UTC."
     problem, advice = concentrator.certificate_problem
     if not problem:
