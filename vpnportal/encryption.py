@@ -119,6 +119,21 @@ def seal_for_other(token: str, context: str, reader: Reader) -> str:
         raise CannotOpen(f"The sealed text of {context} cannot be opened.") from None
 
 
+def seal_for_current_key(token: str, context: str) -> str:
+    """Return the same text, sealed with the first key of the portal. Its gateway opens it, too.
+
+    Raises CannotOpen as `unseal` does.
+    """
+    if not is_envelope(token):
+        return seal(unseal(token, context), context)
+    try:
+        envelope = Envelope.parse(token)
+        key = _portal_keys()[envelope.portal_id]
+        return envelope.for_other_portal_key(context, key, _portal_key()).token
+    except (KeyError, ValueError, InvalidTag):
+        raise CannotOpen(f"The sealed text of {context} cannot be opened.") from None
+
+
 def key_id(token: str) -> str:
     """Return the id of the portal's key that seals a token, which tells nothing about the key."""
     return token.split(":", 2)[1 if is_envelope(token) else 0]
@@ -159,6 +174,11 @@ def has_keys(file: Path) -> bool:
         return file.stat().st_size > 1
     except OSError:
         return False
+
+
+def forget_keys() -> None:
+    """Read the key files again when they are needed, because this process changed one."""
+    _keys.cache_clear()
 
 
 def fingerprint_key() -> bytes:

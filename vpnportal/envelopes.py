@@ -80,10 +80,15 @@ class Envelope(NamedTuple):
         """Return a text, sealed for both readers and for the row that `context` names."""
         key = AESGCM.generate_key(256)
         body = AESGCM(key).encrypt(ONCE, text.encode(), context.encode())
-        nonce = os.urandom(NONCE_BYTES)
-        bound = _bound(portal.id, context, body)
-        for_portal = nonce + AESGCM(portal.key).encrypt(nonce, key, bound)
-        return cls(portal.id, for_portal, "", b"", body)._for(gateway, key, context)
+        envelope = cls("", b"", "", b"", body)._for_portal(portal, key, context)
+        return envelope._for(gateway, key, context)
+
+    def for_other_portal_key(self, context: str, portal_key: bytes, new: PortalKey) -> Envelope:
+        """Return the envelope with the same text for a new key of the portal, and not for this one.
+
+        What its gateway opens stays. Raises InvalidTag as `open` does.
+        """
+        return self._for_portal(new, self._key_of_portal(context, portal_key), context)
 
     def for_other(self, context: str, portal_key: bytes, gateway: GatewayKey) -> Envelope:
         """Return the envelope with the same text for another gateway, and not for this one.
@@ -115,6 +120,12 @@ class Envelope(NamedTuple):
         wrapping = AESGCM(_derived(shared, gateway.secret, sent + public_key.public_bytes_raw()))
         box = wrapping.encrypt(ONCE, key, _bound(gateway.id, context, self.body))
         return self._replace(gateway_id=gateway.id, for_gateway=sent + box)
+
+    def _for_portal(self, portal: PortalKey, key: bytes, context: str) -> Envelope:
+        nonce = os.urandom(NONCE_BYTES)
+        bound = _bound(portal.id, context, self.body)
+        box = nonce + AESGCM(portal.key).encrypt(nonce, key, bound)
+        return self._replace(portal_id=portal.id, for_portal=box)
 
     def _key_of_portal(self, context: str, portal_key: bytes) -> bytes:
         nonce, box = self.for_portal[:NONCE_BYTES], self.for_portal[NONCE_BYTES:]

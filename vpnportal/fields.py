@@ -44,6 +44,10 @@ class Sealed:
         """Return an envelope of the same secret for another gateway. Raises CannotOpen."""
         return Sealed(encryption.seal_for_other(self.token, context, reader))
 
+    def for_current_key(self, context: str) -> Sealed:
+        """Return the same secret, sealed with the portal's current key. Raises CannotOpen."""
+        return Sealed(encryption.seal_for_current_key(self.token, context))
+
     @property
     def is_envelope(self) -> bool:
         """True if a gateway opens the secret with a key of its own."""

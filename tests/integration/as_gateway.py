@@ -23,7 +23,7 @@ from tests.key_folder import FILES
 from vpnportal import encryption, services, tasks
 from vpnportal.deployment import gateway_rights
 from vpnportal.deployment.broker_access import gateway_user
-from vpnportal.management.commands import keys
+from vpnportal.management.key_folder import PUBLIC_KEY_FILE, make_folder
 from vpnportal.models import Concentrator, Revision
 from vpnportal.monitor import (
     converge_requests,
@@ -134,8 +134,8 @@ class KeyFilesOfThread:
 def give_key(instance: Concentrator, **_: Any) -> None:
     """Make the keys of a new concentrator's gateway, as `manage.py keys --concentrators` does."""
     if instance._state.adding and not instance.envelope_key:
-        keys._make_folder(instance.name)
-        file = settings.KEYS / instance.name / keys.PUBLIC_KEY_FILE
+        make_folder(instance.name)
+        file = settings.KEYS / instance.name / PUBLIC_KEY_FILE
         instance.envelope_key = file.read_text().strip()
 
 

@@ -535,7 +535,7 @@ def test_the_values_of_each_line_of_the_seal_key_are_counted(healthy, user):
     # The live revision has the old preshared key.
     assert second.startswith("1 value needs the key ")
     assert third.startswith("0 values need the key ")
-    assert "Remove the line when no backup that you keep needs it" in third
+    assert "`vpnportal keys retire` removes it" in third
 
 
 @pytest.fixture

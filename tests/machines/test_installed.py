@@ -232,6 +232,27 @@ def test_certificates_are_renewed_on_both_machines_without_a_lost_ping(installed
     assert len(set(shown)) == 1, "each service shows the new certificate"
 
 
+def test_the_seal_key_is_rotated_and_the_old_one_goes_while_pages_answer(installed):
+    portal, gateway = installed.portal, installed.gateways[0]
+    with getting_pages(portal) as statuses:
+        portal.run("vpnportal", "keys", "rotate")
+        assert installed.apply() == "live"
+        with pytest.raises(AssertionError, match="still need an earlier key"):
+            portal.run("vpnportal", "keys", "retire")
+        portal.run("vpnportal", "keys", "reseal")
+        portal.run("vpnportal", "keys", "retire")
+        assert installed.apply() == "live"
+
+    assert set(statuses) == {"200"}
+    (use,) = json.loads(portal.run("vpnportal", "keys", "status", "--json"))
+    assert (use["line"], use["unreadable"]) == (1, 0)
+    assert use["values"]["revision"] > 2
+    assert portal.script("wc -l </etc/vpnportal/keys/seal.key") == "1\n"
+    found = json.loads(gateway.run("vpnportal", "doctor", "--json", "--only", "envelopes"))
+    assert {each["state"] for each in found} == {"green"}
+    wait_for(installed.ping, 30)
+
+
 def test_an_ended_certificate_says_what_to_do_and_a_new_file_heals_the_gateway(installed):
     portal, gateway = installed.portal, installed.gateways[1]
     settings, signer = "/etc/vpnportal/enrolment.env", "vpnportal-enrolment.service"

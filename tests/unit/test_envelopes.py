@@ -192,7 +192,7 @@ def test_each_line_of_gateway_key_opens_and_the_first_one_is_announced(
 ):
     settings.MACHINE, settings.CONCENTRATOR = "gateway", ONE
     with machines.gateway(ONE):
-        call_command("keys", "--rotate")
+        call_command("keys", "rotate")
         encryption._keys.cache_clear()
         first, second = encryption.gateway_public_keys()
         assert unseal(token, CONTEXT) == TEXT

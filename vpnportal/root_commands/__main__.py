@@ -24,7 +24,7 @@ COMMANDS = {
     "backup FILE": "write one state of the database to a file",
     "restore FILE": "fill an empty database from a backup",
     "copy": "move an installation from SQLite to PostgreSQL",
-    "keys": "make the missing key files",
+    "keys": "make the missing key files; rotate, reseal, status and retire are for a new seal.key",
     "certificates": "show or renew the certificates of this machine",
     "held": "list the tunnels that are newer than a restored backup, and choose a side",
     "check_gateway": "check the settings of a gateway's kernel",

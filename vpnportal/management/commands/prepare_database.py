@@ -9,7 +9,7 @@ from django.core.management import call_command
 
 from vpnportal import services
 from vpnportal.management.commands import firsttime
-from vpnportal.management.commands.keys import PUBLIC_KEY_FILE
+from vpnportal.management.key_folder import PUBLIC_KEY_FILE
 from vpnportal.models import Concentrator
 
 

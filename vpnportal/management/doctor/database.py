@@ -148,7 +148,7 @@ def _lines_of_seal_key(
         if line == 1:
             text += " It seals new values."
         elif not count and not some_unreadable:
-            text += " Remove the line when no backup that you keep needs it either."
+            text += " `vpnportal keys retire` removes it. Earlier backups still need it."
         yield met(name, text)
 
 
