@@ -10,7 +10,7 @@ from django.contrib.auth.models import User
 from vpnportal.api.calls import Call, Caller
 from vpnportal.api.dispatch import dispatch
 from vpnportal.api.faults import Fault
-from vpnportal.models import Account, ApiKey
+from vpnportal.models import Account, ApiKey, Scope
 
 CONTEXT = "SoftLayer_Network_Tunnel_Module_Context"
 CUSTOMER_SUBNET = "SoftLayer_Network_Customer_Subnet"
@@ -29,8 +29,9 @@ DETAIL = (
 class Program:
     """A program with a key of this user; the user's role may end while the key exists."""
 
-    def __init__(self, user: User, account: Account) -> None:
-        self.caller = Caller(ApiKey(user=user, account=account, name="a script"), user, account)
+    def __init__(self, user: User, account: Account, scope: Scope = Scope.ORDER) -> None:
+        key = ApiKey(user=user, account=account, name="a script", scope=scope)
+        self.caller = Caller(key, user, account)
 
     def call(self, name: str, *arguments: Any, on: object = None, **options: Any) -> Any:
         """Return the value of a call.

@@ -29,7 +29,10 @@ MINUTE_TASKS = (
     "vpnportal.portal_tasks.send_due_mails",
     "vpnportal.portal_tasks.continue_imports",
 )
-DAILY_TASKS = ("vpnportal.portal_tasks.remove_old_rows",)
+DAILY_TASKS = (
+    "vpnportal.portal_tasks.remove_old_rows",
+    "vpnportal.portal_tasks.warn_of_ending_keys",
+)
 
 app = Celery("vpnportal")
 app.config_from_object("django.conf:settings", namespace="CELERY")

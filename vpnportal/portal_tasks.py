@@ -36,6 +36,12 @@ def continue_imports() -> None:
         run_import.apply_async((str(import_id),), queue=PORTAL_QUEUE)
 
 
+@app.task(name="vpnportal.portal_tasks.warn_of_ending_keys")
+def warn_of_ending_keys() -> None:
+    """Mail the users whose API keys end soon."""
+    services.warn_of_ending_keys()
+
+
 @app.task(name="vpnportal.portal_tasks.remove_old_rows")
 def remove_old_rows() -> None:
     """Remove old rows of all tables."""

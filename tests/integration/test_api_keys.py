@@ -12,13 +12,15 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from tests.api_client import CONTEXT, CUSTOMER_SUBNET, Program
 from tests.html import read
 from vpnportal import services
 from vpnportal.api import authentication
 from vpnportal.api.authentication import Credentials, authenticate
 from vpnportal.api.calls import Call
 from vpnportal.api.faults import Fault
-from vpnportal.models import Account, ApiKey, Membership, Role
+from vpnportal.api.methods import SERVICES
+from vpnportal.models import Account, ApiKey, Membership, OutgoingMail, Role, Scope
 from vpnportal.rate_limit import TokenBuckets
 from vpnportal.services import Refused, api_keys
 
@@ -26,6 +28,7 @@ pytestmark = pytest.mark.django_db
 CALL = Call("SoftLayer_Account", "getObject")
 ADDRESS = "192.0.2.1"
 URL = "create-api-key"
+KINDS = ("Private", "Service", "Customer")
 
 
 @pytest.fixture
@@ -92,6 +95,101 @@ def test_a_key_authenticates_only_from_its_networks(account, user, address, expe
     ).text
 
     assert authenticates(key, address=address) is expected
+
+
+# The methods that a key of less than each scope may not call.
+CHANGING = {
+    Scope.EDIT: {
+        f"{CONTEXT}.editObject",
+        f"{CONTEXT}.createAddressTranslation",
+        f"{CONTEXT}.createAddressTranslations",
+        f"{CONTEXT}.editAddressTranslation",
+        f"{CONTEXT}.editAddressTranslations",
+        f"{CONTEXT}.deleteAddressTranslation",
+        *(f"{CONTEXT}.add{kind}SubnetToNetworkTunnel" for kind in KINDS),
+        *(f"{CONTEXT}.remove{kind}SubnetFromNetworkTunnel" for kind in KINDS),
+        f"{CUSTOMER_SUBNET}.createObject",
+        f"{CUSTOMER_SUBNET}.deleteObject",
+    },
+    Scope.APPLY: {f"{CONTEXT}.applyConfigurationsToDevice"},
+    Scope.ORDER: {
+        "SoftLayer_Product_Order.placeOrder",
+        "SoftLayer_Billing_Item.cancelItem",
+        "SoftLayer_Billing_Item.cancelService",
+    },
+}
+
+
+@pytest.mark.parametrize("scope", Scope)
+def test_a_key_may_call_the_methods_of_its_scope_and_no_other(scope, owner, account):
+    program = Program(owner, account, scope)
+    refused = set()
+    for service in SERVICES.values():
+        for method in service.methods:
+            name = f"{service.name}.{method}"
+            try:
+                program.call(name)
+            except Fault as fault:
+                if "This API key may not do that" in fault.text:
+                    assert fault.status == 403
+                    refused.add(name)
+
+    larger = list(Scope)[list(Scope).index(scope) + 1 :]
+    assert refused == {name for needed in larger for name in CHANGING[needed]}
+
+
+def test_a_key_that_may_only_read_gets_no_preshared_key(ready, owner, account):
+    shown = {
+        scope: Program(owner, account, scope).call(
+            "getObject", on=ready.pk, mask="mask[presharedKey]"
+        )
+        for scope in (Scope.READ, Scope.EDIT)
+    }
+
+    assert shown == {Scope.READ: {}, Scope.EDIT: {"presharedKey": "a key"}}
+    filtered = Program(owner, account, Scope.READ).call(
+        "SoftLayer_Account.getNetworkTunnelContexts",
+        filter={"networkTunnelContexts": {"presharedKey": {"operation": "a key"}}},
+    )
+    assert filtered == []
+
+
+def test_a_key_of_the_page_may_read_unless_more_is_chosen(page, account):
+    for chosen in ({}, {"scope": "apply"}):
+        page.post(reverse(URL, args=[account.pk]), {"name": "a", **chosen})
+    refused = page.post(reverse(URL, args=[account.pk]), {"name": "a", "scope": "root"})
+
+    assert [key.scope for key in ApiKey.objects.order_by("pk")] == [Scope.READ, Scope.APPLY]
+    assert "Choose the permission of the key from the list." in refused.content.decode()
+
+
+def test_a_key_is_valid_from_its_first_day(page, account):
+    tomorrow = timezone.localdate() + timedelta(days=1)
+    form = {"name": "a", "first_day": tomorrow, "last_day": tomorrow - timedelta(days=1)}
+    refused = page.post(reverse(URL, args=[account.pk]), form)
+    assert "a last day that is not before the first day" in refused.content.decode()
+
+    key = shown_key(page.post(reverse(URL, args=[account.pk]), {**form, "last_day": tomorrow}))
+
+    assert not authenticates(key)
+    assert "not yet" in page.get(reverse("accounts")).content.decode()
+    ApiKey.objects.update(starts_at=timezone.now())
+    assert authenticates(key)
+
+
+def test_the_user_of_a_key_gets_one_mail_before_it_ends(account, user):
+    day = timezone.localdate()
+    for name, days in (("soon", 5), ("late", 60)):
+        services.create_api_key(account, user, name, day + timedelta(days=days))
+    services.create_api_key(account, user, "for ever")
+    assert services.warn_of_ending_keys() == 0, "without an address"
+    User.objects.filter(pk=user.pk).update(email="ada@example.com")
+
+    assert [services.warn_of_ending_keys() for _ in range(2)] == [1, 0]
+
+    (mail,) = OutgoingMail.objects.all()
+    assert mail.recipient == "ada@example.com"
+    assert mail.subject.startswith("The API key soon ends on ")
 
 
 def test_a_key_is_valid_until_the_end_of_its_last_day(page, account, user):

@@ -10,12 +10,18 @@ from django.utils import timezone
 
 from vpnportal.api import object_filters, object_masks
 from vpnportal.api.calls import Call, Caller, Result
-from vpnportal.api.faults import method_not_found, public_fault, service_not_found
+from vpnportal.api.faults import (
+    method_not_found,
+    out_of_scope,
+    public_fault,
+    service_not_found,
+)
 from vpnportal.api.methods import SERVICES
 from vpnportal.api.object_filters import Filter
 from vpnportal.api.object_masks import Mask
 from vpnportal.api.registry import Method
 from vpnportal.api.serializers import DataType, SerializationContext, serialize
+from vpnportal.models import Scope
 from vpnportal.services import EditConflict, Refused, TunnelLocked, record_key_reveals
 
 BAD_REQUEST, CONFLICT, LOCKED = 400, 409, 423
@@ -28,6 +34,8 @@ def dispatch(call: Call, caller: Caller) -> Result:
     Raises Fault.
     """
     method = _method(call)
+    if not Scope(caller.key.scope).includes(method.scope):
+        raise out_of_scope(method.scope.label)
     # Everything is parsed before the method runs: a faulty call must change nothing.
     mask, object_filter = (
         object_masks.parse(call.mask),

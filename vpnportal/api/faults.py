@@ -81,6 +81,13 @@ def permission_denied(text: str) -> Fault:
     return Fault("SoftLayer_Exception_PermissionDenied", text, 403)
 
 
+def out_of_scope(permission: str) -> Fault:
+    """Return the fault for a key whose scope is too small; the call needs `permission`."""
+    return permission_denied(
+        f"This API key may not do that. Create one with the permission {permission}."
+    )
+
+
 def verb_not_allowed(allowed: str) -> Fault:
     """Return the fault for an HTTP verb without a meaning here; `allowed` is the Allow header."""
     text = f"The HTTP method must be one of: {allowed}."

@@ -13,6 +13,7 @@ from typing import Any
 from vpnportal.api.arguments import ArgumentParser
 from vpnportal.api.calls import Caller
 from vpnportal.api.serializers import DATA_TYPES, DataType, Relation, SerializationContext
+from vpnportal.models import Scope
 
 # From a caller and the init id of a call to the object. Raises Fault if there is none.
 ObjectFinder = Callable[[Caller, object], Any]
@@ -26,7 +27,7 @@ class Method:
     `data_type` is the type of the value, to which the mask applies. With `many` the value is a list
     or queryset, to which filter and limit apply. `filter_root` is the name at which filters begin,
     or "" if they begin at the properties. `find_by_id` replaces `run` for a filter by id, and reads
-    a single row of thousands.
+    a single row of thousands. `scope` is the least scope of a key that may call the method.
     """
 
     run: Callable[..., Any]
@@ -36,6 +37,7 @@ class Method:
     many: bool = False
     filter_root: str = ""
     find_by_id: Callable[[Caller, int], Sequence[Any]] | None = None
+    scope: Scope = Scope.ORDER
 
 
 @dataclass(slots=True)
@@ -58,7 +60,7 @@ class Service:
 
     def add_getters(self, data_type: DataType, find: ObjectFinder) -> None:
         """Register `getObject`, and a getter for each relation of the type."""
-        self.methods["getObject"] = Method(_get_object, find, data_type=data_type)
+        self.methods["getObject"] = Method(_get_object, find, data_type=data_type, scope=Scope.READ)
         for name, relation in data_type.relations.items():
             self.methods[getter_name(name)] = Method(
                 _relation_getter(relation),
@@ -66,6 +68,7 @@ class Service:
                 data_type=DATA_TYPES[relation.type_name],
                 many=relation.many,
                 filter_root=name,
+                scope=Scope.READ,
             )
 
 

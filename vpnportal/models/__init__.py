@@ -8,7 +8,7 @@ from vpnportal.models.drafts import DraftBackup, KeyReveal, LastEdit
 from vpnportal.models.held_tunnels import HeldTunnel
 from vpnportal.models.observations import DiagnosticLog, DriftRepair, TranslationUsage
 from vpnportal.models.outgoing_mail import OutgoingMail
-from vpnportal.models.permissions import Role
+from vpnportal.models.permissions import Role, Scope
 from vpnportal.models.remote_claims import NetworkGrant, RemoteClaim
 from vpnportal.models.revisions import Revision
 from vpnportal.models.subnets import Subnet
@@ -41,6 +41,7 @@ __all__ = [
     "RemoteClaim",
     "Revision",
     "Role",
+    "Scope",
     "Subnet",
     "Traffic",
     "TranslationImport",

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db import models
 from django.utils import timezone
 
-from vpnportal.models.permissions import PermissionQuerySet, Role
+from vpnportal.models.permissions import PermissionQuerySet, Role, Scope
 
 INVITATION_LASTS = timedelta(days=7)
 
@@ -97,9 +97,11 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
     def usable(self, now: datetime) -> ApiKeyQuerySet:
         """Return the keys that authenticate at `now`.
 
-        Such a key is neither revoked nor expired. Its user is active and a member of the account.
+        Such a key has begun, and is neither revoked nor expired. Its user is active and a member of
+        the account.
         """
         return self.filter(
+            models.Q(starts_at=None) | models.Q(starts_at__lte=now),
             models.Q(expires_at=None) | models.Q(expires_at__gt=now),
             revoked_at=None,
             user__is_active=True,
@@ -115,8 +117,9 @@ class ApiKeyQuerySet(models.QuerySet["ApiKey"]):
 class ApiKey(models.Model):
     """A key that authenticates a program for one account, with the role of the key's user.
 
-    The row stores only the SHA-256 of the key. `sources` lists the client networks in CIDR
-    notation that may use the key. An empty list permits every client address.
+    `scope` limits that role. The row stores only the SHA-256 of the key. `sources` lists the client
+    networks in CIDR notation that may use the key. An empty list permits every client address.
+    `warned_at` is the time of the mail about the end of the key.
     """
 
     user = models.ForeignKey(User, models.CASCADE, related_name="api_keys")
@@ -124,8 +127,13 @@ class ApiKey(models.Model):
     name = models.CharField(max_length=80)
     digest = models.CharField(max_length=64, unique=True)
     sources = models.JSONField(default=list)
+    scope = models.CharField(
+        max_length=8, choices=Scope, default=Scope.ORDER, db_default=Scope.ORDER
+    )
     created_at = models.DateTimeField(auto_now_add=True)
+    starts_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
+    warned_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     # Written at most once a minute: a busy script must not write a row per call.
     last_used_at = models.DateTimeField(null=True)
@@ -138,6 +146,11 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} of {self.user}"
+
+    @property
+    def pending(self) -> bool:
+        """True if `starts_at` has not come yet."""
+        return self.starts_at is not None and self.starts_at > timezone.now()
 
     @property
     def expired(self) -> bool:

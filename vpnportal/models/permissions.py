@@ -18,6 +18,23 @@ class Role(models.TextChoices):
     OWNER = "owner", "Owner"
 
 
+class Scope(models.TextChoices):
+    """The most that an API key may do, with the role of its user; each includes those before it.
+
+    READ is everything but preshared keys.
+    """
+
+    READ = "read", "Read"
+    EDIT = "edit", "Edit drafts"
+    APPLY = "apply", "Apply"
+    ORDER = "order", "Order and cancel"
+
+    def includes(self, other: Scope) -> bool:
+        """Return True if a key of this scope may do what needs the other one."""
+        scopes = list(Scope)
+        return scopes.index(other) <= scopes.index(self)
+
+
 class PermissionQuerySet(models.QuerySet[Row]):
     """Rows that belong to an account, restricted to what a user's role permits.
 

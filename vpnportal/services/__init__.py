@@ -4,7 +4,12 @@ Code outside this package imports names from the package, never from its modules
 """
 
 from vpnportal.services.address_allocation import PoolUse, pool_uses
-from vpnportal.services.api_keys import api_key_digest, create_api_key, revoke_api_key
+from vpnportal.services.api_keys import (
+    api_key_digest,
+    create_api_key,
+    revoke_api_key,
+    warn_of_ending_keys,
+)
 from vpnportal.services.apply_draft import Trial, apply
 from vpnportal.services.customer_subnets import (
     attach_customer_subnet,
@@ -273,5 +278,6 @@ __all__ = [
     "undo",
     "undoable",
     "use_learned_values",
+    "warn_of_ending_keys",
     "with_state_rank",
 ]

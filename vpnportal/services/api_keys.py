@@ -1,4 +1,4 @@
-"""API keys: created, shown once, revoked."""
+"""API keys: created, shown once, revoked; and the mail before one ends."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from ipaddress import ip_network
 
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from vpnportal.domain.tunnel.preshared_keys import RevealedKey
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Account, ApiKey
+from vpnportal.maintenance.mail import request_mail
+from vpnportal.models import Account, ApiKey, Scope
 from vpnportal.models.row_locks import lock_account
 from vpnportal.services.errors import Refused
 from vpnportal.services.input_parsing import parse_name
@@ -25,6 +27,7 @@ KEY_BYTES = 32
 MAX_KEYS = 20
 MAX_NETWORKS = 20
 MAX_LIFETIME = timedelta(days=3660)
+WARNING_DAYS = 14
 
 
 def create_api_key(
@@ -33,24 +36,28 @@ def create_api_key(
     name: str,
     last_day: date | None = None,
     sources: Sequence[str] = (),
+    *,
+    first_day: date | None = None,
+    scope: str = Scope.ORDER,
 ) -> RevealedKey:
     """Create a key and return its text, which the database does not hold.
 
-    `last_day` is the last valid date, in the current time zone. `sources` lists the client
-    addresses or networks (CIDR) that may use the key.
+    `first_day` and `last_day` are the valid dates, in the current time zone. `sources` lists the
+    client addresses or networks (CIDR) that may use the key.
     Raises Refused if an argument is invalid or the user is not a member of the account. Raises
     Refused if the user already has MAX_KEYS usable keys in the account.
     """
     name = _name(name)
-    expires_at = _end_of_day(last_day) if last_day else None
+    if scope not in Scope:
+        raise Refused(Problem("scope", "Choose the permission of the key from the list."))
+    starts_at, expires_at = _period(first_day, last_day)
     networks = _networks(sources)
     text = secrets.token_hex(KEY_BYTES)
     with transaction.atomic():
         lock_account(account.pk)
         if not account.memberships.filter(user=user).exists():
             raise Refused(Problem("", f"{user} is not a member of {account}."))
-        usable = ApiKey.objects.usable(timezone.now()).filter(account=account, user=user)
-        if usable.count() >= MAX_KEYS:
+        if _current_keys(timezone.now()).filter(account=account, user=user).count() >= MAX_KEYS:
             limit = f"The limit is {MAX_KEYS} keys. Revoke a key that is not needed."
             raise Refused(Problem("", limit))
         ApiKey.objects.create(
@@ -58,6 +65,8 @@ def create_api_key(
             user=user,
             name=name,
             digest=api_key_digest(text),
+            scope=scope,
+            starts_at=starts_at,
             expires_at=expires_at,
             sources=networks,
         )
@@ -67,6 +76,31 @@ def create_api_key(
 def revoke_api_key(key: ApiKey) -> None:
     """Revoke a key. The next request with the key fails."""
     ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+
+
+def warn_of_ending_keys() -> int:
+    """Mail the users whose keys end within WARNING_DAYS, once for each key. Return how many.
+
+    A user without an address gets none.
+    """
+    now = timezone.now()
+    ending = ApiKey.objects.usable(now).filter(
+        warned_at=None, expires_at__lt=now + timedelta(days=WARNING_DAYS)
+    )
+    count = 0
+    for key in ending.exclude(user__email="").select_related("user", "account").order_by("pk"):
+        with transaction.atomic():
+            if ApiKey.objects.filter(pk=key.pk, warned_at=None).update(warned_at=now):
+                count += 1
+                end = f"{key.expires_at:%Y-%m-%d %H:%M} UTC"
+                request_mail(
+                    key.user.email,
+                    f"The API key {key.name} ends on {end}",
+                    f"The API key {key.name} of {key.user} in the account {key.account} ends on "
+                    f"{end}. The program that uses it is refused from then on.\n\n"
+                    "Create another key on the page Accounts, and revoke this one.\n",
+                )
+    return count
 
 
 def api_key_digest(text: str) -> str:
@@ -84,11 +118,24 @@ def _name(text: str) -> str:
     return name
 
 
-def _end_of_day(last_day: date) -> datetime:
+def _current_keys(now: datetime) -> QuerySet[ApiKey]:
+    """Return the keys that are neither revoked nor expired."""
+    return ApiKey.objects.filter(Q(expires_at=None) | Q(expires_at__gt=now), revoked_at=None)
+
+
+def _period(first_day: date | None, last_day: date | None) -> tuple[datetime | None, ...]:
+    """Return the first and the last moment of a key, each None without a limit."""
     today = timezone.localdate()
-    if not today <= last_day <= today + MAX_LIFETIME:
-        raise Refused(Problem("last_day", "Enter a date from today on, within ten years."))
-    return timezone.make_aware(datetime.combine(last_day, time.max))
+    for name, day in (("first_day", first_day), ("last_day", last_day)):
+        if day and not today <= day <= today + MAX_LIFETIME:
+            raise Refused(Problem(name, "Enter a date from today on, within ten years."))
+    if first_day and last_day and last_day < first_day:
+        raise Refused(Problem("last_day", "Enter a last day that is not before the first day."))
+    begins, ends = (first_day, time.min), (last_day, time.max)
+    return tuple(
+        timezone.make_aware(datetime.combine(day, moment)) if day else None
+        for day, moment in (begins, ends)
+    )
 
 
 def _networks(sources: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from vpnportal.api.registry import getter_name, register_service
 from vpnportal.api.serializers import DATA_TYPES
 from vpnportal.api.types.accounts import ACCOUNT, own_subnets, private_subnets
 from vpnportal.api.types.users import USER
-from vpnportal.models import Account
+from vpnportal.models import Account, Scope
 
 _find_account = lookup.object_finder(lookup.visible_accounts)
 
@@ -28,7 +28,7 @@ service = register_service(ACCOUNT.name)
 service.add_getters(ACCOUNT, find_own)
 
 
-@service.method("getCurrentUser", find=find_own, data_type=USER)
+@service.method("getCurrentUser", find=find_own, data_type=USER, scope=Scope.READ)
 def get_current_user(caller: Caller, account: Account) -> User:
     """Return the user of the key."""
     return caller.user
@@ -47,6 +47,7 @@ def _register_getter(relation: str, rows: Callable[[Caller], QuerySet[Any]]) -> 
         many=True,
         filter_root=relation,
         find_by_id=lookup.by_id(rows),
+        scope=Scope.READ,
     )
     def get_rows(caller: Caller, account: Account) -> QuerySet[Any]:
         return rows(caller)

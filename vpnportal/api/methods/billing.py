@@ -9,7 +9,7 @@ from vpnportal.api.calls import Caller
 from vpnportal.api.faults import invalid_value
 from vpnportal.api.registry import register_service
 from vpnportal.api.serializers import DATA_TYPES
-from vpnportal.models import Tunnel
+from vpnportal.models import Scope, Tunnel
 
 BILLING_ITEM = DATA_TYPES["SoftLayer_Billing_Item"]
 NO_BILLING_DATE = (
@@ -23,7 +23,9 @@ service = register_service(BILLING_ITEM.name)
 service.add_getters(BILLING_ITEM, find_visible)
 
 
-@service.method("cancelItem", find=find_owned, arguments=[as_is, as_is, as_is, as_is])
+@service.method(
+    "cancelItem", find=find_owned, arguments=[as_is, as_is, as_is, as_is], scope=Scope.ORDER
+)
 def cancel_item(
     caller: Caller,
     tunnel: Tunnel,
@@ -42,7 +44,7 @@ def cancel_item(
     return cancel_service(caller, tunnel)
 
 
-@service.method("cancelService", find=find_owned)
+@service.method("cancelService", find=find_owned, scope=Scope.ORDER)
 def cancel_service(caller: Caller, tunnel: Tunnel) -> bool:
     """Delete the tunnel at once."""
     services.cancel(tunnel, caller.user)

@@ -14,18 +14,18 @@ from vpnportal.api.types.properties import rfc3339
 from vpnportal.domain.exports import PeerView
 from vpnportal.domain.exports.hosts_file import legacy_hosts
 from vpnportal.domain.exports.parameters import parameters
-from vpnportal.models import Tunnel
+from vpnportal.models import Scope, Tunnel
 from vpnportal.services import live_peer_view
 
 
 def _register_export(
     text_method: str, file_method: str, suffix: str, write: Callable[[PeerView], str]
 ) -> None:
-    @context_service.method(text_method, find=find_visible)
+    @context_service.method(text_method, find=find_visible, scope=Scope.READ)
     def get_text(caller: Caller, tunnel: Tunnel) -> str:
         return write(live_peer_view(tunnel))
 
-    @context_service.method(file_method, find=find_visible)
+    @context_service.method(file_method, find=find_visible, scope=Scope.READ)
     def get_file(caller: Caller, tunnel: Tunnel) -> dict[str, Any]:
         """Return a SoftLayer_Container_Utility_File_Entity; its content is base64."""
         peer_view = live_peer_view(tunnel)

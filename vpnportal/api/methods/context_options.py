@@ -11,6 +11,7 @@ from typing import Any
 from vpnportal.api.calls import Caller
 from vpnportal.api.methods.contexts import context_service
 from vpnportal.domain.tunnel.algorithms import KEYLIFE_SECONDS
+from vpnportal.models import Scope
 
 # The key lives are those of the reference. A new tunnel has 14400 and 3600.
 VALUES: dict[str, Any] = {
@@ -27,7 +28,7 @@ VALUES: dict[str, Any] = {
 
 
 def _register_getter(name: str, value: Any) -> None:
-    @context_service.method(name)
+    @context_service.method(name, scope=Scope.READ)
     def get_value(caller: Caller) -> Any:
         return value
 

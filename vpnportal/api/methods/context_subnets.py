@@ -12,7 +12,7 @@ from vpnportal.api.arguments import as_is
 from vpnportal.api.calls import Caller
 from vpnportal.api.faults import object_not_found
 from vpnportal.api.methods.contexts import context_service, find_editable
-from vpnportal.models import Subnet, Tunnel
+from vpnportal.models import Scope, Subnet, Tunnel
 
 Kind = Subnet.Kind
 
@@ -36,7 +36,10 @@ def _available(tunnel: Tunnel, kind: Subnet.Kind) -> QuerySet[Subnet]:
 
 def _register_kind(name: str, kind: Subnet.Kind) -> None:
     @context_service.method(
-        f"add{name}SubnetToNetworkTunnel", find=_find_named_or_only, arguments=[as_is]
+        f"add{name}SubnetToNetworkTunnel",
+        find=_find_named_or_only,
+        arguments=[as_is],
+        scope=Scope.EDIT,
     )
     def add_subnet(caller: Caller, tunnel: Tunnel, subnet_id: Any) -> bool:
         row = lookup.get_or_fault(_available(tunnel, kind), subnet_id)
@@ -44,7 +47,10 @@ def _register_kind(name: str, kind: Subnet.Kind) -> None:
         return True
 
     @context_service.method(
-        f"remove{name}SubnetFromNetworkTunnel", find=find_editable, arguments=[as_is]
+        f"remove{name}SubnetFromNetworkTunnel",
+        find=find_editable,
+        arguments=[as_is],
+        scope=Scope.EDIT,
     )
     def remove_subnet(caller: Caller, tunnel: Tunnel, subnet_id: Any) -> bool:
         row = lookup.get_or_fault(tunnel.subnets.filter(kind=kind), subnet_id)
@@ -57,7 +63,10 @@ _register_kind("Service", Kind.SERVICE)
 
 
 @context_service.method(
-    "addCustomerSubnetToNetworkTunnel", find=_find_named_or_only, arguments=[as_is]
+    "addCustomerSubnetToNetworkTunnel",
+    find=_find_named_or_only,
+    arguments=[as_is],
+    scope=Scope.EDIT,
 )
 def add_customer_subnet(caller: Caller, tunnel: Tunnel, subnet_id: Any) -> bool:
     """Add a remote subnet of the account to the tunnel."""
@@ -67,7 +76,7 @@ def add_customer_subnet(caller: Caller, tunnel: Tunnel, subnet_id: Any) -> bool:
 
 
 @context_service.method(
-    "removeCustomerSubnetFromNetworkTunnel", find=find_editable, arguments=[as_is]
+    "removeCustomerSubnetFromNetworkTunnel", find=find_editable, arguments=[as_is], scope=Scope.EDIT
 )
 def remove_customer_subnet(caller: Caller, tunnel: Tunnel, subnet_id: Any) -> bool:
     """Remove a remote subnet from the tunnel, and delete it if no other tunnel has it."""

@@ -19,14 +19,18 @@ from vpnportal.api.methods.contexts import context_service, find_editable
 from vpnportal.api.object_templates import translation_edit, translation_row
 from vpnportal.api.serializers import DATA_TYPES
 from vpnportal.api.types.addresses import TRANSLATION
-from vpnportal.models import AddressTranslation, Tunnel
+from vpnportal.models import AddressTranslation, Scope, Tunnel
 
 TRANSLATIONS = DATA_TYPES[TRANSLATION]
 Template = Mapping[str, Any]
 
 
 @context_service.method(
-    "createAddressTranslation", find=find_editable, arguments=[struct], data_type=TRANSLATIONS
+    "createAddressTranslation",
+    find=find_editable,
+    arguments=[struct],
+    data_type=TRANSLATIONS,
+    scope=Scope.EDIT,
 )
 def create_translation(caller: Caller, tunnel: Tunnel, template: Template) -> AddressTranslation:
     """Create and return a translation. Raises Refused if the internal address already has one."""
@@ -39,6 +43,7 @@ def create_translation(caller: Caller, tunnel: Tunnel, template: Template) -> Ad
     arguments=[structs],
     data_type=TRANSLATIONS,
     many=True,
+    scope=Scope.EDIT,
 )
 def create_translations(
     caller: Caller, tunnel: Tunnel, templates: Sequence[Template]
@@ -49,7 +54,11 @@ def create_translations(
 
 
 @context_service.method(
-    "editAddressTranslation", find=find_editable, arguments=[struct], data_type=TRANSLATIONS
+    "editAddressTranslation",
+    find=find_editable,
+    arguments=[struct],
+    data_type=TRANSLATIONS,
+    scope=Scope.EDIT,
 )
 def edit_translation(caller: Caller, tunnel: Tunnel, template: Template) -> AddressTranslation:
     """Change and return the translation whose id is in the argument struct `template`.
@@ -65,6 +74,7 @@ def edit_translation(caller: Caller, tunnel: Tunnel, template: Template) -> Addr
     arguments=[structs],
     data_type=TRANSLATIONS,
     many=True,
+    scope=Scope.EDIT,
 )
 def edit_translations(
     caller: Caller, tunnel: Tunnel, templates: Sequence[Template]
@@ -81,7 +91,9 @@ def edit_translations(
         return services.edit_translations(tunnel, edits, caller.user)
 
 
-@context_service.method("deleteAddressTranslation", find=find_editable, arguments=[as_is])
+@context_service.method(
+    "deleteAddressTranslation", find=find_editable, arguments=[as_is], scope=Scope.EDIT
+)
 def delete_translation(caller: Caller, tunnel: Tunnel, translation_id: Any) -> bool:
     """Delete the translation of the tunnel that has this id. Raises Fault if there is none."""
     with _not_found_as_fault():

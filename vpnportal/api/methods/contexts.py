@@ -14,7 +14,7 @@ from vpnportal.api.calls import Caller
 from vpnportal.api.registry import register_service
 from vpnportal.api.serializers import DATA_TYPES, SerializationContext
 from vpnportal.api.types.contexts import CONTEXT
-from vpnportal.models import Tunnel
+from vpnportal.models import Scope, Tunnel
 
 CONTEXTS = DATA_TYPES[CONTEXT]
 find_visible = lookup.object_finder(lookup.visible_tunnels)
@@ -24,7 +24,7 @@ context_service = register_service(CONTEXT)
 context_service.add_getters(CONTEXTS, find_visible)
 
 
-@context_service.method("editObject", find=find_editable, arguments=[struct])
+@context_service.method("editObject", find=find_editable, arguments=[struct], scope=Scope.EDIT)
 @sensitive_variables("template", "current", "edits")
 def edit_object(caller: Caller, tunnel: Tunnel, template: Mapping[str, Any]) -> bool:
     """Save to the draft the properties in the argument struct that differ from it, all or none."""
@@ -36,7 +36,7 @@ def edit_object(caller: Caller, tunnel: Tunnel, template: Mapping[str, Any]) -> 
     return True
 
 
-@context_service.method("applyConfigurationsToDevice", find=find_editable)
+@context_service.method("applyConfigurationsToDevice", find=find_editable, scope=Scope.APPLY)
 def apply(caller: Caller, tunnel: Tunnel) -> bool:
     """Apply the draft as a revision, and return True as soon as the revision is queued.
 

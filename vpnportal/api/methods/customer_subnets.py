@@ -12,7 +12,7 @@ from vpnportal.api.calls import Caller
 from vpnportal.api.object_templates import customer_network
 from vpnportal.api.registry import register_service
 from vpnportal.api.types.customer_subnets import CUSTOMER_SUBNET
-from vpnportal.models import Subnet
+from vpnportal.models import Scope, Subnet
 
 find_visible = lookup.object_finder(lookup.customer_subnets)
 find_editable = lookup.object_finder(lookup.editable_customer_subnets)
@@ -21,7 +21,7 @@ service = register_service(CUSTOMER_SUBNET.name)
 service.add_getters(CUSTOMER_SUBNET, find_visible)
 
 
-@service.method("createObject", arguments=[struct], data_type=CUSTOMER_SUBNET)
+@service.method("createObject", arguments=[struct], data_type=CUSTOMER_SUBNET, scope=Scope.EDIT)
 def create_object(caller: Caller, template: Mapping[str, Any]) -> Subnet:
     """Return the account's subnet of this network, and create it if there is none."""
     account_id = template.get("accountId")
@@ -31,7 +31,7 @@ def create_object(caller: Caller, template: Mapping[str, Any]) -> Subnet:
     return services.make_customer_subnet(account, customer_network(template))
 
 
-@service.method("deleteObject", find=find_editable)
+@service.method("deleteObject", find=find_editable, scope=Scope.EDIT)
 def delete_object(caller: Caller, subnet: Subnet) -> bool:
     """Delete a subnet. Raises Refused if a tunnel has it."""
     services.delete_customer_subnet(subnet)

@@ -8,7 +8,7 @@ from vpnportal.api import lookup
 from vpnportal.api.calls import Caller
 from vpnportal.api.registry import register_service
 from vpnportal.api.serializers import DATA_TYPES
-from vpnportal.models import Datacenter
+from vpnportal.models import Datacenter, Scope
 
 
 def _datacenters(caller: Caller) -> QuerySet[Datacenter]:
@@ -20,7 +20,7 @@ def _register_location_service(name: str) -> None:
     service = register_service(name)
     service.add_getters(data_type, find)
 
-    @service.method("getDatacenters", data_type=data_type, many=True)
+    @service.method("getDatacenters", data_type=data_type, many=True, scope=Scope.READ)
     def get_datacenters(caller: Caller) -> QuerySet[Datacenter]:
         return _datacenters(caller)
 

@@ -14,7 +14,7 @@ from vpnportal.api.registry import register_service
 from vpnportal.api.types.locations import region_keyname
 from vpnportal.api.types.products import DESCRIPTION, ITEM, PACKAGE, PRICE
 from vpnportal.api.types.properties import rfc3339
-from vpnportal.models import Account, Datacenter
+from vpnportal.models import Account, Datacenter, Scope
 from vpnportal.services import locations
 
 CONTAINER = "SoftLayer_Container_Product_Order_Network_Tunnel_Ipsec"
@@ -22,7 +22,7 @@ CONTAINER = "SoftLayer_Container_Product_Order_Network_Tunnel_Ipsec"
 service = register_service("SoftLayer_Product_Order")
 
 
-@service.method("verifyOrder", arguments=[struct])
+@service.method("verifyOrder", arguments=[struct], scope=Scope.READ)
 def verify_order(caller: Caller, container: Mapping[str, Any]) -> dict[str, Any]:
     """Return a complete order container for the requested data center.
 
@@ -36,7 +36,7 @@ def verify_order(caller: Caller, container: Mapping[str, Any]) -> dict[str, Any]
     return _order_container(datacenter)
 
 
-@service.method("placeOrder", arguments=[struct, as_is])
+@service.method("placeOrder", arguments=[struct, as_is], scope=Scope.ORDER)
 def place_order(
     caller: Caller, container: Mapping[str, Any], save_as_quote: object
 ) -> dict[str, Any]:

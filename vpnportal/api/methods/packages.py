@@ -7,6 +7,7 @@ from vpnportal.api.calls import Caller
 from vpnportal.api.faults import object_not_found
 from vpnportal.api.registry import register_service
 from vpnportal.api.types.products import PACKAGE, PACKAGES
+from vpnportal.models import Scope
 
 
 def _find_package(caller: Caller, object_id: object) -> int:
@@ -19,7 +20,7 @@ service = register_service(PACKAGES.name)
 service.add_getters(PACKAGES, _find_package)
 
 
-@service.method("getAllObjects", data_type=PACKAGES, many=True)
+@service.method("getAllObjects", data_type=PACKAGES, many=True, scope=Scope.READ)
 def get_all_objects(caller: Caller) -> list[int]:
     """Return the id of the only product package that the API offers."""
     return [PACKAGE]

@@ -16,7 +16,7 @@ from vpnportal.api.serializers import (
 )
 from vpnportal.api.types import related_rows
 from vpnportal.api.types.properties import column, foreign_key, rfc3339, same_row
-from vpnportal.models import Revision, Role, Subnet, Tunnel
+from vpnportal.models import Revision, Role, Scope, Subnet, Tunnel
 from vpnportal.models.revisions import locks
 
 CONTEXT = "SoftLayer_Network_Tunnel_Module_Context"
@@ -25,11 +25,13 @@ Kind = Subnet.Kind
 
 
 def _preshared_key(serialization: SerializationContext, tunnel: Any) -> str | None:
-    """Return the tunnel's preshared key if the caller is an owner, else None.
+    """Return the tunnel's preshared key if the caller is an owner who may edit, else None.
 
     The tunnel of a returned key is added to `revealed_tunnel_ids`.
     """
     if tunnel.role != Role.OWNER or not tunnel.preshared_key:
+        return None
+    if not Scope(serialization.caller.key.scope).includes(Scope.EDIT):
         return None
     serialization.revealed_tunnel_ids.add(tunnel.pk)
     key: str = tunnel.preshared_key.open(tunnel.preshared_key_context)

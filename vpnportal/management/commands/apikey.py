@@ -10,7 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from vpnportal import services
 from vpnportal.management.json_command import JsonCommand
-from vpnportal.models import Account, ApiKey
+from vpnportal.models import Account, ApiKey, Scope
 from vpnportal.services import Refused
 
 
@@ -25,6 +25,15 @@ class Command(JsonCommand):
         create.add_argument("user")
         create.add_argument("--name", required=True, help="the program that uses the key")
         create.add_argument("--account", help="required for a user with more than one account")
+        create.add_argument(
+            "--scope",
+            choices=Scope.values,
+            default=Scope.READ,
+            help="the most that the program may do; read if omitted",
+        )
+        create.add_argument(
+            "--starts", metavar="YYYY-MM-DD", help="the first day on which it is valid, in UTC"
+        )
         create.add_argument(
             "--expires", metavar="YYYY-MM-DD", help="the last day on which it is valid, in UTC"
         )
@@ -43,13 +52,20 @@ class Command(JsonCommand):
         last_day = _day(options["expires"])
         try:
             key = services.create_api_key(
-                account, user, options["name"], last_day, options["source"]
+                account,
+                user,
+                options["name"],
+                last_day,
+                options["source"],
+                first_day=_day(options["starts"]),
+                scope=options["scope"],
             )
         except Refused as refused:
             raise CommandError(str(refused)) from None
         if not self.is_json:
             self.stderr.write(f"API key of {user} for {account}. It is shown only once:")
         values = {"user": str(user), "account": str(account), "name": options["name"]}
+        values["scope"] = str(options["scope"])
         self.answer({**values, "key": key.text}, key.text)
 
     def list(self, options: dict[str, Any]) -> None:
@@ -61,9 +77,10 @@ class Command(JsonCommand):
             return
         for key in keys:
             last_use = f"last used {_utc(key.last_used_at)} from {key.last_used_from}"
-            columns = [str(key.pk), str(key.user), str(key.account), key.name]
+            columns = [str(key.pk), str(key.user), str(key.account), key.name, key.scope]
             columns.append(last_use if key.last_used_at else "never used")
             columns += [f"from {', '.join(key.sources)}"] if key.sources else []
+            columns += [f"valid from {_utc(key.starts_at)}"] if key.starts_at else []
             columns += [f"until {_utc(key.expires_at)}"] if key.expires_at else []
             columns += [f"revoked {_utc(key.revoked_at)}"] if key.revoked_at else []
             self.stdout.write("\t".join(columns))
@@ -85,9 +102,11 @@ def _values(key: ApiKey) -> dict[str, Any]:
         "user": str(key.user),
         "account": str(key.account),
         "name": key.name,
+        "scope": key.scope,
         "sources": list(key.sources),
         "last_used_at": _iso(key.last_used_at),
         "last_used_from": key.last_used_from,
+        "starts_at": _iso(key.starts_at),
         "expires_at": _iso(key.expires_at),
         "revoked_at": _iso(key.revoked_at),
     }

@@ -9,12 +9,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from vpnportal import services
-from vpnportal.models import Account, ApiKey
+from vpnportal.models import Account, ApiKey, Scope
 from vpnportal.services import Refused
 from vpnportal.web.accounts.views import FormResult, accounts_page
 from vpnportal.web.responses import UNPROCESSABLE, HtmxRequest, status_of
 
-INPUTS = ("name", "last_day", "sources")
+INPUTS = ("name", "scope", "first_day", "last_day", "sources")
 
 
 @require_POST
@@ -25,8 +25,16 @@ def create(request: HtmxRequest, pk: int) -> HttpResponse:
     entered = {name: request.POST.get(name, "") for name in INPUTS}
     networks = entered["sources"].replace(",", " ").split()
     try:
-        last_day = services.parse_day(entered["last_day"])
-        key = services.create_api_key(account, request.user, entered["name"], last_day, networks)
+        first_day, last_day = (services.parse_day(entered[name]) for name in INPUTS[2:4])
+        key = services.create_api_key(
+            account,
+            request.user,
+            entered["name"],
+            last_day,
+            networks,
+            first_day=first_day,
+            scope=entered["scope"] or Scope.READ,
+        )
     except ValueError as error:
         refused_form = FormResult(pk, str(error), api_key_input=entered)
         return accounts_page(request, UNPROCESSABLE, refused_form)

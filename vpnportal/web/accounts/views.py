@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from vpnportal import services
-from vpnportal.models import Account, ApiKey, Invitation, Membership, Role
+from vpnportal.models import Account, ApiKey, Invitation, Membership, Role, Scope
 from vpnportal.services import Refused
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
@@ -177,6 +177,11 @@ def accounts_page(
     return render_page(
         request,
         "accounts/page.html",
-        {"sections": sections, "roles": roles, "sends_mail": bool(settings.MAIL_URL)},
+        {
+            "sections": sections,
+            "roles": roles,
+            "scopes": Scope.choices,
+            "sends_mail": bool(settings.MAIL_URL),
+        },
         status,
     )
