@@ -15,6 +15,9 @@ class PortalConfig(AppConfig):
     name = "vpnportal"
 
     def ready(self) -> None:
+        from vpnportal import sign_in_events
+
+        sign_in_events.connect()
         pre_migrate.connect(_drop_triggers, sender=self)
         post_migrate.connect(_complete_schema, sender=self)
 
@@ -27,7 +30,8 @@ def _drop_triggers(using: str, plan: list[Any], **_: Any) -> None:
 
 
 def _complete_schema(using: str, **_: Any) -> None:
-    from vpnportal.deployment import rights_in_database, summary_triggers
+    from vpnportal.deployment import event_guard, rights_in_database, summary_triggers
 
     summary_triggers.install(connections[using])
+    event_guard.install(connections[using])
     rights_in_database.apply_rights(connections[using])

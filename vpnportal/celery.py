@@ -25,6 +25,8 @@ DAY_SECONDS = 86_400
 PORTAL_QUEUE = "portal"
 SEND_MAIL = "vpnportal.portal_tasks.send_mail"
 RUN_IMPORT = "vpnportal.portal_tasks.run_import"
+SEAL_EVENTS = "vpnportal.portal_tasks.seal_events"
+SEAL_SECONDS = 3
 MINUTE_TASKS = (
     "vpnportal.portal_tasks.send_due_mails",
     "vpnportal.portal_tasks.continue_imports",
@@ -75,6 +77,7 @@ class PortalScheduler(Scheduler):
         self._portal_entries = {
             **{task: self._portal_entry(task, EVERY_SECONDS) for task in MINUTE_TASKS},
             **{task: self._portal_entry(task, DAY_SECONDS) for task in DAILY_TASKS},
+            SEAL_EVENTS: self._portal_entry(SEAL_EVENTS, SEAL_SECONDS),
         }
         self.schedule.update(self._portal_entries)
         self._read_concentrators()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from vpnportal import services
-from vpnportal.celery import PORTAL_QUEUE, RUN_IMPORT, SEND_MAIL, app
-from vpnportal.maintenance import mail, old_rows
+from vpnportal.celery import PORTAL_QUEUE, RUN_IMPORT, SEAL_EVENTS, SEND_MAIL, app
+from vpnportal.maintenance import event_chain, event_heads, event_retention, mail, old_rows
 
 
 @app.task(name=SEND_MAIL)
@@ -44,5 +44,18 @@ def warn_of_ending_keys() -> None:
 
 @app.task(name="vpnportal.portal_tasks.remove_old_rows")
 def remove_old_rows() -> None:
-    """Remove old rows of all tables."""
+    """Remove old rows of all tables, and seal the events that were committed very late."""
     old_rows.remove_old_rows()
+    _seal(look_everywhere=True)
+    event_retention.remove_old_events()
+
+
+@app.task(name=SEAL_EVENTS)
+def seal_events() -> None:
+    """Seal the new events."""
+    _seal()
+
+
+def _seal(*, look_everywhere: bool = False) -> None:
+    if head := event_chain.seal_events(look_everywhere=look_everywhere):
+        event_heads.publish(head)

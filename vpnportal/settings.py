@@ -66,6 +66,8 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
+    # Outermost, so that each log line and each answer has the id of its request.
+    "vpnportal.request_context.RequestIds",
     "vpnportal.web.probes.Probes",
     "django.middleware.security.SecurityMiddleware",
     # Answers API requests before sessions and cookies are read.
@@ -353,8 +355,20 @@ CELERY_TIMEZONE = "UTC"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {
+        "request": {"()": "vpnportal.log_filters.RequestIdFilter"},
+        "routine": {"()": "vpnportal.log_filters.RoutineFilter"},
+    },
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(request)s%(message)s"}
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["request", "routine"],
+        }
+    },
     "root": {"handlers": ["stderr"], "level": "INFO"},
 }
 # A worker logs to the handlers above.
@@ -362,6 +376,12 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 
 # Commands, peer probes, corrections, reveals, sign-ins, and sent mails are removed after this time.
 KEEP_DAYS = env.int("VPNPORTAL_KEEP_DAYS", 400)
+
+# Events are removed this many days after they were sealed, 30 at least; 0 keeps all.
+EVENT_DAYS = env.int("VPNPORTAL_EVENT_DAYS", 400)
+# A syslog server that gets the head of the chain of events: unix:///dev/log, udp://HOST:514 or
+# tcp://HOST:514.
+SYSLOG = env.str("VPNPORTAL_SYSLOG", "")
 
 # Translated access only of a new tunnel. Concentrators with userland ESP cannot do it.
 TRANSLATED_ONLY_DEFAULT = env.bool("VPNPORTAL_TRANSLATED_ONLY_DEFAULT", False)

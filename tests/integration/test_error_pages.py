@@ -35,9 +35,10 @@ def test_an_internal_error_has_an_id_on_the_page_and_in_the_log(page, monkeypatc
 
     assert response.status_code == 500
     assert heading(response) == "Something went wrong"
-    error_id = re.search("this error ID: ([0-9a-f]{8})", words(response, "main"))[1]
+    request_id = re.search("Request ([0-9a-f]{24})", words(response, "main"))[1]
+    assert response["X-Request-ID"] == request_id
     messages = [record.getMessage() for record in caplog.records]
-    assert f"Error ID {error_id}: GET '/accounts/'" in messages
+    assert f"Request {request_id}: GET '/accounts/'" in messages
 
 
 @pytest.mark.parametrize("error", [OperationalError("could not connect"), InterfaceError("closed")])

@@ -104,7 +104,7 @@ def test_each_table_is_listed_or_closed_with_a_reason_and_no_column_is_unknown()
 
 
 def test_gateway_2_reads_no_row_of_gateway_1(live, other):
-    for rights in RIGHTS:
+    for rights in (rights for rights in RIGHTS if rights.select):
         query = f'SELECT "{rights.select[0]}" FROM {table(rights)}'  # noqa: S608
         query += {
             "concentrator": f" WHERE name = '{ONE}'",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
@@ -10,7 +12,8 @@ from django.forms.formsets import DELETION_FIELD_NAME
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
-from vpnportal.models import Account, Membership, Role
+from vpnportal.admin.recorded import RecordedAdmin
+from vpnportal.models import Account, Event, Membership, Role, record_event
 from vpnportal.services import Refused, lock_account, refuse_last_owners
 
 
@@ -50,12 +53,28 @@ class Members(admin.StackedInline):
 
 
 @admin.register(Account)
-class Accounts(admin.ModelAdmin):
+class Accounts(RecordedAdmin):
     """The database protects an account that has tunnels: delete its tunnels first."""
 
     list_display = ("name", "tunnel_count", "member_count")
     search_fields = ("name", "memberships__user__username")
     inlines = (Members,)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Save the members, and record each change of one."""
+        earlier = dict(formset.instance.memberships.values_list("pk", "role"))
+        for member in (entry.instance for entry in formset.deleted_forms if entry.instance.pk):
+            _record(Event.Action.ACCOUNT_MEMBER_REMOVED, member, before=earlier[member.pk])
+        super().save_formset(request, form, formset, change)
+        for member in formset.new_objects:
+            _record(Event.Action.ACCOUNT_MEMBER_ADDED, member, after=member.role)
+        for member, _ in formset.changed_objects:
+            _record(
+                Event.Action.ACCOUNT_MEMBER_ROLE_CHANGED,
+                member,
+                before=earlier[member.pk],
+                after=member.role,
+            )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
         tunnels = Count("tunnels", Q(tunnels__cancelled_at=None), distinct=True)
@@ -70,3 +89,13 @@ class Accounts(admin.ModelAdmin):
     @admin.display(description="Members", ordering="member_count")
     def member_count(self, account: Account) -> int:
         return account.member_count  # type: ignore[attr-defined]
+
+
+def _record(action: Event.Action, member: Membership, before: str = "", after: str = "") -> None:
+    record_event(
+        action,
+        account=member.account,
+        subject=member.user.get_username(),
+        before={"role": before} if before else {},
+        after={"role": after} if after else {},
+    )

@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from vpnportal import services
+from vpnportal.admin.recorded import RecordedAdmin
 from vpnportal.models import Concentrator, Tunnel
 from vpnportal.services import Refused
 
@@ -44,7 +45,7 @@ class MoveForm(forms.Form):
 
 
 @admin.register(Tunnel)
-class Tunnels(admin.ModelAdmin):
+class Tunnels(RecordedAdmin):
     """Read-only admin of tunnels, with a separate form that moves a tunnel to a concentrator."""
 
     list_display = (

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
+from vpnportal.admin.recorded import RecordedAdmin
 from vpnportal.models import Account, Membership, Role, Tunnel
 from vpnportal.models.row_locks import lock_accounts, lock_tunnels
 
@@ -20,7 +21,7 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class Users(UserAdmin):
+class Users(RecordedAdmin, UserAdmin):
     """Django's admin of users, without the deletion of an account's last owner."""
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:

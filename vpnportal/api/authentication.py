@@ -20,6 +20,7 @@ from vpnportal.api.faults import invalid_key, passwords_refused, rate_limited
 from vpnportal.models import ApiKey
 from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.rate_limit import TokenBuckets
+from vpnportal.request_context import set_actor
 from vpnportal.services import api_key_digest
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ def authenticate(call: Call, credentials: Credentials | None, address: str) -> C
     if seconds := CALLS.take_token(digest):
         raise rate_limited(seconds)
     _record_use(key, address)
+    set_actor(key)
     return Caller(key, key.user, key.account)
 
 

@@ -211,6 +211,21 @@ RIGHTS = (
         update=_TRAFFIC[1:],
         updated=f"{TUNNEL} AND {OWN}",
     ),
+    Rights(
+        "event",
+        # Inserted only: a gateway reads no event.
+        rows=NOTHING,
+        select=(),
+        insert=_columns("""
+            at action result actor_kind actor_id actor_name api_key_name account_id account_name
+            tunnel_id tunnel_name concentrator_id concentrator_name subject reason before after
+            count request_id client_address"""),
+        # In the name of a process, of its own tunnels and their accounts.
+        insert_rows=f"""actor_kind = 'system' AND actor_id IS NULL AND {OWN}
+            AND (tunnel_id IS NULL OR {TUNNEL}) AND (account_id IS NULL OR EXISTS (
+                SELECT FROM vpnportal_tunnel mine WHERE mine.id = tunnel_id
+                AND mine.account_id = vpnportal_event.account_id))""",
+    ),
 )
 
 # Columns that only the worker of the version before reads, by table. The next version closes them.
@@ -230,5 +245,7 @@ CLOSED = {
     "KeyReveal": "who saw a preshared key",
     "TunnelSummary": "triggers write it with the owner's rights, and only the list reads it",
     "TranslationImport": "the portal imports into drafts",
+    "EventSeal": "only the portal seals events",
+    "EventAnchor": "only the portal removes old events",
     "OutgoingMail": "the portal sends mails, and a link in one may give access",
 }

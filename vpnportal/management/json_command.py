@@ -13,6 +13,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError
 from kombu.exceptions import OperationalError as BrokerError
 
+from vpnportal.request_context import acting_as
+
 USAGE_STATUS = 2
 
 
@@ -62,8 +64,10 @@ class JsonCommand(BaseCommand):
             self.stdout.write(json.dumps(values, indent=2) if self.is_json else text)
 
     def _execute(self, *args: Any, **options: Any) -> str | None:
+        name = self.__module__.rpartition(".")[2]
         try:
-            return super().execute(*args, **options)
+            with acting_as(f"vpnportal {name}"):
+                return super().execute(*args, **options)
         except OperationalError as error:
             reason = f"The database did not do it: {_line(error)}"
         except BrokerError as error:

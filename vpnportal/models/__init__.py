@@ -5,6 +5,8 @@ from vpnportal.models.address_release import AddressRelease
 from vpnportal.models.commands import PeerProbe, TunnelCommand
 from vpnportal.models.concentrators import AddressPool, Concentrator, Datacenter
 from vpnportal.models.drafts import DraftBackup, KeyReveal, LastEdit
+from vpnportal.models.event_log import record_event
+from vpnportal.models.events import Event, EventAnchor, EventSeal
 from vpnportal.models.held_tunnels import HeldTunnel
 from vpnportal.models.observations import DiagnosticLog, DriftRepair, TranslationUsage
 from vpnportal.models.outgoing_mail import OutgoingMail
@@ -29,6 +31,9 @@ __all__ = [
     "DiagnosticLog",
     "DraftBackup",
     "DriftRepair",
+    "Event",
+    "EventAnchor",
+    "EventSeal",
     "HeldTunnel",
     "Invitation",
     "KeyReveal",
@@ -50,4 +55,5 @@ __all__ = [
     "TunnelCommand",
     "TunnelMark",
     "TunnelSummary",
+    "record_event",
 ]

@@ -19,13 +19,14 @@ from vpnportal.domain.planning.observed import Observed
 from vpnportal.domain.planning.sa_status import SaStatus, sa_status_by_tunnel
 from vpnportal.gateway.driver import GatewayDriver
 from vpnportal.gateway.steps import Step
-from vpnportal.models import Concentrator, RemoteClaim, Revision, Tunnel
+from vpnportal.models import Concentrator, Event, RemoteClaim, Revision, Tunnel, record_event
 from vpnportal.models.revisions import RevisionQuerySet
 from vpnportal.models.row_locks import lock_outcomes
 from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.step_log import log_to_revisions
 
 Outcome = Revision.Outcome
+WORKER = "worker"
 # The longest trial time that a form accepts.
 MAX_TRIAL = timedelta(hours=1)
 # The time after its trial time in which a tunnel that was up may run on SAs with earlier names.
@@ -99,8 +100,10 @@ def evaluate(revision: Revision, driver: GatewayDriver, observed: Observed) -> b
             return False
         if problem:
             _roll_back(revision, problem)
+            _record(revision, Event.Action.TUNNEL_TRIAL_TAKEN_BACK, problem)
         else:
             _keep(revision, "Healthy after the trial time: kept")
+            _record(revision, Event.Action.TUNNEL_TRIAL_ENDED, "")
     return bool(problem)
 
 
@@ -185,6 +188,16 @@ def _roll_back(revision: Revision, problem: str) -> None:
         # It was replaced before the trial, which ended its claims.
         RemoteClaim.objects.reserve(restored, fallback.spec())
     _fallback(revision).update(outcome=Outcome.REPLACED)
+
+
+def _record(revision: Revision, action: Event.Action, problem: str) -> None:
+    record_event(
+        action,
+        actor=WORKER,
+        tunnel=Tunnel.objects.for_gateway().get(pk=revision.tunnel_id),
+        concentrator=revision.concentrator,
+        after={"revision": revision.number} | ({"problem": problem} if problem else {}),
+    )
 
 
 def _fallback(revision: Revision) -> RevisionQuerySet:

@@ -16,7 +16,7 @@ from django.utils import timezone
 from vpnportal.domain.tunnel.preshared_keys import RevealedKey
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.maintenance.mail import request_mail
-from vpnportal.models import Account, ApiKey, Scope
+from vpnportal.models import Account, ApiKey, Event, Scope, record_event
 from vpnportal.models.row_locks import lock_account
 from vpnportal.services.errors import Refused
 from vpnportal.services.input_parsing import parse_name
@@ -70,12 +70,20 @@ def create_api_key(
             expires_at=expires_at,
             sources=networks,
         )
+        after = {"user": user.get_username(), "last_day": last_day, "sources": networks}
+        record_event(Event.Action.API_KEY_CREATED, account=account, subject=name, after=after)
     return RevealedKey(text)
 
 
 def revoke_api_key(key: ApiKey) -> None:
     """Revoke a key. The next request with the key fails."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now())
+    with transaction.atomic():
+        valid = ApiKey.objects.filter(pk=key.pk, revoked_at=None)
+        if valid.update(revoked_at=timezone.now()):
+            before = {"user": key.user.get_username()}
+            record_event(
+                Event.Action.API_KEY_REVOKED, account=key.account, subject=key.name, before=before
+            )
 
 
 def warn_of_ending_keys() -> int:

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from vpnportal import tasks
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
-from vpnportal.models import Revision, Tunnel
+from vpnportal.models import Event, Revision, Tunnel, record_event
 from vpnportal.models.row_locks import lock_concentrator
 from vpnportal.reconciler.trials import MAX_TRIAL
 from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, check_draft_version
@@ -69,6 +69,8 @@ def apply(
         claim_networks(fresh, revision, spec, expired)
         if fresh.disconnected_at:
             Tunnel.objects.filter(pk=fresh.pk).update(disconnected_at=None, disconnected_by=None)
+        after = {"revision": revision.number, "trial_seconds": revision.trial_seconds}
+        record_event(Event.Action.TUNNEL_APPLIED, actor=author, tunnel=fresh, after=after)
         tasks.request_converge(fresh.concentrator, fresh.pk)
     return revision
 

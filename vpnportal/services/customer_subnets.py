@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Account, Subnet, Tunnel
+from vpnportal.models import Account, Event, Subnet, Tunnel, record_event
 from vpnportal.models.row_locks import lock_account
 from vpnportal.services.errors import Refused
 from vpnportal.services.remote_subnets import add_remote_subnet
@@ -34,6 +34,8 @@ def make_customer_subnet(account: Account, network: IPv4Network) -> Subnet:
             )
             raise Refused(Problem(FIELD, text))
         row, _ = account.subnets.get_or_create(kind=Subnet.Kind.CUSTOMER, network=network)
+        if is_new:
+            record_event(Event.Action.SUBNET_CREATED, account=account, subject=str(network))
     return row
 
 
@@ -66,4 +68,5 @@ def _delete_unused(row: Subnet) -> bool:
         if not Subnet.objects.filter(pk=row.pk).exists() or row.tunnels.exists():
             return False
         row.delete()
+        record_event(Event.Action.SUBNET_DELETED, account=row.account, subject=str(row.network))
     return True

@@ -11,7 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 from vpnportal.domain.tunnel.spec import PFS_WITHOUT_GROUP, Problem
 from vpnportal.domain.tunnel.spec_diff import in_words
 from vpnportal.fields import Sealed
-from vpnportal.models import Tunnel
+from vpnportal.models import Event, Tunnel, record_event
 from vpnportal.services.edit_conflicts import (
     KEY_FIELD,
     VERSION_UNKNOWN,
@@ -61,6 +61,13 @@ def edit(
             check_field_version(fresh, field, seen, saved, f" to {in_words(field, saved)}")
             Tunnel.objects.filter(pk=fresh.pk).update(**{field: value})
             note_edits(fresh, [field], author)
+            record_event(
+                Event.Action.TUNNEL_EDITED,
+                actor=author,
+                tunnel=fresh,
+                before={field: saved},
+                after={field: value},
+            )
     setattr(tunnel, field, value)
 
 
@@ -86,6 +93,16 @@ def edit_fields(tunnel: Tunnel, values: Mapping[str, Any], author: User) -> None
             columns[KEY_FIELD] = Sealed.of(changed[KEY_FIELD], fresh.preshared_key_context)
         Tunnel.objects.filter(pk=fresh.pk).update(**columns)
         note_edits(fresh, changed, author)
+        if KEY_FIELD in changed:
+            record_event(Event.Action.TUNNEL_KEY_CHANGED, actor=author, tunnel=fresh)
+        if others := changed.keys() - {KEY_FIELD}:
+            record_event(
+                Event.Action.TUNNEL_EDITED,
+                actor=author,
+                tunnel=fresh,
+                before={name: _saved(fresh, name) for name in others},
+                after={name: changed[name] for name in others},
+            )
 
 
 def set_preshared_key(
@@ -102,6 +119,7 @@ def set_preshared_key(
             sealed = Sealed.of(text, fresh.preshared_key_context)
             Tunnel.objects.filter(pk=fresh.pk).update(preshared_key=sealed)
             note_edits(fresh, [KEY_FIELD], author)
+            record_event(Event.Action.TUNNEL_KEY_CHANGED, actor=author, tunnel=fresh)
     tunnel.preshared_key = sealed
 
 

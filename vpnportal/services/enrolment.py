@@ -11,7 +11,15 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import AddressPool, AddressRelease, Concentrator, Datacenter, Tunnel
+from vpnportal.models import (
+    AddressPool,
+    AddressRelease,
+    Concentrator,
+    Datacenter,
+    Event,
+    Tunnel,
+    record_event,
+)
 from vpnportal.models.row_locks import lock_concentrators
 from vpnportal.services.envelope_keys import set_envelope_key
 from vpnportal.services.errors import Refused
@@ -44,20 +52,47 @@ def add_concentrator(
                 f"{name} has the public address {concentrator.public_address}. Change it under "
                 "Administration.",
             )
-        for kind, text in pools:
-            _add_pool(concentrator, kind, text)
+        added = [
+            str(network) for kind, text in pools if (network := _add_pool(concentrator, kind, text))
+        ]
+        if is_new or added:
+            action = (
+                Event.Action.CONCENTRATOR_ADDED if is_new else Event.Action.CONCENTRATOR_CHANGED
+            )
+            after = {"public_address": concentrator.public_address, "pools": added}
+            record_event(action, concentrator=concentrator, after=after)
         return is_new
 
 
 def note_joined(name: str, public_key: str, certificate_until: datetime) -> None:
     """Record the key and the certificate's end of a gateway that has joined. Raises Refused."""
-    set_envelope_key(_existing(name), public_key)
-    note_certificate(name, certificate_until)
+    concentrator = _existing(name)
+    with transaction.atomic():
+        set_envelope_key(concentrator, public_key)
+        _note_certificate(concentrator.pk, certificate_until)
+        record_event(
+            Event.Action.GATEWAY_JOINED,
+            concentrator=concentrator,
+            after={"certificate_until": certificate_until},
+        )
 
 
 def note_certificate(name: str, certificate_until: datetime) -> None:
     """Record the end of a gateway's certificate."""
-    Concentrator.objects.filter(name=name).update(certificate_until=certificate_until)
+    with transaction.atomic():
+        concentrator = Concentrator.objects.filter(name=name).first()
+        if concentrator is not None:
+            _note_certificate(concentrator.pk, certificate_until)
+            record_event(
+                Event.Action.GATEWAY_CERTIFICATE_RENEWED,
+                concentrator=concentrator,
+                before={"certificate_until": concentrator.certificate_until},
+                after={"certificate_until": certificate_until},
+            )
+
+
+def _note_certificate(pk: int, certificate_until: datetime | None) -> None:
+    Concentrator.objects.filter(pk=pk).update(certificate_until=certificate_until)
 
 
 def note_removed(name: str) -> bool:
@@ -65,8 +100,10 @@ def note_removed(name: str) -> bool:
     concentrator = Concentrator.objects.filter(name=name).first()
     if concentrator is None:
         return False
-    set_envelope_key(concentrator, "")
-    Concentrator.objects.filter(pk=concentrator.pk).update(certificate_until=None)
+    with transaction.atomic():
+        set_envelope_key(concentrator, "")
+        _note_certificate(concentrator.pk, None)
+        record_event(Event.Action.GATEWAY_REMOVED, concentrator=concentrator)
     return True
 
 
@@ -122,7 +159,8 @@ def _datacenter(name: str, long_name: str) -> Datacenter:
     return known
 
 
-def _add_pool(concentrator: Concentrator, kind: AddressPool.Kind, text: str) -> None:
+def _add_pool(concentrator: Concentrator, kind: AddressPool.Kind, text: str) -> IPv4Network | None:
+    """Add a pool and return its network, or None if the concentrator has it."""
     try:
         network = IPv4Network(text)
     except ValueError as error:
@@ -133,12 +171,13 @@ def _add_pool(concentrator: Concentrator, kind: AddressPool.Kind, text: str) -> 
         raise _refused(kind.value, f"A pool is at most a /{MIN_PREFIX}, and {text} is larger.")
     for pool in AddressPool.objects.filter(kind=kind).select_related("concentrator"):
         if pool.concentrator == concentrator and pool.network == network:
-            return
+            return None
         if network.overlaps(pool.network):
             raise _refused(
                 kind.value, f"{text} overlaps {pool.network} of {pool.concentrator.name}."
             )
     AddressPool.objects.create(concentrator=concentrator, kind=kind, network=network)
+    return network
 
 
 def _refused(field: str, text: str) -> Refused:

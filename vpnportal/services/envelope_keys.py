@@ -12,7 +12,15 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.encryption import CannotOpen, Reader, check_public_key
 from vpnportal.fields import Sealed
-from vpnportal.models import Concentrator, HeldTunnel, PeerProbe, Revision, Tunnel
+from vpnportal.models import (
+    Concentrator,
+    Event,
+    HeldTunnel,
+    PeerProbe,
+    Revision,
+    Tunnel,
+    record_event,
+)
 from vpnportal.models.row_locks import lock_concentrator, lock_revisions, lock_tunnels
 from vpnportal.reconciler.peer_probe import OPEN_STATES
 from vpnportal.services.errors import Refused
@@ -46,6 +54,11 @@ def set_envelope_key(concentrator: Concentrator, public_key: str) -> int:
         earlier, row.envelope_key = row.envelope_key, public_key
         row.save(update_fields=["envelope_key"])
         count = _seal_again(row, row.reader) if row.reader else 0
+        if earlier != public_key:
+            before, after = {"public_key": earlier}, {"public_key": public_key, "texts": count}
+            record_event(
+                Event.Action.GATEWAY_KEY_CHANGED, concentrator=row, before=before, after=after
+            )
     concentrator.envelope_key = public_key
     if earlier:
         log.warning("%s has another envelope key: %s texts are sealed for it", concentrator, count)

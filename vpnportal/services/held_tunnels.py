@@ -23,10 +23,12 @@ from vpnportal.models import (
     Account,
     Concentrator,
     DriftRepair,
+    Event,
     HeldTunnel,
     Revision,
     Subnet,
     Tunnel,
+    record_event,
 )
 from vpnportal.models.row_locks import (
     lock_account,
@@ -144,6 +146,7 @@ def forget_gateway(concentrator: Concentrator) -> None:
         lock_concentrator(concentrator.pk)
         concentrator.held_tunnels.all().delete()
         Concentrator.objects.filter(pk=concentrator.pk).update(compared_epoch=F("epoch"))
+        record_event(Event.Action.GATEWAY_FORGOTTEN, concentrator=concentrator)
 
 
 def _summary(
@@ -230,6 +233,7 @@ def _keep(tunnel_id: int, author: User | None, account: Account | None) -> None:
     if kept is None:
         _keep_removed(tunnel_id, author)
         _end(rows, "Kept removed after a restore", tunnel_id, author)
+        _record(Event.Action.HELD_TUNNEL_KEPT, rows[0], tunnel, author)
         return
     if tunnel is None:
         if owner is None:
@@ -238,6 +242,7 @@ def _keep(tunnel_id: int, author: User | None, account: Account | None) -> None:
     elif kept.kind_beside(tunnel) == Kind.UNKNOWN:
         raise Refused(Problem("", NUMBER_TAKEN))
     number = adopt(kept, tunnel, author)
+    _record(Event.Action.HELD_TUNNEL_KEPT, kept, tunnel, author, number)
     kept.delete()
     text = f"Kept the gateway's settings after a restore, as revision {number}"
     _end([row for row in rows if row is not kept], text, tunnel_id, author, kept.concentrator)
@@ -247,7 +252,25 @@ def _take(tunnel_id: int, author: User | None, account: Account | None) -> None:
     tunnel, rows = _lock(tunnel_id, None)
     if tunnel and not tunnel.cancelled_at:
         _refuse_shared(tunnel)
+    _record(Event.Action.HELD_TUNNEL_REPLACED, rows[0], tunnel, author)
     _end(rows, "Took the backup's settings after a restore", tunnel_id, author)
+
+
+def _record(
+    action: Event.Action,
+    row: HeldTunnel,
+    tunnel: Tunnel | None,
+    author: User | None,
+    revision: int | None = None,
+) -> None:
+    record_event(
+        action,
+        actor=author,
+        tunnel=tunnel,
+        concentrator=row.concentrator,
+        subject=str(row),
+        after={"revision": revision} if revision else {},
+    )
 
 
 def _end(

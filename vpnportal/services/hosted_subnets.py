@@ -9,6 +9,7 @@ from vpnportal.models import Subnet, Tunnel
 from vpnportal.models.row_locks import lock_subnets
 from vpnportal.services.edit_conflicts import note_edits
 from vpnportal.services.errors import Refused
+from vpnportal.services.remote_subnets import record_subnet
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 FIELDS = {Subnet.Kind.HOSTED: "hosted_subnets", Subnet.Kind.SERVICE: "service_subnets"}
@@ -35,10 +36,14 @@ def attach_subnet(tunnel: Tunnel, subnet: Subnet, author: User) -> None:
                 raise Refused(Problem(FIELDS[Subnet.Kind(row.kind)], text))
         fresh.subnets.add(row)
         note_edits(fresh, [EDITED_FIELD], author)
+        record_subnet(fresh, author, EDITED_FIELD, added=row.network)
 
 
 def detach_subnet(tunnel: Tunnel, subnet: Subnet, author: User) -> None:
     """Detach a hosted or service subnet from the tunnel. The account keeps the subnet."""
     with lock_tunnel_for_edit(tunnel) as fresh:
-        fresh.subnets.remove(*fresh.subnets.filter(pk=subnet.pk, kind__in=FIELDS))
+        attached = fresh.subnets.filter(pk=subnet.pk, kind__in=FIELDS).first()
+        if attached is not None:
+            fresh.subnets.remove(attached)
+            record_subnet(fresh, author, EDITED_FIELD, removed=attached.network)
         note_edits(fresh, [EDITED_FIELD], author)

@@ -16,7 +16,16 @@ from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.maintenance.mail import request_mail
-from vpnportal.models import Account, ApiKey, Invitation, Membership, Role, row_locks
+from vpnportal.models import (
+    Account,
+    ApiKey,
+    Event,
+    Invitation,
+    Membership,
+    Role,
+    record_event,
+    row_locks,
+)
 from vpnportal.models.accounts import INVITATION_LASTS
 from vpnportal.services.api_keys import revoke_api_key
 from vpnportal.services.errors import Refused
@@ -44,6 +53,13 @@ def invite(account: Account, role: str, note: str, author: User) -> str:
             raise Refused(Problem("role", text))
         token = secrets.token_urlsafe(TOKEN_BYTES)
         account.invitations.create(role=Role(role), note=note, digest=_digest(token), author=author)
+        record_event(
+            Event.Action.ACCOUNT_INVITED,
+            actor=author,
+            account=account,
+            subject=note,
+            after={"role": role},
+        )
     return token
 
 
@@ -95,12 +111,27 @@ def accept_invitation(token: str, user: User) -> Account:
         if not still_open.update(accepted_at=timezone.now(), accepted_by=user):
             raise Refused(Problem("", "This invitation was used a moment ago."))
         account.memberships.create(user=user, role=invitation.role)
+        record_event(
+            Event.Action.ACCOUNT_INVITATION_ACCEPTED,
+            actor=user,
+            account=account,
+            subject=user.get_username(),
+            after={"role": invitation.role},
+        )
     return account
 
 
 def revoke_invitation(invitation: Invitation) -> None:
     """Revoke an invitation. Its link no longer works."""
-    Invitation.objects.open().filter(pk=invitation.pk).update(withdrawn_at=timezone.now())
+    with transaction.atomic():
+        still_open = Invitation.objects.open().filter(pk=invitation.pk)
+        if still_open.update(withdrawn_at=timezone.now()):
+            record_event(
+                Event.Action.ACCOUNT_INVITATION_REVOKED,
+                account=invitation.account,
+                subject=invitation.note,
+                before={"role": invitation.role},
+            )
 
 
 def set_member_role(membership: Membership, role: str) -> None:
@@ -108,7 +139,16 @@ def set_member_role(membership: Membership, role: str) -> None:
     with lock_account(membership.account):
         if role != Role.OWNER:
             refuse_last_owners(membership.account, [membership.pk])
-        Membership.objects.filter(pk=membership.pk).update(role=Role(role))
+        saved = Membership.objects.filter(pk=membership.pk)
+        earlier = saved.values_list("role", flat=True).first()
+        if saved.update(role=Role(role)):
+            record_event(
+                Event.Action.ACCOUNT_MEMBER_ROLE_CHANGED,
+                account=membership.account,
+                subject=membership.user.get_username(),
+                before={"role": earlier},
+                after={"role": role},
+            )
     membership.role = role
 
 
@@ -121,7 +161,13 @@ def remove_member(membership: Membership) -> None:
         refuse_last_owners(membership.account, [membership.pk])
         for key in ApiKey.objects.filter(account=membership.account, user=membership.user):
             revoke_api_key(key)
-        Membership.objects.filter(pk=membership.pk).delete()
+        if Membership.objects.filter(pk=membership.pk).delete()[0]:
+            record_event(
+                Event.Action.ACCOUNT_MEMBER_REMOVED,
+                account=membership.account,
+                subject=membership.user.get_username(),
+                before={"role": membership.role},
+            )
 
 
 def refuse_last_owners(account: Account, leaving: Iterable[int]) -> None:

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 from django.contrib.auth.models import User
 
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Concentrator, Tunnel
+from vpnportal.models import Concentrator, Event, Tunnel, record_event
 from vpnportal.models.row_locks import lock_concentrators
 from vpnportal.services.address_allocation import (
     AllocatedAddresses,
@@ -46,6 +46,14 @@ def move(tunnel: Tunnel, concentrator: Concentrator, author: User) -> None:
             concentrator=concentrator, hosted_peer=str(hosted_peer), mark=mark
         )
         note_edits(fresh, ["hosted_peer"], author)
+        record_event(
+            Event.Action.TUNNEL_MOVED,
+            actor=author,
+            tunnel=fresh,
+            concentrator=concentrator,
+            before={"concentrator": fresh.concentrator, "hosted_peer": fresh.hosted_peer},
+            after={"concentrator": concentrator, "hosted_peer": hosted_peer},
+        )
     tunnel.concentrator, tunnel.hosted_peer = concentrator, str(hosted_peer)
     tunnel.mark = mark
 

@@ -15,7 +15,17 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Account, Concentrator, Datacenter, HeldTunnel, Revision, Subnet, Tunnel
+from vpnportal.models import (
+    Account,
+    Concentrator,
+    Datacenter,
+    Event,
+    HeldTunnel,
+    Revision,
+    Subnet,
+    Tunnel,
+    record_event,
+)
 from vpnportal.models.row_locks import lock_concentrators, lock_revisions
 from vpnportal.services.address_allocation import (
     AllocatedAddresses,
@@ -103,6 +113,7 @@ def cancel(tunnel: Tunnel, author: User) -> None:
             finished_at=Coalesce(F("finished_at"), now),
             trial_ends_at=None,
         )
+        record_event(Event.Action.TUNNEL_CANCELLED, actor=author, tunnel=fresh)
         request_removal(fresh)
     tunnel.cancelled_at = now
 
@@ -134,6 +145,14 @@ def _create(account: Account, datacenter: Datacenter, author: User, key: UUID | 
         ensure_mark(tunnel)
         kind = Subnet.Kind.STATIC_NAT
         tunnel.subnets.add(Subnet.objects.create(account=account, kind=kind, network=block))
+        record_event(
+            Event.Action.TUNNEL_ORDERED,
+            actor=author,
+            account=account,
+            tunnel=tunnel,
+            concentrator=concentrator,
+            after={"hosted_peer": hosted_peer, "static_nat": block},
+        )
         return tunnel
     raise Refused(Problem("datacenter", _missing(datacenter, concentrators, allocated)))
 

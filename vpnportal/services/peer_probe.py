@@ -16,7 +16,7 @@ from vpnportal.domain.peer_probe.result import LEARNED_FIELDS
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.fields import Sealed
-from vpnportal.models import Concentrator, PeerProbe, Tunnel
+from vpnportal.models import Concentrator, Event, PeerProbe, Tunnel, record_event
 from vpnportal.reconciler.peer_probe import OPEN_STATES, TIMED_OUT, is_overdue
 from vpnportal.services.drafts import edit
 from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, check_draft_version
@@ -43,6 +43,8 @@ def start_probe(tunnel: Tunnel, author: User) -> PeerProbe:
         fresh.peer_probes.exclude(specification="").update(specification=Sealed())
         probe = PeerProbe.of(fresh, author, {PEER: str(fresh.remote_peer)})
         probe.save()
+        after = {PEER: fresh.remote_peer}
+        record_event(Event.Action.TUNNEL_PROBE_STARTED, actor=author, tunnel=fresh, after=after)
         tasks.request_probe(fresh.concentrator, probe.pk)
     return probe
 
@@ -89,6 +91,8 @@ def use_learned_values(
         check_draft_version(fresh, author, seen, learned_values(probe))
         for field, value in learned_values(probe).items():
             edit(tunnel, field, value, author)
+        after = learned_values(probe)
+        record_event(Event.Action.TUNNEL_PROBE_USED, actor=author, tunnel=fresh, after=after)
 
 
 def _problems(tunnel: Tunnel) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from vpnportal.domain.tunnel.preshared_keys import RevealedKey, new_key
-from vpnportal.models import KeyReveal, Tunnel
+from vpnportal.models import Event, KeyReveal, Tunnel, record_event
 from vpnportal.services.drafts import set_preshared_key
 
 
@@ -20,6 +20,7 @@ def generate_preshared_key(tunnel: Tunnel, author: User) -> RevealedKey:
     with transaction.atomic():
         set_preshared_key(tunnel, key, author)
         KeyReveal.objects.create(tunnel=tunnel, author=author)
+        record_event(Event.Action.TUNNEL_KEY_REVEALED, actor=author, tunnel=tunnel)
     return RevealedKey(key)
 
 
@@ -29,16 +30,20 @@ def reveal_preshared_key(tunnel: Tunnel, author: User) -> RevealedKey | None:
     key = tunnel.preshared_key.open(tunnel.preshared_key_context)
     if not key:
         return None
-    KeyReveal.objects.create(tunnel=tunnel, author=author)
+    with transaction.atomic():
+        KeyReveal.objects.create(tunnel=tunnel, author=author)
+        record_event(Event.Action.TUNNEL_KEY_REVEALED, actor=author, tunnel=tunnel)
     return RevealedKey(key)
 
 
 def record_key_reveals(tunnel_ids: Iterable[int], author: User) -> None:
     """Record that the keys of these drafts are about to be shown."""
-    # A list: without rows no transaction begins, so a read waits for no writer.
-    reveals = [KeyReveal(tunnel_id=pk, author=author) for pk in tunnel_ids]
-    if len(reveals) == 1:
-        # One statement without a transaction around it, during which every writer would wait.
-        reveals[0].save(force_insert=True)
-    else:
-        KeyReveal.objects.bulk_create(reveals)
+    pks = list(tunnel_ids)
+    # Without rows no transaction begins, so a read waits for no writer.
+    if not pks:
+        return
+    with transaction.atomic():
+        KeyReveal.objects.bulk_create(KeyReveal(tunnel_id=pk, author=author) for pk in pks)
+        named = Tunnel.objects.only("name", "account_id", "concentrator_id")
+        for tunnel in named.filter(pk__in=pks).order_by("pk"):
+            record_event(Event.Action.TUNNEL_KEY_REVEALED, actor=author, tunnel=tunnel)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from vpnportal import tasks
 from vpnportal.domain.tunnel.spec import TunnelSpec
-from vpnportal.models import RemoteClaim, Revision, Tunnel
+from vpnportal.models import Event, RemoteClaim, Revision, Tunnel, record_event
 from vpnportal.models.remote_claims import claim_duration
 from vpnportal.models.row_locks import lock_revisions
 
@@ -48,7 +48,7 @@ def claim_networks(
     `expired` is from `lock_revisions_to_end`.
     """
     _limit(tunnel, revision)
-    _end_expired(tunnel, expired)
+    _end_expired(tunnel, revision, expired)
     RemoteClaim.objects.reserve(revision, spec)
 
 
@@ -61,7 +61,7 @@ def _limit(tunnel: Tunnel, revision: Revision) -> None:
         Tunnel.objects.filter(pk=tunnel.pk).update(claims_until=until)
 
 
-def _end_expired(tunnel: Tunnel, expired: Mapping[int, set[str]]) -> None:
+def _end_expired(tunnel: Tunnel, revision: Revision, expired: Mapping[int, set[str]]) -> None:
     for tunnel_id, lost in expired.items():
         held = tunnel.concentrator.revisions.holding().filter(tunnel_id=tunnel_id)
         held.update(
@@ -69,5 +69,13 @@ def _end_expired(tunnel: Tunnel, expired: Mapping[int, set[str]]) -> None:
             reason=ENDED.format(days=settings.CLAIM_DAYS, networks=", ".join(sorted(lost))),
             finished_at=timezone.now(),
             trial_ends_at=None,
+        )
+        loser = Tunnel.objects.only("name", "account_id", "concentrator_id").get(pk=tunnel_id)
+        record_event(
+            Event.Action.TUNNEL_CLAIMS_FREED,
+            actor=revision.author,
+            tunnel=loser,
+            before={"networks": lost},
+            after={"tunnel": tunnel.name},
         )
         tasks.request_converge(tunnel.concentrator, tunnel_id)

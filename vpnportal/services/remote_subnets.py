@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.tunnel.spec import Problem, Translation
-from vpnportal.models import Subnet, Tunnel
+from vpnportal.models import Event, Subnet, Tunnel, record_event
 from vpnportal.services.edit_conflicts import note_edits
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
@@ -29,6 +29,7 @@ def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Sub
         )
         fresh.subnets.add(subnet)
         note_edits(fresh, [FIELD], author)
+        record_subnet(fresh, author, FIELD, added=network)
     return subnet
 
 
@@ -43,6 +44,7 @@ def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> tuple[
             return ()
         detach(fresh, row)
         note_edits(fresh, [FIELD], author)
+        record_subnet(fresh, author, FIELD, removed=row.network)
         remaining = fresh.networks(Subnet.Kind.CUSTOMER)
         translations = (translation.as_value() for translation in fresh.translations.all())
         return tuple(
@@ -51,6 +53,24 @@ def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> tuple[
             if inside(translation.customer, [row.network])
             and not inside(translation.customer, remaining)
         )
+
+
+def record_subnet(
+    tunnel: Tunnel,
+    author: User,
+    field: str,
+    *,
+    added: IPv4Network | None = None,
+    removed: IPv4Network | None = None,
+) -> None:
+    """Record that a subnet was added to a draft or removed from it."""
+    record_event(
+        Event.Action.TUNNEL_SUBNETS_CHANGED,
+        actor=author,
+        tunnel=tunnel,
+        before={field: removed} if removed else {},
+        after={field: added} if added else {},
+    )
 
 
 def detach(tunnel: Tunnel, row: Subnet) -> None:

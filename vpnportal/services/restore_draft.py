@@ -18,7 +18,15 @@ from vpnportal.domain.tunnel.spec import Problem, Starts, TunnelSpec, translatio
 from vpnportal.domain.tunnel.spec_diff import Change, diff_specs, value_of, with_field_from
 from vpnportal.encryption import CannotOpen
 from vpnportal.fields import Sealed
-from vpnportal.models import AddressTranslation, DraftBackup, Revision, Subnet, Tunnel
+from vpnportal.models import (
+    AddressTranslation,
+    DraftBackup,
+    Event,
+    Revision,
+    Subnet,
+    Tunnel,
+    record_event,
+)
 from vpnportal.models.row_locks import lock_subnets
 from vpnportal.services.drafts import EDITABLE_FIELDS
 from vpnportal.services.edit_conflicts import (
@@ -57,7 +65,9 @@ def discard(tunnel: Tunnel, author: User, seen: SeenVersion = VERSION_UNKNOWN) -
     """
     with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         check_draft_version(fresh, author, seen)
-        return replace_draft(fresh, _applied_spec(fresh), author, "discarded the changes")
+        replaced = replace_draft(fresh, _applied_spec(fresh), author, "discarded the changes")
+        _record(Event.Action.TUNNEL_DISCARDED, fresh, author, replaced)
+        return replaced
 
 
 def revert_field(
@@ -70,7 +80,9 @@ def revert_field(
         if field not in {change.field for change in diff_specs(applied, draft)}:
             return Replaced((), ())
         spec = with_field_from(draft, applied, field)
-        return replace_draft(fresh, spec, author, "reverted a change")
+        replaced = replace_draft(fresh, spec, author, "reverted a change")
+        _record(Event.Action.TUNNEL_DISCARDED, fresh, author, replaced)
+        return replaced
 
 
 def restore(
@@ -86,7 +98,9 @@ def restore(
     with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         check_draft_version(fresh, author, seen)
         action = f"restored revision {revision.number}"
-        return replace_draft(fresh, _spec_of(revision), author, action)
+        replaced = replace_draft(fresh, _spec_of(revision), author, action)
+        _record(Event.Action.TUNNEL_RESTORED, fresh, author, replaced, revision.number)
+        return replaced
 
 
 def preview_restore(tunnel: Tunnel, revision: Revision) -> Replaced:
@@ -103,7 +117,26 @@ def undo(tunnel: Tunnel, author: User) -> Replaced:
             raise Refused(Problem("", NOTHING_TO_UNDO))
         target, left_out = _restrict_to_available(fresh, backup.spec())
         backup.delete()
-        return Replaced(_write_spec(fresh, target, author), left_out)
+        replaced = Replaced(_write_spec(fresh, target, author), left_out)
+        _record(Event.Action.TUNNEL_UNDONE, fresh, author, replaced)
+        return replaced
+
+
+def _record(
+    action: Event.Action,
+    tunnel: Tunnel,
+    author: User,
+    replaced: Replaced,
+    revision: int | None = None,
+) -> None:
+    if replaced.changes:
+        after = {"fields": sorted({change.label for change in replaced.changes})}
+        record_event(
+            action,
+            actor=author,
+            tunnel=tunnel,
+            after=after | ({"revision": revision} if revision else {}),
+        )
 
 
 def undoable(tunnel: Tunnel) -> DraftBackup | None:

@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from vpnportal.celery import EVERY_SECONDS, RUN_IMPORT, request_portal_task
 from vpnportal.domain.tunnel.spec import Problem, translation_address
-from vpnportal.models import TranslationImport, Tunnel
+from vpnportal.models import Event, TranslationImport, Tunnel, record_event
 from vpnportal.models.row_locks import lock_tunnel
 from vpnportal.models.translation_imports import OVERDUE
 from vpnportal.services.draft_digests import update_digest
@@ -80,6 +80,8 @@ def request_import(tunnel: Tunnel, changes: Sequence[Change], author: User) -> T
         row = TranslationImport.objects.create(
             tunnel=fresh, author=author, changes=changes_as_json(changes), total=len(changes)
         )
+        after = {"translations": len(changes)}
+        record_event(Event.Action.TUNNEL_IMPORT_REQUESTED, actor=author, tunnel=fresh, after=after)
         request_portal_task(RUN_IMPORT, row.pk)
     return row
 

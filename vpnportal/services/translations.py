@@ -21,13 +21,15 @@ from vpnportal.domain.tunnel.spec import (
     translation_field,
     translation_problem,
 )
-from vpnportal.models import AddressTranslation, Subnet, Tunnel
+from vpnportal.models import AddressTranslation, Event, Subnet, Tunnel, record_event
 from vpnportal.services.edit_conflicts import SAVE_AGAIN, EditConflict, conflict, note_edits
 from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 # Databases limit the number of values in a statement.
 MAX_VALUES = 500
+# An event of more rows has their number only.
+MAX_RECORDED = 8
 TranslationRows: TypeAlias = "QuerySet[AddressTranslation] | Manager[AddressTranslation]"
 
 
@@ -148,7 +150,7 @@ def write_rows(
         update_fields=["customer_address", "name"],
         unique_fields=["tunnel", "internal_address"],
     )
-    _note_edits(tunnel, (row.internal for row in changed), author)
+    _note_edits(tunnel, [(saved.get(row.internal), row) for row in changed], author)
 
 
 def add_translations(
@@ -159,7 +161,7 @@ def add_translations(
         _check_rows(fresh, rows, saved_rows(fresh))
         translations = [unsaved_translation(fresh, row) for row in rows]
         saved = AddressTranslation.objects.bulk_create(translations)
-        _note_edits(fresh, (row.internal for row in rows), author)
+        _note_edits(fresh, [(None, row) for row in rows], author)
     return saved
 
 
@@ -190,8 +192,7 @@ def edit_translations(
             rows[pk] = unsaved_translation(fresh, after[pk])
             rows[pk].pk = pk
         AddressTranslation.objects.bulk_create([rows[pk] for pk in changed])
-        edited = (row.internal for pk in changed for row in (before[pk], after[pk]))
-        _note_edits(fresh, edited, author)
+        _note_edits(fresh, [(before[pk], after[pk]) for pk in changed], author)
     return [rows[pk] for pk in edits]
 
 
@@ -205,7 +206,7 @@ def remove_translation(tunnel: Tunnel, pk: int, author: User) -> None:
         if row is None:
             raise AddressTranslation.DoesNotExist(pk)
         row.delete()
-        _note_edits(fresh, [row.as_value().internal], author)
+        _note_edits(fresh, [(TranslationEdit().of(row), None)], author)
 
 
 def _conflicts(
@@ -286,6 +287,30 @@ def _rows_by_address(translations: TranslationRows) -> dict[IPv4Address, Transla
     return {row.internal: row for row in rows}
 
 
-def _note_edits(tunnel: Tunnel, addresses: Iterable[IPv4Address], author: User) -> None:
-    if fields := list(dict.fromkeys(translation_field(at) for at in addresses)):
-        note_edits(tunnel, fields, author)
+def _note_edits(
+    tunnel: Tunnel,
+    changes: Sequence[tuple[TranslationRow | None, TranslationRow | None]],
+    author: User,
+) -> None:
+    """Note edits of rows, each as (before, after), and record them together in an event."""
+    rows = [row for change in changes for row in change if row is not None]
+    fields = list(dict.fromkeys(translation_field(row.internal) for row in rows))
+    if not fields:
+        return
+    note_edits(tunnel, fields, author)
+    before, after = (
+        [row for row in side if row and row.customer] for side in zip(*changes, strict=True)
+    )
+    is_short = len(fields) <= MAX_RECORDED
+    record_event(
+        Event.Action.TUNNEL_TRANSLATIONS_CHANGED,
+        actor=author,
+        tunnel=tunnel,
+        before=_in_words(before) if is_short else {"translations": len(before)},
+        after=_in_words(after) if is_short else {"translations": len(after)},
+        count=len(fields),
+    )
+
+
+def _in_words(rows: Iterable[TranslationRow]) -> dict[str, str]:
+    return {str(row.internal): f"{row.customer} {row.name}".rstrip() for row in rows}

@@ -11,7 +11,7 @@ from django.utils import timezone
 from vpnportal import tasks
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Revision, Tunnel, TunnelCommand
+from vpnportal.models import Event, Revision, Tunnel, TunnelCommand, record_event
 from vpnportal.models.row_locks import lock_revisions
 from vpnportal.reconciler import trials
 from vpnportal.reconciler.tunnel_commands import EXPIRES_AFTER
@@ -19,6 +19,12 @@ from vpnportal.services.errors import Refused
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit, refuse_while_held
 
 Kind = TunnelCommand.Kind
+ACTIONS = {
+    Kind.CONNECT: Event.Action.TUNNEL_CONNECT,
+    Kind.DISCONNECT: Event.Action.TUNNEL_DISCONNECT,
+    Kind.RECONNECT: Event.Action.TUNNEL_RECONNECT,
+    Kind.REKEY: Event.Action.TUNNEL_REKEY,
+}
 NOT_LIVE = "This tunnel is not applied yet. Apply it first."
 IS_DISCONNECTED = "This tunnel is disconnected. Connect it first."
 
@@ -110,6 +116,7 @@ def _queue(tunnel: Tunnel, kind: TunnelCommand.Kind, author: User) -> None:
         raise Refused(Problem("", "This command is already running."))
     waiting.update(done_at=timezone.now(), ok=False, text="Replaced by a newer command.")
     TunnelCommand.objects.create(tunnel=tunnel, kind=kind, author=author)
+    record_event(ACTIONS[kind], actor=author, tunnel=tunnel)
     live = tunnel.revisions.filter(outcome=Revision.Outcome.LIVE).select_related("concentrator")
     for revision in live:
         tasks.request_converge(revision.concentrator, tunnel.pk)

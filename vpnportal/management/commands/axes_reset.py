@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from axes.utils import reset
+from django.db import transaction
 
 from vpnportal.management.json_command import JsonCommand
+from vpnportal.models import Event, record_event
 
 
 class Command(JsonCommand):
@@ -15,6 +17,8 @@ class Command(JsonCommand):
     help = "Remove the blocks of addresses after wrong passwords."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        count = reset()
+        with transaction.atomic():
+            count = reset()
+            record_event(Event.Action.USER_BLOCKS_REMOVED, count=count)
         attempts = "1 failed sign-in is" if count == 1 else f"{count:,} failed sign-ins are"
         self.answer({"removed": count}, f"{attempts} forgotten.")

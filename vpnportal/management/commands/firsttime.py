@@ -19,10 +19,12 @@ from vpnportal.models import (
     AddressPool,
     Concentrator,
     Datacenter,
+    Event,
     Membership,
     Role,
     Subnet,
     Tunnel,
+    record_event,
 )
 
 # Public address, hosted peer addresses and static NAT subnets of the laboratory's concentrators.
@@ -66,6 +68,7 @@ class Command(BaseCommand):
         user = User.objects.create_superuser(USER_NAME, password=password)
         Membership.objects.create(account=account, user=user, role=Role.OWNER)
         first_tunnel(account, concentrator)
+        record_event(Event.Action.ACCOUNT_CREATED, actor="vpnportal firsttime", account=account)
         return password
 
     def write_password(self, file: str, password: str) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 
 from django.contrib.auth.models import User
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
 from vpnportal.management.json_command import JsonCommand
+from vpnportal.models import Event, record_event
 
 PASSWORD_BYTES = 15
 
@@ -33,5 +35,8 @@ class Command(JsonCommand):
         if User.objects.filter(username=options["name"]).exists():
             raise CommandError(f"There is a user {options['name']} already: choose another name.")
         password = secrets.token_urlsafe(PASSWORD_BYTES)
-        User.objects.create_superuser(options["name"], options["email"], password)
+        with transaction.atomic():
+            User.objects.create_superuser(options["name"], options["email"], password)
+            after = {"is_superuser": True}
+            record_event(Event.Action.USER_CREATED, subject=options["name"], after=after)
         self.answer({"operator": options["name"], "password": password}, password)

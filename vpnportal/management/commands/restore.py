@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import CommandError, CommandParser
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 
 from vpnportal.management.database_backup.archive import BackupError
 from vpnportal.management.database_backup.restoration import Restored, restore
 from vpnportal.management.database_copy.seals import listed
 from vpnportal.management.json_command import JsonCommand
+from vpnportal.models import Event, record_event
 
 
 class Command(JsonCommand):
@@ -41,6 +42,10 @@ class Command(JsonCommand):
             ) from None
         except (BackupError, DatabaseError) as error:
             raise CommandError(" ".join(str(error).split())) from None
+        with transaction.atomic():
+            manifest = restored.manifest
+            after = {"created_at": manifest.created_at, "version": manifest.version}
+            record_event(Event.Action.PORTAL_RESTORED, after=after)
         self.answer(_values(restored), _text(restored))
 
     def _report(self, line: str) -> None:

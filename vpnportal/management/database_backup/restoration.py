@@ -19,7 +19,7 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 from django.db.migrations.executor import MigrationExecutor
 
-from vpnportal.deployment import summary_triggers
+from vpnportal.deployment import event_guard, summary_triggers
 from vpnportal.deployment.rights_in_database import apply_rights
 from vpnportal.domain.tunnel.serialization import spec_digest
 from vpnportal.encryption import CannotOpen, fingerprint_key
@@ -147,6 +147,7 @@ def _into_postgresql(connection: Any, dump: Path, report: Report) -> Iterator[st
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         yield TARGET
         summary_triggers.install(connection)
+        event_guard.install(connection)
         apply_rights(connection)
         _check_alone(connection)
 

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from django.core.management.color import no_style
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, transaction
 
+from vpnportal.deployment import event_guard
 from vpnportal.management.database_copy.seals import listed, sealed_values
 from vpnportal.management.database_copy.source import (
     SOURCE,
@@ -82,6 +83,7 @@ def copy_database(file: Path, report: Report, *, allow_unreadable: bool = False)
             raise CannotCopy(f"{listed(verified[0])} cannot be decrypted. {_start_again()}")
         with connections[TARGET].cursor() as cursor:
             cursor.execute(DROP_MARKER)
+            event_guard.install(connections[TARGET])
             cursor.execute("ANALYZE")
     return Copied(sum(digest.count for digest in digests.values()), verified[1])
 
@@ -122,6 +124,8 @@ def _begin(tables: list[Table], file: Path, digest: str) -> None:
             )
         for model in reversed(FILLED_BY_MIGRATE):
             model._base_manager.all().delete()
+        # They refuse an anchor whose seal was removed.
+        event_guard.drop_triggers(connection)
         cursor.execute(MAKE_MARKER)
         cursor.execute(WRITE_MARKER, [digest])
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
@@ -16,7 +17,7 @@ from vpnportal.domain.exports import EXPORTS, KEY, NOT_AVAILABLE, Export, PeerVi
 from vpnportal.domain.exports.algorithm_names import is_aead
 from vpnportal.domain.tunnel.algorithms import GROUPS
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.models import Revision, Tunnel
+from vpnportal.models import Event, Revision, Tunnel, record_event
 from vpnportal.services import TunnelState, peer_view_of, state_of
 from vpnportal.web.responses import HtmxRequest, render_page
 from vpnportal.web.tunnel.access import visible_tunnel
@@ -88,6 +89,14 @@ def download(request: HtmxRequest, pk: int, slug: str) -> HttpResponse:
     export = EXPORTS.get(slug)
     if export is None:
         raise Http404("There is no such export.")
+    with transaction.atomic():
+        record_event(
+            Event.Action.TUNNEL_PEER_CONFIG_DOWNLOADED,
+            actor=request.user,
+            tunnel=source.tunnel,
+            subject=slug,
+            after={"revision": source.revision.number} if source.revision else {},
+        )
     disposition = content_disposition_header(True, export.file_name(source.peer))
     headers = {"Content-Disposition": disposition or "attachment"}
     return HttpResponse(export.write(source.peer), content_type=export.media_type, headers=headers)
