@@ -36,6 +36,8 @@ from vpnportal.envelopes import (
 _derived_key = lru_cache(derived_key)
 # The use of a concentrator's key in envelopes; the key itself is that of fingerprints.
 ENVELOPES = b"vpnportal envelopes"
+# The context of the secrets of second factors. Their rows have no number yet when they are sealed.
+SECOND_FACTOR = "second factor"
 
 
 class CannotOpen(Exception):

@@ -60,9 +60,12 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django.forms",
     "django_htmx",
-    # Before axes, whose command axes_reset it replaces.
+    # Before vpnportal, which takes their models out of the admin.
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "vpnportal",
-    "axes",
     "csp",
 ]
 MIDDLEWARE = [
@@ -77,31 +80,60 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "vpnportal.web.accounts.session_ends.SessionEnds",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
     "vpnportal.web.middleware.PersonalTimeZone",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
-    "axes.middleware.AxesMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
     # Innermost, so that its response gets all headers. No middleware before it reads a body.
     "vpnportal.web.middleware.BoundedRequests",
 ]
-AUTHENTICATION_BACKENDS = [
-    "axes.backends.AxesStandaloneBackend",
-    "django.contrib.auth.backends.ModelBackend",
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+PASSWORD_HASHERS = [
+    f"django.contrib.auth.hashers.{name}"
+    for name in ("Argon2PasswordHasher", "PBKDF2PasswordHasher")
 ]
-# Lock out addresses, not user names: otherwise a stranger could lock out any user by guessing. A
-# successful sign-in resets no counter: otherwise a user with one password could guess others.
-AXES_LOCKOUT_PARAMETERS = ["ip_address"]
-AXES_FAILURE_LIMIT = 10
-AXES_COOLOFF_TIME = timedelta(minutes=10)
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_CLIENT_IP_CALLABLE = "vpnportal.http.client_address"
-AXES_LOCKOUT_CALLABLE = "vpnportal.web.accounts.sign_in.locked_out"
-AXES_DISABLE_ACCESS_LOG = True
-AXES_ENABLE_ADMIN = False
-AXES_VERBOSE = False
+# The limits of django-allauth are rows that all processes share.
+CACHES = {"default": {"BACKEND": "vpnportal.limits_cache.LimitsCache"}}
+ACCOUNT_ADAPTER = "vpnportal.web.accounts.adapters.Accounts"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_CHANGE_EMAIL = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+# No mail to an address because a stranger typed it.
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+ACCOUNT_FORMS = {
+    "change_password": "vpnportal.web.accounts.forms.NewPassword",
+    "add_email": "vpnportal.web.accounts.forms.NewAddress",
+}
+# `services.sign_in_limits` counts passwords. "login_failed" is for codes of the second factor.
+ACCOUNT_RATE_LIMITS = {
+    "login": "",
+    "login_failed": "10/10m/key",
+    "change_password": "",
+    "reauthenticate": "60/10m/user",
+    "reset_password": "20/10m/ip,3/h/key",
+    "confirm_email": "1/m/key",
+}
+MFA_ADAPTER = "vpnportal.web.accounts.adapters.SecondFactors"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+# A code is accepted for one more period before and after its own, for clocks that differ.
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+# Users of the pages Administration must have a second factor.
+OPERATORS_NEED_SECOND_FACTOR = env.bool("VPNPORTAL_OPERATORS_NEED_SECOND_FACTOR", True)
+# A session ends after this time without a request of its user, and after the second one always.
+SESSION_IDLE = timedelta(hours=env.int("VPNPORTAL_SESSION_IDLE_HOURS", 12))
+SESSION_LASTS = timedelta(days=env.int("VPNPORTAL_SESSION_DAYS", 14))
+SESSION_COOKIE_AGE = int(SESSION_LASTS.total_seconds())
 ROOT_URLCONF = "vpnportal.urls"
 WSGI_APPLICATION = "vpnportal.wsgi.application"
 TEMPLATES = [
@@ -231,9 +263,9 @@ FORMAT_MODULE_PATH = "vpnportal.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-LOGIN_URL = "login"
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "tunnels"
-LOGOUT_REDIRECT_URL = "login"
+LOGOUT_REDIRECT_URL = "account_login"
 
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from django.contrib import admin
-from django.contrib.auth.views import LogoutView
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
 from vpnportal.web import concentrators, gateway_enrolment, held_tunnels, orders
-from vpnportal.web.accounts import api_keys, invitations, profile, sign_in
+from vpnportal.web.accounts import api_keys, invitations
 from vpnportal.web.accounts import views as accounts_views
+from vpnportal.web.accounts.routes import ROUTES
 from vpnportal.web.tunnel import (
     apply,
     autosave,
@@ -37,13 +37,10 @@ TUNNEL = "tunnels/<int:pk>/"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="tunnels")),
-    path("sign-in/", sign_in.SignIn.as_view(), name="login"),
+    *ROUTES,
     path("gateway/join", gateway_enrolment.join, name="gateway-join"),
     path("gateway/renew", gateway_enrolment.renew, name="gateway-renew"),
-    path("sign-out/", LogoutView.as_view(http_method_names=["post"]), name="logout"),
     path("invitations/<str:token>/", invitations.invitation, name="invitation"),
-    path("profile/", profile.profile, name="profile"),
-    path("profile/password/", profile.ChangePassword.as_view(), name="password"),
     path("accounts/", accounts_views.accounts, name="accounts"),
     path("accounts/<int:pk>/invite/", accounts_views.invite, name="invite"),
     path(

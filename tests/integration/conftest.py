@@ -44,6 +44,7 @@ def _keys(tmp_path_factory, settings):
     # A fast hash: the passwords of the tests protect nothing.
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     settings.HTTPS = settings.SECURE_SSL_REDIRECT = False
+    settings.OPERATORS_NEED_SECOND_FACTOR = False
     settings.STORAGES = {
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

@@ -193,8 +193,8 @@ def test_a_new_password_ends_all_other_sessions(page, user):
     old = "a password for the tests"
 
     page.post(
-        reverse("password"),
-        {"old_password": old, "new_password1": PASSWORD, "new_password2": PASSWORD},
+        reverse("account_change_password"),
+        {"oldpassword": old, "password1": PASSWORD, "password2": PASSWORD},
     )
 
     assert page.get(reverse("tunnels")).status_code == 200

@@ -149,7 +149,7 @@ def test_no_other_column_can_be_read_or_changed(concentrator):
 def test_accounts_users_sessions_and_keys_are_closed(live):
     open_tables = {*map(table, RIGHTS), *READABLE}
     closed = [name for name in connection.introspection.table_names() if name not in open_tables]
-    assert {"auth_user", "django_session", "vpnportal_apikey", "axes_accessattempt"} <= {*closed}
+    assert {"auth_user", "django_session", "vpnportal_apikey", "mfa_authenticator"} <= {*closed}
     with as_gateway(ONE):
         for name in closed:
             with refused():

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from secrets import token_urlsafe
 from subprocess import run
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.test import Client
-from django.urls import reverse
+from django.urls import get_resolver, reverse
 
 from tests.html import read
 from vpnportal.models import Revision, Subnet, Tunnel
+from vpnportal.web.accounts.routes import ROUTES
 
 READING = (
     "tunnel",
@@ -54,6 +57,40 @@ CHANGING = (
 # Routes with GET and POST, or without a tunnel in the URL.
 OTHERS = ("cancel", "several", "order")
 WITH_SUBNET = ("subnet", "remove-remote-subnet", "detach-subnet")
+# The routes of users: the status without a session, and that of a signed-in user.
+OF_USERS = {
+    "account_login": (200, 302),
+    "mfa_authenticate": (302, 302),
+    "mfa_login_webauthn": (302, 302),
+    "account_inactive": (200, 200),
+    "account_reset_password": (200, 200),
+    "account_reset_password_done": (200, 200),
+    "account_reset_password_from_key_done": (200, 200),
+    "account_reset_password_from_key": (200, 200),
+    "account_logout": (405, 405),
+    "profile": (302, 200),
+    "account_change_password": (302, 200),
+    "password-changed": (302, 302),
+    "account_email": (302, 200),
+    "account_confirm_email": (200, 200),
+    "account_reauthenticate": (302, 200),
+    # These two are for users who have the factor; others get to the password.
+    "mfa_reauthenticate": (302, 302),
+    "mfa_reauthenticate_webauthn": (302, 302),
+    "mfa_index": (302, 200),
+    "mfa_activate_totp": (302, 200),
+    "mfa_deactivate_totp": (302, 404),
+    "mfa_view_recovery_codes": (302, 404),
+    "mfa_generate_recovery_codes": (302, 200),
+    "mfa_list_webauthn": (302, 200),
+    "mfa_add_webauthn": (302, 200),
+    "mfa_edit_webauthn": (302, 404),
+    "mfa_remove_webauthn": (302, 404),
+    "sessions": (302, 200),
+    "end-session": (302, 405),
+    "end-all-sessions": (302, 405),
+}
+VALUES = {"uidb36": "1", "key": "no-such-key", "pk": "1"}
 HTMX = {"HX-Request": "true", "HX-Trigger-Name": "friendly_name"}
 FILLED = {
     "fieldset": "general",
@@ -161,7 +198,7 @@ def test_unknown_methods_are_refused(tunnel, page, name):
 
 
 def test_signing_out_by_a_link_is_refused(page):
-    assert page.get(reverse("logout")).status_code == 405
+    assert page.get(reverse("account_logout")).status_code == 405
 
 
 @pytest.mark.parametrize("name", (*CHANGING, *OTHERS))
@@ -232,3 +269,36 @@ def test_the_default_settings_pass_the_deployment_check_of_django(tmp_path):
     )
 
     assert (check.returncode, check.stderr) == (0, "")
+
+
+def test_each_route_of_users_is_open_or_closed_as_the_table_says(page, bob, settings):
+    settings.MAIL_URL = "smtp://localhost"
+    # A factor of another user is not found.
+    Authenticator.objects.create(pk=1, user=bob, type="webauthn", data={"name": "of bob"})
+    found = {}
+    for route in ROUTES:
+        values = {name: VALUES[name] for name in route.pattern.regex.groupindex}
+        url = reverse(route.name, kwargs=values)
+        found[route.name] = (Client().get(url).status_code, page.get(url).status_code)
+
+    assert found == OF_USERS
+
+
+def test_no_other_route_of_django_allauth_exists():
+    names = {name for name in get_resolver().reverse_dict if isinstance(name, str)}
+
+    assert {n for n in names if re.match("account_|mfa_|usersessions_|social", n)} <= {*OF_USERS}
+    assert not {name for name in names if "signup" in name}
+
+
+def test_no_page_of_users_has_inline_code_or_style(page):
+    own = [name for name, statuses in OF_USERS.items() if statuses == (302, 200)]
+    pages = [page.get(reverse(name)) for name in own]
+    pages.append(Client().get(reverse("account_login")))
+    for response in pages:
+        elements = list(read(response).iter())
+        attributes = {key for element in elements for key in element.attrib}
+
+        assert [e for e in elements if e.tag == "script" and not e.get("src")] == []
+        assert [e for e in elements if e.tag == "style"] == []
+        assert not {a for a in attributes if a == "style" or a.startswith(("on", "hx-on"))}

@@ -5,24 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from allauth.account.models import EmailAddress, EmailConfirmation
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpRequest
 
+from vpnportal import services
 from vpnportal.admin.recorded import RecordedAdmin
 from vpnportal.models import Account, Membership, Role, Tunnel
 from vpnportal.models.row_locks import lock_accounts, lock_tunnels
 
 admin.site.unregister(User)
+# Sessions and second factors are their users' own.
+for model in (EmailAddress, EmailConfirmation, Authenticator, UserSession):
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)
+
+
+class NameCheck(forms.ModelForm):
+    """Mixin of Django's forms for users, with the portal's check of a new name."""
+
+    def clean_username(self) -> str:
+        name: str = self.cleaned_data["username"]
+        if "username" not in self.changed_data:
+            return name
+        if problem := services.user_name_problem(name, self.instance.pk):
+            raise ValidationError(problem)
+        return name
+
+
+class NewUserForm(NameCheck, AdminUserCreationForm):
+    """Django's form for a new user."""
+
+
+class UserForm(NameCheck, UserChangeForm):
+    """Django's form for a user."""
 
 
 @admin.register(User)
 class Users(RecordedAdmin, UserAdmin):
     """Django's admin of users, without the deletion of an account's last owner."""
+
+    add_form = NewUserForm
+    form = UserForm
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         to_delete, counts, needed, protected = super().get_deleted_objects(objs, request)

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.conf import settings
 from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
@@ -18,9 +17,11 @@ from django.db import models
 from django.utils import timezone
 
 from vpnportal.models import (
+    AttemptCounter,
     DriftRepair,
     Invitation,
     KeyReveal,
+    LimitEntry,
     OutgoingMail,
     PeerProbe,
     TranslationImport,
@@ -34,6 +35,8 @@ Q = models.Q
 ROWS_AT_ONCE = 500
 # The result of an import is a notice for its author, and the draft's edits are noted apart from it.
 IMPORTS_KEPT = timedelta(days=30)
+# `services.sign_in_limits` forgets them after a day.
+COUNTERS_KEPT = timedelta(days=2)
 
 # By table: the rows that nothing needs if they are older than this time. `before` is in UTC.
 REMOVABLE: dict[type[models.Model], Callable[[datetime], Q]] = {
@@ -44,9 +47,6 @@ REMOVABLE: dict[type[models.Model], Callable[[datetime], Q]] = {
     KeyReveal: lambda before: Q(at__lt=before),
     OutgoingMail: lambda before: Q(created_at__lt=before, next_try_at=None),
     LogEntry: lambda before: Q(action_time__lt=before),
-    AccessLog: lambda before: Q(attempt_time__lt=before),
-    AccessFailureLog: lambda before: Q(attempt_time__lt=before),
-    AccessAttempt: lambda before: Q(attempt_time__lt=before),
 }
 
 
@@ -61,6 +61,8 @@ def remove_old_rows() -> dict[str, int]:
     conditions = {model: condition(before) for model, condition in REMOVABLE.items()}
     conditions[TranslationImport] = Q(finished_at__lt=max(before, now - IMPORTS_KEPT))
     conditions[Session] = Q(expire_date__lt=now)
+    conditions[AttemptCounter] = Q(at__lt=now - COUNTERS_KEPT)
+    conditions[LimitEntry] = Q(ends_at__lt=now)
     removed = {
         str(model._meta.verbose_name_plural): number
         for model, condition in conditions.items()

@@ -8,6 +8,12 @@ from vpnportal.models.drafts import DraftBackup, KeyReveal, LastEdit
 from vpnportal.models.event_log import record_event
 from vpnportal.models.events import Event, EventAnchor, EventSeal
 from vpnportal.models.held_tunnels import HeldTunnel
+from vpnportal.models.identity import (
+    AttemptCounter,
+    LimitEntry,
+    UserIdentity,
+    is_similar_to_another,
+)
 from vpnportal.models.observations import DiagnosticLog, DriftRepair, TranslationUsage
 from vpnportal.models.outgoing_mail import OutgoingMail
 from vpnportal.models.permissions import Role, Scope
@@ -26,6 +32,7 @@ __all__ = [
     "AddressRelease",
     "AddressTranslation",
     "ApiKey",
+    "AttemptCounter",
     "Concentrator",
     "Datacenter",
     "DiagnosticLog",
@@ -38,6 +45,7 @@ __all__ = [
     "Invitation",
     "KeyReveal",
     "LastEdit",
+    "LimitEntry",
     "Membership",
     "NetworkGrant",
     "OutgoingMail",
@@ -55,5 +63,7 @@ __all__ = [
     "TunnelCommand",
     "TunnelMark",
     "TunnelSummary",
+    "UserIdentity",
+    "is_similar_to_another",
     "record_event",
 ]

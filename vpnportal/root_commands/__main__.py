@@ -33,7 +33,7 @@ COMMANDS = {
     "summaries": "write again by what the list of tunnels filters and counts",
     "sendtestmail ADDRESS": "try the mail server",
     "apikey": "create, list and revoke the API keys of programs",
-    "axes_reset": "remove the blocks of addresses after wrong passwords",
+    "forget_attempts": "remove the delays after wrong passwords",
 }
 USAGE_STATUS = 2
 

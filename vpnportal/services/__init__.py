@@ -107,6 +107,14 @@ from vpnportal.services.restore_draft import (
 )
 from vpnportal.services.review import Review, review_of
 from vpnportal.services.search import find_tunnels
+from vpnportal.services.sign_in_limits import (
+    NETWORK,
+    TooManyAttempts,
+    begin_attempt,
+    forget_attempts,
+    note_failure,
+    note_sign_in,
+)
 from vpnportal.services.state_labels import STATE_RANKS, STATE_SLUGS, StateLabel
 from vpnportal.services.translation_imports import (
     LONG_IMPORT_ROWS,
@@ -147,11 +155,13 @@ from vpnportal.services.tunnel_state_ranking import (
     in_state,
     with_state_rank,
 )
+from vpnportal.services.user_names import user_name_problem
 
 __all__ = [
     "EDITABLE_FIELDS",
     "KEY_FIELD",
     "LONG_IMPORT_ROWS",
+    "NETWORK",
     "PROVIDER_KINDS",
     "STATE_RANKS",
     "STATE_SLUGS",
@@ -170,6 +180,7 @@ __all__ = [
     "Review",
     "SeenVersion",
     "StateLabel",
+    "TooManyAttempts",
     "TranslationEdit",
     "TranslationRow",
     "Trial",
@@ -184,6 +195,7 @@ __all__ = [
     "attach_customer_subnet",
     "attach_subnet",
     "author_name",
+    "begin_attempt",
     "cancel",
     "changes_as_json",
     "changes_from_json",
@@ -203,6 +215,7 @@ __all__ = [
     "fill_missing_digests",
     "find_tunnels",
     "findings_of",
+    "forget_attempts",
     "forget_gateway",
     "generate_preshared_key",
     "held_tunnels",
@@ -230,8 +243,10 @@ __all__ = [
     "newest_import",
     "newest_probe",
     "note_certificate",
+    "note_failure",
     "note_joined",
     "note_removed",
+    "note_sign_in",
     "order",
     "parse_address",
     "parse_day",
@@ -278,6 +293,7 @@ __all__ = [
     "undo",
     "undoable",
     "use_learned_values",
+    "user_name_problem",
     "warn_of_ending_keys",
     "with_state_rank",
 ]

@@ -20,6 +20,7 @@ from vpnportal.models import Account, ApiKey, Event, Scope, record_event
 from vpnportal.models.row_locks import lock_account
 from vpnportal.services.errors import Refused
 from vpnportal.services.input_parsing import parse_name
+from vpnportal.services.notices import notify_owners
 
 # 256 bits as 64 characters: legacy clients tell a key from a password by its length.
 KEY_BYTES = 32
@@ -72,6 +73,8 @@ def create_api_key(
         )
         after = {"user": user.get_username(), "last_day": last_day, "sources": networks}
         record_event(Event.Action.API_KEY_CREATED, account=account, subject=name, after=after)
+        text = f"{user} made the API key {name} for {account}. It has the role of {user}."
+        notify_owners(account, f"New API key of {account}", text, also=[user])
     return RevealedKey(text)
 
 

@@ -29,6 +29,7 @@ from vpnportal.models import (
 from vpnportal.models.accounts import INVITATION_LASTS
 from vpnportal.services.api_keys import revoke_api_key
 from vpnportal.services.errors import Refused
+from vpnportal.services.notices import notify_owners
 
 # 256 bits: no guess succeeds.
 TOKEN_BYTES = 32
@@ -118,6 +119,8 @@ def accept_invitation(token: str, user: User) -> Account:
             subject=user.get_username(),
             after={"role": invitation.role},
         )
+        text = f"{user} accepted an invitation to {account}, as {Role(invitation.role).label}."
+        notify_owners(account, f"New member of {account}", text)
     return account
 
 
@@ -149,6 +152,8 @@ def set_member_role(membership: Membership, role: str) -> None:
                 before={"role": earlier},
                 after={"role": role},
             )
+            text = f"{membership.user} now has the role {Role(role).label} in {membership.account}."
+            _notify(membership, f"New role in {membership.account}", text)
     membership.role = role
 
 
@@ -168,6 +173,8 @@ def remove_member(membership: Membership) -> None:
                 subject=membership.user.get_username(),
                 before={"role": membership.role},
             )
+            text = f"{membership.user} is no longer a member of {membership.account}."
+            _notify(membership, f"A member of {membership.account} was removed", text)
 
 
 def refuse_last_owners(account: Account, leaving: Iterable[int]) -> None:
@@ -186,6 +193,10 @@ def lock_account(account: Account) -> Iterator[None]:
     with transaction.atomic():
         row_locks.lock_account(account.pk)
         yield
+
+
+def _notify(membership: Membership, subject: str, text: str) -> None:
+    notify_owners(membership.account, subject, text, also=[membership.user])
 
 
 def _digest(token: str) -> str:

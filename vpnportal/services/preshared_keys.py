@@ -11,6 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 from vpnportal.domain.tunnel.preshared_keys import RevealedKey, new_key
 from vpnportal.models import Event, KeyReveal, Tunnel, record_event
 from vpnportal.services.drafts import set_preshared_key
+from vpnportal.services.notices import notify_owners
 
 
 @sensitive_variables("key")
@@ -33,6 +34,8 @@ def reveal_preshared_key(tunnel: Tunnel, author: User) -> RevealedKey | None:
     with transaction.atomic():
         KeyReveal.objects.create(tunnel=tunnel, author=author)
         record_event(Event.Action.TUNNEL_KEY_REVEALED, actor=author, tunnel=tunnel)
+        text = f"{author} was shown the preshared key of the tunnel {tunnel.name}."
+        notify_owners(tunnel.account, f"Preshared key of {tunnel.name} shown", text)
     return RevealedKey(key)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+from allauth.mfa.models import Authenticator
 from django.apps import apps
 from django.db import models
 
-from vpnportal.encryption import CannotOpen
+from vpnportal.encryption import SECOND_FACTOR, CannotOpen, key_id, unseal
 from vpnportal.fields import SealedField
 from vpnportal.models import DraftBackup, HeldTunnel, OutgoingMail, PeerProbe, Revision, Tunnel
 
@@ -52,6 +53,19 @@ def sealed_values(alias: str) -> Iterator[SealedValue]:
         for field in model._meta.concrete_fields:
             if isinstance(field, SealedField):
                 yield from _values_of(model, field.attname, alias)
+    yield from _of_second_factors(alias)
+
+
+def _of_second_factors(alias: str) -> Iterator[SealedValue]:
+    """Yield the secrets of second factors, which django-allauth keeps in columns of JSON."""
+    rows = Authenticator.objects.using(alias).exclude(type=Authenticator.Type.WEBAUTHN)
+    for pk, data in rows.order_by("pk").values_list("pk", "data").iterator(chunk_size=500):
+        token, opens = data.get("secret") or data.get("seed", ""), True
+        try:
+            unseal(token, SECOND_FACTOR)
+        except CannotOpen:
+            opens = False
+        yield SealedValue("second factor", pk, opens, key_id(token))
 
 
 def listed(names: list[str]) -> str:

@@ -16,6 +16,7 @@ from vpnportal.management.doctor import (
     mail,
     own_certificate,
     stored_tunnels,
+    users,
     web_server,
 )
 from vpnportal.management.doctor.checks import EACH, GATEWAY, PORTAL, Check, Machine
@@ -64,6 +65,7 @@ CHECKS = (
         seconds=CERTIFICATE_SECONDS,
     ),
     Check("web", PORTAL, (web_server.web_server,), seconds=CERTIFICATE_SECONDS),
+    Check("users", PORTAL, (users.names, users.second_factors), SCHEMA),
     Check("queues", PORTAL, (broker.queues,), (*SCHEMA, "broker")),
     Check("reports", PORTAL, (concentrators.reports,), SCHEMA),
     Check("gateway_certificates", PORTAL, (concentrators.certificates,), SCHEMA),

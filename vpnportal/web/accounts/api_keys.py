@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST
 from vpnportal import services
 from vpnportal.models import Account, ApiKey, Scope
 from vpnportal.services import Refused
+from vpnportal.web.accounts.confirmation import confirmed
 from vpnportal.web.accounts.views import FormResult, accounts_page
 from vpnportal.web.responses import UNPROCESSABLE, HtmxRequest, status_of
 
@@ -19,6 +20,7 @@ INPUTS = ("name", "scope", "first_day", "last_day", "sources")
 
 @require_POST
 @never_cache
+@confirmed
 def create(request: HtmxRequest, pk: int) -> HttpResponse:
     """Create an API key; only this response shows it."""
     account = get_object_or_404(Account.objects.visible_to(request.user), pk=pk)
@@ -45,6 +47,7 @@ def create(request: HtmxRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+@confirmed
 def revoke(request: HtmxRequest, pk: int, key: int) -> HttpResponse:
     """Revoke an API key."""
     managed = ApiKey.objects.managed_by(request.user).filter(account=pk)

@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
+from allauth.account.internal.flows.login import perform_login
+from allauth.account.models import Login
 from django.contrib import messages
-from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import BaseUserCreationForm
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 
 from vpnportal import services
 from vpnportal.models import Invitation, Role
 from vpnportal.services import Refused
+from vpnportal.user_names import TAKEN
+from vpnportal.web.accounts.forms import NewUser
 from vpnportal.web.accounts.views import PERMISSIONS
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest
-
-BACKEND = "django.contrib.auth.backends.ModelBackend"
-
-
-class NewUser(BaseUserCreationForm):
-    """Django's form for a new user, with the labels of the sign-in page."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.use_required_attribute = False
-        self.fields["username"].label = "User name"
-        self.fields["password2"].label = "Confirm password"
-        for name, field in self.fields.items():
-            if name != "password1":
-                field.help_text = ""
-            field.widget.attrs["autofocus"] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +55,11 @@ def invitation(request: HtmxRequest, token: str) -> HttpResponse:
             services.accept_invitation(token, user)
     except Refused as refused:
         return _page(request, invitation, form, str(refused), UNPROCESSABLE)
-    login(request, user, BACKEND)
+    except IntegrityError:
+        # Another request made a user with a similar name a moment ago.
+        return _page(request, invitation, form, TAKEN, UNPROCESSABLE)
     messages.success(request, f"Welcome to {invitation.account}.")
-    return redirect("tunnels")
+    return perform_login(request, Login(user=user, signup=True, redirect_url=reverse("tunnels")))
 
 
 def _join(request: HtmxRequest, invitation: Invitation, token: str) -> HttpResponse:

@@ -1,24 +1,23 @@
-"""The settings of a user: time zone and password."""
+"""The settings of a user, and the page after a change of the password."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 from zoneinfo import available_timezones
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django import forms
+from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.forms import PasswordChangeForm
-from django.contrib.auth.models import User
-from django.contrib.auth.views import PasswordChangeView
 from django.http import HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse_lazy
-from django.utils.decorators import method_decorator
-from django.views.decorators.debug import sensitive_post_parameters
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods
 
-from vpnportal.models import Profile
-from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, header, render_page
+from vpnportal import services
+from vpnportal.models import ApiKey, Profile, UserIdentity
+from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page
 
 
 class ProfileForm(forms.Form):
@@ -48,20 +47,25 @@ def profile(request: HtmxRequest) -> HttpResponse:
         messages.success(request, f"Saved. Times are shown in {zone.replace('_', ' ')}.")
         return redirect("profile")
     status = UNPROCESSABLE if form.errors else OK
-    return render_page(request, "accounts/profile.html", {"form": form}, status)
+    context = {
+        "form": form,
+        "identity": UserIdentity.objects.filter(user=request.user).first(),
+        "address": EmailAddress.objects.filter(user=request.user, verified=True).first(),
+        "factors": Authenticator.objects.filter(user=request.user).count(),
+        "sends_mail": bool(settings.MAIL_URL),
+    }
+    return render_page(request, "accounts/profile.html", context, status)
 
 
-@method_decorator(sensitive_post_parameters(), name="dispatch")
-class ChangePassword(PasswordChangeView):
-    """Django's view of a password change, which ends all other sessions of the user."""
-
-    template_name = "accounts/password.html"
-    success_url = reverse_lazy("profile")
-
-    def get_context_data(self, **context: Any) -> dict[str, Any]:
-        return super().get_context_data(**header(cast(User, self.request.user)), **context)
-
-    def form_valid(self, form: PasswordChangeForm) -> HttpResponse:
-        response = super().form_valid(form)
-        messages.success(self.request, "Password changed. All other sessions are signed out.")
-        return response
+@require_http_methods(["GET", "HEAD", "POST"])
+def password_changed(request: HtmxRequest) -> HttpResponse:
+    """Offer to revoke the user's API keys, which do not end with a password."""
+    keys = ApiKey.objects.filter(user=request.user).usable(timezone.now()).select_related("account")
+    if request.method == "POST":
+        for key in keys:
+            services.revoke_api_key(key)
+        messages.success(request, "All your API keys are revoked.")
+        return redirect("profile")
+    if not keys:
+        return redirect("profile")
+    return render_page(request, "accounts/password_changed.html", {"keys": keys})

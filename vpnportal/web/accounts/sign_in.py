@@ -1,50 +1,63 @@
-"""Sign-in: its page, its rate limit, and the answer to htmx requests of an expired session."""
+"""Sign-in: its page, the page of a forgotten password, and the answer to htmx without a session."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.views import LoginView, LogoutView, PasswordChangeView, PasswordResetView
+from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render
+from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django_htmx.http import HttpResponseClientRefresh
 
+from vpnportal.web.accounts.adapters import TOO_MANY
+from vpnportal.web.accounts.forms import SignInForm
+
 TOO_MANY_REQUESTS = 429
-# AXES_COOLOFF_TIME in the settings.
-LOCKED_OUT = (
-    "Too many failed sign-ins from your IP address. Sign-in from this address is blocked for ten "
-    "minutes."
-)
-
-
-def locked_out(request: HttpRequest, *_: object, **__: object) -> HttpResponse:
-    """Render the sign-in page with the duration of the lock-out, as 429 (RFC 6585)."""
-    form = NameAndPassword(request)
-    form.is_bound, form.cleaned_data = True, {}
-    form.add_error(None, LOCKED_OUT)
-    return render(request, "accounts/sign_in.html", {"form": form}, status=TOO_MANY_REQUESTS)
-
-
-class NameAndPassword(AuthenticationForm):
-    """Django's sign-in form with the labels that `bin/run` prints."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.fields["username"].label = "User name"
 
 
 @method_decorator(login_not_required, name="dispatch")
 class SignIn(LoginView):
     """The sign-in page. The answer to an htmx request makes the browser reload the current page."""
 
-    template_name = "accounts/sign_in.html"
-    authentication_form = NameAndPassword
-    redirect_authenticated_user = True
+    form_class = SignInForm
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.headers.get("HX-Request"):
             return HttpResponseClientRefresh()
-        return super().dispatch(request, *args, **kwargs)
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return response
+
+    def form_invalid(self, form: SignInForm) -> HttpResponse:
+        """Render the form: 429 (RFC 6585) if the password was not evaluated."""
+        response: HttpResponse = super().form_invalid(form)
+        if form.has_error("__all__", TOO_MANY):
+            response.status_code = TOO_MANY_REQUESTS
+        return response
+
+
+@method_decorator(login_not_required, name="dispatch")
+class SignOut(LogoutView):
+    """Sign-out by POST alone."""
+
+    http_method_names = ["post"]
+
+
+class ChangePassword(PasswordChangeView):
+    """The page to change a password. A user without one gets it as for a forgotten password."""
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated and not request.user.has_usable_password():
+            return redirect("account_reset_password")
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)
+        return response
+
+
+@method_decorator(login_not_required, name="dispatch")
+class ForgottenPassword(PasswordResetView):
+    """The page of a forgotten password. Without a mail server it names the operators."""
+
+    def get_context_data(self, **context: Any) -> dict[str, Any]:
+        return {**super().get_context_data(**context), "sends_mail": bool(settings.MAIL_URL)}

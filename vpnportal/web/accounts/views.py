@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from vpnportal import services
 from vpnportal.models import Account, ApiKey, Invitation, Membership, Role, Scope
 from vpnportal.services import Refused
+from vpnportal.web.accounts.confirmation import confirmed
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
 PERMISSIONS = {
@@ -67,6 +68,7 @@ def accounts(request: HtmxRequest) -> HttpResponse:
 
 @require_POST
 @never_cache
+@confirmed
 def invite(request: HtmxRequest, pk: int) -> HttpResponse:
     """Create an invitation, and mail it if there is an address.
 
@@ -92,6 +94,7 @@ def invite(request: HtmxRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+@confirmed
 def revoke_invitation(request: HtmxRequest, pk: int, invitation: int) -> HttpResponse:
     """Revoke an invitation to an account, so that its link no longer works."""
     account = get_object_or_404(Account.objects.owned_by(request.user), pk=pk)
@@ -101,6 +104,7 @@ def revoke_invitation(request: HtmxRequest, pk: int, invitation: int) -> HttpRes
 
 
 @require_POST
+@confirmed
 def role(request: HtmxRequest, pk: int, member: int) -> HttpResponse:
     """Change the role of a member."""
     new_role = request.POST.get("role", "")
@@ -117,6 +121,7 @@ def role(request: HtmxRequest, pk: int, member: int) -> HttpResponse:
 
 
 @require_POST
+@confirmed
 def remove(request: HtmxRequest, pk: int, member: int) -> HttpResponse:
     """Remove a member; members other than owners may only remove themselves."""
     removable = _managed_by(request.user) | Membership.objects.filter(user=request.user)

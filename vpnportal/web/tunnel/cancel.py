@@ -11,12 +11,14 @@ from django.views.decorators.http import require_http_methods
 from vpnportal import services
 from vpnportal.models import Subnet, Tunnel
 from vpnportal.services import Refused
+from vpnportal.web.accounts.confirmation import confirmed
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 from vpnportal.web.tunnel.access import owned_tunnel, visible_tunnel
 
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
+@confirmed
 def cancel(request: HtmxRequest, pk: int) -> HttpResponse:
     """Show the confirmation page, and delete the tunnel once its ID is typed."""
     tunnel = visible_tunnel(request, pk, "account", "concentrator")

@@ -19,6 +19,7 @@ from vpnportal.domain.tunnel.algorithms import GROUPS
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Event, Revision, Tunnel, record_event
 from vpnportal.services import TunnelState, peer_view_of, state_of
+from vpnportal.web.accounts.confirmation import confirmed
 from vpnportal.web.responses import HtmxRequest, render_page
 from vpnportal.web.tunnel.access import visible_tunnel
 from vpnportal.web.tunnel.forms import label_of
@@ -66,6 +67,7 @@ class RenderedExport:
 
 
 @require_safe
+@confirmed
 def all_exports(request: HtmxRequest, pk: int) -> HttpResponse:
     """Render all exports on one page, each with a link that downloads it."""
     source = _source(request, pk)
@@ -83,6 +85,7 @@ def all_exports(request: HtmxRequest, pk: int) -> HttpResponse:
 
 
 @require_safe
+@confirmed
 def download(request: HtmxRequest, pk: int, slug: str) -> HttpResponse:
     """Send one export as a file."""
     source = _source(request, pk)
@@ -103,6 +106,7 @@ def download(request: HtmxRequest, pk: int, slug: str) -> HttpResponse:
 
 
 @require_safe
+@confirmed
 def hand_over(request: HtmxRequest, pk: int) -> HttpResponse:
     """Render the sheet to print: every parameter that both sides must agree on, except the key."""
     source = _source(request, pk)

@@ -16,6 +16,7 @@ from vpnportal import services
 from vpnportal.domain.tunnel.preshared_keys import RevealedKey
 from vpnportal.models import Tunnel
 from vpnportal.services import Refused, key_version_of
+from vpnportal.web.accounts.confirmation import confirmed
 from vpnportal.web.responses import OK, HtmxRequest, respond, status_of
 from vpnportal.web.tunnel.access import (
     editable_tunnel,
@@ -65,6 +66,7 @@ def generate(request: HtmxRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @never_cache
+@confirmed
 def reveal(request: HtmxRequest, pk: int) -> HttpResponse:
     """Record the reveal of the key, then show the key to an owner."""
     tunnel = owned_tunnel(request, pk)

@@ -21,6 +21,7 @@ from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.domain.tunnel.translation_csv import as_csv, decode, read_rows
 from vpnportal.models import Tunnel
 from vpnportal.services import LONG_IMPORT_ROWS, Refused
+from vpnportal.web.accounts.confirmation import confirmed
 from vpnportal.web.middleware import FILE_BYTES
 from vpnportal.web.responses import (
     OK,
@@ -77,6 +78,7 @@ class ImportPage:
 
 
 @require_safe
+@confirmed
 def export(request: HtmxRequest, pk: int) -> StreamingHttpResponse:
     """Send a CSV file of the translations; with `?all=1`, of all static NAT addresses."""
     tunnel = visible_tunnel(request, pk)
