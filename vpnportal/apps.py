@@ -20,6 +20,10 @@ class PortalConfig(AppConfig):
         sign_in_events.connect()
         pre_migrate.connect(_drop_triggers, sender=self)
         post_migrate.connect(_complete_schema, sender=self)
+        # Here, because it imports the model of users.
+        from vpnportal import sign_in_log
+
+        sign_in_log.connect()
 
 
 def _drop_triggers(using: str, plan: list[Any], **_: Any) -> None:

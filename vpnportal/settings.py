@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import tomllib
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -69,8 +71,12 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
-    # Outermost, so that each log line and each answer has the id of its request.
+    # Before all that reads the client's address or scheme.
+    "vpnportal.http.ForwardedHeaders",
+    # Each log line and each answer has the id of its request.
     "vpnportal.request_context.RequestIds",
+    # So that all responses have its headers.
+    "vpnportal.http.CommonHeaders",
     "vpnportal.web.probes.Probes",
     "django.middleware.security.SecurityMiddleware",
     # Answers API requests before sessions and cookies are read.
@@ -276,7 +282,32 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+# Features of browsers that no page uses. WebAuthn is not among them.
+PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        "accelerometer",
+        "autoplay",
+        "camera",
+        "display-capture",
+        "encrypted-media",
+        "fullscreen",
+        "geolocation",
+        "gyroscope",
+        "magnetometer",
+        "microphone",
+        "midi",
+        "payment",
+        "picture-in-picture",
+        "screen-wake-lock",
+        "serial",
+        "usb",
+        "xr-spatial-tracking",
+    )
+)
 BEHIND_PROXY = env.bool("VPNPORTAL_BEHIND_PROXY", False)
+# Networks of the proxies that come by TCP. A client of the Unix socket is always the proxy.
+PROXIES = [ip_network(name) for name in env.list("VPNPORTAL_PROXIES", ["127.0.0.0/8", "::1"])]
 if BEHIND_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 CONTENT_SECURITY_POLICY = {
@@ -321,6 +352,23 @@ MAIL_URL = env.str("VPNPORTAL_MAIL", "")
 # Without a mail server, a mail is an error and not lost in silence.
 if MAIL_URL:
     globals().update(mail_settings(MAIL_URL))
+
+
+def security_contacts(uris: list[str]) -> list[str]:
+    """Return the contacts of /.well-known/security.txt. Raises ImproperlyConfigured for others.
+
+    Each is a URI of the scheme mailto, https or tel (RFC 9116, 2.5.3).
+    """
+    for uri in uris:
+        if not re.fullmatch(r"(mailto:|https://|tel:)[!-~]+", uri):
+            raise ImproperlyConfigured(
+                f"VPNPORTAL_SECURITY_CONTACT has {uri!r}. "
+                "Write mailto:security@example.net or https://example.net/security."
+            )
+    return uris
+
+
+SECURITY_CONTACTS = security_contacts(env.list("VPNPORTAL_SECURITY_CONTACT", []))
 
 # Requests per second of one API key in each process; the burst limit is ten times as high.
 API_RATE = env.int("VPNPORTAL_API_RATE", 50)
@@ -387,18 +435,23 @@ CELERY_TIMEZONE = "UTC"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "formatters": {
+        "line": {
+            "()": "vpnportal.logs.OneLine",
+            "format": "%(asctime)s %(levelname)s %(name)s: %(request)s%(message)s",
+        }
+    },
     "filters": {
         "request": {"()": "vpnportal.log_filters.RequestIdFilter"},
         "routine": {"()": "vpnportal.log_filters.RoutineFilter"},
-    },
-    "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s: %(request)s%(message)s"}
+        "cut": {"()": "vpnportal.logs.ShortTexts"},
+        "sparse": {"()": "vpnportal.logs.SparseLines"},
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["request", "routine"],
+            "filters": ["request", "routine", "cut", "sparse"],
         }
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},

@@ -6,7 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path
 from django.views.generic import RedirectView
 
-from vpnportal.web import concentrators, gateway_enrolment, held_tunnels, orders
+from vpnportal.web import concentrators, gateway_enrolment, held_tunnels, orders, security_txt
 from vpnportal.web.accounts import api_keys, invitations
 from vpnportal.web.accounts import views as accounts_views
 from vpnportal.web.accounts.routes import ROUTES
@@ -38,6 +38,7 @@ TUNNEL = "tunnels/<int:pk>/"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", RedirectView.as_view(pattern_name="tunnels")),
     *ROUTES,
+    path(".well-known/security.txt", security_txt.security_txt, name="security-txt"),
     path("gateway/join", gateway_enrolment.join, name="gateway-join"),
     path("gateway/renew", gateway_enrolment.renew, name="gateway-renew"),
     path("invitations/<str:token>/", invitations.invitation, name="invitation"),

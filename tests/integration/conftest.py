@@ -15,6 +15,7 @@ from django.test import Client
 from tests.api_client import Program
 from tests.fake_gateway import FakeGateway
 from tests.integration import as_gateway
+from tests.integration.another_account import make_another_account
 from tests.key_folder import use_keys
 from vpnportal import services
 from vpnportal.api import authentication
@@ -224,6 +225,12 @@ def program(user, account) -> Program:
 def owner(account) -> User:
     """Return a user who may also order, cancel and reveal keys."""
     return member(account, "olga", Role.OWNER)
+
+
+@pytest.fixture
+def foreign(ready, owner, concentrator) -> dict[str, int]:
+    """Return the ids of the rows of another account, beside the user's own with all its rows."""
+    return make_another_account(concentrator)
 
 
 @pytest.fixture

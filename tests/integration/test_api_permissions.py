@@ -3,93 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from ipaddress import IPv4Network
 from typing import Any
 
 import pytest
-from django.apps import apps
-from django.contrib.auth.models import User
-from django.db import transaction
 
-from tests.api_client import CONTAINER, CONTEXT, Program
+from tests.api_client import CONTAINER, CONTEXT, CUSTOMER_SUBNET, Program
+from tests.integration.another_account import FIRST, all_rows, rolled_back
 from vpnportal.api.arguments import as_is, struct, structs
 from vpnportal.api.faults import Fault
-from vpnportal.api.lookup import address_id
 from vpnportal.api.methods import SERVICES
 from vpnportal.api.serializers import DATA_TYPES, DataType
-from vpnportal.fields import Sealed
-from vpnportal.models import Account, AddressTranslation, Membership, Revision, Role, Subnet, Tunnel
+from vpnportal.models import Membership, Role, Subnet, Tunnel
 
 pytestmark = pytest.mark.django_db
-# Above every id of the caller's own rows.
-FIRST = 9000
 NOT_FOUND = "SoftLayer_Exception_ObjectNotFound"
-
-
-@pytest.fixture
-def foreign(ready, owner, concentrator) -> dict[str, int]:
-    """Create a row of each kind for another account, named "canary", and return the ids."""
-    account = Account.objects.create(pk=FIRST, name="canary account")
-    person = User.objects.create_user("canary-person", pk=FIRST + 1, email="canary@example.org")
-    Membership.objects.create(account=account, user=person, role=Role.OWNER)
-    tunnel = Tunnel.objects.create(
-        pk=FIRST + 2,
-        account=account,
-        concentrator=concentrator,
-        name="canary002",
-        friendly_name="canary",
-        hosted_peer="203.0.113.99",
-        remote_peer="198.51.100.99",
-    )
-    tunnel.preshared_key = Sealed.of("canary-key", tunnel.preshared_key_context)
-    tunnel.save()
-    # Remote subnets of two accounts may be equal: both are private networks.
-    networks = {
-        "HOSTED": "10.77.0.0/29",
-        "STATIC_NAT": "10.77.1.0/29",
-        "CUSTOMER": "192.168.10.0/24",
-    }
-    for pk, (kind, network) in enumerate(networks.items(), FIRST + 3):
-        values = {"kind": Subnet.Kind[kind], "network": IPv4Network(network), "name": "canary"}
-        tunnel.subnets.add(account.subnets.create(pk=pk, **values))
-    AddressTranslation.objects.create(
-        pk=FIRST + 6,
-        tunnel=tunnel,
-        internal_address="10.77.1.1",
-        customer_address="192.168.10.15",
-        name="canary",
-    )
-    revision = Revision.next_for(tunnel, tunnel.draft(), person)
-    revision.pk = FIRST + 7
-    revision.save()
-    return {
-        "account": FIRST,
-        "user": FIRST + 1,
-        "tunnel": FIRST + 2,
-        "hosted": FIRST + 3,
-        "static_nat": FIRST + 4,
-        "customer": FIRST + 5,
-        "translation": FIRST + 6,
-        "revision": FIRST + 7,
-        "internal": address_id("10.77.1.1"),
-    }
-
-
-def all_rows(foreign_only: bool = False) -> dict[str, list[dict[str, Any]]]:
-    """Return all rows of the database, or those of the other account."""
-    rows = {}
-    for model in apps.get_app_config("vpnportal").get_models(include_auto_created=True):
-        values = model.objects.order_by("pk").values()
-        name = "pk" if model is Account else "account_id"
-        if foreign_only:
-            fields = {field.attname for field in model._meta.concrete_fields} | {"pk"}
-            owner_field = name if name in fields else "tunnel_id"
-            if owner_field not in fields:
-                continue
-            values = values.filter(**{f"{owner_field}__gte": FIRST})
-        rows[model.__name__] = list(values)
-    return rows
 
 
 def templates(ids: dict[str, int]) -> Iterator[dict[str, Any]]:
@@ -129,14 +57,6 @@ def call_or_fault(program: Program, name: str, *arguments: Any, on: object) -> F
         return program.call(name, *arguments, on=on)
     except Fault as fault:
         return fault
-
-
-@contextmanager
-def rolled_back() -> Iterator[None]:
-    """Roll back everything that the block writes."""
-    with transaction.atomic():
-        yield
-        transaction.set_rollback(True)
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -223,30 +143,88 @@ def test_a_key_of_a_former_member_finds_nothing(ready, owner, owners_program):
     assert owners_program.fault("SoftLayer_Account.getNetworkTunnelContexts").code == NOT_FOUND
 
 
-@pytest.mark.parametrize("service", SERVICES)
-def test_a_viewers_key_changes_nothing(service, ready, account, owner):
-    Membership.objects.filter(user=owner).update(role=Role.VIEWER)
-    program, before = Program(owner, account), all_rows()
+# The methods that change rows, by the role that they need. A method that is not here changes none.
+CHANGING = {
+    Role.OPERATOR: {
+        f"{CONTEXT}.{name}"
+        for name in (
+            "editObject",
+            "applyConfigurationsToDevice",
+            "addPrivateSubnetToNetworkTunnel",
+            "removePrivateSubnetFromNetworkTunnel",
+            "addServiceSubnetToNetworkTunnel",
+            "removeServiceSubnetFromNetworkTunnel",
+            "addCustomerSubnetToNetworkTunnel",
+            "removeCustomerSubnetFromNetworkTunnel",
+            "createAddressTranslation",
+            "createAddressTranslations",
+            "editAddressTranslation",
+            "editAddressTranslations",
+            "deleteAddressTranslation",
+        )
+    }
+    | {f"{CUSTOMER_SUBNET}.createObject", f"{CUSTOMER_SUBNET}.deleteObject"},
+    Role.OWNER: {
+        "SoftLayer_Billing_Item.cancelItem",
+        "SoftLayer_Billing_Item.cancelService",
+        "SoftLayer_Product_Order.placeOrder",
+    },
+}
+MAY_CHANGE = {
+    Role.VIEWER: set(),
+    Role.OPERATOR: CHANGING[Role.OPERATOR],
+    Role.OWNER: CHANGING[Role.OPERATOR] | CHANGING[Role.OWNER],
+}
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_key_changes_what_its_role_allows_and_nothing_else(
+    role, ready, account, owner, concentrator, gateway
+):
+    """A new method that changes rows fails here until `CHANGING` has its role."""
+    Membership.objects.filter(user=owner).update(role=role)
+    program, changed = Program(owner, account), set()
+    for kind, network in (("hosted-peer", "203.0.113.32/28"), ("static-nat", "10.1.248.0/24")):
+        concentrator.pools.create(kind=kind, network=IPv4Network(network))
     translation, hosted = ready.translations.get(), ready.subnets.get(kind=Subnet.Kind.HOSTED)
-    template = {
-        "id": translation.pk,
+    customer = ready.subnets.get(kind=Subnet.Kind.CUSTOMER)
+    # Each method that attaches a subnet finds one, and each that detaches one does, too.
+    spare, spare_hosted, service, attached_service = (
+        Subnet.objects.create(account=owner_of, kind=kind, network=IPv4Network(network))
+        for owner_of, kind, network in (
+            (account, Subnet.Kind.CUSTOMER, "192.168.99.0/24"),
+            (account, Subnet.Kind.HOSTED, "10.9.0.0/24"),
+            (None, Subnet.Kind.SERVICE, "10.200.0.0/24"),
+            (None, Subnet.Kind.SERVICE, "10.201.0.0/24"),
+        )
+    )
+    ready.subnets.add(attached_service)
+    fields = {
         "friendlyName": "changed",
         "notes": "changed",
-        "internalIpAddress": "10.1.255.93",
-        "customerIpAddress": "192.168.10.16",
         "networkIdentifier": "10.99.0.0",
         "cidr": 24,
         "complexType": CONTAINER,
         "location": "hou02",
         "prices": [{"id": 51379}],
     }
+    addresses = {"internalIpAddress": "10.1.255.93", "customerIpAddress": "192.168.10.16"}
+    templates = [fields | addresses, addresses, {"id": translation.pk, "notes": "changed"}, fields]
+    subnets = (hosted, customer, spare, spare_hosted, service, attached_service)
+    ids = (translation.pk, *(subnet.pk for subnet in subnets), True)
+    arguments = (*templates, *([template] for template in templates), *ids)
+    before = all_rows() | {"KeyReveal": []}
 
-    for method in SERVICES[service].methods:
-        for on in (None, ready.pk, hosted.pk, owner.pk, account.pk, 0):
-            for argument in (template, [template], translation.pk, hosted.pk, True):
-                result = call_or_fault(program, f"{service}.{method}", argument, on=on)
-                assert "a key" not in str(result), method
-        assert all_rows() == before, method
+    for name in (f"{each}.{method}" for each in SERVICES for method in SERVICES[each].methods):
+        with rolled_back():
+            for on in (None, ready.pk, hosted.pk, spare.pk, owner.pk, account.pk, 0):
+                for argument in arguments:
+                    result = call_or_fault(program, name, argument, on=on)
+                    assert role == Role.OWNER or "a key" not in str(result), name
+            if all_rows() | {"KeyReveal": []} != before:
+                changed.add(name)
+
+    assert changed == MAY_CHANGE[role]
 
 
 def test_only_owners_can_read_a_preshared_key_and_each_read_is_recorded(

@@ -3,25 +3,42 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from celery import Celery
 
-from tests.running_portal import PYTHON, ROOT, RunningPortal, read
-from tests.system.conftest import running_portal
+from tests.running_portal import PYTHON, ROOT, RunningPortal, read, wait_for
+from tests.system.conftest import running_portal, translate
+from tests.system.privileges.opened_files import (
+    exchangeable,
+    open_files,
+    opened_as_root,
+    writable_folder,
+)
 from tests.system.privileges.users import AS_PORTAL, as_portal, on_gateway
 
 # linux/capability.h
 NET_ADMIN, NET_RAW = 12, 13
 # The shells that start, restart and end processes; they open nothing outside root's folders.
-SUPERVISORS = ("bin/run", "bin/keep", "bin/stop", "honcho", "sleep infinity", "sleep 1")
+SUPERVISORS = (
+    "bin/run",
+    "bin/keep",
+    "bin/stop",
+    "honcho",
+    "sleep infinity",
+    "sleep 1",
+    "head --bytes",
+)
 GATEWAY_COMMANDS = (" worker ", " watch ", "guard_routes")
 QUEUE = "concentrator.hou02-vpn01"
 GATEWAY = "gw_hou02-vpn01"
@@ -166,7 +183,7 @@ def send_converges(portal: RunningPortal) -> None:
 
 
 @pytest.mark.parametrize("kind", ["create", "delete", "overwrite"])
-def test_the_portals_user_cannot_use_a_database_to_change_files_of_root(portal, kind):
+def test_s1_the_portals_user_cannot_use_a_database_to_change_files_of_root(portal, kind):
     folder = portal.state / f"victim of {kind}"
     folder.mkdir()
     victim = folder / ("new" if kind == "create" else "victim")
@@ -180,6 +197,41 @@ def test_the_portals_user_cannot_use_a_database_to_change_files_of_root(portal, 
         time.sleep(2)
 
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+def processes_of_root(portal: RunningPortal) -> set[int]:
+    """Return the ids of the portal's processes that are root, without those of other hosts."""
+    others = {*portal._pids("peer"), *portal._pids("server"), *portal._pids("customer")}
+    return {pid for pid, process in processes(portal).items() if process.user == 0} - others
+
+
+def processes_with(portal: RunningPortal, word: str) -> set[int]:
+    """Return the ids of the processes with this word that have their own user already."""
+    running = processes(portal).items()
+    return {pid for pid, process in running if word in process.command and process.user}
+
+
+def has_another(portal: RunningPortal, word: str, first: int) -> bool:
+    return bool(processes_with(portal, word) - {first})
+
+
+def test_s1_root_opens_no_file_below_a_folder_that_another_user_can_write(portal, tmp_path):
+    """Of all processes, all the time; and of those that start others, during a whole apply."""
+    database = portal.state / "db"
+    assert writable_folder(f"{database}/x") == database, "otherwise nothing would be found"
+
+    with opened_as_root(processes_of_root(portal), tmp_path) as opened:
+        assert portal.apply(translate())["outcome"] == "live"
+        for word in (" -Q concentrator.", "-m celery -A vpnportal.celery beat"):
+            (first,) = processes_with(portal, word)
+            os.kill(first, signal.SIGKILL)
+            wait_for(partial(has_another, portal, word, first), 20)
+
+    assert f"{ROOT}/bin/as-user" in opened, "otherwise nothing was traced"
+    assert exchangeable(opened) == {}
+    held = {path for pid in processes_of_root(portal) for path in open_files(pid)}
+    assert any(path.endswith("/log/web.log") for path in held)
+    assert exchangeable(held) == {}
 
 
 # Connects as a role, runs one statement, and prints the class of the error or nothing.

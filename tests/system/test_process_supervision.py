@@ -96,14 +96,35 @@ def test_keep_ends_when_its_parent_is_killed(state):
     wait_for(lambda: command_pids(state) == [], SECONDS)
 
 
-def test_the_log_of_keep_is_private_and_rotated(state):
-    log(state).parent.mkdir()
-    log(state).write_bytes(b"x" * 10_485_761)
+LIMIT = 10 << 20
 
-    keeper = keep(state)
 
-    assert log(state).read_text() == "started\n"
-    assert log(state).stat().st_mode & 0o777 == 0o640
-    assert (state / "log" / "it.log.1").stat().st_size == 10_485_761
+def test_s6_a_log_is_private_and_rotated_while_its_process_runs(state):
+    if os.geteuid() != 0:
+        pytest.skip("Only root can run a command as another user.")
+    # It also tries to empty its own log, as a process that was broken into would.
+    write = f'yes "$(seq -s " " 100)" | head -c {2 * LIMIT + 100}; true >/proc/self/fd/1; echo end'
+    command = ["setpriv", "--reuid", "nobody", "--clear-groups", "sh", "-c", f"{write}; sleep 60"]
+    environment = {**os.environ, "VPNPORTAL_STATE": str(state)}
+    keeper = subprocess.Popen([KEEP, "it", *command], env=environment)
+
+    wait_for(lambda: log(state).exists() and log(state).read_text().endswith("end\n"), SECONDS)
+
+    earlier = state / "log" / "it.log.1"
+    assert earlier.stat().st_size - LIMIT in (0, 1)
+    assert 100 < log(state).stat().st_size < 1000, "nothing is lost, and nothing was emptied"
+    assert log(state).stat().st_mode & 0o777 == earlier.stat().st_mode & 0o777 == 0o640
     keeper.terminate()
     keeper.wait(timeout=SECONDS)
+
+
+def test_a_log_that_somebody_removes_begins_again_and_the_command_goes_on(state):
+    keeper = keep(state)
+    log(state).unlink()
+    (before,) = command_pids(state)
+    os.kill(before, signal.SIGKILL)
+    wait_for(lambda: command_pids(state) not in ([], [before]), SECONDS)
+
+    keeper.terminate()
+
+    assert keeper.wait(timeout=SECONDS) == 0

@@ -125,7 +125,7 @@ SLOW_REQUESTS = {
 }
 
 
-def test_two_hundred_slow_clients_at_once_do_not_delay_a_page(run):
+def test_s2_two_hundred_slow_clients_at_once_do_not_delay_a_page(run):
     port = int(run.printed("URL").rstrip("/").rpartition(":")[2])
     with contextlib.ExitStack() as stack:
         slow = {name: [] for name in SLOW_REQUESTS}
@@ -173,7 +173,7 @@ def test_secrets_are_in_folders_of_root_and_closed_to_others(run):
     assert {path.stat().st_uid for path in keys} == {0}
 
 
-def test_a_run_prints_no_file_that_the_portals_user_names_as_password(new_run):
+def test_s17_a_run_prints_no_file_that_the_portals_user_names_as_password(new_run):
     """A link in the place of a password would show a file of root's on the terminal."""
     secret = new_run.state.parent / "secret of root"
     secret.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.own_kernel
 
 
 @pytest.mark.parametrize("kind", ["create", "delete", "overwrite"])
-def test_the_attacks_succeed_against_a_process_that_opens_the_file(tmp_path, kind):
+def test_s1_the_attacks_succeed_against_a_process_that_opens_the_file(tmp_path, kind):
     """Otherwise a portal that survives them would prove nothing."""
     (tmp_path / "db").mkdir()
     (tmp_path / "root").mkdir()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
+from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
@@ -12,16 +13,35 @@ from django.forms.formsets import DELETION_FIELD_NAME
 from django.forms.models import BaseInlineFormSet
 from django.http import HttpRequest
 
-from vpnportal.admin.recorded import RecordedAdmin
+from vpnportal.admin.base import PortalAdmin
 from vpnportal.models import Account, Event, Membership, Role, record_event
-from vpnportal.services import Refused, lock_account, refuse_last_owners
+from vpnportal.services import (
+    Refused,
+    lock_account,
+    owners_addresses,
+    refuse_last_owners,
+    tell_owners,
+    withdraw_access,
+    withdraw_invitations,
+)
+
+OWN_MEMBERSHIP = (
+    "You cannot make yourself a member or change your own role here. An owner of the account can."
+)
 
 
 class MembershipFormSet(BaseInlineFormSet):
-    """Formset of an account's members, which refuses to remove the last owner."""
+    """Formset of an account's members.
+
+    It refuses to remove the last owner, and to make `operator`, its user, a member.
+    """
+
+    operator: User
 
     def clean(self) -> None:
         super().clean()
+        if any(self._makes_operator_member(form) for form in self.forms):
+            raise ValidationError(OWN_MEMBERSHIP)
         former_owners = [
             form.instance.pk for form in self.initial_forms if self._loses_ownership(form)
         ]
@@ -33,6 +53,11 @@ class MembershipFormSet(BaseInlineFormSet):
                 refuse_last_owners(self.instance, former_owners)
             except Refused as refused:
                 raise ValidationError(str(refused)) from None
+
+    def _makes_operator_member(self, form: ModelForm) -> bool:
+        entered = getattr(form, "cleaned_data", {})
+        is_kept = form.has_changed() and not entered.get(DELETION_FIELD_NAME)
+        return is_kept and entered.get("user") == self.operator
 
     def _loses_ownership(self, form: ModelForm) -> bool:
         return form.initial["role"] == Role.OWNER and not self._will_own(form)
@@ -51,10 +76,17 @@ class Members(admin.StackedInline):
     extra = 0
     autocomplete_fields = ("user",)
 
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        formset = super().get_formset(request, obj, **kwargs)
+        return type(formset.__name__, (formset,), {"operator": request.user})
+
 
 @admin.register(Account)
-class Accounts(RecordedAdmin):
-    """The database protects an account that has tunnels: delete its tunnels first."""
+class Accounts(PortalAdmin):
+    """Accounts with their members. Each change of a member is mailed to the owners.
+
+    The database protects an account that has tunnels: delete its tunnels first.
+    """
 
     list_display = ("name", "tunnel_count", "member_count")
     search_fields = ("name", "memberships__user__username")
@@ -82,6 +114,14 @@ class Accounts(RecordedAdmin):
         accounts = super().get_queryset(request)
         return accounts.annotate(tunnel_count=tunnels, member_count=members)
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        account: Account = form.instance
+        with lock_account(account):
+            before, owners = _members(account), owners_addresses(account)
+            super().save_related(request, form, formsets, change)
+            changes = _apply_member_changes(account, before, _members(account))
+            tell_owners(account, cast(User, request.user), changes, also=owners)
+
     @admin.display(description="Tunnels", ordering="tunnel_count")
     def tunnel_count(self, account: Account) -> int:
         return account.tunnel_count  # type: ignore[attr-defined]
@@ -99,3 +139,25 @@ def _record(action: Event.Action, member: Membership, before: str = "", after: s
         before={"role": before} if before else {},
         after={"role": after} if after else {},
     )
+
+
+def _members(account: Account) -> dict[User, Role]:
+    memberships = account.memberships.select_related("user").order_by("user__username")
+    return {row.user: Role(row.role) for row in memberships}
+
+
+def _apply_member_changes(
+    account: Account, before: dict[User, Role], after: dict[User, Role]
+) -> list[str]:
+    """Revoke keys and links of former members and owners; return a phrase for each change."""
+    changes = []
+    for user, role in before.items():
+        if user not in after:
+            withdraw_access(user, account)
+            changes.append(f"removed {user}, who was {role.label}")
+        elif role == Role.OWNER and after[user] != Role.OWNER:
+            withdraw_invitations(user, account)
+    for user, role in after.items():
+        if before.get(user) != role:
+            changes.append(f"made {user} {role.label}")
+    return changes

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from vpnportal.admin.recorded import RecordedAdmin
+from vpnportal.admin.base import PortalAdmin
 from vpnportal.models import AddressPool, Concentrator, Datacenter, Subnet
 from vpnportal.models.row_locks import lock_concentrators, lock_subnets
 from vpnportal.services import PROVIDER_KINDS
@@ -21,7 +21,7 @@ STATUS_FIELDS = ("seen_at", "unreachable_reason", "charon_version", "release", "
 
 
 @admin.register(Datacenter)
-class Datacenters(RecordedAdmin):
+class Datacenters(PortalAdmin):
     list_display = ("name", "long_name")
     search_fields = ("name", "long_name")
 
@@ -53,7 +53,7 @@ class AddressPools(admin.StackedInline):
 
 
 @admin.register(Concentrator)
-class Concentrators(RecordedAdmin):
+class Concentrators(PortalAdmin):
     """Concentrators and their address pools. The page Concentrators shows their full status."""
 
     list_display = ("name", "datacenter", "public_address", "seen_at")
@@ -94,7 +94,7 @@ class SubnetForm(forms.ModelForm):
 
 
 @admin.register(Subnet)
-class Subnets(RecordedAdmin):
+class Subnets(PortalAdmin):
     """Subnets of the provider's side. The page of a tunnel shows the attached subnets."""
 
     form = SubnetForm

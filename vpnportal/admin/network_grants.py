@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 
-from vpnportal.admin.recorded import RecordedAdmin
+from vpnportal.admin.base import PortalAdmin
 from vpnportal.domain.addresses import claim_objection
 from vpnportal.models import NetworkGrant
 
@@ -34,7 +34,7 @@ class GrantForm(forms.ModelForm):
 
 
 @admin.register(NetworkGrant)
-class NetworkGrants(RecordedAdmin):
+class NetworkGrants(PortalAdmin):
     """Grants, each with the operator who gave it. A grant is deleted and added, not changed.
 
     Without a grant, live tunnels keep what they reserve until their next apply.

@@ -16,7 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
 from vpnportal import services
-from vpnportal.admin.recorded import RecordedAdmin
+from vpnportal.admin.base import PortalAdmin
 from vpnportal.models import Concentrator, Tunnel
 from vpnportal.services import Refused
 
@@ -45,7 +45,7 @@ class MoveForm(forms.Form):
 
 
 @admin.register(Tunnel)
-class Tunnels(RecordedAdmin):
+class Tunnels(PortalAdmin):
     """Read-only admin of tunnels, with a separate form that moves a tunnel to a concentrator."""
 
     list_display = (
@@ -58,7 +58,8 @@ class Tunnels(RecordedAdmin):
     )
     list_filter = ("concentrator", "sa_status", ("cancelled_at", admin.EmptyFieldListFilter))
     list_select_related = ("account", "concentrator")
-    search_fields = ("name", "friendly_name", "account__name", "hosted_peer", "remote_peer")
+    # Only what the page shows: a search by another column would tell its value.
+    search_fields = ("name", "account__name", "hosted_peer", "remote_peer")
     fields = readonly_fields = FIELDS
 
     def has_add_permission(self, request: HttpRequest) -> bool:

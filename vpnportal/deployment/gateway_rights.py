@@ -237,6 +237,7 @@ CLOSED = {
     "Datacenter": "only pages and orders name locations",
     "Membership": "who may change a tunnel is decided by the portal",
     "Invitation": "a digest of a link by which a user becomes a member",
+    "MemberChange": "names of users, for the owners of an account",
     "Profile": "preferences of a user",
     "UserIdentity": "names of users, and failed sign-ins",
     "AttemptCounter": "only the portal has pages to sign in",

@@ -22,7 +22,7 @@ def fill(apps, schema_editor):
 class Migration(migrations.Migration):
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("vpnportal", "0026_certificates"),
+        ("vpnportal", "0027_events"),
     ]
 
     operations = [

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("vpnportal", "0026_certificates")]
+    dependencies = [("vpnportal", "0032_member_changes")]
 
     operations = [
         migrations.AddField(

@@ -1,6 +1,13 @@
 """The database: accounts, concentrators, tunnels (drafts), revisions and observations."""
 
-from vpnportal.models.accounts import Account, ApiKey, Invitation, Membership, Profile
+from vpnportal.models.accounts import (
+    Account,
+    ApiKey,
+    Invitation,
+    MemberChange,
+    Membership,
+    Profile,
+)
 from vpnportal.models.address_release import AddressRelease
 from vpnportal.models.commands import PeerProbe, TunnelCommand
 from vpnportal.models.concentrators import AddressPool, Concentrator, Datacenter
@@ -46,6 +53,7 @@ __all__ = [
     "KeyReveal",
     "LastEdit",
     "LimitEntry",
+    "MemberChange",
     "Membership",
     "NetworkGrant",
     "OutgoingMail",

@@ -43,12 +43,24 @@ class Membership(models.Model):
 
 
 class InvitationQuerySet(models.QuerySet["Invitation"]):
-    """Invitations, with a filter for those that can still be accepted."""
+    """Invitations, with filters for those that wait and those that can still be accepted."""
+
+    def unanswered(self) -> InvitationQuerySet:
+        """Return the invitations that are neither accepted nor revoked; some may have expired."""
+        return self.filter(accepted_at=None, withdrawn_at=None)
 
     def open(self) -> InvitationQuerySet:
-        """Return the invitations that are neither accepted, revoked nor expired."""
-        since = timezone.now() - INVITATION_LASTS
-        return self.filter(accepted_at=None, withdrawn_at=None, created_at__gt=since)
+        """Return the unanswered invitations that count.
+
+        Such an invitation has not expired, and its author may still invite: the author is active
+        and owns the account.
+        """
+        return self.unanswered().filter(
+            created_at__gt=timezone.now() - INVITATION_LASTS,
+            author__is_active=True,
+            account__memberships__user=models.F("author"),
+            account__memberships__role=Role.OWNER,
+        )
 
 
 class Invitation(models.Model):
@@ -79,6 +91,24 @@ class Invitation(models.Model):
     def ends_at(self) -> datetime:
         """The time at which the link expires."""
         return self.created_at + INVITATION_LASTS
+
+
+class MemberChange(models.Model):
+    """A change of a member by an operator of the service, as the account's owners see it.
+
+    `text` is a sentence such as "otto made ada Owner." It names users who may be deleted later.
+    """
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="member_changes")
+    operator = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    text = models.CharField(max_length=400)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Profile(models.Model):

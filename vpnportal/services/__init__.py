@@ -68,6 +68,7 @@ from vpnportal.services.input_parsing import (
     parse_subnet,
     parse_trial_seconds,
 )
+from vpnportal.services.member_changes import owners_addresses, tell_owners
 from vpnportal.services.memberships import (
     accept_invitation,
     invitation_of,
@@ -78,6 +79,8 @@ from vpnportal.services.memberships import (
     remove_member,
     revoke_invitation,
     set_member_role,
+    withdraw_access,
+    withdraw_invitations,
 )
 from vpnportal.services.move_tunnel import move
 from vpnportal.services.orders import Location, cancel, locations, order
@@ -248,6 +251,7 @@ __all__ = [
     "note_removed",
     "note_sign_in",
     "order",
+    "owners_addresses",
     "parse_address",
     "parse_day",
     "parse_dpd",
@@ -289,6 +293,7 @@ __all__ = [
     "state_of",
     "states_of",
     "take_backups",
+    "tell_owners",
     "tunnels_of_gateway",
     "undo",
     "undoable",
@@ -296,4 +301,6 @@ __all__ = [
     "user_name_problem",
     "warn_of_ending_keys",
     "with_state_rank",
+    "withdraw_access",
+    "withdraw_invitations",
 ]

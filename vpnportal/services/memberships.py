@@ -127,8 +127,8 @@ def accept_invitation(token: str, user: User) -> Account:
 def revoke_invitation(invitation: Invitation) -> None:
     """Revoke an invitation. Its link no longer works."""
     with transaction.atomic():
-        still_open = Invitation.objects.open().filter(pk=invitation.pk)
-        if still_open.update(withdrawn_at=timezone.now()):
+        unanswered = Invitation.objects.unanswered().filter(pk=invitation.pk)
+        if unanswered.update(withdrawn_at=timezone.now()):
             record_event(
                 Event.Action.ACCOUNT_INVITATION_REVOKED,
                 account=invitation.account,
@@ -138,10 +138,14 @@ def revoke_invitation(invitation: Invitation) -> None:
 
 
 def set_member_role(membership: Membership, role: str) -> None:
-    """Give a member another role from the next request on. Raises Refused for the last owner."""
+    """Give a member another role from the next request on. Raises Refused for the last owner.
+
+    A member who stops being an owner loses the open invitations, even if they become owner again.
+    """
     with lock_account(membership.account):
         if role != Role.OWNER:
             refuse_last_owners(membership.account, [membership.pk])
+            withdraw_invitations(membership.user, membership.account)
         saved = Membership.objects.filter(pk=membership.pk)
         earlier = saved.values_list("role", flat=True).first()
         if saved.update(role=Role(role)):
@@ -158,14 +162,10 @@ def set_member_role(membership: Membership, role: str) -> None:
 
 
 def remove_member(membership: Membership) -> None:
-    """Remove a member and revoke the member's API keys. Raises Refused for the last owner.
-
-    The keys stay revoked if the user joins again.
-    """
+    """Remove a member with all that the member handed out. Raises Refused for the last owner."""
     with lock_account(membership.account):
         refuse_last_owners(membership.account, [membership.pk])
-        for key in ApiKey.objects.filter(account=membership.account, user=membership.user):
-            revoke_api_key(key)
+        withdraw_access(membership.user, membership.account)
         if Membership.objects.filter(pk=membership.pk).delete()[0]:
             record_event(
                 Event.Action.ACCOUNT_MEMBER_REMOVED,
@@ -175,6 +175,26 @@ def remove_member(membership: Membership) -> None:
             )
             text = f"{membership.user} is no longer a member of {membership.account}."
             _notify(membership, f"A member of {membership.account} was removed", text)
+
+
+def withdraw_access(user: User, account: Account | None = None) -> None:
+    """Revoke the user's API keys and open invitations, of one account or of all.
+
+    They stay revoked if the user joins again or is activated again.
+    """
+    keys = ApiKey.objects.filter(user=user)
+    for key in keys.filter(account=account) if account else keys:
+        revoke_api_key(key)
+    withdraw_invitations(user, account)
+
+
+def withdraw_invitations(author: User, account: Account | None = None) -> None:
+    """Revoke the author's unanswered invitations, to one account or to all."""
+    invitations = Invitation.objects.unanswered().filter(author=author)
+    if account:
+        invitations = invitations.filter(account=account)
+    for invitation in invitations.select_related("account"):
+        revoke_invitation(invitation)
 
 
 def refuse_last_owners(account: Account, leaving: Iterable[int]) -> None:

@@ -57,9 +57,7 @@ def end_items(alias: str) -> EndedItems:
     return EndedItems(
         sessions=sessions,
         # Also expired links: a clock that is set back would open them.
-        invitations=Invitation.objects.using(alias)
-        .filter(accepted_at=None, withdrawn_at=None)
-        .update(withdrawn_at=now),
+        invitations=Invitation.objects.using(alias).unanswered().update(withdrawn_at=now),
         tunnel_commands=TunnelCommand.objects.using(alias)
         .filter(done_at=None)
         .update(done_at=now, ok=False, text=REASON),

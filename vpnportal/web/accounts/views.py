@@ -17,7 +17,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from vpnportal import services
-from vpnportal.models import Account, ApiKey, Invitation, Membership, Role, Scope
+from vpnportal.models import (
+    Account,
+    ApiKey,
+    Invitation,
+    MemberChange,
+    Membership,
+    Role,
+    Scope,
+)
 from vpnportal.services import Refused
 from vpnportal.web.accounts.confirmation import confirmed
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
@@ -28,6 +36,7 @@ PERMISSIONS = {
     Role.OWNER: "can view, edit, apply, order and delete tunnels, show preshared keys, and "
     "manage members",
 }
+SHOWN_CHANGES = 20
 UNKNOWN_ROLE = "Choose a role from the list."
 
 
@@ -52,11 +61,15 @@ NO_RESULT = FormResult()
 
 @dataclass(frozen=True, slots=True)
 class AccountSection:
-    """The section of one account. `is_owned` is True if the user may manage its members."""
+    """The section of one account. `is_owned` is True if the user may manage its members.
+
+    `changes` are those that operators of the service made to the members; only owners see them.
+    """
 
     account: Account
     is_owned: bool
     members: Sequence[Membership]
+    changes: Sequence[MemberChange]
     result: FormResult
 
 
@@ -162,11 +175,13 @@ def accounts_page(
     by_name = Membership.objects.select_related("user").order_by("user__username")
     invitations = Invitation.objects.open().select_related("author")
     keys = ApiKey.objects.managed_by(request.user).filter(revoked_at=None)
+    newest_changes = MemberChange.objects.all()[:SHOWN_CHANGES]
     rows = Account.objects.visible_to(request.user).order_by("name")
     rows = rows.prefetch_related(
         Prefetch("memberships", by_name),
         Prefetch("invitations", invitations, to_attr="open_invitations"),
         Prefetch("api_keys", keys.select_related("user"), to_attr="current_keys"),
+        Prefetch("member_changes", newest_changes, to_attr="newest_changes"),
     )
     owned = set(Account.objects.owned_by(request.user).values_list("pk", flat=True))
     sections = [
@@ -174,6 +189,7 @@ def accounts_page(
             account=account,
             is_owned=account.pk in owned,
             members=list(account.memberships.all()),
+            changes=getattr(account, "newest_changes", []) if account.pk in owned else [],
             result=result if account.pk == result.account_id else NO_RESULT,
         )
         for account in rows

@@ -1,4 +1,4 @@
-"""The base of all admin classes: each change is an event in the transaction of the change."""
+"""The base of all model admins: only the filters that a page offers, and an event for a change."""
 
 from __future__ import annotations
 
@@ -8,15 +8,27 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from django.http import HttpRequest
 
 from vpnportal.models import Account, Concentrator, Event, record_event
 
 CHANGES = "recorded_changes"
+# What Django's filters of `list_filter` send after the name of their field.
+FILTER_LOOKUPS = frozenset({"", "exact", "id__exact", "isnull", "isempty", "gte", "lt"})
 
 
-class RecordedAdmin(admin.ModelAdmin):
-    """Admin that records additions, changes and deletions beside Django's own log."""
+class PortalAdmin(admin.ModelAdmin):
+    """A ModelAdmin that refuses every filter in a URL that `list_filter` does not name.
+
+    Django permits a filter by each column: by `column__startswith` a user who sees the list could
+    find out the value of a column that no page shows. Additions, changes and deletions are events,
+    beside Django's own log.
+    """
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        offered = self.get_list_filter(request) if request is not None else self.list_filter
+        return any(_belongs(lookup, item) for item in offered)
 
     def construct_change_message(
         self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
@@ -66,6 +78,16 @@ class RecordedAdmin(admin.ModelAdmin):
             before=before,
             after={**after, **({"rows": rows} if rows else {})},
         )
+
+
+def _belongs(lookup: str, item: Any) -> bool:
+    if isinstance(item, type) and issubclass(item, admin.SimpleListFilter):
+        return lookup == item.parameter_name
+    name = item[0] if isinstance(item, tuple | list) else item
+    if lookup == name:
+        return True
+    head, _, tail = lookup.partition(f"{name}{LOOKUP_SEP}")
+    return head == "" and tail in FILTER_LOOKUPS
 
 
 def _is_of_inline(part: Any) -> bool:
