@@ -34,6 +34,7 @@ class FakeGateway:
     """A gateway that holds the objects of the plans that it applied.
 
     As in the laboratory, removing an unknown object succeeds, and loading a known name replaces it.
+    A secret that is loaded is the first one.
 
     Controls: `load_refusals` maps connections to charon's reason. `initiation_refusals` are
     connections; the next observation reports their refusals. `unreachable` is the reason of a
@@ -109,7 +110,7 @@ class FakeGateway:
                 for connection in self.connections.values()
                 if name in (None, connection.name)
             },
-            secrets=None if scope else frozenset(self.secrets),
+            secrets=self._secret_ids(scope),
             ike_sas=(),
             elements=elements.under(scope.elements) if scope else elements,
             rules_current=self.rules_current,
@@ -126,6 +127,13 @@ class FakeGateway:
                 if flows.pair[0] in internal
             ),
         )
+
+    def _secret_ids(self, scope: Scope | None) -> tuple[str, ...] | None:
+        """Return the ids of the secrets as charon lists them: first the one loaded last."""
+        if scope is None:
+            return tuple(self.secrets)
+        names = [name for name, item in self.secrets.items() if item.connection == scope.connection]
+        return tuple(names) if scope.lists_secrets else None
 
     def apply(self, plan: Plan, userland_esp: bool, report: Report) -> dict[str, str]:
         self.plans.append(plan)
@@ -204,9 +212,10 @@ class FakeGateway:
             for connection in plan.load_connections
             if connection.name in self.load_refusals
         }
-        self.secrets |= {
-            secret.id: secret for secret in plan.load_secrets if secret.connection not in refusals
-        }
+        for secret in plan.load_secrets:
+            if secret.connection not in refusals:
+                others = {name: item for name, item in self.secrets.items() if name != secret.id}
+                self.secrets = {secret.id: secret, **others}
         # Read each key and each section, as loading into charon does: they may be lazy.
         assert all(secret.data for secret in plan.load_secrets)
         assert all(connection.settings for connection in plan.load_connections)

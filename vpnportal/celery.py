@@ -30,6 +30,7 @@ SEAL_SECONDS = 3
 MINUTE_TASKS = (
     "vpnportal.portal_tasks.send_due_mails",
     "vpnportal.portal_tasks.continue_imports",
+    "vpnportal.portal_tasks.end_key_rotations",
 )
 DAILY_TASKS = (
     "vpnportal.portal_tasks.remove_old_rows",

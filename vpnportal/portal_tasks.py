@@ -42,6 +42,12 @@ def warn_of_ending_keys() -> None:
     services.warn_of_ending_keys()
 
 
+@app.task(name="vpnportal.portal_tasks.end_key_rotations")
+def end_key_rotations() -> None:
+    """Remove the old preshared keys whose time is over, and whose peers have the new one."""
+    services.end_due_rotations()
+
+
 @app.task(name="vpnportal.portal_tasks.remove_old_rows")
 def remove_old_rows() -> None:
     """Remove old rows of all tables, and seal the events that were committed very late."""

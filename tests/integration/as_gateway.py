@@ -27,6 +27,7 @@ from vpnportal.management.key_folder import PUBLIC_KEY_FILE, make_folder
 from vpnportal.models import Concentrator, Revision
 from vpnportal.monitor import (
     converge_requests,
+    key_rotations,
     log_recorder,
     traffic_recorder,
     translation_usage,
@@ -35,6 +36,7 @@ from vpnportal.monitor import (
 from vpnportal.reconciler import (
     address_release,
     first_rekey,
+    key_rotation,
     leftovers,
     marks,
     peer_probe,
@@ -78,6 +80,7 @@ FUNCTIONS: tuple[tuple[Any, str, str], ...] = (
     (target, "load_target", BY_ID),
     (first_rekey, "force", BY_ID),
     (tunnel_commands, "claim", BY_ID),
+    *((key_rotation, name, BY_LIVE) for name in ("choose_other_key", "note_used")),
     *((sa_status_store, name, BY_ID) for name in vars(sa_status_store) if name.startswith("save_")),
     *((log_recorder, name, BY_ID) for name in ("save_log", "anomalies_of")),
     *(
@@ -90,6 +93,7 @@ FUNCTIONS: tuple[tuple[Any, str, str], ...] = (
 )
 CLASSES = (
     converge_requests.ConvergeRequests,
+    key_rotations.KeyRotations,
     log_recorder.LogRecorder,
     log_recorder.TunnelLookup,
     traffic_recorder.TrafficRecorder,

@@ -11,7 +11,14 @@ from tests.integration.race_scene import SHARED, UNUSED
 from vpnportal import models, services
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.models import AddressPool, Revision, Role, Subnet, Tunnel
-from vpnportal.reconciler import address_release, epochs, revision_outcomes, sa_status_store, trials
+from vpnportal.reconciler import (
+    address_release,
+    epochs,
+    key_rotation,
+    revision_outcomes,
+    sa_status_store,
+    trials,
+)
 
 EDITS = (
     Operation("edit", lambda s, t, _: services.edit(t, "dpd_seconds", 30, s.ada)),
@@ -157,6 +164,19 @@ HELD = (
     Operation("compare", lambda s, t, _: epochs.compare(s.concentrator, None, {t.pk: None})),
 )
 COMMANDS = (
+    Operation(
+        "begin_rotation",
+        lambda s, t, _: services.begin_rotation(t, 7, s.ada),
+        rows.with_new_key,
+    ),
+    Operation("end_rotation", lambda s, t, _: services.end_rotation(t, s.ada, True), rows.rotating),
+    Operation("cancel_rotation", lambda s, t, _: services.cancel_rotation(t, s.ada), rows.rotating),
+    Operation("end_due_rotations", lambda s, t, _: services.end_due_rotations(), rows.rotating),
+    Operation(
+        "choose_other_key",
+        lambda s, t, _: key_rotation.choose_other_key(t.pk, timezone.now()),
+        rows.rotating,
+    ),
     Operation("apply", lambda s, t, _: services.apply(t, s.ada)),
     Operation("apply_with_trial", lambda s, t, _: services.apply(t, s.ada, services.Trial(5))),
     Operation("apply_over_expired", lambda s, t, _: services.apply(t, s.ada), rows.expired),

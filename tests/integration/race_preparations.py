@@ -66,6 +66,21 @@ def discarded(scene: Scene, tunnel: Tunnel) -> None:
     services.discard(tunnel, scene.bob)
 
 
+def with_new_key(scene: Scene, tunnel: Tunnel) -> None:
+    models.Concentrator.objects.update(release=settings.VERSION)
+    services.set_preshared_key(tunnel, "a new key", scene.bob)
+
+
+def rotating(scene: Scene, tunnel: Tunnel) -> None:
+    """Begin a rotation of which the peer has the new key, and whose time is over."""
+    with_new_key(scene, tunnel)
+    revision_outcomes.mark_live([services.begin_rotation(tunnel, 7, scene.bob)])
+    now = timezone.now()
+    models.KeyRotation.objects.update(
+        signs_with="new", loaded="new", loaded_at=now, used="new", used_at=now, ends_at=now
+    )
+
+
 def probe(scene: Scene, tunnel: Tunnel) -> models.PeerProbe:
     answer = {"remote_peer": tunnel.remote_peer, "phase_one_group": 15, "phase_two_group": 16}
     return models.PeerProbe.objects.create(

@@ -23,6 +23,7 @@ RENEWED = (
     models.TunnelCommand,
     models.PeerProbe,
     models.TranslationImport,
+    models.KeyRotation,
     models.KeyReveal,
     models.LastEdit,
     models.DraftBackup,

@@ -27,6 +27,7 @@ from vpnportal.models import (
     DiagnosticLog,
     DriftRepair,
     HeldTunnel,
+    KeyRotation,
     PeerProbe,
     Revision,
     Subnet,
@@ -56,6 +57,7 @@ def live(ready, user, gateway, concentrator) -> Tunnel:
     )
     DriftRepair.objects.create(concentrator=concentrator, tunnel=ready, text="Loaded it again")
     TunnelCommand.objects.create(tunnel=ready, kind=TunnelCommand.Kind.REKEY)
+    KeyRotation.objects.create(tunnel=ready, ends_at=timezone.now())
     PeerProbe.objects.create(tunnel=ready)
     DiagnosticLog.objects.create(tunnel=ready)
     TranslationUsage.objects.create(tunnel=ready)

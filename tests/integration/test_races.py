@@ -11,9 +11,11 @@ from vpnportal import services
 __all__ = ["at_once", "no_broker", "scene"]
 # The services that write nothing.
 READERS = {
-    "EDITABLE_FIELDS", "KEY_FIELD", "LONG_IMPORT_ROWS", "PROVIDER_KINDS", "PoolUse", "STATE_RANKS",
+    "DEFAULT_ROTATION_DAYS", "EDITABLE_FIELDS", "KEY_FIELD", "LONG_IMPORT_ROWS",
+    "PROVIDER_KINDS", "PoolUse", "STATE_RANKS",
     "STATE_SLUGS", "VERSION_UNKNOWN", "Change", "Choice", "EditConflict", "HeldSummary",
     "HistoryEntry", "Location", "RankedTunnels", "Refused", "Replaced", "RestoreStatus", "Review",
+    "Rotation",
     "SeenVersion", "StateLabel", "TranslationEdit", "TranslationRow", "Trial", "TunnelLocked",
     "TunnelState", "api_key_digest", "author_name", "changes_as_json", "changes_from_json",
     "count_by_state", "diff_revisions", "edits_since", "find_tunnels", "findings_of",
@@ -21,9 +23,11 @@ READERS = {
     "is_held", "is_probe_open", "is_probe_usable", "key_version_of", "learned_values",
     "live_peer_view", "locations", "newest_command", "newest_edit", "newest_entries",
     "newest_import", "newest_probe", "parse_address", "parse_day", "parse_dpd", "parse_keylife",
-    "parse_name", "parse_notes", "parse_peer", "parse_preshared_key", "parse_subnet",
+    "parse_name", "parse_notes", "parse_peer", "parse_preshared_key",
+    "parse_rotation_days", "parse_subnet",
     "parse_trial_seconds", "paused_imports", "peer_view_of", "pool_uses", "preview_restore",
-    "restore_status", "review_of", "revisions_of", "row_problems", "saved_rows", "state_of",
+    "restore_status", "review_of", "revisions_of", "rotation_of", "row_problems",
+    "saved_rows", "state_of",
     "states_of", "tunnels_of_gateway", "undoable", "with_state_rank",
 }  # fmt: skip
 # Parts of other services, which have the transaction.

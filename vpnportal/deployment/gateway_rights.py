@@ -173,6 +173,12 @@ RIGHTS = (
         update=_columns("done_at ok text steps"),
     ),
     Rights(
+        "keyrotation",
+        rows=TUNNEL,
+        select=_columns("id tunnel_id signs_with loaded loaded_at used used_at"),
+        update=_columns("signs_with loaded loaded_at used used_at"),
+    ),
+    Rights(
         "peerprobe",
         rows=TUNNEL,
         select=_columns("""

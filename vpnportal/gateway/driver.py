@@ -7,8 +7,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from ipaddress import IPv4Address, IPv4Network
+from itertools import chain
 
 from vpnportal.domain.gateway_config.desired import Connection, Secret
+from vpnportal.domain.gateway_config.names import connection_of_secret
 from vpnportal.domain.gateway_config.nat_elements import NatMap
 from vpnportal.domain.gateway_config.nat_flows import flows_of
 from vpnportal.domain.planning.kernel_ipsec import KernelIpsec
@@ -182,7 +184,7 @@ class GatewayDriver:
                 self._userland_esp = charon.userland_esp()
             userland_esp = self._userland_esp
             foreign_connections = () if scope else charon.foreign_connections()
-            secrets = None if scope else charon.list_shared()
+            secrets = self._secrets(charon, scope)
         if scope is None or not self._has_tunnel_route:
             self._has_tunnel_route = userland_esp or has_tunnel_route()
         ends = [connection.as_loaded.ends for connection in expected.values()]
@@ -209,6 +211,14 @@ class GatewayDriver:
                 addresses, hosted_peers, hosted, rules.hosted_side, scope is None
             ),
         )
+
+    def _secrets(self, charon: CharonSession, scope: Scope | None) -> tuple[str, ...] | None:
+        if scope is None:
+            return charon.list_shared()
+        if not scope.lists_secrets:
+            return None
+        loaded = charon.list_shared()
+        return tuple(name for name in loaded if connection_of_secret(name) == scope.connection)
 
     def _is_userland_esp(self) -> bool:
         if self._userland_esp is None:
@@ -392,10 +402,14 @@ def _terminate(
 
 
 def _in_load_order(plan: Plan) -> Iterator[Loadable]:
-    """Yield each secret just before its connection, so that each revision is decrypted once."""
-    secrets = {secret.connection: secret for secret in plan.load_secrets}
+    """Yield the secrets just before their connection, so that each revision is decrypted once.
+
+    The secrets of a connection keep their order: charon authenticates with the last one.
+    """
+    secrets: dict[str, list[Secret]] = {}
+    for secret in plan.load_secrets:
+        secrets.setdefault(secret.connection, []).append(secret)
     for connection in plan.load_connections:
-        if secret := secrets.pop(connection.name, None):
-            yield secret
+        yield from secrets.pop(connection.name, ())
         yield connection
-    yield from secrets.values()
+    yield from chain.from_iterable(secrets.values())

@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("vpnportal", "0032_member_changes")]
+    dependencies = [("vpnportal", "0033_key_rotation")]
 
     operations = [
         migrations.AddField(

@@ -21,6 +21,7 @@ from vpnportal.models.identity import (
     UserIdentity,
     is_similar_to_another,
 )
+from vpnportal.models.key_rotations import KeyRotation
 from vpnportal.models.observations import DiagnosticLog, DriftRepair, TranslationUsage
 from vpnportal.models.outgoing_mail import OutgoingMail
 from vpnportal.models.permissions import Role, Scope
@@ -51,6 +52,7 @@ __all__ = [
     "HeldTunnel",
     "Invitation",
     "KeyReveal",
+    "KeyRotation",
     "LastEdit",
     "LimitEntry",
     "MemberChange",

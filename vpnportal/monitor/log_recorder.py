@@ -9,7 +9,7 @@ import logging
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -45,10 +45,17 @@ _VARIABLE = re.compile(r"\(\d+ bytes\)|\d{5,}|\b[0-9a-f]{8}_[io]\b|\{\d+\}|(?<=c
 
 
 class LogRecorder:
-    """The diagnostic logs of one concentrator, for one lifetime of its charon."""
+    """The diagnostic logs of one concentrator, for one lifetime of its charon.
 
-    def __init__(self, concentrator: Concentrator) -> None:
-        self._concentrator = concentrator
+    `read` gets the new lines of tunnels, before they are written.
+    """
+
+    def __init__(
+        self,
+        concentrator: Concentrator,
+        read: Callable[[Mapping[int, TunnelLog]], None] = lambda logs: None,
+    ) -> None:
+        self._concentrator, self._read = concentrator, read
         self._collector = LogCollector(era=format(int(time.time()), "x"))
         self._tunnels = TunnelLookup(concentrator)
         self._detector = AnomalyDetector(anomalies_of(concentrator))
@@ -103,6 +110,7 @@ class LogRecorder:
 
     def _write(self) -> None:
         logs = self._collector.drain(self._tunnels, TUNNELS_PER_WRITE)
+        self._read(logs)
         anomalies, self._anomalies = self._anomalies, {}
         save_log(self._concentrator, logs, anomalies)
         self._write_at, self._written_at = None, time.monotonic()

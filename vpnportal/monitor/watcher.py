@@ -22,6 +22,7 @@ from vpnportal.gateway.vici.persistent_session import is_charon_listening
 from vpnportal.gateway.vici.session import CharonSession
 from vpnportal.models import Concentrator
 from vpnportal.monitor.converge_requests import ConvergeRequests
+from vpnportal.monitor.key_rotations import KeyRotations
 from vpnportal.monitor.log_recorder import LogRecorder
 from vpnportal.monitor.traffic_recorder import TrafficRecorder
 from vpnportal.monitor.translation_usage import UsageReader
@@ -96,6 +97,7 @@ class Watcher:
         self._concentrator = concentrator
         self._requests = ConvergeRequests(concentrator)
         self._usage = UsageReader(concentrator)
+        self._rotations = KeyRotations(concentrator)
         self._policy_drops = 0
         self._network, self._has_network_changed = NetworkChanges(), False
         self._next_network = 0.0
@@ -107,7 +109,7 @@ class Watcher:
         with (
             CharonSession(settings.VICI_SOCKET) as event_session,
             CharonSession(settings.VICI_SOCKET) as query_session,
-            closing(LogRecorder(self._concentrator)) as self._log,
+            closing(LogRecorder(self._concentrator, self._rotations.read)) as self._log,
             closing(TrafficRecorder(self._concentrator)) as self._traffic,
         ):
             events = event_session.listen(WAKE_SECONDS)
@@ -143,6 +145,7 @@ class Watcher:
         if now >= self._next_requests:
             self._next_requests = now + REQUEST_SECONDS
             self._requests.send_due()
+            self._rotations.confirm_due()
             self._request_after_network_change(now)
             if self._policy_drops:
                 sa_status_store.save_dropped_by_esp(self._concentrator, self._policy_drops)

@@ -37,6 +37,7 @@ from vpnportal.reconciler import (
     address_release,
     epochs,
     first_rekey,
+    key_rotation,
     leftovers,
     marks,
     revision_outcomes,
@@ -352,6 +353,7 @@ class Converge:
         else:
             sa_status_store.save_one(self._concentrator, self._tunnel_id, status, self._began_at)
         self._mark_up(status)
+        key_rotation.note_loaded(self.target)
         target = self.target
         local_target(self._concentrator.name).save(
             target.revision_keys, self._connection, target.revisions, target.held

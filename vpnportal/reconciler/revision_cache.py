@@ -98,10 +98,12 @@ class RevisionCache:
 
     def _without_secrets(self, tunnel: CompiledTunnel, key: RevisionKey) -> CompiledTunnel:
         source = StoredSettings(self, key)
+        following = tunnel.next_secret
         return replace(
             tunnel,
             connection=replace(tunnel.connection, source=source),
             secret=replace(tunnel.secret, source=source),
+            next_secret=replace(following, source=source) if following else None,
         )
 
 
@@ -121,6 +123,12 @@ class StoredSettings:
     def preshared_key(self) -> str:
         """The key that `load-shared` takes."""
         return self.cache.read_secrets(self.key).secret.data
+
+    @property
+    def next_key(self) -> str:
+        """The next key during a rotation, otherwise ""."""
+        following = self.cache.read_secrets(self.key).next_secret
+        return following.data if following else ""
 
 
 # The cache of this worker, which runs one task at a time.

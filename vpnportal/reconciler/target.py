@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from vpnportal.domain.planning.kernel_ipsec import Peers
 from vpnportal.domain.planning.leftovers import peers_of
 from vpnportal.domain.planning.observed import Scope
 from vpnportal.encryption import CannotOpen, concentrator_key
-from vpnportal.models import Concentrator, HeldTunnel, Revision, TunnelCommand
+from vpnportal.models import Concentrator, HeldTunnel, KeyRotation, Revision, TunnelCommand
 from vpnportal.models.revisions import RevisionQuerySet
 from vpnportal.prepared_statements import PreparedQuery
 from vpnportal.reconciler.revision_cache import RevisionKey
@@ -43,7 +43,8 @@ class Target:
     False if no earlier converge of the scope can have stopped between two changes. `held` are the
     connections that stay as the gateway has them, and whose revisions are not in the target.
     `ended` are the ids of the held tunnels that follow the database in it; only of all tunnels.
-    `may_have_commands` is False if no command waited when the revisions were read.
+    `may_have_commands` is False if no command waited when the revisions were read. `signs_with` has
+    the `KeyRotation.Key` of each tunnel of the scope during a rotation, by tunnel id.
     """
 
     revision_keys: dict[str, RevisionKey]
@@ -55,6 +56,7 @@ class Target:
     held: frozenset[str] = frozenset()
     ended: tuple[int, ...] = ()
     may_have_commands: bool = True
+    signs_with: Mapping[int, str] = field(default_factory=dict)
 
     @property
     def revision_ids(self) -> dict[str, int]:
@@ -120,6 +122,8 @@ def _target_of_all(concentrator: Concentrator, held: Mapping[int, HeldTunnel]) -
     kept = {pk: tunnel for pk, row in held.items() if (tunnel := _compile_held(concentrator, row))}
     lost = {pk for pk, row in held.items() if pk not in kept and not row.is_removed}
     lost |= {tunnel_id for tunnel_id, key in keys.items() if key not in compiled}
+    rotations = KeyRotation.objects.filter(tunnel__revisions__in=revisions.live_or_applying())
+    signs_with = dict(rotations.values_list("tunnel_id", "signs_with"))
     in_progress = (
         Q(outcome__in=Revision.UNFINISHED)
         | Q(first_rekey=Revision.Rekeyed.DUE)
@@ -132,12 +136,25 @@ def _target_of_all(concentrator: Concentrator, held: Mapping[int, HeldTunnel]) -
             for revision in revisions.live_or_applying().filter(in_progress).with_owner()
             if RevisionKey.of(revision) in compiled
         ),
-        desired=Desired.of((*compiled.values(), *kept.values()), settings.HOSTED_INTERFACES),
+        desired=Desired.of(
+            (*_signing(compiled.values(), signs_with), *kept.values()), settings.HOSTED_INTERFACES
+        ),
         scope=None,
         unreadable=frozenset(map(connection_of, lost)),
         may_be_half_done=True,
         held=frozenset(map(connection_of, held)),
+        signs_with=signs_with,
     )
+
+
+def _signing(
+    compiled: Iterable[CompiledTunnel], signs_with: Mapping[int, str]
+) -> Iterator[CompiledTunnel]:
+    """Yield the tunnels with the key with which the concentrator is to authenticate."""
+    names = {connection_of(pk) for pk, key in signs_with.items() if key == KeyRotation.Key.NEW}
+    for tunnel in compiled:
+        signs = tunnel.next_secret is not None and tunnel.connection.name in names
+        yield replace(tunnel, signs_with_next=True) if signs else tunnel
 
 
 def _revisions_of(concentrator_id: int, tunnel_id: int) -> RevisionQuerySet:
@@ -150,7 +167,11 @@ def _revisions_of(concentrator_id: int, tunnel_id: int) -> RevisionQuerySet:
     return (
         revisions.order_by("-number")
         .with_owner()
-        .annotate(disconnected_at=F("tunnel__disconnected_at"), has_command=Exists(commands))
+        .annotate(
+            disconnected_at=F("tunnel__disconnected_at"),
+            has_command=Exists(commands),
+            signs_with=F("tunnel__key_rotation__signs_with"),
+        )
     )
 
 
@@ -181,7 +202,9 @@ def _target_of_one(concentrator: Concentrator, tunnel_id: int) -> Target:
         earlier = [] if is_released else _newest_revisions(concentrator.pk, tunnel_id)
     for row in (*earlier, *current):
         row.concentrator = concentrator
-    compiled = [tunnel for row in newest if (tunnel := revision_cache.get(row))]
+    signs_with = {row.tunnel_id: row.signs_with for row in newest if row.signs_with}
+    cached = [tunnel for row in newest if (tunnel := revision_cache.get(row))]
+    compiled = list(_signing(cached, signs_with))
     return Target(
         revision_keys=dict.fromkeys([name], RevisionKey.of(newest[0])) if newest else {},
         revisions=tuple(newest) if compiled else (),
@@ -190,6 +213,7 @@ def _target_of_one(concentrator: Concentrator, tunnel_id: int) -> Target:
         unreadable=frozenset([name] if newest and not compiled else ()),
         may_be_half_done=may_be_half_done,
         may_have_commands=any(row.has_command for row in current),
+        signs_with=signs_with,
     )
 
 
@@ -223,8 +247,9 @@ def _scope_of(name: str, revisions: Iterable[Revision]) -> Scope:
 def _scope(name: str, compiled: Sequence[CompiledTunnel], peers: Iterable[Peers]) -> Scope:
     return Scope(
         connection=name,
-        secrets=frozenset(tunnel.secret.id for tunnel in compiled),
+        secrets=frozenset(secret.id for tunnel in compiled for secret in tunnel.secrets),
         elements=NatElements.of_tunnels(compiled),
         routes=frozenset(route for tunnel in compiled for route in tunnel.routes),
         peers=frozenset(peers),
+        lists_secrets=any(tunnel.next_secret for tunnel in compiled),
     )

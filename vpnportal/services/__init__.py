@@ -65,8 +65,18 @@ from vpnportal.services.input_parsing import (
     parse_notes,
     parse_peer,
     parse_preshared_key,
+    parse_rotation_days,
     parse_subnet,
     parse_trial_seconds,
+)
+from vpnportal.services.key_rotation import (
+    DEFAULT_ROTATION_DAYS,
+    Rotation,
+    begin_rotation,
+    cancel_rotation,
+    end_due_rotations,
+    end_rotation,
+    rotation_of,
 )
 from vpnportal.services.member_changes import owners_addresses, tell_owners
 from vpnportal.services.memberships import (
@@ -161,6 +171,7 @@ from vpnportal.services.tunnel_state_ranking import (
 from vpnportal.services.user_names import user_name_problem
 
 __all__ = [
+    "DEFAULT_ROTATION_DAYS",
     "EDITABLE_FIELDS",
     "KEY_FIELD",
     "LONG_IMPORT_ROWS",
@@ -181,6 +192,7 @@ __all__ = [
     "Replaced",
     "RestoreStatus",
     "Review",
+    "Rotation",
     "SeenVersion",
     "StateLabel",
     "TooManyAttempts",
@@ -199,7 +211,9 @@ __all__ = [
     "attach_subnet",
     "author_name",
     "begin_attempt",
+    "begin_rotation",
     "cancel",
+    "cancel_rotation",
     "changes_as_json",
     "changes_from_json",
     "connect",
@@ -214,6 +228,8 @@ __all__ = [
     "edit_fields",
     "edit_translations",
     "edits_since",
+    "end_due_rotations",
+    "end_rotation",
     "ensure_mark",
     "fill_missing_digests",
     "find_tunnels",
@@ -260,6 +276,7 @@ __all__ = [
     "parse_notes",
     "parse_peer",
     "parse_preshared_key",
+    "parse_rotation_days",
     "parse_subnet",
     "parse_trial_seconds",
     "paused_imports",
@@ -282,6 +299,7 @@ __all__ = [
     "revisions_of",
     "revoke_api_key",
     "revoke_invitation",
+    "rotation_of",
     "row_problems",
     "run_import_step",
     "saved_rows",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -11,7 +11,9 @@ from django.contrib.auth.models import User
 from vpnportal import tasks
 from vpnportal.domain.addresses import inside
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
-from vpnportal.models import Event, Revision, Tunnel, record_event
+from vpnportal.domain.tunnel.spec_diff import with_rotation
+from vpnportal.encryption import CannotOpen
+from vpnportal.models import Event, KeyRotation, Revision, Tunnel, record_event
 from vpnportal.models.row_locks import lock_concentrator
 from vpnportal.reconciler.trials import MAX_TRIAL
 from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, check_draft_version
@@ -49,7 +51,7 @@ def apply(
         if not ensure_mark(fresh):
             raise Refused(Problem("", EXHAUSTED.format(fresh.concentrator)))
         fresh.concentrator = lock_concentrator(fresh.concentrator_id)
-        spec = fresh.draft()
+        spec = with_rotation_of(fresh, fresh.draft())
         problems = (
             *spec.problems(),
             *conflicts(fresh, spec),
@@ -58,21 +60,46 @@ def apply(
         if problems:
             raise Refused(*problems)
         expired = lock_revisions_to_end(fresh, spec)
-        # A revision that the worker did not start in time gives way to the newer settings.
-        unfinished = fresh.revisions.filter(outcome__in=Revision.UNFINISHED)
-        unfinished.update(outcome=Revision.Outcome.REPLACED)
         revision = Revision.next_for(fresh, spec, author)
         if trial:
             revision.trial_seconds = trial.seconds
             revision.trial_ping = str(trial.ping) if trial.ping else None
-        revision.save()
-        claim_networks(fresh, revision, spec, expired)
+        queue_revision(fresh, revision, spec, expired)
+        if not spec.next_key:
+            # Another key was applied, and ended a rotation.
+            KeyRotation.objects.filter(tunnel=fresh).delete()
         if fresh.disconnected_at:
             Tunnel.objects.filter(pk=fresh.pk).update(disconnected_at=None, disconnected_by=None)
         after = {"revision": revision.number, "trial_seconds": revision.trial_seconds}
         record_event(Event.Action.TUNNEL_APPLIED, actor=author, tunnel=fresh, after=after)
-        tasks.request_converge(fresh.concentrator, fresh.pk)
     return revision
+
+
+def with_rotation_of(tunnel: Tunnel, draft: TunnelSpec) -> TunnelSpec:
+    """Return a draft with the rotation of the applied revision, unless the draft has another key.
+
+    The names of the tunnel's CHILD_SAs stay those of the revision, too, as far as they can.
+    """
+    applied = tunnel.revisions.live_or_applying().order_by("-number").first()
+    try:
+        return with_rotation(draft, applied.spec()) if applied else draft
+    except CannotOpen:
+        return draft
+
+
+def queue_revision(
+    tunnel: Tunnel, revision: Revision, spec: TunnelSpec, expired: Mapping[int, set[str]]
+) -> None:
+    """Save a new revision with its claims, and request a converge.
+
+    `expired` is from `lock_revisions_to_end`. The tunnel and its concentrator must be locked.
+    """
+    # A revision that the worker did not start in time gives way to the newer settings.
+    unfinished = tunnel.revisions.filter(outcome__in=Revision.UNFINISHED)
+    unfinished.update(outcome=Revision.Outcome.REPLACED)
+    revision.save()
+    claim_networks(tunnel, revision, spec, expired)
+    tasks.request_converge(tunnel.concentrator, tunnel.pk)
 
 
 def _trial_problems(spec: TunnelSpec, trial: Trial | None) -> Iterator[Problem]:

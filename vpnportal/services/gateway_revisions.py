@@ -11,6 +11,7 @@ from vpnportal.gateway.steps import Step
 from vpnportal.models import (
     Account,
     HeldTunnel,
+    KeyRotation,
     RemoteClaim,
     Revision,
     Subnet,
@@ -81,6 +82,9 @@ def adopt(row: HeldTunnel, tunnel: Tunnel, author: User | None) -> int:
     fresh.revisions.holding().update(outcome=Outcome.REPLACED, trial_ends_at=None)
     revision = _revision(row, fresh, spec, author)
     RemoteClaim.objects.reserve(revision, spec)
+    if spec.next_key:
+        # The backup may be from before the rotation. An owner ends it.
+        KeyRotation.objects.get_or_create(tunnel=fresh, defaults={"ends_at": timezone.now()})
     update_digest(fresh.pk)
     return revision.number
 

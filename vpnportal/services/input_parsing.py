@@ -13,6 +13,7 @@ from vpnportal.domain import addresses
 from vpnportal.domain.tunnel.algorithms import KEYLIFE_SECONDS
 from vpnportal.domain.tunnel.spec import DPD_SECONDS
 from vpnportal.services.apply_draft import TRIAL_SECONDS
+from vpnportal.services.key_rotation import DAYS_TEXT
 
 NAME_CHARACTERS = 80
 NOTES_CHARACTERS = 2_000
@@ -54,6 +55,11 @@ def parse_preshared_key(text: str) -> str:
     if len(text.encode()) > KEY_BYTES:
         raise ValueError(f"Enter a key of {KEY_BYTES} bytes at most.")
     return text
+
+
+def parse_rotation_days(text: str) -> int:
+    """Parse the number of days of a rotation of the preshared key."""
+    return _number(text, DAYS_TEXT)
 
 
 def parse_keylife(text: str) -> int:

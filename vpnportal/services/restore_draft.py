@@ -219,7 +219,7 @@ def _write_spec(tunnel: Tunnel, target: TunnelSpec, author: User | None) -> tupl
     fields = {change.field for change in changes}
     columns = {name: _column_value(value_of(target, name)) for name in fields & EDITABLE_FIELDS}
     if KEY_FIELD in fields:
-        columns[KEY_FIELD] = Sealed.of(target.preshared_key, tunnel.preshared_key_context)
+        columns[KEY_FIELD] = Sealed.of(target.newest_key, tunnel.preshared_key_context)
     if columns:
         Tunnel.objects.filter(pk=tunnel.pk).update(**columns)
     if "hosted_subnets" in fields:

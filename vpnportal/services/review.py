@@ -11,7 +11,7 @@ from vpnportal.domain.tunnel.spec import (
     translation_address,
     translation_field,
 )
-from vpnportal.domain.tunnel.spec_diff import Change, with_field_from
+from vpnportal.domain.tunnel.spec_diff import Change, with_field_from, with_rotation
 from vpnportal.encryption import fingerprint_key
 from vpnportal.models import Tunnel
 from vpnportal.services.tunnel_state import TunnelState
@@ -71,6 +71,7 @@ def review_of(tunnel: Tunnel, state: TunnelState) -> Review | None:
     # The tunnel of an offline concentrator may be up.
     running = applied if state.runs or state.is_unknown else None
     draft, key = tunnel.draft(), fingerprint_key()
+    draft = with_rotation(draft, applied) if applied else draft
     interruptions = _Interruptions(running, draft, key)
     lines = tuple(
         ReviewLine(change, interruptions.by(change), _can_revert(change, applied))

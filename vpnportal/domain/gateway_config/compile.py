@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from sys import intern
 
@@ -20,7 +20,12 @@ from vpnportal.domain.gateway_config.desired import (
     Secret,
     ViciSection,
 )
-from vpnportal.domain.gateway_config.names import connection_of, fingerprint
+from vpnportal.domain.gateway_config.names import (
+    connection_of,
+    fingerprint,
+    fingerprint_in_names,
+    lineage,
+)
 from vpnportal.domain.gateway_config.nat_elements import packed
 from vpnportal.domain.gateway_config.proposals import esp_proposal, ike_proposal
 from vpnportal.domain.tunnel.algorithms import Suite, esp_suite, ike_suite
@@ -28,6 +33,8 @@ from vpnportal.domain.tunnel.spec import Starts, TunnelSpec
 
 # charon's names of the IKE versions in list-conns.
 VERSIONS = {0: "IKEv1/2", 1: "IKEv1", 2: "IKEv2"}
+# charon's names of `unique` in list-conns.
+UNIQUE, UNIQUE_DURING_ROTATION = "UNIQUE_REPLACE", "UNIQUE_NEVER"
 # The bits of a packet's mark that carry the mark of a tunnel.
 MARK_BITS = 0xFFFF
 # charon's priority of a policy is 400,000 less 512 for each bit of both prefix lengths. The kernel
@@ -40,10 +47,11 @@ DPD_INTERVALS_BEFORE_TIMEOUT = 3
 
 @dataclass(frozen=True, slots=True)
 class InlineSettings:
-    """A `SettingsSource` that holds the settings and the preshared key in memory."""
+    """A `SettingsSource` that holds the settings and the preshared keys in memory."""
 
     settings: ViciSection = field(repr=False)
     preshared_key: str = field(repr=False)
+    next_key: str = field(default="", repr=False)
 
 
 def compile_tunnel(spec: TunnelSpec, key: bytes, mark: int = 0) -> CompiledTunnel:
@@ -55,16 +63,21 @@ def compile_tunnel(spec: TunnelSpec, key: bytes, mark: int = 0) -> CompiledTunne
     """
     name = connection_of(spec.tunnel_id)
     ike = _ike_settings(spec)
-    ike_fingerprint = fingerprint(key, [ike, spec.preshared_key])
+    actual = fingerprint(key, [ike, spec.preshared_key])
+    ike_fingerprint = fingerprint_in_names(actual, spec.lineage)
     # charon reuses an IKE_SA if two connections have equal IKE settings, even with another key.
     # aaa_id is never sent with a preshared key, but charon compares it. A new key thus gets a
     # new IKE_SA.
     ike["local"] = {"auth": "psk", "id": str(spec.hosted_peer), "aaa_id": ike_fingerprint}
-    # The initiator and the priority of policies are not negotiated. They are outside the
+    # The initiator, the priority of policies and `unique` are not negotiated. They are outside the
     # fingerprints, so that a change of them renames and renegotiates nothing.
     initiates = spec.starts is not Starts.OTHER
     if not initiates:
         ike["keyingtries"] = "1"
+    if spec.next_key:
+        # A peer with the next key proves it before it rejects the old one of the concentrator.
+        # charon would replace the running IKE_SA in between.
+        ike["unique"] = "never"
     children: ViciSection = {}
     loaded_children = []
     for local, remote in selectors(spec):
@@ -85,18 +98,35 @@ def compile_tunnel(spec: TunnelSpec, key: bytes, mark: int = 0) -> CompiledTunne
         ike_fingerprint,
         _interned(_rekey_seconds(spec.phase_one.keylife)),
         tuple(sorted(loaded_children)),
+        UNIQUE_DURING_ROTATION if spec.next_key else UNIQUE,
     )
-    source = InlineSettings({**ike, "children": children}, spec.preshared_key)
+    source = InlineSettings({**ike, "children": children}, spec.preshared_key, spec.next_key)
+    next_secret = None
+    if spec.next_key:
+        next_id = f"{name}-{fingerprint(key, [_ike_settings(spec), spec.next_key])}"
+        next_secret = Secret(next_id, name, peers, source, is_next=True)
     return CompiledTunnel(
         Connection(name, as_loaded, *suites(spec), source, initiates, mark),
-        Secret(f"{name}-{ike_fingerprint}", name, peers, source),
+        Secret(f"{name}-{actual}", name, peers, source),
         mark,
         array("Q", sorted(translations)),
         tuple(map(_interned, spec.hosted_subnets)),
         tuple(map(str, (*spec.remote_subnets, *spec.static_nat_subnets))),
         0 if spec.translated_only else len(spec.remote_subnets),
         (*map(str, spec.static_nat_subnets), f"{spec.hosted_peer}/32"),
+        next_secret,
     )
+
+
+def with_next_key_only(spec: TunnelSpec, key: bytes) -> TunnelSpec:
+    """Return the specification after a rotation: the next key, and the same names of CHILD_SAs.
+
+    `key` is the HMAC key of the fingerprints, as of `compile_tunnel`.
+    """
+    ike = _ike_settings(spec)
+    old, new = (fingerprint(key, [ike, text]) for text in (spec.preshared_key, spec.next_key))
+    name = fingerprint_in_names(old, spec.lineage)
+    return replace(spec, preshared_key=spec.next_key, next_key="", lineage=lineage(new, name))
 
 
 def _interned(value: object) -> str:

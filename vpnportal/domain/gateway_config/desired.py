@@ -31,6 +31,7 @@ class LoadedConnection(NamedTuple):
     The names of the children cover proposals and secrets. The other fields reveal a
     connection with a name of the portal that another program loaded. `ends` are the addresses of
     the hosted and the remote peer, then the identities of both. Children are sorted by name.
+    `unique` is what charon does with an older IKE_SA of the peer.
     """
 
     version: str
@@ -38,6 +39,7 @@ class LoadedConnection(NamedTuple):
     ike_fingerprint: str
     rekey_seconds: str
     children: tuple[LoadedChild, ...]
+    unique: str = "UNIQUE_REPLACE"
 
     @property
     def names(self) -> frozenset[str]:
@@ -55,6 +57,10 @@ class SettingsSource(Protocol):
     @property
     def preshared_key(self) -> str:
         """The preshared key of a connection, as `load-shared` takes it."""
+
+    @property
+    def next_key(self) -> str:
+        """The next preshared key during a rotation, otherwise ""."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,17 +97,21 @@ class Connection:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A preshared key for a pair of identities, as `load-shared` takes it."""
+    """A preshared key for a pair of identities, as `load-shared` takes it.
+
+    `is_next` is True for the next key of a rotation.
+    """
 
     id: str
     connection: str
     owners: tuple[str, str]
     source: SettingsSource = field(hash=False, compare=False, repr=False)
+    is_next: bool = False
 
     @property
     def data(self) -> str:
         """The preshared key."""
-        return self.source.preshared_key
+        return self.source.next_key if self.is_next else self.source.preshared_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +124,8 @@ class CompiledTunnel:
     address. The first `reachable` of them are remote subnets that servers reach without a
     translation. `routes` are the static NAT subnets and the hosted peer address, which the gateway
     announces. Networks are text, because few of ten thousand tunnels need them parsed.
+    `next_secret` is the next preshared key during a rotation; with `signs_with_next`, the
+    concentrator authenticates with it.
     """
 
     connection: Connection
@@ -124,6 +136,19 @@ class CompiledTunnel:
     claims: tuple[str, ...]
     reachable: int
     routes: tuple[str, ...] = ()
+    next_secret: Secret | None = None
+    signs_with_next: bool = False
+
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """The preshared keys in the order in which charon must load them.
+
+        charon authenticates with the one loaded last, and accepts each of them from an IKEv2 peer.
+        """
+        if self.next_secret is None:
+            return (self.secret,)
+        both = (self.secret, self.next_secret)
+        return both if self.signs_with_next else both[::-1]
 
     @property
     def hosted_peer(self) -> str:
@@ -145,6 +170,7 @@ class CompiledTunnel:
 class Desired:
     """The desired state of a tunnel or a concentrator: connections by name, secrets by id.
 
+    Of two secrets of a connection, the last one is that with which the concentrator authenticates.
     The userland data plane needs an address of the gateway in each of the `hosted` networks.
     `routes` are the announced routes, such as 10.1.255.92/30.
     `hosted_interfaces` are the operator's names of the interfaces that lead to them, if any.
@@ -165,7 +191,7 @@ class Desired:
         compiled = tuple(tunnels)
         return cls(
             connections={tunnel.connection.name: tunnel.connection for tunnel in compiled},
-            secrets={tunnel.secret.id: tunnel.secret for tunnel in compiled},
+            secrets={secret.id: secret for tunnel in compiled for secret in tunnel.secrets},
             elements=NatElements.of_tunnels(compiled),
             hosted=frozenset(
                 map(IPv4Network, {network for tunnel in compiled for network in tunnel.hosted})

@@ -2,7 +2,9 @@
 
 `ctx42-3f9a1c0b-27aa01d4` is a child of tunnel 42. The first fingerprint covers the settings of IKE
 (peers, identities, proposal, key life, preshared key), the second the settings of the child. Both
-are HMAC-SHA256 values under a secret key, because the first covers the preshared key.
+are HMAC-SHA256 values under a secret key, because the first covers the preshared key. A rotation
+of the preshared key leaves the names as they are: the *lineage* of a tunnel has the fingerprint of
+its settings, and the one in its names.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import re
 _CONNECTION = re.compile(r"ctx[1-9][0-9]*")
 _CHILD = re.compile(r"(ctx[1-9][0-9]*)-([0-9a-f]{8})-[0-9a-f]{8}")
 _SECRET = re.compile(r"(ctx[1-9][0-9]*)-[0-9a-f]{8}")
+_LINEAGE = re.compile(r"([0-9a-f]{8}):([0-9a-f]{8})")
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _PROBE = re.compile(r"ask-[1-9][0-9]*")
 
@@ -21,6 +24,20 @@ _PROBE = re.compile(r"ask-[1-9][0-9]*")
 def fingerprint(key: bytes, content: object) -> str:
     """Return eight hexadecimal digits of the HMAC-SHA256 of `content`, as JSON, under `key`."""
     return hmac.digest(key, _canonical(content).encode(), "sha256").hex()[:8]
+
+
+def lineage(actual: str, name: str) -> str:
+    """Return the lineage by which names carry `name` in place of `actual`, the IKE fingerprint."""
+    return f"{actual}:{name}"
+
+
+def fingerprint_in_names(actual: str, lineage: str) -> str:
+    """Return the IKE fingerprint in the names of the children of a tunnel with this lineage.
+
+    Other IKE settings and another key have another fingerprint, so they end a lineage.
+    """
+    match = _LINEAGE.fullmatch(lineage)
+    return match[2] if match and match[1] == actual else actual
 
 
 def is_portal_connection(connection: str) -> bool:

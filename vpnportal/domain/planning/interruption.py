@@ -135,7 +135,7 @@ def _observed_as_up(compiled: CompiledTunnel) -> Observed:
     )
     return Observed(
         connections={connection.name: connection.as_loaded},
-        secrets=frozenset([compiled.secret.id]),
+        secrets=tuple(secret.id for secret in reversed(compiled.secrets)),
         ike_sas=(ike_sa,),
         elements=compiled.elements,
         rules_current=True,

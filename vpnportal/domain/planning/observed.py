@@ -24,9 +24,10 @@ class Scope:
     """A single tunnel, with the names that its newest and earlier revisions gave.
 
     charon does not tell whether it holds a certain secret, so `secrets` are the ids that it may
-    hold. Only the keys of `elements` count: the maps may hold other values under them. `routes` are
-    the announced routes of these revisions. `peers` are those between which the kernel may have
-    states of the tunnel.
+    hold. With `lists_secrets`, charon lists all: during a rotation, their order counts. Only the
+    keys of `elements` count: the maps may hold other values under them. `routes` are the announced
+    routes of these revisions. `peers` are those between which the kernel may have states of the
+    tunnel.
     """
 
     connection: str
@@ -34,6 +35,7 @@ class Scope:
     elements: NatElements
     routes: frozenset[str] = frozenset()
     peers: frozenset[Peers] = frozenset()
+    lists_secrets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +91,21 @@ class IkeSa:
 class Observed:
     """The portal's connections, secrets, SAs, map elements and routes on a concentrator.
 
-    `secrets` are ids, or None if they were not observed. `addresses` are the gateway's own,
-    `loopback_addresses` those that the portal added. With `userland_esp`, charon carries ESP
-    instead of the kernel. `routes` are the announced routes. With `has_tunnel_route`, packets into
-    tunnels have a route; otherwise `public_interface` leads to a peer, or is "" if none does.
-    `foreign_connections` are names of connections that are not the portal's. `drop_counters` are
-    numbers of packets by counter name. An observation of a scope has neither of them. `links` are
-    the gateway's interfaces, or None if they were not observed. `kernel` has the kernel's states
-    and policies; of a scope only the states between its peers, and with userland ESP nothing.
+    `secrets` are ids, first the one loaded last, or None if they were not observed. `addresses` are
+    the gateway's own, `loopback_addresses` those that the portal added. With `userland_esp`, charon
+    carries ESP instead of the kernel. `routes` are the announced routes. With
+    `has_tunnel_route`, packets into tunnels have a route; otherwise `public_interface` leads to a
+    peer, or is "" if none does. `foreign_connections` are names of connections that are not the
+    portal's. `drop_counters` are numbers of packets by counter name. An observation of a scope has
+    neither of them. `links` are the gateway's interfaces, or None if they were not observed.
+    `kernel` has the kernel's states and policies; of a scope only the states between its peers, and
+    with userland ESP nothing.
     `leftover_flows` are the portal's translated flows whose element is in no map; empty if the
     flows were not read.
     """
 
     connections: dict[str, LoadedConnection]
-    secrets: frozenset[str] | None
+    secrets: tuple[str, ...] | None
     ike_sas: tuple[IkeSa, ...]
     elements: NatElements
     rules_current: bool

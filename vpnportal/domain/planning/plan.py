@@ -143,6 +143,8 @@ def make_plan(
 
     remove_interfaces, add_interfaces = _hosted_side_changes(desired, observed)
 
+    dialing = tuple(_dialing_with_other_key(load_secrets, observed))
+
     def only_initiates(sa: StaleSa) -> bool:
         return not sa.carries and sa.connection in desired.connections
 
@@ -150,7 +152,7 @@ def make_plan(
     return Plan(
         tunnel_route_over=observed.public_interface if needs_tunnel_route else "",
         add_addresses=tuple(_missing_loopback_addresses(desired, observed)),
-        terminate_dialing=tuple(sa for sa in stale if only_initiates(sa)),
+        terminate_dialing=(*(sa for sa in stale if only_initiates(sa)), *dialing),
         load_secrets=load_secrets,
         load_connections=load,
         remove_routes=tuple(sorted(observed.routes - desired.routes)),
@@ -180,8 +182,8 @@ def plan_without_sas(
 ) -> Plan:
     """Return the plan of the steps that need no list of SAs; an empty plan without a scope.
 
-    The plan is also empty if a connection gets other IKE settings. Loading these settings would
-    hide an IKE_SA that still initiates with the old settings.
+    The plan is also empty if a connection gets other IKE settings, or authenticates with the other
+    key of a rotation. Loading these would hide an IKE_SA that still initiates with the old ones.
     """
     loaded = {name: connection.ike_fingerprint for name, connection in observed.connections.items()}
     wanted = {
@@ -191,7 +193,8 @@ def plan_without_sas(
     if scope is None or loaded != wanted:
         return Plan()
     without_sas = replace(observed, ike_sas=())
-    return make_plan(desired, without_sas, scope, may_hold_old_secrets).without_initiation()
+    plan = make_plan(desired, without_sas, scope, may_hold_old_secrets).without_initiation()
+    return Plan() if _changes_key(plan.load_secrets, observed) else plan
 
 
 def gateway_address_conflict(claims: Iterable[str], gateway: AddressSet) -> str:
@@ -242,13 +245,54 @@ def _secrets(
     change: a connection is loaded after its secret, and their fingerprint covers the secret.
     """
     if observed.secrets is not None:
-        held = observed.secrets
+        held = frozenset(observed.secrets)
     elif unload or any(_has_other_ike_settings(connection, observed) for connection in load):
         held = scope.secrets - desired.secrets.keys() if scope else frozenset()
     else:
         held = frozenset(desired.secrets)
-    missing = tuple(secret for name, secret in desired.secrets.items() if name not in held)
-    return missing, tuple(sorted(held - desired.secrets.keys()))
+    missing = [secret for name, secret in desired.secrets.items() if name not in held]
+    missing += _to_load_last(desired, observed.secrets or (), missing)
+    return tuple(missing), tuple(sorted(held - desired.secrets.keys()))
+
+
+def _to_load_last(
+    desired: Desired, observed: Iterable[str], missing: Iterable[Secret]
+) -> Iterator[Secret]:
+    """Yield the secrets to load again during a rotation, as charon authenticates with another one.
+
+    charon lists the secret that it loaded last first, and authenticates with that.
+    """
+    rotating = {secret.connection for secret in desired.secrets.values() if secret.is_next}
+    if not rotating:
+        return
+    last_of = {secret.connection: secret for secret in desired.secrets.values()}
+    first_of: dict[str, str] = {}
+    for secret_id in (*(secret.id for secret in reversed(tuple(missing))), *observed):
+        first_of.setdefault(connection_of_secret(secret_id), secret_id)
+    for connection in sorted(rotating):
+        if first_of.get(connection) != last_of[connection].id:
+            yield last_of[connection]
+
+
+def _changes_key(load: Iterable[Secret], observed: Observed) -> frozenset[str]:
+    """Return the connections that get a key which charon has already, but does not use.
+
+    At the begin of a rotation, charon has one of the keys and goes on to use it.
+    """
+    held = frozenset(observed.secrets or ())
+    again = frozenset(secret.connection for secret in load if secret.id in held)
+    return again.difference(secret.connection for secret in load if secret.id not in held)
+
+
+def _dialing_with_other_key(load: Iterable[Secret], observed: Observed) -> Iterator[StaleSa]:
+    """Yield the IKE_SAs that initiate with a key that the peer has just rejected.
+
+    An IKEv1 peer may be silent: charon would wait for minutes before it tries the other key.
+    """
+    changed = _changes_key(load, observed)
+    for sa in observed.ike_sas:
+        if sa.connection in changed and sa.initiator and sa.state == "CONNECTING":
+            yield StaleSa(sa.connection, sa.unique_id, whole_ike=True, carries=False)
 
 
 def _has_other_ike_settings(connection: Connection, observed: Observed) -> bool:

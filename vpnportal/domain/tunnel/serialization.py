@@ -11,6 +11,9 @@ from ipaddress import IPv4Address, IPv4Network
 
 from vpnportal.domain.tunnel.spec import PhaseOne, PhaseTwo, Starts, Translation, TunnelSpec
 
+# Only rotations need these fields. Without one, a text is as the release before wrote it.
+ROTATION_FIELDS = ("next_key", "lineage")
+
 
 def serialize(spec: TunnelSpec) -> str:
     """Return canonical JSON: equal specifications have equal texts."""
@@ -20,7 +23,10 @@ def serialize(spec: TunnelSpec) -> str:
 def _plain(value: object) -> object:
     """Return a value for JSON. `asdict` does the same, and copies each address in parts."""
     if is_dataclass(value):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
+        names = [field.name for field in fields(value)]
+        if isinstance(value, TunnelSpec):
+            names = [name for name in names if name not in ROTATION_FIELDS or getattr(value, name)]
+        return {name: getattr(value, name) for name in names}
     return str(value)
 
 
@@ -28,10 +34,14 @@ def spec_digest(spec: TunnelSpec, key: bytes) -> str:
     """Return 32 hexadecimal digits of the HMAC-SHA256 of a specification under `key`.
 
     Two specifications of a tunnel have equal digests exactly if `diff_specs` returns no changes.
-    An HMAC is used because the specification contains the preshared key.
+    An HMAC is used because the specification contains the preshared key. A rotation is no change
+    of the draft: it has the next key from the beginning on.
     """
     sorted_spec = replace(
         spec,
+        preshared_key=spec.newest_key,
+        next_key="",
+        lineage="",
         hosted_subnets=tuple(sorted(spec.hosted_subnets)),
         remote_subnets=tuple(sorted(spec.remote_subnets)),
         static_nat_subnets=tuple(sorted(spec.static_nat_subnets)),
@@ -62,6 +72,8 @@ def deserialize(text: str) -> TunnelSpec:
         dpd_seconds=raw.get("dpd_seconds", 15),
         starts=Starts(raw.get("starts", Starts.EITHER)),
         translated_only=raw.get("translated_only", False),
+        next_key=raw.get("next_key", ""),
+        lineage=raw.get("lineage", ""),
     )
 
 

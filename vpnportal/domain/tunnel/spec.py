@@ -86,7 +86,9 @@ class TunnelSpec:
 
     With `ike_version` 0, the concentrator responds to both versions and initiates IKEv2.
     `dpd_seconds` is the DPD interval; 0 disables DPD. With `translated_only`, the remote networks
-    are reached only through translations, and the tunnel claims none of them.
+    are reached only through translations, and the tunnel claims none of them. During a rotation
+    of the preshared key, the concentrator accepts `next_key`, too. `lineage` keeps the names of the
+    tunnel's CHILD_SAs after a rotation; see `names.lineage`.
     """
 
     tunnel_id: int
@@ -104,6 +106,13 @@ class TunnelSpec:
     dpd_seconds: int = 15
     starts: Starts = Starts.EITHER
     translated_only: bool = False
+    next_key: str = field(default="", repr=False)
+    lineage: str = ""
+
+    @property
+    def newest_key(self) -> str:
+        """The key of the draft: during a rotation of the preshared key, the next one."""
+        return self.next_key or self.preshared_key
 
     @property
     def has_child_per_pair(self) -> bool:

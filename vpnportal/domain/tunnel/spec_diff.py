@@ -24,7 +24,8 @@ EMPTY = "\N{EN DASH}"
 class Change:
     """A change of a field; `before` and `after` are "" for no value.
 
-    For the preshared key, `before` is "" and `after` is "changed" or "removed".
+    For the preshared key, `before` is "" and `after` is "changed" or "removed". During a rotation,
+    the next key counts.
     """
 
     field: str
@@ -49,11 +50,24 @@ def with_field_from(spec: TunnelSpec, other: TunnelSpec, field: str) -> TunnelSp
         remaining = (row for row in spec.translations if row.internal != internal)
         copied = (row for row in other.translations if row.internal == internal)
         return replace(spec, translations=(*remaining, *copied))
+    if field == "preshared_key":
+        return replace(spec, preshared_key=other.newest_key, next_key="")
     phase, _, name = field.rpartition("_")
     if phase in PHASES:
         changed_phase = replace(getattr(spec, phase), **{name: value_of(other, field)})
         return replace(spec, **{phase: changed_phase})
     return replace(spec, **{field: value_of(other, field)})
+
+
+def with_rotation(draft: TunnelSpec, applied: TunnelSpec) -> TunnelSpec:
+    """Return a draft with the rotation of an applied specification, unless it has another key.
+
+    The lineage counts only as long as it fits the key and the IKE settings.
+    """
+    spec = replace(draft, lineage=applied.lineage)
+    if not applied.next_key or draft.preshared_key != applied.next_key:
+        return spec
+    return replace(spec, preshared_key=applied.preshared_key, next_key=applied.next_key)
 
 
 def value_of(spec: TunnelSpec, field: str) -> Any:
@@ -84,9 +98,9 @@ def _field_changes(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Cha
 
 
 def _key_change(before: TunnelSpec | None, after: TunnelSpec) -> Iterator[Change]:
-    old_key = before.preshared_key if before else ""
-    if old_key != after.preshared_key:
-        change = "changed" if after.preshared_key else "removed"
+    old_key = before.newest_key if before else ""
+    if old_key != after.newest_key:
+        change = "changed" if after.newest_key else "removed"
         yield Change("preshared_key", "Preshared Key", "", change)
 
 

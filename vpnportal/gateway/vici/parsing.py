@@ -39,6 +39,7 @@ def parse_connection(body: dict[str, Any]) -> LoadedConnection:
             )
             for name, child in sorted(body.get("children", {}).items())
         ),
+        body.get("unique", ""),
     )
 
 

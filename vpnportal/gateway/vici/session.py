@@ -130,11 +130,14 @@ class CharonSession:
 
         return self._send(list_request("list-conns", "list-conn", _filter(name)), read)
 
-    def list_shared(self) -> frozenset[str]:
-        """Return the ids of the portal's loaded secrets; charon never sends the secrets."""
+    def list_shared(self) -> tuple[str, ...]:
+        """Return the ids of the portal's loaded secrets, first the one loaded last.
+
+        charon never sends the secrets.
+        """
         with self._errors():
             keys = decode(self._session.get_shared()).get("keys", [])
-        return frozenset(key for key in keys if is_portal_secret(key))
+        return tuple(key for key in keys if is_portal_secret(key))
 
     def list_sas(self, name: str | None = None) -> tuple[IkeSa, ...]:
         """Return the portal's IKE_SAs with CHILD_SAs; with a name, only that connection's IKE_SAs.

@@ -110,15 +110,16 @@ def _respond(request: HtmxRequest, tunnel: Tunnel, form: DraftForm, status: int)
 
 
 def _context(request: HtmxRequest, tunnel: Tunnel, form: DraftForm) -> dict[str, object]:
+    state_box = state_box_of(tunnel)
     context: dict[str, object] = {
         "tunnel": tunnel,
         "editable": True,
         "form": form,
         "is_single_field": bool(request.htmx.trigger_name),
-        "state_box": state_box_of(tunnel),
+        "state_box": state_box,
     }
     if KEY_FIELD in form.saved_values:
-        context["preshared_key"] = preshared_key_section(request, tunnel)
+        context["preshared_key"] = preshared_key_section(request, tunnel, state=state_box.state)
     return context
 
 

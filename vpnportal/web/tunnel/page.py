@@ -93,7 +93,7 @@ def tunnel_page(
     """
     state_box = state_box_of(tunnel)
     editable = is_editable(request, tunnel)
-    preshared_key = preshared_key_section(request, tunnel)
+    preshared_key = preshared_key_section(request, tunnel, state=state_box.state)
     has_unsaved_content = table_state is not None
     table_state = table_state or TableState(open_subnets_from(request.GET))
     return TunnelPage(

@@ -44,13 +44,15 @@ def generate(request: HtmxRequest, pk: int) -> HttpResponse:
         return _refuse(request, tunnel, refused)
 
     def context() -> dict[str, object]:
-        form = PhaseOne(tunnel)
+        form, state_box = PhaseOne(tunnel), state_box_of(tunnel)
         form.saved_values[KEY_FIELD] = written(key_version_of(tunnel))
         return {
             "tunnel": tunnel,
             "editable": True,
-            "state_box": state_box_of(tunnel),
-            "preshared_key": preshared_key_section(request, tunnel, revealed=key),
+            "state_box": state_box,
+            "preshared_key": preshared_key_section(
+                request, tunnel, state=state_box.state, revealed=key
+            ),
             "field": form[KEY_FIELD],
             "control": form[KEY_FIELD].as_widget(attrs={"hx-swap-oob": "true"}),
             "announcement": "A new key was generated and saved. It is shown beside the field.",

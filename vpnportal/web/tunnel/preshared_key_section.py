@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vpnportal import services
 from vpnportal.domain.tunnel.preshared_keys import RevealedKey, key_weakness
 from vpnportal.models import KeyReveal, Tunnel
+from vpnportal.services import DEFAULT_ROTATION_DAYS, Rotation, TunnelState
 from vpnportal.web.responses import HtmxRequest
 from vpnportal.web.tunnel.access import is_editable, is_owned
 
@@ -27,18 +29,25 @@ class PresharedKeySection:
     is_owner: bool
     weakness: str
     views: list[KeyReveal]
+    rotation: Rotation
     revealed: RevealedKey | None = None
     refusal: str = ""
+    rotation_days: str = str(DEFAULT_ROTATION_DAYS)
 
 
 def preshared_key_section(
     request: HtmxRequest,
     tunnel: Tunnel,
     *,
+    state: TunnelState | None = None,
     revealed: RevealedKey | None = None,
     refusal: str = "",
 ) -> PresharedKeySection:
-    """Return the preshared key section; only the field `revealed` contains the key."""
+    """Return the preshared key section; only the field `revealed` contains the key.
+
+    The state of the tunnel is read unless it is given.
+    """
+    state = state or services.state_of(tunnel)
     key = tunnel.preshared_key
     is_owner = is_owned(request, tunnel)
     shows_weakness = bool(key) and (is_owner or is_editable(request, tunnel))
@@ -46,6 +55,7 @@ def preshared_key_section(
         is_owner=is_owner,
         weakness=key_weakness(key.open(tunnel.preshared_key_context)) if shows_weakness else "",
         views=list(tunnel.key_reveals.select_related("author")[:MAX_VIEWS]),
+        rotation=services.rotation_of(tunnel, state.live_or_applying),
         revealed=revealed,
         refusal=refusal,
     )
