@@ -13,6 +13,8 @@ from celery.beat import Scheduler
 from celery.schedules import schedstate, schedule
 from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
 
+from vpnportal.broker_messages import limit_messages
+
 log = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "vpnportal.settings")
@@ -41,6 +43,7 @@ app = Celery("vpnportal")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["vpnportal"])
 app.autodiscover_tasks(["vpnportal"], related_name="portal_tasks")
+limit_messages()
 
 
 def request_portal_task(task: str, row_id: object) -> None:

@@ -473,6 +473,24 @@ TRANSLATED_ONLY_DEFAULT = env.bool("VPNPORTAL_TRANSLATED_ONLY_DEFAULT", False)
 
 # Days in which a new tunnel must be up to keep the remote networks that it reserves.
 CLAIM_DAYS = env.int("VPNPORTAL_CLAIM_DAYS", 7)
+# Prefix lengths of the largest networks that a tunnel may reserve: a private one without a grant of
+# the operators, and a public one with it.
+CLAIM_PREFIX = env.int("VPNPORTAL_CLAIM_PREFIX", 8)
+PUBLIC_CLAIM_PREFIX = env.int("VPNPORTAL_PUBLIC_CLAIM_PREFIX", 16)
+# Most of each in one account. The operators change them for an account in the administration.
+QUOTAS = {
+    "tunnels": env.int("VPNPORTAL_MAX_TUNNELS", 50),
+    "translations": env.int("VPNPORTAL_MAX_TRANSLATIONS", 200_000),
+    "subnets": env.int("VPNPORTAL_MAX_SUBNETS", 500),
+    # All private networks have 17,891,328 addresses.
+    "addresses": env.int("VPNPORTAL_MAX_ADDRESSES", 18_000_000),
+    "api_keys": env.int("VPNPORTAL_MAX_API_KEYS", 100),
+    "invitations": env.int("VPNPORTAL_MAX_INVITATIONS", 20),
+    "probes": env.int("VPNPORTAL_MAX_PROBES", 1),
+}
+# Of one account in an hour: orders, deletions, and applies refused for addresses of others.
+ORDERS_PER_HOUR = env.int("VPNPORTAL_ORDERS_PER_HOUR", 60)
+REFUSED_APPLIES_PER_HOUR = env.int("VPNPORTAL_REFUSED_APPLIES_PER_HOUR", 10)
 
 # charon's socket for the worker and the monitor. The web process never opens it.
 # Names of the interfaces from which servers send into tunnels; derived if there are none.

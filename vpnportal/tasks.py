@@ -16,6 +16,9 @@ from vpnportal.reconciler import address_release, peer_probe, reconcile
 
 log = logging.getLogger(__name__)
 
+# Until a probe of a peer looks again whether an apply or a command waits.
+YIELD_SECONDS = 0.5
+
 
 @app.task(name="vpnportal.tasks.converge", bind=True, max_retries=3, default_retry_delay=2)
 def converge(self: Any, concentrator_id: int, tunnel_id: int | None = None) -> None:
@@ -43,19 +46,24 @@ def converge(self: Any, concentrator_id: int, tunnel_id: int | None = None) -> N
 
 @app.task(name="vpnportal.tasks.ask")
 def probe_peer(probe_id: int) -> None:
-    """Run one round of a peer probe, and queue the next round behind other work."""
-    if peer_probe.run_round(probe_id):
-        request_probe(Concentrator.objects.get(tunnels__peer_probes=probe_id), probe_id)
+    """Run one round of a peer probe, and queue the next round behind other work.
+
+    While an apply or a command waits, no round begins.
+    """
+    waits = peer_probe.yields(probe_id)
+    if waits or peer_probe.run_round(probe_id):
+        concentrator = Concentrator.objects.get(tunnels__peer_probes=probe_id)
+        request_probe(concentrator, probe_id, **({"countdown": YIELD_SECONDS} if waits else {}))
 
 
-def request_probe(concentrator: Concentrator, probe_id: int) -> None:
+def request_probe(concentrator: Concentrator, probe_id: int, **options: Any) -> None:
     """Queue a round of a peer probe when the transaction commits.
 
     If the message is lost, the probe times out and the user can start another.
     """
 
     def send() -> None:
-        probe_peer.apply_async((probe_id,), queue=concentrator.queue)
+        probe_peer.apply_async((probe_id,), queue=concentrator.queue, **options)
 
     transaction.on_commit(send, robust=True)
 

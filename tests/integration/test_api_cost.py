@@ -9,7 +9,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.api_client import CONTEXT, DETAIL, Program, filter_by_id
+from tests.api_client import CONTEXT, CUSTOMER_SUBNET, DETAIL, Program, filter_by_id
+from vpnportal.api import budget
 from vpnportal.api.methods import SERVICES
 from vpnportal.api.serializers import DATA_TYPES, DataType
 from vpnportal.fields import Sealed
@@ -161,3 +162,30 @@ def test_a_read_runs_only_select_statements(ready, program):
         program.call("getObject", on=ready.pk, mask=DETAIL)
 
     assert {query["sql"].split()[0] for query in queries} == {"SELECT"}
+
+
+def test_s7_a_filter_with_many_conditions_on_many_addresses_is_refused(program, tunnel):
+    subnet = Subnet.objects.create(
+        account=tunnel.account, kind=Subnet.Kind.CUSTOMER, network=IPv4Network("172.16.0.0/18")
+    )
+    conditions = {"name": "data", "value": ["< 01/01/2001"] * 99}
+    leaf = {"operation": "or", "options": [conditions]}
+
+    fault = program.fault(
+        f"{CUSTOMER_SUBNET}.getIpAddresses",
+        on=subnet.pk,
+        filter={"ipAddresses": {"ipAddress": leaf}},
+    )
+
+    assert fault.text == budget.TOO_MANY_TESTS
+    narrow = {"ipAddresses": {"ipAddress": {"operation": "172.16.1.1"}}}
+    found = program.call(f"{CUSTOMER_SUBNET}.getIpAddresses", on=subnet.pk, filter=narrow)
+    assert [address["ipAddress"] for address in found] == ["172.16.1.1"]
+
+
+def test_s7_a_reply_that_takes_too_long_is_a_fault(program, tunnel, monkeypatch):
+    monkeypatch.setattr(budget.Budget.__init__, "__defaults__", (budget.MAX_TESTS, -1.0))
+
+    fault = program.fault("getObject", on=tunnel.pk)
+
+    assert (fault.text, fault.status) == (budget.TOO_SLOW, 503)

@@ -49,6 +49,7 @@ def test_an_operator_grants_a_network_and_is_named(operator, account):
     ("network", "words"),
     [
         ("10.9.0.0/16", "10.9.0.0/16 needs no grant: it is private, and not larger than a /8."),
+        ("64.0.0.0/12", "64.0.0.0/12 is larger than a /16, the largest public network that one"),
         ("0.0.0.0/0", "0.0.0.0/0 matches all addresses."),
         ("8.8.8.8/24", "8.8.8.8/24 has host bits set. Did you mean 8.8.8.0/24?"),
         ("public", "Enter an IPv4 address such as 192.168.10.15."),

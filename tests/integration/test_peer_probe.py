@@ -15,7 +15,7 @@ from tests.peer import Peer
 from tests.unit.test_peer_probe_strategy import ALL
 from vpnportal import services, tasks
 from vpnportal.gateway import GatewayError
-from vpnportal.models import PeerProbe, Tunnel
+from vpnportal.models import PeerProbe, Revision, Tunnel, TunnelCommand
 from vpnportal.reconciler import peer_probe
 from vpnportal.services import Refused, newest_probe, start_probe, use_learned_values
 from vpnportal.services.peer_probe import MAX_PROBES
@@ -357,3 +357,56 @@ def test_the_page_names_the_requirements_of_a_probe_of_phase_two(tunnel, user, p
     assert "phase_two_encryption" not in probe.answer
     text = words(page.get(reverse("tunnel", args=[tunnel.pk])), "ask")
     assert "To detect phase 2 as well, add the preshared key." in text
+
+
+@pytest.mark.parametrize("request_work", [services.apply, services.connect])
+def test_s13_a_probe_gives_way_to_an_apply_and_to_a_command_of_another_tunnel(
+    ready,
+    second_tunnel,
+    user,
+    prober,
+    monkeypatch,
+    request_work,
+    django_capture_on_commit_callbacks,
+):
+    sent = []
+    monkeypatch.setattr(tasks.probe_peer, "apply_async", lambda *a, **k: sent.append((a, k)))
+    monkeypatch.setattr(tasks.converge, "apply_async", lambda *a, **k: None)
+    probe = start_probe(ready, user)
+    if request_work is services.connect:
+        services.apply(second_tunnel, user)
+        Revision.objects.update(outcome=Revision.Outcome.LIVE)
+    request_work(second_tunnel, user)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        tasks.probe_peer(probe.pk)
+
+    again = ((probe.pk,),), {"queue": "concentrator.hou02-vpn01", "countdown": tasks.YIELD_SECONDS}
+    assert (prober.offers, sent) == ([], [again])
+    # The worker does what waits; or cannot, and then the probe does not wait for ever.
+    Revision.objects.update(created_at=timezone.now() - timedelta(seconds=21))
+    TunnelCommand.objects.update(requested_at=timezone.now() - timedelta(seconds=21))
+    tasks.probe_peer(probe.pk)
+    assert prober.offers
+
+
+@pytest.mark.parametrize("address", ["198.51.100.9", "10.1.9.7", "10.2.0.10", "10.3.0.10"])
+def test_s13_no_address_of_a_network_of_the_provider_is_probed(
+    ready, second_tunnel, concentrator, user, address
+):
+    for kind, network in (("hosted-peer", "198.51.100.0/24"), ("static-nat", "10.1.9.0/29")):
+        concentrator.pools.create(kind=kind, network=IPv4Network(network))
+    Tunnel.objects.filter(pk=ready.pk).update(remote_peer=address)
+
+    with pytest.raises(Refused, match=f"{address} is an address of the provider"):
+        start_probe(ready, user)
+
+
+def test_s13_an_account_has_one_running_probe(ready, second_tunnel, user, prober):
+    probe = start_probe(ready, user)
+
+    with pytest.raises(Refused, match=r"1 of 1 running probes of peers\. Wait for the result, or"):
+        start_probe(second_tunnel, user)
+
+    finish(probe)
+    start_probe(second_tunnel, user)

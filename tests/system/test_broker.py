@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zlib
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from kombu import Connection, Message, Queue
+from kombu.exceptions import DecodeError
 
 from tests.redis_server import TlsRedis
 from tests.running_portal import RunningPortal, wait_for
+from vpnportal.broker_messages import MAX_BYTES
 from vpnportal.deployment.broker_access import PORTAL_USER, gateway_user
 
 # The queue carries no packet, and its seconds are those of a real machine.
@@ -159,3 +165,59 @@ def test_a_connection_without_the_authority_or_a_password_is_refused(server: Tls
         server.client(PORTAL_USER, authority=Path("/etc/ssl/certs/ca-certificates.crt")).ping()
     with pytest.raises(redis.exceptions.AuthenticationError):
         server.client(PORTAL_USER, password="wrong").ping()
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[tuple[redis.Redis, Connection]]:
+    """Yield a client of a Redis of this test alone, and a connection to it as workers have one."""
+    path = tmp_path / "redis.sock"
+    command = ("redis-server", "--port", "0", "--save", "", "--unixsocket", str(path))
+    server = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(path.exists, 10)
+        with Connection(f"redis+socket://{path}", transport_options={"priority_steps": [0]}) as to:
+            yield redis.Redis(unix_socket_path=str(path)), to
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def test_s22_forged_messages_end_no_worker_and_are_not_decompressed(queue):
+    client, connection = queue
+    received, refused = [], []
+
+    def receive(body: object, message: Message) -> None:
+        received.append(body)
+        message.ack()
+
+    def refuse(message: Message, error: Exception) -> None:
+        refused.append(type(error))
+        message.ack()
+
+    producer = connection.Producer(serializer="json")
+    for number in range(2):
+        producer.publish({"number": number}, routing_key="work", declare=[Queue("work")])
+    good = [json.loads(text) for text in client.lrange("work", 0, -1)]
+    zipped = b64encode(zlib.compress(b"[" + b"1," * 10_000_000 + b"1]")).decode()
+    assert len(zipped) < MAX_BYTES
+    properties = good[0]["properties"]
+    forged = [
+        "no JSON", b"\xff\xfe", "", "[1]", "[" * 10_000, "9" * 10_000, "null", '{"body": 1}',
+        json.dumps({**good[0], "body": "a" * MAX_BYTES}),
+        json.dumps({**good[0], "properties": {**properties, "body_encoding": "rot13"}}),
+        json.dumps({**good[0], "body": "no base64!"}),
+        json.dumps({**good[0], "properties": {**properties, "delivery_tag": [1]}}),
+        json.dumps({**good[0], "headers": {"compression": "application/x-gzip"}, "body": zipped}),
+    ]  # fmt: skip
+    client.delete("work")
+    client.lpush("work", json.dumps(good[1]), *forged, json.dumps(good[0]))
+
+    with connection.Consumer(
+        [Queue("work")], callbacks=[receive], on_decode_error=refuse, accept=["json"]
+    ):
+        while len(received) < 2:
+            connection.drain_events(timeout=5)
+
+    assert [body["number"] for body in received] == [0, 1]
+    assert set(refused) == {KeyError, DecodeError}
+    assert client.llen("work") == 0

@@ -192,7 +192,8 @@ def test_an_exact_cause_replaces_a_vague_cause():
     )
 
     assert causes(refused) == [Cause.PHASE_ONE]
-    assert causes(refused, other_version) == [Cause.IKE_VERSION]
+    # Any host could have sent that packet, so the peer's own answer stays, and is first.
+    assert causes(refused, other_version) == [Cause.PHASE_ONE, Cause.IKE_VERSION]
 
 
 def test_a_rejection_may_be_logged_before_its_exchange():
@@ -335,3 +336,41 @@ def test_every_cause_that_a_rule_can_show_has_a_finding():
     of_a_running_tunnel = {Cause.NARROWED, Cause.ONE_WAY, Cause.FLAPPING, Cause.DUPLICATES}
 
     assert set(FINDINGS) == set(Cause) - of_a_running_tunnel
+
+
+UNSUPPORTED = "received unsupported IKE version {} from 203.0.113.2, sending INVALID_MAJOR_VERSION"
+OTHER_VERSION = (
+    "received packet: from 203.0.113.2[500] to 203.0.113.1[500] (432 bytes)",
+    "parsed IKE_SA_INIT request 0 [ SA KE No N(NATD_S_IP) N(NATD_D_IP) ]",
+    "no IKE config found for 203.0.113.1...203.0.113.2, sending NO_PROPOSAL_CHOSEN",
+)
+
+
+@pytest.mark.parametrize("version", ["9.7", "3.0", "0.1", "15.15"])
+def test_s12_a_version_that_no_device_has_is_no_finding(version):
+    assert not findings(lines(UNSUPPORTED.format(version), role=Role.RESPONDER, ike=""))
+
+
+def test_s12_a_first_packet_of_any_host_comes_after_what_our_own_attempt_showed():
+    spoofed = lines(*OTHER_VERSION, at=NOON + timedelta(seconds=9), role=Role.RESPONDER, ike="9")
+
+    found = findings(lines(*REFUSED_ONE), spoofed)
+
+    assert [(finding.cause, bool(finding.caution)) for finding in found] == [
+        (Cause.PHASE_ONE, False),
+        (Cause.IKE_VERSION, True),
+    ]
+    message = message_for_peer(example(), found[1])
+    assert "Received with the address of your device: IKEv2." in message
+
+
+def test_s12_a_second_request_is_from_the_host_at_the_peers_address():
+    refused = (
+        *RESPONDED,
+        "parsed ID_PROT request 0 [ KE No NAT-D NAT-D ]",
+        "could not decrypt payloads",
+    )
+
+    (found,) = findings(lines(*refused, role=Role.RESPONDER, ike="9"))
+
+    assert (found.cause, found.caution) == (Cause.KEY, "")

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vpnportal.api import object_filters
+from vpnportal.api import filter_operators, object_filters
+from vpnportal.api.budget import Budget
 from vpnportal.api.faults import Fault
 
 NOW = datetime(2026, 3, 5, 12, tzinfo=UTC)
@@ -203,3 +204,59 @@ def test_any_filter_can_be_parsed_and_applied_to_any_value(struct, value):
     row = {"a": value, "b": [{"c": value}]}
     assert object_filter.matches(row) in (True, False)
     assert len(object_filter.sort([(row, row), ({}, {})])) == 2
+
+
+def test_s7_the_time_of_a_value_is_read_once_for_all_conditions(monkeypatch):
+    object_filter = parse(
+        {
+            "a": {
+                "operation": "or",
+                "options": [
+                    {"name": "data", "value": [f"< 01/{day:02}/2001" for day in range(1, 29)]}
+                ],
+            }
+        }
+    )
+    read = []
+    monkeypatch.setattr(
+        filter_operators, "_time", lambda value: read.append(value) or datetime(2026, 1, 1)
+    )
+
+    assert not object_filter.matches({"a": "2026-01-01T00:00:00Z"})
+
+    assert read == ["2026-01-01T00:00:00Z"]
+
+
+@pytest.mark.parametrize("text", ["2001", "01/01/2001x", "10.1.255.92", "x" * 100, "9" * 10_000])
+def test_s7_no_other_text_is_tried_as_a_time(text):
+    assert not parse({"a": leaf("> 01/01/1990")}).matches({"a": text})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2001-02-03",
+        "20010203",
+        "2001-W05-6",
+        "2001-02-03T04:05:06+01:00",
+        "2/3/2001",
+        "02/03/2001 4:05",
+    ],
+)
+def test_each_format_of_a_time_is_read(text):
+    assert parse({"a": leaf("> 01/01/1990")}).matches({"a": text})
+
+
+def test_s7_conditions_times_objects_are_limited_also_in_relations():
+    leaf_of_ten = {"operation": "or", "options": [{"name": "data", "value": list(range(10))}]}
+    objects = [{"a": "x"}] * 9
+    budget = Budget(tests=100)
+
+    for filter, struct in (
+        (parse({"a": leaf_of_ten}), None),
+        (parse({"many": {"a": leaf_of_ten}}), {"many": objects}),
+    ):
+        budget = Budget(tests=99)
+        with pytest.raises(Fault, match="has too many conditions for so large a list"):
+            for number in range(10):
+                filter.matches(struct or objects[number % 9], budget)

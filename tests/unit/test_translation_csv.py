@@ -19,6 +19,7 @@ from vpnportal.domain.tunnel.translation_csv import (
 )
 
 NAMES = st.text(alphabet="=+-@',;\" ab1|!", max_size=12)
+FULL_WIDTH = "\uff1d\uff0b\uff0d\uff20"
 
 
 @given(NAMES)
@@ -79,5 +80,26 @@ def test_another_encoding_is_refused_with_the_line_number(encoding):
     ],
 )
 def test_a_malformed_table_is_refused_with_a_sentence(text, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        read_rows(text, 10)
+
+
+@pytest.mark.parametrize("sign", FULL_WIDTH)
+@pytest.mark.parametrize("before", ["", " ", '"', "a,", "a; "])
+def test_s19_a_formula_in_full_width_is_escaped(sign, before):
+    cell = f"{before}{sign}1+1"
+
+    assert escape_formula(cell) == f"{before}'{sign}1+1"
+    assert unescape_formula(escape_formula(cell)) == cell
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("10.1.255.92" + "," * 64, "Line 1 has more than 64 cells. A row has an IP address"),
+        ("\n10.1.255.92,1," + "a" * 501, "Line 2 has a cell of more than 500 characters."),
+    ],
+)
+def test_s3_a_row_has_limits(text, sentence):
     with pytest.raises(ValueError, match=sentence):
         read_rows(text, 10)

@@ -4,6 +4,6 @@ The admin shows neither drafts nor preshared keys. The only change to a tunnel i
 another concentrator.
 """
 
-from vpnportal.admin import accounts, concentrators, network_grants, tunnels, users
+from vpnportal.admin import accounts, claims, concentrators, network_grants, tunnels, users
 
-__all__ = ["accounts", "concentrators", "network_grants", "tunnels", "users"]
+__all__ = ["accounts", "claims", "concentrators", "network_grants", "tunnels", "users"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -16,9 +17,11 @@ from django.http import HttpRequest
 from vpnportal.admin.base import PortalAdmin
 from vpnportal.models import Account, Event, Membership, Role, record_event
 from vpnportal.services import (
+    Quota,
     Refused,
     lock_account,
     owners_addresses,
+    quota_uses,
     refuse_last_owners,
     tell_owners,
     withdraw_access,
@@ -91,6 +94,18 @@ class Accounts(PortalAdmin):
     list_display = ("name", "tunnel_count", "member_count")
     search_fields = ("name", "memberships__user__username")
     inlines = (Members,)
+    readonly_fields = ("quotas_used",)
+    fieldsets = (
+        (None, {"fields": ("name",)}),
+        (
+            "Quotas",
+            {
+                "description": "The most that the account may have. An empty field is the default "
+                "of the site. What the account has already stays.",
+                "fields": ("quotas_used", *(f"max_{quota}" for quota in Quota)),
+            },
+        ),
+    )
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Save the members, and record each change of one."""
@@ -121,6 +136,21 @@ class Accounts(PortalAdmin):
             super().save_related(request, form, formsets, change)
             changes = _apply_member_changes(account, before, _members(account))
             tell_owners(account, cast(User, request.user), changes, also=owners)
+
+    def get_form(
+        self, request: HttpRequest, obj: Account | None = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        labels = {f"max_{quota}": f"Most {quota.label}" for quota in Quota}
+        helps = {f"max_{quota}": f"Default: {settings.QUOTAS[quota]:,}" for quota in Quota}
+        return super().get_form(
+            request, obj, change=change, labels=labels, help_texts=helps, **kwargs
+        )
+
+    @admin.display(description="In use")
+    def quotas_used(self, account: Account) -> str:
+        if account.pk is None:
+            return "nothing"
+        return ", ".join(f"{use.used:,} {use.label}" for use in quota_uses(account.pk))
 
     @admin.display(description="Tunnels", ordering="tunnel_count")
     def tunnel_count(self, account: Account) -> int:

@@ -6,6 +6,7 @@ from ipaddress import IPv4Network
 from typing import Any, ClassVar, cast
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.core.exceptions import ValidationError
@@ -21,14 +22,21 @@ class GrantForm(forms.ModelForm):
 
     class Meta:
         help_texts: ClassVar = {
-            "network": "A public network, or one larger than a /8, such as 198.18.0.0/15 as the "
-            "customer's own. The tunnels of the account may then reserve it and its parts.",
+            "network": "A public network of the customer, or a private one that is larger than "
+            "others may reserve. The tunnels of the account may then reserve it and its parts.",
         }
 
     def clean_network(self) -> IPv4Network:
         network: IPv4Network = self.cleaned_data["network"]
-        if not claim_objection(network):
-            text = f"{network} needs no grant: it is private, and not larger than a /8."
+        least, least_public = settings.CLAIM_PREFIX, settings.PUBLIC_CLAIM_PREFIX
+        if not claim_objection(network, least):
+            text = f"{network} needs no grant: it is private, and not larger than a /{least}."
+            raise ValidationError(text)
+        if network.is_global and network.prefixlen < least_public:
+            text = (
+                f"{network} is larger than a /{least_public}, the largest public network that one "
+                "account may reserve. Grant the parts that the customer has."
+            )
             raise ValidationError(text)
         return network
 

@@ -20,7 +20,7 @@ from vpnportal.api.methods import SERVICES
 from vpnportal.api.object_filters import Filter
 from vpnportal.api.object_masks import Mask
 from vpnportal.api.registry import Method
-from vpnportal.api.serializers import DataType, SerializationContext, serialize
+from vpnportal.api.serializers import CHECK_TIME_EVERY, DataType, SerializationContext, serialize
 from vpnportal.models import Scope
 from vpnportal.services import EditConflict, Refused, TunnelLocked, record_key_reveals
 
@@ -98,7 +98,7 @@ def _result(
     if mask.is_filtered and object_filter.has_conditions:
         filter_structs = serialize(serialization, method.data_type, objects, object_filter.mask())
         for struct, filter_struct in zip(structs, filter_structs, strict=True):
-            object_filter.prune(struct, filter_struct)
+            object_filter.prune(struct, filter_struct, serialization.budget)
     record_key_reveals(serialization.revealed_tunnel_ids, serialization.caller.user)
     return Result(structs if method.many else structs[0], total)
 
@@ -132,5 +132,11 @@ def _matching(
     """
     structs = serialize(serialization, data_type, objects, object_filter.mask())
     pairs = zip(objects, structs, strict=True)
-    matching = [(row, struct) for row, struct in pairs if object_filter.matches(struct)]
+    budget = serialization.budget
+    matching = []
+    for number, (row, struct) in enumerate(pairs):
+        if not number % CHECK_TIME_EVERY:
+            budget.check_time()
+        if object_filter.matches(struct, budget):
+            matching.append((row, struct))
     return [row for row, _ in object_filter.sort(matching)]

@@ -10,9 +10,35 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
-Condition = Callable[[Any], bool]
+
+class Operand:
+    """A value of a property: its text and its time are read once, for all conditions."""
+
+    __slots__ = ("__dict__", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    @cached_property
+    def text(self) -> str:
+        """The value as text for comparison."""
+        return loose_text(self.value)
+
+    @cached_property
+    def number(self) -> float | None:
+        """The value as a number, or None."""
+        return float(self.text) if NUMBER.fullmatch(self.text) else None
+
+    @cached_property
+    def time(self) -> datetime | None:
+        """The value as a time, or None."""
+        return _time(self.value)
+
+
+Condition = Callable[[Operand], bool]
 # In the order of the search: longer operators first.
 TEXT_OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "!^=": lambda value, text: not value.startswith(text),
@@ -34,6 +60,9 @@ ORDER_OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
 }
 DAYS_AGO = re.compile(r"(?:sysdate|currentDate)\s*(?:-\s*(\d{1,5}))?", re.I | re.ASCII)
 NUMBER = re.compile(r"[+-]?\d{1,19}(?:\.\d{1,19})?", re.ASCII)
+# A year, or the month and day of an American format; ISO 8601 also has weeks and no separators.
+_TIME_START = re.compile(r"\d{4}-?[\dW]|\d{1,2}/\d{1,2}/", re.ASCII)
+MAX_TIME_LENGTH = 40
 AMERICAN_FORMATS = ("%m/%d/%Y", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M")
 
 
@@ -69,9 +98,9 @@ def _condition(operation: object, now: datetime) -> Condition:
     if isinstance(operation, (dict, list)):
         raise Malformed
     if operation in (None, "is null"):
-        return lambda value: value is None
+        return lambda operand: operand.value is None
     if operation == "not null":
-        return lambda value: value is not None
+        return lambda operand: operand.value is not None
     return (
         _parse_text(operation, now)
         if isinstance(operation, str)
@@ -90,13 +119,13 @@ def _parse_text(operation: str, now: datetime) -> Condition:
 
 
 def _equals(text: str) -> Condition:
-    return lambda value: value is not None and loose_text(value) == text
+    return lambda operand: operand.value is not None and operand.text == text
 
 
 def _text_condition(compare: Callable[[str, str], bool], text: str, sign: str) -> Condition:
     if not text and sign not in ("!=", "_="):
         raise Malformed
-    return lambda value: value is not None and compare(loose_text(value), text)
+    return lambda operand: operand.value is not None and compare(operand.text, text)
 
 
 def _order_condition(compare: Callable[[Any, Any], bool], text: str, now: datetime) -> Condition:
@@ -107,23 +136,25 @@ def _order_condition(compare: Callable[[Any, Any], bool], text: str, now: dateti
     if days_ago := DAYS_AGO.fullmatch(text):
         return _time_condition(compare, now - timedelta(days=int(days_ago[1] or 0)))
     if NUMBER.fullmatch(text):
-        return lambda value: bool(
-            value is not None
-            and NUMBER.fullmatch(loose_text(value))
-            and compare(float(loose_text(value)), float(text))
+        number = float(text)
+        return lambda operand: bool(
+            operand.value is not None
+            and operand.number is not None
+            and compare(operand.number, number)
         )
     limit = _time(text)
     if limit is None:
-        return lambda value: value is not None and compare(loose_text(value), text)
+        return lambda operand: operand.value is not None and compare(operand.text, text)
     return _time_condition(compare, limit)
 
 
 def _time_condition(compare: Callable[[Any, Any], bool], limit: datetime) -> Condition:
-    return lambda value: (at := _time(value)) is not None and compare(*_comparable(at, limit))
+    return lambda operand: operand.time is not None and compare(*_comparable(operand.time, limit))
 
 
 def _time(text: object) -> datetime | None:
-    if not isinstance(text, str):
+    # The formats take much longer than the look at the length and at the first characters.
+    if not isinstance(text, str) or len(text) > MAX_TIME_LENGTH or not _TIME_START.match(text):
         return None
     try:
         return datetime.fromisoformat(text)
@@ -162,22 +193,22 @@ def options_by_name(options: object) -> Options:
 
 def _in(options: Options, now: datetime) -> Condition:
     texts = {loose_text(datum) for datum in options.get("data", ())}
-    return lambda value: value is not None and loose_text(value) in texts
+    return lambda operand: operand.value is not None and operand.text in texts
 
 
 def _not_in(options: Options, now: datetime) -> Condition:
     is_in = _in(options, now)
-    return lambda value: value is not None and not is_in(value)
+    return lambda operand: operand.value is not None and not is_in(operand)
 
 
 def _any(options: Options, now: datetime) -> Condition:
     conditions = [_condition(datum, now) for datum in options.get("data", ())]
-    return lambda value: any(condition(value) for condition in conditions)
+    return lambda operand: any(condition(operand) for condition in conditions)
 
 
 def _all(options: Options, now: datetime) -> Condition:
     conditions = [_condition(datum, now) for datum in options.get("data", ())]
-    return lambda value: all(condition(value) for condition in conditions)
+    return lambda operand: all(condition(operand) for condition in conditions)
 
 
 def _date_operator(name: str, compare: Callable[[Any, Any], bool]) -> Callable[..., Condition]:
@@ -190,7 +221,7 @@ def _date_operator(name: str, compare: Callable[[Any, Any], bool]) -> Callable[.
 def _between(options: Options, now: datetime) -> Condition:
     is_after = _date_operator("startDate", ORDER_OPERATORS[">="])(options, now)
     is_before = _date_operator("endDate", ORDER_OPERATORS["<="])(options, now)
-    return lambda value: is_after(value) and is_before(value)
+    return lambda operand: is_after(operand) and is_before(operand)
 
 
 def _option_time(options: Options, name: str) -> datetime:

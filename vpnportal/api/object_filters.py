@@ -13,8 +13,9 @@ from functools import cached_property, partial
 from typing import Any
 
 from vpnportal.api import filter_operators
+from vpnportal.api.budget import Budget
 from vpnportal.api.faults import invalid_value
-from vpnportal.api.filter_operators import Condition, Malformed, loose_text
+from vpnportal.api.filter_operators import Condition, Malformed, Operand, loose_text
 from vpnportal.api.object_masks import Mask
 
 # Each condition is tested on every object.
@@ -38,6 +39,8 @@ class Filter:
     conditions: dict[str, Condition] = field(default_factory=dict)
     relations: dict[str, Filter] = field(default_factory=dict)
     orders: list[Order] = field(default_factory=list)
+    # The tests of one object, without those of its relations: a condition may have several.
+    tests: int = 0
     # The value that `id` must equal, if there is such a condition: it allows a lookup by id.
     id: int | None = None
 
@@ -71,27 +74,32 @@ class Filter:
         names = ("id", *self.conditions, *(order.path[0] for order in self.orders))
         return Mask({**{name: Mask() for name in names}, **related})
 
-    def matches(self, value: Any) -> bool:
+    def matches(self, value: Any, budget: Budget | None = None) -> bool:
         """Return True if an object, or any object of a list, meets all conditions.
 
         All conditions on a relation must hold for the same related object. None, and an empty
-        list, count as an object without properties.
+        list, count as an object without properties. Raises Fault beyond the budget, which is a
+        new one without the argument.
         """
+        budget = budget or Budget()
         if isinstance(value, list):
-            return any(self._matches_object(item) for item in value or [None])
-        return self._matches_object(value)
+            return any(self._matches_object(item, budget) for item in value or [None])
+        return self._matches_object(value, budget)
 
-    def _matches_object(self, value: Any) -> bool:
+    def _matches_object(self, value: Any, budget: Budget) -> bool:
+        budget.spend(self.tests + 1)
         struct = value if isinstance(value, dict) else {}
         return all(
-            condition(struct.get(name)) for name, condition in self.conditions.items()
+            condition(Operand(struct.get(name))) for name, condition in self.conditions.items()
         ) and all(
-            related.matches(struct.get(name))
+            related.matches(struct.get(name), budget)
             for name, related in self.relations.items()
             if related.has_conditions
         )
 
-    def prune(self, struct: dict[str, Any], filter_struct: dict[str, Any]) -> None:
+    def prune(
+        self, struct: dict[str, Any], filter_struct: dict[str, Any], budget: Budget | None = None
+    ) -> None:
         """Remove related objects that do not match from `struct` (`filteredMask`).
 
         `filter_struct` is the same object, serialized with this filter's mask.
@@ -103,12 +111,12 @@ class Filter:
                 pairs = [
                     (item, filter_item)
                     for item, filter_item in zip(value, filter_value, strict=True)
-                    if related.matches(filter_item)
+                    if related.matches(filter_item, budget)
                 ]
                 struct[name] = [item for item, _ in pairs]
             for item, filter_item in pairs:
                 if isinstance(item, dict) and isinstance(filter_item, dict):
-                    related.prune(item, filter_item)
+                    related.prune(item, filter_item, budget)
 
     def sort(self, pairs: Sequence[tuple[Any, dict[str, Any]]]) -> list[tuple[Any, dict[str, Any]]]:
         """Return the pairs (object, struct) sorted by the orders of the filter and relations."""
@@ -158,10 +166,12 @@ class _Parser:
     def _parse_leaf(self, parsed: Filter, name: str, leaf: Mapping[str, Any]) -> None:
         operation, options = leaf["operation"], leaf.get("options")
         try:
-            self._count(_conditions_in(operation, options))
+            tests = _conditions_in(operation, options)
+            self._count(tests)
             if operation == "orderBy":
                 parsed.orders.append(_order(name, filter_operators.options_by_name(options)))
             else:
+                parsed.tests += tests
                 parsed.conditions[name] = filter_operators.parse(operation, options, self._now)
         except Malformed:
             return

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
+from vpnportal.api.budget import Budget
 from vpnportal.api.calls import Caller
 from vpnportal.api.faults import public_fault
 from vpnportal.api.object_masks import Mask
 
 # A mask may lead from an account to its tunnels and back again, and multiply objects each time.
 MAX_OBJECTS = 100_000
+CHECK_TIME_EVERY = 1_000
 REPLY_TOO_LARGE = (
     f"The reply would have more than {MAX_OBJECTS:,} objects: name fewer properties in the mask, "
     "or page with a limit."
@@ -28,12 +30,14 @@ REPLY_TOO_LARGE = (
 class SerializationContext:
     """State of one reply: the caller, the number of objects still allowed, and a cache of rows.
 
-    `revealed_tunnel_ids` are the tunnels whose preshared key is in the reply.
+    `revealed_tunnel_ids` are the tunnels whose preshared key is in the reply. The time of `budget`
+    begins with the context.
     """
 
     caller: Caller
     revealed_tunnel_ids: set[int] = field(default_factory=set)
     objects_left: int = MAX_OBJECTS
+    budget: Budget = field(default_factory=Budget)
     cache: dict[Any, Any] = field(default_factory=dict)
 
     def check_room(self, count: int) -> None:
@@ -42,7 +46,8 @@ class SerializationContext:
             raise public_fault(REPLY_TOO_LARGE)
 
     def add_objects(self, count: int) -> None:
-        """Add `count` to the objects of the reply. Raises Fault beyond MAX_OBJECTS."""
+        """Add `count` to the objects of the reply. Raises Fault beyond MAX_OBJECTS, or too late."""
+        self.budget.check_time()
         self.check_room(count)
         self.objects_left -= count
 
@@ -114,6 +119,8 @@ def _local_structs(
     structs = []
     for row in objects:
         values = [(name, get(serialization, row)) for name, get in getters]
+        if not len(structs) % CHECK_TIME_EVERY:
+            serialization.budget.check_time()
         structs.append(
             {name: value for name, value in values if value is not None or name in data_type.nulls}
         )

@@ -250,6 +250,7 @@ CLOSED = {
     "LimitEntry": "limits of the pages of users",
     "ApiKey": "digests of keys that may change tunnels",
     "NetworkGrant": "the portal asks for a grant before an apply",
+    "RefusedApply": "the portal counts refusals before an apply",
     "LastEdit": "edits are compared by the portal",
     "DraftBackup": "a draft with its key, for Undo on the page",
     "KeyReveal": "who saw a preshared key",

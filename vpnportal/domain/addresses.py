@@ -12,9 +12,6 @@ RESERVED = tuple(
     for block in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4")
 )
 
-# 10.0.0.0/8, the largest private network (RFC 1918).
-LARGEST_CLAIM_PREFIX = 8
-
 
 def parse_address(text: str) -> IPv4Address:
     """Return the address in `text`. Raises ValueError with an example if there is none."""
@@ -101,10 +98,13 @@ def subnet_warning(network: IPv4Network) -> str:
     )
 
 
-def claim_objection(network: IPv4Network) -> str:
-    """Return why a tunnel may reserve the network only with a grant of the operators, or ""."""
-    if network.prefixlen < LARGEST_CLAIM_PREFIX:
-        return f"is larger than a /{LARGEST_CLAIM_PREFIX}"
+def claim_objection(network: IPv4Network, least_prefix: int) -> str:
+    """Return why a tunnel may reserve the network only with a grant of the operators, or "".
+
+    `least_prefix` is the prefix length of the largest private network without a grant.
+    """
+    if network.prefixlen < least_prefix:
+        return f"is larger than a /{least_prefix}"
     return "has public addresses" if network.is_global else ""
 
 
@@ -163,6 +163,15 @@ def starts_around(network: IPv4Network) -> list[int]:
     """Return the numbers at which a network that contains this one can begin: at most 33."""
     first = int(network.network_address)
     return sorted({first >> bits << bits for bits in range(33 - network.prefixlen, 33)} | {first})
+
+
+def address_count(ranges: Iterable[tuple[int, int]]) -> int:
+    """Return the number of addresses in ranges of first and last address, which may overlap."""
+    count, counted_to = 0, -1
+    for first, last in sorted(ranges):
+        count += max(0, last - max(first - 1, counted_to))
+        counted_to = max(counted_to, last)
+    return count
 
 
 def overlaps(

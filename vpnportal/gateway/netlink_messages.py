@@ -36,10 +36,12 @@ def encode_message(sequence: int, kind: int, flags: int, body: bytes) -> bytes:
 
 
 def split_messages(raw: bytes) -> Iterator[Message]:
-    """Yield the messages in a datagram of the kernel."""
+    """Yield the messages in a datagram of the kernel, up to one whose length cannot be right."""
     at = 0
     while at + HEADER.size <= len(raw):
         length, kind, flags, sequence, _ = HEADER.unpack_from(raw, at)
+        if length < HEADER.size:
+            return
         yield Message(kind, flags, sequence, raw[at + HEADER.size : at + length])
         at += (length + 3) & ~3
 
@@ -62,6 +64,8 @@ def find_attributes(raw: bytes, at: int = 0) -> Iterator[tuple[int, int, int]]:
     """
     while at + ATTRIBUTE_HEADER.size <= len(raw):
         length, kind = ATTRIBUTE_HEADER.unpack_from(raw, at)
+        if length < ATTRIBUTE_HEADER.size:
+            return
         yield kind & KIND_MASK, at + ATTRIBUTE_HEADER.size, at + length
         at += (length + 3) & ~3
 

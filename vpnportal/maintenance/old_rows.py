@@ -25,6 +25,7 @@ from vpnportal.models import (
     MemberChange,
     OutgoingMail,
     PeerProbe,
+    RefusedApply,
     TranslationImport,
     TunnelCommand,
 )
@@ -46,6 +47,7 @@ REMOVABLE: dict[type[models.Model], Callable[[datetime], Q]] = {
     DriftRepair: lambda before: Q(at__lt=before),
     Invitation: lambda before: Q(created_at__lt=before - INVITATION_LASTS),
     MemberChange: lambda before: Q(at__lt=before),
+    RefusedApply: lambda before: Q(at__lt=before),
     KeyReveal: lambda before: Q(at__lt=before),
     OutgoingMail: lambda before: Q(created_at__lt=before, next_try_at=None),
     LogEntry: lambda before: Q(action_time__lt=before),

@@ -25,7 +25,7 @@ from vpnportal.models.key_rotations import KeyRotation
 from vpnportal.models.observations import DiagnosticLog, DriftRepair, TranslationUsage
 from vpnportal.models.outgoing_mail import OutgoingMail
 from vpnportal.models.permissions import Role, Scope
-from vpnportal.models.remote_claims import NetworkGrant, RemoteClaim
+from vpnportal.models.remote_claims import NetworkGrant, RefusedApply, RemoteClaim
 from vpnportal.models.revisions import Revision
 from vpnportal.models.subnets import Subnet
 from vpnportal.models.traffic import Traffic
@@ -61,6 +61,7 @@ __all__ = [
     "OutgoingMail",
     "PeerProbe",
     "Profile",
+    "RefusedApply",
     "RemoteClaim",
     "Revision",
     "Role",

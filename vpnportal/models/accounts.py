@@ -18,9 +18,20 @@ class AccountQuerySet(PermissionQuerySet["Account"]):
 
 
 class Account(models.Model):
-    """A customer, who owns tunnels and subnets."""
+    """A customer, who owns tunnels and subnets.
+
+    The quotas are the most that the account may have. None is the default of the site,
+    `settings.QUOTAS`. The names of the columns are `max_` and the name there.
+    """
 
     name = models.CharField(max_length=80, unique=True)
+    max_tunnels = models.PositiveIntegerField(null=True, blank=True)
+    max_translations = models.PositiveIntegerField(null=True, blank=True)
+    max_subnets = models.PositiveIntegerField(null=True, blank=True)
+    max_addresses = models.PositiveBigIntegerField(null=True, blank=True)
+    max_api_keys = models.PositiveIntegerField(null=True, blank=True)
+    max_invitations = models.PositiveIntegerField(null=True, blank=True)
+    max_probes = models.PositiveIntegerField(null=True, blank=True)
 
     objects = AccountQuerySet.as_manager()
 

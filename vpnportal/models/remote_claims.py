@@ -20,6 +20,8 @@ from vpnportal.models.concentrators import Concentrator
 from vpnportal.models.revisions import Revision
 from vpnportal.models.tunnels import Tunnel
 
+# Refused applies of an account are limited in this time.
+REFUSALS_COUNT_FOR = timedelta(hours=1)
 # Above this, a condition on ids costs more than the join that it spares.
 MAX_IDS = 500
 
@@ -171,7 +173,8 @@ class NetworkGrantQuerySet(models.QuerySet["NetworkGrant"]):
 
     def missing(self, account_id: int, networks: tuple[IPv4Network, ...]) -> list[IPv4Network]:
         """Return the networks that need a grant which the account lacks. No query without them."""
-        needing = [network for network in networks if claim_objection(network)]
+        least = settings.CLAIM_PREFIX
+        needing = [network for network in networks if claim_objection(network, least)]
         if not needing:
             return []
         granted = self.filter(account=account_id).values_list("network", flat=True)
@@ -179,8 +182,43 @@ class NetworkGrantQuerySet(models.QuerySet["NetworkGrant"]):
         return [net for net in needing if not any(net.subnet_of(grant) for grant in allowed)]
 
 
+class RefusedApplyQuerySet(models.QuerySet["RefusedApply"]):
+    """Refused applies, with a filter for those of the last hour."""
+
+    def lately(self) -> RefusedApplyQuerySet:
+        """Return those of the last hour, and those of a clock that was ahead."""
+        now = timezone.now()
+        return self.filter(at__range=(now - REFUSALS_COUNT_FOR, now + REFUSALS_COUNT_FOR))
+
+
+class RefusedApply(models.Model):
+    """An apply that was refused because others have a network or a peer that it needs.
+
+    Each refusal says that an address is in use, so an account has few of them in an hour.
+    """
+
+    account = models.ForeignKey(Account, models.CASCADE, related_name="refused_applies")
+    tunnel = models.ForeignKey(Tunnel, models.CASCADE, related_name="refused_applies")
+    author = models.ForeignKey(User, models.SET_NULL, null=True, related_name="+")
+    at = models.DateTimeField(default=timezone.now)
+    # The remote subnets and the remote peer of the draft, for the operators.
+    addresses = models.TextField(blank=True)
+
+    objects = RefusedApplyQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        verbose_name_plural = "refused applies"
+        indexes = [models.Index("account", "at", name="refusals_by_account")]
+
+    def __str__(self) -> str:
+        return f"apply of {self.tunnel} at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
 class NetworkGrant(models.Model):
-    """The permission of an account to claim a public network, or one that is larger than a /8.
+    """The permission of an account to claim a public network, or a larger one than others may.
+
+    `settings.CLAIM_PREFIX` is the least prefix length without a grant.
 
     `granted_by` is None for what an account had before grants existed.
     """

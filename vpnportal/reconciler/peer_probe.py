@@ -24,7 +24,7 @@ from vpnportal.encryption import CannotOpen
 from vpnportal.fields import Sealed
 from vpnportal.gateway import GatewayError
 from vpnportal.gateway.peer_probe import PeerProber
-from vpnportal.models import Concentrator, PeerProbe, Revision, Tunnel
+from vpnportal.models import Concentrator, PeerProbe, Revision, Tunnel, TunnelCommand
 from vpnportal.reconciler import reconcile
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,8 @@ State = PeerProbe.State
 OPEN_STATES = (State.QUEUED, State.ASKING)
 # A crashed worker or a lost message leaves a probe that nothing continues.
 EXPIRES_AFTER = timedelta(seconds=60)
+# A probe gives way to what was requested in this time.
+YIELDS_FOR = timedelta(seconds=20)
 TIMED_OUT = "Timed out: the concentrator's worker was busy or did not run."
 CANNOT_OPEN = (
     "The concentrator cannot open the request with its keys. The service operators see why with "
@@ -39,6 +41,22 @@ CANNOT_OPEN = (
 )
 # A round starts no offer after this time. One offer takes up to about 2 s.
 ROUND_SECONDS = 0.4
+
+
+def yields(probe_id: int) -> bool:
+    """Return True if an apply or a command waits for the worker of a probe's concentrator.
+
+    An offer takes up to 2 s, which the other tunnel would wait.
+    """
+    concentrator = Concentrator.objects.filter(tunnels__peer_probes=probe_id).values("pk")[:1]
+    now = timezone.now()
+    # An older one does not wait for this worker, but for its gateway.
+    lately = (now - YIELDS_FOR, now + YIELDS_FOR)
+    revisions = Revision.objects.filter(concentrator=concentrator, created_at__range=lately)
+    commands = TunnelCommand.objects.filter(
+        tunnel__concentrator=concentrator, requested_at__range=lately, done_at=None
+    )
+    return revisions.filter(outcome=Revision.Outcome.QUEUED).exists() or commands.exists()
 
 
 def run_round(probe_id: int) -> bool:

@@ -108,6 +108,7 @@ from vpnportal.services.preshared_keys import (
     record_key_reveals,
     reveal_preshared_key,
 )
+from vpnportal.services.quotas import Quota, QuotaUse, order_refusal, quota_use, quota_uses
 from vpnportal.services.remote_subnets import add_remote_subnet, remove_remote_subnet
 from vpnportal.services.restore_draft import (
     Replaced,
@@ -187,6 +188,8 @@ __all__ = [
     "HistoryEntry",
     "Location",
     "PoolUse",
+    "Quota",
+    "QuotaUse",
     "RankedTunnels",
     "Refused",
     "Replaced",
@@ -267,6 +270,7 @@ __all__ = [
     "note_removed",
     "note_sign_in",
     "order",
+    "order_refusal",
     "owners_addresses",
     "parse_address",
     "parse_day",
@@ -283,6 +287,8 @@ __all__ = [
     "peer_view_of",
     "pool_uses",
     "preview_restore",
+    "quota_use",
+    "quota_uses",
     "reconnect",
     "record_key_reveals",
     "refuse_last_owners",

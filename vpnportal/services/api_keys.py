@@ -21,6 +21,7 @@ from vpnportal.models.row_locks import lock_account
 from vpnportal.services.errors import Refused
 from vpnportal.services.input_parsing import parse_name
 from vpnportal.services.notices import notify_owners
+from vpnportal.services.quotas import Quota, refuse_over_quota
 
 # 256 bits as 64 characters: legacy clients tell a key from a password by its length.
 KEY_BYTES = 32
@@ -46,7 +47,7 @@ def create_api_key(
     `first_day` and `last_day` are the valid dates, in the current time zone. `sources` lists the
     client addresses or networks (CIDR) that may use the key.
     Raises Refused if an argument is invalid or the user is not a member of the account. Raises
-    Refused if the user already has MAX_KEYS usable keys in the account.
+    Refused if the user already has MAX_KEYS usable keys in the account, or by the account's quota.
     """
     name = _name(name)
     if scope not in Scope:
@@ -61,6 +62,7 @@ def create_api_key(
         if _current_keys(timezone.now()).filter(account=account, user=user).count() >= MAX_KEYS:
             limit = f"The limit is {MAX_KEYS} keys. Revoke a key that is not needed."
             raise Refused(Problem("", limit))
+        refuse_over_quota(account.pk, Quota.API_KEYS)
         ApiKey.objects.create(
             account=account,
             user=user,

@@ -11,7 +11,7 @@ from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import Account, Event, Subnet, Tunnel, record_event
 from vpnportal.models.row_locks import lock_account
 from vpnportal.services.errors import Refused
-from vpnportal.services.remote_subnets import add_remote_subnet
+from vpnportal.services.remote_subnets import add_remote_subnet, customer_subnet
 
 # More subnets than a client would attach show a mistake of the client.
 MAX_UNUSED = 100
@@ -21,7 +21,8 @@ FIELD = "remote_subnets"
 def make_customer_subnet(account: Account, network: IPv4Network) -> Subnet:
     """Return the account's customer subnet with this network, or create it without a tunnel.
 
-    Raises Refused if a new subnet is needed and the account has MAX_UNUSED unused subnets.
+    Raises Refused if a new subnet is needed, and the account has MAX_UNUSED unused subnets or all
+    that its quota allows.
     """
     with transaction.atomic():
         lock_account(account.pk)
@@ -33,7 +34,7 @@ def make_customer_subnet(account: Account, network: IPv4Network) -> Subnet:
                 "Attach or delete some of them first."
             )
             raise Refused(Problem(FIELD, text))
-        row, _ = account.subnets.get_or_create(kind=Subnet.Kind.CUSTOMER, network=network)
+        row = customer_subnet(account.pk, network)
         if is_new:
             record_event(Event.Action.SUBNET_CREATED, account=account, subject=str(network))
     return row

@@ -30,11 +30,10 @@ from vpnportal.models.accounts import INVITATION_LASTS
 from vpnportal.services.api_keys import revoke_api_key
 from vpnportal.services.errors import Refused
 from vpnportal.services.notices import notify_owners
+from vpnportal.services.quotas import Quota, refuse_over_quota
 
 # 256 bits: no guess succeeds.
 TOKEN_BYTES = 32
-# Every link gives access: the limit makes owners revoke forgotten invitations.
-MAX_OPEN_INVITATIONS = 20
 # No other person's address is to be flooded by inviting and revoking.
 MAX_MAILS_A_DAY = 50
 LAST_OWNER = "An account needs an owner. Make another member an owner first."
@@ -43,15 +42,11 @@ LAST_OWNER = "An account needs an owner. Make another member an owner first."
 def invite(account: Account, role: str, note: str, author: User) -> str:
     """Create an invitation and return its token, which the database does not hold.
 
-    `note` names the invited person. Raises Refused at MAX_OPEN_INVITATIONS.
+    `note` names the invited person. Raises Refused by the account's quota.
     """
     with lock_account(account):
-        if account.invitations.open().count() >= MAX_OPEN_INVITATIONS:
-            text = (
-                f"The limit is {MAX_OPEN_INVITATIONS} pending invitations. "
-                "Revoke an invitation that is not needed."
-            )
-            raise Refused(Problem("role", text))
+        # Every link gives access: the quota makes owners revoke forgotten invitations.
+        refuse_over_quota(account.pk, Quota.INVITATIONS, field="role")
         token = secrets.token_urlsafe(TOKEN_BYTES)
         account.invitations.create(role=Role(role), note=note, digest=_digest(token), author=author)
         record_event(

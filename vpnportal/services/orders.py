@@ -26,7 +26,7 @@ from vpnportal.models import (
     Tunnel,
     record_event,
 )
-from vpnportal.models.row_locks import lock_concentrators, lock_revisions
+from vpnportal.models.row_locks import lock_account, lock_concentrators, lock_revisions
 from vpnportal.services.address_allocation import (
     AllocatedAddresses,
     free_hosted_peer,
@@ -34,6 +34,7 @@ from vpnportal.services.address_allocation import (
 )
 from vpnportal.services.address_release import request_removal, start_release
 from vpnportal.services.errors import Refused
+from vpnportal.services.quotas import deletion_refusal, order_refusal
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit, refuse_while_held
 from vpnportal.services.tunnel_marks import ensure_mark
 
@@ -78,14 +79,17 @@ def order(
     """Create a tunnel with default settings and a new name, without a revision.
 
     A second order of the author with the same key returns the tunnel of the first order. Raises
-    Refused if no address or subnet is free.
+    Refused if no address or subnet is free, or if a quota of the account is reached.
     """
     for attempts_left in reversed(range(MAX_ATTEMPTS)):
         try:
             with transaction.atomic():
+                lock_account(account.pk)
                 lock_concentrators()
                 if key and (ordered := Tunnel.objects.filter(ordered_by=author, order_key=key)):
                     return ordered.get()
+                if text := order_refusal(account.pk):
+                    raise Refused(Problem("account", text))
                 return _create(account, datacenter, author, key)
         except DatabaseError as error:
             if not attempts_left or not _is_retryable(error):
@@ -97,10 +101,12 @@ def cancel(tunnel: Tunnel, author: User) -> None:
     """Delete the tunnel: remove it from its concentrators, then free its addresses.
 
     The row stays, with the name and the revisions. `TunnelState.releasing_from` names the
-    concentrators that may still hold the tunnel.
+    concentrators that may still hold the tunnel. Raises Refused beyond the deletions of an hour.
     """
     with lock_tunnel_for_edit(tunnel, with_account=True, during_import=True) as fresh:
         refuse_while_held(fresh)
+        if text := deletion_refusal(fresh.account_id):
+            raise Refused(Problem("", text))
         lock_concentrators()
         now = timezone.now()
         Tunnel.objects.filter(pk=fresh.pk).update(cancelled_at=now)

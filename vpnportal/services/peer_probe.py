@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -16,11 +16,21 @@ from vpnportal.domain.peer_probe.result import LEARNED_FIELDS
 from vpnportal.domain.planning.sa_status import SaStatus
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.fields import Sealed
-from vpnportal.models import Concentrator, Event, PeerProbe, Tunnel, record_event
+from vpnportal.models import (
+    AddressPool,
+    Concentrator,
+    Event,
+    PeerProbe,
+    Subnet,
+    Tunnel,
+    record_event,
+)
 from vpnportal.reconciler.peer_probe import OPEN_STATES, TIMED_OUT, is_overdue
 from vpnportal.services.drafts import edit
 from vpnportal.services.edit_conflicts import VERSION_UNKNOWN, SeenVersion, check_draft_version
 from vpnportal.services.errors import Refused
+from vpnportal.services.quotas import Quota, refuse_over_quota
+from vpnportal.services.tunnel_conflicts import PROVIDER_KINDS
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 # A probe sends packets to an address that a user typed, so the rate is limited.
@@ -34,11 +44,12 @@ def start_probe(tunnel: Tunnel, author: User) -> PeerProbe:
     """Queue a probe of the draft's peer. The worker saves the result in the probe.
 
     Raises Refused if the tunnel is up, a probe is running or the limit is reached. Raises Refused
-    if the draft has no valid peer address.
+    if the draft has no valid peer address, or by the quota of the account.
     """
-    with lock_tunnel_for_edit(tunnel, during_import=True) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True, during_import=True) as fresh:
         if problems := tuple(_problems(fresh)):
             raise Refused(*problems)
+        refuse_over_quota(fresh.account_id, Quota.PROBES)
         # A probe that expired keeps its draft until then.
         fresh.peer_probes.exclude(specification="").update(specification=Sealed())
         probe = PeerProbe.of(fresh, author, {PEER: str(fresh.remote_peer)})
@@ -116,8 +127,14 @@ def _problems(tunnel: Tunnel) -> Iterator[Problem]:
 
 
 def _is_provider_address(address: str) -> bool:
-    gateways = Concentrator.objects.filter(public_address=address)
-    return gateways.exists() or Tunnel.objects.present().filter(hosted_peer=address).exists()
+    network = IPv4Network(address)
+    pools = AddressPool.objects.values_list("network", flat=True)
+    return (
+        Concentrator.objects.filter(public_address=address).exists()
+        or Tunnel.objects.present().filter(hosted_peer=address).exists()
+        or Subnet.objects.filter(kind__in=PROVIDER_KINDS).overlapping(network).exists()
+        or any(network.overlaps(pool) for pool in pools)
+    )
 
 
 def _is_limit_reached(tunnel: Tunnel) -> bool:

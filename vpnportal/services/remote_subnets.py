@@ -11,26 +11,34 @@ from vpnportal.domain.tunnel.spec import Problem, Translation
 from vpnportal.models import Event, Subnet, Tunnel, record_event
 from vpnportal.services.edit_conflicts import note_edits
 from vpnportal.services.errors import Refused
+from vpnportal.services.quotas import Quota, refuse_over_quota
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 FIELD = "remote_subnets"
 
 
 def add_remote_subnet(tunnel: Tunnel, network: IPv4Network, author: User) -> Subnet:
-    """Add a remote subnet. Raises Refused if it overlaps a subnet of the tunnel."""
+    """Add a remote subnet. Raises Refused if it overlaps one of the tunnel, or by the quota."""
     with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         for other in fresh.networks(*Subnet.Kind):
             if other == network:
                 raise Refused(Problem(FIELD, f"{network} is already a subnet of this tunnel."))
             if other.overlaps(network):
                 raise Refused(Problem(FIELD, f"{network} overlaps {other} of this tunnel."))
-        subnet, _ = Subnet.objects.get_or_create(
-            account_id=fresh.account_id, kind=Subnet.Kind.CUSTOMER, network=network
-        )
+        subnet = customer_subnet(fresh.account_id, network)
         fresh.subnets.add(subnet)
         note_edits(fresh, [FIELD], author)
         record_subnet(fresh, author, FIELD, added=network)
     return subnet
+
+
+def customer_subnet(account_id: int, network: IPv4Network) -> Subnet:
+    """Return the customer subnet of a locked account, or add it. Raises Refused by the quota."""
+    rows = Subnet.objects.filter(account=account_id, kind=Subnet.Kind.CUSTOMER)
+    if row := rows.filter(network=network).first():
+        return row
+    refuse_over_quota(account_id, Quota.SUBNETS, field=FIELD)
+    return rows.create(account_id=account_id, kind=Subnet.Kind.CUSTOMER, network=network)
 
 
 def remove_remote_subnet(tunnel: Tunnel, subnet_id: int, author: User) -> tuple[Translation, ...]:

@@ -38,7 +38,8 @@ from vpnportal.services.edit_conflicts import (
     note_edits,
 )
 from vpnportal.services.errors import Refused
-from vpnportal.services.remote_subnets import detach
+from vpnportal.services.quotas import Quota, refuse_over_quota
+from vpnportal.services.remote_subnets import customer_subnet, detach
 from vpnportal.services.translations import TranslationRow, unsaved_translation
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
@@ -249,15 +250,16 @@ def _set_remote(tunnel: Tunnel, networks: Iterable[IPv4Network]) -> None:
         if row.network not in target:
             detach(tunnel, row)
     for network in target:
-        row, _ = tunnel.account.subnets.get_or_create(kind=customer, network=network)
-        tunnel.subnets.add(row)
+        tunnel.subnets.add(customer_subnet(tunnel.account_id, network))
 
 
 def _set_translations(tunnel: Tunnel, target: TunnelSpec, fields: Iterable[str]) -> None:
     rows = {str(row.internal): row for row in target.translations}
     changed = [at for field in fields if (at := translation_address(field)) is not None]
-    tunnel.translations.filter(internal_address__in=changed).delete()
-    new_rows = (rows[at] for at in changed if at in rows)
+    deleted, _ = tunnel.translations.filter(internal_address__in=changed).delete()
+    new_rows = [rows[at] for at in changed if at in rows]
+    if len(new_rows) > deleted:
+        refuse_over_quota(tunnel.account_id, Quota.TRANSLATIONS, len(new_rows))
     AddressTranslation.objects.bulk_create(
         [
             unsaved_translation(tunnel, TranslationRow(row.internal, row.customer, row.name))

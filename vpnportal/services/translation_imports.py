@@ -19,13 +19,15 @@ from django.utils import timezone
 from vpnportal.celery import EVERY_SECONDS, RUN_IMPORT, request_portal_task
 from vpnportal.domain.tunnel.spec import Problem, translation_address
 from vpnportal.models import Event, TranslationImport, Tunnel, record_event
-from vpnportal.models.row_locks import lock_tunnel
+from vpnportal.models.row_locks import lock_account, lock_tunnel
 from vpnportal.models.translation_imports import OVERDUE
 from vpnportal.services.draft_digests import update_digest
 from vpnportal.services.edit_conflicts import author_name
 from vpnportal.services.errors import Refused, TunnelLocked
+from vpnportal.services.quotas import Quota, refuse_over_quota
 from vpnportal.services.translations import (
     TranslationRow,
+    added_rows,
     refuse_conflicts,
     row_problems,
     saved_rows,
@@ -121,9 +123,11 @@ def run_import_step(import_id: int) -> bool:
     """
     unfinished = TranslationImport.objects.unfinished()
     with transaction.atomic():
-        tunnel_id = unfinished.filter(pk=import_id).values_list("tunnel_id", flat=True).first()
-        if tunnel_id is None:
+        ids = unfinished.filter(pk=import_id).values_list("tunnel_id", "tunnel__account_id").first()
+        if ids is None:
             return False
+        tunnel_id, account_id = ids
+        lock_account(account_id)
         tunnel = lock_tunnel(tunnel_id)
         row = unfinished.select_related("author").filter(pk=import_id).first()
         return row is not None and _run_step(row, tunnel)
@@ -169,6 +173,7 @@ def _check(row: TranslationImport, tunnel: Tunnel) -> None:
     _refuse_conflicts(tunnel, changes, saved)
     if problems := row_problems(tunnel, entered, saved):
         raise Refused(*problems)
+    refuse_over_quota(tunnel.account_id, Quota.TRANSLATIONS, added_rows(entered, saved))
     row.state = State.SAVING
     # The digest of a large draft takes longer than a step. Without one it counts as changed.
     Tunnel.objects.filter(pk=tunnel.pk).update(draft_digest="")

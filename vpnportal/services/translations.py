@@ -24,6 +24,7 @@ from vpnportal.domain.tunnel.spec import (
 from vpnportal.models import AddressTranslation, Event, Subnet, Tunnel, record_event
 from vpnportal.services.edit_conflicts import SAVE_AGAIN, EditConflict, conflict, note_edits
 from vpnportal.services.errors import Refused
+from vpnportal.services.quotas import Quota, refuse_over_quota
 from vpnportal.services.tunnel_lock import lock_tunnel_for_edit
 
 # Databases limit the number of values in a statement.
@@ -106,7 +107,7 @@ def set_translations(
     another user changed. The field of each problem is from `translation_field`.
     """
     seen_rows = seen or {}
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         entered = {row.internal: row for row in rows if seen_rows.get(row.internal) != row}
         saved = saved_rows(fresh)
         refuse_conflicts(fresh, entered, saved, seen_rows)
@@ -138,11 +139,12 @@ def write_rows(
     saved: Mapping[IPv4Address, TranslationRow],
     author: User,
 ) -> None:
-    """Write checked rows and note their edits, inside the tunnel's lock.
+    """Write checked rows and note their edits, inside the locks of the account and the tunnel.
 
-    Rows that `saved` has already are skipped.
+    Rows that `saved` has already are skipped. Raises Refused by the quota of the account.
     """
     changed = [row for at, row in entered.items() if row != saved.get(at, TranslationRow(at, None))]
+    refuse_over_quota(tunnel.account_id, Quota.TRANSLATIONS, added_rows(entered, saved))
     _delete_addresses(tunnel, [row.internal for row in changed if row.customer is None])
     AddressTranslation.objects.bulk_create(
         [unsaved_translation(tunnel, row) for row in changed if row.customer is not None],
@@ -153,12 +155,20 @@ def write_rows(
     _note_edits(tunnel, [(saved.get(row.internal), row) for row in changed], author)
 
 
+def added_rows(
+    entered: Mapping[IPv4Address, TranslationRow], saved: Mapping[IPv4Address, TranslationRow]
+) -> int:
+    """Return the number of translations that entered rows add to the saved ones: also below 0."""
+    return sum((row.customer is not None) - (at in saved) for at, row in entered.items())
+
+
 def add_translations(
     tunnel: Tunnel, rows: Sequence[TranslationRow], author: User
 ) -> list[AddressTranslation]:
     """Add translations. Raises Refused if a row is invalid or its internal address is taken."""
-    with lock_tunnel_for_edit(tunnel) as fresh:
+    with lock_tunnel_for_edit(tunnel, with_account=True) as fresh:
         _check_rows(fresh, rows, saved_rows(fresh))
+        refuse_over_quota(fresh.account_id, Quota.TRANSLATIONS, len(rows))
         translations = [unsaved_translation(fresh, row) for row in rows]
         saved = AddressTranslation.objects.bulk_create(translations)
         _note_edits(fresh, [(None, row) for row in rows], author)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from vpnportal.domain.addresses import claim_objection
+from django.conf import settings
+
+from vpnportal.domain.addresses import address_count, claim_objection
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
 from vpnportal.models import (
     AddressPool,
@@ -20,6 +22,7 @@ from vpnportal.models import (
     Subnet,
     Tunnel,
 )
+from vpnportal.services.quotas import Quota, quota_use
 
 PROVIDER_KINDS = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
 # The account and the name of the tunnel that has a claim.
@@ -36,12 +39,24 @@ WITH_USERLAND_ESP = (
 
 def conflicts(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
     """Yield the reasons why the concentrator cannot configure the specification."""
+    yield from own_conflicts(tunnel, spec)
+    yield from conflicts_with_others(tunnel, spec)
+
+
+def own_conflicts(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
+    """Yield the conflicts that say nothing about addresses of others."""
     yield from _unavailable_subnets(tunnel)
     yield from tunnel.concentrator.capabilities.problems(spec)
+    if not spec.translated_only:
+        yield from _not_granted(tunnel, spec)
+        yield from _too_many_addresses(tunnel, spec)
+
+
+def conflicts_with_others(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
+    """Yield the conflicts with other tunnels and with the provider: each says what is in use."""
     yield from _same_peers(tunnel, spec)
     yield from _held_tunnels(tunnel, spec)
     if not spec.translated_only:
-        yield from _not_granted(tunnel, spec)
         yield from _claimed_subnets(tunnel, spec)
     if tunnel.concentrator.userland_esp:
         yield from _claimed_peer(tunnel, spec)
@@ -100,10 +115,28 @@ def _not_granted(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
     """Yield a problem for each network that is public or very large, and not granted."""
     for network in NetworkGrant.objects.missing(tunnel.account_id, spec.remote_subnets):
         text = (
-            f"{network} {claim_objection(network)}. Only the service operators can reserve it for "
-            f"this account: ask them for a grant. {_remedy(tunnel)}"
+            f"{network} {claim_objection(network, settings.CLAIM_PREFIX)}. Only the service "
+            f"operators can reserve it for this account: ask them for a grant. {_remedy(tunnel)}"
         )
         yield Problem("remote_subnets", text)
+
+
+def _too_many_addresses(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
+    """Yield a problem if the account would reserve more addresses than before, and too many."""
+    held = RemoteClaim.objects.held().filter(
+        is_peer=False, revision__tunnel__account=tunnel.account_id
+    )
+    others = list(held.of_others(tunnel).values_list("first", "last"))
+    needed = [(int(net.network_address), int(net.broadcast_address)) for net in spec.remote_subnets]
+    use = quota_use(tunnel.account_id, Quota.ADDRESSES)
+    if text := use.refusal(address_count([*others, *needed]) - use.used):
+        yield Problem("remote_subnets", f"{text} {_translated_only(tunnel)}".rstrip())
+
+
+def _translated_only(tunnel: Tunnel) -> str:
+    if tunnel.concentrator.userland_esp:
+        return ""
+    return "With Translated access only, the tunnel reserves none."
 
 
 def _claimed_subnets(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:

@@ -14,7 +14,15 @@ from django.views.decorators.http import require_http_methods
 
 from vpnportal import services
 from vpnportal.models import Account, Datacenter, Subnet, Tunnel
-from vpnportal.services import Location, Refused, locations
+from vpnportal.services import (
+    Location,
+    Quota,
+    QuotaUse,
+    Refused,
+    locations,
+    order_refusal,
+    quota_use,
+)
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
 
@@ -52,11 +60,21 @@ class OrderForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class OrderPage:
-    """The form, all locations, and the data centers that have free addresses."""
+    """The form, all locations, the data centers with free addresses, and the accounts' quotas."""
 
     form: OrderForm
     locations: list[Location]
     available: list[Datacenter]
+    quotas: list[AccountQuota]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountQuota:
+    """The tunnels of an account. `refusal` says why it may order none now, or is ""."""
+
+    account: Account
+    use: QuotaUse
+    refusal: str
 
 
 # Without a cache, a browser that goes back gets a new form, and its key orders another tunnel.
@@ -73,7 +91,10 @@ def order(request: HtmxRequest) -> HttpResponse:
     try:
         tunnel = services.order(values["account"], values["location"], request.user, values["key"])
     except Refused as refused:
-        form.add_error("location", str(refused))
+        has_account_field = len(form.accounts) > 1
+        is_of_account = any(problem.field == "account" for problem in refused.problems)
+        field = "account" if has_account_field and is_of_account else "location"
+        form.add_error(field, str(refused))
         return _order_page(request, form, status_of(refused))
     messages.success(request, _message(tunnel))
     return redirect("tunnel", pk=tunnel.pk)
@@ -84,7 +105,13 @@ def _order_page(request: HtmxRequest, form: OrderForm, status: int = OK) -> Http
     available = [location.datacenter for location in every_location if location.free]
     if len(available) == 1:
         form.initial["location"] = available[0].pk
-    order = OrderPage(form, every_location, available)
+    quotas = [
+        AccountQuota(account, quota_use(account.pk, Quota.TUNNELS), order_refusal(account.pk))
+        for account in form.accounts
+    ]
+    if all(quota.refusal for quota in quotas):
+        available = []
+    order = OrderPage(form, every_location, available, quotas)
     return render_page(request, "tunnel/order.html", {"order": order}, status)
 
 

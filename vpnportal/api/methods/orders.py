@@ -28,8 +28,10 @@ def verify_order(caller: Caller, container: Mapping[str, Any]) -> dict[str, Any]
 
     Raises Fault if `placeOrder` would refuse the order.
     """
-    _owned_account(caller)
+    account = _owned_account(caller)
     datacenter = _datacenter(_order(container))
+    if text := services.order_refusal(account.pk):
+        raise public_fault(text, 400)
     for location in locations():
         if location.datacenter == datacenter and not location.free:
             raise public_fault(location.missing)

@@ -81,6 +81,8 @@ class Attempt:
     the peer had a HASH payload. `peer_ports` are the ports that packets came from, `target_port`
     is the port of our last packet. `has_peer_retransmitted` is set if the peer repeated an
     answered request. `is_proven` is set after authentication, or an exchange that requires it.
+    `requests` are those of the peer: the second one has a cookie or SPI that only the host at the
+    peer's address received.
     """
 
     role: Role
@@ -96,6 +98,12 @@ class Attempt:
     has_quick_mode: bool = False
     is_proven: bool = False
     has_peer_retransmitted: bool = False
+    requests: int = 0
+
+    @property
+    def is_unproven(self) -> bool:
+        """True if any host could have sent all packets of the attempt, with the peer's address."""
+        return self.role is Role.RESPONDER and not self.is_proven and self.requests < 2
 
     def read(self, line: LogLine) -> None:
         """Append a line of the log, and update the other fields from its text."""
@@ -127,6 +135,7 @@ class Attempt:
         self.has_quick_mode |= name == "QUICK_MODE"
         self.is_proven |= name in _AFTER_AUTHENTICATION
         if direction == "parsed":
+            self.requests += kind == "request"
             self.is_encrypted = "HASH" in payloads
             self.reached[Stage.RECEIVED] = at
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from vpnportal.domain.diagnosis import phase_two, proposal_mismatch, psk_and_identity, reachability
 from vpnportal.domain.diagnosis.evidence import ActiveSymptom, Evidence, active_symptoms
 from vpnportal.domain.diagnosis.findings import DECISIVE, Cause, Finding
+from vpnportal.domain.diagnosis.log_lines import Role
 from vpnportal.domain.diagnosis.running_tunnel import running_findings
 from vpnportal.domain.tunnel.spec import TunnelSpec
 
@@ -39,24 +41,32 @@ _EXACT_CAUSES = {
 def diagnose(spec: TunnelSpec, evidence: Evidence) -> tuple[Finding, ...]:
     """Return the findings of a tunnel, one per cause, the most decisive first.
 
-    The result is empty if nothing is wrong, and if no rule matches the evidence.
+    Causes that only unproven packets show come after those of our own attempts. The result is empty
+    if nothing is wrong, and if no rule matches the evidence.
     """
     findings: list[Finding] = []
+    has_own = False
     for active in active_symptoms(evidence) if spec.remote_peer else ():
-        findings.append(FINDINGS[active.symptom.cause](spec, active))
+        finding = FINDINGS[active.symptom.cause](spec, active)
+        findings.append(replace(finding, is_unproven=active.is_unproven))
+        has_own |= active.role is Role.INITIATOR and not active.symptom.is_inferred
     causes = {finding.cause for finding in findings}
     if evidence.rekey_refused and not causes & {Cause.PFS, Cause.PHASE_TWO}:
         findings.append(phase_two.pfs_differs(spec))
     findings += running_findings(spec, evidence)
-    return tuple(
-        sorted(_one_per_cause(findings), key=lambda finding: DECISIVE.index(finding.cause))
-    )
+    proven = {finding.cause for finding in findings if not finding.is_unproven}
+
+    def rank(finding: Finding) -> tuple[bool, int]:
+        return has_own and finding.cause not in proven, DECISIVE.index(finding.cause)
+
+    return tuple(sorted(_one_per_cause(findings, proven), key=rank))
 
 
-def _one_per_cause(findings: Iterable[Finding]) -> Iterable[Finding]:
+def _one_per_cause(findings: Iterable[Finding], proven: set[Cause]) -> Iterable[Finding]:
     """Return the newest finding of each cause, or the newest that shows the peer's settings.
 
-    A vague cause without the peer's settings is dropped if another finding has an exact cause.
+    A vague cause without the peer's settings is dropped if another finding has an exact cause. An
+    unproven exact cause drops no cause of `proven`.
     """
     best: dict[Cause, Finding] = {}
     for finding in findings:
@@ -66,5 +76,7 @@ def _one_per_cause(findings: Iterable[Finding]) -> Iterable[Finding]:
     return (
         finding
         for finding in best.values()
-        if finding.theirs or not _EXACT_CAUSES.get(finding.cause, set()) & best.keys()
+        if finding.theirs
+        or not _EXACT_CAUSES.get(finding.cause, set())
+        & (proven if finding.cause in proven else best.keys())
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from vpnportal.domain.diagnosis.attempts import Attempt, Stage, Symptom, by_attempt, version_of
@@ -41,13 +41,17 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class ActiveSymptom:
-    """A symptom that no later event disproves, with its lines and the IKE version, 0 if unknown."""
+    """A symptom that no later event disproves, with its lines and the IKE version, 0 if unknown.
+
+    `is_unproven` is set if any host could have sent the packets, with the peer's address.
+    """
 
     symptom: Symptom
     role: Role
     at: datetime
     lines: tuple[str, ...]
     version: int = 0
+    is_unproven: bool = False
 
 
 def active_symptoms(evidence: Evidence) -> list[ActiveSymptom]:
@@ -95,7 +99,14 @@ def _read(lines: list[LogLine]) -> tuple[Attempt, list[ActiveSymptom]]:
                 tuple(line.text for line in context),
                 attempt.version,
             )
-    return attempt, list(last.values())
+    return attempt, [
+        # The limit is our own charon's.
+        replace(
+            active,
+            is_unproven=attempt.is_unproven and active.symptom.cause is not Cause.DOS_LIMIT,
+        )
+        for active in last.values()
+    ]
 
 
 def _is_superseded(

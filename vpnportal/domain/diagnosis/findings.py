@@ -33,6 +33,10 @@ class Cause(StrEnum):
 
 
 DECISIVE = tuple(Cause)
+UNPROVEN = (
+    "This comes from a first packet with the peer's address, before any authentication. Any host "
+    "can send one: ask the peer's administrator before you change a setting."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Finding:
     the correct setting and the device. `request` asks the peer's administrator for the change, and
     is "" if the problem is local. `theirs` and `ours` are the settings of the peer and of the
     concentrator, as far as they are known. `lines` are charon's lines that show the cause.
+    `is_unproven` is set if any host could have sent the packets, with the peer's address.
     """
 
     cause: Cause
@@ -53,6 +58,12 @@ class Finding:
     ours: str = ""
     lines: tuple[str, ...] = ()
     request: str = ""
+    is_unproven: bool = False
+
+    @property
+    def caution(self) -> str:
+        """A sentence on packets that any host could have sent, or ""."""
+        return UNPROVEN if self.is_unproven else ""
 
 
 def message_for_peer(spec: TunnelSpec, finding: Finding) -> str:
@@ -66,7 +77,8 @@ def message_for_peer(spec: TunnelSpec, finding: Finding) -> str:
         finding.request,
     ]
     if finding.theirs:
-        lines.append(f"Received from your device: {finding.theirs}.")
+        sender = "with the address of" if finding.is_unproven else "from"
+        lines.append(f"Received {sender} your device: {finding.theirs}.")
     if finding.ours:
         lines.append(f"Configured on our gateway: {finding.ours}.")
     return "\n".join(lines)

@@ -13,6 +13,7 @@ from vpnportal.domain.tunnel.algorithms import AUTHENTICATIONS, ENCRYPTIONS, GRO
 
 # Proposals of a peer in a text; some peers send dozens.
 MAX_PROPOSALS = 5
+MAX_COMPARED = 100
 PARTS = ("encryption", "authentication", "groups")
 _ENCRYPTIONS = {cipher.charon_name.replace("-", "_"): name for name, cipher in ENCRYPTIONS.items()}
 _INTEGRITY = {digest.charon_name: name for name, digest in AUTHENTICATIONS.items()}
@@ -61,16 +62,19 @@ def parse(text: str) -> tuple[Proposal, ...]:
 def differences(theirs: str, ours: str, without_group: bool = False) -> tuple[str, ...]:
     """Return the `PARTS` in which the two most similar proposals of both lists differ.
 
+    Compares the first MAX_COMPARED of each list.
+
     `without_group` ignores the group, for the exchange that creates the first CHILD_SA of IKEv2.
     """
+    ours_parsed = parse(ours)[:MAX_COMPARED]
     candidates = [
         tuple(
             part
             for part in proposal.differing_parts(other)
             if not (without_group and part == "groups")
         )
-        for proposal in parse(theirs)
-        for other in parse(ours)
+        for proposal in parse(theirs)[:MAX_COMPARED]
+        for other in ours_parsed
     ]
     return min(candidates, key=len, default=())
 

@@ -94,9 +94,11 @@ def no_ike_config(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
     return Symptom(Cause.IKE_VERSION, Stage.AGREED, f"IKEv{attempt.version}", is_local=True)
 
 
-def unsupported_version(attempt: Attempt, match: re.Match[str]) -> Symptom:
-    """Report the peer's IKE version if charon names it."""
+def unsupported_version(attempt: Attempt, match: re.Match[str]) -> Symptom | None:
+    """Report the peer's IKE version if charon names it. Others than 1 and 2 are of no device."""
     theirs = match.groupdict().get("theirs", "")
+    if theirs and theirs.partition(".")[0] not in ("1", "2"):
+        return None
     return Symptom(
         Cause.IKE_VERSION, Stage.AGREED, theirs and f"IKEv{theirs[0]}", is_local=bool(theirs)
     )

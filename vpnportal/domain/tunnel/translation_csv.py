@@ -1,8 +1,8 @@
 """The translation table as CSV (RFC 4180), for files and for pasted rows.
 
-A spreadsheet runs a cell that begins with = + - or @ as a formula. Export writes an apostrophe
-before such a cell, also after a separator inside a cell, where a spreadsheet may split it. Import
-removes the apostrophe.
+A spreadsheet runs a cell that begins with = + - or @ as a formula, also in full width. Export
+writes an apostrophe before such a cell, also after a separator inside a cell, where a spreadsheet
+may split it. Import removes the apostrophe.
 """
 
 from __future__ import annotations
@@ -16,10 +16,14 @@ from typing import NamedTuple
 
 from vpnportal.domain.addresses import parse_address
 
+# Spreadsheets add empty cells at the end of a row. No cell is longer than an escaped name.
+MAX_CELLS, MAX_CELL_CHARACTERS = 64, 500
 HEADER = ("IP address", "Customer IP", "Name")
 SEPARATORS = ("\t", ";", ",")
-_FORMULA = re.compile(r"(^|[;,])([ \"]*)('*)(?=[=+\-@\t\r])")
-_ESCAPED = re.compile(r"(^|[;,])([ \"]*)'('*)(?=[=+\-@\t\r])")
+# The last four are U+FF1D, U+FF0B, U+FF0D and U+FF20.
+_STARTS = r"(?=[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])"
+_FORMULA = re.compile(rf"(^|[;,])([ \"]*)('*){_STARTS}")
+_ESCAPED = re.compile(rf"(^|[;,])([ \"]*)'('*){_STARTS}")
 
 
 class Cells(NamedTuple):
@@ -67,13 +71,24 @@ def decode(data: bytes) -> str:
 def read_rows(text: str, limit: int) -> list[Cells]:
     """Return the rows of CSV text, without empty rows.
 
-    Raises ValueError if there are more than `limit` rows, or if a row is malformed.
+    Raises ValueError if there are more than `limit` rows, if a row is malformed, or if it has more
+    than MAX_CELLS cells or a cell of more than MAX_CELL_CHARACTERS.
     """
     separator = _separator(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows = []
     try:
         for row in reader:
+            if len(row) > MAX_CELLS:
+                raise ValueError(
+                    f"Line {reader.line_num} has more than {MAX_CELLS} cells. A row has an IP "
+                    "address, a Customer IP and a name."
+                )
+            if any(len(cell) > MAX_CELL_CHARACTERS for cell in row):
+                raise ValueError(
+                    f"Line {reader.line_num} has a cell of more than {MAX_CELL_CHARACTERS} "
+                    "characters. Put each row on its own line."
+                )
             cells = tuple(unescape_formula(cell.strip(" ")) for cell in row)
             if any(cells):
                 rows.append(Cells(reader.line_num, cells))

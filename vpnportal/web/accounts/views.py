@@ -17,16 +17,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
 from vpnportal import services
-from vpnportal.models import (
-    Account,
-    ApiKey,
-    Invitation,
-    MemberChange,
-    Membership,
-    Role,
-    Scope,
-)
-from vpnportal.services import Refused
+from vpnportal.models import Account, ApiKey, Invitation, MemberChange, Membership, Role, Scope
+from vpnportal.services import QuotaUse, Refused, quota_uses
 from vpnportal.web.accounts.confirmation import confirmed
 from vpnportal.web.responses import OK, UNPROCESSABLE, HtmxRequest, render_page, status_of
 
@@ -71,6 +63,7 @@ class AccountSection:
     members: Sequence[Membership]
     changes: Sequence[MemberChange]
     result: FormResult
+    quotas: Sequence[QuotaUse]
 
 
 @require_safe
@@ -191,6 +184,7 @@ def accounts_page(
             members=list(account.memberships.all()),
             changes=getattr(account, "newest_changes", []) if account.pk in owned else [],
             result=result if account.pk == result.account_id else NO_RESULT,
+            quotas=quota_uses(account.pk),
         )
         for account in rows
     ]

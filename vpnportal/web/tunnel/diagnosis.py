@@ -42,6 +42,7 @@ class FindingView:
         return (
             finding.text,
             finding.advice,
+            finding.caution,
             finding.theirs,
             finding.ours,
             self.message_for_peer,

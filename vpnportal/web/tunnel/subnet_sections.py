@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 
+from django.conf import settings
+
 from vpnportal.domain import addresses
 from vpnportal.models import NetworkGrant, Subnet, Tunnel
 
@@ -92,8 +94,9 @@ def _with_warnings(tunnel: Tunnel, remote: list[Subnet]) -> list[tuple[Subnet, s
 
 def _without_grant(network: IPv4Network) -> str:
     return (
-        f"{network} {addresses.claim_objection(network)}. Apply refuses it unless the service "
-        "operators granted it to this account, or the tunnel has translated access only."
+        f"{network} {addresses.claim_objection(network, settings.CLAIM_PREFIX)}. Apply refuses it "
+        "unless the service operators granted it to this account, or the tunnel has translated "
+        "access only."
     )
 
 

@@ -138,6 +138,7 @@ def _row_of(internal: IPv4Address, cells: tuple[str, ...]) -> TranslationRow:
 
 def _without_empty_end(cells: tuple[str, ...], minimum: int) -> tuple[str, ...]:
     """Drop empty cells at the end, which spreadsheets add, down to `minimum` cells."""
-    while len(cells) > minimum and not cells[-1]:
-        cells = cells[:-1]
-    return cells
+    length = len(cells)
+    while length > minimum and not cells[length - 1]:
+        length -= 1
+    return cells[:length]
