@@ -15,8 +15,9 @@ class PortalConfig(AppConfig):
     name = "vpnportal"
 
     def ready(self) -> None:
-        from vpnportal import sign_in_events
+        from vpnportal import session_times, sign_in_events
 
+        session_times.connect()
         sign_in_events.connect()
         pre_migrate.connect(_drop_triggers, sender=self)
         post_migrate.connect(_complete_schema, sender=self)

@@ -23,9 +23,9 @@ MAX_BYTES = 64 << 10
 
 
 def limit_messages() -> None:
-    """Refuse compressed messages, and let the transport drop what is no message."""
-    compression._decoders.clear()
-    redis.loads = parse_message
+    """Refuse compressed messages, and let the transport drop malformed ones."""
+    compression._decoders.clear()  # type: ignore[attr-defined]
+    redis.loads = parse_message  # type: ignore[attr-defined]
 
 
 def parse_message(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Limits of the log: lines, and what requests of strangers may add to it."""
+"""Limits of the log: its lines, and the part that requests of strangers may add."""
 
 from __future__ import annotations
 

@@ -52,6 +52,14 @@ class TokenBuckets:
                 self._buckets.popitem(last=False)
             return 0.0
 
+    def remember(self, name: str) -> None:
+        """Add a bucket, so that it is contained, and take no token."""
+        with self._lock:
+            self._buckets.setdefault(name, (self._burst, self._clock()))
+            self._buckets.move_to_end(name)
+            if len(self._buckets) > self._max_names:
+                self._buckets.popitem(last=False)
+
     def clear(self) -> None:
         """Fill all buckets."""
         self._buckets.clear()

@@ -22,7 +22,7 @@ HEADER = "X-Request-ID"
 
 @dataclass(slots=True)
 class RequestContext:
-    """What is known of a request. `actor` is an API key that authenticated the call, or None."""
+    """Data of a request. `actor` is an API key that authenticated the call, or None."""
 
     request_id: str = ""
     client_address: str = ""
@@ -51,7 +51,7 @@ def set_actor(actor: Any) -> None:
 
 @contextmanager
 def acting_as(process: str) -> Iterator[None]:
-    """Name a process, such as `vpnportal operator`, as the actor of what the block does."""
+    """Name a process, such as `vpnportal operator`, as the actor of changes in the block."""
     token = _current.set(RequestContext(actor=process))
     try:
         yield

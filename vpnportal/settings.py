@@ -71,13 +71,13 @@ INSTALLED_APPS = [
     "csp",
 ]
 MIDDLEWARE = [
-    # Before all that reads the client's address or scheme.
-    "vpnportal.http.ForwardedHeaders",
-    # Each log line and each answer has the id of its request.
-    "vpnportal.request_context.RequestIds",
-    # So that all responses have its headers.
+    # Outermost, so that all responses have its headers.
     "vpnportal.http.CommonHeaders",
     "vpnportal.web.probes.Probes",
+    # Before all that reads the client's address or scheme.
+    "vpnportal.http.ForwardedHeaders",
+    # Before all others, so that each log line and each answer has the id of its request.
+    "vpnportal.request_context.RequestIds",
     "django.middleware.security.SecurityMiddleware",
     # Answers API requests before sessions and cookies are read.
     "vpnportal.api.middleware.LegacyApiMiddleware",
@@ -103,7 +103,11 @@ PASSWORD_HASHERS = [
     for name in ("Argon2PasswordHasher", "PBKDF2PasswordHasher")
 ]
 # The limits of django-allauth are rows that all processes share.
-CACHES = {"default": {"BACKEND": "vpnportal.limits_cache.LimitsCache"}}
+# django-allauth counts in the default cache. Sections of pages are kept in each process.
+CACHES = {
+    "default": {"BACKEND": "vpnportal.limits_cache.LimitsCache"},
+    "pages": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+}
 ACCOUNT_ADAPTER = "vpnportal.web.accounts.adapters.Accounts"
 ACCOUNT_LOGIN_METHODS = {"username"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*"]

@@ -38,7 +38,7 @@ def _signed_out(request: HttpRequest, user: User | None, **_: Any) -> None:
 def _refused(credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:
     name = printable(str(credentials.get("username", "")), NAME_LENGTH)
     address = client_address(request) if request is not None else "this machine"
-    if getattr(request, "axes_locked_out", False):
+    if getattr(request, "is_sign_in_blocked", False):
         # Without a password check it costs the client nothing.
         log.warning("sign-in blocked from %s for %r", address, name, extra={"sparse": True})
     else:

@@ -18,6 +18,7 @@ from tests.bench import (  # noqa: E402
     api,
     click,
     dos_limits,
+    event_chain,
     full_converge,
     mappings,
     mappings_page,
@@ -48,6 +49,7 @@ ALL = {
     "watchers": status_polls,
     "click": click,
     "scale": scale,
+    "audit": event_chain,
 }
 # Prints profiles and returns no figures, so it runs only by name.
 ON_DEMAND = {"profile": profile}

@@ -30,10 +30,10 @@ def run_served(accounts: SampleAccounts, count: int, seed: int, send: Send) -> F
 def run(accounts: SampleAccounts, count: int, seed: int) -> Findings:
     """Send requests through Django, and roll each batch back; no message is sent to a worker."""
     findings, requests = Findings(), Requests(accounts, seed)
-    authentication.CALLS = TokenBuckets(1e9, 1e9)
+    authentication.CALLS = authentication.WRONG_KEYS = TokenBuckets(1e9, 1e9)
+    authentication.ACCEPTED_ADDRESSES = authentication.CALLS
     send = partial(_send, Client(raise_request_exception=False))
     for start in range(0, count, BATCH):
-        authentication.WRONG_KEYS.clear()
         with transaction.atomic():
             numbers = range(start, min(start + BATCH, count))
             _batch(accounts, requests, numbers, send, findings)

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib.auth.models import User
-from django.db import transaction
+from django.db import connection, transaction
 
 from vpnportal.api.lookup import address_id
 from vpnportal.fields import Sealed
@@ -17,6 +17,7 @@ from vpnportal.models import (
     Account,
     AddressTranslation,
     Concentrator,
+    Event,
     Membership,
     Revision,
     Role,
@@ -77,9 +78,11 @@ def make_another_account(concentrator: Concentrator) -> dict[str, int]:
 
 
 def all_rows(foreign_only: bool = False) -> dict[str, list[dict[str, Any]]]:
-    """Return all rows of the database, or those of the other account."""
+    """Return all rows of the database, or those of the other account, but the record of events."""
     rows = {}
     for model in apps.get_app_config("vpnportal").get_models(include_auto_created=True):
+        if model is Event:
+            continue
         values = model.objects.order_by("pk").values()
         name = "pk" if model is Account else "account_id"
         if foreign_only:
@@ -93,8 +96,15 @@ def all_rows(foreign_only: bool = False) -> dict[str, list[dict[str, Any]]]:
 
 
 @contextmanager
-def rolled_back() -> Iterator[None]:
-    """Roll back everything that the block writes."""
-    with transaction.atomic():
-        yield
+def rolled_back() -> Iterator[list[str]]:
+    """Roll back everything that the block writes; provide the statements that write rows."""
+    written: list[str] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if sql.startswith(("INSERT", "UPDATE", "DELETE")) and "vpnportal_" in sql:
+            written.append(sql)
+        return execute(sql, params, many, context)
+
+    with transaction.atomic(), connection.execute_wrapper(note):
+        yield written
         transaction.set_rollback(True)

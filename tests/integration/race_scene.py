@@ -31,6 +31,7 @@ RENEWED = (
     models.TranslationUsage,
     models.Traffic,
     models.RemoteClaim,
+    models.RefusedApply,
     models.Revision,
     models.AddressTranslation,
     models.TunnelMark,

@@ -103,8 +103,8 @@ def test_s11_the_owners_see_and_get_by_mail_what_operators_did_to_members(
 ):
     settings.MAIL_URL = "smtp://mail.example.com"
     gina = member(account, "gina", Role.OWNER)
-    User.objects.filter(pk__in=[owner.pk, gina.pk]).update(email="owner@example.com")
-    User.objects.filter(pk=gina.pk).update(email="gina@example.com")
+    for person, address in ((owner, "owner@example.com"), (gina, "gina@example.com")):
+        person.emailaddress_set.create(email=address, verified=True, primary=True)
     url = reverse("admin:vpnportal_account_change", args=[account.pk])
 
     form = membership_form(account, ada="owner", gina="")

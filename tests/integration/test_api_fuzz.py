@@ -11,7 +11,8 @@ from vpnportal.api import authentication
 
 @pytest.mark.django_db
 def test_corrupted_requests_get_only_replies_and_faults(monkeypatch):
-    monkeypatch.setattr(authentication, "CALLS", authentication.CALLS)
+    for name in ("CALLS", "WRONG_KEYS", "ACCEPTED_ADDRESSES"):
+        monkeypatch.setattr(authentication, name, getattr(authentication, name))
 
     findings = run(sample_accounts.make(), 400, seed=7)
 

@@ -10,8 +10,11 @@ import pytest
 from django.test import Client
 
 from vpnportal import services
+from vpnportal.api import xml_parser
+from vpnportal.api.authentication import CALLS
 from vpnportal.api.faults import passwords_refused
 from vpnportal.api.registry import SERVICES, Method, Service
+from vpnportal.services import api_key_digest
 
 pytestmark = pytest.mark.django_db
 ECHO = "SoftLayer_Echo"
@@ -211,3 +214,53 @@ def test_the_fault_for_a_password_says_where_to_create_a_key(user):
     )
 
     assert (code, text) == ("SoftLayer_Exception_NotImplemented", passwords_refused().text)
+
+
+@pytest.fixture
+def parsed(monkeypatch) -> list[bytes]:
+    """Return the bodies that were parsed."""
+    bodies: list[bytes] = []
+    parse = xml_parser.parse
+    monkeypatch.setattr(xml_parser, "parse", lambda body: bodies.append(body) or parse(body))
+    return bodies
+
+
+def send(body: bytes, headers: dict[str, str] | None = None) -> bytes:
+    path = f"/xmlrpc/v3.1/{ECHO}"
+    return Client().post(path, body, content_type="text/xml", headers=headers or {}).content
+
+
+def say(key: str = "") -> bytes:
+    struct = {"authenticate": {"username": "ada", "apiKey": key}} if key else {}
+    return xmlrpc.client.dumps(({"headers": struct},), "say").encode()
+
+
+@pytest.mark.parametrize("body", [b"<a><b/></a>", b"<a", b"<methodCall/>", say()])
+def test_s23_without_a_key_an_address_sends_few_bodies_that_are_parsed(key, parsed, body):
+    for _ in range(12):
+        answer = send(body)
+
+    assert len(parsed) == 10
+    assert b"Too many requests" in answer
+    # A key in the HTTP headers needs no body to be recognised.
+    headers = basic("ada", key)
+    assert b"Too many requests" in send(say(), basic("ada", "0" * 64))
+    assert len(parsed) == 10
+    CALLS.take_token(api_key_digest(key))
+    assert b"arguments" in send(say(), headers)
+
+
+def test_s23_wrong_bodies_do_not_stop_a_program_at_an_address_with_a_key_in_use(key, parsed):
+    good = say(key)
+    assert b"arguments" in send(good)
+    for _ in range(20):
+        send(b"<a/>")
+
+    assert b"arguments" in send(good)
+
+
+def test_s23_a_wrong_key_in_the_headers_counts_before_the_body_is_parsed(key, parsed):
+    answer = send(say(key), basic("ada", "0" * 64))
+
+    assert b"Invalid API token." in answer
+    assert not parsed

@@ -22,7 +22,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
-from tests.integration.conftest import connect_beside, make_tunnel
+from tests.integration.conftest import connect_beside, empty_database, make_tunnel
 from tests.integration.test_migrations import migrate
 from vpnportal import encryption, services
 from vpnportal.maintenance.mail import store_mail
@@ -32,6 +32,7 @@ from vpnportal.management.database_copy.tables import RowDigest, all_tables
 from vpnportal.models import (
     Account,
     Concentrator,
+    Event,
     HeldTunnel,
     Invitation,
     PeerProbe,
@@ -74,7 +75,7 @@ def folder(tmp_path) -> Path:
 def file(portal, folder) -> Path:
     """Return a backup of the portal, whose database is empty afterwards."""
     backup(folder / "portal.tar")
-    call_command("flush", interactive=False)
+    empty_database()
     return folder / "portal.tar"
 
 
@@ -128,7 +129,7 @@ def test_a_restored_portal_has_every_row_opens_every_seal_and_continues_the_numb
     out, progress = backup(folder / "portal.tar")
     assert "Backed up" in out
     assert "Reading the database" in progress
-    call_command("flush", interactive=False)
+    empty_database()
 
     out, progress = restore(folder / "portal.tar")
 
@@ -137,6 +138,10 @@ def test_a_restored_portal_has_every_row_opens_every_seal_and_continues_the_numb
     assert (old.count, old == new) == (1, False)
     assert before.pop("django_session").count == 1
     assert after.pop("django_session").count == 0
+    events = [digests.pop("vpnportal_event").count for digests in (before, after)]
+    # The restore itself is an event.
+    assert Event.objects.latest("pk").action == "portal.restored"
+    assert events[1] == events[0] + 1
     assert after == before
     assert "Restored" in out
     assert "Decrypting" in progress
@@ -166,7 +171,7 @@ def test_each_restore_begins_a_new_epoch_of_each_gateway(portal, folder):
     backup(folder / "portal.tar")
     epochs = set()
     for _ in range(2):
-        call_command("flush", interactive=False)
+        empty_database()
         restore(folder / "portal.tar")
         rows = Concentrator.objects.uncompared()
         assert {row.restored_from for row in rows} == {made_at(folder / "portal.tar", folder)}
@@ -188,7 +193,7 @@ def test_a_program_gets_an_object_and_no_progress(portal, folder):
     )
     (newest,) = MigrationLoader(connection).graph.leaf_nodes("vpnportal")
     assert made["migrations"]["vpnportal"] == newest[1]
-    call_command("flush", interactive=False)
+    empty_database()
 
     out, progress = restore(folder / "portal.tar", json=True)
 
@@ -212,7 +217,7 @@ def test_items_that_may_have_been_used_after_the_backup_end(
     monkeypatch.setattr(postgresql, "SESSIONS", "vpnportal_keyreveal")
     monkeypatch.setattr(creation.sqlite, "SESSIONS", "vpnportal_keyreveal")
     backup(folder / "portal.tar")
-    call_command("flush", interactive=False)
+    empty_database()
 
     out, _ = restore(folder / "portal.tar", json=True)
 
@@ -298,7 +303,7 @@ def test_the_keys_go_to_a_private_file_in_another_folder_and_come_back(
 
     for made in (folder / "portal.tar", elsewhere / "keys.tar"):
         assert stat.S_IMODE(made.stat().st_mode) == 0o600
-    call_command("flush", interactive=False)
+    empty_database()
     for name in KEYS:
         (settings.KEYS / name).unlink()
     encryption._keys.cache_clear()
@@ -416,7 +421,7 @@ def test_a_database_with_rows_is_refused_and_keeps_them(file):
 def test_a_seal_that_was_damaged_before_the_backup_does_not_hinder_a_restore(portal, folder):
     Tunnel.objects.filter(pk=portal.pk).update(preshared_key="00000000:AAAA")
     backup(folder / "portal.tar")
-    call_command("flush", interactive=False)
+    empty_database()
 
     out, _ = restore(folder / "portal.tar")
 
@@ -429,7 +434,7 @@ def test_a_backup_of_an_older_schema_is_migrated(portal, folder):
         backup(folder / "portal.tar")
     finally:
         migrate([])
-    call_command("flush", interactive=False)
+    empty_database()
 
     out, _ = restore(folder / "portal.tar")
 
@@ -463,7 +468,7 @@ def execute(statement: str) -> list[tuple]:
 def test_a_backup_after_the_way_back_has_what_the_later_version_added(later_tables, folder):
     backup(folder / "portal.tar")
     execute("DELETE FROM vpnportal_later")
-    call_command("flush", interactive=False)
+    empty_database()
 
     restore(folder / "portal.tar")
 

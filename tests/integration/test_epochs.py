@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from tests.fake_gateway import FakeGateway
+from tests.integration.conftest import empty_database
 from tests.integration.restored_backup import (
     REKEY_OF_AN_HOUR,
     Backup,
@@ -115,7 +116,7 @@ def test_a_backup_and_its_restore_leave_the_gateway_with_what_was_applied_since(
         apply(ready, user, keylife)
     converge(ready.concentrator)
     before = state(gateway)
-    call_command("flush", interactive=False)
+    empty_database()
     out = StringIO()
     call_command("restore", file, stdout=out, stderr=StringIO())
     _local_target.cache_clear()

@@ -1,14 +1,18 @@
-"""The chain over the events: what was changed, removed, inserted or cut is found."""
+"""The chain over the events: a changed, removed, inserted or cut row is found."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 import socket
+import subprocess
+import sys
 from datetime import timedelta
 from io import StringIO
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
@@ -54,6 +58,24 @@ def test_the_digest_is_what_the_documented_form_says(chain):
         assert seal.digest == previous
     assert [seal.number for seal in chain] == [1, 2, 3, 4, 5, 6]
     assert verify().problem == ""
+
+
+@pytest.mark.postgresql
+def test_the_program_of_the_documentation_verifies_the_chain(chain, attacker):
+    text = (settings.ROOT / "docs" / "audit.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (query,) = re.findall(r"    (COPY .*?) TO STDOUT", text, re.DOTALL)
+
+    def verified() -> str:
+        with connection.cursor() as cursor, cursor.copy(f"{query} TO STDOUT") as copy:
+            lines = b"".join(copy)
+        command = [sys.executable, "-c", program]
+        done = subprocess.run(command, input=lines, capture_output=True, check=False)
+        return (done.stdout + done.stderr).decode().strip()
+
+    assert verified() == str(current_head())
+    event(4).update(subject="another")
+    assert verified() == "Seal 4 is wrong or missing."
 
 
 def test_a_changed_removed_or_exchanged_row_is_found(chain, attacker):

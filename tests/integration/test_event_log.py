@@ -1,4 +1,4 @@
-"""Events: who did what, written with the change or not at all."""
+"""Events: the actor and the change, written with the change or not at all."""
 
 from __future__ import annotations
 

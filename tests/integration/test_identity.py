@@ -19,8 +19,9 @@ from django.utils import timezone
 
 from tests.html import read, words
 from vpnportal import services
-from vpnportal.models import ApiKey, LimitEntry, OutgoingMail, Role, UserIdentity
-from vpnportal.web.accounts import session_ends
+from vpnportal.management.doctor import users
+from vpnportal.models import ApiKey, Event, LimitEntry, OutgoingMail, Role, UserIdentity
+from vpnportal.session_times import ACTIVE
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a password for the tests"
@@ -241,14 +242,14 @@ def test_a_session_ends_without_requests_and_after_two_weeks(page, ages, is_over
 
 def test_polls_do_not_keep_a_session_alive(page, tunnel):
     later(page, active_at=3600)
-    before = page.session[session_ends.ACTIVE]
+    before = page.session[ACTIVE]
 
     page.get(reverse("state", args=[tunnel.pk]), headers={"HX-Request": "true"})
     page.get(reverse("news"), headers={"HX-Request": "true"})
-    assert page.session[session_ends.ACTIVE] == before
+    assert page.session[ACTIVE] == before
     page.get(reverse("tunnels"))
 
-    assert page.session[session_ends.ACTIVE] > before
+    assert page.session[ACTIVE] > before
 
 
 def test_a_user_ends_one_session_or_all(user, bob):
@@ -359,6 +360,8 @@ def test_existing_users_with_similar_names_stay(db):
 
     assert UserIdentity.objects.get(user=first).name_skeleton
     assert UserIdentity.objects.get(user=second).name_skeleton is None
+    (finding,) = users.names()
+    assert "'Admin' is too similar" in finding.text
 
 
 def test_limits_end(db, settings):
@@ -408,3 +411,26 @@ def test_an_operator_gives_a_user_a_new_password_and_removes_lost_factors(page, 
     assert User.objects.get(pk=user.pk).check_password(out.getvalue().strip())
     assert not Authenticator.objects.exists()
     assert not is_signed_in(page)
+
+
+def test_factors_passwords_and_ended_sessions_are_events_and_mails(
+    page, user, settings, django_capture_on_commit_callbacks
+):
+    settings.MAIL_URL = "smtp://localhost"
+    EmailAddress.objects.create(user=user, email="ada@example.com", verified=True, primary=True)
+    with django_capture_on_commit_callbacks(execute=True):
+        add_app(page)
+    page.post(reverse("mfa_deactivate_totp"))
+    changed = {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW}
+    page.post(reverse("account_change_password"), changed)
+    page.post(reverse("end-all-sessions"))
+
+    actions = set(Event.objects.filter(actor_id=user.pk).values_list("action", flat=True))
+    subjects = OutgoingMail.objects.values_list("subject", flat=True)
+    assert {"Authenticator app added", "Your password was changed"} <= {*subjects}
+    assert {
+        "user.second_factor_added",
+        "user.second_factor_removed",
+        "user.password_changed",
+        "user.session_ended",
+    } <= actions

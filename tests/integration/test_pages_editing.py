@@ -46,7 +46,7 @@ def columns(tunnel: Tunnel) -> dict[str, object]:
     return Tunnel.objects.filter(pk=tunnel.pk).values()[0]
 
 
-def test_autosave_writes_the_column_of_the_field_and_the_digest_only(tunnel, page):
+def test_autosave_writes_the_column_of_the_field_an_event_and_the_digest_only(tunnel, page):
     form = {**PHASE_ONE, "phase_one_encryption": "AES256", "phase_one_keylife": "nonsense"}
     before = columns(tunnel)
 
@@ -59,6 +59,7 @@ def test_autosave_writes_the_column_of_the_field_and_the_digest_only(tunnel, pag
     assert [sql.split()[:3] for sql in writes] == [
         ["UPDATE", '"vpnportal_tunnel"', "SET"],
         ["INSERT", "INTO", '"vpnportal_lastedit"'],
+        ["INSERT", "INTO", '"vpnportal_event"'],
         ["UPDATE", '"vpnportal_tunnel"', "SET"],
     ]
     edited = LastEdit.objects.values_list("field", "author__username")

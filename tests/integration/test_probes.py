@@ -64,4 +64,8 @@ def test_nobody_reaches_a_probe_through_the_proxy(client, path: str):
 
 
 def test_the_probes_are_before_all_other_middleware():
-    assert settings.MIDDLEWARE[0] == "vpnportal.web.probes.Probes"
+    # Only the headers of all responses are outside.
+    assert settings.MIDDLEWARE[:2] == [
+        "vpnportal.http.CommonHeaders",
+        "vpnportal.web.probes.Probes",
+    ]

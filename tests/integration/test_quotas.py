@@ -1,4 +1,4 @@
-"""Quotas: an account neither takes everything that others need, nor learns what they have."""
+"""Quotas: an account does not take all that others need, nor learn their addresses."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_s9_an_account_at_its_quota_adds_nothing_and_keeps_what_it_has(
         add(ready, user)
 
     assert str(refused.value) == FULL.format(limit, quota.label, refusal)
-    before = {use.quota: use.used for use in services.quota_uses(account.pk)}
+    before = {use.quota: use.used for use in services.quota_uses([account.pk])[account.pk]}
     assert before[quota] == limit
     allow(account, **{f"max_{quota}": limit + 1})
     PeerProbe.objects.update(state=PeerProbe.State.FAILED)
@@ -183,6 +183,18 @@ def test_s9_the_quota_is_a_fault_of_the_api_and_is_shown_before_it_is_hit(
     assert refusal in " ".join(read(page).itertext())
     accounts = " ".join(" ".join(read(client.get(reverse("accounts"))).itertext()).split())
     assert "Tunnels 1 of 1" in accounts
+
+
+def test_s9_the_preview_of_an_import_says_that_the_quota_is_too_small(ready, page, account):
+    allow(account, max_translations=2)
+    rows = "10.1.255.93,192.168.10.16,a\n10.1.255.94,192.168.10.17,b"
+
+    shown = page.post(reverse("preview-translations", args=[ready.pk]), {"rows": rows})
+
+    text = " ".join(" ".join(read(shown).itertext()).split())
+    assert "This account has 1 of 2 translations, and this would add 2. Delete trans" in text
+    assert "The account has 1 of 2 translations." in text
+    assert not ready.translations.filter(internal_address="10.1.255.93").exists()
 
 
 def test_s9_an_operator_changes_a_quota_and_sees_what_is_in_use(account, tunnel, client):

@@ -11,6 +11,7 @@ from vpnportal import services
 __all__ = ["at_once", "no_broker", "scene"]
 # The services that write nothing.
 READERS = {
+    "NETWORK", "TooManyAttempts", "user_name_problem",
     "DEFAULT_ROTATION_DAYS", "EDITABLE_FIELDS", "KEY_FIELD", "LONG_IMPORT_ROWS",
     "PROVIDER_KINDS", "PoolUse", "STATE_RANKS",
     "STATE_SLUGS", "VERSION_UNKNOWN", "Change", "Choice", "EditConflict", "HeldSummary",
@@ -21,7 +22,8 @@ READERS = {
     "count_by_state", "diff_revisions", "edits_since", "find_tunnels", "findings_of",
     "held_tunnels", "history_page", "import_of", "in_state", "invitation_of", "is_command_open",
     "is_held", "is_probe_open", "is_probe_usable", "key_version_of", "learned_values",
-    "live_peer_view", "locations", "newest_command", "newest_edit", "newest_entries",
+    "Quota", "QuotaUse", "order_refusal", "quota_use", "quota_uses", "live_peer_view", "locations",
+    "newest_command", "newest_edit", "newest_entries", "owners_of",
     "newest_import", "newest_probe", "parse_address", "parse_day", "parse_dpd", "parse_keylife",
     "parse_name", "parse_notes", "parse_peer", "parse_preshared_key",
     "parse_rotation_days", "parse_subnet",
@@ -31,7 +33,11 @@ READERS = {
     "states_of", "tunnels_of_gateway", "undoable", "with_state_rank",
 }  # fmt: skip
 # Parts of other services, which have the transaction.
-PARTS = {"ensure_mark", "lock_account", "mail_invitation", "note_certificate", "refuse_last_owners"}
+PARTS = {
+    "begin_attempt", "ensure_mark", "forget_attempts", "lock_account", "mail_invitation",
+    "note_certificate", "note_failure", "note_sign_in", "refuse_last_owners",
+    "tell_owners", "warn_of_ending_keys", "withdraw_access", "withdraw_invitations",
+}  # fmt: skip
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),

@@ -17,6 +17,8 @@ WITHOUT_EVENT = {
     "fill_missing_digests": "a digest of the draft, which does not change",
     "ensure_mark": "a part of order and apply",
     "mail_invitation": "a part of the page of invite",
+    "choose_other_key": "the monitor changes the key in use during a rotation, which is recorded",
+    "note_used": "an observation of the monitor",
     "compare": "what a gateway runs, after a restore; the choice of an operator is recorded",
 }
 OPERATIONS = (*EDITS, *HELD, *COMMANDS, *MEMBERS)

@@ -11,6 +11,8 @@ from itertools import combinations, product
 from urllib.parse import urlsplit
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.models import User
 from django.http import HttpResponse
@@ -22,7 +24,18 @@ from tests.html import Element, read
 from tests.integration.another_account import FIRST, all_rows, rolled_back
 from tests.integration.conftest import member
 from tests.integration.test_pages_access import FILLED
-from vpnportal.models import Account, ApiKey, Revision, Role, Subnet, Tunnel
+from vpnportal.models import (
+    Account,
+    AddressTranslation,
+    ApiKey,
+    Datacenter,
+    Invitation,
+    Membership,
+    Revision,
+    Role,
+    Subnet,
+    Tunnel,
+)
 from vpnportal.urls import urlpatterns
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +51,9 @@ GET, POST = "GET", "POST"
 # session the sign-in page.
 ROUTES: dict[str, tuple[set[str], tuple[str, ...]]] = {
     "profile": (ALL, (GET, POST)),
-    "password": (ALL, (GET, POST)),
+    "begin-rotation": ({OWNER}, (POST,)),
+    "end-rotation": ({OWNER}, (POST,)),
+    "cancel-rotation": ({OWNER}, (POST,)),
     "accounts": (ALL, (GET,)),
     "invite": ({OWNER}, (POST,)),
     "withdraw": ({OWNER}, (POST,)),
@@ -89,9 +104,45 @@ ROUTES: dict[str, tuple[set[str], tuple[str, ...]]] = {
     "held": ({STAFF}, (GET, POST)),
 }
 # Open to clients without a session; each has tests of its own.
-PUBLIC = {"login", "logout", "invitation", "security-txt", "gateway-join", "gateway-renew"}
+PUBLIC = {
+    "account_login",
+    "account_logout",
+    "account_inactive",
+    "account_confirm_email",
+    "account_reset_password",
+    "account_reset_password_done",
+    "account_reset_password_from_key",
+    "account_reset_password_from_key_done",
+    "mfa_authenticate",
+    "mfa_login_webauthn",
+    "invitation",
+    "security-txt",
+    "gateway-join",
+    "gateway-renew",
+}
+# Pages of sign-in, factors and sessions: each is for its user alone, and names no account.
+PERSONAL = {
+    "account_change_password",
+    "account_email",
+    "account_reauthenticate",
+    "end-all-sessions",
+    "end-session",
+    "mfa_activate_totp",
+    "mfa_add_webauthn",
+    "mfa_deactivate_totp",
+    "mfa_edit_webauthn",
+    "mfa_generate_recovery_codes",
+    "mfa_index",
+    "mfa_list_webauthn",
+    "mfa_reauthenticate",
+    "mfa_reauthenticate_webauthn",
+    "mfa_remove_webauthn",
+    "mfa_view_recovery_codes",
+    "password-changed",
+    "sessions",
+}
 # Routes whose changes are the user's own.
-OF_THE_USER = {"profile", "password", "create-api-key"}
+OF_THE_USER = {"profile", "create-api-key"}
 FOUND = {200, 204, 302, 400, 409, 422}
 
 
@@ -167,13 +218,21 @@ def values_of(name: str, scene: dict[str, object]) -> dict[str, object]:
 
 
 def body(scene: dict[str, object]) -> dict[str, object]:
-    return {**FILLED, "tunnel": scene["pk"], "role": "viewer", "note": "x", "name": "ipsec001"}
+    offered = Subnet.objects.get(network="10.5.0.0/24").pk
+    return {
+        **FILLED,
+        "subnet": offered,
+        "tunnel": scene["pk"],
+        "role": "viewer",
+        "note": "x",
+        "name": "ipsec001",
+    }
 
 
 def test_every_route_has_a_row():
     unnamed = [e for e in urlpatterns if isinstance(e, URLPattern) and not e.name]
 
-    assert set(routes()) == set(ROUTES) | PUBLIC
+    assert set(routes()) == set(ROUTES) | PUBLIC | PERSONAL
     assert [str(entry.pattern) for entry in unnamed] == [""], "the redirect to the list"
 
 
@@ -194,16 +253,51 @@ def test_a_route_is_for_its_roles_alone_and_a_viewer_changes_nothing(scene, brow
             if answer.headers.get("Location") != f"/sign-in/?next={url}":
                 wrong.append((name, method, "without a session", answer.status_code))
             for role, client in browsers.items():
-                with rolled_back():
+                with rolled_back() as written:
                     status = send(client, method, url, form).status_code
                     may_change = role in allowed and (role != VIEWER or name in OF_THE_USER)
                     if (status not in FOUND if role in allowed else status != 404) or (
-                        not may_change and all_rows() != before
+                        not may_change and written and all_rows() != before
                     ):
                         wrong.append((name, method, role, status))
 
     assert wrong == []
     assert all_rows() == before
+
+
+def test_a_page_of_a_user_needs_a_session_and_shows_no_factor_or_session_of_another(
+    account, owner, user
+):
+    client = signed_in(owner)
+    passkey = Authenticator.objects.create(
+        user=user, type=Authenticator.Type.WEBAUTHN, data={"name": "canary"}
+    )
+    session = UserSession.objects.create(
+        user=user, ip="192.0.2.1", session_key="x", user_agent="canary"
+    )
+    rows = {"end-session": session.pk}
+    before = [list(model.objects.order_by("pk").values()) for model in (Authenticator, UserSession)]
+    wrong = []
+
+    for name in PERSONAL:
+        parameters = routes()[name]
+        url = reverse(name, kwargs={each: rows.get(name, passkey.pk) for each in parameters})
+        for method in (GET, POST):
+            answer = Client().generic(method, url)
+            if answer.headers.get("Location") != f"/sign-in/?next={url}":
+                wrong.append((name, method, "without a session", answer.status_code))
+            if parameters:
+                answer = send(client, method, url, {"name": "mine"})
+                # A confirmation of the user comes first.
+                if answer.status_code not in (302, 404, 405) or "canary" in text_of(answer):
+                    wrong.append((name, method, answer.status_code))
+
+    assert wrong == []
+    after = [list(model.objects.order_by("pk").values()) for model in (Authenticator, UserSession)]
+    assert [rows for rows in after[0] if rows["user_id"] == user.pk] == before[0]
+    assert [rows for rows in after[1] if rows["user_id"] == user.pk] == [
+        rows for rows in before[1] if rows["user_id"] == user.pk
+    ]
 
 
 def test_no_id_of_another_account_in_a_path_is_found(scene, browsers, foreign):
@@ -223,11 +317,11 @@ def test_no_id_of_another_account_in_a_path_is_found(scene, browsers, foreign):
         for parameters in (chosen for size in sizes for chosen in combinations(numbers, size)):
             for value, method in product(foreign_ids, methods):
                 url = reverse(name, kwargs={**own, **dict.fromkeys(parameters, value)})
-                with rolled_back():
+                with rolled_back() as written:
                     answer = send(browsers[OWNER], method, url, form)
                     if answer.status_code not in expected or "canary" in text_of(answer):
                         wrong.append((method, url, answer.status_code))
-                    elif answer.status_code != 404 and all_rows() != before:
+                    elif written and all_rows() != before:
                         wrong.append((method, url, "changed something"))
 
     assert wrong == []
@@ -261,7 +355,7 @@ def _values(element: Element) -> list[str]:
 def test_no_id_of_another_account_in_a_form_changes_or_shows_anything(
     scene, browsers, foreign, gateway
 ):
-    """Every number in every form of the owner's pages is exchanged for each of the other's ids."""
+    """Each id in each form of the owner's pages is exchanged for each of the other account."""
     theirs = add_people(Account.objects.get(pk=FIRST), Tunnel.objects.get(pk=FIRST + 2), FIRST)
     client, before = browsers[OWNER], all_rows(foreign_only=True)
     reading = [
@@ -270,6 +364,17 @@ def test_no_id_of_another_account_in_a_form_changes_or_shows_anything(
     pages = [reverse(name, kwargs=values_of(name, scene)) for name in reading]
     pages.append(f"{reverse('tunnel', args=[scene['pk']])}?open={scene['subnet']}")
     tried, wrong = set(), []
+    models = (
+        Account,
+        AddressTranslation,
+        ApiKey,
+        Datacenter,
+        Invitation,
+        Membership,
+        Subnet,
+        Tunnel,
+    )
+    own = {str(pk) for model in models for pk in model.objects.values_list("pk", flat=True)}
 
     for page in pages:
         response = client.get(page)
@@ -278,17 +383,17 @@ def test_no_id_of_another_account_in_a_form_changes_or_shows_anything(
         for action, method, fields in forms_of(response):
             url = urlsplit(action).path or urlsplit(page).path
             for name, value in fields:
-                if not value.isdigit() or (resolve(url).url_name, name) in tried:
+                if value not in own or (resolve(url).url_name, name) in tried:
                     continue
                 tried.add((resolve(url).url_name, name))
                 for other in {*foreign.values(), *theirs.values()}:
                     sent = {**dict(fields), **body(scene), name: str(other)}
-                    with rolled_back():
+                    with rolled_back() as written:
                         answer = getattr(client, method.lower())(url, sent, follow=True)
                         if (
                             answer.status_code >= 500
                             or "canary" in text_of(answer)
-                            or all_rows(foreign_only=True) != before
+                            or (written and all_rows(foreign_only=True) != before)
                         ):
                             wrong.append((url, name, other, answer.status_code))
 

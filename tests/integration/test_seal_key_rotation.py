@@ -6,6 +6,10 @@ import json
 from io import StringIO
 
 import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP
+from allauth.mfa.utils import decrypt
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
@@ -90,6 +94,21 @@ def test_a_reseal_that_was_stopped_goes_on(full, monkeypatch):
 
     assert f"Sealed {total - 3:,} values" in keys("reseal")
     assert uses() == {1: total, 2: 0}
+
+
+def test_second_factors_work_after_a_rotation(user):
+    TOTP.activate(user, "JBSWY3DPEHPK3PXP")
+    codes = RecoveryCodes.activate(user).get_unused_codes()
+    keys("rotate")
+    assert uses() == {1: 0, 2: 2}
+
+    keys("reseal")
+    keys("retire")
+
+    assert uses() == {1: 2}
+    totp, recovery = Authenticator.objects.order_by("pk")
+    assert decrypt(totp.data["secret"]) == "JBSWY3DPEHPK3PXP"
+    assert RecoveryCodes(recovery).get_unused_codes() == codes
 
 
 def test_a_key_that_is_typed_while_values_are_sealed_again_is_kept(live, user, monkeypatch):

@@ -33,7 +33,7 @@ def session(
         AddressPool.objects.create(
             concentrator=concentrator, kind=kind, network=IPv4Network(network)
         )
-    call_command("apikey", "create", user.username, name="terraform")
+    call_command("apikey", "create", user.username, name="terraform", scope="order")
     key = capsys.readouterr().out.splitlines()[-1]
     return Session(live_server.thread.host, live_server.thread.port, user.username, key)
 

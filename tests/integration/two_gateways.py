@@ -60,8 +60,9 @@ def live(ready, user, gateways) -> Tunnel:
 
 
 @pytest.fixture
-def full(live, other, account, user) -> tuple[Tunnel, Tunnel]:
+def full(live, other, account, user, settings) -> tuple[Tunnel, Tunnel]:
     """Return a tunnel at each gateway, each with a row in every table that has sealed text."""
+    settings.QUOTAS = {**settings.QUOTAS, "probes": 2}
     second = make_tunnel(account, other, "ipsec009", hosted="10.9.0.0/24")
     services.edit(second, "remote_peer", "203.0.113.9", user)
     services.set_preshared_key(second, "a key of gateway 2", user)

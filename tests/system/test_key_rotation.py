@@ -1,23 +1,24 @@
 """A rotation of a preshared key, with pings: nothing is lost at its begin and at its end.
 
-The device changes its key in between, and authenticates again in one of two ways.
+The device changes its key in between, and authenticates again.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
 
 from tests.running_portal import RunningPortal, wait_for
+from tests.system.conftest import environment
 from tests.system.pings import pinging
 from tests.system.test_stale_sas import device_file, has_single_child, list_sas, load
 
-PING_SECONDS = 0.2
+PING_SECONDS = 0.02
 NEW_KEY = "a new key for both"
 BEGIN = """
-from django.conf import settings
 services.set_preshared_key(tunnel, KEY, user)
 revision = services.begin_rotation(Tunnel.objects.get(pk=tunnel.pk), 7, user)
 """ + (
@@ -30,7 +31,6 @@ say(revision.outcome)
 """
 )
 END = "revision = services.end_rotation(tunnel, user)\n" + WAIT
-# (key with which the concentrator authenticates, the one that charon has, that of the peer)
 ROTATION = 'say(KeyRotation.objects.values_list("signs_with", "loaded", "used").first())'
 
 
@@ -72,24 +72,42 @@ def reconnect(portal: RunningPortal) -> None:
     on_device(portal, "--initiate", "--child", "private", "--timeout", "5")
 
 
-@pytest.mark.parametrize("authenticate", [reauthenticate, reconnect])
-def test_a_rotation_loses_no_ping_at_its_begin_and_its_end(up, authenticate, request):
+def rotation(portal: RunningPortal) -> list[str] | None:
+    """Return the key that the concentrator is to use, the one that charon has, and the peer's."""
+    return portal.do(ROTATION)
+
+
+def test_a_rotation_loses_no_ping_at_its_begin_and_its_end(up):
     before = ike_sas(up)
     with pinging(up, PING_SECONDS) as begin:
         assert up.do(BEGIN, KEY=NEW_KEY) == "live"
+        wait_for(lambda: rotation(up) == ["old", "old", ""], 10)
     assert ike_sas(up) == before
 
     key = up.device_key()
     load(up, device_file(up).read_text().replace(key, NEW_KEY))
     with pinging(up, PING_SECONDS) as change:
-        authenticate(up)
-        took = wait_for(lambda: up.do(ROTATION) == ["new", "new", "new"], 40)
-        wait_for(up.ping, 30)
-    print(f"{authenticate.__name__}: {change}; the peer was seen after {took:.1f} s")
+        reauthenticate(up)
+        swapped = wait_for(lambda: (rotation(up) or [])[:2] == ["new", "new"], 40)
+        wait_for(up.ping, 15)
+    print(f"change: {change}; the other key after {swapped:.1f} s")
+    if is_ikev1(up) or json.loads(environment())["charon"] >= "6":
+        # The old SAs go on beside an attempt that fails. charon 5.9 ends those of IKEv2 first, and
+        # repeats a message of IKEv1 for 165 s before it would try again.
+        assert change.lost == 0
+        (reconnect if is_ikev1(up) else reauthenticate)(up)
+    seen = wait_for(lambda: rotation(up) == ["new", "new", "new"], 20)
+    print(f"the peer was seen with the new key {seen:.1f} s later")
 
+    wait_for(lambda: has_single_child(up) and up.ping(), 30)
     after = ike_sas(up)
     with pinging(up, PING_SECONDS) as end:
         assert up.do(END) == "live"
+        wait_for(lambda: rotation(up) is None, 10)
     assert ike_sas(up) == after
     print(f"begin: {begin}; end: {end}")
     assert (begin.lost, end.lost) == (0, 0)
+
+
+def is_ikev1(portal: RunningPortal) -> bool:
+    return portal.do("say(tunnel.ike_version)") == 1

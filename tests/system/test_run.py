@@ -120,7 +120,13 @@ def test_the_portal_answers_at_that_address(run):
 HEAD = b"Host: 127.0.0.1\r\nX-Forwarded-For: 192.0.2.1\r\n"
 SLOW_REQUESTS = {
     "its header": b"GET / HTTP/1.1\r\n" + HEAD + b"X-Slow: ",
-    "its body": b"POST /rest/ HTTP/1.1\r\n" + HEAD + b"Content-Length: 100000\r\n\r\n[",
+    # Django reads the body for the CSRF token of the form.
+    "its body": b"POST /sign-in/ HTTP/1.1\r\n"
+    + HEAD
+    + b"Cookie: csrftoken="
+    + b"a" * 32
+    + b"\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    + b"Content-Length: 100000\r\n\r\na=",
     "nothing of the response": b"GET /static/app.js HTTP/1.1\r\n" + HEAD + b"\r\n",
 }
 

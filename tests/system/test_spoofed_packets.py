@@ -10,7 +10,7 @@ import pytest
 
 from lab.topology import CONCENTRATOR, CUSTOMER, PEER2, SERVER
 from lab.two_customers import TwoCustomers
-from tests.running_portal import PYTHON, laboratory_prefix
+from tests.running_portal import PYTHON, laboratory_prefix, wait_for
 from tests.system.packet_capture import capture
 from tests.system.two_tunnels import TwoTunnels
 
@@ -18,6 +18,7 @@ pytestmark = pytest.mark.userland
 
 PREFIX = laboratory_prefix("s")
 INTERNAL, CUSTOMERS_OWN = "10.1.0.5", "192.168.1.15"
+USAGE_SET = ("ip", "vpnportal", "used")
 # Echo requests with the identification 7, sent to the gateway's Ethernet address.
 FORGE = """
 import socket, struct, sys, time
@@ -66,7 +67,7 @@ def ethernet_address(shown: str) -> str:
 
 
 @pytest.mark.parametrize("target", [INTERNAL, CUSTOMERS_OWN])
-def test_a_servers_address_from_the_public_side_is_counted_and_dropped(tunnel, target):
+def test_s4_a_servers_address_from_the_public_side_is_counted_and_dropped(tunnel, target):
     assert tunnel.lab.ping(target)
     dropped = tunnel.counter("not_from_hosted")
 
@@ -76,6 +77,21 @@ def test_a_servers_address_from_the_public_side_is_counted_and_dropped(tunnel, t
 
     assert not [line for line in packets if f"> {CUSTOMERS_OWN}:" in line]
     assert tunnel.counter("not_from_hosted") == dropped + 1
+
+
+def test_s20_a_strangers_packet_from_the_public_side_is_no_use_of_a_translation(tunnel):
+    assert tunnel.lab.ping(INTERNAL)
+    tunnel.lab.on(CONCENTRATOR, "nft", "flush", "set", *USAGE_SET)
+    dropped = tunnel.counter("not_from_hosted")
+
+    for source in ("198.51.100.9", "10.2.0.10"):
+        forge(tunnel, source, INTERNAL)
+
+    wait_for(lambda: tunnel.counter("not_from_hosted") == dropped + 2, 10)
+    listed = ("nft", "list", "set", *USAGE_SET)
+    assert INTERNAL not in tunnel.lab.on(CONCENTRATOR, *listed).stdout
+    assert tunnel.lab.ping(INTERNAL)
+    assert INTERNAL in tunnel.lab.on(CONCENTRATOR, *listed).stdout
 
 
 def test_a_server_may_use_another_link_than_the_answers(tunnel):

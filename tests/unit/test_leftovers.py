@@ -1,4 +1,4 @@
-"""Leftovers in the kernel: what goes at once, what bridges, and what is never touched."""
+"""Leftovers in the kernel: removed at once, kept until a bridge ends, or never touched."""
 
 from __future__ import annotations
 

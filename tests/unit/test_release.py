@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from tests.running_portal import ROOT
 
 CHANGELOG, RELEASE, REQUIREMENTS = "CHANGELOG.md", "release.toml", "requirements.txt"
+ADVISORIES = "packaging/advisories.py"
 AUTHOR = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
 
 
@@ -19,10 +22,12 @@ class Checkout:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.advisories = folder.parent / "advisories"
+        self.advise("some-other-package", fixed="1.0")
         subprocess.run(["git", "clone", "--quiet", ROOT, folder], check=True)
         (folder / ".venv").symlink_to(ROOT / ".venv")
         # Also what is not committed yet.
-        for name in ("bin/release", CHANGELOG, RELEASE, REQUIREMENTS):
+        for name in ("bin/release", ADVISORIES, CHANGELOG, RELEASE, REQUIREMENTS):
             (folder / name).write_text((ROOT / name).read_text())
         self.commit()
 
@@ -36,6 +41,17 @@ class Checkout:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", "A change")
 
+    def advise(self, package: str, **last: str) -> None:
+        """Put an advisory of OSV into the local database; `last` is the end of its range."""
+        self.advisories.mkdir(exist_ok=True)
+        events = [{"introduced": "0"}, last]
+        affected = {
+            "package": {"ecosystem": "PyPI", "name": package},
+            "ranges": [{"type": "ECOSYSTEM", "events": events}],
+        }
+        advisory = {"id": f"PYSEC-{package}", "modified": "2026-11-30", "affected": [affected]}
+        (self.advisories / f"{package}.json").write_text(json.dumps(advisory))
+
     def replace(self, name: str, old: str, new: str) -> None:
         file = self.folder / name
         assert old in file.read_text()
@@ -45,7 +61,7 @@ class Checkout:
     def release(self) -> list[str]:
         """Return what bin/release says about faults and their remedies."""
         done = subprocess.run(
-            ["bin/release"],
+            ["bin/release", "--advisories", str(self.advisories)],
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -106,7 +122,26 @@ def test_a_loose_requirement_and_a_missing_migration_are_found(checkout):
     checkout.replace(REQUIREMENTS, "redis==", "redis>=")
     checkout.replace("vpnportal/models/accounts.py", "max_length=80, uniq", "max_length=81, uniq")
 
-    migration, requirement = checkout.release()
+    # Only pinned requirements can be audited.
+    migration, requirement, _ = checkout.release()
 
     assert migration.startswith("The models have changes without a migration")
     assert requirement.startswith("Not pinned with a comment: redis>=")
+
+
+def test_a_requirement_with_a_known_fault_is_not_released(checkout):
+    checkout.advise("redis", fixed="99.0")
+    checkout.advise("gunicorn", fixed="0.1")
+
+    (found,) = checkout.release()
+
+    assert "Found 1 known vulnerability in 1 package" in found
+    assert "PYSEC-redis 99.0" in " ".join(found.split())
+
+
+def test_a_database_without_advisories_is_no_answer(tmp_path):
+    command = [sys.executable, ROOT / ADVISORIES, "--database", tmp_path, ROOT / REQUIREMENTS]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{tmp_path} has no advisory for PyPI.")

@@ -20,7 +20,7 @@ from vpnportal.services import (
     Quota,
     Refused,
     lock_account,
-    owners_addresses,
+    owners_of,
     quota_uses,
     refuse_last_owners,
     tell_owners,
@@ -132,7 +132,7 @@ class Accounts(PortalAdmin):
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         account: Account = form.instance
         with lock_account(account):
-            before, owners = _members(account), owners_addresses(account)
+            before, owners = _members(account), owners_of(account)
             super().save_related(request, form, formsets, change)
             changes = _apply_member_changes(account, before, _members(account))
             tell_owners(account, cast(User, request.user), changes, also=owners)
@@ -150,7 +150,9 @@ class Accounts(PortalAdmin):
     def quotas_used(self, account: Account) -> str:
         if account.pk is None:
             return "nothing"
-        return ", ".join(f"{use.used:,} {use.label}" for use in quota_uses(account.pk))
+        return ", ".join(
+            f"{use.used:,} {use.label}" for use in quota_uses([account.pk])[account.pk]
+        )
 
     @admin.display(description="Tunnels", ordering="tunnel_count")
     def tunnel_count(self, account: Account) -> int:

@@ -1,4 +1,4 @@
-"""Who reserves which remote network, and which applies were refused for addresses of others."""
+"""Reserved networks with their tunnels, and applies that were refused for addresses of others."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from vpnportal.admin.base import PortalAdmin
 from vpnportal.models import RefusedApply, RemoteClaim
 
 
-class ReadOnly(admin.ModelAdmin):
+class ReadOnly(PortalAdmin):
     """Rows that the portal writes, and that operators read."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:

@@ -17,7 +17,14 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import UnreadablePostError
 
 from vpnportal.api import rest, xmlrpc
-from vpnportal.api.authentication import Credentials, authenticate
+from vpnportal.api.authentication import (
+    Credentials,
+    authenticate,
+    authenticate_body,
+    await_turn,
+    basic_credentials,
+    count_wrong,
+)
 from vpnportal.api.calls import Call, Result
 from vpnportal.api.dispatch import dispatch
 from vpnportal.api.faults import Fault, bad_request, database_fault, public_fault
@@ -31,7 +38,10 @@ MAX_BODY_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class WireProtocol:
-    """Parser of requests and encoder of results and faults."""
+    """Parser of requests and encoder of results and faults.
+
+    `parse_request` also returns the credentials in the body, if the protocol has such.
+    """
 
     parse_request: Callable[[HttpRequest], tuple[Call, Credentials | None]]
     result_response: Callable[[Result], HttpResponse]
@@ -75,12 +85,26 @@ def _respond(request: HttpRequest, protocol: WireProtocol) -> HttpResponse:
 
 
 def _result(request: HttpRequest, protocol: WireProtocol) -> Result:
+    """Return the result of a request. Credentials in the headers come first, and are the only ones.
+
+    A body is parsed only for a caller, or if its address may still send wrong keys.
+    """
     if discard_if_too_large(request, MAX_BODY_BYTES):
         raise bad_request(f"The request body is larger than {MAX_BODY_BYTES:,} bytes.", 413)
     if settings.HTTPS and not request.is_secure():
         raise public_fault("The API key was sent unencrypted: revoke it, and use https.", 403)
-    call, credentials = protocol.parse_request(request)
-    return dispatch(call, authenticate(call, credentials, client_address(request)))
+    address = client_address(request)
+    if credentials := basic_credentials(request.META.get("HTTP_AUTHORIZATION", "")):
+        caller = authenticate(credentials, address)
+        call, _ = protocol.parse_request(request)
+        return dispatch(call, caller)
+    await_turn(address)
+    try:
+        call, credentials = protocol.parse_request(request)
+    except Fault:
+        count_wrong(address)
+        raise
+    return dispatch(call, authenticate_body(call, credentials, address))
 
 
 def _fault_response(protocol: WireProtocol, fault: Fault) -> HttpResponse:

@@ -10,7 +10,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from vpnportal.api import json_values
-from vpnportal.api.authentication import Credentials, basic_credentials
+from vpnportal.api.authentication import Credentials
 from vpnportal.api.calls import Call, Result, limit_and_offset
 from vpnportal.api.faults import Fault, bad_request, verb_not_allowed
 
@@ -24,7 +24,7 @@ VERSIONS = ("v3", "v3.1")
 
 
 def parse_request(request: HttpRequest) -> tuple[Call, Credentials | None]:
-    """Return the call and the credentials of a request. Raises Fault."""
+    """Return the call of a request, which has no credentials beside the headers. Raises Fault."""
     if request.method not in DEFAULT_METHODS:
         raise verb_not_allowed(", ".join(DEFAULT_METHODS))
     service, object_id, method, path_arguments = _path_parts(request.path_info)
@@ -39,7 +39,7 @@ def parse_request(request: HttpRequest) -> tuple[Call, Credentials | None]:
         limit,
         offset,
     )
-    return call, basic_credentials(request.META.get("HTTP_AUTHORIZATION", ""))
+    return call, None
 
 
 def result_response(result: Result) -> HttpResponse:

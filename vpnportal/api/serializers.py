@@ -116,7 +116,7 @@ def _local_structs(
     names: Sequence[str],
 ) -> list[dict[str, Any]]:
     getters = [(name, data_type.locals[name]) for name in names]
-    structs = []
+    structs: list[dict[str, Any]] = []
     for row in objects:
         values = [(name, get(serialization, row)) for name, get in getters]
         if not len(structs) % CHECK_TIME_EVERY:

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from vpnportal.api import xml_parser, xmlrpc_values
-from vpnportal.api.authentication import Credentials, basic_credentials
+from vpnportal.api.authentication import Credentials
 from vpnportal.api.calls import Call, Result, limit_and_offset
 from vpnportal.api.faults import (
     Fault,
@@ -22,7 +22,7 @@ VERSIONS = ("v3", "v3.1")
 
 
 def parse_request(request: HttpRequest) -> tuple[Call, Credentials | None]:
-    """Return the call and the credentials of a request. Raises Fault."""
+    """Return the call of a request and the credentials in its struct. Raises Fault."""
     if request.method != "POST":
         raise verb_not_allowed("POST")
     service = _service(request.path_info)
@@ -46,7 +46,7 @@ def parse_request(request: HttpRequest) -> tuple[Call, Credentials | None]:
         limit,
         offset,
     )
-    return call, _credentials(headers, request)
+    return call, _credentials(headers)
 
 
 def result_response(result: Result) -> HttpResponse:
@@ -107,10 +107,8 @@ def _mask(headers: dict[str, Any], service: str) -> object:
     return mask if mask is not None else _struct(headers, f"{service}ObjectMask").get("mask")
 
 
-def _credentials(headers: dict[str, Any], request: HttpRequest) -> Credentials | None:
-    """Return the credentials in the headers struct, or else those in the Authorization header."""
-    if "authenticate" not in headers:
-        return basic_credentials(request.META.get("HTTP_AUTHORIZATION", ""))
+def _credentials(headers: dict[str, Any]) -> Credentials | None:
+    """Return the credentials in the headers struct, or None."""
     struct = _struct(headers, "authenticate")
     name, key = struct.get("username"), struct.get("apiKey")
     return Credentials(name, key) if isinstance(name, str) and isinstance(key, str) else None

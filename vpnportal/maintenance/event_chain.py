@@ -21,7 +21,7 @@ from vpnportal.models import Event, EventAnchor, EventSeal
 
 # The digest before the first seal.
 NOTHING = "0" * 64
-BATCH_ROWS = 1_000
+BATCH_ROWS = 5_000
 # Ids below the newest sealed one among which a pass looks for rows that were committed later.
 LATE_IDS = 10_000
 # Of the advisory lock that one sealer has in PostgreSQL.

@@ -138,7 +138,7 @@ def _digest_before(number: int) -> str:
 
 
 def _problems_of_anchors(newest: EventAnchor | None) -> Iterator[str]:
-    """Yield what is wrong with the anchors. The event of the newest one must be in the chain."""
+    """Yield the errors of the anchors. The event of the newest one must be in the chain."""
     if newest is None:
         return
     before = 0

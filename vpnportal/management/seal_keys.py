@@ -10,14 +10,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, models, transaction
 from django.db.models import Q, QuerySet
 
-from vpnportal.encryption import CannotOpen, key_ids
+from vpnportal.encryption import (
+    SECOND_FACTOR,
+    CannotOpen,
+    key_id,
+    key_ids,
+    seal_for_current_key,
+)
 from vpnportal.envelopes import VERSION
 from vpnportal.fields import SealedField
-from vpnportal.management.database_copy.seals import CONTEXTS, sealed_values
+from vpnportal.management.database_copy.seals import (
+    CONTEXTS,
+    column_of_second_factor,
+    sealed_values,
+    second_factors,
+)
 
 BATCH_ROWS = 200
 # One value may have 13 million characters.
@@ -74,13 +86,17 @@ def reseal(report: Callable[[int, int], None]) -> Resealed:
         for column in model._meta.concrete_fields
         if isinstance(column, SealedField)
     ]
-    total = sum(_others(model, column).count() for model, column in columns)
+    factors = _other_factors()
+    total = len(factors) + sum(_others(model, column).count() for model, column in columns)
     for model, column in columns:
         newest = 0
         while batch := _batch(model, column, newest):
             newest = batch[-1].pk
             _reseal_rows(model, column, batch, result)
             report(result.count + len(result.unreadable), total)
+    for pk in factors:
+        _reseal_factor(pk, result)
+    report(result.count + len(result.unreadable), total)
     return result
 
 
@@ -118,3 +134,25 @@ def _reseal_rows(
                 continue
             same = model._base_manager.filter(pk=row.pk, **{column: earlier})
             result.count += same.update(**{column: sealed})
+
+
+def _other_factors() -> list[int]:
+    """Return the second factors that another key seals than the first one."""
+    current = key_ids(settings.SEAL_KEY_FILE)[0]
+    return [pk for pk, token in second_factors(DEFAULT_DB_ALIAS) if key_id(token) != current]
+
+
+def _reseal_factor(pk: int, result: Resealed) -> None:
+    with transaction.atomic():
+        # A recovery code that is used meanwhile changes the same column.
+        row = Authenticator.objects.select_for_update().filter(pk=pk).first()
+        if row is None:
+            return
+        name = column_of_second_factor(row.data)
+        try:
+            row.data[name] = seal_for_current_key(row.data[name], SECOND_FACTOR)
+        except CannotOpen:
+            result.unreadable.append(f"second factor {pk}")
+            return
+        row.save(update_fields=["data"])
+        result.count += 1

@@ -12,7 +12,7 @@ from vpnportal.models.address_release import AddressRelease
 from vpnportal.models.commands import PeerProbe, TunnelCommand
 from vpnportal.models.concentrators import AddressPool, Concentrator, Datacenter
 from vpnportal.models.drafts import DraftBackup, KeyReveal, LastEdit
-from vpnportal.models.event_log import record_event
+from vpnportal.models.event_log import record_event, record_event_of_each
 from vpnportal.models.events import Event, EventAnchor, EventSeal
 from vpnportal.models.held_tunnels import HeldTunnel
 from vpnportal.models.identity import (
@@ -77,4 +77,5 @@ __all__ = [
     "UserIdentity",
     "is_similar_to_another",
     "record_event",
+    "record_event_of_each",
 ]

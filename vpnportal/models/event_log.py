@@ -1,8 +1,8 @@
-"""`record_event`: writes an event in the transaction of the change that it tells of."""
+"""`record_event`: writes an event in the transaction of its change."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from django.contrib.auth.models import AbstractBaseUser, User
@@ -12,7 +12,7 @@ from django.db.transaction import TransactionManagementError
 from vpnportal import request_context
 from vpnportal.models.accounts import Account, ApiKey
 from vpnportal.models.concentrators import Concentrator
-from vpnportal.models.events import NAME_LENGTH, TEXT_LENGTH, Event
+from vpnportal.models.events import ADDRESS_LENGTH, NAME_LENGTH, TEXT_LENGTH, Event
 from vpnportal.models.tunnels import Tunnel
 
 Actor: TypeAlias = User | ApiKey | str
@@ -25,6 +25,24 @@ SECRETS = {"preshared_key", "password", "secret", "token", "digest"}
 SECRET_VALUE = "(secret)"  # noqa: S105
 MAX_VALUES, MAX_VALUE_LENGTH, MAX_DEPTH = 50, 300, 4
 MAX_INTEGER = 2**53
+# Databases limit the number of values in a statement.
+MAX_TUNNELS = 500
+# SQL and its values, by column.
+Computed: TypeAlias = "dict[str, tuple[str, tuple[Any, ...]]]"
+OF_TUNNEL: Computed = {
+    "tunnel_id": ("tunnel.id", ()),
+    "tunnel_name": ("tunnel.name", ()),
+    "account_id": ("tunnel.account_id", ()),
+    "account_name": (
+        "(SELECT name FROM vpnportal_account account WHERE account.id = tunnel.account_id)",
+        (),
+    ),
+    "concentrator_id": ("tunnel.concentrator_id", ()),
+    "concentrator_name": (
+        "(SELECT name FROM vpnportal_concentrator own WHERE own.id = tunnel.concentrator_id)",
+        (),
+    ),
+}
 
 
 def record_event(
@@ -41,39 +59,52 @@ def record_event(
     reason: str = "",
     count: int = 1,
 ) -> None:
-    """Insert an event in the current transaction: what it tells of is done with it or not at all.
+    """Insert an event in the current transaction, which is that of the recorded change.
 
     `actor` is by default that of the current request. A text is the name of a process. A tunnel
     names its account and concentrator. Long values are cut, and the value of a secret is left out.
     Raises TransactionManagementError outside of a transaction.
     """
-    connection = connections[DEFAULT_DB_ALIAS]
-    if not connection.in_atomic_block:
-        raise TransactionManagementError("An event is written in the transaction of its change.")
-    context = request_context.current()
-    row = Event(
-        action=Event.Action(action),
-        result=Event.Result(result),
-        subject=_text(subject, NAME_LENGTH),
-        reason=_text(reason, TEXT_LENGTH),
-        before=_small(before or {}),
-        after=_small(after or {}),
-        count=count,
-        request_id=context.request_id,
-        client_address=_text(context.client_address, 45),
-        **_actor(actor, context.acting()),
-    )
-    names: dict[str, tuple[str, tuple[Any, ...]]] = {}
+    row = _row(action, actor)
+    row.result = Event.Result(result)
+    row.subject, row.reason = _text(subject, NAME_LENGTH), _text(reason, TEXT_LENGTH)
+    row.before, row.after = _small(before or {}), _small(after or {})
+    row.count = count
+    names: Computed = {}
     _name(row, "tunnel", tunnel, tunnel.pk if tunnel else None, names)
     _name(row, "account", account, tunnel.account_id if tunnel else None, names)
     _name(row, "concentrator", concentrator, tunnel.concentrator_id if tunnel else None, names)
-    if row.actor_name in GATEWAY_PROCESSES:
+    if row.actor_kind == Event.ActorKind.SYSTEM and row.actor_name in GATEWAY_PROCESSES:
         names.pop("account_name", None)
-    _insert(connection, row, names)
+    _insert(row, names)
+
+
+def record_event_of_each(
+    action: str, tunnel_ids: Sequence[int], *, actor: Actor | None = None
+) -> None:
+    """Insert an event for each of these tunnels, in a statement for MAX_TUNNELS of them.
+
+    Raises TransactionManagementError outside of a transaction.
+    """
+    row = _row(action, actor)
+    for start in range(0, len(tunnel_ids), MAX_TUNNELS):
+        _insert(row, OF_TUNNEL, tunnel_ids[start : start + MAX_TUNNELS])
+
+
+def _row(action: str, actor: Actor | None) -> Event:
+    if not connections[DEFAULT_DB_ALIAS].in_atomic_block:
+        raise TransactionManagementError("An event is written in the transaction of its change.")
+    context = request_context.current()
+    return Event(
+        action=Event.Action(action),
+        request_id=context.request_id,
+        client_address=_text(context.client_address, ADDRESS_LENGTH),
+        **_actor(actor, context.acting()),
+    )
 
 
 def _actor(given: Actor | None, of_request: Any) -> dict[str, Any]:
-    """Return the columns of the actor. A user's API key in the request is told with the user."""
+    """Return the columns of the actor. A user's API key of the request is named beside the user."""
     actor = of_request if given is None else given
     if (
         isinstance(given, AbstractBaseUser)
@@ -103,7 +134,7 @@ def _name(
     kind: str,
     named: Tunnel | Account | Concentrator | None,
     pk: int | None,
-    names: dict[str, tuple[str, tuple[Any, ...]]],
+    names: Computed,
 ) -> None:
     """Set id and name. Without an object, the statement itself reads the name by the id."""
     if named is not None:
@@ -117,10 +148,12 @@ def _name(
         )
 
 
-def _insert(
-    connection: Any, row: Event, computed: Mapping[str, tuple[str, tuple[Any, ...]]]
-) -> None:
-    """Insert a row without reading it back: a gateway may read no event, not even its id."""
+def _insert(row: Event, computed: Computed, tunnel_ids: Sequence[int] = ()) -> None:
+    """Insert a row, or one for each tunnel, with computed columns.
+
+    It reads no row back: a gateway may read no event, not even its id.
+    """
+    connection: Any = connections[DEFAULT_DB_ALIAS]
     columns: list[str] = []
     parts: list[str] = []
     values: list[Any] = []
@@ -135,10 +168,17 @@ def _insert(
         parts.append(expression)
         values.extend(parameters)
     table = connection.ops.quote_name(Event._meta.db_table)
+    rows = f"VALUES ({', '.join(parts)})"
+    if tunnel_ids:
+        signs = ", ".join(["%s"] * len(tunnel_ids))
+        rows = (
+            f"SELECT {', '.join(parts)} FROM vpnportal_tunnel tunnel"  # noqa: S608
+            f" WHERE tunnel.id IN ({signs}) ORDER BY tunnel.id"
+        )
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({', '.join(parts)})",  # noqa: S608
-            values,
+            f"INSERT INTO {table} ({', '.join(columns)}) {rows}",
+            [*values, *tunnel_ids],
         )
 
 

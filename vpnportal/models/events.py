@@ -1,4 +1,4 @@
-"""The append-only record of what was done, and the chain of digests that seals it."""
+"""The append-only record of changes, and the chain of digests that seals it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ NAME_LENGTH, TEXT_LENGTH, REQUEST_ID_LENGTH, ADDRESS_LENGTH = 150, 500, 24, 45
 
 
 class Event(models.Model):
-    """Something that was done, refused or failed. No row of it is ever changed.
+    """A change that was done, refused or failed. No row is ever changed.
 
-    It has no foreign keys: it outlives what it names. `before` and `after` are small JSON objects
-    without secrets. `count` is the number of like events that one row stands for. A column that
-    says nothing is empty, and the id of something that there is not is null.
+    It has no foreign keys: it outlives the rows that it names. `before` and `after` are small JSON
+    objects without secrets. `count` is the number of equal events in this row. A text that is not
+    known is empty, and such an id is null.
     """
 
     class Action(models.TextChoices):
-        """What was done, by what it was done to."""
+        """Names of changes, by the kind of row that they change."""
 
         TUNNEL_ORDERED = "tunnel.ordered"
         TUNNEL_CANCELLED = "tunnel.cancelled"
@@ -87,14 +87,14 @@ class Event(models.Model):
         EVENTS_REMOVED = "events.removed"
 
     class Result(models.TextChoices):
-        """How it ended."""
+        """The result of a change."""
 
         DONE = "done"
         REFUSED = "refused"
         FAILED = "failed"
 
     class ActorKind(models.TextChoices):
-        """Who did it: a person, a program with an API key of a person, or a process."""
+        """The kind of actor: a user, a program with an API key of a user, or a process."""
 
         USER = "user"
         API_KEY = "api_key"
@@ -154,7 +154,7 @@ class EventSeal(models.Model):
 
 
 class EventAnchor(models.Model):
-    """What is left of removed events: number and digest of the last seal, and how many there were.
+    """Number and digest of the last seal of removed events, and the number of these events.
 
     The chain goes on from the newest anchor.
     """

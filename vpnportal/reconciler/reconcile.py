@@ -251,6 +251,8 @@ class Converge:
         if not plan:
             unfinished = self.target.unfinished
             revision_outcomes.mark_live(unfinished)
+            # Before the first attempt with these keys.
+            key_rotation.note_loaded(self.target)
             self._logs.discard(unfinished)
             self._drift.save()
             return False
@@ -353,7 +355,6 @@ class Converge:
         else:
             sa_status_store.save_one(self._concentrator, self._tunnel_id, status, self._began_at)
         self._mark_up(status)
-        key_rotation.note_loaded(self.target)
         target = self.target
         local_target(self._concentrator.name).save(
             target.revision_keys, self._connection, target.revisions, target.held

@@ -30,6 +30,7 @@ COMMANDS = {
     "check_gateway": "check the settings of a gateway's kernel",
     "gateway_key": "seal for another key of a gateway, after a rotation",
     "operator NAME": "create another operator of the service, and print the password once",
+    "audit": "verify the record of events, or print its newest head",
     "summaries": "write again by what the list of tunnels filters and counts",
     "sendtestmail ADDRESS": "try the mail server",
     "apikey": "create, list and revoke the API keys of programs",

@@ -78,7 +78,7 @@ from vpnportal.services.key_rotation import (
     end_rotation,
     rotation_of,
 )
-from vpnportal.services.member_changes import owners_addresses, tell_owners
+from vpnportal.services.member_changes import tell_owners
 from vpnportal.services.memberships import (
     accept_invitation,
     invitation_of,
@@ -93,6 +93,7 @@ from vpnportal.services.memberships import (
     withdraw_invitations,
 )
 from vpnportal.services.move_tunnel import move
+from vpnportal.services.notices import owners_of
 from vpnportal.services.orders import Location, cancel, locations, order
 from vpnportal.services.peer_config import live_peer_view, peer_view_of
 from vpnportal.services.peer_probe import (
@@ -271,7 +272,7 @@ __all__ = [
     "note_sign_in",
     "order",
     "order_refusal",
-    "owners_addresses",
+    "owners_of",
     "parse_address",
     "parse_day",
     "parse_dpd",

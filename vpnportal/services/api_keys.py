@@ -15,12 +15,11 @@ from django.utils import timezone
 
 from vpnportal.domain.tunnel.preshared_keys import RevealedKey
 from vpnportal.domain.tunnel.spec import Problem
-from vpnportal.maintenance.mail import request_mail
 from vpnportal.models import Account, ApiKey, Event, Scope, record_event
 from vpnportal.models.row_locks import lock_account
 from vpnportal.services.errors import Refused
 from vpnportal.services.input_parsing import parse_name
-from vpnportal.services.notices import notify_owners
+from vpnportal.services.notices import notify, notify_owners
 from vpnportal.services.quotas import Quota, refuse_over_quota
 
 # 256 bits as 64 characters: legacy clients tell a key from a password by its length.
@@ -75,8 +74,8 @@ def create_api_key(
         )
         after = {"user": user.get_username(), "last_day": last_day, "sources": networks}
         record_event(Event.Action.API_KEY_CREATED, account=account, subject=name, after=after)
-        text = f"{user} made the API key {name} for {account}. It has the role of {user}."
-        notify_owners(account, f"New API key of {account}", text, also=[user])
+        notice = f"{user} made the API key {name} for {account}. It has the role of {user}."
+        notify_owners(account, f"New API key of {account}", notice, also=[user])
     return RevealedKey(text)
 
 
@@ -94,24 +93,24 @@ def revoke_api_key(key: ApiKey) -> None:
 def warn_of_ending_keys() -> int:
     """Mail the users whose keys end within WARNING_DAYS, once for each key. Return how many.
 
-    A user without an address gets none.
+    A user without a confirmed address gets none.
     """
     now = timezone.now()
     ending = ApiKey.objects.usable(now).filter(
         warned_at=None, expires_at__lt=now + timedelta(days=WARNING_DAYS)
     )
     count = 0
-    for key in ending.exclude(user__email="").select_related("user", "account").order_by("pk"):
+    for key in ending.select_related("user", "account").order_by("pk"):
         with transaction.atomic():
             if ApiKey.objects.filter(pk=key.pk, warned_at=None).update(warned_at=now):
                 count += 1
                 end = f"{key.expires_at:%Y-%m-%d %H:%M} UTC"
-                request_mail(
-                    key.user.email,
+                notify(
+                    [key.user],
                     f"The API key {key.name} ends on {end}",
                     f"The API key {key.name} of {key.user} in the account {key.account} ends on "
                     f"{end}. The program that uses it is refused from then on.\n\n"
-                    "Create another key on the page Accounts, and revoke this one.\n",
+                    "Create another key on the page Accounts, and revoke this one.",
                 )
     return count
 

@@ -27,7 +27,10 @@ def notify(users: Iterable[User], subject: str, text: str) -> None:
 def notify_owners(account: Account, subject: str, text: str, also: Iterable[User] = ()) -> None:
     """Queue a mail to the owners of an account, and to the users in `also`."""
     if settings.MAIL_URL:
-        owners = User.objects.filter(
-            memberships__account=account, memberships__role=Role.OWNER, is_active=True
-        )
-        notify({*owners, *also}, subject, text)
+        notify({*owners_of(account), *also}, subject, text)
+
+
+def owners_of(account: Account) -> set[User]:
+    """Return the active owners of an account."""
+    owners = {"memberships__account": account, "memberships__role": Role.OWNER}
+    return set(User.objects.filter(is_active=True, **owners))

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from vpnportal.domain.tunnel.preshared_keys import RevealedKey, new_key
-from vpnportal.models import Event, KeyReveal, Tunnel, record_event
+from vpnportal.models import Event, KeyReveal, Tunnel, record_event, record_event_of_each
 from vpnportal.services.drafts import set_preshared_key
 from vpnportal.services.notices import notify_owners
 
@@ -47,6 +47,4 @@ def record_key_reveals(tunnel_ids: Iterable[int], author: User) -> None:
         return
     with transaction.atomic():
         KeyReveal.objects.bulk_create(KeyReveal(tunnel_id=pk, author=author) for pk in pks)
-        named = Tunnel.objects.only("name", "account_id", "concentrator_id")
-        for tunnel in named.filter(pk__in=pks).order_by("pk"):
-            record_event(Event.Action.TUNNEL_KEY_REVEALED, actor=author, tunnel=tunnel)
+        record_event_of_each(Event.Action.TUNNEL_KEY_REVEALED, pks, actor=author)

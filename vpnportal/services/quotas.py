@@ -1,20 +1,24 @@
 """Quotas: the most that one account may have, so that it leaves enough for the others.
 
-The caller locks the account, so that two requests at once do not add more than the quota. What an
-account has already stays, also above a quota that an operator lowered.
+The caller locks the account, so that two requests at once do not add more than the quota. A quota
+that an operator lowered takes nothing away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from ipaddress import IPv4Address, summarize_address_range
+from typing import Any
 
 from django.conf import settings
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
-from vpnportal.domain.addresses import address_count
+from vpnportal.domain.addresses import address_count, claim_objection
 from vpnportal.domain.tunnel.spec import Problem
 from vpnportal.models import (
     Account,
@@ -98,14 +102,28 @@ class QuotaUse:
 
 def quota_use(account_id: int, quota: Quota) -> QuotaUse:
     """Return the use of one quota of an account."""
-    (row,) = Account.objects.filter(pk=account_id).values_list(f"max_{quota}", flat=True)
-    limit = settings.QUOTAS[quota] if row is None else row
-    return QuotaUse(quota, _COUNTS[quota](account_id), limit)
+    ((use,),) = quota_uses([account_id], [quota]).values()
+    return use
 
 
-def quota_uses(account_id: int, quotas: Iterable[Quota] = Quota) -> list[QuotaUse]:
-    """Return the uses of quotas of an account."""
-    return [quota_use(account_id, quota) for quota in quotas]
+def quota_uses(
+    account_ids: Collection[int], quotas: Collection[Quota] = tuple(Quota)
+) -> dict[int, list[QuotaUse]]:
+    """Return the uses of quotas by account, in as many queries for many accounts as for one."""
+    counts = {quota: _COUNTS[quota](account_ids) for quota in quotas}
+    rows = Account.objects.filter(pk__in=account_ids).values("pk", *(f"max_{q}" for q in quotas))
+    return {
+        row["pk"]: [
+            QuotaUse(quota, counts[quota].get(row["pk"], 0), _limit(row[f"max_{quota}"], quota))
+            for quota in quotas
+        ]
+        for row in rows
+    }
+
+
+def _limit(own: int | None, quota: Quota) -> int:
+    default: int = settings.QUOTAS[quota]
+    return default if own is None else own
 
 
 def refuse_over_quota(account_id: int, quota: Quota, added: int = 1, field: str = "") -> None:
@@ -135,27 +153,56 @@ def _hourly_refusal(account_id: int, column: str, noun: str) -> str:
     return f"The limit is {limit:,} {noun} of an account in one hour. Try again later."
 
 
-def _claimed_addresses(account_id: int) -> int:
-    held = RemoteClaim.objects.held().filter(is_peer=False, revision__tunnel__account=account_id)
-    return address_count(held.values_list("first", "last"))
+Counts = dict[int, int]
 
 
-def _open_probes(account_id: int) -> int:
+def _grouped(rows: QuerySet[Any], account: str = "account") -> Callable[[Collection[int]], Counts]:
+    """Return a function from accounts to the number of rows of each; `account` is the path."""
+
+    def count(account_ids: Collection[int]) -> Counts:
+        own = rows.filter(**{f"{account}__in": account_ids}).order_by()
+        return dict(own.values_list(account).annotate(Count("pk", distinct=True)))
+
+    return count
+
+
+def reserved_addresses(ranges: Iterable[tuple[int, int]]) -> int:
+    """Return the number of addresses in claims of one account, by first and last address.
+
+    Each address counts once, and none in networks that need a grant: operators allowed those.
+    """
+    return address_count(
+        (first, last)
+        for first, last in ranges
+        for network in summarize_address_range(IPv4Address(first), IPv4Address(last))
+        if not claim_objection(network, settings.CLAIM_PREFIX)
+    )
+
+
+def _claimed_addresses(account_ids: Collection[int]) -> Counts:
+    """Return the number of addresses that the accounts reserve."""
+    path = "revision__tunnel__account"
+    held = RemoteClaim.objects.held().filter(is_peer=False, **{f"{path}__in": account_ids})
+    ranges: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for account, first, last in held.values_list(path, "first", "last"):
+        ranges[account].append((first, last))
+    return {account: reserved_addresses(own) for account, own in ranges.items()}
+
+
+def _open_probes(account_ids: Collection[int]) -> Counts:
     since = timezone.now() - EXPIRES_AFTER
-    probes = PeerProbe.objects.filter(tunnel__account=account_id, state__in=OPEN_STATES)
-    return probes.filter(created_at__gt=since).count()
+    probes = PeerProbe.objects.filter(state__in=OPEN_STATES, created_at__gt=since)
+    return _grouped(probes, "tunnel__account")(account_ids)
 
 
-_COUNTS: dict[Quota, Callable[[int], int]] = {
-    Quota.TUNNELS: lambda pk: Tunnel.objects.present().filter(account=pk).count(),
-    Quota.TRANSLATIONS: lambda pk: AddressTranslation.objects.filter(
-        tunnel__account=pk, tunnel__cancelled_at=None
-    ).count(),
-    Quota.SUBNETS: lambda pk: Subnet.objects.filter(account=pk, kind=Subnet.Kind.CUSTOMER).count(),
-    Quota.ADDRESSES: _claimed_addresses,
-    Quota.API_KEYS: lambda pk: (
-        ApiKey.objects.usable(timezone.now()).filter(account=pk).distinct().count()
+_COUNTS: dict[Quota, Callable[[Collection[int]], Counts]] = {
+    Quota.TUNNELS: _grouped(Tunnel.objects.present()),
+    Quota.TRANSLATIONS: _grouped(
+        AddressTranslation.objects.filter(tunnel__cancelled_at=None), "tunnel__account"
     ),
-    Quota.INVITATIONS: lambda pk: Invitation.objects.open().filter(account=pk).count(),
+    Quota.SUBNETS: _grouped(Subnet.objects.filter(kind=Subnet.Kind.CUSTOMER)),
+    Quota.ADDRESSES: _claimed_addresses,
+    Quota.API_KEYS: lambda pks: _grouped(ApiKey.objects.usable(timezone.now()))(pks),
+    Quota.INVITATIONS: lambda pks: _grouped(Invitation.objects.open())(pks),
     Quota.PROBES: _open_probes,
 }

@@ -84,6 +84,7 @@ def begin_attempt(address: str, name: str, browser: str = "") -> Attempt:
             return Attempt(((BROWSER, key),))
     subjects = ((NETWORK, network_of(address)), (NAME, skeleton_of(name)))
     counters = tuple((rule, _key(rule, subject)) for rule, subject in subjects)
+    _refuse_blocked(counters, now)
     for rule, key in counters:
         if until := _count(rule, key, now):
             raise TooManyAttempts(rule, until)
@@ -120,6 +121,14 @@ def note_sign_in(user: User) -> int:
 def forget_attempts() -> int:
     """Remove all counters, so that all may try again. Return their number."""
     return AttemptCounter.objects.all().delete()[0]
+
+
+def _refuse_blocked(counters: tuple[tuple[Rule, str], ...], now: datetime) -> None:
+    """Refuse blocked guesses with one query: guesses that go on cost little, and no lock."""
+    rules = {key: rule for rule, key in counters}
+    blocked = AttemptCounter.objects.filter(pk__in=rules, blocked_until__gt=now)
+    if counter := blocked.order_by("blocked_until").last():
+        raise TooManyAttempts(rules[counter.pk], counter.blocked_until or now)
 
 
 def _count(rule: Rule, key: str, now: datetime) -> datetime | None:

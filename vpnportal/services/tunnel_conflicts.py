@@ -11,7 +11,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from django.conf import settings
 
-from vpnportal.domain.addresses import address_count, claim_objection
+from vpnportal.domain.addresses import claim_objection
 from vpnportal.domain.tunnel.spec import Problem, TunnelSpec
 from vpnportal.models import (
     AddressPool,
@@ -22,7 +22,7 @@ from vpnportal.models import (
     Subnet,
     Tunnel,
 )
-from vpnportal.services.quotas import Quota, quota_use
+from vpnportal.services.quotas import Quota, quota_use, reserved_addresses
 
 PROVIDER_KINDS = (Subnet.Kind.HOSTED, Subnet.Kind.SERVICE, Subnet.Kind.STATIC_NAT)
 # The account and the name of the tunnel that has a claim.
@@ -53,7 +53,7 @@ def own_conflicts(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
 
 
 def conflicts_with_others(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
-    """Yield the conflicts with other tunnels and with the provider: each says what is in use."""
+    """Yield the conflicts with other tunnels and with the provider: each names a used address."""
     yield from _same_peers(tunnel, spec)
     yield from _held_tunnels(tunnel, spec)
     if not spec.translated_only:
@@ -129,7 +129,7 @@ def _too_many_addresses(tunnel: Tunnel, spec: TunnelSpec) -> Iterator[Problem]:
     others = list(held.of_others(tunnel).values_list("first", "last"))
     needed = [(int(net.network_address), int(net.broadcast_address)) for net in spec.remote_subnets]
     use = quota_use(tunnel.account_id, Quota.ADDRESSES)
-    if text := use.refusal(address_count([*others, *needed]) - use.used):
+    if text := use.refusal(reserved_addresses([*others, *needed]) - use.used):
         yield Problem("remote_subnets", f"{text} {_translated_only(tunnel)}".rstrip())
 
 

@@ -31,7 +31,7 @@ class LoadedConnection(NamedTuple):
     The names of the children cover proposals and secrets. The other fields reveal a
     connection with a name of the portal that another program loaded. `ends` are the addresses of
     the hosted and the remote peer, then the identities of both. Children are sorted by name.
-    `unique` is what charon does with an older IKE_SA of the peer.
+    `unique` decides about an older IKE_SA of the peer, as in charon.
     """
 
     version: str

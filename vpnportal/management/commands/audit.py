@@ -1,4 +1,4 @@
-"""`manage.py audit verify`, `audit head`: check the record of what was done, and print its head."""
+"""`manage.py audit verify`, `audit head`: check the record of events, and print its head."""
 
 from __future__ import annotations
 

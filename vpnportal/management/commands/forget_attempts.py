@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
+
 from vpnportal import services
 from vpnportal.management.json_command import JsonCommand
+from vpnportal.models import Event, record_event
 
 
 class Command(JsonCommand):
@@ -14,6 +17,8 @@ class Command(JsonCommand):
     help = "Remove the delays after wrong passwords."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        count = services.forget_attempts()
+        with transaction.atomic():
+            count = services.forget_attempts()
+            record_event(Event.Action.USER_BLOCKS_REMOVED, count=count)
         counters = "1 counter is" if count == 1 else f"{count:,} counters are"
         self.answer({"removed": count}, f"{counters} removed.")

@@ -57,7 +57,8 @@ class Command(JsonCommand):
             raise CommandError(problem)
         with transaction.atomic():
             User.objects.create_superuser(name, options["email"], password)
-            record_event(Event.Action.USER_CREATED, subject=name, after={"is_superuser": True})
+            after = {"is_superuser": True}
+            record_event(Event.Action.USER_CREATED, subject=name, after=after)
         self.answer({"operator": name, "password": password}, password)
 
     def _change(self, name: str, password: str, options: dict[str, Any]) -> None:
@@ -72,6 +73,6 @@ class Command(JsonCommand):
                 record_event(Event.Action.USER_PASSWORD_CHANGED, subject=name)
             if options["without_factors"]:
                 removed = Authenticator.objects.filter(user=user).delete()[0]
-                record_event(Event.Action.USER_SECOND_FACTOR_REMOVED, subject=name)
+                record_event(Event.Action.USER_SECOND_FACTOR_REMOVED, subject=name, count=removed)
         values = {"user": name, "password": password or None, "removed_factors": removed}
         self.answer(values, password or f"{removed} second factors of {name} are removed.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from allauth.mfa.models import Authenticator
@@ -56,11 +56,21 @@ def sealed_values(alias: str) -> Iterator[SealedValue]:
     yield from _of_second_factors(alias)
 
 
-def _of_second_factors(alias: str) -> Iterator[SealedValue]:
-    """Yield the secrets of second factors, which django-allauth keeps in columns of JSON."""
+def second_factors(alias: str) -> Iterator[tuple[int, str]]:
+    """Yield id and sealed secret of each second factor, which is in a column of JSON."""
     rows = Authenticator.objects.using(alias).exclude(type=Authenticator.Type.WEBAUTHN)
     for pk, data in rows.order_by("pk").values_list("pk", "data").iterator(chunk_size=500):
-        token, opens = data.get("secret") or data.get("seed", ""), True
+        yield pk, data[column_of_second_factor(data)]
+
+
+def column_of_second_factor(data: Mapping[str, Any]) -> str:
+    """Return the name of the secret in the data of a TOTP authenticator or of recovery codes."""
+    return "secret" if "secret" in data else "seed"
+
+
+def _of_second_factors(alias: str) -> Iterator[SealedValue]:
+    for pk, token in second_factors(alias):
+        opens = True
         try:
             unseal(token, SECOND_FACTOR)
         except CannotOpen:

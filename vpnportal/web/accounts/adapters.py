@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -16,6 +15,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -29,8 +29,6 @@ from vpnportal.maintenance.mail import request_mail
 from vpnportal.models import UserIdentity
 from vpnportal.web.accounts import known_browsers
 from vpnportal.web.accounts.confirmation import is_confirmed
-
-log = logging.getLogger(__name__)
 
 WRONG = "The user name or the password is wrong. Both distinguish upper and lower case."
 NETWORK_BLOCKED = (
@@ -69,14 +67,14 @@ class Accounts(DefaultAccountAdapter):
             attempt = services.begin_attempt(address, name, browser)
         except services.TooManyAttempts as refused:
             services.note_failure(name)
-            log.warning("Refused sign-in as %r from %s: too many.", name, address)
+            request.is_sign_in_blocked = True  # type: ignore[attr-defined]
+            user_login_failed.send(__name__, credentials={"username": name}, request=request)
             raise ValidationError(_refusal(refused), TOO_MANY) from None
         user = authenticate(request, username=name, password=credentials.get("password", ""))
         if isinstance(user, User):
             attempt.succeeded()
             return user
         services.note_failure(name)
-        log.warning("Failed sign-in as %r from %s.", name, address)
         return None
 
     def post_login(self, request: HttpRequest, user: User, **options: Any) -> HttpResponse:
@@ -92,7 +90,8 @@ class Accounts(DefaultAccountAdapter):
         return response
 
     def get_client_ip(self, request: HttpRequest) -> str:
-        return client_address(request)
+        # A server on a Unix socket without a proxy knows no address; a session needs one.
+        return client_address(request) or "::"
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False

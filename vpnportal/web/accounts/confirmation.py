@@ -20,7 +20,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django_htmx.http import HttpResponseClientRedirect
 
-from vpnportal.web.accounts.session_ends import CONFIRMED
+from vpnportal.session_times import CONFIRMED
 from vpnportal.web.responses import HtmxRequest
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])

@@ -28,6 +28,7 @@ class SignInForm(LoginForm):
         name = forms.CharField(
             label="User name",
             max_length=150,
+            error_messages={"max_length": "A user name has at most 150 characters."},
             widget=forms.TextInput(
                 attrs={"autocomplete": "username webauthn", "autocapitalize": "none"}
             ),

@@ -6,19 +6,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from allauth.account.adapter import get_adapter
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.auth import logout
-from django.contrib.auth.signals import user_logged_in
 from django.contrib.sessions.backends.base import SessionBase
-from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 
-from vpnportal.http import client_address
+from vpnportal.session_times import ACTIVE, SIGNED_IN
 
-# Keys of a session; each value is a time in seconds since 1970.
-SIGNED_IN, ACTIVE, CONFIRMED = "signed_in_at", "active_at", "confirmed_at"
 # Pages request these without their user.
 POLLS = {"news", "state", "standing", "status", "answer", "import-progress"}
 # A session is written at most this often.
@@ -61,11 +58,5 @@ def _note_activity(request: HttpRequest, now: float) -> None:
     session[ACTIVE] = now
     session.setdefault(SIGNED_IN, now)
     rows = UserSession.objects.filter(session_key=session.session_key)
-    if not rows.update(last_seen_at=timezone.now(), ip=client_address(request)):
+    if not rows.update(last_seen_at=timezone.now(), ip=get_adapter().get_client_ip(request)):
         UserSession.objects.create_from_request(request)
-
-
-@receiver(user_logged_in)
-def _begin(request: HttpRequest, **_: object) -> None:
-    now = time.time()
-    request.session.update({SIGNED_IN: now, ACTIVE: now, CONFIRMED: now})

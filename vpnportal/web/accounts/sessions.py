@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST, require_safe
 
+from vpnportal.web.accounts.events import record_session_end
 from vpnportal.web.responses import HtmxRequest, render_page
 
 
@@ -27,6 +28,7 @@ def end(request: HtmxRequest, pk: int) -> HttpResponse:
     session = get_object_or_404(UserSession, pk=pk, user=request.user)
     is_current = session.is_current()
     get_adapter().end_sessions([session])
+    record_session_end(request.user, 1)
     if is_current:
         logout(request)
         return redirect("account_login")
@@ -37,7 +39,9 @@ def end(request: HtmxRequest, pk: int) -> HttpResponse:
 @require_POST
 def end_all(request: HtmxRequest) -> HttpResponse:
     """End all sessions of the user, with this one."""
-    get_adapter().end_sessions(UserSession.objects.filter(user=request.user))
+    rows = list(UserSession.objects.filter(user=request.user))
+    get_adapter().end_sessions(rows)
+    record_session_end(request.user, len(rows))
     logout(request)
     messages.success(request, "You are signed out everywhere.")
     return redirect("account_login")

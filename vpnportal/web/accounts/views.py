@@ -177,6 +177,7 @@ def accounts_page(
         Prefetch("member_changes", newest_changes, to_attr="newest_changes"),
     )
     owned = set(Account.objects.owned_by(request.user).values_list("pk", flat=True))
+    quotas = quota_uses([account.pk for account in rows])
     sections = [
         AccountSection(
             account=account,
@@ -184,7 +185,7 @@ def accounts_page(
             members=list(account.memberships.all()),
             changes=getattr(account, "newest_changes", []) if account.pk in owned else [],
             result=result if account.pk == result.account_id else NO_RESULT,
-            quotas=quota_uses(account.pk),
+            quotas=quotas[account.pk],
         )
         for account in rows
     ]

@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import chain
 from typing import NamedTuple
 
-from django.core.cache import cache
+from django.core.cache import caches
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.loader import render_to_string
@@ -110,14 +110,14 @@ def _live_revision(tunnel: Tunnel) -> Revision | None:
 def _cached_html(pk: int, token: str) -> str:
     """Return the HTML of the section, rendered once for all users of a time zone."""
     key = f"status:{pk}:{token}:{timezone.get_current_timezone_name()}"
-    html = cache.get(key)
+    html = caches["pages"].get(key)
     if html is None:
         tunnel = Tunnel.objects.select_related("traffic", "concentrator").get(pk=pk)
         section = status_section(tunnel, state_of(tunnel))
         context = {"tunnel": tunnel, "status": section}
         html = render_to_string("tunnel/sections/status.html", context)
         if section.token == token:
-            cache.set(key, html, CACHE_SECONDS)
+            caches["pages"].set(key, html, CACHE_SECONDS)
     return html
 
 

@@ -10,7 +10,7 @@ from vpnportal import services
 from vpnportal.domain.tunnel.spec import translation_field
 from vpnportal.domain.tunnel.translation_csv import Cells, is_header
 from vpnportal.models import Tunnel
-from vpnportal.services import Change, TranslationRow, saved_rows
+from vpnportal.services import Change, Quota, QuotaUse, TranslationRow, saved_rows
 
 ROW_FORMAT = "Enter an IP address, a Customer IP and a name."
 ROW_FORMAT_WITHOUT_ADDRESS = "Enter a Customer IP and a name."
@@ -40,6 +40,8 @@ class Preview:
     changes: tuple[Change, ...]
     unchanged: int
     errors: tuple[CsvError, ...]
+    # The translations of the account, before the import; None without rows.
+    quota: QuotaUse | None = None
 
     @property
     def added(self) -> list[Change]:
@@ -99,12 +101,16 @@ def preview(
     # Unchanged rows are checked too: a changed row may have the same Customer IP as one of them.
     problems = services.row_problems(tunnel, imported, saved)
     problem_errors = (CsvError(line_of.get(problem.field, 0), problem.text) for problem in problems)
+    quota = services.quota_use(tunnel.account_id, Quota.TRANSLATIONS)
+    added = sum((row.customer is not None) - (at in saved) for at, row in imported.items())
+    beyond = [CsvError(0, text)] if (text := quota.refusal(added)) else []
     return Preview(
         changes=tuple(
             Change(internal, saved.get(internal), row) for internal, row in changed.items()
         ),
         unchanged=len(imported) - len(changed),
-        errors=tuple(sorted((*errors, *problem_errors), key=lambda error: error.line)),
+        errors=tuple(sorted((*beyond, *errors, *problem_errors), key=lambda error: error.line)),
+        quota=quota,
     )
 
 

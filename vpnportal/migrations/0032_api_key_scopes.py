@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("vpnportal", "0033_key_rotation")]
+    dependencies = [("vpnportal", "0031_key_rotation")]
 
     operations = [
         migrations.AddField(

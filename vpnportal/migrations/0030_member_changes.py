@@ -10,7 +10,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("vpnportal", "0030_quotas"),
+        ("vpnportal", "0029_quotas"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

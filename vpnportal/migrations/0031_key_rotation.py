@@ -10,7 +10,7 @@ KEYS = [("old", "old"), ("new", "new")]
 class Migration(migrations.Migration):
     dependencies = [
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-        ("vpnportal", "0032_member_changes"),
+        ("vpnportal", "0030_member_changes"),
     ]
 
     operations = [
