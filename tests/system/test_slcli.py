@@ -27,7 +27,8 @@ REMOTE = "192.168.10.0/24"
 
 def create_key(portal: RunningPortal, user: str) -> str:
     """Create a key of a user with the command, which prints it on its last line."""
-    process = portal.run(PYTHON, "manage.py", "apikey", "create", user, "--name", "a script", "--scope", "order")
+    options = ("--name", "a script", "--scope", "order")
+    process = portal.run(PYTHON, "manage.py", "apikey", "create", user, *options)
     assert process.returncode == 0, process.stderr
     return process.stdout.splitlines()[-1]
 
