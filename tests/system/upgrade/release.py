@@ -35,12 +35,14 @@ def check_out(commit: str, folder: Path) -> Path:
 def _link_environment(folder: Path) -> None:
     """Give the release this checkout's .venv by links, which its bin/prepare takes for its own.
 
-    If the release needs other packages, bin/prepare installs them into a copy by hard links: pip
-    removes a file before it writes another one in its place, so the original stays as it is.
+    If the release needs packages that this checkout does not pin, bin/prepare installs them into a
+    copy by hard links: pip removes a file before it writes another one in its place, so the
+    original stays as it is.
     """
     original, copy = (ROOT / ".venv").resolve(), folder / ".venv"
     stamp = copy / "prepared"
-    if _packages(folder) == _packages(ROOT):
+    pinned = {*_packages(ROOT / REQUIREMENTS), *_packages(ROOT / "requirements-dev.txt")}
+    if _packages(folder / REQUIREMENTS) <= pinned:
         # A layer in memory, as in a guest of bin/kernel, would copy each file to make a hard link.
         copy.mkdir()
         for part in ("bin", "include", "lib", "lib64", "pyvenv.cfg"):
@@ -53,10 +55,10 @@ def _link_environment(folder: Path) -> None:
     stamp.write_text("\n".join([str(folder), *checksums]) + "\n")
 
 
-def _packages(checkout: Path) -> list[str]:
-    """Return the packages that a checkout pins, without the comments."""
-    lines = (checkout / REQUIREMENTS).read_text().splitlines()
-    return sorted(filter(None, (line.partition("#")[0].strip() for line in lines)))
+def _packages(file: Path) -> set[str]:
+    """Return the packages that a file of requirements pins, without the comments."""
+    lines = file.read_text().splitlines()
+    return set(filter(None, (line.partition("#")[0].strip() for line in lines)))
 
 
 def _run_in(folder: Path, *command: str) -> str:
