@@ -11,6 +11,7 @@ from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value
 from allauth.usersessions.models import UserSession
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
@@ -21,7 +22,7 @@ from tests.html import read, words
 from vpnportal import services
 from vpnportal.management.doctor import users
 from vpnportal.models import ApiKey, Event, LimitEntry, OutgoingMail, Role, UserIdentity
-from vpnportal.session_times import ACTIVE
+from vpnportal.session_times import ACTIVE, CONFIRMED
 
 pytestmark = pytest.mark.django_db
 PASSWORD = "a password for the tests"
@@ -139,6 +140,25 @@ def test_the_secrets_of_second_factors_are_sealed(page, user):
     assert all(code not in stored for code in codes)
     seed = Authenticator.objects.get(type="recovery_codes").data["seed"]
     assert ":" in seed, "a token of the portal's key"
+
+
+def test_a_session_goes_on_after_a_confirmation_that_replaces_an_old_kind_of_hash(client, settings):
+    settings.PASSWORD_HASHERS = [
+        f"django.contrib.auth.hashers.{name}PasswordHasher" for name in ("MD5", "PBKDF2")
+    ]
+    old = make_password(PASSWORD, None, "pbkdf2_sha256")
+    user = User.objects.create(username="old", password=old)
+    client.force_login(user)
+    session = client.session
+    session.pop(CONFIRMED)
+    session.save()
+
+    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
+
+    user.refresh_from_db()
+    assert user.password.startswith("md5$")
+    assert client.get(reverse("tunnels")).status_code == 200
+    assert CONFIRMED in client.session
 
 
 def test_an_operator_without_a_second_factor_reaches_the_page_that_adds_one_alone(client, settings):

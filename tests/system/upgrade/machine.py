@@ -52,6 +52,7 @@ class Machine:
             "VPNPORTAL_NAMESPACE": f"{self.prefix}-concentrator",
             "VPNPORTAL_CONCENTRATOR": CONCENTRATOR,
             "VPNPORTAL_HTTPS": "false",
+            "VPNPORTAL_OPERATORS_NEED_SECOND_FACTOR": "false",
             "VPNPORTAL_PORT": str(self.port),
             "VPNPORTAL_RUN": f"{self.state}/",
             "PYTHONUNBUFFERED": "1",

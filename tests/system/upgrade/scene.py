@@ -160,6 +160,8 @@ class Scene:
 
     def observe(self, release: Release) -> Observation:
         """Return an observation of this moment, at which the portal of this release runs."""
+        # A session of the release before is asked for the password before it sees exports.
+        self._person.post("/profile/confirm/", {"password": self.machine.password})
         return Observation(
             self.machine.security_associations(),
             self.machine.kernel(),

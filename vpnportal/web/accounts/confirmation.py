@@ -14,6 +14,8 @@ from urllib.parse import urlencode, urlsplit
 from allauth.account.signals import authentication_step_completed
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import HASH_SESSION_KEY
+from django.contrib.auth.models import User
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
@@ -65,3 +67,6 @@ def _page_of(request: HtmxRequest) -> str:
 def _note(request: HttpRequest, reauthenticated: bool = False, **_: object) -> None:
     if reauthenticated:
         request.session[CONFIRMED] = time.time()
+        # The check of a password replaces an old kind of hash, by which this session would end.
+        user = User.objects.get(pk=request.user.pk)
+        request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()
