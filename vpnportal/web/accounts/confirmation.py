@@ -64,9 +64,9 @@ def _page_of(request: HtmxRequest) -> str:
 
 
 @receiver(authentication_step_completed)
-def _note(request: HttpRequest, reauthenticated: bool = False, **_: object) -> None:
+def _note(request: HttpRequest, user: User, reauthenticated: bool = False, **_: object) -> None:
     if reauthenticated:
         request.session[CONFIRMED] = time.time()
         # The check of a password replaces an old kind of hash, by which this session would end.
-        user = User.objects.get(pk=request.user.pk)
-        request.session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+        stored = User.objects.get(pk=user.pk)
+        request.session[HASH_SESSION_KEY] = stored.get_session_auth_hash()
