@@ -7,11 +7,12 @@ docs/decisions/052-record-of-events.md says which attackers this does not stop.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 from django.db import transaction
+
+from vpnportal.deployment.triggers import TriggerSet
 
 EVENT, SEAL, ANCHOR = "vpnportal_event", "vpnportal_eventseal", "vpnportal_eventanchor"
 TABLES = (EVENT, SEAL, ANCHOR)
@@ -51,11 +52,7 @@ BEGIN
     RAISE EXCEPTION '{REFUSAL}' USING ERRCODE = 'insufficient_privilege';
 END
 """
-PRESENT = """
-SELECT count(*) FROM pg_trigger
-WHERE tgfoid = to_regprocedure(%s) AND tgenabled = 'O' AND NOT tgisinternal
-"""
-OF_SQLITE = "FROM sqlite_master WHERE type = 'trigger' AND name GLOB %s"
+TRIGGERS = TriggerSet(FUNCTION, PREFIX)
 
 
 def install(connection: Any) -> bool:
@@ -66,48 +63,19 @@ def install(connection: Any) -> bool:
     if EVENT not in connection.introspection.table_names() or is_installed(connection):
         return False
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        _drop(connection, cursor)
-        for statement in _statements(connection.vendor):
-            cursor.execute(statement)
-        if connection.vendor == "postgresql":
-            cursor.execute(f"COMMENT ON FUNCTION {FUNCTION} IS '{_digest(connection.vendor)}'")
+        TRIGGERS.make(connection, cursor, list(_statements(connection.vendor)))
     return True
 
 
 def is_installed(connection: Any) -> bool:
     """Return True if the database has the triggers of this version, and they are enabled."""
-    statements = list(_statements(connection.vendor))
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(PRESENT, [FUNCTION])
-            (present,) = cursor.fetchone()
-            cursor.execute("SELECT obj_description(to_regprocedure(%s), 'pg_proc')", [FUNCTION])
-            (digest,) = cursor.fetchone()
-            triggers = sum(text.startswith("CREATE TRIGGER") for text in statements)
-            return bool(present == triggers and digest == _digest(connection.vendor))
-        cursor.execute(f"SELECT sql {OF_SQLITE}", [f"{PREFIX}*"])
-        return {text for (text,) in cursor.fetchall()} == set(statements)
+    return TRIGGERS.is_installed(connection, list(_statements(connection.vendor)))
 
 
 def drop_triggers(connection: Any) -> None:
     """Drop the triggers. `install` makes them again."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        _drop(connection, cursor)
-
-
-def _drop(connection: Any, cursor: Any) -> None:
-    if connection.vendor == "postgresql":
-        cursor.execute(
-            "SELECT tgname, tgrelid::regclass::text FROM pg_trigger"
-            " WHERE tgfoid = to_regprocedure(%s) AND NOT tgisinternal",
-            [FUNCTION],
-        )
-        on = [f'"{name}" ON {table}' for name, table in cursor.fetchall()]
-    else:
-        cursor.execute(f"SELECT name {OF_SQLITE}", [f"{PREFIX}*"])
-        on = [f'"{name}"' for (name,) in cursor.fetchall()]
-    for trigger in on:
-        cursor.execute(f"DROP TRIGGER {trigger}")
+        TRIGGERS.drop(connection, cursor)
 
 
 def _statements(vendor: str) -> Iterator[str]:
@@ -141,7 +109,3 @@ def _statements(vendor: str) -> Iterator[str]:
         f"CREATE TRIGGER {PREFIX}insert_{ANCHOR} BEFORE INSERT ON {ANCHOR}"
         f" WHEN NOT ({condition}) {refuse}"
     )
-
-
-def _digest(vendor: str) -> str:
-    return hashlib.sha256("\n".join(_statements(vendor)).encode()).hexdigest()

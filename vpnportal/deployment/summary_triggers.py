@@ -12,13 +12,13 @@ them, and PostgreSQL changes no column that a trigger names.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from typing import Any
 
 from django.db import transaction
 
 from vpnportal.deployment.summary_query import COLUMNS, TABLE, WATCHED, query, upsert
+from vpnportal.deployment.triggers import TriggerSet
 from vpnportal.services.state_labels import Outcome
 
 TUNNEL, REVISION = "vpnportal_tunnel", "vpnportal_revision"
@@ -66,15 +66,7 @@ POSTGRESQL = (
     f" SET search_path = pg_catalog, public, pg_temp AS $function${FUNCTION_BODY}$function$",
     f"REVOKE ALL ON FUNCTION {FUNCTION} FROM PUBLIC",
 )
-PRESENT = """
-SELECT count(*) FROM pg_trigger
-WHERE tgfoid = to_regprocedure(%s) AND tgenabled = 'O' AND NOT tgisinternal
-"""
-OF_SQLITE = "FROM sqlite_master WHERE type = 'trigger' AND name GLOB %s"
-ALL_TRIGGERS = """
-SELECT tgname, tgrelid::regclass::text FROM pg_trigger
-WHERE tgfoid = to_regprocedure(%s) AND NOT tgisinternal
-"""
+TRIGGERS = TriggerSet(FUNCTION, PREFIX)
 
 
 def install(connection: Any) -> bool:
@@ -86,12 +78,7 @@ def install(connection: Any) -> bool:
     if TABLE not in connection.introspection.table_names() or is_installed(connection):
         return False
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        _drop(connection, cursor)
-        statements = list(_statements(connection.vendor))
-        for statement in statements:
-            cursor.execute(statement)
-        if connection.vendor == "postgresql":
-            cursor.execute(f"COMMENT ON FUNCTION {FUNCTION} IS '{_digest(statements)}'")
+        TRIGGERS.make(connection, cursor, list(_statements(connection.vendor)))
         _write_all(connection, cursor)
     return True
 
@@ -99,7 +86,7 @@ def install(connection: Any) -> bool:
 def drop_triggers(connection: Any) -> None:
     """Drop the triggers, so that a migration can change their tables. `install` makes them."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        _drop(connection, cursor)
+        TRIGGERS.drop(connection, cursor)
 
 
 def write_all(connection: Any) -> None:
@@ -124,28 +111,7 @@ def differing(connection: Any) -> int:
 
 def is_installed(connection: Any) -> bool:
     """Return True if the database has the triggers of this version."""
-    statements = list(_statements(connection.vendor))
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(PRESENT, [FUNCTION])
-            (present,) = cursor.fetchone()
-            cursor.execute("SELECT obj_description(to_regprocedure(%s), 'pg_proc')", [FUNCTION])
-            (digest,) = cursor.fetchone()
-            return bool(present == len(WATCHED) * len(EVENTS) and digest == _digest(statements))
-        cursor.execute(f"SELECT sql {OF_SQLITE}", [f"{PREFIX}*"])
-        return {text for (text,) in cursor.fetchall()} == set(statements)
-
-
-def _drop(connection: Any, cursor: Any) -> None:
-    """Drop all triggers of summaries, also those of a later version that was here."""
-    if connection.vendor == "postgresql":
-        cursor.execute(ALL_TRIGGERS, [FUNCTION])
-        on = [f'"{name}" ON {table}' for name, table in cursor.fetchall()]
-    else:
-        cursor.execute(f"SELECT name {OF_SQLITE}", [f"{PREFIX}*"])
-        on = [f'"{name}"' for (name,) in cursor.fetchall()]
-    for trigger in on:
-        cursor.execute(f"DROP TRIGGER {trigger}")
+    return TRIGGERS.is_installed(connection, list(_statements(connection.vendor)))
 
 
 def _write_all(connection: Any, cursor: Any) -> None:
@@ -198,7 +164,3 @@ def _sqlite_trigger(table: str, event: str) -> str:
         f"CREATE TRIGGER {_name(table, event)} AFTER {_event(table, event)} ON {table}"
         f" FOR EACH ROW{when} BEGIN {action}; END"
     )
-
-
-def _digest(statements: list[str]) -> str:
-    return hashlib.sha256("\n".join(statements).encode()).hexdigest()
