@@ -107,22 +107,6 @@ class Accounts(PortalAdmin):
         ),
     )
 
-    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
-        """Save the members, and record each change of one."""
-        earlier = dict(formset.instance.memberships.values_list("pk", "role"))
-        for member in (entry.instance for entry in formset.deleted_forms if entry.instance.pk):
-            _record(Event.Action.ACCOUNT_MEMBER_REMOVED, member, before=earlier[member.pk])
-        super().save_formset(request, form, formset, change)
-        for member in formset.new_objects:
-            _record(Event.Action.ACCOUNT_MEMBER_ADDED, member, after=member.role)
-        for member, _ in formset.changed_objects:
-            _record(
-                Event.Action.ACCOUNT_MEMBER_ROLE_CHANGED,
-                member,
-                before=earlier[member.pk],
-                after=member.role,
-            )
-
     def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
         tunnels = Count("tunnels", Q(tunnels__cancelled_at=None), distinct=True)
         members = Count("memberships", distinct=True)
@@ -163,16 +147,6 @@ class Accounts(PortalAdmin):
         return account.member_count  # type: ignore[attr-defined]
 
 
-def _record(action: Event.Action, member: Membership, before: str = "", after: str = "") -> None:
-    record_event(
-        action,
-        account=member.account,
-        subject=member.user.get_username(),
-        before={"role": before} if before else {},
-        after={"role": after} if after else {},
-    )
-
-
 def _members(account: Account) -> dict[User, Role]:
     memberships = account.memberships.select_related("user").order_by("user__username")
     return {row.user: Role(row.role) for row in memberships}
@@ -181,15 +155,36 @@ def _members(account: Account) -> dict[User, Role]:
 def _apply_member_changes(
     account: Account, before: dict[User, Role], after: dict[User, Role]
 ) -> list[str]:
-    """Revoke keys and links of former members and owners; return a phrase for each change."""
+    """Record each change; revoke keys and links of former members and owners.
+
+    Returns a phrase for each change.
+    """
     changes = []
     for user, role in before.items():
         if user not in after:
+            _record(Event.Action.ACCOUNT_MEMBER_REMOVED, account, user, before=role)
             withdraw_access(user, account)
             changes.append(f"removed {user}, who was {role.label}")
         elif role == Role.OWNER and after[user] != Role.OWNER:
             withdraw_invitations(user, account)
     for user, role in after.items():
-        if before.get(user) != role:
+        earlier = before.get(user)
+        if earlier is None:
+            _record(Event.Action.ACCOUNT_MEMBER_ADDED, account, user, after=role)
+        elif earlier != role:
+            _record(Event.Action.ACCOUNT_MEMBER_ROLE_CHANGED, account, user, earlier, role)
+        if earlier != role:
             changes.append(f"made {user} {role.label}")
     return changes
+
+
+def _record(
+    action: Event.Action, account: Account, user: User, before: str = "", after: str = ""
+) -> None:
+    record_event(
+        action,
+        account=account,
+        subject=user.get_username(),
+        before={"role": before} if before else {},
+        after={"role": after} if after else {},
+    )
