@@ -20,7 +20,7 @@ def use_keys(settings: Any, folder: Path) -> None:
     settings.KEYS = folder
     for name, file in FILES.items():
         setattr(settings, name, folder / file)
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
 
 def use_keys_of_gateway(settings: Any, concentrator: str) -> None:

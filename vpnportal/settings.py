@@ -446,8 +446,8 @@ LOGGING = {
         }
     },
     "filters": {
-        "request": {"()": "vpnportal.log_filters.RequestIdFilter"},
-        "routine": {"()": "vpnportal.log_filters.RoutineFilter"},
+        "request": {"()": "vpnportal.logs.RequestIdFilter"},
+        "routine": {"()": "vpnportal.logs.RoutineFilter"},
         "cut": {"()": "vpnportal.logs.ShortTexts"},
         "sparse": {"()": "vpnportal.logs.SparseLines"},
     },

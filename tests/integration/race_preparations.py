@@ -150,7 +150,7 @@ def new_key(scene: Scene, tunnel: Tunnel) -> str:
     line, public_key = new_gateway_key()
     with (settings.KEYS / scene.concentrator.name / "gateway.key").open("a") as file:
         file.write(line + "\n")
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
     return public_key
 
 

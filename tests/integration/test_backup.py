@@ -306,7 +306,7 @@ def test_the_keys_go_to_a_private_file_in_another_folder_and_come_back(
     empty_database()
     for name in KEYS:
         (settings.KEYS / name).unlink()
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
     assert "name their file with --keys" in refusal(restore, folder / "portal.tar")
     for names in (["keys/../../seal.key"], ["keys/seal.key", "keys/seal.key"], ["keys/huge"]):
         foreign = tmp_path / "foreign"
@@ -380,10 +380,10 @@ def test_each_failed_check_of_a_restore_changes_nothing(file, folder, settings):
         key = settings.KEYS / name
         right = key.read_text()
         key.write_text(encryption.new_key())
-        encryption._keys.cache_clear()
+        encryption.forget_keys()
         assert words in refusal(restore, file)
         key.write_text(right)
-        encryption._keys.cache_clear()
+        encryption.forget_keys()
     assert not Account.objects.exists()
     assert not Tunnel.objects.exists()
 

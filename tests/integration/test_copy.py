@@ -189,7 +189,7 @@ def test_a_file_that_is_missing_or_no_database_is_refused(empty, tmp_path):
 
 def test_a_lost_key_is_noticed_before_the_copy_and_can_be_allowed(file, empty, settings):
     settings.SEAL_KEY_FILE.write_text(encryption.new_key())
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
     assert "3 sealed values, such as tunnel 1," in refusal(file)
     assert not Account.objects.exists()

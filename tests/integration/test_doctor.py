@@ -159,19 +159,19 @@ def clock_off_by(seconds: float) -> Callable:
 
 def other_seal_key(plan) -> None:
     settings.SEAL_KEY_FILE.write_text(encryption.new_key() + "\n")
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
 
 def make_private(file: Path) -> None:
     file.write_text(encryption.new_key() + "\n")
     file.chmod(0o600)
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
 
 def other_gateway_key(plan, keep: bool = False) -> None:
     file = settings.GATEWAY_KEY_FILE
     file.write_text(encryption.new_key() + "\n" + file.read_text() * keep)
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
 
 def exchanged_row(plan) -> None:
@@ -523,7 +523,7 @@ def test_silent_servers_delay_the_command_for_seconds_only(server):
 def test_the_values_of_each_line_of_the_seal_key_are_counted(healthy, user):
     old = settings.SEAL_KEY_FILE.read_text()
     settings.SEAL_KEY_FILE.write_text(f"{encryption.new_key()}\n{old}{encryption.new_key()}\n")
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
     services.set_preshared_key(Tunnel.objects.get(), f"{PRESHARED_KEY} of today", user)
 
     status, findings = examine("seals")
@@ -626,7 +626,7 @@ GATEWAY_FAULTS = {
     ),
     "other key": (other_gateway_key, "stored_tunnels", "red", "does not open with this gateway's"),
     "lost key": (
-        lambda plan: (settings.GATEWAY_KEY_FILE.unlink(), encryption._keys.cache_clear()),
+        lambda plan: (settings.GATEWAY_KEY_FILE.unlink(), encryption.forget_keys()),
         "keys/gateway.key",
         "red",
         "There is no key file",

@@ -10,7 +10,7 @@ from django.db.transaction import TransactionManagementError
 from django.test import RequestFactory
 
 from vpnportal import request_context
-from vpnportal.log_filters import RequestIdFilter
+from vpnportal.logs import RequestIdFilter
 from vpnportal.models import ApiKey, Event, record_event
 from vpnportal.request_context import RequestIds
 

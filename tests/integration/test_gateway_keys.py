@@ -44,7 +44,7 @@ def test_a_lost_gateway_is_replaced_by_one_command(full, concentrator, gateways)
     replace_gateway(gateways, concentrator)
     line, public_key = new_gateway_key()
     (settings.KEYS / ONE / "gateway.key").write_text(line)
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
     with as_gateway(ONE):
         assert opened(rows) == set()
 
@@ -60,7 +60,7 @@ def test_a_lost_gateway_is_replaced_by_one_command(full, concentrator, gateways)
         assert stored.spec
     # The dump of that day no longer opens with the keys of the lost one.
     (settings.KEYS / ONE / "gateway.key").write_text((lost / "gateway.key").read_text())
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
     with as_gateway(ONE):
         assert opened(row for row in sealed_rows_now() if row[1] == full[0].pk) == set()
 
@@ -143,7 +143,7 @@ def earlier(concentrator, tmp_path) -> Path:
     folder.mkdir()
     for name in ("seal.key", "fingerprint.key"):
         shutil.copy(settings.KEYS / name, folder)
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
     return tmp_path / "keys of its own"
 
 
@@ -173,7 +173,7 @@ def test_after_its_first_key_a_gateway_needs_none_of_the_portals_also_for_its_fi
     services.set_envelope_key(concentrator, (earlier / "gateway.pub").read_text().strip())
     shutil.copy(earlier / "gateway.key", settings.KEYS / ONE)
     shutil.copy(earlier / "concentrator.key", settings.KEYS / ONE)
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
     _local_target.cache_clear()
     names = gateways[concentrator.pk].connections[f"ctx{live.pk}"].as_loaded
 
@@ -181,7 +181,7 @@ def test_after_its_first_key_a_gateway_needs_none_of_the_portals_also_for_its_fi
     reconcile.converge(concentrator.pk)
     for name in ("seal.key", "fingerprint.key"):
         (settings.KEYS / ONE / name).unlink()
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
     revision_cache.retain(())
     reconcile.converge(concentrator.pk)
 
@@ -196,7 +196,7 @@ def test_the_portal_prints_a_lost_key_of_a_concentrator(concentrator, live):
     file.unlink()
     call_command("gateway_key", ONE, "--concentrator", stdout=printed)
     file.write_text(printed.getvalue())
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
     with as_gateway(ONE):
         assert Revision.objects.get().spec().tunnel_id == live.pk

@@ -65,7 +65,7 @@ def test_after_a_rotation_the_new_key_encrypts_and_the_old_key_still_decrypts(se
     old = encryption.seal(CANARY, "here")
     file = settings.SEAL_KEY_FILE
     file.write_text(encryption.new_key() + "\n" + file.read_text())
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
     assert encryption.unseal(old, "here") == CANARY
     assert encryption.seal(CANARY, "here").partition(":")[0] != old.partition(":")[0]
@@ -95,7 +95,7 @@ def test_root_does_not_take_over_a_link_or_a_pipe_as_a_key(settings, monkeypatch
 
 def test_without_a_key_file_the_error_names_the_command(settings):
     settings.SEAL_KEY_FILE.unlink()
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
     with pytest.raises(ImproperlyConfigured, match=r"run `manage.py keys` once"):
         encryption.seal(CANARY, "here")

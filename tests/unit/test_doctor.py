@@ -159,7 +159,7 @@ def key_fault(name: str, settings) -> None:
 
 def damaged_line(settings) -> None:
     settings.SEAL_KEY_FILE.write_text("no base64 line\n")
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
 
 def other_owner(settings) -> None:
@@ -176,7 +176,7 @@ def lost_session_key(settings) -> None:
 
 def lost_seal_key(settings) -> None:
     settings.SEAL_KEY_FILE.unlink()
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
 
 def link(settings) -> None:

@@ -177,7 +177,7 @@ def test_an_envelope_for_another_gateway_is_no_longer_for_the_first(machines, to
 def test_a_rotated_key_of_the_portal_opens_earlier_envelopes(machines, token, settings):
     file = settings.SEAL_KEY_FILE
     file.write_text(encryption.new_key() + "\n" + file.read_text())
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
     assert unseal(token, CONTEXT) == TEXT
     assert encryption.key_id(token) == encryption.key_ids(file)[1]
@@ -193,7 +193,7 @@ def test_each_line_of_gateway_key_opens_and_the_first_one_is_announced(
     settings.MACHINE, settings.CONCENTRATOR = "gateway", ONE
     with machines.gateway(ONE):
         call_command("keys", "rotate")
-        encryption._keys.cache_clear()
+        encryption.forget_keys()
         first, second = encryption.gateway_public_keys()
         assert unseal(token, CONTEXT) == TEXT
         assert capsys.readouterr().out == f"On the portal: vpnportal gateway_key {ONE} {first}\n"
@@ -215,7 +215,7 @@ def test_a_gateway_that_had_the_portals_keys_keeps_the_names_of_its_child_sas(
     call_command("keys")
     (folder / "fingerprint.key").unlink()
     (folder / "seal.key").unlink()
-    encryption._keys.cache_clear()
+    encryption.forget_keys()
 
     assert encryption.concentrator_key(ONE) == before
     modes = {file.name: file.stat().st_mode & 0o007 for file in folder.iterdir()}

@@ -12,7 +12,7 @@ from itertools import pairwise
 from multiprocessing import get_context
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from vpnportal.maintenance.event_chain import (
@@ -78,8 +78,7 @@ def verify_newest(count: int) -> str:
 
 def oldest_unsealed_age() -> timedelta | None:
     """Return the age of the oldest event without a seal, or None if all have one."""
-    has_seal = Exists(EventSeal.objects.filter(event_id=OuterRef("pk")))
-    oldest = Event.objects.filter(~has_seal).order_by("pk").values_list("at", flat=True).first()
+    oldest = _unsealed().order_by("pk").values_list("at", flat=True).first()
     return None if oldest is None else timezone.now() - oldest
 
 
@@ -178,9 +177,13 @@ def _differing(
             yield f"Seal {number} is not the head that was noted: the chain was written again."
 
 
-def _unsealed_problem() -> str:
+def _unsealed() -> QuerySet[Event]:
     has_seal = Exists(EventSeal.objects.filter(event_id=OuterRef("pk")))
-    old = Event.objects.filter(~has_seal, at__lt=timezone.now() - UNSEALED_AFTER)
+    return Event.objects.filter(~has_seal)
+
+
+def _unsealed_problem() -> str:
+    old = _unsealed().filter(at__lt=timezone.now() - UNSEALED_AFTER)
     if not (count := old.count()):
         return ""
     first = old.order_by("pk").values_list("pk", flat=True).first()
